@@ -1,0 +1,396 @@
+import {
+  boolean,
+  choice,
+  decimal,
+  integer,
+  list,
+  optionalInteger,
+  optionalText,
+  type SettingTable,
+  text,
+  type ValuesOf,
+} from './setting.js';
+
+const MIB = 1024 * 1024;
+
+/**
+ * Every setting of every process. Strength: flag, then environment, then `.env`, then the YAML file, then the default.
+ *
+ * To add one: a line here. It is then a flag, a variable, a YAML key, a line of docs/reference/configuration.md and of
+ * .env.example (`make docs` writes both), and a field of `Settings`.
+ */
+export const SETTINGS = {
+  // ------------------------------------------------------------------------------------------------------- models
+  modelsFile: text({
+    group: 'models',
+    readBy: ['worker', 'serve', 'cli'],
+    default: 'configs/models.yaml',
+    why: 'The file that lists the models: ids, files, context and defaults of each. Relative to the working folder.',
+  }),
+  model: optionalText({
+    group: 'models',
+    readBy: ['worker', 'serve', 'cli'],
+    why: "The model to serve: a path to a `.gguf` file, or an id of `modelsFile`. Absent: that file's default model.",
+  }),
+  modelId: optionalText({
+    group: 'models',
+    readBy: ['worker', 'serve', 'cli'],
+    why: 'The name under which `model` is served. Absent: the id in `modelsFile`, or the file name without `.gguf`.',
+  }),
+  context: optionalInteger({
+    group: 'models',
+    readBy: ['worker', 'serve', 'cli'],
+    min: 64,
+    max: 10_485_760,
+    unit: 'tokens',
+    why: "Tokens that one sequence may hold, prompt and answer together. Absent: the model's entry in `modelsFile`, else the most that the model was made for and the memory holds. More context costs memory: it is reserved for `maxBatchSize` sequences at the start.",
+  }),
+
+  // --------------------------------------------------------------------------------------------------- generation
+  defaultMaxTokens: optionalInteger({
+    group: 'generation',
+    readBy: ['worker', 'serve'],
+    min: 1,
+    max: 10_485_760,
+    unit: 'tokens',
+    why: "The length of an answer when a request sets neither `max_tokens` nor `max_completion_tokens`. Absent: until the context is full, as OpenAI does. A model's entry in `modelsFile` wins.",
+  }),
+  defaultTemperature: decimal({
+    group: 'generation',
+    readBy: ['worker', 'serve'],
+    default: 1,
+    min: 0,
+    max: 2,
+    unit: 'none',
+    why: "`temperature` of requests that do not set it. The default is OpenAI's; small models often answer better at 0.7 or less. A model's entry in `modelsFile` wins.",
+  }),
+  defaultTopP: decimal({
+    group: 'generation',
+    readBy: ['worker', 'serve'],
+    default: 1,
+    min: 0.000001,
+    max: 1,
+    unit: 'probability',
+    why: "`top_p` of requests that do not set it. A model's entry in `modelsFile` wins.",
+  }),
+  defaultTopK: integer({
+    group: 'generation',
+    readBy: ['worker', 'serve'],
+    default: 0,
+    min: 0,
+    max: 1_000_000,
+    unit: 'tokens',
+    why: "`top_k` of requests that do not set it; 0 considers all tokens. A model's entry in `modelsFile` wins.",
+  }),
+
+  // --------------------------------------------------------------------------------------------------------- http
+  host: text({
+    group: 'http',
+    readBy: ['gateway', 'serve', 'cli'],
+    default: '127.0.0.1',
+    why: 'The address that the gateway listens on. Anything but loopback also needs `allowUnauthenticated`.',
+  }),
+  port: integer({
+    group: 'http',
+    readBy: ['gateway', 'serve', 'cli'],
+    default: 8000,
+    min: 0,
+    max: 65_535,
+    unit: 'port',
+    why: 'The port that the gateway listens on; 0 takes any free one.',
+  }),
+  allowUnauthenticated: boolean({
+    group: 'http',
+    readBy: ['gateway', 'serve'],
+    default: false,
+    why: 'Lets the gateway listen beyond loopback although it knows no API keys. Whoever reaches the port can then use the models.',
+  }),
+  corsOrigins: list({
+    group: 'http',
+    readBy: ['gateway'],
+    default: [],
+    unit: 'origins',
+    why: 'Web origins whose pages may call the API, such as `https://chat.example.org`; `*` for any. Empty: none, and no CORS header is sent.',
+  }),
+  bodyBytesMax: integer({
+    group: 'http',
+    readBy: ['gateway'],
+    default: 16 * MIB,
+    min: 1024,
+    max: 1024 * MIB,
+    unit: 'bytes',
+    why: 'The largest request body; a larger one is a 413. Long prompts need more; each request in flight may hold this much memory.',
+  }),
+  bodyTimeoutMs: integer({
+    group: 'http',
+    readBy: ['gateway'],
+    default: 30_000,
+    min: 100,
+    max: 3_600_000,
+    unit: 'milliseconds',
+    why: 'How long a client may take to send its request. Raise it for slow uplinks; a low value protects from clients that send a byte a second.',
+  }),
+  keepAliveTimeoutMs: integer({
+    group: 'http',
+    readBy: ['gateway'],
+    default: 72_000,
+    min: 0,
+    max: 3_600_000,
+    unit: 'milliseconds',
+    why: 'How long an idle connection stays open. Keep it above the idle time-out of a load balancer in front.',
+  }),
+  statusHoldMs: integer({
+    group: 'http',
+    readBy: ['gateway'],
+    default: 15_000,
+    min: 0,
+    max: 600_000,
+    unit: 'milliseconds',
+    why: 'How long the status of a stream is held back while its first chunk is awaited, so that an early failure keeps its own status. Afterwards the 200 and comment heartbeats go out.',
+  }),
+  heartbeatMs: integer({
+    group: 'http',
+    readBy: ['gateway'],
+    default: 15_000,
+    min: 100,
+    max: 600_000,
+    unit: 'milliseconds',
+    why: 'How often a stream with nothing to say sends a comment, so that proxies do not take it for dead.',
+  }),
+  clientStallTimeoutMs: integer({
+    group: 'http',
+    readBy: ['gateway'],
+    default: 60_000,
+    min: 100,
+    max: 3_600_000,
+    unit: 'milliseconds',
+    why: 'How long a client may leave its stream unread. Its sequence pauses at once, and is dropped after this time.',
+  }),
+
+  // ---------------------------------------------------------------------------------------------------- admission
+  maxConcurrentRequests: integer({
+    group: 'admission',
+    readBy: ['gateway'],
+    default: 64,
+    min: 1,
+    max: 100_000,
+    unit: 'requests',
+    why: 'Requests that this gateway hands to its workers at a time; further ones wait. Twice the workers’ `maxBatchSize` keeps them busy; more only moves the waiting into the workers.',
+  }),
+  maxQueueDepth: integer({
+    group: 'admission',
+    readBy: ['gateway'],
+    default: 256,
+    min: 0,
+    max: 1_000_000,
+    unit: 'requests',
+    why: 'Requests that may wait for a place; the next one is refused at once with 429 and `Retry-After`. A deep queue turns refusals into long waits.',
+  }),
+  requestTimeoutMs: integer({
+    group: 'admission',
+    readBy: ['gateway', 'worker'],
+    default: 300_000,
+    min: 100,
+    max: 86_400_000,
+    unit: 'milliseconds',
+    why: 'From the arrival of a request to the last token of its answer; afterwards it fails with `deadline_exceeded`.',
+  }),
+
+  // ------------------------------------------------------------------------------------------------------ workers
+  workers: list({
+    group: 'workers',
+    readBy: ['gateway', 'cli'],
+    default: ['127.0.0.1:8100'],
+    unit: 'addresses',
+    why: 'Where the gateway finds its workers: `host:port`, several with commas between. `millrace serve` fills it in.',
+  }),
+  workerHost: text({
+    group: 'workers',
+    readBy: ['worker', 'serve'],
+    default: '127.0.0.1',
+    why: 'The address that the worker listens on for gateways. The connection is not encrypted: keep it to a trusted network.',
+  }),
+  workerPort: integer({
+    group: 'workers',
+    readBy: ['worker', 'serve'],
+    default: 8100,
+    min: 0,
+    max: 65_535,
+    unit: 'port',
+    why: 'The port that the worker listens on for gateways; 0 takes any free one.',
+  }),
+  workerConnectTimeoutMs: integer({
+    group: 'workers',
+    readBy: ['gateway', 'cli'],
+    default: 5_000,
+    min: 50,
+    max: 600_000,
+    unit: 'milliseconds',
+    why: 'How long a connection to a worker may take; afterwards it is tried again, with growing pauses.',
+  }),
+  workerSilenceMsMax: integer({
+    group: 'workers',
+    readBy: ['gateway'],
+    default: 10_000,
+    min: 1_500,
+    max: 600_000,
+    unit: 'milliseconds',
+    why: 'A worker reports once a second; one that is silent for so long counts as lost, and its stream is closed.',
+  }),
+  creditTokens: integer({
+    group: 'workers',
+    readBy: ['gateway'],
+    default: 128,
+    min: 1,
+    max: 65_536,
+    unit: 'tokens',
+    why: 'How far a worker may run ahead of a client that reads slowly. Less pauses a slow sequence sooner; too little makes fast ones wait for leave.',
+  }),
+
+  // ------------------------------------------------------------------------------------------------------- engine
+  maxBatchSize: integer({
+    group: 'engine',
+    readBy: ['worker', 'serve'],
+    default: 32,
+    min: 1,
+    max: 256,
+    unit: 'sequences',
+    why: 'The most sequences that one step of the engine works on. More raises throughput and memory (context × sequences) and slows each stream.',
+  }),
+  queueMax: integer({
+    group: 'engine',
+    readBy: ['worker'],
+    default: 512,
+    min: 0,
+    max: 1_000_000,
+    unit: 'sequences',
+    why: 'Sequences that may wait in the worker for a place in the batch; the next one is refused with `rate_limit_exceeded`. Keep it above the gateways’ `maxConcurrentRequests` together.',
+  }),
+  prefillChunkTokens: integer({
+    group: 'engine',
+    readBy: ['worker'],
+    default: 256,
+    min: 8,
+    max: 8_192,
+    unit: 'tokens',
+    why: 'How many tokens of prompts one step may read beside the running sequences. More reads prompts sooner; each running stream waits that much longer for its next token.',
+  }),
+  threads: optionalInteger({
+    group: 'engine',
+    readBy: ['worker', 'serve'],
+    min: 1,
+    max: 1024,
+    unit: 'threads',
+    why: 'Threads of the engine. Absent: the cores that this process may use less one, and at least 1. Never all of them: engine threads spin while Node needs the core (measured on two cores, 32 sequences of a tiny model: 129 tokens/s with 2 threads, 1,037 with 1).',
+  }),
+  gpu: choice({
+    group: 'engine',
+    readBy: ['worker', 'serve'],
+    choices: ['off', 'auto', 'cuda', 'vulkan', 'metal'],
+    default: 'auto',
+    why: 'What computes. `auto` takes a GPU if its engine package is installed (`make engine-cuda`, `make engine-vulkan`) and works, else the CPU; a named one is required and its absence is an error.',
+  }),
+  gpuLayers: optionalInteger({
+    group: 'engine',
+    readBy: ['worker'],
+    min: 0,
+    max: 10_000,
+    unit: 'layers',
+    why: 'How many layers of the model go to the GPU. Absent: as many as its memory holds.',
+  }),
+  memoryReserveMib: integer({
+    group: 'engine',
+    readBy: ['worker', 'serve', 'cli'],
+    default: 512,
+    min: 0,
+    max: 16_777_216,
+    unit: 'MiB',
+    why: 'Memory that the planner leaves to everything else on the machine when it works out whether a model fits.',
+  }),
+  stallTimeoutMs: integer({
+    group: 'engine',
+    readBy: ['worker'],
+    default: 90_000,
+    min: 100,
+    max: 3_600_000,
+    unit: 'milliseconds',
+    why: 'How long a sequence may stand still without credit before it is cancelled and its place given away. Keep it above `clientStallTimeoutMs`.',
+  }),
+  workerMetricsPort: optionalInteger({
+    group: 'engine',
+    readBy: ['worker'],
+    min: 0,
+    max: 65_535,
+    unit: 'port',
+    why: "Serves the worker's own metrics at `/metrics` on this port of `workerHost`. Absent: they are not served.",
+  }),
+
+  // ------------------------------------------------------------------------------------------------------ logging
+  logLevel: choice({
+    group: 'logging',
+    readBy: ['gateway', 'worker', 'serve'],
+    choices: ['debug', 'info', 'warn', 'error', 'silent'],
+    default: 'info',
+    why: '`info` writes one line per request; `debug` adds what each stage decided.',
+  }),
+  logFormat: choice({
+    group: 'logging',
+    readBy: ['gateway', 'worker', 'serve'],
+    choices: ['auto', 'json', 'text'],
+    default: 'auto',
+    why: '`text` is for people, `json` for collectors; `auto` takes text on a terminal and json elsewhere.',
+  }),
+
+  // ------------------------------------------------------------------------------------------------------ process
+  drainTimeoutMs: integer({
+    group: 'process',
+    readBy: ['gateway', 'worker', 'serve'],
+    default: 30_000,
+    min: 0,
+    max: 3_600_000,
+    unit: 'milliseconds',
+    why: 'After SIGTERM or Ctrl-C: how long running answers may take to finish before they are cut.',
+  }),
+  restartDelayMsMin: integer({
+    group: 'process',
+    readBy: ['serve'],
+    default: 500,
+    min: 10,
+    max: 600_000,
+    unit: 'milliseconds',
+    why: 'How long `millrace serve` waits before it restarts a process that died; doubled each time, up to `restartDelayMsMax`.',
+  }),
+  restartDelayMsMax: integer({
+    group: 'process',
+    readBy: ['serve'],
+    default: 30_000,
+    min: 10,
+    max: 3_600_000,
+    unit: 'milliseconds',
+    why: 'The longest pause before a restart. A process that lived for a minute starts again from `restartDelayMsMin`.',
+  }),
+} as const satisfies SettingTable;
+
+export type SettingName = keyof typeof SETTINGS;
+export type Settings = ValuesOf<typeof SETTINGS>;
+
+/** Settings that only make sense together. Each sentence says both numbers and what to do. */
+export function contradictionsIn(settings: Settings): string[] {
+  const found: string[] = [];
+  const { restartDelayMsMin, restartDelayMsMax, host, allowUnauthenticated } = settings;
+  if (restartDelayMsMin > restartDelayMsMax) {
+    found.push(
+      `restartDelayMsMin is ${restartDelayMsMin} and restartDelayMsMax is ${restartDelayMsMax}. The first must not be larger; change one of them.`,
+    );
+  }
+  if (!isLoopback(host) && !allowUnauthenticated) {
+    found.push(
+      `host is ${host}, which other machines can reach, and no API keys are set up. Use 127.0.0.1, or say --allow-unauthenticated if anyone who reaches the port may use the models.`,
+    );
+  }
+  return found;
+}
+
+export function isLoopback(host: string): boolean {
+  return host === 'localhost' || host === '::1' || host === '[::1]' || /^127(\.\d{1,3}){3}$/.test(host);
+}

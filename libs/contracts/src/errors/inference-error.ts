@@ -1,0 +1,176 @@
+/**
+ * Every way a request can fail, and how each failure looks to an OpenAI client.
+ *
+ * `type` and `status` are OpenAI's where OpenAI has the case: its clients pick their exception class by the status and
+ * retry 408, 409, 429 and 5xx by themselves. docs/reference/errors.md is made from this table.
+ */
+export const ERROR_CATALOG = {
+  invalid_request: {
+    status: 400,
+    type: 'invalid_request_error',
+    meaning: 'A value in the request is missing, of the wrong type or out of range; `param` names it.',
+    remedy: 'Correct the parameter that `param` names.',
+  },
+  unsupported_parameter: {
+    status: 400,
+    type: 'invalid_request_error',
+    meaning: 'The parameter is known, but this server or this model cannot honour it.',
+    remedy: 'Leave the parameter out; docs/reference/openai-compatibility.md lists what is supported.',
+  },
+  unknown_parameter: {
+    status: 400,
+    type: 'invalid_request_error',
+    meaning: "The parameter is not in OpenAI's reference, nor an extension of this server.",
+    remedy: 'Check the spelling, or leave the parameter out.',
+  },
+  context_length_exceeded: {
+    status: 400,
+    type: 'invalid_request_error',
+    meaning: 'The prompt has more tokens than the model can hold. The message has both numbers.',
+    remedy: 'Shorten the prompt, or choose a model with a longer context.',
+  },
+  invalid_api_key: {
+    status: 401,
+    type: 'invalid_request_error',
+    meaning: 'The key is unknown, revoked or expired.',
+    remedy: 'Send a valid key as `Authorization: Bearer …`.',
+  },
+  model_not_found: {
+    status: 404,
+    type: 'invalid_request_error',
+    meaning: 'No model of that name is configured.',
+    remedy: '`GET /v1/models` lists the names.',
+  },
+  unknown_url: {
+    status: 404,
+    type: 'invalid_request_error',
+    meaning: 'Nothing is served at this path.',
+    remedy: 'Check the path; `/docs` lists what is served.',
+  },
+  method_not_allowed: {
+    status: 405,
+    type: 'invalid_request_error',
+    meaning: 'The path exists, but not for this method.',
+    remedy: 'Use the method that the `Allow` header names.',
+  },
+  request_timeout: {
+    status: 408,
+    type: 'invalid_request_error',
+    meaning: 'The body did not arrive in time.',
+    remedy: 'Send the request again, faster or in one piece.',
+  },
+  request_too_large: {
+    status: 413,
+    type: 'invalid_request_error',
+    meaning: 'The body is larger than `bodyBytesMax`.',
+    remedy: 'Send less, or raise `bodyBytesMax`.',
+  },
+  unsupported_media_type: {
+    status: 415,
+    type: 'invalid_request_error',
+    meaning: 'The body is not JSON.',
+    remedy: 'Send `Content-Type: application/json`.',
+  },
+  rate_limit_exceeded: {
+    status: 429,
+    type: 'requests',
+    meaning: 'The waiting room is full, or this caller sent too much.',
+    remedy: 'Wait for `Retry-After` seconds. If it goes on: add a worker, or raise `maxQueueDepth`.',
+  },
+  client_closed_request: {
+    status: 499,
+    type: 'invalid_request_error',
+    meaning: 'The client left before its answer was complete. Only seen in logs and metrics.',
+    remedy: 'Nothing to do; if it is frequent, the client may time out too early.',
+  },
+  internal_error: {
+    status: 500,
+    type: 'server_error',
+    meaning: 'The server failed in a way that nobody foresaw.',
+    remedy: 'Look for the x-request-id in the log, and report it.',
+  },
+  model_not_ready: {
+    status: 503,
+    type: 'server_error',
+    meaning: 'The model is configured, but no worker can serve it just now: it loads, restarts or is away.',
+    remedy: 'Wait for `Retry-After` seconds; `/readyz` says what is missing.',
+  },
+  worker_lost: {
+    status: 503,
+    type: 'server_error',
+    meaning: 'The worker went away while it was answering, and nobody could take over.',
+    remedy: 'Send the request again.',
+  },
+  shutting_down: {
+    status: 503,
+    type: 'server_error',
+    meaning: 'This server is about to stop and takes no new requests.',
+    remedy: 'Send the request again; another replica, or the restarted one, will take it.',
+  },
+  deadline_exceeded: {
+    status: 504,
+    type: 'server_error',
+    meaning: 'The answer was not complete within `requestTimeoutMs`.',
+    remedy: 'Ask for fewer tokens, or raise `requestTimeoutMs`.',
+  },
+} as const satisfies Record<string, { status: number; type: string; meaning: string; remedy: string }>;
+
+export type ErrorCode = keyof typeof ERROR_CATALOG;
+
+export interface ErrorDetails {
+  /** The parameter at fault, as a path: `messages[2].content`. */
+  readonly param?: string | undefined;
+  readonly retryAfterSeconds?: number | undefined;
+  readonly cause?: unknown;
+}
+
+/** A failure that was foreseen. `message` is for the caller: what was wrong, what the limit is, what to do. */
+export class InferenceError extends Error {
+  override readonly name = 'InferenceError';
+  readonly code: ErrorCode;
+  readonly details: ErrorDetails;
+
+  constructor(code: ErrorCode, message: string, details: ErrorDetails = {}) {
+    super(message, { cause: details.cause });
+    this.code = code;
+    this.details = details;
+  }
+}
+
+export function isErrorCode(code: string): code is ErrorCode {
+  return Object.hasOwn(ERROR_CATALOG, code);
+}
+
+/** What was thrown, as the caller may see it: anything that nobody foresaw shows nothing of its inside. */
+export function toInferenceError(thrown: unknown): InferenceError {
+  if (thrown instanceof InferenceError) return thrown;
+  return new InferenceError(
+    'internal_error',
+    'The server failed. If it happens again, look for the x-request-id of this answer in the log, and report it.',
+    { cause: thrown },
+  );
+}
+
+export interface OpenAiErrorBody {
+  readonly error: {
+    readonly message: string;
+    readonly type: string;
+    readonly param: string | null;
+    readonly code: string | null;
+  };
+}
+
+/** The HTTP answer for any thrown value: status, headers and OpenAI's error body. */
+export function toOpenAiResponse(thrown: unknown): {
+  readonly status: number;
+  readonly headers: Readonly<Record<string, string>>;
+  readonly body: OpenAiErrorBody;
+} {
+  const { code, message, details } = toInferenceError(thrown);
+  const { status, type } = ERROR_CATALOG[code];
+  return {
+    status,
+    headers: details.retryAfterSeconds === undefined ? {} : { 'retry-after': String(details.retryAfterSeconds) },
+    body: { error: { message, type, param: details.param ?? null, code } },
+  };
+}

@@ -1,0 +1,11 @@
+export * from './config/models-file.js';
+export * from './config/setting.js';
+export * from './config/settings.js';
+export * from './engine.js';
+export * from './errors/inference-error.js';
+export * from './openai/chat.js';
+export type { Parameter, ParameterStatus, ParameterTable, UsageBody } from './openai/common.js';
+export * from './openai/models.js';
+export * from './openai/service.js';
+export * from './openai/text.js';
+export * from './version.js';

@@ -1,0 +1,196 @@
+import * as z from 'zod';
+import {
+  maxTokens,
+  metadata,
+  model,
+  type ParameterTable,
+  penalty,
+  seed,
+  stop,
+  streamOptions,
+  temperature,
+  topP,
+  usage,
+} from './common.js';
+
+/** OpenAI's chat completions: https://platform.openai.com/docs/api-reference/chat. Types are inferred, never written twice. */
+
+const textPart = z.object({ type: z.literal('text'), text: z.string() });
+const refusalPart = z.object({ type: z.literal('refusal'), refusal: z.string() });
+/** Parts that a text model cannot read; accepted by the schema so that the refusal can name them. */
+const otherPart = z.looseObject({ type: z.enum(['image_url', 'input_audio', 'file']) });
+
+const textContent = z.union([z.string(), z.array(textPart).min(1)]);
+
+const toolCall = z.object({
+  id: z.string(),
+  type: z.literal('function'),
+  function: z.object({ name: z.string().min(1), arguments: z.string() }),
+});
+
+const name = z.string().optional();
+
+export const chatMessageSchema = z.discriminatedUnion('role', [
+  z.object({ role: z.literal('system'), content: textContent, name }),
+  z.object({ role: z.literal('developer'), content: textContent, name }),
+  z.object({
+    role: z.literal('user'),
+    content: z.union([z.string(), z.array(z.union([textPart, otherPart])).min(1)]),
+    name,
+  }),
+  z.object({
+    role: z.literal('assistant'),
+    content: z.union([z.string(), z.array(z.union([textPart, refusalPart])).min(1), z.null()]).optional(),
+    refusal: z.string().nullish(),
+    tool_calls: z.array(toolCall).optional(),
+    name,
+  }),
+  z.object({ role: z.literal('tool'), content: textContent, tool_call_id: z.string() }),
+]);
+
+const toolSchema = z.object({
+  type: z.literal('function'),
+  function: z.object({
+    name: z.string().regex(/^[a-zA-Z0-9_-]{1,64}$/, {
+      error: 'must be 1 to 64 letters, digits, underscores or dashes',
+    }),
+    description: z.string().optional(),
+    parameters: z.record(z.string(), z.unknown()).optional(),
+    strict: z.boolean().nullish(),
+  }),
+});
+
+export const chatRequestSchema = z
+  .object({
+    model,
+    messages: z.array(chatMessageSchema).min(1).max(10_000),
+    stream: z.boolean().nullish(),
+    stream_options: streamOptions,
+    max_tokens: maxTokens,
+    max_completion_tokens: maxTokens,
+    temperature,
+    top_p: topP,
+    top_k: z.int().min(0).max(1_000_000).nullish(),
+    min_p: z.number().min(0).max(1).nullish(),
+    seed,
+    stop,
+    presence_penalty: penalty,
+    frequency_penalty: penalty,
+    tools: z.array(toolSchema).max(128).nullish(),
+    tool_choice: z.enum(['none', 'auto']).nullish(),
+    chat_template_kwargs: z.record(z.string(), z.unknown()).nullish(),
+    n: z.literal(1).nullish(),
+    user: z.string().nullish(),
+    metadata,
+  })
+  .meta({ id: 'CreateChatCompletionRequest' });
+
+export type ChatRequestBody = z.infer<typeof chatRequestSchema>;
+export type ChatMessage = z.infer<typeof chatMessageSchema>;
+
+/** Every parameter of OpenAI's reference, and ours: what happens to it. docs/reference/openai-compatibility.md is made from it. */
+export const CHAT_PARAMETERS = {
+  messages: {
+    status: 'supported',
+    note: 'Text parts are joined. Image, audio and file parts are a 400 that names the part.',
+  },
+  model: { status: 'supported', note: 'May be left out: the default model answers, or the only one.' },
+  stream: { status: 'supported' },
+  stream_options: { status: 'supported', note: '`include_usage`; `include_obfuscation` is accepted and ignored.' },
+  max_tokens: { status: 'supported' },
+  max_completion_tokens: { status: 'supported', note: 'Wins over `max_tokens`.' },
+  temperature: { status: 'supported', note: '0 takes the likeliest token.' },
+  top_p: { status: 'supported' },
+  top_k: { status: 'supported', note: 'An extension; 0 considers all tokens.' },
+  min_p: { status: 'supported', note: 'An extension.' },
+  seed: { status: 'supported', note: 'Same seed, same prompt, same answer on the same worker build.' },
+  stop: { status: 'supported', note: 'A text, or up to four; may span tokens; never part of the answer.' },
+  presence_penalty: { status: 'supported', note: 'Looks at the tokens of the answer.' },
+  frequency_penalty: { status: 'supported', note: 'Looks at the tokens of the answer.' },
+  n: { status: 'refused', note: 'Only 1 for now.', allows: [1] },
+  tools: {
+    status: 'supported',
+    note: "Rendered by the model's own template. A call comes back as the text that the model wrote; it is not parsed yet.",
+  },
+  tool_choice: {
+    status: 'refused',
+    note: 'Only `auto` and `none` for now; `none` leaves the tools out of the prompt.',
+    allows: ['auto', 'none'],
+  },
+  parallel_tool_calls: { status: 'ignored', note: 'The model decides.' },
+  chat_template_kwargs: { status: 'supported', note: 'An extension: further variables for the chat template.' },
+  logprobs: { status: 'refused', note: 'Not yet.', allows: [false] },
+  top_logprobs: { status: 'refused', note: 'Not yet.', allows: [0] },
+  logit_bias: { status: 'refused', note: 'Not yet; an empty object is accepted.', allows: [{}] },
+  response_format: { status: 'refused', note: 'Only `{"type":"text"}` for now.', allows: [{ type: 'text' }] },
+  reasoning_effort: { status: 'ignored', note: 'No reasoning model is recognised yet.' },
+  functions: { status: 'refused', note: 'Use `tools`.' },
+  function_call: { status: 'refused', note: 'Use `tools`.' },
+  audio: { status: 'refused', note: 'Text only.' },
+  modalities: { status: 'refused', note: 'Only `["text"]`.', allows: [['text']] },
+  prediction: { status: 'ignored', note: 'A hint for speed only.' },
+  web_search_options: { status: 'refused', note: 'There is no web search.' },
+  moderation: { status: 'refused', note: 'Not yet.' },
+  store: { status: 'refused', note: 'Answers are not stored; only `false`.', allows: [false] },
+  metadata: { status: 'ignored', note: 'Accepted and checked; not stored yet.' },
+  user: { status: 'ignored' },
+  safety_identifier: { status: 'ignored' },
+  service_tier: { status: 'ignored', note: 'There is one tier.' },
+  verbosity: { status: 'ignored' },
+  prompt_cache_key: { status: 'ignored', note: 'A hint for speed only.' },
+  prompt_cache_options: { status: 'ignored', note: 'A hint for speed only.' },
+  prompt_cache_retention: { status: 'ignored', note: 'A hint for speed only.' },
+} as const satisfies ParameterTable;
+
+// ------------------------------------------------------------------------------------------------------- answers
+
+const finishReason = z.enum(['stop', 'length', 'tool_calls', 'content_filter', 'function_call']);
+
+export const chatCompletionSchema = z
+  .object({
+    id: z.string(),
+    object: z.literal('chat.completion'),
+    created: z.int(),
+    model: z.string(),
+    choices: z.array(
+      z.object({
+        index: z.int(),
+        message: z.object({
+          role: z.literal('assistant'),
+          content: z.string().nullable(),
+          refusal: z.string().nullable(),
+        }),
+        logprobs: z.null(),
+        finish_reason: finishReason,
+      }),
+    ),
+    usage,
+    system_fingerprint: z.string(),
+  })
+  .meta({ id: 'CreateChatCompletionResponse' });
+
+export const chatChunkSchema = z
+  .object({
+    id: z.string(),
+    object: z.literal('chat.completion.chunk'),
+    created: z.int(),
+    model: z.string(),
+    system_fingerprint: z.string(),
+    choices: z.array(
+      z.object({
+        index: z.int(),
+        delta: z.object({
+          role: z.literal('assistant').optional(),
+          content: z.string().nullable().optional(),
+          refusal: z.string().nullable().optional(),
+        }),
+        logprobs: z.null(),
+        finish_reason: finishReason.nullable(),
+      }),
+    ),
+    usage: usage.nullable().optional(),
+  })
+  .meta({ id: 'CreateChatCompletionStreamResponse' });
+
+export type ChatCompletion = z.infer<typeof chatCompletionSchema>;
+export type ChatChunk = z.infer<typeof chatChunkSchema>;

@@ -1,0 +1,46 @@
+import * as z from 'zod';
+
+/** What the service says of itself: not OpenAI's, but every orchestrator asks. */
+
+export const healthzSchema = z.object({ status: z.literal('ok') }).meta({ id: 'Healthz' });
+
+export const readyzSchema = z
+  .discriminatedUnion('status', [
+    z.object({ status: z.literal('ready'), capabilities: z.record(z.string(), z.array(z.string())) }),
+    z.object({ status: z.literal('not ready'), reason: z.string() }),
+  ])
+  .meta({ id: 'Readyz' });
+
+export const healthSchema = z
+  .object({
+    status: z.enum(['ok', 'degraded']),
+    ready: readyzSchema,
+    version: z.string(),
+    node: z.string(),
+    workers: z.array(
+      z.object({
+        address: z.string(),
+        state: z.enum(['connecting', 'loading', 'ready', 'draining', 'lost']),
+        detail: z.string(),
+        version: z.string(),
+        running: z.int(),
+        waiting: z.int(),
+        models: z.array(z.string()),
+      }),
+    ),
+  })
+  .meta({ id: 'Health' });
+
+export const errorSchema = z
+  .object({
+    error: z.object({
+      message: z.string(),
+      type: z.string(),
+      param: z.string().nullable(),
+      code: z.string().nullable(),
+    }),
+  })
+  .meta({ id: 'Error' });
+
+export type ReadyzBody = z.infer<typeof readyzSchema>;
+export type HealthBody = z.infer<typeof healthSchema>;

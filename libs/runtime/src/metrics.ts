@@ -1,0 +1,54 @@
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import { metrics } from '@opentelemetry/api';
+import { PrometheusExporter } from '@opentelemetry/exporter-prometheus';
+import { resourceFromAttributes } from '@opentelemetry/resources';
+import { MeterProvider } from '@opentelemetry/sdk-metrics';
+
+export interface MetricsOptions {
+  /** `service.name` of everything measured here: `millrace-gateway`, `millrace-worker`. */
+  readonly serviceName: string;
+  readonly serviceVersion: string;
+}
+
+export interface Metrics {
+  /** Answers a scrape in Prometheus' text format. */
+  readonly answerScrape: (request: IncomingMessage, response: ServerResponse) => void;
+  close(): Promise<void>;
+}
+
+/**
+ * Sends everything measured through OpenTelemetry's metrics API of this process to Prometheus' text format. Call it
+ * before the first instrument is made: instruments made earlier measure nothing.
+ */
+export function startMetrics(options: MetricsOptions): Metrics {
+  const exporter = new PrometheusExporter({ preventServerStart: true });
+  const provider = new MeterProvider({
+    resource: resourceFromAttributes({
+      'service.name': options.serviceName,
+      'service.version': options.serviceVersion,
+    }),
+    readers: [exporter],
+  });
+  metrics.setGlobalMeterProvider(provider);
+  return {
+    answerScrape: (request, response) => exporter.getMetricsRequestHandler(request, response),
+    close: async () => {
+      await provider.shutdown();
+      metrics.disable();
+    },
+  };
+}
+
+/** One measured thing, declared once: docs/reference/metrics.md is made from these. */
+export interface MetricDeclaration {
+  /** Prometheus' name, unit last: `millrace_request_duration_seconds`. */
+  readonly name: string;
+  readonly kind: 'counter' | 'up-down-counter' | 'histogram' | 'gauge';
+  readonly unit: string;
+  /** Each with its closed set of values, or `model`, which is bounded by the configuration. */
+  readonly labels: readonly string[];
+  /** What it says, and what to do when it moves. */
+  readonly help: string;
+  /** Upper bounds of a histogram's buckets. */
+  readonly buckets?: readonly number[];
+}

@@ -1,0 +1,22 @@
+/**
+ * The line between `millrace serve` and the processes it starts: Node's IPC channel, one message a way.
+ *
+ * A child says `ready` once, with the port it listens on. A parent that dies closes the channel, and the child then
+ * stops by itself, so that no process is left behind even after `kill -9` of the parent.
+ */
+export type ChildMessage =
+  | { readonly kind: 'listening'; readonly port: number }
+  | { readonly kind: 'failed'; readonly sentence: string };
+
+export function tellParent(message: ChildMessage): void {
+  process.send?.(message);
+}
+
+export function hasParent(): boolean {
+  return process.connected === true;
+}
+
+/** Calls `stop` when the parent is gone; never, when there was none. */
+export function onParentGone(stop: () => void): void {
+  if (process.connected) process.once('disconnect', stop);
+}
