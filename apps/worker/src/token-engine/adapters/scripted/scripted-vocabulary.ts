@@ -1,0 +1,50 @@
+import type { Detokenizer } from '../../token-engine.js';
+
+/** One token is one byte of UTF-8, so every character beyond ASCII spans tokens. Two control tokens follow the bytes. */
+export const BEGIN_TOKEN = 256;
+export const END_TOKEN = 257;
+export const VOCABULARY_SIZE = 258;
+export const BEGIN_TEXT = '<|im_start|>';
+export const END_TEXT = '<|im_end|>';
+
+const CONTROL_TOKENS = new Map([
+  [BEGIN_TEXT, BEGIN_TOKEN],
+  [END_TEXT, END_TOKEN],
+]);
+
+/** ChatML, as the demo model has it, without tools. */
+export const CHAT_TEMPLATE =
+  "{% for message in messages %}<|im_start|>{{ message['role'] }}\n{{ message['content'] }}<|im_end|>\n{% endfor %}" +
+  '{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}';
+
+export function tokensOf(text: string, special: boolean): number[] {
+  if (!special) return [...Buffer.from(text, 'utf8')];
+  return text.split(/(<\|im_start\|>|<\|im_end\|>)/).flatMap((part) => {
+    const control = CONTROL_TOKENS.get(part);
+    return control === undefined ? [...Buffer.from(part, 'utf8')] : [control];
+  });
+}
+
+/** The text of `tokens`, control tokens included. */
+export function textOf(tokens: readonly number[]): string {
+  return Buffer.concat(tokens.map(bytesOf)).toString('utf8');
+}
+
+function bytesOf(token: number): Buffer {
+  if (token === BEGIN_TOKEN) return Buffer.from(BEGIN_TEXT);
+  if (token === END_TOKEN) return Buffer.from(END_TEXT);
+  return Buffer.from([token]);
+}
+
+export class ByteDetokenizer implements Detokenizer {
+  // `ignoreBOM`: a decoder would otherwise swallow a U+FEFF at the start of an answer.
+  readonly #decoder = new TextDecoder('utf-8', { ignoreBOM: true });
+
+  push(token: number): string {
+    return token > 255 ? '' : this.#decoder.decode(Uint8Array.of(token), { stream: true });
+  }
+
+  end(): string {
+    return this.#decoder.decode();
+  }
+}

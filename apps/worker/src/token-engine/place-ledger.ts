@@ -1,0 +1,98 @@
+import { InferenceError } from '@millrace/contracts';
+import type { StepWork, TokenModel } from './token-engine.js';
+
+type Limits = Pick<TokenModel, 'contextLength' | 'placesMax' | 'tokensPerStepMax' | 'vocabularySize'>;
+
+/**
+ * How far each place is filled, and which steps are therefore possible.
+ *
+ * Adapters ask it before they touch anything, so that a mistake of their caller is one clear sentence and changes
+ * nothing. llama.cpp itself would say "Eval has failed", or silently overwrite.
+ */
+export class PlaceLedger {
+  readonly #lengths: (number | 'unknown')[];
+  readonly #prepared: boolean[];
+
+  constructor(private readonly limits: Limits) {
+    this.#lengths = Array.from({ length: limits.placesMax }, () => 0);
+    this.#prepared = Array.from({ length: limits.placesMax }, () => false);
+  }
+
+  /** @throws Error when `place` is none of the engine's. */
+  checkPlace(place: number): void {
+    const { placesMax } = this.limits;
+    if (Number.isInteger(place) && place >= 0 && place < placesMax) return;
+    throw new Error(`There is no place ${place}: the engine has ${placesMax}, numbered from 0.`);
+  }
+
+  /** @throws Error when a token is none of the vocabulary's. */
+  checkTokens(tokens: readonly number[]): void {
+    const { vocabularySize } = this.limits;
+    for (const token of tokens) {
+      if (Number.isInteger(token) && token >= 0 && token < vocabularySize) continue;
+      throw new Error(`${token} is no token: the vocabulary has ${vocabularySize}, numbered from 0.`);
+    }
+  }
+
+  /** @throws Error naming what makes the step impossible. */
+  checkStep(works: readonly StepWork[]): void {
+    const seen = new Set<number>();
+    let tokens = 0;
+    for (const work of works) {
+      this.#checkWork(work);
+      if (seen.has(work.place)) throw new Error(`Place ${work.place} has two works in one step; it may have one.`);
+      seen.add(work.place);
+      tokens += work.tokens.length;
+    }
+    const { tokensPerStepMax } = this.limits;
+    if (tokens > tokensPerStepMax) {
+      throw new Error(`The step has ${tokens} tokens; the engine takes ${tokensPerStepMax}. Split a prompt.`);
+    }
+  }
+
+  #checkWork({ place, position, tokens, choose }: StepWork): void {
+    this.checkPlace(place);
+    this.checkTokens(tokens);
+    if (tokens.length === 0) throw new Error(`Place ${place} has no tokens to read in this step; leave it out.`);
+    const held = this.#lengths[place]!;
+    if (held === 'unknown') throw new Error(`What place ${place} holds is unknown since the engine broke; clear it.`);
+    if (position !== held) {
+      throw new Error(`Place ${place} holds ${held} tokens, so it reads on at ${held}, not at ${position}.`);
+    }
+    const { contextLength } = this.limits;
+    if (held + tokens.length > contextLength) {
+      throw new InferenceError(
+        'context_length_exceeded',
+        `The sequence would have ${held + tokens.length} tokens; this model holds ${contextLength}. Shorten it.`,
+      );
+    }
+    if (choose && !this.#prepared[place]) throw new Error(`Place ${place} is to choose a token but was not prepared.`);
+  }
+
+  noteStep(works: readonly StepWork[]): void {
+    for (const { place, position, tokens } of works) this.#lengths[place] = position + tokens.length;
+  }
+
+  notePrepared(place: number): void {
+    this.#prepared[place] = true;
+  }
+
+  /** After a step that broke: nobody knows how far it came. */
+  noteBroken(): void {
+    this.#lengths.fill('unknown');
+  }
+
+  noteCut(place: number, from: number): void {
+    this.#lengths[place] = from;
+  }
+
+  /** @throws Error when `place` holds fewer than `from` tokens. */
+  checkCut(place: number, from: number): void {
+    this.checkPlace(place);
+    const held = this.#lengths[place]!;
+    if (from === 0 || (held !== 'unknown' && Number.isInteger(from) && from > 0 && from <= held)) return;
+    throw new Error(
+      `Place ${place} holds ${held === 'unknown' ? 'unknown' : held} tokens; it can't be cut at ${from}.`,
+    );
+  }
+}
