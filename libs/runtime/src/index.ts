@@ -1,5 +1,11 @@
+export * from './configuration-error.js';
 export * from './doorbell.js';
+export * from './load-settings.js';
 export * from './logger.js';
 export * from './metrics.js';
+export * from './models-file.js';
+export * from './nearest-name.js';
 export * from './parent-process.js';
+export type { SettingSource } from './setting-sources.js';
+export { allowedText, valueText } from './setting-value.js';
 export * from './termination.js';

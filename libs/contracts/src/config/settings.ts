@@ -374,19 +374,28 @@ export const SETTINGS = {
 export type SettingName = keyof typeof SETTINGS;
 export type Settings = ValuesOf<typeof SETTINGS>;
 
-/** Settings that only make sense together. Each sentence says both numbers and what to do. */
-export function contradictionsIn(settings: Settings): string[] {
-  const found: string[] = [];
+export interface Contradiction {
+  /** The settings concerned. A process that does not read all of them need not care. */
+  readonly about: readonly SettingName[];
+  /** Says both values and what to do. */
+  readonly sentence: string;
+}
+
+/** Settings that only make sense together. */
+export function contradictionsIn(settings: Settings): Contradiction[] {
+  const found: Contradiction[] = [];
   const { restartDelayMsMin, restartDelayMsMax, host, allowUnauthenticated } = settings;
   if (restartDelayMsMin > restartDelayMsMax) {
-    found.push(
-      `restartDelayMsMin is ${restartDelayMsMin} and restartDelayMsMax is ${restartDelayMsMax}. The first must not be larger; change one of them.`,
-    );
+    found.push({
+      about: ['restartDelayMsMin', 'restartDelayMsMax'],
+      sentence: `restartDelayMsMin is ${restartDelayMsMin} and restartDelayMsMax is ${restartDelayMsMax}. The first must not be larger; change one of them.`,
+    });
   }
   if (!isLoopback(host) && !allowUnauthenticated) {
-    found.push(
-      `host is ${host}, which other machines can reach, and no API keys are set up. Use 127.0.0.1, or say --allow-unauthenticated if anyone who reaches the port may use the models.`,
-    );
+    found.push({
+      about: ['host', 'allowUnauthenticated'],
+      sentence: `host is ${host}, which other machines can reach, and no API keys are set up. Use 127.0.0.1, or say --allow-unauthenticated if anyone who reaches the port may use the models.`,
+    });
   }
   return found;
 }

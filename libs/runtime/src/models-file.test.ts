@@ -1,0 +1,50 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { ConfigurationError } from './configuration-error.js';
+import { readModelsFile } from './models-file.js';
+
+let folder: string;
+beforeEach(() => {
+  folder = mkdtempSync(join(tmpdir(), 'millrace-models-'));
+});
+afterEach(() => rmSync(folder, { recursive: true, force: true }));
+
+function read(yaml: string) {
+  const path = join(folder, 'models.yaml');
+  writeFileSync(path, yaml);
+  try {
+    return readModelsFile(path);
+  } catch (error) {
+    if (!(error instanceof ConfigurationError)) throw error;
+    return error.problems.map((problem) => problem.replaceAll(`${folder}/`, ''));
+  }
+}
+
+describe('readModelsFile', () => {
+  it('reads a list of models and fills in what was left out', () => {
+    expect(read('models:\n  - {id: tiny, path: tiny.gguf}\n')).toEqual({
+      models: [{ id: 'tiny', path: 'tiny.gguf', aliases: [], engine: 'llama.cpp', defaults: {} }],
+    });
+  });
+
+  it('names file, line and key of each mistake', () => {
+    expect(read('models:\n  - id: tiny\n    path: tiny.gguf\n    context: 3\n    colour: red\n')).toEqual([
+      expect.stringMatching(/^models\.yaml, line 4: models\[0\]\.context: .*64/),
+      expect.stringMatching(/^models\.yaml, line 2: models\[0\]: .*colour/),
+    ]);
+  });
+
+  it('refuses a name that is taken, and a default that is none of the models', () => {
+    expect(read('defaultModel: big\nmodels:\n  - {id: a, path: a}\n  - {id: a, path: b}\n')).toEqual([
+      expect.stringContaining('line 4: models[1]: the name "a" is taken by models[0] already'),
+      expect.stringContaining('line 1: defaultModel: "big" is none of the models: a'),
+    ]);
+  });
+
+  it('says so when there is no such file, or nothing in it', () => {
+    expect(() => readModelsFile(join(folder, 'absent.yaml'))).toThrow('There is no file');
+    expect(read('')).toEqual([expect.stringContaining('models')]);
+  });
+});

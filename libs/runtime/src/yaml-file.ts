@@ -1,0 +1,80 @@
+import { readFileSync } from 'node:fs';
+import { type Document, isNode, isPair, isScalar, LineCounter, parseDocument } from 'yaml';
+import { ConfigurationError } from './configuration-error.js';
+
+type Path = readonly (string | number)[];
+
+export interface YamlFile {
+  /** Plain JSON-like data; undefined for an empty file. */
+  readonly value: unknown;
+  /** The line, counted from 1, on which the value at `path` stands; undefined where nothing stands there. */
+  lineOf(path: Path): number | undefined;
+}
+
+/** @throws ConfigurationError naming the file, and for each mistake its line. */
+export function readYamlFile(path: string): YamlFile {
+  const text = readText(path);
+  const lines = new LineCounter();
+  const document = parseDocument(text, { lineCounter: lines, prettyErrors: false });
+  if (document.errors.length > 0) {
+    throw new ConfigurationError(
+      document.errors.map(
+        (error) =>
+          `${path}, line ${lines.linePos(error.pos[0]).line}, is not valid YAML: ${firstSentence(error.message)}`,
+      ),
+    );
+  }
+  return {
+    value: plainValue(document, path),
+    lineOf: (where) => lineOf(document, lines, where),
+  };
+}
+
+function readText(path: string): string {
+  try {
+    return readFileSync(path, 'utf8');
+  } catch (error) {
+    throw new ConfigurationError([unreadable(path, error)]);
+  }
+}
+
+/** Why a file cannot be read, and what to do. */
+export function unreadable(path: string, error: unknown): string {
+  const code = (error as NodeJS.ErrnoException).code;
+  if (code === 'ENOENT' || code === 'ENOTDIR') return `There is no file ${path}. Check the path, or create the file.`;
+  if (code === 'EISDIR') return `${path} is a folder, not a file. Name the file in it.`;
+  if (code === 'EACCES' || code === 'EPERM') {
+    return `${path} may not be read by this user (${code}). Change its permissions, or name another file.`;
+  }
+  return `${path} cannot be read: ${error instanceof Error ? error.message : String(error)}.`;
+}
+
+function plainValue(document: Document, path: string): unknown {
+  try {
+    return document.toJS({ maxAliasCount: 100 }) ?? undefined;
+  } catch (error) {
+    // Aliases that unfold without end, or that name no anchor: the parser finds these only here.
+    throw new ConfigurationError([`${path} is not usable YAML: ${firstSentence((error as Error).message)}`]);
+  }
+}
+
+function lineOf(document: Document, lines: LineCounter, path: Path): number | undefined {
+  const last = path.at(-1);
+  if (last === undefined) return undefined;
+  const parent = path.length === 1 ? document.contents : document.getIn(path.slice(0, -1), true);
+  let offset: number | undefined;
+  // The key's own place rather than the value's: a value may begin on the next line, or be missing.
+  if (isNode(parent) && 'items' in parent) {
+    for (const item of parent.items as unknown[]) {
+      if (isPair(item) && isScalar(item.key) && String(item.key.value) === String(last)) offset = item.key.range?.[0];
+    }
+  }
+  const node = offset === undefined ? document.getIn(path, true) : undefined;
+  if (isNode(node)) offset = node.range?.[0];
+  return offset === undefined ? undefined : lines.linePos(offset).line;
+}
+
+function firstSentence(message: string): string {
+  const line = message.split('\n', 1)[0]!.trim();
+  return /[.!?]$/.test(line) ? line : `${line}.`;
+}
