@@ -11,7 +11,7 @@ import {
   temperature,
   topP,
   usage,
-} from './common.js';
+} from './fields.js';
 
 /** OpenAI's chat completions: https://platform.openai.com/docs/api-reference/chat. Types are inferred, never written twice. */
 

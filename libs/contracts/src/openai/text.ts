@@ -10,7 +10,7 @@ import {
   temperature,
   topP,
   usage,
-} from './common.js';
+} from './fields.js';
 
 /** OpenAI's (legacy) completions: https://platform.openai.com/docs/api-reference/completions. */
 

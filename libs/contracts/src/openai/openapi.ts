@@ -1,0 +1,196 @@
+import * as z from 'zod';
+import { ERROR_CATALOG } from '../errors/inference-error.js';
+import { VERSION } from '../version.js';
+import { chatChunkSchema, chatCompletionSchema, chatRequestSchema } from './chat.js';
+import { usage } from './fields.js';
+import { modelListSchema, modelSchema } from './models.js';
+import { errorSchema, healthSchema, healthzSchema, readyzSchema } from './service.js';
+import { textCompletionSchema, textRequestSchema } from './text.js';
+
+interface Endpoint {
+  readonly method: 'get' | 'post';
+  readonly path: string;
+  readonly tag: string;
+  readonly summary: string;
+  readonly body?: z.ZodType;
+  readonly answers: Readonly<Record<number, { readonly description: string; readonly schema?: z.ZodType }>>;
+  /** The chunks of the answer when it is streamed. */
+  readonly streamed?: z.ZodType;
+  readonly text?: string;
+  readonly pathParameter?: { readonly name: string; readonly description: string };
+}
+
+const GENERATION_ERRORS = [400, 401, 404, 413, 415, 429, 500, 503, 504];
+
+/** Everything the gateway serves; the document below is made from it and from the schemas that validate. */
+const ENDPOINTS: readonly Endpoint[] = [
+  {
+    method: 'post',
+    path: '/v1/chat/completions',
+    tag: 'Generation',
+    summary: 'Answer a conversation, whole or streamed.',
+    body: chatRequestSchema,
+    answers: withErrors({ 200: { description: 'The answer.', schema: chatCompletionSchema } }, GENERATION_ERRORS),
+    streamed: chatChunkSchema,
+  },
+  {
+    method: 'post',
+    path: '/v1/completions',
+    tag: 'Generation',
+    summary: 'Continue a text, whole or streamed.',
+    body: textRequestSchema,
+    answers: withErrors({ 200: { description: 'The answer.', schema: textCompletionSchema } }, GENERATION_ERRORS),
+    streamed: textCompletionSchema,
+  },
+  {
+    method: 'get',
+    path: '/v1/models',
+    tag: 'Models',
+    summary: 'List the models that are served.',
+    answers: withErrors({ 200: { description: 'The models.', schema: modelListSchema } }, []),
+  },
+  {
+    method: 'get',
+    path: '/v1/models/{model}',
+    tag: 'Models',
+    summary: 'One model, by its id or an alias.',
+    answers: withErrors({ 200: { description: 'The model.', schema: modelSchema } }, [404]),
+    pathParameter: { name: 'model', description: 'The id or an alias; it may contain slashes.' },
+  },
+  {
+    method: 'get',
+    path: '/healthz',
+    tag: 'Service',
+    summary: 'Whether the process lives.',
+    answers: { 200: { description: 'It lives.', schema: healthzSchema } },
+  },
+  {
+    method: 'get',
+    path: '/readyz',
+    tag: 'Service',
+    summary: 'Whether requests can be answered now.',
+    answers: {
+      200: { description: 'Ready, and for what.', schema: readyzSchema },
+      503: { description: 'Not ready, and why.', schema: readyzSchema },
+    },
+  },
+  {
+    method: 'get',
+    path: '/health',
+    tag: 'Service',
+    summary: 'Health, readiness, versions and workers in one answer.',
+    answers: { 200: { description: 'The state of this gateway.', schema: healthSchema } },
+  },
+  {
+    method: 'get',
+    path: '/metrics',
+    tag: 'Service',
+    summary: "Metrics in Prometheus' text format.",
+    answers: { 200: { description: 'The metrics.' } },
+    text: 'text/plain',
+  },
+];
+
+/** The OpenAPI 3.1 document: pure, so that a test can compare it with the committed file. */
+export function openApiDocument(): Record<string, unknown> {
+  const paths: Record<string, Record<string, unknown>> = {};
+  for (const endpoint of ENDPOINTS) {
+    paths[endpoint.path] = { ...paths[endpoint.path], [endpoint.method]: operation(endpoint) };
+  }
+  return {
+    openapi: '3.1.0',
+    info: {
+      title: 'Millrace',
+      version: VERSION,
+      description: 'Large language models on your own machines, behind the OpenAI API.',
+      license: { name: 'Apache-2.0', identifier: 'Apache-2.0' },
+    },
+    servers: [{ url: '/' }],
+    security: [{}, { bearer: [] }],
+    tags: [{ name: 'Generation' }, { name: 'Models' }, { name: 'Service' }],
+    paths,
+    components: {
+      schemas: componentSchemas(),
+      securitySchemes: { bearer: { type: 'http', scheme: 'bearer' } },
+    },
+  };
+}
+
+function operation(endpoint: Endpoint): Record<string, unknown> {
+  return {
+    tags: [endpoint.tag],
+    summary: endpoint.summary,
+    operationId: operationId(endpoint),
+    ...(endpoint.pathParameter && {
+      parameters: [{ ...endpoint.pathParameter, in: 'path', required: true, schema: { type: 'string' } }],
+    }),
+    ...(endpoint.body && {
+      requestBody: {
+        required: true,
+        content: { 'application/json': { schema: reference(endpoint.body) } },
+      },
+    }),
+    responses: Object.fromEntries(
+      Object.entries(endpoint.answers).map(([status, { description, schema }]) => [
+        status,
+        { description, content: content(endpoint, Number(status), schema) },
+      ]),
+    ),
+  };
+}
+
+function content(endpoint: Endpoint, status: number, schema: z.ZodType | undefined) {
+  if (schema === undefined) return { [endpoint.text ?? 'text/plain']: { schema: { type: 'string' } } };
+  const json = { 'application/json': { schema: reference(schema) } };
+  if (status !== 200 || endpoint.streamed === undefined) return json;
+  // A streamed answer is a sequence of such chunks, each behind `data: `, and `data: [DONE]` at the end.
+  return { ...json, 'text/event-stream': { schema: reference(endpoint.streamed) } };
+}
+
+/** The schemas of all endpoints as JSON Schema, by name; those that have a name and stand inside another are pointers. */
+function componentSchemas(): Record<string, unknown> {
+  const registry = z.registry<{ id: string }>();
+  const schemas = ENDPOINTS.flatMap(({ body, streamed, answers }) => [
+    body,
+    streamed,
+    ...Object.values(answers).map(({ schema }) => schema),
+  ]);
+  for (const schema of [...schemas, usage]) {
+    if (schema !== undefined && !registry.has(schema)) registry.add(schema, { id: nameOf(schema) });
+  }
+  const { schemas: byName } = z.toJSONSchema(registry, { io: 'input', uri: pointer, unrepresentable: 'any' });
+  return Object.fromEntries(
+    Object.entries(byName)
+      .sort(([a], [b]) => (a < b ? -1 : 1))
+      .map(([name, { $schema: _, $id: __, id: ___, ...schema }]) => [name, schema]),
+  );
+}
+
+function reference(schema: z.ZodType): Record<string, unknown> {
+  return { $ref: pointer(nameOf(schema)) };
+}
+
+function pointer(name: string): string {
+  return `#/components/schemas/${name}`;
+}
+
+function nameOf(schema: z.ZodType): string {
+  const id = schema.meta()?.id;
+  if (id === undefined) throw new Error('Every schema of an endpoint needs a name: .meta({ id }).');
+  return id;
+}
+
+function operationId({ method, path }: Endpoint): string {
+  const words = path.split(/[^A-Za-z0-9]+/).filter((word) => word !== '' && word !== 'v1');
+  return [method, ...words.map((word) => word[0]!.toUpperCase() + word.slice(1))].join('');
+}
+
+function withErrors(answers: Endpoint['answers'], statuses: readonly number[]): Endpoint['answers'] {
+  const errors = statuses.map((status) => {
+    const codes = Object.entries(ERROR_CATALOG)
+      .filter(([, error]) => error.status === status)
+      .map(([code]) => `\`${code}\``);
+    return [status, { description: `Codes: ${codes.join(', ')}.`, schema: errorSchema }] as const;
+  });
+  return { ...answers, ...Object.fromEntries(errors) };
+}

@@ -1,0 +1,59 @@
+import { execFileSync, spawnSync } from 'node:child_process';
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { ROOT, type Stack, startStack } from './stack.js';
+
+/** README's commands and the examples are run as they stand, but for the port. */
+describe('what the documents tell people to type', () => {
+  let stack: Stack;
+  beforeAll(async () => {
+    stack = await startStack();
+  });
+  afterAll(() => stack.stop());
+
+  const readme = readFileSync(join(ROOT, 'README.md'), 'utf8');
+  const blocks = [...readme.matchAll(/```sh\n([\s\S]*?)```/g)].map((match) => match[1]!);
+  const environment = () => ({ ...process.env, OPENAI_BASE_URL: `${stack.url}/v1` });
+
+  it('begins with the two commands that the Makefile has', () => {
+    expect(readme).toContain('make run');
+    expect(readme).toContain('make test');
+  });
+
+  for (const block of blocks.filter((text) => text.includes('curl'))) {
+    it(`works: ${block.split('\n')[0]!.slice(0, 70)}`, () => {
+      const output = execFileSync('sh', ['-ec', block.replaceAll('http://127.0.0.1:8000', stack.url)], {
+        encoding: 'utf8',
+      });
+      expect(output).toMatch(/Paris|millrace-demo|ready/);
+    });
+  }
+
+  it('works: examples/openai-node.mjs', () => {
+    const output = execFileSync(process.execPath, ['examples/openai-node.mjs'], {
+      cwd: ROOT,
+      env: environment(),
+      encoding: 'utf8',
+    });
+    expect(output).toContain('Paris');
+  });
+
+  it('works: examples/curl.sh', () => {
+    const output = execFileSync('sh', ['examples/curl.sh'], { cwd: ROOT, env: environment(), encoding: 'utf8' });
+    expect(output).toContain('data: [DONE]');
+  });
+
+  const python = spawnSync('python3', ['-c', 'import openai; print(openai.__version__)'], { encoding: 'utf8' });
+  const withPython = python.status === 0;
+  if (!withPython)
+    console.warn('Skipped: examples/openai_python.py, because python3 with the openai package is not installed.');
+  it.skipIf(!withPython)('works: examples/openai_python.py', () => {
+    const output = execFileSync('python3', ['examples/openai_python.py'], {
+      cwd: ROOT,
+      env: environment(),
+      encoding: 'utf8',
+    });
+    expect(output).toContain('Paris');
+  });
+});

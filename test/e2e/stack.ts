@@ -1,0 +1,103 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { join, resolve } from 'node:path';
+import OpenAI from 'openai';
+
+export const ROOT = resolve(import.meta.dirname, '../..');
+export const MILLRACE = join(ROOT, 'apps/cli/dist/main.js');
+
+const START_TIMEOUT_MS = 60_000;
+
+/** A running `millrace serve`, as a user would start it, on ports of its own. */
+export interface Stack {
+  readonly url: string;
+  readonly serve: ChildProcess;
+  /** What it wrote so far. */
+  output(): string;
+  client(): OpenAI;
+  /** SIGTERM, and the exit status. */
+  stop(): Promise<number | null>;
+}
+
+export interface StackOptions {
+  readonly args?: readonly string[];
+  readonly environment?: NodeJS.ProcessEnv;
+}
+
+export async function startStack({ args = [], environment = {} }: StackOptions = {}): Promise<Stack> {
+  const { serve, output } = spawnServe(args, environment);
+  const url = await addressOf(serve, output);
+  return {
+    url,
+    serve,
+    output,
+    client: () => new OpenAI({ baseURL: `${url}/v1`, apiKey: 'any', maxRetries: 0 }),
+    stop: async () => {
+      if (serve.exitCode !== null) return serve.exitCode;
+      serve.kill('SIGTERM');
+      const [status] = (await once(serve, 'exit')) as [number | null];
+      return status;
+    },
+  };
+}
+
+/** For starts that are meant to fail: the status and everything that was written. */
+export async function serveToItsEnd(
+  args: readonly string[],
+  environment: NodeJS.ProcessEnv = {},
+): Promise<{ status: number | null; output: string }> {
+  const { serve, output } = spawnServe(args, environment);
+  const [status] = (await once(serve, 'close', { signal: AbortSignal.timeout(START_TIMEOUT_MS) })) as [number | null];
+  return { status, output: output() };
+}
+
+/** A command of the CLI, run to its end. */
+export async function millrace(
+  args: readonly string[],
+  input = '',
+): Promise<{ status: number | null; stdout: string; stderr: string }> {
+  const child = spawn(process.execPath, [MILLRACE, ...args], { cwd: ROOT, stdio: 'pipe' });
+  const stdout: Buffer[] = [];
+  const stderr: Buffer[] = [];
+  child.stdout.on('data', (data: Buffer) => stdout.push(data));
+  child.stderr.on('data', (data: Buffer) => stderr.push(data));
+  child.stdin.end(input);
+  const [status] = (await once(child, 'close', { signal: AbortSignal.timeout(START_TIMEOUT_MS) })) as [number | null];
+  return { status, stdout: Buffer.concat(stdout).toString(), stderr: Buffer.concat(stderr).toString() };
+}
+
+function spawnServe(args: readonly string[], environment: NodeJS.ProcessEnv) {
+  const serve = spawn(process.execPath, [MILLRACE, 'serve', '--port', '0', '--worker-port', '0', ...args], {
+    cwd: ROOT,
+    env: { ...process.env, ...environment },
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
+  const written: Buffer[] = [];
+  serve.stdout.on('data', (data: Buffer) => written.push(data));
+  serve.stderr.on('data', (data: Buffer) => written.push(data));
+  return { serve, output: () => Buffer.concat(written).toString() };
+}
+
+/** The address that serve prints once everything is ready. */
+async function addressOf(serve: ChildProcess, output: () => string): Promise<string> {
+  const deadline = Date.now() + START_TIMEOUT_MS;
+  while (Date.now() < deadline && serve.exitCode === null) {
+    // The curl line is printed last, when the model can answer.
+    const url = /curl[^\n]*(http:\/\/127\.0\.0\.1:\d+)\/v1/.exec(output())?.[1];
+    if (url !== undefined) return url;
+    await new Promise((wake) => setTimeout(wake, 50));
+  }
+  serve.kill('SIGKILL');
+  throw new Error(`millrace serve did not become ready within ${START_TIMEOUT_MS} ms. It wrote:\n${output()}`);
+}
+
+interface WorkerHealth {
+  readonly running: number;
+  readonly waiting: number;
+}
+
+/** Sequences that the workers run or keep waiting, as the gateway sees them. */
+export async function sequencesOf(url: string): Promise<number> {
+  const health = (await (await fetch(`${url}/health`)).json()) as { workers: WorkerHealth[] };
+  return health.workers.reduce((sum, worker) => sum + worker.running + worker.waiting, 0);
+}

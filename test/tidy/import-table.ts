@@ -1,0 +1,214 @@
+/**
+ * Who may import whom: DESIGN's table, as rules. The first rule whose `files` matches a path holds for it; whatever a
+ * rule does not allow is forbidden. Tests beside a source may import more: see `TEST_EXTRAS`.
+ */
+export interface ImportRule {
+  readonly name: string;
+  /** Paths from the root that this rule holds for. */
+  readonly files: RegExp;
+  /** Our own files that may be imported. */
+  readonly ours: readonly RegExp[];
+  /** Packages and `node:` modules that may be imported. */
+  readonly packages: readonly RegExp[];
+  /** What to do instead of a forbidden import. */
+  readonly instead: string;
+}
+
+const CONTRACTS = /^libs\/contracts\//;
+const RUNTIME = /^libs\/runtime\//;
+const NODE = /^node:/;
+const OTEL_API = /^@opentelemetry\/api$/;
+
+const gateway = (folder: string) => new RegExp(`^apps/gateway/src/${folder}`);
+const worker = (folder: string) => new RegExp(`^apps/worker/src/${folder}`);
+
+const GATEWAY_STAGES = [
+  'validation',
+  'admission',
+  'cache',
+  'routing',
+  'dispatch',
+  'batch-jobs',
+  'vector-stores',
+  'request-log',
+];
+
+/** Port types and logic of a stage, but never its adapters. */
+const stageWithoutAdapters = (stage: string) => gateway(`${stage}/(?!adapters/)`);
+
+export const IMPORT_RULES: readonly ImportRule[] = [
+  {
+    name: 'libs/contracts',
+    files: CONTRACTS,
+    ours: [CONTRACTS],
+    packages: [/^zod$/, /^@bufbuild\/protobuf/, /^@grpc\/grpc-js$/],
+    instead: 'Contracts are pure: move what reads files or talks to a network into libs/runtime or an app.',
+  },
+  {
+    name: 'libs/runtime',
+    files: RUNTIME,
+    ours: [CONTRACTS, RUNTIME],
+    packages: [NODE, /^pino(-pretty)?$/, /^yaml$/, /^zod$/, /^@opentelemetry\//],
+    instead: 'Runtime knows no app and no framework: give the app a function to call instead.',
+  },
+  {
+    name: 'gateway wiring',
+    files: gateway('wiring\\.ts$'),
+    ours: [CONTRACTS, RUNTIME, gateway('(?!http/|main\\.ts|gateway\\.module\\.ts)')],
+    packages: [NODE],
+    instead: 'wiring.ts knows everything but HTTP and Nest: put those into gateway.module.ts or main.ts.',
+  },
+  {
+    name: 'gateway entry',
+    files: gateway('(main|gateway\\.module|start-gateway)\\.ts$'),
+    ours: [CONTRACTS, RUNTIME, gateway('(?!.*/adapters/)')],
+    packages: [NODE, /^@nestjs\//, /^fastify$/, /^@fastify\//, /^reflect-metadata$/],
+    instead: 'Adapters are chosen in wiring.ts only.',
+  },
+  {
+    name: 'gateway vocabulary',
+    files: gateway('vocabulary\\.ts$'),
+    ours: [CONTRACTS],
+    packages: [],
+    instead: 'vocabulary.ts holds types only.',
+  },
+  {
+    name: 'gateway walks',
+    files: gateway('walks/'),
+    ours: [
+      CONTRACTS,
+      RUNTIME,
+      gateway('(walks|metrics|vocabulary)'),
+      ...GATEWAY_STAGES.map(stageWithoutAdapters),
+      gateway('stores/(?!adapters/)'),
+    ],
+    packages: [NODE],
+    instead: 'A walk tells the story in terms of the stages: no Nest, no Fastify, no adapter.',
+  },
+  {
+    name: 'gateway http',
+    files: gateway('http/'),
+    ours: [CONTRACTS, RUNTIME, gateway('(http|walks|vocabulary|metrics)')],
+    packages: [NODE, /^@nestjs\//, /^fastify$/, /^@fastify\//, /^rxjs$/, /^swagger-ui-dist/],
+    instead: 'HTTP knows walks only: let the walk call the stage.',
+  },
+  {
+    name: 'gateway metrics',
+    files: gateway('metrics/'),
+    ours: [CONTRACTS, RUNTIME, gateway('(metrics|vocabulary)')],
+    packages: [NODE, OTEL_API],
+    instead: 'Metrics are told what happened; they do not look it up.',
+  },
+  {
+    name: 'gateway adapters',
+    files: gateway('[a-z-]+/adapters/'),
+    ours: [CONTRACTS, RUNTIME, gateway('vocabulary'), gateway('[a-z-]+/(?!adapters/)[a-z-]+\\.ts$')],
+    packages: [NODE, /^@grpc\/grpc-js$/],
+    instead:
+      'An adapter translates between its own port and one client library: no other adapter, no stage logic, no Nest.',
+  },
+  ...GATEWAY_STAGES.map(
+    (stage): ImportRule => ({
+      name: `gateway ${stage}`,
+      files: gateway(`${stage}/`),
+      ours: [
+        CONTRACTS,
+        RUNTIME,
+        gateway('(vocabulary|metrics)'),
+        gateway('stores/(?!adapters/)'),
+        stageWithoutAdapters(stage),
+      ],
+      packages: [NODE, OTEL_API, /^zod$/],
+      instead:
+        'A stage does not know another stage: declare a small interface for what it needs, and be given it by wiring.ts.',
+    }),
+  ),
+  {
+    name: 'worker entry',
+    files: worker('main\\.ts$'),
+    ours: [CONTRACTS, RUNTIME, worker('')],
+    packages: [NODE],
+    instead: 'main.ts only puts the parts together.',
+  },
+  {
+    name: 'llama.cpp adapter',
+    files: worker('token-engine/adapters/llama-cpp/'),
+    ours: [CONTRACTS, RUNTIME, worker('token-engine/(?!adapters/)'), worker('token-engine/adapters/llama-cpp/')],
+    packages: [NODE, /^node-llama-cpp$/],
+    instead: 'This folder translates the TokenEngine port to node-llama-cpp, and knows nothing else.',
+  },
+  {
+    name: 'scripted token engine',
+    files: worker('token-engine/adapters/scripted/'),
+    ours: [CONTRACTS, RUNTIME, worker('token-engine/(?!adapters/)'), worker('token-engine/adapters/scripted/')],
+    packages: [NODE],
+    instead: 'The scripted engine knows its port only.',
+  },
+  {
+    name: 'worker token-engine port',
+    files: worker('token-engine/'),
+    ours: [CONTRACTS, RUNTIME, worker('token-engine/(?!adapters/)')],
+    packages: [NODE],
+    instead: 'The port does not know its adapters.',
+  },
+  {
+    name: 'worker batching',
+    files: worker('batching/'),
+    ours: [CONTRACTS, RUNTIME, worker('(batching|prompt|metrics)/'), worker('token-engine/(?!adapters/)')],
+    packages: [NODE],
+    instead: 'Batching knows the TokenEngine port, not who serves it nor which model it is.',
+  },
+  {
+    name: 'worker prompt',
+    files: worker('prompt/'),
+    ours: [CONTRACTS, RUNTIME, worker('prompt/'), worker('token-engine/(?!adapters/)')],
+    packages: [NODE, /^@huggingface\/jinja$/],
+    instead: 'Prompt turns messages into text and text into answers; it knows no sequence and no step.',
+  },
+  {
+    name: 'worker serving',
+    files: worker('serving/'),
+    ours: [CONTRACTS, RUNTIME, worker('(serving|models|metrics)/')],
+    packages: [NODE, /^@grpc\/grpc-js$/, /^grpc-health-check$/],
+    instead: 'Serving speaks to the Engine seam of libs/contracts: no token engine, no scheduler.',
+  },
+  {
+    name: 'worker models',
+    files: worker('models/'),
+    ours: [CONTRACTS, RUNTIME, worker('models/'), worker('metrics/')],
+    packages: [NODE],
+    instead: 'The library is given the functions that open engines.',
+  },
+  {
+    name: 'worker metrics',
+    files: worker('metrics/'),
+    ours: [CONTRACTS, RUNTIME, worker('metrics/')],
+    packages: [NODE, OTEL_API],
+    instead: 'Metrics are told what happened; they do not look it up.',
+  },
+  {
+    name: 'cli',
+    files: /^apps\/cli\//,
+    ours: [CONTRACTS, RUNTIME, /^apps\/cli\//],
+    packages: [NODE, /^citty$/, /^picocolors$/, /^eventsource-parser/, /^@grpc\/grpc-js$/],
+    instead: 'The CLI talks to running processes; it does not import their sources.',
+  },
+  {
+    name: 'tests, tools and examples',
+    files: /^(test|tools|examples)\//,
+    ours: [/^(test|tools|examples)\//, CONTRACTS, RUNTIME, /^apps\/[a-z]+\/src\/index\.ts$/],
+    packages: [NODE, /^vitest/, /^openai/, /^yaml$/, /^fast-check$/, /^@grpc\/grpc-js$/],
+    instead: 'Test what is promised through public entry points.',
+  },
+];
+
+/** What a test beside a source may import as well. */
+export const TEST_EXTRAS: readonly RegExp[] = [
+  /^vitest/,
+  /^fast-check$/,
+  /^openai/,
+  /^node:/,
+  /^@grpc\/grpc-js$/,
+  /^yaml$/,
+  /^pino$/,
+];

@@ -1,0 +1,49 @@
+import { existsSync } from 'node:fs';
+import { dirname, join, normalize } from 'node:path';
+import { GATEWAY_METRICS } from '@millrace/gateway/metrics';
+import { WORKER_METRICS } from '@millrace/worker/metrics';
+import { describe, expect, it } from 'vitest';
+import { referencePages } from '../../tools/docs/pages.js';
+import { ROOT, readText, trackedFiles } from './source-files.js';
+
+describe('the reference pages', () => {
+  for (const { path, text } of referencePages({ gateway: GATEWAY_METRICS, worker: WORKER_METRICS })) {
+    it(`${path} says what the code says`, () => {
+      expect(existsSync(join(ROOT, path)) ? readText(path) : '', 'Run `make docs` and commit what it writes').toBe(
+        text,
+      );
+    });
+  }
+});
+
+describe('the pages for people', () => {
+  const pages = trackedFiles('*.md');
+
+  it('link to files that exist', () => {
+    const broken = pages.flatMap((page) =>
+      linksOf(readText(page))
+        .map((link) => ({ page, target: normalize(join(dirname(page), link)) }))
+        .filter(({ target }) => !existsSync(join(ROOT, target)))
+        .map((found) => `${found.page} links to ${found.target}`),
+    );
+    expect(broken).toEqual([]);
+  });
+
+  it('name files that exist', () => {
+    const broken = pages.flatMap((page) =>
+      [...readText(page).matchAll(/`((?:apps|libs|test|tools|configs|docs|models)\/[A-Za-z0-9_./-]+\.[a-z]+)`/g)]
+        .map((match) => match[1]!)
+        .filter((path) => !existsSync(join(ROOT, path)))
+        .map((path) => `${page} names ${path}`),
+    );
+    expect(broken).toEqual([]);
+  });
+});
+
+/** Links within the repository, without their anchors. */
+function linksOf(markdown: string): string[] {
+  const prose = markdown.replaceAll(/```[\s\S]*?```/g, '');
+  return [...prose.matchAll(/\]\(([^)\s]+)\)/g)]
+    .map((match) => match[1]!.split('#')[0]!)
+    .filter((link) => link !== '' && !/^[a-z]+:/.test(link));
+}

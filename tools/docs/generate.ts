@@ -1,0 +1,24 @@
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { dirname, join, resolve } from 'node:path';
+import { GATEWAY_METRICS } from '@millrace/gateway/metrics';
+import { WORKER_METRICS } from '@millrace/worker/metrics';
+import { referencePages } from './pages.ts';
+
+/** `make docs`: writes every page that is made from the code, and says which of them changed. */
+const root = resolve(import.meta.dirname, '../..');
+
+for (const { path, text } of referencePages({ gateway: GATEWAY_METRICS, worker: WORKER_METRICS })) {
+  const file = join(root, path);
+  if (before(file) === text) continue;
+  mkdirSync(dirname(file), { recursive: true });
+  writeFileSync(file, text);
+  console.log(`wrote ${path}`);
+}
+
+function before(file: string): string | undefined {
+  try {
+    return readFileSync(file, 'utf8');
+  } catch {
+    return undefined;
+  }
+}

@@ -1,0 +1,142 @@
+import {
+  CHAT_PARAMETERS,
+  ERROR_CATALOG,
+  openApiDocument,
+  type Parameter,
+  type ParameterTable,
+  renderConfigurationReference,
+  renderEnvExample,
+  TEXT_PARAMETERS,
+} from '@millrace/contracts';
+import type { MetricDeclaration } from '@millrace/runtime';
+
+/**
+ * The pages that are made from the code. `make docs` writes them; test/tidy/reference-pages.test.ts compares them, so that
+ * a setting, an error, a metric or a parameter can't change without its page.
+ */
+export interface MetricsByProcess {
+  readonly gateway: readonly MetricDeclaration[];
+  readonly worker: readonly MetricDeclaration[];
+}
+
+export interface Page {
+  /** From the root. */
+  readonly path: string;
+  readonly text: string;
+}
+
+export function referencePages(metrics: MetricsByProcess): Page[] {
+  return [
+    { path: 'docs/reference/configuration.md', text: renderConfigurationReference() },
+    { path: '.env.example', text: renderEnvExample() },
+    { path: 'docs/reference/errors.md', text: errorsPage() },
+    { path: 'docs/reference/metrics.md', text: metricsPage(metrics) },
+    { path: 'docs/reference/openai-compatibility.md', text: compatibilityPage() },
+    { path: 'libs/contracts/openapi/openapi.json', text: `${JSON.stringify(openApiDocument(), null, 2)}\n` },
+  ];
+}
+
+const GENERATED = '<!-- Written by `make docs`. Change the code it names, not this page. -->';
+
+function errorsPage(): string {
+  const rows = Object.entries(ERROR_CATALOG).map(
+    ([code, { status, type, meaning, remedy }]) => `| ${status} | \`${code}\` | \`${type}\` | ${meaning} | ${remedy} |`,
+  );
+  return `# Errors
+
+${GENERATED}
+
+Every failure has OpenAI's shape, so that OpenAI's clients raise their own exceptions for it:
+
+\`\`\`json
+{"error": {"message": "…", "type": "invalid_request_error", "param": "messages[0].content", "code": "invalid_request"}}
+\`\`\`
+
+\`message\` is a sentence for people and may change; \`code\` is for programs and stays. \`param\` names the value at fault, or
+is \`null\`. Every answer carries \`x-request-id\`: the same id stands in the gateway's log line of that request. With
+\`Retry-After\`, wait that many seconds; OpenAI's clients do so by themselves for 408, 429 and 5xx.
+
+A stream that fails after its first chunk has spent its status: the error then comes as a last event,
+\`data: {"error": …}\`, and no \`data: [DONE]\` follows.
+
+The table is \`ERROR_CATALOG\` in \`libs/contracts/src/errors/inference-error.ts\`.
+
+| status | code | type | what it means | what to do |
+| ---: | --- | --- | --- | --- |
+${rows.join('\n')}
+`;
+}
+
+function metricsPage({ gateway, worker }: MetricsByProcess): string {
+  return `# Metrics
+
+${GENERATED}
+
+The gateway answers \`GET /metrics\` in Prometheus' text format, on the port of the API. A worker serves its own on
+\`workerMetricsPort\`, if that is set. Both measure through OpenTelemetry's metrics API.
+
+Labels have few values by design: outcomes and endpoints are closed lists, \`model\` is bounded by the configuration (a name
+that no worker serves is counted as \`unknown\`). What belongs to one request (its id, key, prompt) is in its log line.
+
+## Gateway
+
+${metricRows(gateway)}
+
+## Worker
+
+${metricRows(worker)}
+`;
+}
+
+function metricRows(metrics: readonly MetricDeclaration[]): string {
+  const rows = metrics.map(
+    ({ name, kind, unit, labels, help }) =>
+      `| \`${name}\` | ${kind} | ${unit} | ${labels.map((label) => `\`${label}\``).join(', ')} | ${help} |`,
+  );
+  return `| metric | kind | unit | labels | what it says, and what to do |\n| --- | --- | --- | --- | --- |\n${rows.join('\n')}`;
+}
+
+function compatibilityPage(): string {
+  return `# OpenAI compatibility
+
+${GENERATED}
+
+What happens to each parameter of OpenAI's reference:
+
+- **supported**: it does what OpenAI says.
+- **ignored**: accepted, and without effect; nothing that a caller can rely on depends on it.
+- **refused**: a 400 \`unsupported_parameter\` that names it. \`null\`, and the values given in the note as asking for nothing, are
+  accepted.
+
+A parameter that is on no list is a 400 \`unknown_parameter\`, as at OpenAI: a misspelt name must not be a silent default.
+
+## \`POST /v1/chat/completions\`
+
+${parameterRows(CHAT_PARAMETERS)}
+
+## \`POST /v1/completions\`
+
+${parameterRows(TEXT_PARAMETERS)}
+
+## Other endpoints
+
+| endpoint | |
+| --- | --- |
+| \`GET /v1/models\`, \`GET /v1/models/{id}\` | supported; each model also tells its \`context_length\` and \`capabilities\` |
+| everything else under \`/v1\` | not served yet: a 404 \`unknown_url\` |
+`;
+}
+
+function parameterRows(parameters: ParameterTable): string {
+  const order = { supported: 0, ignored: 1, refused: 2 };
+  const rows = Object.entries(parameters)
+    .sort(([a, x], [b, y]) => order[x.status] - order[y.status] || a.localeCompare(b))
+    .map(([name, parameter]) => `| \`${name}\` | ${parameter.status} | ${noteOf(parameter)} |`);
+  return `| parameter | | note |\n| --- | --- | --- |\n${rows.join('\n')}`;
+}
+
+function noteOf({ note = '', allows }: Parameter): string {
+  if (allows === undefined) return note;
+  const values = allows.map((value) => `\`${JSON.stringify(value)}\``).join(' or ');
+  return `${note} Asks for nothing: ${values}.`.trim();
+}
