@@ -1,10 +1,12 @@
 export * from './config/models-file.js';
+export * from './config/reference.js';
 export * from './config/setting.js';
+export * from './config/setting-text.js';
 export * from './config/settings.js';
 export * from './engine.js';
 export * from './errors/inference-error.js';
 export * from './openai/chat.js';
-export type { Parameter, ParameterStatus, ParameterTable, UsageBody } from './opena./fields.js';
+export type { Parameter, ParameterStatus, ParameterTable, UsageBody } from './openai/fields.js';
 export * from './openai/models.js';
 export { openApiDocument } from './openai/openapi.js';
 export * from './openai/service.js';

@@ -7,5 +7,4 @@ export * from './models-file.js';
 export * from './nearest-name.js';
 export * from './parent-process.js';
 export type { SettingSource } from './setting-sources.js';
-export { allowedText, valueText } from './setting-value.js';
 export * from './termination.js';

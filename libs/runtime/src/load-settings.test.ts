@@ -210,7 +210,7 @@ describe('problems', () => {
       }),
     ).toEqual([
       'MILLRACE_DEFAULT_TOP_P (.env, line 1) is "2". It takes a number from 0.000001 to 1. Change it, or leave it out to use 1.',
-      'host (configs/millrace.yaml, line 1) is 7. It takes a text that is not empty (in YAML, put numbers into quotes). Change it, or leave it out to use 127.0.0.1.',
+      'host (configs/millrace.yaml, line 1) is 7. It takes a text in quotes. Change it, or leave it out to use 127.0.0.1.',
       'MILLRACE_ALLOW_UNAUTHENTICATED in the environment is "maybe". It takes true or false. Change it, or leave it out to use false.',
       '--max-batch-size is "0". It takes a whole number from 1 to 256 sequences. Change it, or leave it out to use 32.',
       '--gpu is "abacus". It takes one of off, auto, cuda, vulkan, metal. Change it, or leave it out to use auto.',

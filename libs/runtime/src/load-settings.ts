@@ -1,6 +1,7 @@
 import { existsSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import {
+  allowedText,
   contradictionsIn,
   SETTINGS,
   type Setting,
@@ -9,6 +10,7 @@ import {
   type Settings,
   type SettingTable,
   type ValuesOf,
+  valueText,
 } from '@millrace/contracts';
 import { ConfigurationError } from './configuration-error.js';
 import {
@@ -20,7 +22,7 @@ import {
   gatherFlags,
   type SettingSource,
 } from './setting-sources.js';
-import { allowedText, checkSettingValue, givenText, valueText } from './setting-value.js';
+import { checkSettingValue, givenText } from './setting-value.js';
 
 // biome-ignore lint/complexity/noBannedTypes: a command without flags of its own has an empty table.
 export interface SettingsRequest<Own extends SettingTable = {}> {
@@ -149,7 +151,8 @@ function strongest(table: SettingTable, given: readonly Given[], problems: strin
 
 function refusal(setting: Setting<unknown>, given: Given): string {
   const without = setting.default === undefined ? 'leave it out' : `leave it out to use ${valueText(setting.default)}`;
-  return `${given.place} is ${givenText(setting, given.value)}. It takes ${allowedText(setting)}. Change it, or ${without}.`;
+  const quotes = setting.kind === 'text' && typeof given.value !== 'string' ? ' in quotes' : '';
+  return `${given.place} is ${givenText(setting, given.value)}. It takes ${allowedText(setting)}${quotes}. Change it, or ${without}.`;
 }
 
 function excess(positionals: readonly string[], max: number): string[] {

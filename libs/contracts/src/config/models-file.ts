@@ -1,12 +1,12 @@
 import * as z from 'zod';
 
-/** Defaults of one model for what a request leaves out; absent ones fall to the settings `default…`. */
+/** What a request leaves out; an absent one falls to the setting `default…`. */
 const generationDefaults = z.strictObject({
-  maxTokens: z.int().min(1).max(10_485_760).optional(),
-  temperature: z.number().min(0).max(2).optional(),
-  topP: z.number().gt(0).max(1).optional(),
-  topK: z.int().min(0).max(1_000_000).optional(),
-  minP: z.number().min(0).max(1).optional(),
+  maxTokens: z.int().min(1).max(10_485_760).optional().describe('In place of the setting `defaultMaxTokens`.'),
+  temperature: z.number().min(0).max(2).optional().describe('In place of the setting `defaultTemperature`.'),
+  topP: z.number().gt(0).max(1).optional().describe('In place of the setting `defaultTopP`.'),
+  topK: z.int().min(0).max(1_000_000).optional().describe('In place of the setting `defaultTopK`; 0 is all tokens.'),
+  minP: z.number().min(0).max(1).optional().describe('Drops tokens less likely than this times the likeliest.'),
 });
 
 const modelName = z
@@ -18,32 +18,38 @@ const modelName = z
   });
 
 const modelEntry = z.strictObject({
-  /** The name in requests and in `GET /v1/models`. */
-  id: modelName,
-  /** Further names for the same model. */
-  aliases: z.array(modelName).max(32).default([]),
-  /** What computes it. `llama.cpp` runs in the worker's own process. */
-  engine: z.enum(['llama.cpp']).default('llama.cpp'),
-  /** The `.gguf` file, relative to the models file. */
-  path: z.string().min(1),
-  /** Lower-case hex; checked by `millrace check`. */
+  id: modelName.describe('The name in requests and in `GET /v1/models`.'),
+  aliases: z.array(modelName).max(32).default([]).describe('Further names for the same model.'),
+  engine: z
+    .enum(['llama.cpp'])
+    .default('llama.cpp')
+    .describe("What computes it. `llama.cpp` runs in the worker's own process."),
+  path: z.string().min(1).describe('The `.gguf` file, relative to the models file.'),
   sha256: z
     .string()
     .regex(/^[0-9a-f]{64}$/, { error: 'must be 64 lower-case hexadecimal digits' })
-    .optional(),
-  /** Tokens a sequence may hold. Absent: the most that the model was made for and the memory holds. */
-  context: z.int().min(64).max(10_485_760).optional(),
-  /** Replaces the chat template of the file: Jinja text. */
-  chatTemplate: z.string().min(1).optional(),
-  defaults: generationDefaults.default({}),
+    .optional()
+    .describe("The file's digest; `millrace check` compares it."),
+  context: z
+    .int()
+    .min(64)
+    .max(10_485_760)
+    .optional()
+    .describe(
+      'Tokens that a sequence may hold. Absent: the most that the model was made for and the memory holds. The setting `context` wins.',
+    ),
+  chatTemplate: z.string().min(1).optional().describe('Jinja text in place of the chat template of the file.'),
+  defaults: generationDefaults.default({}).describe("This model's own defaults for what a request leaves out."),
 });
 
 /** configs/models.yaml: what can be served. Unknown keys are errors, so that a typo is not a silent default. */
 export const modelsFileSchema = z
   .strictObject({
-    /** The model of requests that name none. Absent: the only one, else such requests are refused. */
-    defaultModel: z.string().optional(),
-    models: z.array(modelEntry).min(1).max(1000),
+    defaultModel: z
+      .string()
+      .optional()
+      .describe('The model of requests that name none. Absent: the only one, else such requests are refused.'),
+    models: z.array(modelEntry).min(1).max(1000).describe('What can be served.'),
   })
   .superRefine((file, context) => {
     const seen = new Map<string, number>();
