@@ -1,0 +1,114 @@
+import type { AnswerEvent, AnswerRequest } from '@millrace/contracts';
+import { createLogger } from '@millrace/runtime';
+import { type Script, ScriptedTokenEngine } from '../token-engine/adapters/scripted/scripted-token-engine.js';
+import type { StepWork } from '../token-engine/token-engine.js';
+import { BatchingEngine, type BatchingOptions } from './batching-engine.js';
+import type { BatchingObserver, Decision } from './batching-observer.js';
+import type { Outcome } from './sequence.js';
+
+/** Writes down what it is told. */
+export class RecordingObserver implements BatchingObserver {
+  readonly decisions: Decision[] = [];
+  readonly outcomes: Outcome[] = [];
+  tokens = 0;
+
+  decided(decision: Decision): void {
+    this.decisions.push(decision);
+  }
+
+  stepped(_durationMs: number, _sequences: number, tokens: number): void {
+    this.tokens += tokens;
+  }
+
+  settled(outcome: Outcome): void {
+    this.outcomes.push(outcome);
+  }
+}
+
+export interface TestBench {
+  readonly engine: BatchingEngine;
+  readonly tokenEngine: ScriptedTokenEngine;
+  readonly observer: RecordingObserver;
+  /** What each step so far worked on. */
+  readonly steps: readonly (readonly StepWork[])[];
+  readonly broken: unknown[];
+}
+
+export function openBench(script: Script = {}, more: Partial<BatchingOptions['limits']> = {}): TestBench {
+  const steps: (readonly StepWork[])[] = [];
+  const tokenEngine = new ScriptedTokenEngine({
+    ...script,
+    onStep: (works) => {
+      steps.push(works);
+      script.onStep?.(works);
+    },
+  });
+  const observer = new RecordingObserver();
+  const broken: unknown[] = [];
+  const engine = new BatchingEngine(tokenEngine, {
+    model: {
+      id: 'scripted',
+      aliases: [],
+      capabilities: ['chat', 'completion'],
+      created: 0,
+      samplingDefaults: {},
+      isDefault: true,
+    },
+    chatTemplate: undefined,
+    samplingDefaults: { temperature: 0, topP: 1, topK: 0, minP: 0 },
+    maxTokensDefault: undefined,
+    limits: {
+      maxBatchSize: 8,
+      queueMax: 100,
+      prefillChunkTokens: 64,
+      requestTimeoutMs: 60_000,
+      stallTimeoutMs: 60_000,
+      ...more,
+    },
+    observer,
+    logger: createLogger({ name: 'test', level: 'silent', format: 'json' }),
+    onBroken: (error) => broken.push(error),
+  });
+  return { engine, tokenEngine, observer, steps, broken };
+}
+
+export function textRequest(text: string, more: Partial<AnswerRequest> = {}): AnswerRequest {
+  return {
+    requestId: 'test',
+    model: 'scripted',
+    prompt: { kind: 'text', text },
+    sampling: {},
+    stop: [],
+    priority: 0,
+    ...more,
+  };
+}
+
+export const NEVER = new AbortController().signal;
+
+export interface Collected {
+  readonly events: readonly AnswerEvent[];
+  readonly text: string;
+  readonly tokens: readonly number[];
+  readonly finished: Extract<AnswerEvent, { kind: 'finished' }> | undefined;
+}
+
+/** Reads an answer to its end, or throws what it throws. */
+export async function collect(answer: AsyncIterable<AnswerEvent>): Promise<Collected> {
+  const events: AnswerEvent[] = [];
+  for await (const event of answer) events.push(event);
+  const pieces = events.filter((event) => event.kind === 'tokens');
+  return {
+    events,
+    text: pieces.map(({ text }) => text).join(''),
+    tokens: pieces.flatMap(({ tokens }) => tokens),
+    finished: events.find((event) => event.kind === 'finished'),
+  };
+}
+
+/** No place holds anything, and nobody waits or runs. */
+export function isIdle({ engine, tokenEngine }: TestBench): boolean {
+  const { running, waiting } = engine.load();
+  const places = Array.from({ length: tokenEngine.model.placesMax }, (_, place) => tokenEngine.heldBy(place));
+  return running === 0 && waiting === 0 && places.every((held) => held === 0);
+}

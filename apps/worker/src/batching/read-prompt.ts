@@ -1,0 +1,82 @@
+import { InferenceError, type Prompt } from '@millrace/contracts';
+import type { ChatTemplate } from '../prompt/chat-template.js';
+import type { TokenEngine, TokenModel } from '../token-engine/token-engine.js';
+
+/** Characters per token of the densest ordinary text; a text that is longer still is counted before it is tokenised. */
+const CHARACTERS_PER_TOKEN_USUALLY = 8;
+const PIECE_CHARACTERS = 65_536;
+/** The most tokens that cutting a text in two can add: more than the bytes of any token that a vocabulary has. */
+const TOKENS_PER_CUT_MAX = 256;
+
+/**
+ * The tokens of a prompt.
+ *
+ * A chat is rendered by the model's template and tokenised as a whole, control tokens included, as llama.cpp's server
+ * does it: a template's own markers can't be told from the same text in a message. Whoever must not be able to write
+ * `<|im_start|>system` has to keep it out of the messages.
+ *
+ * @throws InferenceError when the template refuses the messages, or when the prompt leaves no room for an answer.
+ */
+export function readPrompt(prompt: Prompt, engine: TokenEngine, template: ChatTemplate): readonly number[] {
+  const param = prompt.kind === 'chat' ? 'messages' : 'prompt';
+  const tokens = tokensOf(prompt, engine, template, param);
+  if (tokens.length === 0) {
+    throw new InferenceError('invalid_request', 'The prompt is empty. Send at least one token of text.', { param });
+  }
+  const { contextLength } = engine.model;
+  if (tokens.length >= contextLength) throw tooLong(numberText(tokens.length), contextLength, param);
+  return tokens;
+}
+
+function tokensOf(prompt: Prompt, engine: TokenEngine, template: ChatTemplate, param: string): readonly number[] {
+  if (prompt.kind === 'tokens') {
+    checkTokens(prompt.tokens, engine.model, param);
+    return prompt.tokens;
+  }
+  const text = prompt.kind === 'chat' ? template.render(prompt) : prompt.text;
+  checkLength(text, engine, param);
+  // Most templates write the beginning token themselves; twice would be a prompt that the model never saw.
+  const { beginningText } = engine.model;
+  const beginning = beginningText === '' || !text.startsWith(beginningText);
+  return engine.tokenize(text, { special: true, beginning });
+}
+
+/**
+ * Refuses a text that is certainly too long without tokenising all of it: that takes about a second per 5 MB, in which
+ * nothing else happens in this process. Pieces are counted until there are too many tokens even if every cut between
+ * two pieces had added some.
+ */
+function checkLength(text: string, engine: TokenEngine, param: string): void {
+  const { contextLength } = engine.model;
+  if (text.length <= contextLength * CHARACTERS_PER_TOKEN_USUALLY) return;
+  let tokensAtLeast = 0;
+  for (let at = 0; at < text.length; at += PIECE_CHARACTERS) {
+    const piece = text.slice(at, at + PIECE_CHARACTERS);
+    tokensAtLeast += engine.tokenize(piece, { special: true, beginning: false }).length - TOKENS_PER_CUT_MAX;
+    if (tokensAtLeast >= contextLength) throw tooLong(`more than ${numberText(tokensAtLeast)}`, contextLength, param);
+  }
+}
+
+/** @throws InferenceError when a token is none of the model's; the engine would break on it, for everyone in the step. */
+export function checkTokens(tokens: readonly number[], model: TokenModel, param: string): void {
+  const { vocabularySize } = model;
+  const wrong = tokens.find((token) => !Number.isInteger(token) || token < 0 || token >= vocabularySize);
+  if (wrong === undefined) return;
+  throw new InferenceError(
+    'invalid_request',
+    `${wrong} is none of this model's tokens; its vocabulary has ${numberText(vocabularySize)}, numbered from 0. Use the tokens of this model.`,
+    { param },
+  );
+}
+
+function tooLong(count: string, contextLength: number, param: string): InferenceError {
+  return new InferenceError(
+    'context_length_exceeded',
+    `The prompt has ${count} tokens; this model accepts ${numberText(contextLength)}. Shorten it, or choose a model with a longer context.`,
+    { param },
+  );
+}
+
+function numberText(count: number): string {
+  return count.toLocaleString('en-US');
+}
