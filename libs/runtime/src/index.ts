@@ -6,5 +6,5 @@ export * from './metrics.js';
 export * from './models-file.js';
 export * from './nearest-name.js';
 export * from './parent-process.js';
-export type { SettingSource } from './setting-sources.js';
+export type { Environment, SettingSource } from './setting-sources.js';
 export * from './termination.js';

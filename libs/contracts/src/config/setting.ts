@@ -57,6 +57,10 @@ export function decimal(s: Bounded & { default: number }): Setting<number> {
   return { ...s, kind: 'number', schema: z.number().min(s.min).max(s.max) };
 }
 
+export function optionalDecimal(s: Bounded): Setting<number | undefined> {
+  return { ...s, kind: 'number', schema: z.number().min(s.min).max(s.max).optional(), default: undefined };
+}
+
 export function boolean(s: Common & { default: boolean }): Setting<boolean> {
   return { ...s, kind: 'boolean', schema: z.boolean() };
 }

@@ -1,0 +1,59 @@
+import { boolean, type SettingTable } from '@millrace/contracts';
+import { ConfigurationError, type LoadedSettings, loadSettings } from '@millrace/runtime';
+import pc from 'picocolors';
+import { type Command, type CommandContext, OWN } from '../command.js';
+import { checkMachine } from './check-machine.js';
+import { checkModels } from './check-models.js';
+import { checkNetwork } from './check-network.js';
+import { type Finding, fine, wrong } from './finding.js';
+
+const own = {
+  json: boolean({ ...OWN, default: false, why: 'Prints a JSON array instead of lines.' }),
+} as const satisfies SettingTable;
+
+export const checkCommand: Command = {
+  usage: '[--json] [settings]',
+  about:
+    'Looks at configuration, model files and their digests, memory, ports and workers. Each line is ok, or says what to do. Exit status 1 if any is not ok.',
+  own,
+  settings: ['modelsFile', 'model', 'host', 'port', 'workers', 'workerConnectTimeoutMs', 'memoryReserveMib'],
+  examples: ['millrace check', 'millrace check --model ./any.gguf --json'],
+  run: check,
+};
+
+async function check(context: CommandContext): Promise<number> {
+  const { findings, json } = await look(context);
+  context.write(json ? `${JSON.stringify(findings, null, 2)}\n` : `${findings.map(line).join('\n')}\n`);
+  return findings.every(({ ok }) => ok) ? 0 : 1;
+}
+
+async function look(context: CommandContext): Promise<{ findings: Finding[]; json: boolean }> {
+  const { workingFolder, args } = context;
+  let loaded: LoadedSettings<typeof own>;
+  try {
+    loaded = load(context);
+  } catch (error) {
+    if (!(error instanceof ConfigurationError)) throw error;
+    // Without settings there is nothing further to look at.
+    const findings = error.problems.map((problem) => wrong('configuration', problem, 'Correct it, and check again.'));
+    return { findings, json: args.includes('--json') };
+  }
+  const { settings, file } = loaded;
+  const findings = [
+    fine('configuration', file === undefined ? 'defaults; there is no YAML file' : file),
+    ...(await checkMachine(settings, workingFolder)),
+    ...(await checkModels(settings, workingFolder)),
+    ...(await checkNetwork(settings)),
+  ];
+  return { findings, json: loaded.own.json };
+}
+
+/** As `serve`, the pickiest of the processes, would read them; the flags are this command's. */
+function load({ args, environment, workingFolder }: CommandContext): LoadedSettings<typeof own> {
+  return loadSettings({ reader: 'serve', args, environment, workingFolder, own });
+}
+
+function line({ about, ok, detail, remedy }: Finding): string {
+  const verdict = ok ? pc.green('ok    ') : pc.red('not ok');
+  return `${verdict}  ${about.padEnd(24)} ${detail}${remedy === undefined ? '' : ` ${pc.bold(remedy)}`}`;
+}

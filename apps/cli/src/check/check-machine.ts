@@ -1,0 +1,43 @@
+import { readFileSync } from 'node:fs';
+import { statfs } from 'node:fs/promises';
+import { availableParallelism, freemem, totalmem } from 'node:os';
+import type { Settings } from '@millrace/contracts';
+import { type Finding, fine, wrong } from './finding.js';
+
+const GIB = 1024 ** 3;
+const MIB = 1024 ** 2;
+
+/** Notes rather than tests: how much a model needs is worked out by the worker, when it loads it. */
+export async function checkMachine(settings: Settings, folder: string): Promise<Finding[]> {
+  return [
+    fine('node', `${process.versions.node} (${process.platform} ${process.arch}), ${availableParallelism()} cores`),
+    memory(settings),
+    await disk(folder),
+  ];
+}
+
+function memory({ memoryReserveMib }: Settings): Finding {
+  const available = availableMemory();
+  const figures = `${gib(available)} of ${gib(totalmem())} available, ${memoryReserveMib} MiB of it kept free`;
+  if (available > memoryReserveMib * MIB) return fine('memory', figures);
+  return wrong('memory', figures, 'Free some memory, or lower `memoryReserveMib`.');
+}
+
+/** `freemem` does not count what the file cache would give back. */
+function availableMemory(): number {
+  try {
+    const kib = /^MemAvailable:\s+(\d+) kB/m.exec(readFileSync('/proc/meminfo', 'utf8'))?.[1];
+    return kib === undefined ? freemem() : Number(kib) * 1024;
+  } catch {
+    return freemem();
+  }
+}
+
+async function disk(folder: string): Promise<Finding> {
+  const { bavail, bsize } = await statfs(folder);
+  return fine('disk', `${gib(bavail * bsize)} free at ${folder}`);
+}
+
+function gib(bytes: number): string {
+  return `${(bytes / GIB).toLocaleString('en-US', { maximumFractionDigits: 1 })} GiB`;
+}

@@ -1,0 +1,70 @@
+import { credentials, Metadata, type ServiceError } from '@grpc/grpc-js';
+import { type HealthBody, healthSchema, PROTOCOL_VERSION, type Settings } from '@millrace/contracts';
+import { InferenceClient, type WorkerDescription } from '@millrace/contracts/protocol';
+import { gatewayUrl } from '../gateway-address.js';
+import { answersAt } from '../gateway-client.js';
+import { portProblem, probePort } from '../port-probe.js';
+import { type Finding, fine, wrong } from './finding.js';
+
+/** The gateway's port, and the workers: those of a running gateway, else those of the setting `workers`. */
+export async function checkNetwork(settings: Settings): Promise<Finding[]> {
+  const health = await healthOf(gatewayUrl(settings));
+  const addresses = health === undefined ? settings.workers : health.workers.map(({ address }) => address);
+  return [
+    health === undefined ? await checkPort(settings) : checkGateway(settings, health),
+    ...(await Promise.all(
+      addresses.map((address) => checkWorker(address, settings.workerConnectTimeoutMs, health !== undefined)),
+    )),
+  ];
+}
+
+async function healthOf(url: string): Promise<HealthBody | undefined> {
+  const response = await answersAt(url, '/health');
+  if (response === undefined) return undefined;
+  const parsed = healthSchema.safeParse(await response.json().catch(() => undefined));
+  return parsed.success ? parsed.data : undefined;
+}
+
+async function checkPort({ host, port }: Settings): Promise<Finding> {
+  if (port === 0) return fine('port', 'any free one is taken');
+  const state = await probePort(host, port);
+  const problem = portProblem(host, port, state);
+  if (problem === undefined) return fine('port', `${port} of ${host} is free`);
+  const [detail, ...remedy] = problem.split(/(?<=\.) /);
+  return wrong('port', detail!, remedy.join(' '));
+}
+
+function checkGateway(settings: Settings, { ready, version }: HealthBody): Finding {
+  const about = `Millrace ${version} runs at ${gatewayUrl(settings)}`;
+  if (ready.status === 'ready') return fine('gateway', `${about} and is ready`);
+  return wrong('gateway', `${about}, but is not ready: ${ready.reason}`, 'See its log, and the workers below.');
+}
+
+async function checkWorker(address: string, timeoutMs: number, isNeeded: boolean): Promise<Finding> {
+  const about = `worker ${address}`;
+  try {
+    const worker = await describeWorker(address, timeoutMs);
+    if (worker.protocolVersion !== PROTOCOL_VERSION) {
+      const detail = `speaks version ${worker.protocolVersion} of the protocol, and this Millrace ${PROTOCOL_VERSION}.`;
+      return wrong(about, detail, 'Run the same release of Millrace on both sides.');
+    }
+    const models = worker.models.map(({ id }) => id).join(', ') || 'no model yet';
+    const detail = `${worker.state}: ${models}${worker.detail === '' ? '' : ` (${worker.detail})`}`;
+    if (worker.state === 'ready' || worker.state === 'loading') return fine(about, detail);
+    return wrong(about, detail, 'See its log.');
+  } catch (error) {
+    const reason = (error as ServiceError).details ?? String(error);
+    if (!isNeeded) return fine(about, 'not running: fine before `make run`');
+    return wrong(about, `does not answer: ${reason}`, 'Start it, or correct `workers`.');
+  }
+}
+
+export function describeWorker(address: string, timeoutMs: number): Promise<WorkerDescription> {
+  const client = new InferenceClient(address, credentials.createInsecure());
+  return new Promise<WorkerDescription>((resolve, reject) => {
+    client.describe({}, new Metadata(), { deadline: Date.now() + timeoutMs }, (error, answer) => {
+      if (error) reject(error);
+      else resolve(answer);
+    });
+  }).finally(() => client.close());
+}

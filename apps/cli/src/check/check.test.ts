@@ -1,0 +1,95 @@
+import { createHash } from 'node:crypto';
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { createServer, type Server } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { checkCommand } from './check-command.js';
+import type { Finding } from './finding.js';
+
+let folder: string;
+let occupied: Server | undefined;
+beforeEach(() => {
+  folder = mkdtempSync(join(tmpdir(), 'millrace-check-'));
+  mkdirSync(join(folder, 'configs'));
+});
+afterEach(() => {
+  occupied?.close();
+  occupied = undefined;
+  rmSync(folder, { recursive: true, force: true });
+});
+
+const GGUF = Buffer.concat([Buffer.from('GGUF\x03\0\0\0', 'latin1'), Buffer.alloc(16)]);
+const models = (entry: string) =>
+  writeFileSync(join(folder, 'configs/models.yaml'), `models:\n  - {id: tiny, ${entry}}\n`);
+
+async function check(...args: string[]): Promise<{ status: number; findings: Finding[] }> {
+  let written = '';
+  const status = await checkCommand.run({
+    args: ['--json', '--port=0', '--workers=127.0.0.1:9', ...args],
+    environment: {},
+    workingFolder: folder,
+    write: (text) => {
+      written += text;
+    },
+    isTerminal: false,
+  });
+  return { status, findings: JSON.parse(written) as Finding[] };
+}
+
+const about = (findings: Finding[], what: string) => findings.filter((finding) => finding.about.startsWith(what));
+
+describe('check', () => {
+  it('finds nothing wrong where nothing is', async () => {
+    writeFileSync(join(folder, 'tiny.gguf'), GGUF);
+    models(`path: ../tiny.gguf, sha256: ${createHash('sha256').update(GGUF).digest('hex')}`);
+    const { status, findings } = await check();
+    expect(findings.filter(({ ok }) => !ok)).toEqual([]);
+    expect(about(findings, 'model tiny')[0]!.detail).toContain('GGUF version 3');
+    expect(about(findings, 'worker')[0]!.detail).toBe('not running: fine before `make run`');
+    expect(status).toBe(0);
+  });
+
+  it.each([
+    ['a file that is missing', undefined, '', 'cannot be read (ENOENT).'],
+    ['a file of another kind', Buffer.from('<html>'.repeat(10)), '', 'is no GGUF model: it begins with "<htm"'],
+    ['a file that was cut short', Buffer.from('GGUF'), '', 'is no GGUF model: it has only 4 bytes.'],
+    ['another digest', GGUF, `, sha256: ${'f'.repeat(64)}`, 'has the digest'],
+  ])('names %s, and ends with status 1', async (_, content, more, expected) => {
+    if (content !== undefined) writeFileSync(join(folder, 'tiny.gguf'), content);
+    models(`path: ../tiny.gguf${more}`);
+    const { status, findings } = await check();
+    expect(about(findings, 'model tiny')[0]).toMatchObject({ ok: false, detail: expect.stringContaining(expected) });
+    expect(status).toBe(1);
+  });
+
+  it('looks at the model of the flag too, be it a file or a name', async () => {
+    writeFileSync(join(folder, 'tiny.gguf'), GGUF);
+    models('path: ../tiny.gguf');
+    expect((await check('--model=./tiny.gguf')).status).toBe(0);
+    const { findings } = await check('--model=tinny');
+    expect(about(findings, 'model tinny')[0]!.detail).toContain('Did you mean tiny?');
+  });
+
+  it('names every problem of the configuration', async () => {
+    const { status, findings } = await check('--prot=1', '--max-batch-size=0');
+    expect(findings.map(({ detail }) => detail)).toEqual([
+      expect.stringContaining('Did you mean --port?'),
+      expect.stringContaining('--max-batch-size is "0".'),
+    ]);
+    expect(status).toBe(1);
+  });
+
+  it('finds a port that another program holds', async () => {
+    occupied = createServer((socket) => socket.destroy());
+    await new Promise<void>((resolve) => occupied!.listen(0, '127.0.0.1', resolve));
+    const { port } = occupied.address() as { port: number };
+    models('path: ../tiny.gguf');
+    const { findings } = await check(`--port=${port}`);
+    expect(about(findings, 'port')[0]).toMatchObject({
+      ok: false,
+      detail: `Port ${port} of 127.0.0.1 is in use by another program.`,
+      remedy: `Stop that one, or choose another port: --port ${port + 1}.`,
+    });
+  });
+});

@@ -1,0 +1,19 @@
+import type { Settings } from '@millrace/contracts';
+
+/** Where a gateway that listens on these settings is reached from this machine, without a path. */
+export function gatewayUrl({ host, port }: Pick<Settings, 'host' | 'port'>): string {
+  return `http://${hostAndPort(host, port)}`;
+}
+
+/** `host:port` to connect to, for something that listens on `host`. */
+export function hostAndPort(host: string, port: number): string {
+  const bare = host.replace(/^\[(.*)\]$/, '$1');
+  // All addresses is where one listens, not where one connects to.
+  const reachable = bare === '0.0.0.0' ? '127.0.0.1' : bare === '::' ? '::1' : bare;
+  return reachable.includes(':') ? `[${reachable}]:${port}` : `${reachable}:${port}`;
+}
+
+/** A user's `--url`, with or without `/v1` or a slash behind it. */
+export function withoutApiPath(url: string): string {
+  return url.replace(/\/+$/, '').replace(/\/v1$/, '');
+}

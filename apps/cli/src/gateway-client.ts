@@ -1,0 +1,48 @@
+import { errorSchema } from '@millrace/contracts';
+import { CommandError } from './command.js';
+
+/**
+ * Asks a gateway. What goes wrong becomes a `CommandError` with a sentence: nobody answers there, or the gateway refuses.
+ */
+export async function askGateway(base: string, path: string, init: RequestInit = {}): Promise<Response> {
+  let response: Response;
+  try {
+    response = await fetch(`${base}${path}`, init);
+  } catch (error) {
+    if (init.signal?.aborted) throw error;
+    throw new CommandError(nobodyAnswers(base, error));
+  }
+  if (!response.ok) throw new CommandError(await refusalText(response));
+  return response;
+}
+
+/** A gateway that runs, or undefined when nobody listens there. */
+export async function answersAt(base: string, path: string, timeoutMs = 2_000): Promise<Response | undefined> {
+  try {
+    return await fetch(`${base}${path}`, { signal: AbortSignal.timeout(timeoutMs) });
+  } catch {
+    return undefined;
+  }
+}
+
+function nobodyAnswers(base: string, error: unknown): string {
+  const cause = error instanceof Error && error.cause instanceof Error ? error.cause : error;
+  const code = (cause as NodeJS.ErrnoException).code ?? (error instanceof Error ? error.message : String(error));
+  return `No gateway answers at ${base} (${code}). Start one with \`millrace serve\`, or say where it is with --url.`;
+}
+
+async function refusalText(response: Response): Promise<string> {
+  const text = await response.text();
+  const retryAfter = response.headers.get('retry-after');
+  const wait = retryAfter === null ? '' : ` Try again in ${retryAfter} s.`;
+  return `${messageOf(text) ?? `The server answered ${response.status} ${response.statusText}.`}${wait}`;
+}
+
+/** The sentence of an OpenAI error body, if it is one. */
+export function messageOf(body: string): string | undefined {
+  try {
+    return errorSchema.parse(JSON.parse(body)).error.message;
+  } catch {
+    return undefined;
+  }
+}

@@ -1,0 +1,20 @@
+#!/usr/bin/env node
+// Nothing is imported above the check: an old Node would stop at newer syntax in one of those files, and its message
+// says nothing about versions. So this file keeps to what Node 18 can read, and loads the rest afterwards.
+
+const version = process.versions.node;
+const parts = version.split('.').map(Number);
+const major = parts[0] || 0;
+const minor = parts[1] || 0;
+
+if (major < 22 || (major === 22 && minor < 15)) {
+  console.error(
+    `Millrace needs Node 22.15 or newer; this is ${version}. In its folder, \`make install\` brings Node 24 from npm, or install a newer Node.`,
+  );
+  process.exit(1);
+} else {
+  const { runCli } = await import('./cli.js');
+  process.exitCode = await runCli(process.argv.slice(2));
+}
+
+export {};

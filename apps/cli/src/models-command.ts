@@ -1,0 +1,88 @@
+import { boolean, modelListSchema, optionalText, type SettingTable } from '@millrace/contracts';
+import { loadSettings, readModelsFile } from '@millrace/runtime';
+import { type Command, type CommandContext, OWN } from './command.js';
+import { gatewayUrl, withoutApiPath } from './gateway-address.js';
+import { answersAt, askGateway } from './gateway-client.js';
+import { alignedTable } from './table.js';
+
+const own = {
+  url: optionalText({
+    ...OWN,
+    why: 'The gateway to ask, such as http://10.0.0.5:8000. Absent: `host` and `port`, and where none runs, the models file.',
+  }),
+  json: boolean({ ...OWN, default: false, why: 'Prints a JSON array instead of a table.' }),
+} as const satisfies SettingTable;
+
+export const modelsCommand: Command = {
+  usage: '[--json] [--url URL]',
+  about: 'Lists the models that a running gateway serves, or, when none runs, those of the models file.',
+  own,
+  settings: ['host', 'port', 'modelsFile'],
+  examples: ['millrace models', 'millrace models --json'],
+  run: models,
+};
+
+interface ListedModel {
+  readonly id: string;
+  readonly context: number | undefined;
+  readonly capabilities: readonly string[];
+  readonly aliases: readonly string[];
+  readonly path: string | undefined;
+}
+
+async function models({ args, environment, workingFolder, write }: CommandContext): Promise<number> {
+  const loaded = loadSettings({ reader: 'cli', args, environment, workingFolder, own });
+  const url = withoutApiPath(loaded.own.url ?? gatewayUrl(loaded.settings));
+  // A gateway that was named must answer; the usual one may be off.
+  const runs = loaded.own.url !== undefined || (await answersAt(url, '/healthz')) !== undefined;
+  const list = runs ? await servedModels(url) : configuredModels(loaded.settings.modelsFile);
+  if (loaded.own.json) {
+    write(`${JSON.stringify(list, null, 2)}\n`);
+    return 0;
+  }
+  const source = runs ? `Served at ${url}` : `No gateway runs at ${url}; from ${loaded.settings.modelsFile}`;
+  write(`${source}:\n\n${tableOf(list)}\n`);
+  return 0;
+}
+
+async function servedModels(url: string): Promise<ListedModel[]> {
+  const response = await askGateway(url, '/v1/models');
+  const { data } = modelListSchema.parse(await response.json());
+  return data.map(({ id, context_length, capabilities }) => ({
+    id,
+    context: context_length,
+    capabilities,
+    aliases: [],
+    path: undefined,
+  }));
+}
+
+function configuredModels(modelsFile: string): ListedModel[] {
+  return readModelsFile(modelsFile).models.map(({ id, context, aliases, path }) => ({
+    id,
+    context,
+    capabilities: [],
+    aliases,
+    path,
+  }));
+}
+
+function tableOf(list: readonly ListedModel[]): string {
+  if (list.length === 0) return 'none';
+  const columns = [
+    { heading: 'MODEL', cell: (model: ListedModel) => model.id },
+    {
+      heading: 'CONTEXT',
+      cell: (model: ListedModel) => model.context?.toLocaleString('en-US') ?? 'the most that fits',
+    },
+    { heading: 'CAN', cell: (model: ListedModel) => model.capabilities.join(', ') },
+    { heading: 'ALIASES', cell: (model: ListedModel) => model.aliases.join(', ') },
+    { heading: 'FILE', cell: (model: ListedModel) => model.path ?? '' },
+    // A gateway tells other things than the file does; a column that is empty throughout is left out.
+  ].filter(({ cell }) => list.some((model) => cell(model) !== ''));
+  return alignedTable(
+    columns.map(({ heading }) => heading),
+    list.map((model) => columns.map(({ cell }) => cell(model))),
+    ['CONTEXT'],
+  );
+}

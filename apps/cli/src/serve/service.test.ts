@@ -1,0 +1,115 @@
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { createServer } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { createLogger, loadSettings } from '@millrace/runtime';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { Service } from './service.js';
+
+const FAKE = join(import.meta.dirname, 'fake-process.testing.ts');
+
+let folder: string;
+let service: Service;
+beforeEach(() => {
+  folder = mkdtempSync(join(tmpdir(), 'millrace-serve-'));
+});
+afterEach(() => {
+  service.kill();
+  rmSync(folder, { recursive: true, force: true });
+});
+
+/** A service of two fakes, which are told `fakeFlags`. */
+function serviceWith(fakeFlags: string[] = [], flags: string[] = [], onProgress?: (reason: string) => void): Service {
+  const loaded = loadSettings({
+    reader: 'serve',
+    args: ['--port=0', '--restart-delay-ms-min=20', ...flags],
+    environment: {},
+    workingFolder: folder,
+  });
+  service = new Service({
+    loaded: { ...loaded, flagsFor: () => [`--journal=${join(folder, 'journal')}`, ...fakeFlags] },
+    logger: createLogger({ name: 'serve', level: 'silent', format: 'json' }),
+    entries: { worker: FAKE, gateway: FAKE },
+    killGraceMs: 300,
+    ...(onProgress && { onProgress }),
+  });
+  return service;
+}
+
+const journal = () => readFileSync(join(folder, 'journal'), 'utf8').trim().split('\n');
+const eventsOf = (lines: string[]) => lines.map((line) => line.replace(/-on-\d+|\s\d+$/g, ''));
+const isAlive = (pid: number) => {
+  try {
+    return process.kill(pid, 0);
+  } catch {
+    return false;
+  }
+};
+
+describe('Service', () => {
+  it('starts the worker, then the gateway with its address, and is ready when the gateway is', async () => {
+    const reasons: string[] = [];
+    const { url, workerAddress } = await serviceWith([], [], (reason) => reasons.push(reason)).start();
+    const gateway = (await (await fetch(url)).json()) as { args: string[] };
+    expect(gateway.args).toContain(`--workers=${workerAddress}`);
+    expect(eventsOf(journal())).toEqual(['worker listening', 'gateway listening']);
+    expect(reasons).toEqual(['loading 1', 'loading 2']);
+  });
+
+  it('stops the gateway first, then the worker', async () => {
+    await serviceWith().start();
+    await service.stop();
+    expect(eventsOf(journal()).slice(2)).toEqual([
+      'gateway asked-to-stop',
+      'gateway ended',
+      'worker asked-to-stop',
+      'worker ended',
+    ]);
+  });
+
+  it('ends with the sentence of a process that fails at the start', async () => {
+    await expect(serviceWith(['--worker-fails=There is no model. Get one.']).start()).rejects.toThrow(
+      /^There is no model\. Get one\.$/,
+    );
+  });
+
+  it('ends when a process dies before the service was ready', async () => {
+    await expect(serviceWith(['--gateway-crashes']).start()).rejects.toThrow('The gateway ended by signal SIGKILL');
+  });
+
+  it('starts again what dies, on the port that others know it by', async () => {
+    const { url } = await serviceWith().start();
+    const before = (await (await fetch(url)).json()) as { pid: number };
+    process.kill(before.pid, 'SIGKILL');
+    const pidNow = async () => ((await (await fetch(url)).json()) as { pid: number }).pid;
+    await expect.poll(() => pidNow().catch(() => before.pid), { timeout: 5_000 }).not.toBe(before.pid);
+
+    const [workerStart] = journal();
+    process.kill(Number(workerStart!.split(' ').at(-1)), 'SIGKILL');
+    const workerStarts = () =>
+      journal()
+        .filter((line) => line.startsWith('worker listening'))
+        .map((line) => line.split(' ')[1]);
+    await expect
+      .poll(workerStarts, { timeout: 5_000 })
+      .toEqual([workerStart!.split(' ')[1], workerStart!.split(' ')[1]]);
+  });
+
+  it('kills what does not end in time', async () => {
+    await serviceWith(['--deaf'], ['--drain-timeout-ms=0']).start();
+    const pids = journal().map((line) => Number(line.split(' ').at(-1)));
+    await service.stop();
+    expect(pids.map(isAlive)).toEqual([false, false]);
+  });
+
+  it('says so in one sentence when the port is in use, before anything is started', async () => {
+    const other = createServer();
+    await new Promise<void>((resolve) => other.listen(0, '127.0.0.1', resolve));
+    const { port } = other.address() as { port: number };
+    await expect(serviceWith([], [`--port=${port}`]).start()).rejects.toThrow(
+      `Port ${port} of 127.0.0.1 is in use by another program. Stop that one, or choose another port: --port ${port + 1}.`,
+    );
+    expect(journal).toThrow('ENOENT');
+    other.close();
+  });
+});

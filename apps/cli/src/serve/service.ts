@@ -1,0 +1,125 @@
+import { createRequire } from 'node:module';
+import type { LoadedSettings, Logger } from '@millrace/runtime';
+import { CommandError } from '../command.js';
+import { hostAndPort } from '../gateway-address.js';
+import { portProblem, probePort } from '../port-probe.js';
+import { askReadiness } from './readiness.js';
+import { SupervisedProcess } from './supervised-process.js';
+
+export interface ServiceOptions {
+  readonly loaded: Pick<LoadedSettings, 'settings' | 'sources' | 'flagsFor'>;
+  readonly logger: Logger;
+  /** Called whenever what the gateway still waits for changes. */
+  readonly onProgress?: (reason: string) => void;
+  /** The files to run; the packages' own unless a test has others. */
+  readonly entries?: { readonly worker: string; readonly gateway: string };
+  /** How long after its own deadline a process that drains may take before it is killed. */
+  readonly killGraceMs?: number;
+}
+
+const KILL_GRACE_MS = 3_000;
+const READINESS_POLL_MS = 50;
+
+/**
+ * One gateway and one worker, as two processes: a native crash in the engine must not take the gateway down.
+ *
+ * Ownership: it owns both processes. `stop` ends them in order; `kill` ends them at once and may be called at any time.
+ */
+export class Service {
+  readonly #options: ServiceOptions;
+  #worker: SupervisedProcess | undefined;
+  #gateway: SupervisedProcess | undefined;
+  #stopped = false;
+
+  constructor(options: ServiceOptions) {
+    this.#options = options;
+  }
+
+  get gatewayPid(): number | undefined {
+    return this.#gateway?.pid;
+  }
+
+  /** Resolves when the gateway is ready to answer. @throws CommandError when a process ends before that. */
+  async start(): Promise<{ url: string; workerAddress: string }> {
+    const { settings } = this.#options.loaded;
+    const { worker: workerEntry, gateway: gatewayEntry } = this.#options.entries ?? packageEntries();
+    // Before the worker loads gigabytes, what can be known at once.
+    const problem =
+      settings.port === 0 ? undefined : portProblem(settings.host, settings.port, await this.#gatewayPort());
+    if (problem !== undefined) throw new CommandError(problem);
+
+    const workerPort = await this.#workerPort();
+    const worker = this.#supervise('worker', workerEntry, (portBefore) => [
+      ...this.#options.loaded.flagsFor(['workerPort']),
+      `--worker-port=${portBefore ?? workerPort}`,
+    ]);
+    this.#worker = worker;
+    const workerAddress = hostAndPort(settings.workerHost, await worker.start());
+    if (this.#stopped) throw new CommandError('Stopped before it was ready.');
+
+    const gateway = this.#supervise('gateway', gatewayEntry, (portBefore) => [
+      ...this.#options.loaded.flagsFor(['workers', 'port']),
+      `--workers=${workerAddress}`,
+      `--port=${portBefore ?? settings.port}`,
+    ]);
+    this.#gateway = gateway;
+    const port = await Promise.race([gateway.start(), worker.broken]);
+    const url = `http://${hostAndPort(settings.host, port)}`;
+    await Promise.race([this.#ready(url), worker.broken, gateway.broken]);
+    worker.keepAlive();
+    gateway.keepAlive();
+    return { url, workerAddress };
+  }
+
+  /** The gateway first, so that its running answers can finish; then the worker. */
+  async stop(): Promise<void> {
+    this.#stopped = true;
+    const { drainTimeoutMs } = this.#options.loaded.settings;
+    const { killGraceMs = KILL_GRACE_MS } = this.#options;
+    const killAtMs = performance.now() + drainTimeoutMs + killGraceMs;
+    await this.#gateway?.stop(drainTimeoutMs + killGraceMs);
+    // Nobody is left to ask the worker anything, so it needs no more than a moment.
+    await this.#worker?.stop(Math.max(killGraceMs, killAtMs - performance.now()));
+  }
+
+  kill(): void {
+    this.#stopped = true;
+    this.#gateway?.kill();
+    this.#worker?.kill();
+  }
+
+  async #ready(url: string): Promise<void> {
+    let told: string | undefined;
+    while (!this.#stopped) {
+      const readiness = await askReadiness(url);
+      if (readiness.ready) return;
+      if (readiness.reason !== undefined && readiness.reason !== told) this.#options.onProgress?.(readiness.reason);
+      told = readiness.reason ?? told;
+      await new Promise((resolve) => setTimeout(resolve, READINESS_POLL_MS));
+    }
+  }
+
+  #supervise(name: string, entry: string, args: (portBefore: number | undefined) => string[]): SupervisedProcess {
+    const { restartDelayMsMin, restartDelayMsMax } = this.#options.loaded.settings;
+    const { logger } = this.#options;
+    return new SupervisedProcess({ name, entry, args }, { restartDelayMsMin, restartDelayMsMax, logger });
+  }
+
+  #gatewayPort() {
+    const { host, port } = this.#options.loaded.settings;
+    return probePort(host, port);
+  }
+
+  /** The usual one where it is free, so that it is easily found; else any, so that a second service needs no flag. */
+  async #workerPort(): Promise<number> {
+    const { settings, sources } = this.#options.loaded;
+    const { workerHost, workerPort } = settings;
+    if (workerPort === 0 || sources.workerPort !== 'default') return workerPort;
+    return (await probePort(workerHost, workerPort)) === 'free' ? workerPort : 0;
+  }
+}
+
+function packageEntries(): { worker: string; gateway: string } {
+  const { resolve } = createRequire(import.meta.url);
+  return { worker: resolve('@millrace/worker'), gateway: resolve('@millrace/gateway') };
+}

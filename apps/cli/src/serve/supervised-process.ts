@@ -1,0 +1,137 @@
+import { type ChildProcess, fork } from 'node:child_process';
+import type { ChildMessage, Logger } from '@millrace/runtime';
+import { CommandError } from '../command.js';
+
+export interface ProcessPlan {
+  /** In sentences and logs: `worker`, `gateway`. */
+  readonly name: string;
+  /** The JavaScript file to run. */
+  readonly entry: string;
+  /** Its flags. `portBefore` is the port it had before it died, which others know it by. */
+  readonly args: (portBefore: number | undefined) => readonly string[];
+}
+
+export interface RestartOptions {
+  readonly restartDelayMsMin: number;
+  readonly restartDelayMsMax: number;
+  readonly logger: Logger;
+}
+
+/** A process that lived for so long starts again from the shortest delay. */
+const HEALTHY_AFTER_MS = 60_000;
+
+/**
+ * One process, started again whenever it dies.
+ *
+ * Ownership: it owns the child, and its IPC channel, by which the child learns of our own end. Nobody else signals it.
+ *
+ * Concurrency: at most one child at a time. After `stop` or `kill` none is started any more.
+ */
+export class SupervisedProcess {
+  readonly #plan: ProcessPlan;
+  readonly #options: RestartOptions;
+  #child: ChildProcess | undefined;
+  #port: number | undefined;
+  #restartTimer: NodeJS.Timeout | undefined;
+  #delayMs: number;
+  #phase: 'starting' | 'kept alive' | 'stopping' = 'starting';
+  readonly #listening = Promise.withResolvers<number>();
+  /** Rejects when the process dies before `keepAlive`. */
+  readonly #broken = Promise.withResolvers<never>();
+
+  constructor(plan: ProcessPlan, options: RestartOptions) {
+    this.#plan = plan;
+    this.#options = options;
+    this.#delayMs = options.restartDelayMsMin;
+    // Whether somebody waits for them depends on how far the start comes; they must not end the whole process.
+    this.#broken.promise.catch(() => undefined);
+    this.#listening.promise.catch(() => undefined);
+  }
+
+  get pid(): number | undefined {
+    return this.#child?.pid;
+  }
+
+  /** The port that the process listens on. Rejects with a `CommandError` when it dies first. */
+  start(): Promise<number> {
+    this.#spawn();
+    return this.#listening.promise;
+  }
+
+  /** Never resolves. Rejects with a `CommandError` when the process dies before `keepAlive`. */
+  get broken(): Promise<never> {
+    return this.#broken.promise;
+  }
+
+  /** From now on a death is mended rather than reported: until here nobody was promised anything. */
+  keepAlive(): void {
+    if (this.#phase === 'starting') this.#phase = 'kept alive';
+  }
+
+  /** Asks the process to end, and ends it by force after `graceMs`. Resolves when it is gone. */
+  async stop(graceMs: number): Promise<void> {
+    this.#phase = 'stopping';
+    clearTimeout(this.#restartTimer);
+    const child = this.#child;
+    if (child === undefined) return;
+    const gone = new Promise<void>((resolve) => child.once('exit', () => resolve()));
+    child.kill('SIGTERM');
+    const force = setTimeout(() => {
+      this.#options.logger.warn(`the ${this.#plan.name} did not end within ${graceMs} ms and is killed`);
+      child.kill('SIGKILL');
+    }, graceMs);
+    await gone;
+    clearTimeout(force);
+  }
+
+  /** At once, for a process that is itself about to end. */
+  kill(): void {
+    this.#phase = 'stopping';
+    clearTimeout(this.#restartTimer);
+    this.#child?.kill('SIGKILL');
+  }
+
+  #spawn(): void {
+    const { entry, args } = this.#plan;
+    const child = fork(entry, args(this.#port), { stdio: ['ignore', 'inherit', 'inherit', 'ipc'] });
+    const startedMs = performance.now();
+    let sentence: string | undefined;
+    this.#child = child;
+    child.on('message', (message: ChildMessage) => {
+      if (message.kind === 'listening') {
+        this.#port = message.port;
+        this.#listening.resolve(message.port);
+      } else if (message.kind === 'failed') {
+        sentence = message.sentence;
+      }
+    });
+    child.once('error', (error) => {
+      sentence ??= `The ${this.#plan.name} cannot be started: ${error.message}.`;
+      // A process that could not be spawned has no pid and says no `exit`.
+      if (child.pid === undefined) this.#died(sentence, startedMs);
+    });
+    child.once('exit', (status, signal) => {
+      this.#died(sentence ?? this.#ending(status, signal), startedMs);
+    });
+  }
+
+  #died(sentence: string, startedMs: number): void {
+    this.#child = undefined;
+    if (this.#phase === 'stopping') return;
+    if (this.#phase === 'starting') {
+      const error = new CommandError(sentence);
+      this.#listening.reject(error);
+      this.#broken.reject(error);
+      return;
+    }
+    if (performance.now() - startedMs >= HEALTHY_AFTER_MS) this.#delayMs = this.#options.restartDelayMsMin;
+    this.#options.logger.error(`${sentence} It is started again in ${this.#delayMs} ms.`);
+    this.#restartTimer = setTimeout(() => this.#spawn(), this.#delayMs);
+    this.#delayMs = Math.min(this.#delayMs * 2, this.#options.restartDelayMsMax);
+  }
+
+  #ending(status: number | null, signal: NodeJS.Signals | null): string {
+    const how = signal === null ? `with exit status ${status}` : `by signal ${signal}`;
+    return `The ${this.#plan.name} ended ${how}; what it said last stands above.`;
+  }
+}
