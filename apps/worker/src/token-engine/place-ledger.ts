@@ -39,8 +39,8 @@ export class PlaceLedger {
     const seen = new Set<number>();
     let tokens = 0;
     for (const work of works) {
-      this.#checkWork(work);
       if (seen.has(work.place)) throw new Error(`Place ${work.place} has two works in one step; it may have one.`);
+      this.#checkWork(work);
       seen.add(work.place);
       tokens += work.tokens.length;
     }

@@ -21,7 +21,7 @@ export interface TokenEngine {
 
   /**
    * Prepares `place` for choosing tokens by `sampling`, forgetting how it chose before. `chosen` are the tokens of this
-   * answer so far: none for a new one, some for one that goes on elsewhere.
+   * answer so far: none for a new one, some for one that goes on elsewhere. Not to be called during a step.
    */
   prepare(place: number, sampling: ResolvedSampling, chosen: readonly number[]): void;
 
@@ -29,7 +29,9 @@ export interface TokenEngine {
    * One pass over the batch. At most `model.tokensPerStepMax` tokens in all, each place at most once. For every work
    * with `choose`, the next token after its last one. Not to be called while an earlier step runs.
    *
-   * @throws when the engine breaks; the contents of the places are then unknown, and each must be cleared.
+   * @throws PlacesFailed when some places have nothing to choose from; the others are sound, and so are their tokens.
+   * @throws Error when the engine breaks; the contents of the places are then unknown, and each must be cleared. A step
+   *   that is impossible (a hole, a full place, too many tokens) is refused with a sentence, and changes nothing.
    */
   step(works: readonly StepWork[]): Promise<readonly Chosen[]>;
 
@@ -52,6 +54,19 @@ export interface StepWork {
 export interface Chosen {
   readonly place: number;
   readonly token: number;
+}
+
+/** Some places had no token to choose; `chosen` are those of the others. What the places hold is as the step left it. */
+export class PlacesFailed extends Error {
+  override readonly name = 'PlacesFailed';
+
+  constructor(
+    readonly places: readonly number[],
+    readonly chosen: readonly Chosen[],
+    cause?: unknown,
+  ) {
+    super(`No token was left to choose in places ${places.join(', ')}: all were ruled out.`, { cause });
+  }
 }
 
 /** Sampling with every default filled in. Ranges are those of `Sampling` in the protocol. */

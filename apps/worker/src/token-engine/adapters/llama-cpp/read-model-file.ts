@@ -1,0 +1,126 @@
+import { stat } from 'node:fs/promises';
+import { type GgufFileInfo, readGgufFileInfo } from 'node-llama-cpp';
+
+const BYTES_PER_VALUE = 2; // The cache holds 16-bit floats.
+
+/** What a `.gguf` file says of itself, without loading it. */
+export interface ModelFile {
+  readonly path: string;
+  /** Such as `llama`. */
+  readonly architecture: string;
+  readonly name: string | undefined;
+  readonly weightsBytes: number;
+  /** Tokens that the model was trained to hold. */
+  readonly contextTrained: number;
+  readonly layers: number;
+  readonly embeddingLength: number;
+  readonly vocabularySize: number;
+  /** What one token of one sequence takes in the key-value cache. */
+  readonly cacheBytesPerToken: number;
+  readonly chatTemplate: string | undefined;
+  /** When the file was last changed, in Unix seconds. */
+  readonly changedAt: number;
+}
+
+/** @throws Error in one sentence when the file is missing, no GGUF, or cut short. */
+export async function readModelFile(path: string): Promise<ModelFile> {
+  const file = await stat(path).catch((cause: unknown) => {
+    throw new Error(`The model file ${path} can't be read. Check the path.`, { cause });
+  });
+  if (!file.isFile()) throw new Error(`${path} is no file. Give the path of a .gguf file.`);
+  const info = await readHeader(path);
+  const { weightsBytes, complete } = await measureParts(info);
+  if (!complete) throw new Error(truncated(path, file.size));
+  return {
+    path,
+    ...architectureFacts(info),
+    name: info.metadata.general.name,
+    weightsBytes,
+    vocabularySize: info.metadata.tokenizer?.ggml?.tokens?.length ?? 0,
+    chatTemplate: info.metadata.tokenizer?.chat_template,
+    changedAt: Math.floor(file.mtimeMs / 1000),
+  };
+}
+
+export function truncated(path: string, bytes: number): string {
+  return `The model file ${path} ends too early, after ${bytes.toLocaleString('en')} bytes. Copy or download it again.`;
+}
+
+async function readHeader(path: string): Promise<GgufFileInfo> {
+  try {
+    return await readGgufFileInfo(path, {
+      sourceType: 'filesystem',
+      logWarnings: false,
+      ignoreKeys: ['tokenizer.ggml.merges', 'tokenizer.ggml.scores', 'tokenizer.ggml.token_type'],
+    });
+  } catch (cause) {
+    throw new Error(`${path} is no GGUF file. llama.cpp runs only models in that format.`, { cause });
+  }
+}
+
+/** A model may lie in several files (`…-00001-of-00003.gguf`); the first one's header names the rest. */
+async function measureParts(info: GgufFileInfo): Promise<{ weightsBytes: number; complete: boolean }> {
+  let weightsBytes = 0;
+  let complete = true;
+  for (const [index, part] of info.sourceData.entries()) {
+    if (part.type !== 'path') continue;
+    const { size } = await stat(part.path);
+    weightsBytes += Math.max(0, size - part.length);
+    // Past the end the reader sees zeros: a header cut short shows tensors without a name. The length of the last
+    // tensor is left to llama.cpp, which knows the sizes of its types.
+    const tensors = (info.fullTensorInfo ?? []).filter(({ filePart }) => filePart === index + 1);
+    if (part.length > size) complete = false;
+    if (tensors.some(({ name, fileOffset }) => name === '' || Number(fileOffset) >= size)) complete = false;
+  }
+  return { weightsBytes, complete };
+}
+
+function architectureFacts(info: GgufFileInfo) {
+  const { architecture } = info.metadata.general;
+  // Every architecture has its own section; these keys are the same in all that llama.cpp generates text with.
+  const facts = info.architectureMetadata as {
+    readonly context_length?: number;
+    readonly block_count?: number;
+    readonly embedding_length?: number;
+    readonly attention?: {
+      readonly head_count?: number | readonly number[];
+      readonly head_count_kv?: number | readonly number[];
+      readonly key_length?: number;
+      readonly value_length?: number;
+    };
+  };
+  const layers = facts.block_count ?? 0;
+  const embeddingLength = facts.embedding_length ?? 0;
+  return {
+    architecture,
+    layers,
+    embeddingLength,
+    contextTrained: facts.context_length ?? 0,
+    cacheBytesPerToken: cacheBytesPerToken(layers, embeddingLength, facts.attention ?? {}),
+  };
+}
+
+/**
+ * Keys and values of all layers for one token. Models with grouped queries have fewer key-value heads than heads, and
+ * mixed ones have a number per layer, with 0 for layers without attention.
+ */
+export function cacheBytesPerToken(
+  layers: number,
+  embeddingLength: number,
+  attention: {
+    readonly head_count?: number | readonly number[];
+    readonly head_count_kv?: number | readonly number[];
+    readonly key_length?: number;
+    readonly value_length?: number;
+  },
+): number {
+  const heads = perLayer(attention.head_count ?? 0, layers);
+  const cacheHeads = perLayer(attention.head_count_kv ?? heads, layers);
+  const headLength = embeddingLength / Math.max(1, ...heads);
+  const values = (attention.key_length ?? headLength) + (attention.value_length ?? headLength);
+  return cacheHeads.reduce((sum, each) => sum + each, 0) * values * BYTES_PER_VALUE;
+}
+
+function perLayer(count: number | readonly number[], layers: number): readonly number[] {
+  return typeof count === 'number' ? Array.from({ length: layers }, () => count) : count;
+}
