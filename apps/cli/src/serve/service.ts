@@ -13,6 +13,8 @@ export interface ServiceOptions {
   readonly onProgress?: (reason: string) => void;
   /** The files to run; the packages' own unless a test has others. */
   readonly entries?: { readonly worker: string; readonly gateway: string };
+  /** Throws away what the processes print. */
+  readonly quiet?: boolean;
   /** How long after its own deadline a process that drains may take before it is killed. */
   readonly killGraceMs?: number;
 }
@@ -101,8 +103,8 @@ export class Service {
 
   #supervise(name: string, entry: string, args: (portBefore: number | undefined) => string[]): SupervisedProcess {
     const { restartDelayMsMin, restartDelayMsMax } = this.#options.loaded.settings;
-    const { logger } = this.#options;
-    return new SupervisedProcess({ name, entry, args }, { restartDelayMsMin, restartDelayMsMax, logger });
+    const { logger, quiet = false } = this.#options;
+    return new SupervisedProcess({ name, entry, args }, { restartDelayMsMin, restartDelayMsMax, logger, quiet });
   }
 
   #gatewayPort() {

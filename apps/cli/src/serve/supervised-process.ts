@@ -15,6 +15,8 @@ export interface RestartOptions {
   readonly restartDelayMsMin: number;
   readonly restartDelayMsMax: number;
   readonly logger: Logger;
+  /** Throws away what the process prints to standard output; errors are still seen. */
+  readonly quiet: boolean;
 }
 
 /** A process that lived for so long starts again from the shortest delay. */
@@ -93,7 +95,8 @@ export class SupervisedProcess {
 
   #spawn(): void {
     const { entry, args } = this.#plan;
-    const child = fork(entry, args(this.#port), { stdio: ['ignore', 'inherit', 'inherit', 'ipc'] });
+    const stdout = this.#options.quiet ? 'ignore' : 'inherit';
+    const child = fork(entry, args(this.#port), { stdio: ['ignore', stdout, 'inherit', 'ipc'] });
     const startedMs = performance.now();
     let sentence: string | undefined;
     this.#child = child;

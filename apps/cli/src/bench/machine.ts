@@ -1,0 +1,29 @@
+import { execFileSync } from 'node:child_process';
+import { readFileSync } from 'node:fs';
+import { availableParallelism, cpus, loadavg, totalmem, type } from 'node:os';
+import { VERSION } from '@millrace/contracts';
+
+/** One line that says where figures come from. */
+export function machineLine(): string {
+  const gib = (totalmem() / 1024 ** 3).toFixed(0);
+  const date = new Date().toISOString().slice(0, 10);
+  const model = cpus()[0]?.model.trim() ?? process.arch;
+  const load = loadavg()[0]!.toFixed(1);
+  return `${date}: ${model}, ${availableParallelism()} cores, ${gib} GiB, ${type()}, Node ${process.versions.node}, Millrace ${VERSION}; load average ${load} at the start`;
+}
+
+/** Resident memory of another process; undefined where the system does not tell. */
+export function residentMib(pid: number): number | undefined {
+  try {
+    return kibibytes(pid) / 1024;
+  } catch {
+    return undefined;
+  }
+}
+
+function kibibytes(pid: number): number {
+  if (process.platform === 'linux') {
+    return Number(/^VmRSS:\s+(\d+) kB/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))![1]);
+  }
+  return Number(execFileSync('ps', ['-o', 'rss=', '-p', String(pid)], { encoding: 'utf8' }));
+}

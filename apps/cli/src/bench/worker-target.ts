@@ -1,0 +1,107 @@
+import { type ClientDuplexStream, credentials } from '@grpc/grpc-js';
+import { PROTOCOL_VERSION } from '@millrace/contracts';
+import {
+  type GatewayFrame,
+  InferenceClient,
+  type SequenceUpdate,
+  type Start,
+  type WorkerFrame,
+} from '@millrace/contracts/protocol';
+import { CommandError } from '../command.js';
+import type { BenchRequest, Sample, Target } from './target.js';
+
+/** Enough for any answer here: credit is the gateway's business, and part of what it adds. */
+const CREDIT_TOKENS = 1_000_000;
+
+interface Asked {
+  readonly startedMs: number;
+  firstTokenMs: number | undefined;
+  readonly resolve: (sample: Sample) => void;
+  readonly reject: (error: Error) => void;
+}
+
+/**
+ * A worker, asked over gRPC as a gateway does: one stream that all sequences share.
+ *
+ * Ownership: it owns the channel and the stream. When the stream ends, every question that is open fails.
+ */
+export class WorkerTarget implements Target {
+  readonly #model: string;
+  readonly #client: InferenceClient;
+  readonly #stream: ClientDuplexStream<GatewayFrame, WorkerFrame>;
+  readonly #asked = new Map<number, Asked>();
+  #lastId = 0;
+
+  constructor(address: string, model: string) {
+    this.#model = model;
+    this.#client = new InferenceClient(address, credentials.createInsecure());
+    this.#stream = this.#client.converse();
+    this.#stream.on('data', (frame: WorkerFrame) => this.#receive(frame));
+    this.#stream.on('error', (error) => this.#failAll(error.message));
+    this.#stream.on('end', () => this.#failAll('it ended the stream'));
+    const hello = { protocolVersion: PROTOCOL_VERSION, gatewayId: `bench:${process.pid}` };
+    this.#stream.write({ frame: { $case: 'hello', value: hello } });
+  }
+
+  ask(request: BenchRequest): Promise<Sample> {
+    this.#lastId += 1;
+    const sequenceId = this.#lastId;
+    return new Promise((resolve, reject) => {
+      this.#asked.set(sequenceId, { startedMs: performance.now(), firstTokenMs: undefined, resolve, reject });
+      this.#stream.write({ frame: { $case: 'start', value: this.#start(sequenceId, request) } });
+    });
+  }
+
+  async close(): Promise<void> {
+    this.#stream.end();
+    this.#client.close();
+  }
+
+  #start(sequenceId: number, { prompt, maxTokens }: BenchRequest): Start {
+    const messages = [{ role: 'user', content: prompt }];
+    return {
+      sequenceId,
+      attempt: 1,
+      requestId: `bench-${sequenceId}`,
+      traceparent: '',
+      tracestate: '',
+      model: this.#model,
+      prompt: {
+        $case: 'chat',
+        value: { messagesJson: JSON.stringify(messages), toolsJson: '', templateVariablesJson: '' },
+      },
+      sampling: { temperature: 0 },
+      maxTokens,
+      stop: [],
+      resumeTokenIds: [],
+      resumeText: '',
+      creditTokens: CREDIT_TOKENS,
+      deadlineMs: 0,
+      priority: 0,
+    };
+  }
+
+  #receive({ frame }: WorkerFrame): void {
+    if (frame?.$case !== 'step') return;
+    for (const update of frame.value.updates) this.#update(update);
+  }
+
+  #update({ sequenceId, text, settled }: SequenceUpdate): void {
+    const asked = this.#asked.get(sequenceId);
+    if (asked === undefined) return;
+    const nowMs = performance.now() - asked.startedMs;
+    if (text !== '') asked.firstTokenMs ??= nowMs;
+    if (settled === undefined) return;
+    this.#asked.delete(sequenceId);
+    if (settled.reason === 'stop' || settled.reason === 'length') {
+      asked.resolve({ firstTokenMs: asked.firstTokenMs ?? nowMs, totalMs: nowMs, tokens: settled.completionTokens });
+    } else {
+      asked.reject(new CommandError(`The worker failed a request: ${settled.failure?.message ?? settled.reason}`));
+    }
+  }
+
+  #failAll(why: string): void {
+    for (const asked of this.#asked.values()) asked.reject(new CommandError(`The worker is lost: ${why}.`));
+    this.#asked.clear();
+  }
+}
