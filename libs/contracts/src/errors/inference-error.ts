@@ -121,6 +121,8 @@ export interface ErrorDetails {
   /** The parameter at fault, as a path: `messages[2].content`. */
   readonly param?: string | undefined;
   readonly retryAfterSeconds?: number | undefined;
+  /** Which limit refused the request: sent as `x-millrace-limit`, so that a caller need not read the message. */
+  readonly limit?: 'queue' | undefined;
   readonly cause?: unknown;
 }
 
@@ -170,7 +172,10 @@ export function toOpenAiResponse(thrown: unknown): {
   const { status, type } = ERROR_CATALOG[code];
   return {
     status,
-    headers: details.retryAfterSeconds === undefined ? {} : { 'retry-after': String(details.retryAfterSeconds) },
+    headers: {
+      ...(details.retryAfterSeconds !== undefined && { 'retry-after': String(details.retryAfterSeconds) }),
+      ...(details.limit !== undefined && { 'x-millrace-limit': details.limit }),
+    },
     body: { error: { message, type, param: details.param ?? null, code } },
   };
 }

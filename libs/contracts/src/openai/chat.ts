@@ -35,12 +35,14 @@ export const chatMessageSchema = z.discriminatedUnion('role', [
   z.object({ role: z.literal('developer'), content: textContent, name }),
   z.object({
     role: z.literal('user'),
-    content: z.union([z.string(), z.array(z.union([textPart, otherPart])).min(1)]),
+    content: z.union([z.string(), z.array(z.discriminatedUnion('type', [textPart, otherPart])).min(1)]),
     name,
   }),
   z.object({
     role: z.literal('assistant'),
-    content: z.union([z.string(), z.array(z.union([textPart, refusalPart])).min(1), z.null()]).optional(),
+    content: z
+      .union([z.string(), z.array(z.discriminatedUnion('type', [textPart, refusalPart])).min(1), z.null()])
+      .optional(),
     refusal: z.string().nullish(),
     tool_calls: z.array(toolCall).optional(),
     name,
@@ -92,7 +94,7 @@ export type ChatMessage = z.infer<typeof chatMessageSchema>;
 export const CHAT_PARAMETERS = {
   messages: {
     status: 'supported',
-    note: 'Text parts are joined. Image, audio and file parts are a 400 that names the part.',
+    note: 'Text parts are joined, a line each. Image, audio and file parts are a 400 that names the part.',
   },
   model: { status: 'supported', note: 'May be left out: the default model answers, or the only one.' },
   stream: { status: 'supported' },
