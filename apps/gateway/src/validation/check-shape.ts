@@ -1,0 +1,124 @@
+import { InferenceError } from '@millrace/contracts';
+import type * as z from 'zod';
+import { paramPath } from './param-path.js';
+import { show } from './show-value.js';
+
+type Issue = z.core.$ZodIssue;
+
+/** The body as the schema types it; the first thing that is wrong with it becomes a sentence and a `param`. */
+export function checkShape<T>(schema: z.ZodType<T>, body: unknown): T {
+  const result = schema.safeParse(body);
+  if (result.success) return result.data;
+  const { path, issue } = closestIssue(result.error.issues[0]!, body);
+  const param = paramPath(path);
+  throw new InferenceError('invalid_request', sentence(issue, param, valueAt(body, path)), { param });
+}
+
+interface Located {
+  readonly issue: Issue;
+  /** From the top of the body; an issue within a union only knows its own end of it. */
+  readonly path: readonly PropertyKey[];
+}
+
+/**
+ * A union fails with the complaints of all its branches. The one to tell is of the branch that the caller meant: one
+ * whose own type fits (a list was given, so speak of the list's items), and of those the one that got furthest.
+ */
+function closestIssue(issue: Issue, body: unknown, above: readonly PropertyKey[] = []): Located {
+  const path = [...above, ...issue.path];
+  if (issue.code !== 'invalid_union') return { issue, path };
+  const meant = issue.errors
+    .map((branch) => branch[0])
+    .filter((first) => first !== undefined)
+    .filter((first) => first.path.length > 0 || first.code !== 'invalid_type')
+    .sort((a, b) => progress(b) - progress(a))[0];
+  return meant ? closestIssue(meant, body, path) : { issue, path };
+}
+
+/** In a list the later item, and at the same item a wrong value rather than a wrong type. */
+function progress(issue: Issue): number {
+  const index = issue.path.find((key) => typeof key === 'number') ?? -1;
+  return index * 4 + issue.path.length + (issue.code === 'invalid_type' ? 0 : 1);
+}
+
+function sentence(issue: Issue, param: string, value: unknown): string {
+  if (value === undefined) return `\`${param}\` is required${expectation(issue)}.`;
+  const given = issue.code === 'too_big' || issue.code === 'too_small' ? measured(issue, value) : show(value);
+  return `\`${param}\` is ${given}${expectation(issue)}.`;
+}
+
+/** Lists and texts are too long or too short by their length, which is then what to show. */
+function measured(issue: { readonly origin: string }, value: unknown): string {
+  if (Array.isArray(value)) return count(value.length, 'item');
+  if (issue.origin === 'string' && typeof value === 'string') return count(value.length, 'character');
+  return show(value);
+}
+
+function expectation(issue: Issue): string {
+  switch (issue.code) {
+    case 'invalid_type':
+      return `; it must be ${named(issue.expected)}`;
+    case 'invalid_value':
+      return `; it must be ${alternatives(issue.values.map(show))}`;
+    case 'too_small':
+      return isCustom(issue) ? `; it ${issue.message}` : `; it must be ${bound(issue, issue.minimum, 'at least')}`;
+    case 'too_big':
+      return isCustom(issue) ? `; it ${issue.message}` : `; it must be ${bound(issue, issue.maximum, 'at most')}`;
+    case 'invalid_format':
+    case 'custom':
+      return `; it ${issue.message}`;
+    case 'invalid_union':
+      return unionExpectation(issue);
+    default:
+      return '; it is not what this parameter takes';
+  }
+}
+
+/** Messages of our own schemas begin with `must`; zod's own begin with a capital. */
+function isCustom(issue: Issue): boolean {
+  return issue.message.startsWith('must ');
+}
+
+function bound(issue: { origin: string; inclusive?: boolean }, limit: number | bigint, words: string): string {
+  if (issue.origin === 'string') return `${words} ${count(Number(limit), 'character')} long`;
+  if (issue.origin === 'array') return `${words} ${count(Number(limit), 'item')} long`;
+  if (issue.inclusive === false) return `${words === 'at least' ? 'above' : 'below'} ${limit}`;
+  return `${words} ${limit}`;
+}
+
+function unionExpectation(issue: Extract<Issue, { code: 'invalid_union' }>): string {
+  const options = 'options' in issue && Array.isArray(issue.options) ? issue.options.map(show) : [];
+  if (options.length > 0) return `; it must be ${alternatives(options)}`;
+  const types = issue.errors.map((branch) => branch[0]).filter((first) => first?.code === 'invalid_type');
+  return `; it must be ${alternatives([...new Set(types.map((first) => named(first?.expected ?? '')))])}`;
+}
+
+const NAMES: Readonly<Record<string, string>> = {
+  string: 'a string',
+  number: 'a number',
+  int: 'a whole number',
+  boolean: 'true or false',
+  array: 'a list',
+  object: 'an object',
+  record: 'an object',
+  null: 'null',
+};
+
+function named(type: string): string {
+  return NAMES[type] ?? type;
+}
+
+function alternatives(words: readonly string[]): string {
+  return words.length < 2 ? (words[0] ?? 'of another type') : `${words.slice(0, -1).join(', ')} or ${words.at(-1)}`;
+}
+
+function count(amount: number, noun: string): string {
+  return `${amount} ${noun}${amount === 1 ? '' : 's'}`;
+}
+
+function valueAt(body: unknown, path: readonly PropertyKey[]): unknown {
+  return path.reduce<unknown>(
+    (value, key) => (typeof value === 'object' && value !== null ? Reflect.get(value, key) : undefined),
+    body,
+  );
+}

@@ -1,0 +1,52 @@
+import { CHAT_PARAMETERS, type ChatMessage, chatRequestSchema, InferenceError } from '@millrace/contracts';
+import type { ValidChatRequest, ValidRequest } from '../vocabulary.js';
+import { checkBody } from './check-body.js';
+import { generationOf } from './generation.js';
+import type { ModelCatalog } from './model-catalog.js';
+
+/** The body of POST /v1/chat/completions: unknown before, valid after. */
+export function parseChatRequest(body: unknown, models: ModelCatalog): ValidChatRequest {
+  const request = checkBody(body, CHAT_PARAMETERS, chatRequestSchema);
+  // OpenAI's `none` forbids calls. A model that never sees the tools makes none.
+  const tools = request.tool_choice === 'none' ? [] : (request.tools ?? []);
+  const valid: ValidRequest = {
+    ...generationOf(request, request.max_completion_tokens ?? request.max_tokens),
+    model: models.resolve(request.model, 'chat'),
+    prompt: {
+      kind: 'chat',
+      messages: request.messages.map(plainMessage),
+      tools,
+      templateVariables: request.chat_template_kwargs ?? {},
+    },
+  };
+  return valid as ValidChatRequest;
+}
+
+/** A message whose content is one text, since few chat templates know content parts. */
+function plainMessage(message: ChatMessage, index: number): Record<string, unknown> {
+  const { content } = message;
+  if (message.role === 'assistant' && !content && !message.tool_calls?.length && !message.refusal) {
+    throw new InferenceError(
+      'invalid_request',
+      `\`messages[${index}]\` is an answer without content and without tool_calls. Give it one of them, or leave it out.`,
+      { param: `messages[${index}].content` },
+    );
+  }
+  return { ...message, content: Array.isArray(content) ? joinedText(content, `messages[${index}].content`) : content };
+}
+
+type ContentPart = Extract<ChatMessage['content'], readonly unknown[]>[number];
+
+function joinedText(parts: readonly ContentPart[], param: string): string {
+  return parts.map((part, index) => partText(part, `${param}[${index}]`)).join('\n');
+}
+
+function partText(part: ContentPart, param: string): string {
+  if (part.type === 'text') return part.text as string;
+  if (part.type === 'refusal') return part.refusal as string;
+  throw new InferenceError(
+    'unsupported_parameter',
+    `\`${param}\` is of type ${part.type}; only text is read here. Send parts of type text.`,
+    { param },
+  );
+}
