@@ -1,0 +1,266 @@
+import {
+  type ChannelCredentials,
+  type ClientDuplexStream,
+  credentials,
+  type ServiceError,
+  status,
+} from '@grpc/grpc-js';
+import { type AnswerEvent, InferenceError, PROTOCOL_VERSION } from '@millrace/contracts';
+import {
+  type GatewayFrame,
+  InferenceClient,
+  type Load,
+  type SequenceUpdate,
+  type WorkerDescription,
+  type WorkerFrame,
+} from '@millrace/contracts/protocol';
+import type { Logger } from '@millrace/runtime';
+import type { WorkerPhase, WorkerState } from '../../vocabulary.js';
+import { failureOf, finishReasonOf, modelOf, startFrame, usageOf } from '../protocol-frames.js';
+import { SequenceInbox } from '../sequence-inbox.js';
+import type { AnswerAttempt, WorkerClient } from '../worker-client.js';
+
+export interface GrpcWorkerClientLimits {
+  /** How long connecting may take, up to the worker's Welcome. */
+  readonly workerConnectTimeoutMs: number;
+  /** A worker reports once a second; one that is silent for so long counts as lost. */
+  readonly workerSilenceMsMax: number;
+  /** How far the worker may run ahead of a consumer. */
+  readonly creditTokens: number;
+  /** The largest frame sent: a request's body, and what the protocol adds. */
+  readonly sentBytesMax: number;
+}
+
+/** Pauses between attempts to connect: doubled each time, from the first to the last. */
+const RECONNECT_DELAY_MS_MIN = 100;
+const RECONNECT_DELAY_MS_MAX = 2_000;
+/** How often a worker that loads is asked whether it is ready: the stream does not tell. */
+const DESCRIBE_DELAY_MS = 250;
+/** A step brings at most some tokens for each of some hundred sequences; more than this is not a step. */
+const RECEIVED_BYTES_MAX = 4 * 1024 * 1024;
+
+type Converse = ClientDuplexStream<GatewayFrame, WorkerFrame>;
+
+/**
+ * One worker over gRPC: one channel, and on it one Converse stream that every sequence of this gateway shares.
+ *
+ * Ownership: owns the stream and connects it again for as long as it is not closed. A sequence is its own until it is
+ * settled: by a frame, by the loss of the stream, or by its consumer.
+ * Concurrency: everything happens in callbacks, none of which awaits. A callback of a stream that was given up is told
+ * by comparing it with `#stream`.
+ */
+export class GrpcWorkerClient implements WorkerClient {
+  readonly #client: InferenceClient;
+  readonly #sequences = new Map<number, SequenceInbox>();
+  #nextSequenceId = 1;
+  #stream: Converse | undefined;
+  #phase: WorkerPhase = 'connecting';
+  #detail = 'not connected yet';
+  #description: WorkerDescription | undefined;
+  #models: WorkerState['models'];
+  #load: Load | undefined;
+  #reconnectDelayMs = RECONNECT_DELAY_MS_MIN;
+  #closed = false;
+  /** One timer for whatever is due next: the Welcome, the next sign of life, or the next attempt. */
+  #timer: NodeJS.Timeout | undefined;
+
+  constructor(
+    private readonly address: string,
+    private readonly gatewayId: string,
+    private readonly limits: GrpcWorkerClientLimits,
+    private readonly logger: Logger,
+    channelCredentials: ChannelCredentials = credentials.createInsecure(),
+  ) {
+    this.#client = new InferenceClient(address, channelCredentials, {
+      'grpc.max_receive_message_length': RECEIVED_BYTES_MAX,
+      'grpc.max_send_message_length': limits.sentBytesMax,
+      // The pauses are ours; the channel's own would only add to them.
+      'grpc.initial_reconnect_backoff_ms': RECONNECT_DELAY_MS_MIN,
+      'grpc.max_reconnect_backoff_ms': RECONNECT_DELAY_MS_MIN,
+      // Without it, every client of one address shares one connection: two gateways in one process would lose theirs together.
+      'grpc.use_local_subchannel_pool': 1,
+    });
+    this.#connect();
+  }
+
+  state(): WorkerState {
+    return {
+      address: this.address,
+      phase: this.#phase,
+      detail: this.#detail,
+      version: this.#description?.version ?? '',
+      running: this.#load?.running ?? 0,
+      waiting: this.#load?.waiting ?? 0,
+      outstanding: this.#sequences.size,
+      models: this.#models,
+    };
+  }
+
+  answer(request: AnswerAttempt, signal: AbortSignal): AsyncIterable<AnswerEvent> {
+    const stream = this.#stream;
+    if (stream === undefined || this.#phase !== 'ready') {
+      throw new InferenceError('worker_lost', `The worker is ${this.#phase} just now. Send the request again.`);
+    }
+    const { creditTokens } = this.limits;
+    const id = this.#takeSequenceId();
+    let unreturned = 0;
+    const inbox = new SequenceInbox(
+      {
+        // Half the credit at a time: one frame for many tokens, and the worker never comes to its end.
+        read: (tokens) => {
+          unreturned += tokens;
+          if (unreturned * 2 < creditTokens) return;
+          stream.write({ frame: { $case: 'credit', value: { sequenceId: id, tokens: unreturned } } });
+          unreturned = 0;
+        },
+        cancel: () => {
+          this.#sequences.delete(id);
+          stream.write({ frame: { $case: 'cancel', value: { sequenceId: id } } });
+        },
+      },
+      signal,
+    );
+    this.#sequences.set(id, inbox);
+    stream.write(startFrame(request, id, creditTokens));
+    return inbox;
+  }
+
+  async close(): Promise<void> {
+    this.#closed = true;
+    this.#giveUpStream('connecting', 'closed');
+    this.#client.close();
+  }
+
+  /** Ids have 32 bits and start again after four thousand million; what is then still running has long met its deadline. */
+  #takeSequenceId(): number {
+    const id = this.#nextSequenceId;
+    this.#nextSequenceId = id === 0xffff_ffff ? 1 : id + 1;
+    return id;
+  }
+
+  // --------------------------------------------------------------------------------------------------- the connection
+
+  #connect(): void {
+    const stream = this.#client.converse();
+    this.#stream = stream;
+    const onlyThis =
+      <A>(act: (argument: A) => void) =>
+      (argument: A) => {
+        if (this.#stream === stream) act(argument);
+      };
+    stream.on(
+      'data',
+      onlyThis((frame: WorkerFrame) => this.#onFrame(frame)),
+    );
+    stream.on(
+      'error',
+      onlyThis((error: ServiceError) => this.#onLost(lossSentence(error))),
+    );
+    stream.on(
+      'end',
+      onlyThis(() => this.#onLost('the worker ended the connection')),
+    );
+    this.#expectWithin(this.limits.workerConnectTimeoutMs, 'did not welcome us in time');
+    stream.write({
+      frame: { $case: 'hello', value: { protocolVersion: PROTOCOL_VERSION, gatewayId: this.gatewayId } },
+    });
+  }
+
+  #onFrame({ frame }: WorkerFrame): void {
+    this.#expectWithin(this.limits.workerSilenceMsMax, 'has been silent for too long');
+    switch (frame?.$case) {
+      case 'welcome':
+        this.#reconnectDelayMs = RECONNECT_DELAY_MS_MIN;
+        if (frame.value.worker) this.#onDescription(frame.value.worker);
+        return;
+      case 'step':
+        for (const update of frame.value.updates) this.#onUpdate(update);
+        return;
+      case 'load':
+        this.#onLoad(frame.value);
+        return;
+    }
+  }
+
+  #onDescription(worker: WorkerDescription): void {
+    this.#description = worker;
+    this.#models = worker.models.length > 0 ? worker.models.map(modelOf) : this.#models;
+    this.#load = worker.load ?? this.#load;
+    this.#enter(worker.state === 'ready' || worker.state === 'draining' ? worker.state : 'loading', worker.detail);
+    if (this.#phase === 'loading') this.#describeSoon();
+  }
+
+  #onLoad(load: Load): void {
+    this.#load = load;
+    if (load.draining && this.#phase === 'ready')
+      this.#enter('draining', 'it finishes what it has and takes nothing new');
+  }
+
+  #describeSoon(): void {
+    const stream = this.#stream;
+    setTimeout(() => {
+      if (this.#stream !== stream) return;
+      this.#client.describe({}, (error, worker) => {
+        if (this.#stream !== stream) return;
+        if (error) this.#describeSoon();
+        else this.#onDescription(worker);
+      });
+    }, DESCRIBE_DELAY_MS).unref();
+  }
+
+  #onUpdate({ sequenceId, begun, tokenIds, text, settled }: SequenceUpdate): void {
+    const inbox = this.#sequences.get(sequenceId);
+    if (inbox === undefined) return; // Settled here already; the frame crossed our Cancel.
+    if (begun) inbox.begin({ kind: 'begun', ...begun });
+    if (tokenIds.length > 0 || text !== '') inbox.add(tokenIds, text);
+    if (settled) {
+      this.#sequences.delete(sequenceId);
+      const reason = finishReasonOf(settled.reason);
+      if (reason) inbox.finish({ kind: 'finished', reason, usage: usageOf(settled) });
+      else inbox.fail(failureOf(settled));
+    }
+    inbox.deliver();
+  }
+
+  #expectWithin(ms: number, otherwise: string): void {
+    clearTimeout(this.#timer);
+    this.#timer = setTimeout(() => this.#onLost(`the worker ${otherwise} (${ms} ms)`), ms);
+  }
+
+  #onLost(why: string): void {
+    this.#giveUpStream(this.#models === undefined ? 'connecting' : 'lost', why);
+    if (this.#closed) return;
+    this.#timer = setTimeout(() => this.#connect(), this.#reconnectDelayMs * (0.5 + Math.random() / 2));
+    this.#reconnectDelayMs = Math.min(RECONNECT_DELAY_MS_MAX, this.#reconnectDelayMs * 2);
+  }
+
+  #giveUpStream(phase: WorkerPhase, why: string): void {
+    clearTimeout(this.#timer);
+    const stream = this.#stream;
+    this.#stream = undefined;
+    this.#load = undefined;
+    stream?.cancel();
+    this.#enter(phase, why);
+    const sequences = [...this.#sequences.values()];
+    this.#sequences.clear();
+    for (const inbox of sequences) {
+      inbox.fail(
+        new InferenceError('worker_lost', 'The worker went away while it was answering. Send the request again.'),
+      );
+      inbox.deliver();
+    }
+  }
+
+  #enter(phase: WorkerPhase, detail: string): void {
+    if (phase !== this.#phase) {
+      this.logger.info({ worker: this.address, was: this.#phase, detail: detail || undefined }, `worker ${phase}`);
+    }
+    this.#phase = phase;
+    this.#detail = detail;
+  }
+}
+
+function lossSentence(error: ServiceError): string {
+  if (error.code === status.FAILED_PRECONDITION) return error.details; // It speaks another protocol, and says which.
+  return `${status[error.code] ?? error.code}: ${error.details}`;
+}

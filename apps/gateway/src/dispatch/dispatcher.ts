@@ -1,0 +1,69 @@
+import { type AnswerEvent, type AnswerRequest, type ErrorCode, InferenceError } from '@millrace/contracts';
+import type { Call, Deadline, ValidAnswerRequest } from '../vocabulary.js';
+import type { WorkerClient } from './worker-client.js';
+
+/** Who wants to know which worker was asked: the request's record. */
+export interface DispatchNotes {
+  sentTo(address: string): void;
+}
+
+/** The first worker and two more: with more, a request that kills workers would kill them all. */
+const ATTEMPTS_MAX = 3;
+const RETRY_AFTER_SECONDS = 1;
+
+/** Failures that say something about the worker and nothing about the request, so another worker may well answer. */
+const WORTH_ANOTHER_WORKER: ReadonlySet<ErrorCode> = new Set([
+  'worker_lost',
+  'model_not_ready',
+  'shutting_down',
+  'rate_limit_exceeded',
+]);
+
+/** Finds one worker that answers. */
+export class Dispatcher {
+  async *answer(
+    request: ValidAnswerRequest,
+    workers: readonly WorkerClient[],
+    call: Call,
+    deadline: Deadline,
+    notes: DispatchNotes,
+  ): AsyncGenerator<AnswerEvent> {
+    let failure = noWorkerReady(request.model.id);
+    for (const [index, worker] of workers.slice(0, ATTEMPTS_MAX).entries()) {
+      let begun = false;
+      try {
+        deadline.signal.throwIfAborted();
+        notes.sentTo(worker.state().address);
+        const attempt = { ...toAnswerRequest(request, call, deadline), attempt: index + 1, trace: call.trace };
+        for await (const event of worker.answer(attempt, deadline.signal)) {
+          begun = true;
+          yield event;
+        }
+        return;
+      } catch (error) {
+        // Retried only before the first event: afterwards the client would see two answers joined.
+        if (begun || !isWorthAnotherWorker(error)) throw error;
+        failure = error;
+      }
+    }
+    throw failure;
+  }
+}
+
+function toAnswerRequest(request: ValidAnswerRequest, call: Call, deadline: Deadline): AnswerRequest {
+  const { model, prompt, sampling, maxTokens, stop } = request;
+  const deadlineMs = Math.max(1, deadline.remainingMs());
+  return { requestId: call.requestId, model: model.id, prompt, sampling, maxTokens, stop, deadlineMs, priority: 0 };
+}
+
+function isWorthAnotherWorker(error: unknown): error is InferenceError {
+  return error instanceof InferenceError && WORTH_ANOTHER_WORKER.has(error.code);
+}
+
+function noWorkerReady(model: string): InferenceError {
+  return new InferenceError(
+    'model_not_ready',
+    `No worker can serve the model \`${model}\` just now. Try again shortly; /readyz says what is missing.`,
+    { retryAfterSeconds: RETRY_AFTER_SECONDS },
+  );
+}

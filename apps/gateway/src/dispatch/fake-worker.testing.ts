@@ -1,0 +1,264 @@
+import { Server, ServerCredentials, type ServerDuplexStream, status } from '@grpc/grpc-js';
+import { PROTOCOL_VERSION } from '@millrace/contracts';
+import {
+  type Failure,
+  type GatewayFrame,
+  InferenceService,
+  type ModelDescription,
+  type SequenceUpdate,
+  type Start,
+  type WorkerDescription,
+  type WorkerFrame,
+} from '@millrace/contracts/protocol';
+
+/** What a fake worker does with one sequence. */
+export interface Script {
+  /** One token each. Absent: the last user message, or the text prompt, word by word. */
+  readonly answer?: readonly string[];
+  /** After `answer`, tokens without end. */
+  readonly endless?: boolean;
+  readonly reason?: 'stop' | 'length';
+  /** Steps to let pass before the first token: a long prompt. */
+  readonly stepsBeforeFirst?: number;
+  /** After so many tokens the sequence fails. */
+  readonly failure?: Partial<Failure> & { readonly afterTokens?: number };
+  /** After so many tokens the worker is gone, as after `kill -9`. */
+  readonly dieAfterTokens?: number;
+  /** Leaves the sequence without an answer, and says nothing. */
+  readonly silent?: boolean;
+}
+
+export interface FakeWorkerOptions {
+  readonly script?: (start: Start) => Script;
+  readonly stepMs?: number;
+  readonly models?: readonly Partial<ModelDescription>[];
+  readonly port?: number;
+  readonly protocolVersion?: number;
+  readonly state?: string;
+  /** Sends no Load of its own accord. */
+  readonly mute?: boolean;
+}
+
+interface Running {
+  readonly start: Start;
+  readonly script: Script;
+  readonly tokens: readonly string[];
+  readonly stream: Converse;
+  sent: number;
+  credit: number;
+  steps: number;
+}
+
+type Converse = ServerDuplexStream<GatewayFrame, WorkerFrame>;
+
+/** A worker that behaves: it speaks the protocol over real gRPC, a step at a time, and remembers what it was asked. */
+export class FakeWorker {
+  readonly started: Start[] = [];
+  readonly cancelled: number[] = [];
+  /** Tokens sent, by sequence. */
+  readonly sent = new Map<number, number>();
+  /** Streams that gateways opened, over its whole life. */
+  conversations = 0;
+  state: string;
+  port = 0;
+  readonly #server = new Server({ 'grpc.max_receive_message_length': 64 * 1024 * 1024 });
+  readonly #running = new Map<number, Running>();
+  readonly #streams = new Set<Converse>();
+  readonly #timers: NodeJS.Timeout[] = [];
+
+  private constructor(private readonly options: FakeWorkerOptions) {
+    this.state = options.state ?? 'ready';
+  }
+
+  static async start(options: FakeWorkerOptions = {}): Promise<FakeWorker> {
+    const worker = new FakeWorker(options);
+    worker.#server.addService(InferenceService, {
+      converse: (stream: Converse) => worker.#converse(stream),
+      describe: (_call: unknown, done: (error: null, description: WorkerDescription) => void) =>
+        done(null, worker.#description()),
+    });
+    const address = `127.0.0.1:${options.port ?? 0}`;
+    worker.port = await new Promise<number>((resolve, reject) => {
+      worker.#server.bindAsync(address, ServerCredentials.createInsecure(), (error, port) =>
+        error ? reject(error) : resolve(port),
+      );
+    });
+    worker.#timers.push(setInterval(() => worker.#step(), options.stepMs ?? 1));
+    if (!options.mute) worker.#timers.push(setInterval(() => worker.#sendLoad(), 200));
+    return worker;
+  }
+
+  get address(): string {
+    return `127.0.0.1:${this.port}`;
+  }
+
+  /** Sequences it still works on. */
+  get running(): number {
+    return this.#running.size;
+  }
+
+  /** Tells every gateway that nothing new is taken. */
+  drain(): void {
+    this.state = 'draining';
+    this.#sendLoad();
+  }
+
+  /** Gone, as after `kill -9`: connections break, nothing is said. */
+  die(): void {
+    for (const timer of this.#timers) clearInterval(timer);
+    this.#running.clear();
+    this.#server.forceShutdown();
+  }
+
+  #converse(stream: Converse): void {
+    this.conversations++;
+    this.#streams.add(stream);
+    const leave = () => {
+      this.#streams.delete(stream);
+      for (const [id, { stream: own }] of this.#running) if (own === stream) this.#running.delete(id);
+    };
+    stream.on('data', ({ frame }: GatewayFrame) => {
+      if (frame?.$case === 'hello') this.#welcome(stream, frame.value.protocolVersion);
+      if (frame?.$case === 'start') this.#begin(stream, frame.value);
+      if (frame?.$case === 'credit') this.#addCredit(frame.value.sequenceId, frame.value.tokens);
+      if (frame?.$case === 'cancel') this.#cancel(frame.value.sequenceId);
+    });
+    stream.on('error', leave);
+    stream.on('close', leave);
+    stream.on('cancelled', leave);
+    stream.on('end', () => stream.end());
+  }
+
+  #welcome(stream: Converse, theirs: number): void {
+    const ours = this.options.protocolVersion ?? PROTOCOL_VERSION;
+    if (theirs !== ours) {
+      const details = `The gateway speaks protocol ${theirs}, this worker ${ours}. Run the same version of both.`;
+      stream.emit('error', { code: status.FAILED_PRECONDITION, details });
+      return;
+    }
+    stream.write({ frame: { $case: 'welcome', value: { protocolVersion: ours, worker: this.#description() } } });
+  }
+
+  #begin(stream: Converse, start: Start): void {
+    this.started.push(start);
+    const script = this.options.script?.(start) ?? {};
+    const tokens = script.answer ?? words(start);
+    if (script.silent) return;
+    this.#running.set(start.sequenceId, {
+      start,
+      script,
+      tokens,
+      stream,
+      sent: 0,
+      credit: start.creditTokens,
+      steps: 0,
+    });
+  }
+
+  #addCredit(sequenceId: number, tokens: number): void {
+    const running = this.#running.get(sequenceId);
+    if (running) running.credit += tokens;
+  }
+
+  #cancel(sequenceId: number): void {
+    this.cancelled.push(sequenceId);
+    this.#running.delete(sequenceId);
+  }
+
+  #step(): void {
+    const updates = new Map<Converse, SequenceUpdate[]>();
+    for (const running of this.#running.values()) {
+      if (running.script.dieAfterTokens !== undefined && running.sent >= running.script.dieAfterTokens) {
+        this.#flush(updates);
+        // A moment later, so that what was sent is on its way.
+        setTimeout(() => this.die(), 20);
+        this.#running.clear();
+        return;
+      }
+      const update = this.#advance(running);
+      if (update) updates.set(running.stream, [...(updates.get(running.stream) ?? []), update]);
+    }
+    this.#flush(updates);
+  }
+
+  #flush(updates: ReadonlyMap<Converse, SequenceUpdate[]>): void {
+    for (const [stream, list] of updates) stream.write({ frame: { $case: 'step', value: { updates: list } } });
+  }
+
+  #advance(running: Running): SequenceUpdate | undefined {
+    const { start, script, tokens } = running;
+    if (running.steps++ < (script.stepsBeforeFirst ?? 0)) return undefined;
+    const promptTokens = words(start).length;
+    const update: SequenceUpdate = {
+      sequenceId: start.sequenceId,
+      attempt: start.attempt,
+      begun: running.sent === 0 ? { promptTokens, cachedTokens: 1, waitedMs: 0 } : undefined,
+      tokenIds: [],
+      text: '',
+      settled: undefined,
+    };
+    const settle = (reason: string, failure?: Failure) => {
+      this.#running.delete(start.sequenceId);
+      const counts = { promptTokens, completionTokens: running.sent + 1, cachedTokens: 1 };
+      return { ...update, settled: { reason, ...counts, failure } };
+    };
+    if (script.failure && running.sent >= (script.failure.afterTokens ?? 0)) {
+      const { code = 'internal_error', message = 'scripted', param = '', retryAfterSeconds = 0 } = script.failure;
+      return { ...settle('failed', { code, message, param, retryAfterSeconds }), begun: undefined };
+    }
+    const limit = start.maxTokens || Number.POSITIVE_INFINITY;
+    if (running.sent >= limit) return settle('length');
+    if (running.sent >= tokens.length && !script.endless) return settle(script.reason ?? 'stop');
+    if (running.credit === 0) return undefined;
+    running.credit--;
+    running.sent++;
+    this.sent.set(start.sequenceId, running.sent);
+    return { ...update, tokenIds: [running.sent], text: tokens[running.sent - 1] ?? 'more and more and more of it. ' };
+  }
+
+  #sendLoad(): void {
+    const value = { running: this.#running.size, waiting: 0, draining: this.state === 'draining' };
+    for (const stream of this.#streams) stream.write({ frame: { $case: 'load', value } });
+  }
+
+  #description(): WorkerDescription {
+    const models = this.options.models ?? [{ id: 'demo', aliases: ['gpt-4o-mini'], isDefault: true }];
+    return {
+      workerId: `fake@${this.port}`,
+      protocolVersion: PROTOCOL_VERSION,
+      version: '0.0.1-fake',
+      state: this.state,
+      detail: this.state === 'loading' ? 'reading demo.gguf' : '',
+      models: this.state === 'loading' ? [] : models.map(fullModel),
+      sequencesMax: 32,
+      waitingMax: 64,
+      load: { running: this.#running.size, waiting: 0, draining: this.state === 'draining' },
+    };
+  }
+}
+
+function words(start: Start): string[] {
+  const text = start.prompt?.$case === 'text' ? start.prompt.value : lastMessage(start);
+  return text.split(/(?<= )/);
+}
+
+function lastMessage(start: Start): string {
+  if (start.prompt?.$case !== 'chat') return 'tokens';
+  const messages = JSON.parse(start.prompt.value.messagesJson) as { content: string }[];
+  return messages.at(-1)?.content ?? '';
+}
+
+function fullModel(model: Partial<ModelDescription>): ModelDescription {
+  return {
+    id: 'demo',
+    aliases: [],
+    contextLength: 8192,
+    capabilities: ['chat', 'completion'],
+    engine: 'fake 1',
+    created: 1_700_000_000,
+    samplingDefaults: undefined,
+    maxTokensDefault: 0,
+    isDefault: false,
+    ...model,
+  };
+}

@@ -1,0 +1,95 @@
+import {
+  type FinishReason,
+  InferenceError,
+  isErrorCode,
+  type ModelCapability,
+  type ModelDescription,
+  type Prompt,
+  type Sampling,
+  type Usage,
+} from '@millrace/contracts';
+import type * as protocol from '@millrace/contracts/protocol';
+import type { AnswerAttempt } from './worker-client.js';
+
+/** Between our words and the protocol's frames. The meaning of every field stands in inference.proto. */
+
+export function startFrame(request: AnswerAttempt, sequenceId: number, creditTokens: number): protocol.GatewayFrame {
+  const start: protocol.Start = {
+    sequenceId,
+    attempt: request.attempt,
+    requestId: request.requestId,
+    traceparent: request.trace?.traceparent ?? '',
+    tracestate: request.trace?.tracestate ?? '',
+    model: request.model,
+    prompt: promptField(request.prompt),
+    sampling: { ...request.sampling },
+    maxTokens: request.maxTokens ?? 0,
+    stop: [...request.stop],
+    resumeTokenIds: [...(request.resume?.tokens ?? [])],
+    resumeText: request.resume?.text ?? '',
+    creditTokens,
+    deadlineMs: request.deadlineMs ?? 0,
+    priority: request.priority,
+  };
+  return { frame: { $case: 'start', value: start } };
+}
+
+function promptField(prompt: Prompt): protocol.Start['prompt'] {
+  switch (prompt.kind) {
+    case 'text':
+      return { $case: 'text', value: prompt.text };
+    case 'tokens':
+      return { $case: 'tokens', value: { ids: [...prompt.tokens] } };
+    case 'chat':
+      return {
+        $case: 'chat',
+        value: {
+          messagesJson: JSON.stringify(prompt.messages),
+          toolsJson: jsonUnlessEmpty(prompt.tools),
+          templateVariablesJson: jsonUnlessEmpty(prompt.templateVariables),
+        },
+      };
+  }
+}
+
+function jsonUnlessEmpty(value: object): string {
+  return Object.keys(value).length === 0 ? '' : JSON.stringify(value);
+}
+
+export function finishReasonOf(reason: string): FinishReason | undefined {
+  return reason === 'stop' || reason === 'length' ? reason : undefined;
+}
+
+export function usageOf({ promptTokens, completionTokens, cachedTokens }: protocol.Settled): Usage {
+  return { promptTokens, completionTokens, cachedTokens };
+}
+
+/** Why a sequence ended without an answer. A worker's own words reach the caller only with a code that we know. */
+export function failureOf({ reason, failure }: protocol.Settled): InferenceError {
+  if (failure && isErrorCode(failure.code)) {
+    return new InferenceError(failure.code, failure.message, {
+      param: failure.param || undefined,
+      retryAfterSeconds: failure.retryAfterSeconds || undefined,
+    });
+  }
+  if (failure) {
+    const cause = new Error(`The worker failed with ${failure.code}: ${failure.message}`);
+    return new InferenceError('internal_error', 'The worker failed to answer. Report the x-request-id.', { cause });
+  }
+  // We did not cancel it, or nobody would read this: the worker gave it up, as it does when it stops.
+  return new InferenceError('worker_lost', `The worker ended the answer early (${reason}). Send the request again.`);
+}
+
+export function modelOf(model: protocol.ModelDescription): ModelDescription {
+  return {
+    id: model.id,
+    aliases: model.aliases,
+    contextLength: model.contextLength,
+    capabilities: model.capabilities as ModelCapability[],
+    engine: model.engine,
+    created: model.created,
+    samplingDefaults: (model.samplingDefaults ?? {}) satisfies Sampling,
+    maxTokensDefault: model.maxTokensDefault || undefined,
+    isDefault: model.isDefault,
+  };
+}

@@ -1,0 +1,31 @@
+import type { ModelDescription } from '@millrace/contracts';
+import type { Worker, WorkerState } from '../vocabulary.js';
+
+/** What is known of the workers. Generic, so that routing need not know how one talks to them. */
+export class WorkerDirectory<W extends Worker> {
+  constructor(readonly workers: readonly W[]) {}
+
+  states(): WorkerState[] {
+    return this.workers.map((worker) => worker.state());
+  }
+
+  /**
+   * Every model that a worker has reported, away or not: a model whose worker restarts still exists, and asking for it
+   * is a 503 and not a 404. Undefined while no worker has ever reported.
+   */
+  models(): readonly ModelDescription[] | undefined {
+    const reports = this.states()
+      .map(({ models }) => models)
+      .filter((models) => models !== undefined);
+    if (reports.length === 0) return undefined;
+    // Two workers of one pool describe the same model alike; the first of the list speaks for both.
+    return [
+      ...new Map(
+        reports
+          .flat()
+          .reverse()
+          .map((model) => [model.id, model]),
+      ).values(),
+    ].reverse();
+  }
+}
