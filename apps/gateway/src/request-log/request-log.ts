@@ -1,0 +1,49 @@
+import { InferenceError } from '@millrace/contracts';
+import type { Logger } from '@millrace/runtime';
+import type { Call, Endpoint, RequestRecord } from '../vocabulary.js';
+import { OpenRecord } from './open-record.js';
+
+export { OpenRecord } from './open-record.js';
+
+/** Who else wants every record, besides the log: metrics. Told in turn, and must not throw or wait. */
+export type RecordListener = (record: RequestRecord) => void;
+
+/** One record per request: opened when it arrives, written once when it ends. */
+export class RequestLog {
+  // So that what reaches the caller through the error filter is not recorded again there.
+  readonly #recorded = new WeakSet<object>();
+
+  constructor(
+    private readonly logger: Logger,
+    private readonly listeners: readonly RecordListener[] = [],
+  ) {}
+
+  open(endpoint: Endpoint, call: Call): OpenRecord {
+    return new OpenRecord(endpoint, call, (record, error) => this.#write(record, error));
+  }
+
+  hasRecorded(error: unknown): boolean {
+    return typeof error === 'object' && error !== null && this.#recorded.has(error);
+  }
+
+  #write(record: RequestRecord, error: unknown): void {
+    if (typeof error === 'object' && error !== null) this.#recorded.add(error);
+    for (const listener of this.listeners) listener(record);
+    this.logger.info(lineOf(record), 'request');
+    // The only place that sees the inside of a failure that nobody foresaw.
+    if (record.code === 'internal_error') {
+      const cause = error instanceof InferenceError ? error.details.cause : error;
+      this.logger.error({ requestId: record.requestId, error: cause ?? error }, 'internal error');
+    }
+  }
+}
+
+/** The record, with times rounded to what is worth reading. */
+function lineOf(record: RequestRecord): Record<string, unknown> {
+  return Object.fromEntries(
+    Object.entries(record).map(([key, value]) => [
+      key,
+      typeof value === 'number' ? Math.round(value * 100) / 100 : value,
+    ]),
+  );
+}
