@@ -1,0 +1,103 @@
+import type { MetricDeclaration } from '@millrace/runtime';
+
+/** OpenTelemetry's buckets for generative AI, so that dashboards made for it fit. */
+const SECONDS = [0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28, 2.56, 5.12, 10.24, 20.48, 40.96, 81.92];
+const FIRST_TOKEN_SECONDS = [0.001, 0.005, 0.01, 0.02, 0.04, 0.06, 0.08, 0.1, 0.25, 0.5, 0.75, 1, 2.5, 5, 7.5, 10];
+const PER_TOKEN_SECONDS = [0.01, 0.025, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.75, 1, 2.5];
+const OVERHEAD_SECONDS = [0.0001, 0.00025, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1];
+
+/** What the gateway measures, each once; instruments.ts makes the instruments. */
+export const MEASURED = {
+  requests: {
+    name: 'millrace_requests_total',
+    kind: 'counter',
+    unit: '{request}',
+    labels: ['endpoint', 'outcome', 'code', 'model'],
+    help: 'Requests that ended, by outcome (served, rejected, dropped, cancelled, expired, failed) and error code. rejected with rate_limit_exceeded rises → workers are full: add one. failed rises → look for its x-request-id in the log.',
+  },
+  duration: {
+    name: 'gen_ai.server.request.duration',
+    kind: 'histogram',
+    unit: 's',
+    labels: ['gen_ai.operation.name', 'gen_ai.request.model', 'error.type'],
+    help: 'From the arrival of a request to the end of its answer. Rises while millrace_waiting_requests is 0 → answers are long or workers slow; else they wait: add a worker.',
+    buckets: SECONDS,
+  },
+  firstToken: {
+    name: 'gen_ai.server.time_to_first_token',
+    kind: 'histogram',
+    unit: 's',
+    labels: ['gen_ai.operation.name', 'gen_ai.request.model'],
+    help: 'From the arrival of a request to the first event of its answer. Rises → requests wait for a place, or prompts grow: compare with millrace_waiting_seconds.',
+    buckets: FIRST_TOKEN_SECONDS,
+  },
+  perToken: {
+    name: 'gen_ai.server.time_per_output_token',
+    kind: 'histogram',
+    unit: 's',
+    labels: ['gen_ai.operation.name', 'gen_ai.request.model'],
+    help: 'Mean time between two tokens of an answer. Rises → batches are large or the engine lacks cores: lower maxBatchSize, or add a worker.',
+    buckets: PER_TOKEN_SECONDS,
+  },
+  tokens: {
+    name: 'millrace_tokens_total',
+    kind: 'counter',
+    unit: '{token}',
+    labels: ['kind', 'model'],
+    help: 'Tokens by kind: prompt, completion, and cached (those of the prompt that the engine still had). cached stays 0 while prompts share a beginning → requests go to too many workers.',
+  },
+  waited: {
+    name: 'millrace_waiting_seconds',
+    kind: 'histogram',
+    unit: 's',
+    labels: [],
+    help: 'How long requests waited for a place before they ran. Above a second for long → add a worker, or lower maxQueueDepth so that clients learn sooner.',
+    buckets: SECONDS,
+  },
+  overhead: {
+    name: 'millrace_overhead_seconds',
+    kind: 'histogram',
+    unit: 's',
+    labels: [],
+    help: 'What the gateway adds before a worker has the request: validation and routing, without the wait. Above 2 ms at p50 → the gateway lacks a core: compare with millrace_event_loop_delay_seconds.',
+    buckets: OVERHEAD_SECONDS,
+  },
+  attempts: {
+    name: 'millrace_retries_total',
+    kind: 'counter',
+    unit: '{attempt}',
+    labels: ['model'],
+    help: 'Attempts after the first, each on another worker. Rises → a worker restarts or is full: /health says which.',
+  },
+  running: {
+    name: 'millrace_running_requests',
+    kind: 'gauge',
+    unit: '{request}',
+    labels: [],
+    help: 'Requests that workers are answering for this gateway. At maxConcurrentRequests for long → add a worker, and raise it.',
+  },
+  waiting: {
+    name: 'millrace_waiting_requests',
+    kind: 'gauge',
+    unit: '{request}',
+    labels: [],
+    help: 'Requests that wait for a place. Above 0 for long → add a worker. At maxQueueDepth requests are refused.',
+  },
+  workers: {
+    name: 'millrace_workers',
+    kind: 'gauge',
+    unit: '{worker}',
+    labels: ['phase'],
+    help: 'Workers by phase (connecting, loading, ready, draining, lost). ready below what you run → /health names the others and why.',
+  },
+  eventLoopDelay: {
+    name: 'millrace_event_loop_delay_seconds',
+    kind: 'gauge',
+    unit: 's',
+    labels: ['quantile'],
+    help: 'How late the gateway gets to its work, since the last scrape (0.5, 0.99). Above 0.01 → the process lacks a core or something blocks it: give it one, or start another replica.',
+  },
+} as const satisfies Readonly<Record<string, MetricDeclaration>>;
+
+/** The same as a list: docs/reference/metrics.md is made from it. */
+export const GATEWAY_METRICS: readonly MetricDeclaration[] = Object.values(MEASURED);

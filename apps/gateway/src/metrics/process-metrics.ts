@@ -1,0 +1,46 @@
+import { monitorEventLoopDelay } from 'node:perf_hooks';
+import type { WorkerPhase } from '../vocabulary.js';
+import { MEASURED } from './declarations.js';
+import { gauge } from './instruments.js';
+
+export interface Watched {
+  running(): number;
+  waiting(): number;
+  workerPhases(): readonly WorkerPhase[];
+}
+
+const PHASES: readonly WorkerPhase[] = ['connecting', 'loading', 'ready', 'draining', 'lost'];
+const EVENT_LOOP_RESOLUTION_MS = 20;
+
+/** Gauges of how the gateway stands, looked up at each scrape. */
+export function watch(watched: Watched): Disposable {
+  const delay = monitorEventLoopDelay({ resolution: EVENT_LOOP_RESOLUTION_MS });
+  delay.enable();
+  const stops = [
+    gauge(MEASURED.running, () => [{ value: watched.running() }]),
+    gauge(MEASURED.waiting, () => [{ value: watched.waiting() }]),
+    gauge(MEASURED.workers, () => {
+      const phases = watched.workerPhases();
+      return PHASES.map((phase) => ({ value: phases.filter((one) => one === phase).length, labels: { phase } }));
+    }),
+    gauge(MEASURED.eventLoopDelay, () => {
+      const observed = [0.5, 0.99].map((quantile) => ({
+        value: lateSeconds(delay.percentile(quantile * 100)),
+        labels: { quantile: String(quantile) },
+      }));
+      delay.reset();
+      return observed;
+    }),
+  ];
+  return {
+    [Symbol.dispose]: () => {
+      delay.disable();
+      for (const stop of stops) stop();
+    },
+  };
+}
+
+/** The histogram holds nanoseconds between two looks, which are `EVENT_LOOP_RESOLUTION_MS` apart when nothing is late. */
+function lateSeconds(nanoseconds: number): number {
+  return Math.max(0, nanoseconds / 1e9 - EVENT_LOOP_RESOLUTION_MS / 1000);
+}

@@ -1,0 +1,50 @@
+import type { Endpoint, RequestRecord } from '../vocabulary.js';
+import { MEASURED } from './declarations.js';
+import { counter, histogram } from './instruments.js';
+
+/** OpenTelemetry's names of the operations. */
+const OPERATIONS = { chat: 'chat', completion: 'text_completion', other: 'other' } as const satisfies Record<
+  Endpoint,
+  string
+>;
+
+/** Counts and times every record. Labels come from closed sets, and from the models that workers describe. */
+export class RequestMetrics {
+  readonly #requests = counter(MEASURED.requests);
+  readonly #tokens = counter(MEASURED.tokens);
+  readonly #retries = counter(MEASURED.attempts);
+  readonly #duration = histogram(MEASURED.duration);
+  readonly #firstToken = histogram(MEASURED.firstToken);
+  readonly #perToken = histogram(MEASURED.perToken);
+  readonly #waited = histogram(MEASURED.waited);
+  readonly #overhead = histogram(MEASURED.overhead);
+
+  readonly observe = (record: RequestRecord): void => {
+    // A record has a model only once the catalog knew it, so requests for invented names add no series.
+    const { endpoint, outcome, code = 'none', model = 'unknown' } = record;
+    this.#requests.add(1, { endpoint, outcome, code, model });
+    if (record.model === undefined) return;
+    this.#observeTimes(record, model);
+    this.#observeTokens(record, model);
+  };
+
+  #observeTimes(record: RequestRecord, model: string): void {
+    const labels = { 'gen_ai.operation.name': OPERATIONS[record.endpoint], 'gen_ai.request.model': model };
+    this.#duration.record(seconds(record.totalMs), record.code ? { ...labels, 'error.type': record.code } : labels);
+    if (record.firstTokenMs !== undefined) this.#firstToken.record(seconds(record.firstTokenMs), labels);
+    if (record.perTokenMs !== undefined) this.#perToken.record(seconds(record.perTokenMs), labels);
+    if (record.overheadMs !== undefined) this.#overhead.record(seconds(record.overheadMs));
+    this.#waited.record(seconds(record.waitedMs));
+  }
+
+  #observeTokens(record: RequestRecord, model: string): void {
+    this.#tokens.add(record.promptTokens, { kind: 'prompt', model });
+    this.#tokens.add(record.completionTokens, { kind: 'completion', model });
+    this.#tokens.add(record.cachedTokens, { kind: 'cached', model });
+    if (record.attempts > 1) this.#retries.add(record.attempts - 1, { model });
+  }
+}
+
+function seconds(ms: number): number {
+  return ms / 1000;
+}
