@@ -1,0 +1,36 @@
+import { createHash, randomBytes } from 'node:crypto';
+import { type AnswerEvent, type ModelDescription, type UsageBody, VERSION } from '@millrace/contracts';
+
+/** What every chunk of one answer repeats, and the whole answer says once. */
+export interface AnswerHeading {
+  readonly id: string;
+  /** Unix seconds. Taken once: OpenAI's chunks all carry the same. */
+  readonly created: number;
+  readonly model: string;
+  readonly system_fingerprint: string;
+}
+
+export function openHeading(prefix: 'chatcmpl' | 'cmpl', model: ModelDescription): AnswerHeading {
+  return {
+    id: `${prefix}-${randomBytes(12).toString('hex')}`,
+    created: Math.floor(Date.now() / 1000),
+    model: model.id,
+    system_fingerprint: fingerprintOf(model.engine),
+  };
+}
+
+/** Changes when an answer to the same seed may change: with our version, or with the engine's. */
+function fingerprintOf(engine: string): string {
+  return `fp_${createHash('sha256').update(`${VERSION} ${engine}`).digest('hex').slice(0, 10)}`;
+}
+
+export function usageOf(event: Extract<AnswerEvent, { kind: 'finished' }>): UsageBody {
+  const { promptTokens, completionTokens, cachedTokens } = event.usage;
+  return {
+    prompt_tokens: promptTokens,
+    completion_tokens: completionTokens,
+    total_tokens: promptTokens + completionTokens,
+    prompt_tokens_details: { cached_tokens: cachedTokens },
+    completion_tokens_details: { reasoning_tokens: 0 },
+  };
+}
