@@ -1,0 +1,46 @@
+import type { Settings } from '@millrace/contracts';
+import type { Metrics } from '@millrace/runtime';
+import { type DynamicModule, Module } from '@nestjs/common';
+import { APP_FILTER } from '@nestjs/core';
+import { ChatCompletionsController } from './http/chat-completions.controller.js';
+import { CompletionsController } from './http/completions.controller.js';
+import { DocsController } from './http/docs.controller.js';
+import { HealthController } from './http/health.controller.js';
+import { METRICS, MetricsController } from './http/metrics.controller.js';
+import { ModelsController } from './http/models.controller.js';
+import { OpenAiErrorFilter } from './http/openai-error.filter.js';
+import { STREAM_LIMITS } from './http/server-sent-events.js';
+import { CompleteChat } from './walks/complete-chat.js';
+import { CompleteText } from './walks/complete-text.js';
+import { ManageModels } from './walks/manage-models.js';
+import { Readiness } from './walks/readiness.js';
+import { RefuseRequest } from './walks/refuse-request.js';
+import type { Walks } from './wiring.js';
+
+/** The one Nest module: it hands the walks that wiring.ts made to the controllers. */
+@Module({})
+export class GatewayModule {}
+
+export function gatewayModule(walks: Walks, metrics: Metrics, settings: Settings): DynamicModule {
+  return {
+    module: GatewayModule,
+    controllers: [
+      ChatCompletionsController,
+      CompletionsController,
+      ModelsController,
+      HealthController,
+      MetricsController,
+      DocsController,
+    ],
+    providers: [
+      { provide: CompleteChat, useValue: walks.completeChat },
+      { provide: CompleteText, useValue: walks.completeText },
+      { provide: ManageModels, useValue: walks.manageModels },
+      { provide: Readiness, useValue: walks.readiness },
+      { provide: RefuseRequest, useValue: walks.refuseRequest },
+      { provide: METRICS, useValue: metrics },
+      { provide: STREAM_LIMITS, useValue: settings },
+      { provide: APP_FILTER, useClass: OpenAiErrorFilter },
+    ],
+  };
+}

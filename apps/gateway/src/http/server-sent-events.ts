@@ -1,0 +1,115 @@
+import { once } from 'node:events';
+import { setTimeout as delay } from 'node:timers/promises';
+import { toOpenAiResponse } from '@millrace/contracts';
+import type { FastifyReply } from 'fastify';
+
+export interface StreamLimits {
+  /** How long the status is held back for the first chunk. */
+  readonly statusHoldMs: number;
+  readonly heartbeatMs: number;
+  /** How long a client may leave its stream unread. */
+  readonly clientStallTimeoutMs: number;
+}
+
+/** Injected under this token. */
+export const STREAM_LIMITS = Symbol('STREAM_LIMITS');
+
+const HEADERS = {
+  'content-type': 'text/event-stream; charset=utf-8',
+  'cache-control': 'no-cache',
+  connection: 'keep-alive',
+  'x-accel-buffering': 'no', // Or nginx holds tokens back until its buffer is full.
+};
+
+/** A comment, which every reader of server-sent events skips; it only shows proxies that somebody is here. */
+const HEARTBEAT = ': heartbeat\n\n';
+
+/**
+ * Streams chunks the way OpenAI does. Not Nest's `@Sse()`: it numbers every event and has its own shape for errors, and
+ * OpenAI's clients expect neither.
+ *
+ * The first chunks are awaited before anything is sent, for a while, so that a failure up to then is still an ordinary
+ * JSON error with its own status. Later failures find the status spent.
+ *
+ * Two mechanisms free the worker when the client leaves, and both are needed: the call's signal interrupts a wait for
+ * the next token, and `return()` ends a source that is between two tokens.
+ */
+export async function sendServerSentEvents(
+  reply: FastifyReply,
+  chunks: AsyncIterable<readonly object[]>,
+  limits: StreamLimits,
+): Promise<void> {
+  const source = chunks[Symbol.asyncIterator]();
+  // On `close` and not in a `finally`: a client that left while nothing was pulled would never get there.
+  reply.raw.once('close', () => void source.return?.()?.then(undefined, () => {}));
+
+  const first = source.next();
+  await withinHold(first, limits.statusHoldMs);
+
+  const stream = openStream(reply, limits);
+  try {
+    for (let next = await first; !next.done; next = await source.next()) {
+      if (!stream.write(next.value.map(frame).join(''))) await stream.drained();
+    }
+    stream.end('data: [DONE]\n\n');
+  } catch (error) {
+    // No [DONE] here: its absence is how a client tells a cut answer from a finished one.
+    stream.end(frame(toOpenAiResponse(error).body));
+  }
+}
+
+function frame(body: object): string {
+  return `data: ${JSON.stringify(body)}\n\n`;
+}
+
+/** Returns when `first` is there or the time is up; throws what `first` throws. */
+async function withinHold(first: Promise<unknown>, statusHoldMs: number): Promise<void> {
+  const over = new AbortController();
+  try {
+    await Promise.race([first, delay(statusHoldMs, undefined, { signal: over.signal })]);
+  } finally {
+    over.abort();
+  }
+}
+
+interface EventStream {
+  /** False when the client does not keep up: then await `drained` before the next. */
+  write(text: string): boolean;
+  drained(): Promise<void>;
+  end(text: string): void;
+}
+
+/**
+ * Takes the answer out of Fastify's hands: its own way of sending a stream knows no heartbeat and does not tell when a
+ * reader stalls. The headers that hooks have set so far (x-request-id, CORS) go along.
+ */
+function openStream(reply: FastifyReply, limits: StreamLimits): EventStream {
+  const { raw } = reply;
+  reply.hijack();
+  raw.writeHead(200, { ...(reply.getHeaders() as Record<string, string>), ...HEADERS });
+  raw.flushHeaders();
+  const heartbeat = setInterval(() => {
+    if (!raw.writableNeedDrain) raw.write(HEARTBEAT);
+  }, limits.heartbeatMs);
+  raw.once('close', () => clearInterval(heartbeat));
+
+  return {
+    write: (text) => {
+      heartbeat.refresh();
+      // Several writes of one turn leave in one packet: Node corks the socket until the turn is over.
+      return raw.write(text);
+    },
+    drained: async () => {
+      // Not reading pauses this sequence alone: nothing is pulled, so no credit goes back to the worker.
+      const stalled = setTimeout(() => raw.destroy(), limits.clientStallTimeoutMs);
+      const over = new AbortController();
+      const { signal } = over;
+      await Promise.race([once(raw, 'drain', { signal }), once(raw, 'close', { signal })]).finally(() => over.abort());
+      clearTimeout(stalled);
+    },
+    end: (text) => {
+      clearInterval(heartbeat);
+      raw.end(text);
+    },
+  };
+}

@@ -1,0 +1,51 @@
+import { InferenceError } from '@millrace/contracts';
+import type { FastifyInstance, FastifyReply } from 'fastify';
+
+/**
+ * Tells a path that does not exist (404) from a method that it does not take (405 with `Allow`), which Fastify's router
+ * does not. Call it before any route is registered.
+ */
+export function refuseUnknownRoutes(fastify: FastifyInstance): void {
+  const methods = new Map<string, Set<string>>();
+  fastify.addHook('onRoute', ({ url, method }) => {
+    const known = methods.get(url) ?? new Set();
+    methods.set(url, known);
+    for (const name of [method].flat()) known.add(name);
+  });
+  fastify.addHook('onRequest', (request, reply, done) => {
+    if (!request.is404) return done();
+    const path = request.url.split('?', 1)[0] ?? '';
+    const allowed = methodsOf(path, methods);
+    done(allowed ? methodNotAllowed(request.method, path, allowed, reply) : unknownUrl(request.method, path));
+  });
+}
+
+function methodsOf(path: string, methods: ReadonlyMap<string, ReadonlySet<string>>): string | undefined {
+  for (const [pattern, known] of methods) {
+    // The one pattern of all paths is the CORS plugin's, for OPTIONS; it makes no path exist.
+    if (pattern !== '*' && matches(pattern, path)) return [...known].join(', ');
+  }
+  return undefined;
+}
+
+/** Enough for the patterns that this gateway has: exact ones, and `/v1/models/*` or `/docs/:file` at their end. */
+function matches(pattern: string, path: string): boolean {
+  const open = pattern.search(/[*:]/);
+  return open === -1 ? pattern === path : path.startsWith(pattern.slice(0, open)) && path.length > open;
+}
+
+function methodNotAllowed(method: string, path: string, allowed: string, reply: FastifyReply): InferenceError {
+  reply.header('allow', allowed);
+  return new InferenceError('method_not_allowed', `${method} is not allowed for ${shorten(path)}; use ${allowed}.`);
+}
+
+function unknownUrl(method: string, path: string): InferenceError {
+  return new InferenceError(
+    'unknown_url',
+    `Unknown request URL: ${method} ${shorten(path)}. /docs lists what is served.`,
+  );
+}
+
+function shorten(path: string): string {
+  return path.slice(0, 200);
+}

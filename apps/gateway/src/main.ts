@@ -1,0 +1,52 @@
+import {
+  ConfigurationError,
+  createLogger,
+  describeSettings,
+  loadSettings,
+  tellParent,
+  terminationRequested,
+} from '@millrace/runtime';
+import { startGateway } from './start-gateway.js';
+
+/** The gateway's process: settings, start, and an end within `drainTimeoutMs` of being asked for it. */
+async function main(): Promise<void> {
+  const loaded = loadSettings({
+    reader: 'gateway',
+    args: process.argv.slice(2),
+    environment: process.env,
+    workingFolder: process.cwd(),
+  });
+  const { settings } = loaded;
+  const logger = createLogger({ name: 'gateway', level: settings.logLevel, format: settings.logFormat });
+  logger.info({ settings: describeSettings(loaded) }, 'settings that differ from the defaults');
+
+  const gateway = await startGateway(settings, logger);
+  logger.info({ host: settings.host, port: gateway.port, workers: settings.workers }, 'listening');
+  tellParent({ kind: 'listening', port: gateway.port });
+
+  const why = await terminationRequested();
+  logger.info({ why, drainTimeoutMs: settings.drainTimeoutMs }, 'stopping: running answers may finish');
+  await gateway.drain();
+  logger.info('stopped');
+}
+
+/** One plain sentence for what the user can mend; the whole error for what is ours. */
+function explain(error: unknown): string {
+  if (error instanceof ConfigurationError) return error.message;
+  const { code, port } = error as NodeJS.ErrnoException & { port?: number };
+  if (code === 'EADDRINUSE') return `Port ${port} is in use. Stop what listens there, or choose another with --port.`;
+  if (code === 'EACCES') return `Port ${port} may not be opened by this user. Choose one above 1023 with --port.`;
+  if (code === 'EADDRNOTAVAIL' || code === 'ENOTFOUND') return 'This machine has no such address. Correct --host.';
+  return error instanceof Error ? (error.stack ?? error.message) : String(error);
+}
+
+main().then(
+  // Also ends what a library may still hold, such as the exporter's timers.
+  () => process.exit(0),
+  (error: unknown) => {
+    const sentence = explain(error);
+    process.stderr.write(`${sentence}\n`);
+    tellParent({ kind: 'failed', sentence });
+    process.exit(1);
+  },
+);

@@ -1,0 +1,52 @@
+import 'reflect-metadata';
+import type { AddressInfo } from 'node:net';
+import { type Settings, VERSION } from '@millrace/contracts';
+import { type Logger, startMetrics } from '@millrace/runtime';
+import { NestFactory } from '@nestjs/core';
+import type { NestFastifyApplication } from '@nestjs/platform-fastify';
+import { gatewayModule } from './gateway.module.js';
+import { createHttpServer } from './http/fastify.js';
+import { wire } from './wiring.js';
+
+export interface Gateway {
+  readonly port: number;
+  /** Lets running answers finish, up to `drainTimeoutMs`, then ends everything. */
+  drain(): Promise<void>;
+}
+
+/** Builds the gateway and listens. All that main.ts adds is the process around it. */
+export async function startGateway(settings: Settings, logger: Logger): Promise<Gateway> {
+  const metrics = startMetrics({ serviceName: 'millrace-gateway', serviceVersion: VERSION });
+  const walks = wire(settings, logger);
+  const { adapter, openCalls } = await createHttpServer(settings, walks.readiness);
+  const app = await NestFactory.create<NestFastifyApplication>(
+    gatewayModule(walks, metrics, settings),
+    adapter,
+    // Nest's own log would tell of its modules; ours tells of the gateway. Bodies are read by http/json-body.ts.
+    { logger: false, bodyParser: false, abortOnError: false },
+  );
+  const release = async () => {
+    await app.close();
+    await walks.close();
+    await metrics.close();
+  };
+  try {
+    await app.listen(settings.port, settings.host);
+  } catch (error) {
+    await release();
+    throw error;
+  }
+  const server = app.getHttpServer();
+
+  return {
+    port: (server.address() as AddressInfo).port,
+    // By hand, since app.close() alone waits for every open socket, even one that never sent a request.
+    drain: async () => {
+      walks.readiness.startDraining();
+      server.close();
+      await openCalls.finished(settings.drainTimeoutMs);
+      server.closeAllConnections();
+      await release();
+    },
+  };
+}

@@ -1,0 +1,64 @@
+import { hostname } from 'node:os';
+import type { Settings } from '@millrace/contracts';
+import type { Logger } from '@millrace/runtime';
+import { Admission } from './admission/admission.js';
+import { GrpcWorkerClient } from './dispatch/adapters/grpc-worker-client.js';
+import { Dispatcher } from './dispatch/dispatcher.js';
+import type { WorkerClient } from './dispatch/worker-client.js';
+import { watch } from './metrics/process-metrics.js';
+import { RequestMetrics } from './metrics/request-metrics.js';
+import { RequestLog } from './request-log/request-log.js';
+import { WorkerDirectory } from './routing/worker-directory.js';
+import { ModelCatalog } from './validation/model-catalog.js';
+import { CompleteChat } from './walks/complete-chat.js';
+import { CompleteText } from './walks/complete-text.js';
+import { ManageModels } from './walks/manage-models.js';
+import { Readiness } from './walks/readiness.js';
+import { RefuseRequest } from './walks/refuse-request.js';
+
+/** What the protocol adds to a request's body, several times over: names, ids, sampling. */
+const FRAME_BYTES_EXTRA = 64 * 1024;
+
+export interface Walks {
+  readonly completeChat: CompleteChat;
+  readonly completeText: CompleteText;
+  readonly manageModels: ManageModels;
+  readonly readiness: Readiness;
+  readonly refuseRequest: RefuseRequest;
+  /** Requests that are being answered or wait. */
+  unfinished(): number;
+  close(): Promise<void>;
+}
+
+/** From settings to walks: every object of the gateway that is not HTTP is made here. Call after `startMetrics`. */
+export function wire(settings: Settings, logger: Logger): Walks {
+  const workers: WorkerClient[] = settings.workers.map((address) => connectWorker(address, settings, logger));
+  const directory = new WorkerDirectory(workers);
+  const models = new ModelCatalog(() => directory.models());
+  const admission = new Admission(settings);
+  const requestLog = new RequestLog(logger, [new RequestMetrics().observe]);
+  const completeChat = new CompleteChat(models, admission, directory, new Dispatcher(), requestLog, settings);
+  const watching = watch({
+    running: () => admission.running,
+    waiting: () => admission.waiting,
+    workerPhases: () => directory.states().map(({ phase }) => phase),
+  });
+  return {
+    completeChat,
+    completeText: new CompleteText(models, requestLog, completeChat),
+    manageModels: new ManageModels(models),
+    readiness: new Readiness(directory),
+    refuseRequest: new RefuseRequest(requestLog),
+    unfinished: () => admission.running + admission.waiting,
+    close: async () => {
+      watching[Symbol.dispose]();
+      await Promise.all(workers.map((worker) => worker.close()));
+    },
+  };
+}
+
+function connectWorker(address: string, settings: Settings, logger: Logger): WorkerClient {
+  const gatewayId = `gateway@${hostname()}:${process.pid}`;
+  const sentBytesMax = settings.bodyBytesMax + FRAME_BYTES_EXTRA;
+  return new GrpcWorkerClient(address, gatewayId, { ...settings, sentBytesMax }, logger);
+}
