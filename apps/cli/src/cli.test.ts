@@ -46,7 +46,7 @@ describe('millrace', () => {
     expect(await runCli(['models', '--port=eight', '--jsn'])).toBe(1);
     expect(err).toBe(
       'There is no flag --jsn. Did you mean --json? --help lists all.\n' +
-        '--port is "eight". It takes a whole number from 0 to 65535. Change it, or leave it out to use 8000.\n',
+        '--port is "eight". It takes a whole number from 0 to 65,535. Change it, or leave it out to use 8000.\n',
     );
   });
 });

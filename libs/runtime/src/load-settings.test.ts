@@ -77,7 +77,7 @@ describe('flags', () => {
 
   it('takes a negative number as a value, and says when a flag swallowed the next one', () => {
     expect(problemsOf({ args: ['--port', '-5'] })).toEqual([
-      '--port is "-5". It takes a whole number from 0 to 65535. Change it, or leave it out to use 8000.',
+      '--port is "-5". It takes a whole number from 0 to 65,535. Change it, or leave it out to use 8000.',
     ]);
     expect(problemsOf({ args: ['--model', '--port', '8001'] })).toEqual([
       '--model needs a value. Write --model=VALUE.',
@@ -150,7 +150,7 @@ describe('the YAML file', () => {
   it('names the line of an unknown key and of a wrong value, and suggests the name', () => {
     expect(problemsOf({ yaml: '# ours\nport: 99999\nmaxBatchsize: 3\n' })).toEqual([
       'maxBatchsize (configs/millrace.yaml, line 3) is no setting. Did you mean maxBatchSize? Rename or remove it.',
-      'port (configs/millrace.yaml, line 2) is 99999. It takes a whole number from 0 to 65535. Change it, or leave it out to use 8000.',
+      'port (configs/millrace.yaml, line 2) is 99999. It takes a whole number from 0 to 65,535. Change it, or leave it out to use 8000.',
     ]);
   });
 

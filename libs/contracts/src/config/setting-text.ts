@@ -7,7 +7,7 @@ export function allowedText(setting: Setting<unknown>): string {
     case 'number': {
       const what = setting.kind === 'integer' ? 'a whole number' : 'a number';
       const unit = hasSayableUnit(setting) ? ` ${setting.unit}` : '';
-      return `${what} from ${numberText(setting, setting.min)} to ${numberText(setting, setting.max)}${unit}`;
+      return `${what} from ${numberText(setting.min)} to ${numberText(setting.max)}${unit}`;
     }
     case 'boolean':
       return 'true or false';
@@ -24,9 +24,8 @@ function hasSayableUnit(setting: Setting<unknown>): boolean {
   return setting.unit !== undefined && !['none', 'port', 'probability'].includes(setting.unit);
 }
 
-function numberText(setting: Setting<unknown>, value: number | undefined): string {
-  if (value === undefined) return 'any';
-  return setting.unit === 'port' ? String(value) : value.toLocaleString('en-US', { maximumFractionDigits: 9 });
+function numberText(value: number | undefined): string {
+  return value === undefined ? 'any' : value.toLocaleString('en-US', { maximumFractionDigits: 9 });
 }
 
 /** A value as a person would write it. */

@@ -1,0 +1,84 @@
+# The front door. `make` alone, or `make help`, lists the targets.
+# It needs Node 20.19 or newer, npm and git; everything else comes from npm into node_modules.
+
+BIN := node_modules/.bin
+# The workspace's own Node comes first for everything that is called here.
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+# Flags for the command that a target runs: make run ARGS="--model ./any.gguf"
+ARGS ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help run dev build test check lint format types docs proto proto-check e2e bench load-test demo-model-eval \
+  engine-cuda engine-vulkan install clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' Makefile
+	@echo
+	@echo '  Flags go into ARGS: make run ARGS="--port 8001 --model ./any.gguf"'
+
+# Newer than the lock file: nothing to install. So a second `make run` asks neither npm nor pnpm.
+INSTALLED := node_modules/.millrace-installed
+$(INSTALLED): pnpm-lock.yaml pnpm-workspace.yaml .pnpmfile.cjs package.json $(wildcard apps/*/package.json libs/*/package.json)
+	@tools/install-packages.sh
+	@touch $@
+
+# ------------------------------------------------------------------------------------------------------------ use it
+
+run: build ## start Millrace on http://127.0.0.1:8000; Ctrl-C stops it
+	@tools/millrace.sh serve $(ARGS)
+
+bench: build ## measure throughput and latency, and what gateway and gRPC add
+	@tools/millrace.sh bench $(ARGS)
+
+load-test: build ## the same with 1,000 requests by 32 clients and by 64
+	@tools/millrace.sh bench --clients 32,64 --requests 1000 $(ARGS)
+
+install: build ## put `millrace` into ~/.local/bin
+	@tools/install-command.sh
+
+engine-cuda: $(INSTALLED) ## add the engine for NVIDIA GPUs (about 300 MB; Linux x64)
+	@tools/add-engine.sh linux-x64-cuda linux-x64-cuda-ext
+
+engine-vulkan: $(INSTALLED) ## add the engine for GPUs with Vulkan (about 25 MB; Linux x64)
+	@tools/add-engine.sh linux-x64-vulkan
+
+# -------------------------------------------------------------------------------------------------------- develop it
+
+dev: build ## run, and start again whenever a source changes
+	@tools/dev.sh $(ARGS)
+
+build: $(INSTALLED) ## install what is missing, and compile what changed
+	@$(BIN)/tsc -b
+
+test: build ## every quick test
+	@$(BIN)/vitest run $(ARGS)
+
+e2e: build ## start the real thing and use it as a client would
+	@$(BIN)/vitest run --config test/e2e/vitest.config.ts $(ARGS)
+
+check: types lint ## types, linter, import rules, reference pages
+	@$(BIN)/vitest run test/tidy
+
+types: build
+	@$(BIN)/tsc -p tsconfig.tests.json
+
+lint: $(INSTALLED) ## formatter and linter, without changing anything
+	@$(BIN)/biome check --error-on-warnings .
+
+format: $(INSTALLED) ## write what formatter and linter can mend themselves
+	@$(BIN)/biome check --write .
+
+docs: build ## write the pages and files that are made from the code
+	@$(BIN)/node tools/docs/generate.ts
+
+proto: ## write the code that is made from the .proto files
+	@tools/generate-protocol.sh
+
+proto-check: ## compare the committed code with the .proto files
+	@tools/generate-protocol.sh --check
+
+demo-model-eval: build ## score the built-in model, served as it is for everybody
+	@tools/with-service.sh $(BIN)/node tools/demo-model/evaluate.ts --url URL/v1 $(ARGS)
+
+clean: ## remove builds and installed packages
+	rm -rf node_modules apps/*/node_modules libs/*/node_modules apps/*/dist libs/*/dist coverage
