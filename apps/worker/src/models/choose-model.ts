@@ -1,0 +1,98 @@
+import { basename, dirname, isAbsolute, resolve, sep } from 'node:path';
+import type { ModelEntry, ModelsFile, Settings } from '@millrace/contracts';
+import { ConfigurationError } from '@millrace/runtime';
+
+/** The model that this worker serves, with everything that settings and the models file say about it. */
+export interface ChosenModel {
+  readonly id: string;
+  readonly aliases: readonly string[];
+  /** Absolute. */
+  readonly path: string;
+  /** Tokens a sequence may hold. Absent: the most that the model was made for and the memory holds. */
+  readonly context: number | undefined;
+  /** Replaces the chat template of the file. */
+  readonly chatTemplate: string | undefined;
+  readonly sampling: {
+    readonly temperature: number;
+    readonly topP: number;
+    readonly topK: number;
+    readonly minP: number;
+  };
+  readonly maxTokens: number | undefined;
+}
+
+export type ChoiceSettings = Pick<
+  Settings,
+  | 'modelsFile'
+  | 'model'
+  | 'modelId'
+  | 'context'
+  | 'defaultMaxTokens'
+  | 'defaultTemperature'
+  | 'defaultTopP'
+  | 'defaultTopK'
+>;
+
+/** Whether `model` names a file rather than an entry of the models file. */
+export function namesFile(model: string): boolean {
+  return model.endsWith('.gguf') || isAbsolute(model) || model.startsWith(`.${sep}`) || model.startsWith(`..${sep}`);
+}
+
+/**
+ * Chooses what to load. A `model` that names a file needs no entry; but if an entry has that file, its context,
+ * template and defaults apply.
+ *
+ * @param modelsFile absent when it was not read, which only a `model` that names a file allows.
+ * @throws ConfigurationError in a sentence that says which models there are.
+ */
+export function chooseModel(
+  settings: ChoiceSettings,
+  modelsFile: ModelsFile | undefined,
+  workingFolder: string,
+): ChosenModel {
+  const { model } = settings;
+  const folder = dirname(resolve(workingFolder, settings.modelsFile));
+  const entries = modelsFile?.models ?? [];
+  if (model !== undefined && namesFile(model)) {
+    const path = resolve(workingFolder, model);
+    const entry = entries.find((each) => resolve(folder, each.path) === path);
+    return withSettings(entry ?? { id: basename(path, '.gguf'), aliases: [], defaults: {} }, path, settings);
+  }
+  const entry = chooseEntry(model ?? modelsFile?.defaultModel, entries, settings.modelsFile);
+  return withSettings(entry, resolve(folder, entry.path), settings);
+}
+
+function chooseEntry(name: string | undefined, entries: readonly ModelEntry[], file: string): ModelEntry {
+  const ids = entries.map(({ id }) => id).join(', ');
+  if (name === undefined) {
+    if (entries.length === 1) return entries[0]!;
+    throw new ConfigurationError([
+      `${file} has several models and no defaultModel: ${ids}. Choose one with --model, or set defaultModel.`,
+    ]);
+  }
+  const entry = entries.find(({ id, aliases }) => id === name || aliases.includes(name));
+  if (entry !== undefined) return entry;
+  throw new ConfigurationError([
+    `${file} has no model "${name}"; it has: ${ids}. Choose one of these, or give the path of a .gguf file.`,
+  ]);
+}
+
+type EntryFacts = Pick<ModelEntry, 'id' | 'aliases' | 'defaults' | 'context' | 'chatTemplate'>;
+
+function withSettings(entry: EntryFacts, path: string, settings: ChoiceSettings): ChosenModel {
+  const { defaults } = entry;
+  return {
+    id: settings.modelId ?? entry.id,
+    aliases: entry.aliases.filter((alias) => alias !== settings.modelId),
+    path,
+    context: settings.context ?? entry.context,
+    chatTemplate: entry.chatTemplate,
+    sampling: {
+      temperature: defaults.temperature ?? settings.defaultTemperature,
+      topP: defaults.topP ?? settings.defaultTopP,
+      topK: defaults.topK ?? settings.defaultTopK,
+      minP: defaults.minP ?? 0,
+    },
+    maxTokens: defaults.maxTokens ?? settings.defaultMaxTokens,
+  };
+}
