@@ -1,6 +1,6 @@
 import { InferenceError } from '@millrace/contracts';
 import { Doorbell, type Logger } from '@millrace/runtime';
-import type { Chosen, StepWork, TokenEngine } from '../token-engine/token-engine.js';
+import { type Chosen, PlacesFailed, type StepWork, type TokenEngine } from '../token-engine/token-engine.js';
 import type { BatchingObserver } from './batching-observer.js';
 import { planStep, type StepLimits, type StepPlan } from './plan-step.js';
 import type { Outcome, Sequence, SequenceListener } from './sequence.js';
@@ -106,12 +106,23 @@ export class Scheduler implements SequenceListener {
 
     try {
       const startedAtMs = performance.now();
-      const chosen = await this.engine.step(shares.map(workOf));
+      const chosen = await this.#step(shares);
       this.#handOut(shares, chosen);
       this.#breaksInARow = 0;
       this.observer.stepped(performance.now() - startedAtMs, shares.length, tokensOf(shares), chosen.length);
     } catch (error) {
       this.#failRunning(error);
+    }
+  }
+
+  async #step(shares: Shares): Promise<readonly Chosen[]> {
+    try {
+      return await this.engine.step(shares.map(workOf));
+    } catch (error) {
+      if (!(error instanceof PlacesFailed)) throw error;
+      for (const place of error.places)
+        this.#atPlace[place]!.fail(new InferenceError('internal_error', NO_TOKEN, { cause: error }));
+      return error.chosen;
     }
   }
 
@@ -206,6 +217,8 @@ export class Scheduler implements SequenceListener {
 type Shares = StepPlan<Sequence>['shares'];
 
 const ENGINE_FAILED = 'The engine failed while it computed this answer. Send the request again.';
+
+const NO_TOKEN = 'The model had no token left to choose: all were ruled out. Change the sampling parameters.';
 
 function workOf({ sequence, tokens }: Shares[number]): StepWork {
   return {
