@@ -1,0 +1,170 @@
+import { status } from '@grpc/grpc-js';
+import { type Engine, type InferenceError, PROTOCOL_VERSION } from '@millrace/contracts';
+import type { GatewayFrame, Hello, Load, Start, WorkerDescription } from '@millrace/contracts/protocol';
+import type { Logger } from '@millrace/runtime';
+import { type SequenceEnding, ServedSequence } from './served-sequence.js';
+import { type ConverseStream, StepWriter } from './step-writer.js';
+
+/** What a conversation asks of the worker. */
+export interface ConversationHost {
+  describe(): WorkerDescription;
+  /** @throws InferenceError when it is not there, or when the worker takes nothing new. */
+  engineFor(model: string): Engine;
+  /** A sequence was settled. */
+  onSettled(): void;
+  /** Called once. */
+  onEnded(conversation: Conversation): void;
+}
+
+/**
+ * What one gateway and this worker say to each other, from Hello to the end of the stream.
+ *
+ * Ownership: owns the sequences that were started on the stream; when it breaks, for whatever reason, all of them are
+ * cancelled. A gateway that breaks the protocol ends its own stream, with a sentence, and harms nobody else.
+ */
+export class Conversation {
+  readonly #sequences = new Map<number, ServedSequence>();
+  readonly #writer: StepWriter;
+  #gateway: string | undefined;
+  #ended = false;
+
+  constructor(
+    private readonly stream: ConverseStream,
+    private readonly host: ConversationHost,
+    private readonly stallTimeoutMs: number,
+    private readonly logger: Logger,
+  ) {
+    this.#writer = new StepWriter(stream);
+    stream.on('data', (frame: GatewayFrame) => this.#onFrame(frame));
+    // The gateway closed its side; nothing can be paid for with credit any more, so nothing is left to say.
+    stream.on('end', () => this.end());
+    for (const event of ['cancelled', 'close', 'error']) stream.on(event, () => this.#onLost());
+  }
+
+  get sequences(): number {
+    return this.#sequences.size;
+  }
+
+  /** Left out while the connection takes no more: a load that waits in a buffer is an old one. */
+  sendLoad(load: Load): void {
+    if (this.#gateway === undefined || this.#ended || this.#writer.blocked) return;
+    this.#writer.write({ frame: { $case: 'load', value: load } });
+  }
+
+  /** Gives up every sequence, each with its own Settled. */
+  giveUp(error: InferenceError): void {
+    for (const sequence of this.#sequences.values()) sequence.giveUp(error);
+  }
+
+  /** Ends the stream, after what is still to be sent. */
+  end(): void {
+    if (this.#ended) return;
+    this.#writer.flush();
+    this.#onLost();
+    this.stream.end();
+  }
+
+  #onFrame(frame: GatewayFrame): void {
+    if (this.#ended) return;
+    try {
+      this.#obey(frame);
+    } catch (error) {
+      this.#breakOff(error);
+    }
+  }
+
+  #obey({ frame }: GatewayFrame): void {
+    if (this.#gateway === undefined && frame?.$case !== 'hello') {
+      throw new ProtocolMisuse(status.FAILED_PRECONDITION, 'The first frame must be Hello.');
+    }
+    switch (frame?.$case) {
+      case 'hello':
+        this.#welcome(frame.value);
+        break;
+      case 'start':
+        this.#begin(frame.value);
+        break;
+      case 'cancel':
+        this.#sequences.get(frame.value.sequenceId)?.cancel();
+        break;
+      case 'credit':
+        this.#sequences.get(frame.value.sequenceId)?.addCredit(frame.value.tokens);
+        break;
+      default:
+        throw new ProtocolMisuse(status.INVALID_ARGUMENT, 'A frame is empty, or of a kind this worker does not know.');
+    }
+  }
+
+  #welcome({ protocolVersion, gatewayId }: Hello): void {
+    if (this.#gateway !== undefined) throw new ProtocolMisuse(status.INVALID_ARGUMENT, 'Hello came twice.');
+    if (protocolVersion !== PROTOCOL_VERSION) {
+      throw new ProtocolMisuse(
+        status.FAILED_PRECONDITION,
+        `The gateway speaks version ${protocolVersion} of the protocol, this worker version ${PROTOCOL_VERSION}. Install the same release on both.`,
+      );
+    }
+    this.#gateway = gatewayId;
+    this.logger.info({ gateway: gatewayId }, 'A gateway has connected.');
+    const worker = this.host.describe();
+    this.#writer.write({ frame: { $case: 'welcome', value: { protocolVersion: PROTOCOL_VERSION, worker } } });
+  }
+
+  #begin(start: Start): void {
+    const { sequenceId } = start;
+    if (this.#sequences.has(sequenceId)) {
+      // An update could be meant for either of the two, so no answer on this stream can be trusted any more.
+      throw new ProtocolMisuse(status.INVALID_ARGUMENT, `The sequence ${sequenceId} was started twice.`);
+    }
+    const sequence = new ServedSequence(start, this.#writer, this.stallTimeoutMs);
+    this.#sequences.set(sequenceId, sequence);
+    void sequence.serve((model) => this.host.engineFor(model)).then((ending) => this.#onSettled(start, ending));
+  }
+
+  #onSettled({ sequenceId, attempt, requestId, traceparent }: Start, { settled, error }: SequenceEnding): void {
+    this.#sequences.delete(sequenceId);
+    const { reason, promptTokens, completionTokens, failure } = settled;
+    const line = {
+      requestId,
+      ...(traceparent && { traceparent }),
+      gateway: this.#gateway,
+      sequence: sequenceId,
+      attempt,
+      reason,
+      promptTokens,
+      completionTokens,
+      ...(failure && { code: failure.code }),
+    };
+    // What a caller did wrong is in the gateway's log; here only what is ours to mend stands out.
+    if (failure?.code === 'internal_error') this.logger.error({ ...line, error }, 'An answer failed.');
+    else this.logger.debug(line, 'An answer is settled.');
+    this.host.onSettled();
+  }
+
+  #breakOff(error: unknown): void {
+    const code = error instanceof ProtocolMisuse ? error.code : status.INTERNAL;
+    const details = error instanceof ProtocolMisuse ? error.message : 'The worker failed on a frame.';
+    this.logger.warn({ gateway: this.#gateway, error }, 'The stream of a gateway is ended.');
+    this.#onLost();
+    // The library turns this event into the stream's status; it is not thrown.
+    this.stream.emit('error', Object.assign(new Error(details), { code, details }));
+  }
+
+  #onLost(): void {
+    if (this.#ended) return;
+    this.#ended = true;
+    this.#writer.close();
+    for (const sequence of this.#sequences.values()) sequence.cancel();
+    if (this.#gateway !== undefined) this.logger.info({ gateway: this.#gateway }, 'A gateway has left.');
+    this.host.onEnded(this);
+  }
+}
+
+/** The gateway did what the protocol does not allow; the stream ends with this. */
+class ProtocolMisuse extends Error {
+  constructor(
+    readonly code: status,
+    sentence: string,
+  ) {
+    super(sentence);
+  }
+}

@@ -1,0 +1,160 @@
+import { type AnswerEvent, type Engine, InferenceError, toInferenceError } from '@millrace/contracts';
+import type { Failure, SequenceUpdate, Settled, Start } from '@millrace/contracts/protocol';
+import { toAnswerRequest } from './answer-request.js';
+import type { StepWriter } from './step-writer.js';
+
+/** How a sequence ended, for the log. */
+export interface SequenceEnding {
+  readonly settled: Settled;
+  /** Only with the reason "failed". */
+  readonly error: unknown;
+}
+
+class Cancelled extends Error {}
+
+/**
+ * One sequence between the engine and a gateway: credit one way, updates the other.
+ *
+ * Ownership: reads the answer, and is the only one that does. Ends in exactly one Settled, unless the stream is lost.
+ */
+export class ServedSequence {
+  readonly #leaving = new AbortController();
+  #credit: number;
+  #creditCame: (() => void) | undefined;
+  #update: SequenceUpdate | undefined;
+  /** The frame that `#update` goes out with. */
+  #updateFrame = -1;
+  #promptTokens = 0;
+  #cachedTokens = 0;
+  #completionTokens: number;
+
+  constructor(
+    readonly start: Start,
+    private readonly writer: StepWriter,
+    private readonly stallTimeoutMs: number,
+  ) {
+    this.#credit = start.creditTokens;
+    this.#completionTokens = start.resumeTokenIds.length;
+  }
+
+  addCredit(tokens: number): void {
+    this.#credit += tokens;
+    this.#creditCame?.();
+  }
+
+  /** The gateway wants no more of it. */
+  cancel(): void {
+    this.#leaving.abort(new Cancelled());
+  }
+
+  /** The worker gives it up. */
+  giveUp(error: InferenceError): void {
+    this.#leaving.abort(error);
+  }
+
+  /** From the first event to Settled. Never rejects. */
+  async serve(engineFor: (model: string) => Engine): Promise<SequenceEnding> {
+    const { signal } = this.#leaving;
+    try {
+      const request = toAnswerRequest(this.start);
+      for await (const event of engineFor(this.start.model).answer(request, signal)) {
+        if (event.kind === 'finished') return this.#settle(settledWith(event));
+        if (event.kind === 'begun') this.#begin(event);
+        else if (this.#maySend(event)) this.#send(event.tokens, event.text);
+        else await this.#sendInParts(event.tokens, event.text, signal);
+      }
+      throw new Error('The engine ended an answer without saying how.');
+    } catch (error) {
+      return this.#settle(error instanceof Cancelled ? this.#settledAs('cancelled') : this.#failed(error), error);
+    }
+  }
+
+  #begin(event: Extract<AnswerEvent, { kind: 'begun' }>): void {
+    const { promptTokens, cachedTokens, waitedMs } = event;
+    this.#promptTokens = promptTokens;
+    this.#cachedTokens = cachedTokens;
+    this.#pending().begun = { promptTokens, cachedTokens, waitedMs };
+  }
+
+  #maySend({ tokens }: { readonly tokens: readonly number[] }): boolean {
+    return this.#credit >= tokens.length && !this.writer.blocked;
+  }
+
+  #send(tokens: readonly number[], text: string): void {
+    const update = this.#pending();
+    for (const token of tokens) update.tokenIds.push(token);
+    update.text += text;
+    this.#credit -= tokens.length;
+    this.#completionTokens += tokens.length;
+  }
+
+  /** The rare case: the text goes with the last part, since tokens may run ahead of their text but not behind it. */
+  async #sendInParts(tokens: readonly number[], text: string, signal: AbortSignal): Promise<void> {
+    for (let sent = 0; sent < tokens.length || tokens.length === 0; ) {
+      await this.writer.drained();
+      if (this.#credit === 0 && tokens.length > 0) await this.#creditGranted(signal);
+      signal.throwIfAborted();
+      const part = tokens.slice(sent, sent + this.#credit);
+      sent += part.length;
+      this.#send(part, sent === tokens.length ? text : '');
+      if (tokens.length === 0) return;
+    }
+  }
+
+  async #creditGranted(signal: AbortSignal): Promise<void> {
+    const allowed = this.stallTimeoutMs.toLocaleString('en-US');
+    const stalled = new InferenceError(
+      'client_closed_request',
+      `Nobody read the answer for ${allowed} ms; it was dropped.`,
+    );
+    const { promise, resolve } = Promise.withResolvers<void>();
+    const timer = setTimeout(() => this.giveUp(stalled), this.stallTimeoutMs);
+    signal.addEventListener('abort', () => resolve(), { once: true });
+    this.#creditCame = resolve;
+    await promise;
+    clearTimeout(timer);
+    this.#creditCame = undefined;
+  }
+
+  /** The update that goes out with the next frame; several events of one turn share it. */
+  #pending(): SequenceUpdate {
+    if (this.#update === undefined || this.#updateFrame !== this.writer.frame) {
+      const { sequenceId, attempt } = this.start;
+      this.#update = { sequenceId, attempt, begun: undefined, tokenIds: [], text: '', settled: undefined };
+      this.#updateFrame = this.writer.frame;
+      this.writer.add(this.#update);
+    }
+    return this.#update;
+  }
+
+  #settle(settled: Settled, error?: unknown): SequenceEnding {
+    this.#pending().settled = settled;
+    return { settled, error };
+  }
+
+  #failed(error: unknown): Settled {
+    const { code, message, details } = toInferenceError(error);
+    const failure: Failure = {
+      code,
+      message,
+      param: details.param ?? '',
+      retryAfterSeconds: details.retryAfterSeconds ?? 0,
+    };
+    return { ...this.#settledAs('failed'), failure };
+  }
+
+  /** The engine says no numbers when an answer breaks off, so these are what was sent. */
+  #settledAs(reason: string): Settled {
+    return {
+      reason,
+      promptTokens: this.#promptTokens,
+      completionTokens: this.#completionTokens,
+      cachedTokens: this.#cachedTokens,
+      failure: undefined,
+    };
+  }
+}
+
+function settledWith({ reason, usage }: Extract<AnswerEvent, { kind: 'finished' }>): Settled {
+  return { reason, ...usage, failure: undefined };
+}

@@ -1,0 +1,73 @@
+import type { ServerDuplexStream } from '@grpc/grpc-js';
+import type { GatewayFrame, SequenceUpdate, WorkerFrame } from '@millrace/contracts/protocol';
+
+export type ConverseStream = ServerDuplexStream<GatewayFrame, WorkerFrame>;
+
+/**
+ * Writes to one gateway: all that one turn of the event loop brought, in one Step frame.
+ *
+ * A step's tokens are handed out in one turn, so a frame usually is a step; writing a message per sequence instead was
+ * measured at two thirds of the throughput.
+ *
+ * Back-pressure: when the connection takes no more, `blocked` is true until it does. Whoever adds updates waits for
+ * `drained` first, so that at most one update per sequence is kept here.
+ */
+export class StepWriter {
+  #frame = 0;
+  #updates: SequenceUpdate[] = [];
+  #flushing: NodeJS.Immediate | undefined;
+  #drained: PromiseWithResolvers<void> | undefined;
+  #closed = false;
+
+  constructor(private readonly stream: ConverseStream) {
+    stream.on('drain', () => this.#unblock());
+  }
+
+  /** The number of the frame that is being filled: an update added to an earlier one has gone. */
+  get frame(): number {
+    return this.#frame;
+  }
+
+  get blocked(): boolean {
+    return this.#drained !== undefined;
+  }
+
+  /** Resolves when the connection takes more, or is closed. */
+  drained(): Promise<void> {
+    return this.#drained?.promise ?? Promise.resolve();
+  }
+
+  /** `update` goes out at the end of this turn of the event loop; until `frame` changes, more may be put into it. */
+  add(update: SequenceUpdate): void {
+    if (this.#closed) return;
+    this.#updates.push(update);
+    this.#flushing ??= setImmediate(() => this.flush());
+  }
+
+  flush(): void {
+    clearImmediate(this.#flushing);
+    this.#flushing = undefined;
+    this.#frame++;
+    if (this.#updates.length === 0) return;
+    const updates = this.#updates;
+    this.#updates = [];
+    this.write({ frame: { $case: 'step', value: { updates } } });
+  }
+
+  write(frame: WorkerFrame): void {
+    if (this.#closed) return;
+    if (!this.stream.write(frame)) this.#drained ??= Promise.withResolvers();
+  }
+
+  close(): void {
+    this.#closed = true;
+    clearImmediate(this.#flushing);
+    this.#updates = [];
+    this.#unblock();
+  }
+
+  #unblock(): void {
+    this.#drained?.resolve();
+    this.#drained = undefined;
+  }
+}

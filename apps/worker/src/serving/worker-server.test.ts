@@ -1,0 +1,369 @@
+import { status } from '@grpc/grpc-js';
+import { InferenceError } from '@millrace/contracts';
+import { afterEach, describe, expect, it } from 'vitest';
+import { BatchingEngine } from '../batching/batching-engine.js';
+import { NOBODY_OBSERVES } from '../batching/batching-observer.js';
+import { type Script, ScriptedTokenEngine } from '../token-engine/adapters/scripted/scripted-token-engine.js';
+import { askHealth, openServer, SILENT, TestGateway, type TestServer } from './serving.testing.js';
+import type { WorkerServerSettings } from './worker-server.js';
+
+const closing: (() => Promise<void> | void)[] = [];
+afterEach(async () => {
+  for (const close of closing.splice(0).reverse()) await close();
+});
+
+function scripted(script: Script = {}): { engine: BatchingEngine; tokenEngine: ScriptedTokenEngine } {
+  const tokenEngine = new ScriptedTokenEngine(script);
+  const engine = new BatchingEngine(tokenEngine, {
+    model: {
+      id: 'scripted',
+      aliases: ['alias'],
+      capabilities: ['chat', 'completion'],
+      created: 7,
+      samplingDefaults: { temperature: 0 },
+      isDefault: true,
+    },
+    chatTemplate: undefined,
+    samplingDefaults: { temperature: 0, topP: 1, topK: 0, minP: 0 },
+    maxTokensDefault: 500,
+    limits: {
+      maxBatchSize: 8,
+      queueMax: 100,
+      prefillChunkTokens: 64,
+      requestTimeoutMs: 60_000,
+      stallTimeoutMs: 60_000,
+    },
+    observer: NOBODY_OBSERVES,
+    logger: SILENT,
+    onBroken: () => undefined,
+  });
+  return { engine, tokenEngine };
+}
+
+async function open(
+  script: Script = {},
+  more: Partial<WorkerServerSettings> = {},
+): Promise<{ test: TestServer; gateway: TestGateway; engine: BatchingEngine; tokenEngine: ScriptedTokenEngine }> {
+  const { engine, tokenEngine } = scripted(script);
+  const test = await openServer(engine, more);
+  const gateway = new TestGateway(test.address);
+  closing.push(test.close, () => gateway.close());
+  gateway.hello();
+  return { test, gateway, engine, tokenEngine };
+}
+
+describe('WorkerServer', () => {
+  it('welcomes a gateway with what it serves', async () => {
+    const { gateway } = await open();
+    await expect.poll(() => gateway.framesOf('welcome')).toHaveLength(1);
+    expect(gateway.framesOf('welcome')[0]).toMatchObject({
+      protocolVersion: 1,
+      worker: {
+        state: 'ready',
+        detail: '',
+        models: [{ id: 'scripted', aliases: ['alias'], contextLength: 4096, engine: 'scripted 1', isDefault: true }],
+        sequencesMax: 8,
+        waitingMax: 100,
+      },
+    });
+  });
+
+  it('ends the stream of a gateway that speaks another version, with both versions', async () => {
+    const { engine } = scripted();
+    const test = await openServer(engine);
+    const gateway = new TestGateway(test.address);
+    closing.push(test.close, () => gateway.close());
+    gateway.hello(2);
+    await expect
+      .poll(() => gateway.error)
+      .toMatchObject({
+        code: status.FAILED_PRECONDITION,
+        details: expect.stringMatching(/version 2 .* version 1/),
+      });
+  });
+
+  it('answers, in order, with begun and settled once', async () => {
+    const { gateway } = await open({ says: (prompt) => `You said ${prompt}.` });
+    gateway.start(1, { attempt: 3 });
+    await expect.poll(() => gateway.settled(1)).toBeDefined();
+    expect(gateway.text(1)).toBe('You said hello.');
+    expect(gateway.settled(1)).toEqual({
+      reason: 'stop',
+      promptTokens: 5,
+      completionTokens: 16,
+      cachedTokens: 0,
+      failure: undefined,
+    });
+    const updates = gateway.updates(1);
+    expect(updates[0]?.begun).toMatchObject({ promptTokens: 5 });
+    expect(updates.filter(({ begun }) => begun)).toHaveLength(1);
+    expect(updates.every(({ attempt }) => attempt === 3)).toBe(true);
+    expect(updates.at(-1)?.settled).toBeDefined();
+  });
+
+  it('puts all tokens of a step into one frame', async () => {
+    const { gateway } = await open({ msPerStep: 2 });
+    for (let id = 1; id <= 8; id++) gateway.start(id, { maxTokens: 30 });
+    await expect.poll(() => [1, 2, 3, 4, 5, 6, 7, 8].every((id) => gateway.settled(id))).toBe(true);
+    const full = gateway.framesOf('step').filter(({ updates }) => updates.length === 8);
+    // Eight sequences of 30 tokens: at most a step or two in which not all took part, while they joined.
+    expect(full.length).toBeGreaterThanOrEqual(26);
+    expect(gateway.framesOf('step').length).toBeLessThanOrEqual(34);
+  });
+
+  it('serves a model by its alias, and says which one it has otherwise', async () => {
+    const { gateway } = await open({ says: () => 'ok' });
+    gateway.start(1, { model: 'alias' });
+    gateway.start(2, { model: 'other' });
+    await expect.poll(() => gateway.settled(1)?.reason).toBe('stop');
+    expect(gateway.settled(2)?.failure).toMatchObject({ code: 'model_not_found', param: 'model' });
+  });
+
+  it('sends no more tokens than there is credit for, and goes on when more comes', async () => {
+    const { gateway, engine } = await open({ says: () => 'x'.repeat(100) });
+    gateway.start(1, { creditTokens: 5 });
+    gateway.start(2, { creditTokens: 1_000 });
+    await expect.poll(() => gateway.settled(2)?.reason).toBe('stop');
+    expect(gateway.tokens(1)).toHaveLength(5);
+    expect(engine.load().running).toBe(1);
+    gateway.credit(1, 3);
+    await expect.poll(() => gateway.tokens(1).length).toBe(8);
+    gateway.credit(1, 1_000);
+    await expect.poll(() => gateway.settled(1)?.completionTokens).toBe(101);
+    expect(gateway.text(1)).toBe('x'.repeat(100));
+  });
+
+  it('settles without further credit once all tokens are sent', async () => {
+    const { gateway } = await open({ says: () => 'abc' });
+    gateway.start(1, { creditTokens: 3 });
+    await expect.poll(() => gateway.settled(1)?.reason).toBe('stop');
+  });
+
+  it('drops a sequence that stands without credit for too long', async () => {
+    const { gateway, engine } = await open({}, { stallTimeoutMs: 50 });
+    gateway.start(1, { creditTokens: 1 });
+    await expect
+      .poll(() => gateway.settled(1))
+      .toMatchObject({
+        reason: 'failed',
+        failure: { code: 'client_closed_request' },
+      });
+    await expect.poll(() => engine.load()).toEqual({ running: 0, waiting: 0 });
+  });
+
+  it('cancels: the place is free, and settled says cancelled once', async () => {
+    const { gateway, engine, tokenEngine } = await open({ msPerStep: 1 });
+    gateway.start(1);
+    await expect.poll(() => gateway.tokens(1).length).toBeGreaterThan(0);
+    gateway.cancel(1);
+    gateway.cancel(1);
+    gateway.cancel(99);
+    await expect.poll(() => gateway.settled(1)?.reason).toBe('cancelled');
+    await expect.poll(() => engine.load()).toEqual({ running: 0, waiting: 0 });
+    expect(tokenEngine.heldBy(0)).toBe(0);
+    expect(gateway.updates(1).filter(({ settled }) => settled)).toHaveLength(1);
+    expect(gateway.settled(1)?.completionTokens).toBe(gateway.tokens(1).length);
+  });
+
+  it('cancels every sequence of a stream that breaks', async () => {
+    const { gateway, engine, test } = await open({ msPerStep: 1 });
+    for (let id = 1; id <= 20; id++) gateway.start(id);
+    await expect.poll(() => engine.load().running).toBe(8);
+    gateway.stream.cancel();
+    await expect.poll(() => engine.load()).toEqual({ running: 0, waiting: 0 });
+    const other = new TestGateway(test.address);
+    closing.push(() => other.close());
+    other.hello();
+    other.start(1, { maxTokens: 2 });
+    await expect.poll(() => other.settled(1)?.reason).toBe('length');
+  });
+
+  it('resumes after tokens that another attempt delivered', async () => {
+    const { gateway } = await open({ says: () => 'abcdef' });
+    gateway.start(1, { attempt: 2, resumeTokenIds: [...Buffer.from('abc')], resumeText: 'abc' });
+    await expect.poll(() => gateway.settled(1)?.completionTokens).toBe(7);
+    expect(gateway.text(1)).toBe('def');
+  });
+
+  it('fails a sequence with bad values, by name, and no other', async () => {
+    const { gateway } = await open({ says: () => 'ok' });
+    gateway.start(1, { sampling: { temperature: Number.NaN } });
+    gateway.start(2, { sampling: { topP: 0 } });
+    gateway.start(3, { sampling: { presencePenalty: Number.POSITIVE_INFINITY } });
+    gateway.start(4, { stop: Array.from({ length: 100_000 }, () => 'x') });
+    gateway.start(5, { prompt: undefined });
+    gateway.start(6, {
+      prompt: { $case: 'chat', value: { messagesJson: '{', toolsJson: '', templateVariablesJson: '' } },
+    });
+    gateway.start(7, {
+      prompt: { $case: 'chat', value: { messagesJson: '[1]', toolsJson: '', templateVariablesJson: '' } },
+    });
+    gateway.start(8, { prompt: { $case: 'tokens', value: { ids: [4_000_000_000] } } });
+    gateway.start(9, { resumeTokenIds: [4_000_000_000] });
+    gateway.start(10);
+    await expect.poll(() => gateway.settled(10)?.reason).toBe('stop');
+    const params = [1, 2, 3, 4, 5, 6, 7, 8, 9].map((id) => gateway.settled(id)?.failure);
+    expect(params.map((failure) => failure?.param)).toEqual([
+      'temperature',
+      'top_p',
+      'presence_penalty',
+      'stop',
+      'prompt',
+      'messages',
+      'messages',
+      'prompt',
+      'resume',
+    ]);
+    expect(params.every((failure) => failure?.code === 'invalid_request')).toBe(true);
+  });
+
+  it('fails a sequence that was started without credit', async () => {
+    const { gateway } = await open();
+    gateway.start(1, { creditTokens: 0 });
+    await expect.poll(() => gateway.settled(1)?.failure?.code).toBe('internal_error');
+  });
+
+  it('ends the stream of a gateway that breaks the protocol, and lives on', async () => {
+    const misuses: [string, (gateway: TestGateway) => void, number][] = [
+      ['Start before Hello', (gateway) => gateway.start(1), status.FAILED_PRECONDITION],
+      ['an empty frame', (gateway) => gateway.stream.write({ frame: undefined }), status.FAILED_PRECONDITION],
+      ['Hello twice', (gateway) => [gateway.hello(), gateway.hello()], status.INVALID_ARGUMENT],
+      [
+        'a sequence started twice',
+        (gateway) => [gateway.hello(), gateway.start(1), gateway.start(1)],
+        status.INVALID_ARGUMENT,
+      ],
+    ];
+    const { test, engine } = await open({ msPerStep: 1 });
+    for (const [what, misuse, code] of misuses) {
+      const gateway = new TestGateway(test.address);
+      closing.push(() => gateway.close());
+      misuse(gateway);
+      await expect.poll(() => gateway.error?.code, { message: what }).toBe(code);
+    }
+    await expect.poll(() => engine.load()).toEqual({ running: 0, waiting: 0 });
+  });
+
+  it('takes a request of 16 MiB', async () => {
+    const { gateway } = await open();
+    gateway.start(1, { prompt: { $case: 'text', value: 'x'.repeat(16 * 1024 * 1024) } });
+    await expect.poll(() => gateway.settled(1)?.failure?.code, { timeout: 5_000 }).toBe('context_length_exceeded');
+  });
+
+  it('pauses the sequences of a gateway that does not read, and loses none of their tokens', async () => {
+    const { gateway, tokenEngine, engine } = await open({ contextLength: 100_000, says: () => 'x'.repeat(4_000) });
+    gateway.stream.pause();
+    const ids = [1, 2, 3, 4, 5, 6, 7, 8];
+    for (const id of ids) gateway.start(id, { maxTokens: 5_000, creditTokens: 1_000_000 });
+    const held = () => ids.map((id) => tokenEngine.heldBy(id - 1));
+    await expect.poll(() => engine.load().running).toBe(8);
+    let before: number[];
+    do {
+      before = held();
+      await new Promise((resolve) => setTimeout(resolve, 100));
+    } while (held().some((count, place) => count !== before[place]));
+    expect(engine.load().running).toBe(8);
+    gateway.stream.resume();
+    await expect
+      .poll(() => ids.map((id) => gateway.settled(id)?.completionTokens), { timeout: 10_000 })
+      .toEqual(ids.map(() => 4_001));
+    for (const id of ids) expect(gateway.text(id)).toBe('x'.repeat(4_000));
+  });
+
+  it('reports the load when it changes, and once a second as a heartbeat', async () => {
+    const { gateway } = await open({ msPerStep: 5 });
+    gateway.start(1, { maxTokens: 60 });
+    await expect.poll(() => gateway.framesOf('load').map(({ running }) => running)).toContain(1);
+    await expect.poll(() => gateway.framesOf('load').at(-1)?.running, { timeout: 3_000 }).toBe(0);
+    const soFar = gateway.framesOf('load').length;
+    await expect.poll(() => gateway.framesOf('load').length, { timeout: 3_000 }).toBeGreaterThan(soFar);
+  });
+
+  it('answers Describe while the model loads, and is ready once it is loaded', async () => {
+    const loading = Promise.withResolvers<void>();
+    const { engine } = scripted({ says: () => 'ok' });
+    const test = await openServer(engine, {}, () => loading.promise);
+    const gateway = new TestGateway(test.address);
+    closing.push(test.close, () => gateway.close());
+    gateway.hello();
+    gateway.start(1);
+    await expect.poll(() => gateway.settled(1)?.failure?.code).toBe('model_not_ready');
+    expect(await askHealth(test.address)).toBe('NOT_SERVING');
+    expect(await gateway.describe()).toMatchObject({
+      state: 'loading',
+      detail: 'The weights are being read.',
+      models: [],
+    });
+    loading.resolve();
+    await expect.poll(async () => (await gateway.describe()).state).toBe('ready');
+    expect(await askHealth(test.address)).toBe('SERVING');
+    gateway.start(2);
+    await expect.poll(() => gateway.settled(2)?.reason).toBe('stop');
+  });
+
+  it('says why loading failed', async () => {
+    const { engine } = scripted();
+    closing.push(() => engine.close());
+    const test = await openServer(engine, {}, async () => {
+      throw new Error('The file is broken. Copy it again.');
+    });
+    const gateway = new TestGateway(test.address);
+    closing.push(test.close, () => gateway.close());
+    await expect.poll(async () => (await gateway.describe()).detail).toMatch(/can't be loaded: The file is broken/);
+  });
+
+  it('drains: finishes what runs, refuses what comes, and says so', async () => {
+    const { gateway, test } = await open({ msPerStep: 2 });
+    gateway.start(1, { maxTokens: 50 });
+    await expect.poll(() => gateway.tokens(1).length).toBeGreaterThan(0);
+    const drained = test.server.drain(10_000);
+    gateway.start(2);
+    await expect.poll(() => gateway.settled(2)?.failure?.code).toBe('shutting_down');
+    await drained;
+    expect(await askHealth(test.address)).toBe('NOT_SERVING');
+    expect((await gateway.describe()).state).toBe('draining');
+    expect(gateway.framesOf('load').at(-1)?.draining).toBe(true);
+    await test.server.close();
+    await expect.poll(() => gateway.settled(1)?.reason).toBe('length');
+    await expect.poll(() => gateway.ended).toBe(true);
+  });
+
+  it('gives up what is not settled when draining takes too long', async () => {
+    const { gateway, test } = await open({ msPerStep: 2 });
+    gateway.start(1);
+    await expect.poll(() => gateway.tokens(1).length).toBeGreaterThan(0);
+    await test.server.drain(20);
+    await expect.poll(() => gateway.settled(1)?.failure?.code).toBe('shutting_down');
+  });
+
+  it('says in a sentence that its port is in use', async () => {
+    const { test } = await open();
+    const { engine } = scripted();
+    closing.push(() => engine.close());
+    const port = Number(test.address.split(':')[1]);
+    await expect(openServer(engine, { workerPort: port })).rejects.toThrow(
+      `The worker can't listen on 127.0.0.1:${port}: the port is in use. Stop what uses it, or choose another with --worker-port.`,
+    );
+  });
+
+  it('shows nothing of an unforeseen failure', async () => {
+    const { gateway, engine } = await open();
+    engine.answer = () => {
+      throw new TypeError('secret of our inside');
+    };
+    gateway.start(1);
+    await expect.poll(() => gateway.settled(1)?.failure?.code).toBe('internal_error');
+    expect(gateway.settled(1)?.failure?.message).not.toContain('secret');
+    engine.answer = () => {
+      throw new InferenceError('rate_limit_exceeded', 'Full.', { retryAfterSeconds: 4 });
+    };
+    gateway.start(2);
+    await expect
+      .poll(() => gateway.settled(2)?.failure)
+      .toMatchObject({
+        code: 'rate_limit_exceeded',
+        message: 'Full.',
+        retryAfterSeconds: 4,
+      });
+  });
+});

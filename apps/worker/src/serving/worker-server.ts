@@ -1,0 +1,236 @@
+import { hostname } from 'node:os';
+import {
+  logVerbosity,
+  Server,
+  ServerCredentials,
+  type ServerUnaryCall,
+  type sendUnaryData,
+  setLogVerbosity,
+  status,
+} from '@grpc/grpc-js';
+import { type Engine, InferenceError, type ModelDescription, PROTOCOL_VERSION, VERSION } from '@millrace/contracts';
+import {
+  type DescribeRequest,
+  InferenceService,
+  type Load,
+  type ModelDescription as ModelMessage,
+  type WorkerDescription,
+} from '@millrace/contracts/protocol';
+import { Doorbell, type Logger } from '@millrace/runtime';
+import { HealthImplementation } from 'grpc-health-check';
+import type { Library } from '../models/library.js';
+import { Conversation, type ConversationHost } from './conversation.js';
+import type { ConverseStream } from './step-writer.js';
+
+export interface WorkerServerSettings {
+  readonly workerHost: string;
+  readonly workerPort: number;
+  readonly maxBatchSize: number;
+  readonly queueMax: number;
+  readonly stallTimeoutMs: number;
+}
+
+/** The names under which the health service answers: the whole server, and its one service. */
+const HEALTH_NAMES = ['', 'millrace.inference.v1.Inference'];
+const LOAD_CHECK_MS = 100;
+const HEARTBEAT_MS = 1_000;
+/** Gateways that talk at a time; each holds one stream. */
+const CONVERSATIONS_MAX = 256;
+/** How long connections may take to close once everything is said. */
+const CLOSE_MS_MAX = 1_000;
+
+const SERVER_OPTIONS = {
+  // Above the largest `bodyBytesMax` that a gateway can be given (1 GiB): a message over the limit ends the stream, and
+  // with it every other sequence of that gateway, so the gateway's own limit must be the one that is met first.
+  'grpc.max_receive_message_length': 1_088 * 1024 * 1024,
+  // Ours are at most some hundred tokens long.
+  'grpc.max_send_message_length': 4 * 1024 * 1024,
+  // Per connection: a gateway needs one Converse, and Describe or a health check now and then.
+  'grpc.max_concurrent_streams': 64,
+  // A gateway whose machine vanished is noticed after half a minute, and its sequences are cancelled.
+  'grpc.keepalive_time_ms': 20_000,
+  'grpc.keepalive_timeout_ms': 10_000,
+  // HTTP/2 begins with 64 KiB in flight; a prompt of megabytes would hold up the Cancels and Credits behind it.
+  'grpc-node.flow_control_window': 1024 * 1024,
+};
+
+/**
+ * The worker's gRPC server: gateways converse with it, orchestrators ask for its health.
+ *
+ * Ownership: owns the conversations. The library is the caller's, and is closed after this.
+ */
+export class WorkerServer implements ConversationHost {
+  readonly #server = new Server(SERVER_OPTIONS);
+  readonly #health = new HealthImplementation();
+  readonly #conversations = new Set<Conversation>();
+  readonly #fewer = new Doorbell();
+  readonly #workerId = `worker@${hostname()}:${process.pid}`;
+  #draining = false;
+  #loadTimer: NodeJS.Timeout | undefined;
+  #lastLoad: Load | undefined;
+  #lastLoadAtMs = 0;
+
+  constructor(
+    private readonly settings: WorkerServerSettings,
+    private readonly library: Library,
+    private readonly logger: Logger,
+  ) {
+    this.#server.addService(InferenceService, {
+      converse: (stream: ConverseStream) => this.#converse(stream),
+      describe: (
+        _call: ServerUnaryCall<DescribeRequest, WorkerDescription>,
+        answer: sendUnaryData<WorkerDescription>,
+      ) => answer(null, this.describe()),
+    });
+    this.#health.addToServer(this.#server);
+    this.updateHealth();
+  }
+
+  /**
+   * Resolves with the port.
+   *
+   * @throws Error in one sentence when it can't be had.
+   */
+  async listen(): Promise<number> {
+    setLogVerbosity(logVerbosity.NONE); // What it would write to stderr comes to us as an error as well.
+    const { workerHost: host, workerPort: port } = this.settings;
+    const address = `${host.includes(':') && !host.startsWith('[') ? `[${host}]` : host}:${port}`;
+    const bound = await new Promise<number>((resolve, reject) => {
+      this.#server.bindAsync(address, ServerCredentials.createInsecure(), (error, boundPort) => {
+        if (error === null) resolve(boundPort);
+        else reject(new Error(cannotListen(address, error), { cause: error }));
+      });
+    });
+    this.#loadTimer = setInterval(() => this.#reportLoad(), LOAD_CHECK_MS).unref();
+    return bound;
+  }
+
+  /** To be called when the library's state changes. */
+  updateHealth(): void {
+    const serving = this.library.state === 'ready' && !this.#draining;
+    for (const name of HEALTH_NAMES) this.#health.setStatus(name, serving ? 'SERVING' : 'NOT_SERVING');
+  }
+
+  describe(): WorkerDescription {
+    const { state, detail } = this.library;
+    return {
+      workerId: this.#workerId,
+      protocolVersion: PROTOCOL_VERSION,
+      version: VERSION,
+      // The protocol has no "failed": such a worker is not ready, and `detail` says why.
+      state: this.#draining ? 'draining' : state === 'ready' ? 'ready' : 'loading',
+      detail: this.#draining ? 'The worker finishes what it has and takes nothing new.' : detail,
+      models: this.library.models().map(toMessage),
+      sequencesMax: this.settings.maxBatchSize,
+      waitingMax: this.settings.queueMax,
+      load: this.#load(),
+    };
+  }
+
+  /** Takes nothing new, and resolves when every sequence is settled, or after `timeoutMs` when the rest is given up. */
+  async drain(timeoutMs: number): Promise<void> {
+    this.#draining = true;
+    this.updateHealth();
+    this.#reportLoad();
+    let late = false;
+    const timer = setTimeout(() => {
+      late = true;
+      this.#fewer.ring();
+    }, timeoutMs);
+    while (!late && this.#sequences() > 0) await this.#fewer.heard();
+    clearTimeout(timer);
+    if (this.#sequences() === 0) return;
+    this.logger.warn({ sequences: this.#sequences(), timeoutMs }, 'Draining took too long; the rest is given up.');
+    const error = new InferenceError(
+      'shutting_down',
+      'This worker stopped before the answer was complete. Send the request again.',
+    );
+    for (const conversation of this.#conversations) conversation.giveUp(error);
+    while (this.#sequences() > 0) await this.#fewer.heard();
+  }
+
+  async close(): Promise<void> {
+    clearInterval(this.#loadTimer);
+    for (const conversation of this.#conversations) conversation.end();
+    await new Promise<void>((resolve) => {
+      const force = setTimeout(() => {
+        this.#server.forceShutdown();
+        resolve();
+      }, CLOSE_MS_MAX);
+      this.#server.tryShutdown(() => {
+        clearTimeout(force);
+        resolve();
+      });
+    });
+  }
+
+  #converse(stream: ConverseStream): void {
+    if (this.#conversations.size >= CONVERSATIONS_MAX) {
+      const details = `${CONVERSATIONS_MAX} gateways converse with this worker already. Start another worker.`;
+      stream.emit('error', Object.assign(new Error(details), { code: status.RESOURCE_EXHAUSTED, details }));
+      return;
+    }
+    this.#conversations.add(new Conversation(stream, this, this.settings.stallTimeoutMs, this.logger));
+  }
+
+  // ---------------------------------------------------------------------------------------- what conversations ask of it
+
+  engineFor(model: string): Engine {
+    if (this.#draining) {
+      throw new InferenceError('shutting_down', 'This worker is about to stop. Send the request again.');
+    }
+    return this.library.engineFor(model);
+  }
+
+  onSettled(): void {
+    this.#fewer.ring();
+  }
+
+  onEnded(conversation: Conversation): void {
+    this.#conversations.delete(conversation);
+    this.#fewer.ring();
+  }
+
+  #sequences(): number {
+    let sequences = 0;
+    for (const conversation of this.#conversations) sequences += conversation.sequences;
+    return sequences;
+  }
+
+  #load(): Load {
+    return { ...this.library.engineLoad, draining: this.#draining };
+  }
+
+  /** Sends the load when it has changed since the last look, and else once a second, so that silence means loss. */
+  #reportLoad(): void {
+    const load = this.#load();
+    const nowMs = performance.now();
+    const last = this.#lastLoad;
+    const same = last?.running === load.running && last.waiting === load.waiting && last.draining === load.draining;
+    if (same && nowMs - this.#lastLoadAtMs < HEARTBEAT_MS) return;
+    this.#lastLoad = load;
+    this.#lastLoadAtMs = nowMs;
+    for (const conversation of this.#conversations) conversation.sendLoad(load);
+  }
+}
+
+function cannotListen(address: string, error: Error): string {
+  if (/EADDRINUSE/.test(error.message)) {
+    return `The worker can't listen on ${address}: the port is in use. Stop what uses it, or choose another with --worker-port.`;
+  }
+  return `The worker can't listen on ${address}: ${error.message}. Change --worker-host or --worker-port.`;
+}
+
+function toMessage(model: ModelDescription): ModelMessage {
+  return {
+    id: model.id,
+    aliases: [...model.aliases],
+    contextLength: model.contextLength,
+    capabilities: [...model.capabilities],
+    engine: model.engine,
+    created: model.created,
+    samplingDefaults: { ...model.samplingDefaults },
+    maxTokensDefault: model.maxTokensDefault ?? 0,
+    isDefault: model.isDefault,
+  };
+}
