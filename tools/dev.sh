@@ -7,7 +7,7 @@ bin=node_modules/.bin
 "$bin/tsc" -b --watch --preserveWatchOutput &
 compiler=$!
 trap 'kill "$compiler" 2>/dev/null || true' EXIT
-trap 'exit 130' INT TERM
+trap 'exit 0' INT TERM
 
 MILLRACE_HOME=$PWD
 export MILLRACE_HOME

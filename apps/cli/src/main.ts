@@ -9,7 +9,7 @@ const minor = parts[1] || 0;
 
 if (major < 22 || (major === 22 && minor < 15)) {
   console.error(
-    `Millrace needs Node 22.15 or newer; this is ${version}. In its folder, \`make install\` brings Node 24 from npm, or install a newer Node.`,
+    `Millrace needs Node 22.15 or newer; this is ${version}. Start it with \`make run\`, which brings Node 24 from npm where it can, or install a newer Node.`,
   );
   process.exit(1);
 } else {
