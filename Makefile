@@ -54,7 +54,7 @@ test: build ## every quick test
 	@$(BIN)/vitest run $(ARGS)
 
 e2e: build ## start the real thing and use it as a client would
-	@$(BIN)/vitest run --config test/e2e/vitest.config.ts $(ARGS)
+	@$(BIN)/vitest run --project e2e $(ARGS)
 
 check: types lint ## types, linter, import rules, reference pages
 	@$(BIN)/vitest run test/tidy

@@ -1,15 +1,37 @@
 import { defineConfig } from 'vitest/config';
 
-/** One run for every package: sources are taken as they stand, not from `dist`, so a test never sees an old build. */
-export default defineConfig({
+/** Sources are taken as they stand, not from `dist`, so a test of a module never sees an old build. */
+const fromSource = {
   resolve: { conditions: ['millrace-source'] },
   ssr: { resolve: { conditions: ['millrace-source'] } },
+};
+
+export default defineConfig({
   test: {
-    include: ['{apps,libs,test,tools}/**/*.test.ts'],
-    exclude: ['**/node_modules/**', '**/dist/**', 'test/e2e/**', 'test/chaos/**'],
-    testTimeout: 20_000,
-    hookTimeout: 60_000,
-    // Two cores and real engines: more workers at once only make each other late.
+    reporters: ['default', './test/totals-reporter.ts'],
+    // Two cores and real engines: more at once only make each other late.
     maxWorkers: 2,
+    projects: [
+      {
+        ...fromSource,
+        test: {
+          name: 'modules',
+          include: ['{apps,libs,test,tools}/**/*.test.ts'],
+          exclude: ['**/node_modules/**', '**/dist/**', 'test/e2e/**'],
+          testTimeout: 20_000,
+          hookTimeout: 60_000,
+        },
+      },
+      {
+        // The built product, started as a user starts it: `make e2e` runs these alone.
+        test: {
+          name: 'e2e',
+          include: ['test/e2e/**/*.test.ts'],
+          testTimeout: 60_000,
+          hookTimeout: 90_000,
+          fileParallelism: false,
+        },
+      },
+    ],
   },
 });

@@ -60,7 +60,7 @@ export const IMPORT_RULES: readonly ImportRule[] = [
   },
   {
     name: 'gateway entry',
-    files: gateway('(main|gateway\\.module|start-gateway)\\.ts$'),
+    files: gateway('(main|gateway\\.module|start-gateway|[a-z-]+\\.(test|testing))\\.ts$'),
     ours: [CONTRACTS, RUNTIME, gateway('(?!.*/adapters/)')],
     packages: [NODE, /^@nestjs\//, /^fastify$/, /^@fastify\//, /^reflect-metadata$/],
     instead: 'Adapters are chosen in wiring.ts only.',
@@ -194,10 +194,26 @@ export const IMPORT_RULES: readonly ImportRule[] = [
     instead: 'The CLI talks to running processes; it does not import their sources.',
   },
   {
+    name: 'tools/demo-model',
+    files: /^tools\/demo-model\//,
+    ours: [/^tools\/demo-model\//],
+    // The tokenizer that trains the model is compared with llama.cpp's own.
+    packages: [NODE, /^node-llama-cpp$/],
+    instead: 'The recipe stands by itself; the trained model is judged over the OpenAI protocol.',
+  },
+  {
     name: 'tests, tools and examples',
     files: /^(test|tools|examples)\//,
     ours: [/^(test|tools|examples)\//, CONTRACTS, RUNTIME, /^apps\/[a-z]+\/src\/index\.ts$/],
-    packages: [NODE, /^vitest/, /^openai/, /^yaml$/, /^fast-check$/, /^@grpc\/grpc-js$/],
+    packages: [
+      NODE,
+      /^vitest/,
+      /^openai/,
+      /^yaml$/,
+      /^fast-check$/,
+      /^@grpc\/grpc-js$/,
+      /^@millrace\/(gateway|worker)\/metrics$/,
+    ],
     instead: 'Test what is promised through public entry points.',
   },
 ];
