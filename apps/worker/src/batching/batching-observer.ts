@@ -8,7 +8,7 @@ export interface BatchingObserver {
   decided(decision: Decision): void;
   /** @param tokens all that were read; @param chosen those that were generated. */
   stepped(durationMs: number, sequences: number, tokens: number, chosen: number): void;
-  settled(outcome: Outcome, promptTokens: number, completionTokens: number): void;
+  settled(outcome: Outcome, promptTokensRead: number): void;
 }
 
 export const NOBODY_OBSERVES: BatchingObserver = {

@@ -209,7 +209,7 @@ export class Scheduler implements SequenceListener {
 
   onSettled(sequence: Sequence, outcome: Outcome): void {
     this.#someSettled = true;
-    this.observer.settled(outcome, sequence.promptTokens, sequence.completionTokens);
+    this.observer.settled(outcome, Math.min(sequence.position, sequence.promptTokens));
     this.#work.ring();
   }
 }

@@ -1,0 +1,78 @@
+import type { MetricDeclaration } from '@millrace/runtime';
+
+const STEP_SECONDS = [0.001, 0.0025, 0.005, 0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28, 2.56, 5.12];
+const SEQUENCES = [1, 2, 4, 8, 12, 16, 24, 32, 48, 64, 128, 256];
+const STEP_TOKENS = [1, 4, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096, 8192];
+
+/** What the worker measures, each once. docs/reference/metrics.md is made from this; instruments.ts makes the instruments. */
+export const MEASURED = {
+  sequences: {
+    name: 'millrace_worker_sequences_total',
+    kind: 'counter',
+    unit: '{sequence}',
+    labels: ['outcome'],
+    help: 'Sequences that were settled, by outcome (stop, length, cancelled, stalled, expired, failed). failed rises → look in the log for "The engine failed". expired rises → answers wait or take too long: add a worker. stalled rises → clients do not read: see clientStallTimeoutMs.',
+  },
+  running: {
+    name: 'millrace_worker_running_sequences',
+    kind: 'gauge',
+    unit: '{sequence}',
+    labels: [],
+    help: 'Sequences that have a place in the engine. At maxBatchSize for long → the worker is full: add one, or raise maxBatchSize if memory allows.',
+  },
+  waiting: {
+    name: 'millrace_worker_waiting_sequences',
+    kind: 'gauge',
+    unit: '{sequence}',
+    labels: [],
+    help: 'Sequences that wait for a place. Above 0 for long → add a worker. At queueMax further ones are refused.',
+  },
+  stepDuration: {
+    name: 'millrace_worker_step_duration_seconds',
+    kind: 'histogram',
+    unit: 's',
+    labels: [],
+    help: 'How long a step takes: the pause between two tokens of every running stream. Rises without larger batches → the engine lacks cores: check threads, and what else runs on the machine.',
+    buckets: STEP_SECONDS,
+  },
+  batchSize: {
+    name: 'millrace_worker_batch_size',
+    kind: 'histogram',
+    unit: '{sequence}',
+    labels: [],
+    help: 'Sequences that share a step. Small while millrace_worker_waiting_sequences is above 0 → sequences are paused by slow readers, or maxBatchSize is low.',
+    buckets: SEQUENCES,
+  },
+  stepTokens: {
+    name: 'millrace_worker_step_size_tokens',
+    kind: 'histogram',
+    unit: '{token}',
+    labels: [],
+    help: 'Tokens that a step reads, of prompts and of decoding sequences. Near prefillChunkTokens for long → prompts fill the engine: lower prefillChunkTokens if streams stutter, raise it if first tokens come late.',
+    buckets: STEP_TOKENS,
+  },
+  tokens: {
+    name: 'millrace_worker_tokens_total',
+    kind: 'counter',
+    unit: '{token}',
+    labels: ['kind'],
+    help: 'Tokens by kind: prompt (read) and generated (chosen). The rate of generated is the throughput; it falls while sequences wait → compare with millrace_worker_step_duration_seconds.',
+  },
+  decisions: {
+    name: 'millrace_worker_decisions_total',
+    kind: 'counter',
+    unit: '{decision}',
+    labels: ['decision'],
+    help: 'What the scheduler decided or saw: joined, paused, resumed, refused, broke. refused rises → queueMax is reached: add a worker. paused rises → clients read slowly. broke is above 0 → the engine failed in a step: look in the log.',
+  },
+  loadDuration: {
+    name: 'millrace_worker_load_duration_seconds',
+    kind: 'gauge',
+    unit: 's',
+    labels: [],
+    help: 'How long the model took to load. Rises → the disk is slow or shared: keep models on a local one.',
+  },
+} as const satisfies Readonly<Record<string, MetricDeclaration>>;
+
+/** The same as a list: docs/reference/metrics.md is made from it. */
+export const WORKER_METRICS: readonly MetricDeclaration[] = Object.values(MEASURED);
