@@ -8,8 +8,9 @@ export type ChildMessage =
   | { readonly kind: 'listening'; readonly port: number }
   | { readonly kind: 'failed'; readonly sentence: string };
 
-export function tellParent(message: ChildMessage): void {
-  process.send?.(message);
+/** False when there is no parent to tell. */
+export function tellParent(message: ChildMessage): boolean {
+  return process.send?.(message) ?? false;
 }
 
 export function hasParent(): boolean {

@@ -28,8 +28,7 @@ process.on('disconnect', () => process.exit(0));
 const failure = flags.get('worker-fails');
 if (name === 'worker' && failure !== undefined) {
   process.send!({ kind: 'failed', sentence: failure });
-  process.exitCode = 1;
-  process.disconnect();
+  process.exit(1);
 } else {
   let asked = 0;
   const server = createServer((request, response) => {

@@ -1,4 +1,5 @@
 import { type ChildProcess, fork } from 'node:child_process';
+import { once } from 'node:events';
 import type { ChildMessage, Logger } from '@millrace/runtime';
 import { CommandError } from '../command.js';
 
@@ -21,6 +22,7 @@ export interface RestartOptions {
 
 /** A process that lived for so long starts again from the shortest delay. */
 const HEALTHY_AFTER_MS = 60_000;
+const LAST_WORDS_MS = 1_000;
 
 /**
  * One process, started again whenever it dies.
@@ -75,7 +77,8 @@ export class SupervisedProcess {
     this.#phase = 'stopping';
     clearTimeout(this.#restartTimer);
     const child = this.#child;
-    if (child === undefined) return;
+    // Dead, but its last words are still being read.
+    if (child === undefined || child.exitCode !== null || child.signalCode !== null) return;
     const gone = new Promise<void>((resolve) => child.once('exit', () => resolve()));
     child.kill('SIGTERM');
     const force = setTimeout(() => {
@@ -113,7 +116,8 @@ export class SupervisedProcess {
       // A process that could not be spawned has no pid and says no `exit`.
       if (child.pid === undefined) this.#died(sentence, startedMs);
     });
-    child.once('exit', (status, signal) => {
+    child.once('exit', async (status, signal) => {
+      await channelDrained(child);
       this.#died(sentence ?? this.#ending(status, signal), startedMs);
     });
   }
@@ -137,4 +141,11 @@ export class SupervisedProcess {
     const how = signal === null ? `with exit status ${status}` : `by signal ${signal}`;
     return `The ${this.#plan.name} ended ${how}; what it said last stands above.`;
   }
+}
+
+/** Its last words may arrive after the news of its death: they are in the channel, which is read to its end first. */
+async function channelDrained(child: ChildProcess): Promise<void> {
+  if (!child.connected) return;
+  const tooLong = AbortSignal.timeout(LAST_WORDS_MS);
+  await once(child, 'disconnect', { signal: tooLong }).catch(() => undefined);
 }
