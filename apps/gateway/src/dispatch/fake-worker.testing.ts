@@ -15,8 +15,8 @@ import {
 export interface Script {
   /** One token each. Absent: the last user message, or the text prompt, word by word. */
   readonly answer?: readonly string[];
-  /** After `answer`, tokens without end. */
-  readonly endless?: boolean;
+  /** After `answer`, tokens of this text without end. */
+  readonly endless?: string;
   readonly reason?: 'stop' | 'length';
   /** Steps to let pass before the first token: a long prompt. */
   readonly stepsBeforeFirst?: number;
@@ -208,12 +208,12 @@ export class FakeWorker {
     }
     const limit = start.maxTokens || Number.POSITIVE_INFINITY;
     if (running.sent >= limit) return settle('length');
-    if (running.sent >= tokens.length && !script.endless) return settle(script.reason ?? 'stop');
+    if (running.sent >= tokens.length && script.endless === undefined) return settle(script.reason ?? 'stop');
     if (running.credit === 0) return undefined;
     running.credit--;
     running.sent++;
     this.sent.set(start.sequenceId, running.sent);
-    return { ...update, tokenIds: [running.sent], text: tokens[running.sent - 1] ?? 'more and more and more of it. ' };
+    return { ...update, tokenIds: [running.sent], text: tokens[running.sent - 1] ?? script.endless ?? '' };
   }
 
   #sendLoad(): void {

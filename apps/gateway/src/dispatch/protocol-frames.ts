@@ -68,6 +68,7 @@ export function usageOf({ promptTokens, completionTokens, cachedTokens }: protoc
 export function failureOf({ reason, failure }: protocol.Settled): InferenceError {
   if (failure && isErrorCode(failure.code)) {
     return new InferenceError(failure.code, failure.message, {
+      limit: failure.code === 'rate_limit_exceeded' ? 'queue' : undefined,
       param: failure.param || undefined,
       retryAfterSeconds: failure.retryAfterSeconds || undefined,
     });

@@ -35,23 +35,18 @@ function closestIssue(issue: Issue, body: unknown, above: readonly PropertyKey[]
   return meant ? closestIssue(meant, body, path) : { issue, path };
 }
 
-/** In a list the later item, and at the same item a wrong value rather than a wrong type. */
+/** A wrong value tells more than a wrong type, and a later item of a list more than an earlier one. */
 function progress(issue: Issue): number {
   const index = issue.path.find((key) => typeof key === 'number') ?? -1;
-  return index * 4 + issue.path.length + (issue.code === 'invalid_type' ? 0 : 1);
+  return issue.code === 'invalid_type' ? index : Number.MAX_SAFE_INTEGER;
 }
 
 function sentence(issue: Issue, param: string, value: unknown): string {
   if (value === undefined) return `\`${param}\` is required${expectation(issue)}.`;
-  const given = issue.code === 'too_big' || issue.code === 'too_small' ? measured(issue, value) : show(value);
-  return `\`${param}\` is ${given}${expectation(issue)}.`;
-}
-
-/** Lists and texts are too long or too short by their length, which is then what to show. */
-function measured(issue: { readonly origin: string }, value: unknown): string {
-  if (Array.isArray(value)) return count(value.length, 'item');
-  if (issue.origin === 'string' && typeof value === 'string') return count(value.length, 'character');
-  return show(value);
+  // Lists and texts are too long or too short by their length, which is then what to tell.
+  const length = isBound(issue) && (typeof value === 'string' || Array.isArray(value)) ? value.length : undefined;
+  const given = length === undefined ? `is ${show(value)}` : `has ${count(length, nounOf(issue))}`;
+  return `\`${param}\` ${given}${expectation(issue)}.`;
 }
 
 function expectation(issue: Issue): string {
@@ -61,9 +56,9 @@ function expectation(issue: Issue): string {
     case 'invalid_value':
       return `; it must be ${alternatives(issue.values.map(show))}`;
     case 'too_small':
-      return isCustom(issue) ? `; it ${issue.message}` : `; it must be ${bound(issue, issue.minimum, 'at least')}`;
+      return `; it ${isOurs(issue) ? issue.message : bound(issue, issue.minimum, 'at least', 'above')}`;
     case 'too_big':
-      return isCustom(issue) ? `; it ${issue.message}` : `; it must be ${bound(issue, issue.maximum, 'at most')}`;
+      return `; it ${isOurs(issue) ? issue.message : bound(issue, issue.maximum, 'at most', 'below')}`;
     case 'invalid_format':
     case 'custom':
       return `; it ${issue.message}`;
@@ -75,15 +70,23 @@ function expectation(issue: Issue): string {
 }
 
 /** Messages of our own schemas begin with `must`; zod's own begin with a capital. */
-function isCustom(issue: Issue): boolean {
+function isOurs(issue: Issue): boolean {
   return issue.message.startsWith('must ');
 }
 
-function bound(issue: { origin: string; inclusive?: boolean }, limit: number | bigint, words: string): string {
-  if (issue.origin === 'string') return `${words} ${count(Number(limit), 'character')} long`;
-  if (issue.origin === 'array') return `${words} ${count(Number(limit), 'item')} long`;
-  if (issue.inclusive === false) return `${words === 'at least' ? 'above' : 'below'} ${limit}`;
-  return `${words} ${limit}`;
+type Bound = Extract<Issue, { code: 'too_small' | 'too_big' }>;
+
+function isBound(issue: Issue): issue is Bound {
+  return issue.code === 'too_small' || issue.code === 'too_big';
+}
+
+function bound(issue: Bound, limit: number | bigint, inclusive: string, exclusive: string): string {
+  if (issue.origin === 'string' || issue.origin === 'array') return `must have ${inclusive} ${limit}`;
+  return `must be ${issue.inclusive === false ? exclusive : inclusive} ${limit}`;
+}
+
+function nounOf(issue: Issue): string {
+  return isBound(issue) && issue.origin === 'string' ? 'character' : 'item';
 }
 
 function unionExpectation(issue: Extract<Issue, { code: 'invalid_union' }>): string {

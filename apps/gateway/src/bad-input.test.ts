@@ -1,0 +1,424 @@
+import { connect } from 'node:net';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { TestBed } from './gateway.testing.js';
+
+const user = { role: 'user', content: 'hi' };
+const chat = (changes: Record<string, unknown>) => JSON.stringify({ messages: [user], ...changes });
+
+interface BadBody {
+  readonly what: string;
+  readonly body: string;
+  readonly status?: number;
+  readonly code?: string;
+  readonly param?: string | null;
+  readonly message: string | RegExp;
+  readonly path?: string;
+}
+
+const deep = (levels: number) => `${'['.repeat(levels)}${']'.repeat(levels)}`;
+
+/** Everything that a hostile or hurried client may send as a body, and what it is told. */
+const BAD_BODIES: readonly BadBody[] = [
+  { what: 'nothing', body: '', param: null, message: 'The body is empty; it must be a JSON object.' },
+  { what: 'unreadable JSON', body: '{"messages": [', param: null, message: /^The body is not valid JSON: / },
+  { what: 'a list', body: '[1]', param: null, message: 'The body is a list; it must be a JSON object.' },
+  { what: 'null', body: 'null', param: null, message: 'The body is null; it must be a JSON object.' },
+  { what: 'a number', body: '7', param: null, message: 'The body is 7; it must be a JSON object.' },
+  { what: 'no messages', body: '{}', param: 'messages', message: '`messages` is required; it must be a list.' },
+  {
+    what: 'empty messages',
+    body: chat({ messages: [] }),
+    param: 'messages',
+    message: '`messages` has 0 items; it must have at least 1.',
+  },
+  {
+    what: 'messages of the wrong type',
+    body: chat({ messages: 'hi' }),
+    param: 'messages',
+    message: '`messages` is "hi"; it must be a list.',
+  },
+  {
+    what: 'a message that is no object',
+    body: chat({ messages: [3] }),
+    param: 'messages[0]',
+    message: '`messages[0]` is 3; it must be an object.',
+  },
+  {
+    what: 'a role that does not exist',
+    body: chat({ messages: [{ role: 'wizard', content: 'x' }] }),
+    param: 'messages[0].role',
+    message: '`messages[0].role` is "wizard"; it must be "system", "developer", "user", "assistant" or "tool".',
+  },
+  {
+    what: 'a message without role',
+    body: chat({ messages: [{ content: 'x' }] }),
+    param: 'messages[0].role',
+    message: /^`messages\[0\]\.role` is required; it must be "system", /,
+  },
+  {
+    what: 'a message without content',
+    body: chat({ messages: [user, { role: 'user' }] }),
+    param: 'messages[1].content',
+    message: '`messages[1].content` is required; it must be a string or a list.',
+  },
+  {
+    what: 'content of the wrong type',
+    body: chat({ messages: [{ role: 'user', content: 5 }] }),
+    param: 'messages[0].content',
+    message: '`messages[0].content` is 5; it must be a string or a list.',
+  },
+  {
+    what: 'a content part without text',
+    body: chat({ messages: [{ role: 'user', content: [{ type: 'text' }] }] }),
+    param: 'messages[0].content[0].text',
+    message: '`messages[0].content[0].text` is required; it must be a string.',
+  },
+  {
+    what: 'a content part of an unknown type',
+    body: chat({ messages: [{ role: 'user', content: [{ type: 'smell' }] }] }),
+    param: 'messages[0].content[0].type',
+    message: '`messages[0].content[0].type` is "smell"; it must be "text", "image_url", "input_audio" or "file".',
+  },
+  {
+    what: 'an image',
+    body: chat({
+      messages: [
+        {
+          role: 'user',
+          content: [
+            { type: 'text', text: 'see' },
+            { type: 'image_url', image_url: {} },
+          ],
+        },
+      ],
+    }),
+    code: 'unsupported_parameter',
+    param: 'messages[0].content[1]',
+    message: '`messages[0].content[1]` is of type image_url; only text is read here. Send parts of type text.',
+  },
+  {
+    what: 'an assistant that said nothing',
+    body: chat({ messages: [user, { role: 'assistant' }, user] }),
+    param: 'messages[1].content',
+    message: /without content and without tool_calls/,
+  },
+  {
+    what: 'negative max_tokens',
+    body: chat({ max_tokens: -1 }),
+    param: 'max_tokens',
+    message: '`max_tokens` is -1; it must be at least 1.',
+  },
+  {
+    what: 'half a token',
+    body: chat({ max_tokens: 1.5 }),
+    param: 'max_tokens',
+    message: '`max_tokens` is 1.5; it must be a whole number.',
+  },
+  {
+    what: 'max_tokens beyond all numbers',
+    body: '{"messages":[{"role":"user","content":"hi"}],"max_tokens":1e999}',
+    param: 'max_tokens',
+    message: /^`max_tokens` is Infinity; it must be a/,
+  },
+  {
+    what: 'a temperature as text',
+    body: chat({ temperature: 'hot' }),
+    param: 'temperature',
+    message: '`temperature` is "hot"; it must be a number.',
+  },
+  {
+    what: 'a temperature above 2',
+    body: chat({ temperature: 3 }),
+    param: 'temperature',
+    message: '`temperature` is 3; it must be at most 2.',
+  },
+  { what: 'top_p of 0', body: chat({ top_p: 0 }), param: 'top_p', message: '`top_p` is 0; it must be above 0.' },
+  {
+    what: 'stream as text',
+    body: chat({ stream: 'yes' }),
+    param: 'stream',
+    message: '`stream` is "yes"; it must be true or false.',
+  },
+  {
+    what: 'five stops',
+    body: chat({ stop: ['a', 'b', 'c', 'd', 'e'] }),
+    param: 'stop',
+    message: '`stop` has 5 items; it must have at most 4.',
+  },
+  {
+    what: 'an empty stop',
+    body: chat({ stop: '' }),
+    param: 'stop',
+    message: '`stop` has 0 characters; it must have at least 1.',
+  },
+  {
+    what: 'a stop that is a number',
+    body: chat({ stop: ['a', 1] }),
+    param: 'stop[1]',
+    message: '`stop[1]` is 1; it must be a string.',
+  },
+  {
+    what: 'a tool with an impossible name',
+    body: chat({ tools: [{ type: 'function', function: { name: 'a b' } }] }),
+    param: 'tools[0].function.name',
+    message: '`tools[0].function.name` is "a b"; it must be 1 to 64 letters, digits, underscores or dashes.',
+  },
+  {
+    what: 'an unknown parameter',
+    body: chat({ foo: 1 }),
+    code: 'unknown_parameter',
+    param: 'foo',
+    message: 'Unrecognized request argument supplied: foo',
+  },
+  {
+    what: 'a parameter named constructor',
+    body: chat({ constructor: 1 }),
+    code: 'unknown_parameter',
+    param: 'constructor',
+    message: 'Unrecognized request argument supplied: constructor',
+  },
+  {
+    what: '__proto__',
+    body: '{"messages":[{"role":"user","content":"hi"}],"__proto__":{"stream":true}}',
+    code: 'unknown_parameter',
+    param: '__proto__',
+    message: 'Unrecognized request argument supplied: __proto__',
+  },
+  {
+    what: 'two answers at once',
+    body: chat({ n: 2 }),
+    code: 'unsupported_parameter',
+    param: 'n',
+    message: /^`n` is 2, which is not supported here\./,
+  },
+  {
+    what: 'a JSON schema',
+    body: chat({ response_format: { type: 'json_object' } }),
+    code: 'unsupported_parameter',
+    param: 'response_format',
+    message: /^`response_format` is an object, which is not supported here/,
+  },
+  {
+    what: 'half a character in a message',
+    body: '{"messages":[{"role":"user","content":"a\\ud800b"}]}',
+    param: 'messages[0].content',
+    message: /half of a surrogate pair/,
+  },
+  {
+    what: 'half a character in a key',
+    body: '{"messages":[{"role":"user","content":"a"}],"metadata":{"\\udc00":"x"}}',
+    param: 'metadata',
+    message: /half of a surrogate pair/,
+  },
+  {
+    what: 'a thousand levels of nesting',
+    body: `{"messages":[{"role":"user","content":"a"}],"chat_template_kwargs":{"a":${deep(1000)}}}`,
+    param: 'chat_template_kwargs',
+    message: /nested deeper than 64 levels/,
+  },
+  {
+    what: 'a hundred thousand levels of nesting',
+    body: deep(100_000),
+    param: null,
+    message: /./,
+  },
+  {
+    what: 'an unknown model',
+    body: chat({ model: 'gpt-9' }),
+    status: 404,
+    code: 'model_not_found',
+    param: 'model',
+    message: 'The model `gpt-9` does not exist. GET /v1/models lists those that do.',
+  },
+  {
+    what: 'an empty model',
+    body: chat({ model: '' }),
+    param: 'model',
+    message: '`model` has 0 characters; it must have at least 1.',
+  },
+  {
+    what: 'no prompt',
+    path: '/v1/completions',
+    body: '{}',
+    param: 'prompt',
+    message: '`prompt` is required; it must be a string or a list.',
+  },
+  {
+    what: 'two prompts',
+    path: '/v1/completions',
+    body: '{"prompt":["a","b"]}',
+    param: 'prompt',
+    message: '`prompt` has 2 items; it must hold exactly one prompt; send one request for each.',
+  },
+  {
+    what: 'a negative token',
+    path: '/v1/completions',
+    body: '{"prompt":[1,-2]}',
+    param: 'prompt[1]',
+    message: '`prompt[1]` is -2; it must be at least 0.',
+  },
+];
+
+describe('a bad body', () => {
+  let bed: TestBed;
+  beforeAll(async () => {
+    bed = await TestBed.start();
+  });
+  afterAll(async () => {
+    await bed[Symbol.asyncDispose]();
+  });
+
+  for (const { what, body, status = 400, code = 'invalid_request', param, message, path } of BAD_BODIES) {
+    it(`is refused with its own status and words: ${what}`, async () => {
+      const response = await bed.post(path ?? '/v1/chat/completions', body);
+      const { error } = (await response.json()) as { error: Record<string, unknown> };
+      expect({ status: response.status, ...error }).toEqual({
+        status,
+        message: typeof message === 'string' ? message : expect.stringMatching(message),
+        type: 'invalid_request_error',
+        param,
+        code,
+      });
+      expect(response.headers.get('x-request-id')).toMatch(/^req_/);
+    });
+  }
+
+  it('never reaches a worker', () => {
+    expect(bed.worker.started).toEqual([]);
+  });
+
+  it('is counted as rejected, each once, without a word of what was in it', () => {
+    const records = bed.records();
+    expect(records).toHaveLength(BAD_BODIES.length);
+    expect(records.every(({ outcome }) => outcome === 'rejected')).toBe(true);
+    expect(JSON.stringify(bed.log)).not.toContain('wizard');
+  });
+
+  it('is accepted with a key given twice, the last one counting', async () => {
+    const response = await bed.post(
+      '/v1/chat/completions',
+      '{"messages":[],"messages":[{"role":"user","content":"b"}]}',
+    );
+    expect(response.status).toBe(200);
+  });
+});
+
+describe('a request that is not one for this server', () => {
+  let bed: TestBed;
+  beforeAll(async () => {
+    bed = await TestBed.start({ bodyBytesMax: 2048, bodyTimeoutMs: 300 });
+  });
+  afterAll(async () => {
+    await bed[Symbol.asyncDispose]();
+  });
+
+  async function refusal(response: Response) {
+    const { error } = (await response.json()) as { error: Record<string, unknown> };
+    expect(response.headers.get('x-request-id')).toBeTruthy();
+    expect(Object.keys(error)).toEqual(['message', 'type', 'param', 'code']);
+    return { status: response.status, code: error.code, message: error.message };
+  }
+
+  it('is a 404 at an unknown path', async () => {
+    expect(await refusal(await fetch(`${bed.url}/v1/nope?a=1`))).toEqual({
+      status: 404,
+      code: 'unknown_url',
+      message: 'Unknown request URL: GET /v1/nope. /docs lists what is served.',
+    });
+    expect(await refusal(await bed.post('/v1/embeddings', {}))).toMatchObject({ status: 404 });
+    expect(await refusal(await fetch(`${bed.url}/docs/../../etc/passwd`))).toMatchObject({ status: 404 });
+    expect(await refusal(await fetch(`${bed.url}/docs/package.json`))).toMatchObject({ status: 404 });
+  });
+
+  it('is a 405 that names the methods of a known path', async () => {
+    const response = await fetch(`${bed.url}/v1/chat/completions`);
+    expect(response.headers.get('allow')).toBe('POST');
+    expect(await refusal(response)).toMatchObject({ status: 405, code: 'method_not_allowed' });
+
+    for (const path of ['/v1/models', '/v1/models/org/name', '/healthz', '/docs/swagger-ui.css']) {
+      const deleted = await fetch(`${bed.url}${path}`, { method: 'DELETE' });
+      expect(deleted.headers.get('allow'), path).toBe('GET, HEAD');
+      expect(await refusal(deleted), path).toMatchObject({ status: 405 });
+    }
+  });
+
+  it('is a 400 at a path that cannot be decoded', async () => {
+    expect(await refusal(await fetch(`${bed.url}/v1/models/%zz`))).toMatchObject({ status: 400 });
+  });
+
+  it('is a 415 when the body is not JSON, or compressed', async () => {
+    const form = await bed.post('/v1/chat/completions', 'a=b', {
+      headers: { 'content-type': 'application/x-www-form-urlencoded' },
+    });
+    expect(await refusal(form)).toMatchObject({ status: 415, code: 'unsupported_media_type' });
+    const gzip = await bed.chat({}, { headers: { 'content-encoding': 'gzip' } });
+    expect(await refusal(gzip)).toMatchObject({ status: 415, message: /content encoding gzip/ });
+  });
+
+  it('is a 400 when the body is not UTF-8', async () => {
+    const response = await fetch(`${bed.url}/v1/chat/completions`, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json' },
+      body: Buffer.from([0x7b, 0xff, 0x7d]),
+    });
+    expect(await refusal(response)).toMatchObject({ status: 400, message: /UTF-8/ });
+  });
+
+  it('is a 413 just above the limit of the body, and none at it', async () => {
+    const withLength = (bytes: number) => {
+      const empty = JSON.stringify({ messages: [{ role: 'user', content: '' }] });
+      return JSON.stringify({ messages: [{ role: 'user', content: 'x'.repeat(bytes - empty.length) }] });
+    };
+    expect((await bed.post('/v1/chat/completions', withLength(2048))).status).toBe(200);
+    expect(await refusal(await bed.post('/v1/chat/completions', withLength(2049)))).toMatchObject({
+      status: 413,
+      code: 'request_too_large',
+    });
+  });
+
+  it('is a 408 when its body comes too slowly, and the connection ends', async () => {
+    const answer = await rawExchange(
+      bed.gateway.port,
+      'POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: 100\r\n\r\n{"mess',
+    );
+    expect(answer).toMatch(/^HTTP\/1\.1 408 Request Timeout\r\n/);
+    expect(answer).toMatch(/x-request-id: req_/);
+    expect(JSON.parse(answer.split('\r\n\r\n')[1]!)).toMatchObject({ error: { code: 'request_timeout' } });
+  });
+
+  it('is a 408 when even its header does not come', async () => {
+    expect(await rawExchange(bed.gateway.port, 'GET /healthz HTTP/1.1\r\nhost:')).toMatch(/^HTTP\/1\.1 408 /);
+  });
+
+  it('is a 431 when its headers are too large', async () => {
+    const answer = await rawExchange(bed.gateway.port, `GET / HTTP/1.1\r\nhost: x\r\nx: ${'y'.repeat(20_000)}\r\n\r\n`);
+    expect(answer).toMatch(/^HTTP\/1\.1 431 /);
+    expect(answer).toContain('"code":"invalid_request"');
+  });
+
+  it('is a 400 when it is not HTTP at all', async () => {
+    const answer = await rawExchange(bed.gateway.port, 'hello\r\n\r\n');
+    expect(answer).toMatch(/^HTTP\/1\.1 400 /);
+    expect(answer).toContain('"code":"invalid_request"');
+  });
+
+  it('leaves the gateway as it was', async () => {
+    expect((await bed.chat()).status).toBe(200);
+    const failed = bed.records().filter(({ status }) => (status as number) >= 500);
+    expect(failed).toEqual([]);
+  });
+});
+
+/** Writes bytes to a connection and returns all that comes back until the other side ends it. */
+function rawExchange(port: number, bytes: string): Promise<string> {
+  return new Promise((resolve, reject) => {
+    let received = '';
+    const socket = connect(port, '127.0.0.1', () => socket.write(bytes));
+    socket.setEncoding('utf8');
+    socket.on('data', (data) => {
+      received += data;
+    });
+    socket.on('close', () => resolve(received));
+    socket.on('error', reject);
+  });
+}

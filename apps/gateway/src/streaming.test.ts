@@ -1,0 +1,87 @@
+import { describe, expect, it } from 'vitest';
+import { eventsOf, TestBed } from './gateway.testing.js';
+
+const slow = (stepsBeforeFirst: number) => ({ stepMs: 10, script: () => ({ stepsBeforeFirst }) });
+
+describe('a stream whose first token is late', () => {
+  it('keeps an early failure its own status, within statusHoldMs', async () => {
+    const failure = { code: 'rate_limit_exceeded', message: 'The worker is full.', retryAfterSeconds: 3 };
+    await using bed = await TestBed.start({ statusHoldMs: 5_000 }, [
+      { stepMs: 10, script: () => ({ stepsBeforeFirst: 10, failure }) },
+    ]);
+    const response = await bed.chat({ stream: true });
+    expect(response.status).toBe(429);
+    expect(response.headers.get('retry-after')).toBe('3');
+    expect(response.headers.get('x-millrace-limit')).toBe('queue');
+  });
+
+  it('gets its 200 after statusHoldMs, and comments until the first token', async () => {
+    await using bed = await TestBed.start({ statusHoldMs: 50, heartbeatMs: 100 }, [slow(50)]);
+    const beforeMs = performance.now();
+    const response = await bed.chat({ stream: true });
+    expect(performance.now() - beforeMs).toBeLessThan(400);
+    expect(response.status).toBe(200);
+    const events = await eventsOf(response);
+    expect(events.filter((event) => event.startsWith(':')).length).toBeGreaterThanOrEqual(2);
+    expect(events.at(-1)).toBe('data: [DONE]');
+  });
+
+  it('tells of a failure after that within the stream', async () => {
+    await using bed = await TestBed.start({ statusHoldMs: 20 }, [
+      { stepMs: 10, script: () => ({ stepsBeforeFirst: 20, failure: { code: 'deadline_exceeded', message: 'late' } }) },
+    ]);
+    const response = await bed.chat({ stream: true });
+    expect(response.status).toBe(200);
+    expect(await eventsOf(response)).toEqual([
+      'data: {"error":{"message":"late","type":"server_error","param":null,"code":"deadline_exceeded"}}',
+    ]);
+  });
+
+  it('is read by the official client, comments and all', async () => {
+    await using bed = await TestBed.start({ statusHoldMs: 10, heartbeatMs: 100 }, [slow(40)]);
+    const stream = bed.client.chat.completions.stream({ model: 'demo', messages: [{ role: 'user', content: 'a b' }] });
+    expect(await stream.finalContent()).toBe('a b');
+  });
+
+  it('sends comments in the middle of an answer that pauses', async () => {
+    await using bed = await TestBed.start({ heartbeatMs: 100 }, [{ stepMs: 250 }]);
+    const events = await eventsOf(await bed.chat({ stream: true }));
+    expect(events.filter((event) => event === ': heartbeat').length).toBeGreaterThanOrEqual(2);
+  });
+});
+
+describe('the deadline', () => {
+  it('ends a request that takes longer than requestTimeoutMs', async () => {
+    await using bed = await TestBed.start({ requestTimeoutMs: 150 }, [{ script: () => ({ silent: true }) }]);
+    const response = await bed.chat();
+    expect(response.status).toBe(504);
+    expect(await response.json()).toMatchObject({ error: { code: 'deadline_exceeded', type: 'server_error' } });
+    await expect.poll(() => bed.worker.cancelled).toEqual([1]);
+    expect(bed.records()).toMatchObject([{ outcome: 'expired' }]);
+  });
+
+  it('also counts the time in the waiting room', async () => {
+    await using bed = await TestBed.start({ requestTimeoutMs: 200, maxConcurrentRequests: 1 }, [
+      { script: () => ({ silent: true }) },
+    ]);
+    const beforeMs = performance.now();
+    const [first, second] = await Promise.all([bed.chat(), bed.chat()]);
+    expect([first.status, second.status]).toEqual([504, 504]);
+    expect(performance.now() - beforeMs).toBeLessThan(380);
+  });
+});
+
+describe('what 32 clients stream at once', () => {
+  it('is for each of them its own answer', async () => {
+    await using bed = await TestBed.start();
+    const answers = await Promise.all(
+      Array.from({ length: 32 }, async (_, index) => {
+        const content = Array.from({ length: 20 }, (_, word) => `client${index}word${word}`).join(' ');
+        const stream = bed.client.chat.completions.stream({ model: 'demo', messages: [{ role: 'user', content }] });
+        return (await stream.finalContent()) === content;
+      }),
+    );
+    expect(answers.every(Boolean)).toBe(true);
+    expect(bed.worker.conversations).toBe(1);
+  });
+});
