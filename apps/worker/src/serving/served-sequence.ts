@@ -15,12 +15,16 @@ class Cancelled extends Error {}
 /**
  * One sequence between the engine and a gateway: credit one way, updates the other.
  *
+ * Without credit it reads no further, and the engine pauses the sequence a few tokens later, when what is unread has
+ * reached the engine's bound. The end of an answer needs no credit: it is no token.
+ *
  * Ownership: reads the answer, and is the only one that does. Ends in exactly one Settled, unless the stream is lost.
  */
 export class ServedSequence {
   readonly #leaving = new AbortController();
   #credit: number;
-  #creditCame: (() => void) | undefined;
+  /** Ends the wait for credit, if it waits. */
+  #wake: (() => void) | undefined;
   #update: SequenceUpdate | undefined;
   /** The frame that `#update` goes out with. */
   #updateFrame = -1;
@@ -39,17 +43,22 @@ export class ServedSequence {
 
   addCredit(tokens: number): void {
     this.#credit += tokens;
-    this.#creditCame?.();
+    this.#wake?.();
   }
 
   /** The gateway wants no more of it. */
   cancel(): void {
-    this.#leaving.abort(new Cancelled());
+    this.#leave(new Cancelled());
   }
 
   /** The worker gives it up. */
   giveUp(error: InferenceError): void {
-    this.#leaving.abort(error);
+    this.#leave(error);
+  }
+
+  #leave(reason: Error): void {
+    this.#leaving.abort(reason);
+    this.#wake?.();
   }
 
   /** From the first event to Settled. Never rejects. */
@@ -88,32 +97,27 @@ export class ServedSequence {
     this.#completionTokens += tokens.length;
   }
 
-  /** The rare case: the text goes with the last part, since tokens may run ahead of their text but not behind it. */
+  /** The rare case. The text goes with the last part, since tokens may run ahead of their text but not behind it. */
   async #sendInParts(tokens: readonly number[], text: string, signal: AbortSignal): Promise<void> {
-    for (let sent = 0; sent < tokens.length || tokens.length === 0; ) {
+    let rest = tokens;
+    do {
       await this.writer.drained();
-      if (this.#credit === 0 && tokens.length > 0) await this.#creditGranted(signal);
+      if (rest.length > 0 && this.#credit === 0) await this.#creditGranted();
       signal.throwIfAborted();
-      const part = tokens.slice(sent, sent + this.#credit);
-      sent += part.length;
-      this.#send(part, sent === tokens.length ? text : '');
-      if (tokens.length === 0) return;
-    }
+      const part = rest.slice(0, this.#credit);
+      rest = rest.slice(part.length);
+      this.#send(part, rest.length === 0 ? text : '');
+    } while (rest.length > 0);
   }
 
-  async #creditGranted(signal: AbortSignal): Promise<void> {
-    const allowed = this.stallTimeoutMs.toLocaleString('en-US');
-    const stalled = new InferenceError(
-      'client_closed_request',
-      `Nobody read the answer for ${allowed} ms; it was dropped.`,
-    );
-    const { promise, resolve } = Promise.withResolvers<void>();
-    const timer = setTimeout(() => this.giveUp(stalled), this.stallTimeoutMs);
-    signal.addEventListener('abort', () => resolve(), { once: true });
-    this.#creditCame = resolve;
-    await promise;
+  /** Resolves when there is credit, or the sequence is left. */
+  async #creditGranted(): Promise<void> {
+    const timer = setTimeout(() => this.#leave(stalled(this.stallTimeoutMs)), this.stallTimeoutMs);
+    await new Promise<void>((resolve) => {
+      this.#wake = resolve;
+    });
     clearTimeout(timer);
-    this.#creditCame = undefined;
+    this.#wake = undefined;
   }
 
   /** The update that goes out with the next frame; several events of one turn share it. */
@@ -153,6 +157,11 @@ export class ServedSequence {
       failure: undefined,
     };
   }
+}
+
+function stalled(allowedMs: number): InferenceError {
+  const allowed = allowedMs.toLocaleString('en-US');
+  return new InferenceError('client_closed_request', `Nobody read the answer for ${allowed} ms; it was dropped.`);
 }
 
 function settledWith({ reason, usage }: Extract<AnswerEvent, { kind: 'finished' }>): Settled {

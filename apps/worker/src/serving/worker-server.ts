@@ -132,6 +132,19 @@ export class WorkerServer implements ConversationHost {
     this.#draining = true;
     this.updateHealth();
     this.#reportLoad();
+    if (await this.#settledWithin(timeoutMs)) return;
+    this.logger.warn({ sequences: this.#sequences(), timeoutMs }, 'Draining took too long; the rest is given up.');
+    const error = new InferenceError(
+      'shutting_down',
+      'This worker stopped before the answer was complete. Send the request again.',
+    );
+    for (const conversation of this.#conversations) conversation.giveUp(error);
+    // A gateway that reads nothing can't be told; it must not keep us from stopping.
+    await this.#settledWithin(CLOSE_MS_MAX);
+  }
+
+  /** Whether every sequence was settled in time. */
+  async #settledWithin(timeoutMs: number): Promise<boolean> {
     let late = false;
     const timer = setTimeout(() => {
       late = true;
@@ -139,14 +152,7 @@ export class WorkerServer implements ConversationHost {
     }, timeoutMs);
     while (!late && this.#sequences() > 0) await this.#fewer.heard();
     clearTimeout(timer);
-    if (this.#sequences() === 0) return;
-    this.logger.warn({ sequences: this.#sequences(), timeoutMs }, 'Draining took too long; the rest is given up.');
-    const error = new InferenceError(
-      'shutting_down',
-      'This worker stopped before the answer was complete. Send the request again.',
-    );
-    for (const conversation of this.#conversations) conversation.giveUp(error);
-    while (this.#sequences() > 0) await this.#fewer.heard();
+    return this.#sequences() === 0;
   }
 
   async close(): Promise<void> {
@@ -214,11 +220,15 @@ export class WorkerServer implements ConversationHost {
   }
 }
 
+const LISTEN_FAILURES = {
+  EADDRINUSE: 'the port is in use. Stop what uses it, or choose another with --worker-port.',
+  EADDRNOTAVAIL: 'this machine has no such address. Change --worker-host.',
+  EACCES: 'this user may not use that port. Choose one above 1023 with --worker-port.',
+};
+
 function cannotListen(address: string, error: Error): string {
-  if (/EADDRINUSE/.test(error.message)) {
-    return `The worker can't listen on ${address}: the port is in use. Stop what uses it, or choose another with --worker-port.`;
-  }
-  return `The worker can't listen on ${address}: ${error.message}. Change --worker-host or --worker-port.`;
+  const known = Object.entries(LISTEN_FAILURES).find(([code]) => error.message.includes(code));
+  return `The worker can't listen on ${address}: ${known?.[1] ?? error.message}`;
 }
 
 function toMessage(model: ModelDescription): ModelMessage {
