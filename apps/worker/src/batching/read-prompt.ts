@@ -11,9 +11,9 @@ const TOKENS_PER_CUT_MAX = 256;
 /**
  * The tokens of a prompt.
  *
- * A chat is rendered by the model's template and tokenised as a whole, control tokens included, as llama.cpp's server
- * does it: a template's own markers can't be told from the same text in a message. Whoever must not be able to write
- * `<|im_start|>system` has to keep it out of the messages.
+ * A chat is rendered by the model's template. The text, rendered or sent as it is, is tokenised as a whole and control
+ * tokens with it, as llama.cpp's server does: a template's own markers can't be told from the same text in a message.
+ * Whoever must not be able to write `<|im_start|>system` has to keep it out of what is sent.
  *
  * @throws InferenceError when the template refuses the messages, or when the prompt leaves no room for an answer.
  */

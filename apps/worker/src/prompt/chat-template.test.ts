@@ -105,6 +105,8 @@ describe('ChatTemplate', () => {
   });
 
   it('says at the start that a template is not Jinja', () => {
-    expect(() => new ChatTemplate('{% for %}', texts)).toThrow();
+    expect(() => new ChatTemplate('{% for %}', texts)).toThrow(
+      /^The model's chat template can't be read: .* `chatTemplate` in the models file\.$/,
+    );
   });
 });

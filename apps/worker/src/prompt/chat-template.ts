@@ -23,7 +23,7 @@ export class ChatTemplate {
 
   /**
    * @param source Jinja, as in the model's file; absent: ChatML.
-   * @throws Error when the source is not Jinja that we can read.
+   * @throws Error in a sentence when the source is not Jinja that we can read.
    */
   constructor(
     source: string | undefined,
@@ -31,8 +31,7 @@ export class ChatTemplate {
     private readonly now: () => Date = () => new Date(),
   ) {
     const text = source ?? CHAT_ML;
-    // As Hugging Face's transformers set Jinja up, for which templates are written.
-    this.#program = parse(tokenize(text, { lstrip_blocks: true, trim_blocks: true }));
+    this.#program = parseTemplate(text);
     this.#knowsDeveloper = text.includes('developer');
   }
 
@@ -65,6 +64,19 @@ export class ChatTemplate {
       ...(Array.isArray(content) && { content: joinedText(content) }),
       ...(Array.isArray(toolCalls) && { tool_calls: toolCalls.map(withArgumentsAsObject) }),
     };
+  }
+}
+
+function parseTemplate(text: string): ReturnType<typeof parse> {
+  try {
+    // As Hugging Face's transformers set Jinja up, for which templates are written.
+    return parse(tokenize(text, { lstrip_blocks: true, trim_blocks: true }));
+  } catch (cause) {
+    const why = cause instanceof Error ? cause.message : String(cause);
+    throw new Error(
+      `The model's chat template can't be read: ${why}. Give the model another one, as \`chatTemplate\` in the models file.`,
+      { cause },
+    );
   }
 }
 
