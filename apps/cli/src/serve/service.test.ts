@@ -22,7 +22,7 @@ afterEach(() => {
 function serviceWith(fakeFlags: string[] = [], flags: string[] = [], onProgress?: (reason: string) => void): Service {
   const loaded = loadSettings({
     reader: 'serve',
-    args: ['--port=0', '--restart-delay-ms-min=20', ...flags],
+    args: ['--port=0', '--worker-port=0', '--restart-delay-ms-min=20', ...flags],
     environment: {},
     workingFolder: folder,
   });

@@ -56,7 +56,10 @@ export class Service {
       `--worker-port=${portBefore ?? workerPort}`,
     ]);
     this.#worker = worker;
-    const workerAddress = hostAndPort(settings.workerHost, await worker.start());
+    const workerListens = worker.start();
+    // Where the port is known, the gateway need not wait for it: it goes on knocking until the worker opens. Starting
+    // both at once makes a second shorter what people wait for.
+    const workerAddress = hostAndPort(settings.workerHost, workerPort === 0 ? await workerListens : workerPort);
     if (this.#stopped) throw new CommandError('Stopped before it was ready.');
 
     const gateway = this.#supervise('gateway', gatewayEntry, (portBefore) => [
