@@ -21,11 +21,10 @@ export function createLogger(options: LoggerOptions, destination?: DestinationSt
   const stream = destination ?? (text ? forPeople() : pino.destination({ fd: 1, sync: true }));
   return pino(
     {
-      name: options.name,
       level: options.level,
-      base: null,
+      base: { process: options.name },
       timestamp: pino.stdTimeFunctions.isoTime,
-      formatters: { level: (label) => ({ level: label }), bindings: () => ({ process: options.name }) },
+      formatters: { level: (label) => ({ level: label }) },
       serializers: { error: pino.stdSerializers.err },
     },
     stream,
@@ -38,8 +37,9 @@ function forPeople(): DestinationStream {
     destination: 1,
     colorize: isatty(1),
     translateTime: 'SYS:HH:MM:ss.l',
-    ignore: 'pid,hostname,process',
-    messageFormat: '{process}: {msg}',
+    ignore: 'process',
+    messageFormat: (line, messageKey) => `${line.process}: ${line[messageKey]}`,
+    singleLine: true,
     errorLikeObjectKeys: ['error', 'err'],
   });
 }
