@@ -60,8 +60,9 @@ export class Scheduler implements SequenceListener {
 
   /** @throws InferenceError when nobody may join the waiting; cheap, so ask before work is put into a sequence. */
   checkRoom(): void {
-    if (this.#stopped)
+    if (this.#stopped) {
       throw new InferenceError('shutting_down', 'This worker is about to stop. Send the request again.');
+    }
     const { placesMax, queueMax } = this.limits;
     if (this.#running.length + this.#waiting.length < placesMax + queueMax) return;
     this.observer.decided('refused');
@@ -120,8 +121,8 @@ export class Scheduler implements SequenceListener {
       return await this.engine.step(shares.map(workOf));
     } catch (error) {
       if (!(error instanceof PlacesFailed)) throw error;
-      for (const place of error.places)
-        this.#atPlace[place]!.fail(new InferenceError('internal_error', NO_TOKEN, { cause: error }));
+      const failure = new InferenceError('internal_error', NO_TOKEN, { cause: error });
+      for (const place of error.places) this.#atPlace[place]!.fail(failure);
       return error.chosen;
     }
   }
@@ -181,8 +182,8 @@ export class Scheduler implements SequenceListener {
       { error, breaksInARow: this.#breaksInARow },
       `The engine failed in a step of ${this.#running.length} sequences.`,
     );
-    for (const sequence of this.#running)
-      sequence.fail(new InferenceError('internal_error', ENGINE_FAILED, { cause: error }));
+    const failure = new InferenceError('internal_error', ENGINE_FAILED, { cause: error });
+    for (const sequence of this.#running) sequence.fail(failure);
     if (this.#breaksInARow >= BREAKS_IN_A_ROW_MAX) throw error;
   }
 

@@ -157,7 +157,9 @@ export class Sequence implements PlannedSequence {
 
   /** The reader wants no more. With a `reason`, a reader that is still there gets it thrown. */
   cancel(reason: unknown): void {
-    if (this.#settle('cancelled') && reason !== undefined) this.answer.abort(reason);
+    // Who serves the answer may see the stall before us, since it knows the reader's credit.
+    const stalled = reason instanceof InferenceError && reason.code === 'client_closed_request';
+    if (this.#settle(stalled ? 'stalled' : 'cancelled') && reason !== undefined) this.answer.abort(reason);
   }
 
   fail(error: unknown): void {

@@ -8,7 +8,7 @@ import {
   type WorkerDescription,
   type WorkerFrame,
 } from '@millrace/contracts/protocol';
-import { createLogger } from '@millrace/runtime';
+import { createLogger, type Logger } from '@millrace/runtime';
 import { Library, type LibraryListener } from '../models/library.js';
 import { WorkerServer, type WorkerServerSettings } from './worker-server.js';
 
@@ -26,6 +26,7 @@ export async function openServer(
   engine: Engine,
   more: Partial<WorkerServerSettings> = {},
   loading?: () => Promise<void>,
+  logger: Logger = SILENT,
 ): Promise<TestServer> {
   let onState: LibraryListener['onState'] = () => undefined;
   const listener = { onState: (state: Parameters<typeof onState>[0]) => onState(state), onLoaded: () => undefined };
@@ -47,7 +48,7 @@ export async function openServer(
     stallTimeoutMs: 60_000,
     ...more,
   };
-  const server = new WorkerServer(settings, library, SILENT);
+  const server = new WorkerServer(settings, library, logger);
   onState = () => server.updateHealth();
   const port = await server.listen();
   const loaded = library.load();

@@ -1,5 +1,6 @@
 import { status } from '@grpc/grpc-js';
 import { InferenceError } from '@millrace/contracts';
+import { createLogger } from '@millrace/runtime';
 import { afterEach, describe, expect, it } from 'vitest';
 import { BatchingEngine } from '../batching/batching-engine.js';
 import { NOBODY_OBSERVES } from '../batching/batching-observer.js';
@@ -176,6 +177,48 @@ describe('WorkerServer', () => {
     other.hello();
     other.start(1, { maxTokens: 2 });
     await expect.poll(() => other.settled(1)?.reason).toBe('length');
+  });
+
+  it('leaves nothing running when gateways cancel and vanish at random', async () => {
+    const { test, engine, tokenEngine } = await open({ msPerStep: 1 });
+    const gateways = Array.from({ length: 5 }, () => new TestGateway(test.address));
+    closing.push(() => {
+      for (const gateway of gateways) gateway.close();
+    });
+    for (const [which, gateway] of gateways.entries()) {
+      gateway.hello();
+      for (let id = 1; id <= 20; id++) gateway.start(id, { maxTokens: 400, creditTokens: 1 + ((id * 7) % 50) });
+      for (let id = 1; id <= 20; id++) setTimeout(() => gateway.cancel(id), (id * 37 + which * 11) % 150);
+    }
+    setTimeout(() => gateways[0]?.stream.cancel(), 40);
+    setTimeout(() => gateways[1]?.close(), 60);
+    await expect.poll(() => engine.load().running).toBeGreaterThan(0);
+    await new Promise((resolve) => setTimeout(resolve, 160));
+    await expect.poll(() => engine.load(), { timeout: 1_000 }).toEqual({ running: 0, waiting: 0 });
+    for (let place = 0; place < 8; place++) expect(tokenEngine.heldBy(place)).toBe(0);
+    for (const gateway of gateways.slice(2)) {
+      for (let id = 1; id <= 20; id++) {
+        expect(gateway.updates(id).filter(({ settled }) => settled)).toHaveLength(1);
+      }
+    }
+  });
+
+  it("keeps the caller's trace in what it logs of a sequence", async () => {
+    const lines: string[] = [];
+    const logger = createLogger(
+      { name: 'test', level: 'debug', format: 'json' },
+      { write: (line) => void lines.push(line) },
+    );
+    const { engine } = scripted({ says: () => 'ok' });
+    const test = await openServer(engine, {}, undefined, logger);
+    const gateway = new TestGateway(test.address);
+    closing.push(test.close, () => gateway.close());
+    const traceparent = '00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01';
+    gateway.hello();
+    gateway.start(1, { traceparent });
+    await expect.poll(() => gateway.settled(1)).toBeDefined();
+    const line = lines.map((text) => JSON.parse(text)).find(({ requestId }) => requestId === 'request-1');
+    expect(line).toMatchObject({ traceparent, reason: 'stop', gateway: 'test', completionTokens: 3 });
   });
 
   it('resumes after tokens that another attempt delivered', async () => {
