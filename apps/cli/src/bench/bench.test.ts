@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { measureLevel } from './measure.js';
 import { markdownReport } from './report.js';
-import { figuresOf, percentile } from './statistics.js';
+import { addedBy, figuresOf, percentile } from './statistics.js';
 import type { BenchRequest, Sample, Target } from './target.js';
 
 /** Answers after a turn of the loop, and writes down what it was asked and how many asked at once. */
@@ -66,16 +66,25 @@ describe('figures', () => {
     expect(figuresOf(samples, 500)).toMatchObject({ requests: 2, requestsPerSecond: 4, tokensPerSecond: 20 });
   });
 
+  it('compare each request with its twin, whatever the order of speed', () => {
+    const sample = (totalMs: number) => ({ firstTokenMs: 1, totalMs, tokens: 1 });
+    const { totalMs } = addedBy([10, 1000, 12].map(sample), [9, 998, 9].map(sample));
+    expect(totalMs).toEqual({ p50: 2, p95: 3, p99: 3 });
+  });
+
   it('become tables that say what the gateway adds', () => {
-    const gateway = figuresOf([{ firstTokenMs: 5, totalMs: 20, tokens: 10 }], 1000);
-    const worker = figuresOf([{ firstTokenMs: 4, totalMs: 20.5, tokens: 10 }], 1000);
+    const through = [{ firstTokenMs: 5, totalMs: 20, tokens: 10 }];
+    const direct = [{ firstTokenMs: 4, totalMs: 20.5, tokens: 10 }];
+    const gateway = figuresOf(through, 1000);
+    const worker = figuresOf(direct, 1000);
+    const added = addedBy(through, direct);
     const report = markdownReport({
       command: 'millrace bench',
       machine: 'a machine',
       model: 'tiny',
       requests: 1,
       maxTokens: 10,
-      levels: [{ clients: 1, gateway, worker }],
+      levels: [{ clients: 1, gateway, worker, added }],
       gatewayMemoryMib: { idle: 100.4, afterLoad: 120 },
     });
     expect(report).toContain('| 1 | +1.00 | +1.00 | −0.50 | −0.50 |');

@@ -1,5 +1,5 @@
 import { PROMPTS } from './prompts.js';
-import { type Figures, figuresOf } from './statistics.js';
+import { type Added, addedBy, type Figures, figuresOf } from './statistics.js';
 import type { Sample, Target } from './target.js';
 
 export interface Load {
@@ -19,6 +19,8 @@ export interface LevelFigures {
   readonly clients: number;
   readonly gateway: Figures;
   readonly worker: Figures | undefined;
+  /** What the gateway took more than the worker alone, request by request. */
+  readonly added: Added | undefined;
 }
 
 /** Requests in a block, for each client: with one client, gateway and worker take turns request by request. */
@@ -47,18 +49,24 @@ export async function measureLevel(targets: Targets, load: Load): Promise<LevelF
       track.busyMs += performance.now() - startedMs;
     }
   }
-  const [gateway, worker] = tracks.map(({ samples, busyMs }) => figuresOf(samples, busyMs));
-  return { clients: load.clients, gateway: gateway!, worker };
+  const [gateway, worker] = tracks;
+  return {
+    clients: load.clients,
+    gateway: figuresOf(gateway!.samples, gateway!.busyMs),
+    worker: worker && figuresOf(worker.samples, worker.busyMs),
+    added: worker && addedBy(gateway!.samples, worker.samples),
+  };
 }
 
-/** `count` requests by so many clients, each of which sends its next when it has its answer. */
+/** `count` requests by so many clients, each of which sends its next when it has its answer. In the requests' order. */
 async function runBlock(target: Target, load: Load, from: number, count: number): Promise<Sample[]> {
   const samples: Sample[] = [];
-  let next = from;
+  let next = 0;
   const client = async () => {
-    while (next < from + count) {
-      const prompt = PROMPTS[next++ % PROMPTS.length]!;
-      samples.push(await target.ask({ prompt, maxTokens: load.maxTokens }));
+    while (next < count) {
+      const index = next++;
+      const prompt = PROMPTS[(from + index) % PROMPTS.length]!;
+      samples[index] = await target.ask({ prompt, maxTokens: load.maxTokens });
     }
   };
   await Promise.all(Array.from({ length: load.clients }, client));

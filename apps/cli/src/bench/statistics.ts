@@ -14,6 +14,23 @@ export interface Figures {
   readonly totalMs: Percentiles;
 }
 
+export interface Added {
+  readonly firstTokenMs: Percentiles;
+  readonly totalMs: Percentiles;
+}
+
+/**
+ * Percentiles of the differences between twins: the same request through the gateway and on the worker alone, at about
+ * the same time. Not differences of percentiles: short and long answers are far apart, and a percentile between them
+ * jumps by more than what is looked for.
+ */
+export function addedBy(gateway: readonly Sample[], worker: readonly Sample[]): Added {
+  return {
+    firstTokenMs: percentilesOf(gateway.map((sample, index) => sample.firstTokenMs - worker[index]!.firstTokenMs)),
+    totalMs: percentilesOf(gateway.map((sample, index) => sample.totalMs - worker[index]!.totalMs)),
+  };
+}
+
 export function figuresOf(samples: readonly Sample[], busyMs: number): Figures {
   const tokens = samples.reduce((sum, sample) => sum + sample.tokens, 0);
   return {
