@@ -69,6 +69,11 @@ export class PlaceLedger {
     if (choose && !this.#prepared[place]) throw new Error(`Place ${place} is to choose a token but was not prepared.`);
   }
 
+  /** Tokens that `place` holds. */
+  held(place: number): number | 'unknown' {
+    return this.#lengths[place]!;
+  }
+
   noteStep(works: readonly StepWork[]): void {
     for (const { place, position, tokens } of works) this.#lengths[place] = position + tokens.length;
   }

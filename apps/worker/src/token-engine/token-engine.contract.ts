@@ -200,6 +200,19 @@ export function tokenEngineContract(adapter: string, open: (sizes: EngineSizes) 
         expect(sequences.map(({ answer }) => answer)).toEqual(alone);
       });
 
+      it('leaves a place between two others as it was', async () => {
+        const tokens = prompt(PROMPTS[2]!);
+        const answer = await generate(engine, { place: 2, tokens, count: 4 });
+        engine.cutBack(2, tokens.length);
+        for (const place of [0, 1, 3]) engine.prepare(place, GREEDY, []);
+        for (let position = 0; position < 3; position++) {
+          await engine.step([3, 0, 1].map((place) => ({ place, position, tokens: [5], choose: true })));
+        }
+
+        const rest = { place: 2, position: tokens.length, tokens: answer.slice(0, 1), count: 3 };
+        expect(await generate(engine, rest)).toEqual(answer.slice(1));
+      });
+
       it('reads a prompt for one place while it chooses for another', async () => {
         const [running, joining] = [prompt(PROMPTS[0]!), prompt(PROMPTS[2]!)];
         const alone = await generate(engine, { place: 0, tokens: running, count: 4 });

@@ -12,6 +12,9 @@ export interface Addon {
   readonly AddonContext: new (model: AddonModel, options: AddonContextOptions) => AddonContext;
   readonly AddonSampler: new (model: AddonModel) => AddonSampler;
   getIsArchSupported(architecture: string): boolean;
+  /** Undefined for an architecture it does not know. */
+  getIsArchRecurrent(architecture: string): boolean | undefined;
+  getIsArchHybrid(architecture: string): boolean | undefined;
 }
 
 export interface AddonContextOptions {
@@ -102,7 +105,7 @@ const MODEL_MEMBERS = [
 export async function addonOf(llama: Llama): Promise<Addon> {
   const addon = (llama as unknown as { readonly _bindings?: Partial<Addon> })._bindings;
   const missing = [
-    ...missingFrom('', addon, ['getIsArchSupported']),
+    ...missingFrom('', addon, ['getIsArchSupported', 'getIsArchRecurrent', 'getIsArchHybrid']),
     ...missingFrom('AddonContext.', addon?.AddonContext?.prototype, CONTEXT_MEMBERS),
     ...missingFrom('AddonSampler.', addon?.AddonSampler?.prototype, SAMPLER_MEMBERS),
   ];

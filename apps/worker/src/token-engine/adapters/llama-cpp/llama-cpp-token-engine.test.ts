@@ -1,12 +1,64 @@
 import { fileURLToPath } from 'node:url';
+import { describe, expect, it } from 'vitest';
 import { tokenEngineContract } from '../../token-engine.contract.js';
 import type { EngineLogger } from './llama-instance.js';
-import { openLlamaCpp } from './open-llama-cpp.js';
+import { type LlamaCppOptions, openLlamaCpp } from './open-llama-cpp.js';
 
 const DEMO_MODEL = fileURLToPath(new URL('../../../../../../models/millrace-demo.gguf', import.meta.url));
 
 const quiet: EngineLogger = { debug: () => {}, info: () => {}, warn: () => {}, error: () => {} };
 
-tokenEngineContract('LlamaCppTokenEngine', (sizes) =>
-  openLlamaCpp({ ...sizes, path: DEMO_MODEL, threads: 1, gpu: 'off', logger: quiet }),
-);
+const options: LlamaCppOptions = {
+  path: DEMO_MODEL,
+  contextLength: 256,
+  placesMax: 2,
+  tokensPerStepMax: 64,
+  threads: 1,
+  gpu: 'off',
+  logger: quiet,
+};
+
+tokenEngineContract('LlamaCppTokenEngine', (sizes) => openLlamaCpp({ ...options, ...sizes }));
+
+describe('LlamaCppTokenEngine', () => {
+  it('names the release of llama.cpp, and the texts that templates ask for', async () => {
+    const engine = await openLlamaCpp(options);
+    expect(engine.model.engine).toMatch(/^llama\.cpp v?[\d.]+$/);
+    expect(engine.model.endText).toBe('<|im_end|>');
+    expect(engine.model.chatTemplate).toContain('<|im_start|>');
+    await engine.close();
+  });
+
+  it('shows the text of tokens that a model defines for itself, and no text of control tokens', async () => {
+    const engine = await openLlamaCpp(options);
+    const tokens = engine.tokenize('<|im_start|><tool_call>', { special: true, beginning: false });
+    const detokenizer = engine.openDetokenizer();
+    expect(tokens.map((token) => detokenizer.push(token))).toEqual(['', '<tool_call>']);
+    await engine.close();
+  });
+
+  it('frees what it took: twenty engines in turn take no more memory than three', async () => {
+    const rss = async () => {
+      const engine = await openLlamaCpp({ ...options, contextLength: 1024, placesMax: 8 }); // 31 MB of cache
+      engine.prepare(0, { ...SAMPLING, temperature: 1 }, []);
+      await engine.step([{ place: 0, position: 0, tokens: [5], choose: true }]);
+      await engine.close();
+      return process.memoryUsage.rss();
+    };
+    for (let opened = 0; opened < 3; opened++) await rss();
+    const before = await rss();
+    for (let opened = 0; opened < 16; opened++) await rss();
+    // A leak of the cache alone would be 500 MB.
+    expect((await rss()) - before).toBeLessThan(150_000_000);
+  });
+
+  it('hands the lines of llama.cpp to the logger, by level', async () => {
+    const lines: string[] = [];
+    const logger: EngineLogger = { ...quiet, debug: (line) => lines.push(line), warn: (line) => lines.push(line) };
+    const engine = await openLlamaCpp({ ...options, logger });
+    await expect.poll(() => lines.join('\n')).toContain('llama_model_loader');
+    await engine.close();
+  });
+});
+
+const SAMPLING = { temperature: 0, topP: 1, topK: 0, minP: 0, seed: 1, presencePenalty: 0, frequencyPenalty: 0 };

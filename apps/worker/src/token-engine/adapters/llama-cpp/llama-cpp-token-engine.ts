@@ -12,6 +12,7 @@ import {
 import type { AddonContext, AddonModel, AddonSampler } from './addon.js';
 import { ByteDetokenizer } from './byte-detokenizer.js';
 import { PlaceSampler } from './place-sampler.js';
+import { placesToFill } from './places-to-fill.js';
 import { TokenBytes } from './token-bytes.js';
 
 /** What `openLlamaCpp` has opened; the engine closes it. */
@@ -20,6 +21,8 @@ export interface OpenedModel {
   readonly model: AddonModel;
   readonly context: AddonContext;
   readonly createSampler: () => AddonSampler;
+  /** Whether a place can forget its last tokens, or only all of them. */
+  readonly cutsAnywhere: boolean;
 }
 
 /** A token that a place is to choose, at the addon's index into the batch. */
@@ -91,20 +94,38 @@ export class LlamaCppTokenEngine implements TokenEngine {
   }
 
   async #read(works: readonly StepWork[]): Promise<Choice[]> {
-    // llama.cpp joins places into one pass only while their numbers rise by one from work to work; any other order
-    // costs a pass per place (docs/concepts/engine.md has the figures).
-    const inOrder = works.toSorted((a, b) => a.place - b.place);
-    const { context } = this.opened;
     try {
-      context.initBatch(inOrder.reduce((sum, { tokens }) => sum + tokens.length, 0));
+      const fillers = this.#fillersFor(works);
+      // The order matters: llama.cpp joins places into one pass only while their numbers rise from work to work.
+      const inOrder = [...works, ...fillers].sort((a, b) => a.place - b.place);
+      const { context } = this.opened;
+      context.initBatch(countTokens(inOrder));
       const choices = inOrder.flatMap((work) => this.#addToBatch(work));
       await context.decodeBatch();
+      for (const { place, position } of fillers) this.#forget(place, position);
       this.#ledger.noteStep(works);
       return choices;
     } catch (error) {
       this.#ledger.noteBroken();
       throw new Error(`llama.cpp failed at a step of ${works.length} places; its log says why.`, { cause: error });
     }
+  }
+
+  /** Works that nobody asked for, so that the places form rows: any token will do, as it is forgotten after the step. */
+  #fillersFor(works: readonly StepWork[]): StepWork[] {
+    if (!this.opened.cutsAnywhere) return [];
+    const places = works.map(({ place }) => place).sort((a, b) => a - b);
+    const { contextLength, tokensPerStepMax } = this.model;
+    const fillable = (place: number) => {
+      const held = this.#ledger.held(place);
+      return held !== 'unknown' && held < contextLength;
+    };
+    return placesToFill(places, fillable, tokensPerStepMax - countTokens(works)).map((place) => ({
+      place,
+      position: this.#ledger.held(place) as number,
+      tokens: [0],
+      choose: false,
+    }));
   }
 
   #addToBatch({ place, position, tokens, choose }: StepWork): Choice[] {
@@ -138,13 +159,16 @@ export class LlamaCppTokenEngine implements TokenEngine {
   cutBack(place: number, from: number): void {
     this.#checkIdle('cutBack');
     this.#ledger.checkCut(place, from);
+    this.#forget(place, from);
+    this.#ledger.noteCut(place, from);
+  }
+
+  #forget(place: number, from: number): void {
     if (from === 0) {
       this.opened.context.disposeSequence(place);
     } else if (!this.opened.context.removeTokenCellsFromSequence(place, from, -1)) {
-      // Recurrent models keep one state per sequence, not one per token.
       throw new Error(`This model can't go back to ${from} tokens in place ${place}. Clear the place instead.`);
     }
-    this.#ledger.noteCut(place, from);
   }
 
   async close(): Promise<void> {
@@ -173,4 +197,8 @@ export class LlamaCppTokenEngine implements TokenEngine {
     this.#checkOpen(what);
     if (this.#stepping) throw new Error(`${what} was called during a step; wait for the step to end.`);
   }
+}
+
+function countTokens(works: readonly StepWork[]): number {
+  return works.reduce((sum, { tokens }) => sum + tokens.length, 0);
 }

@@ -34,6 +34,8 @@ export async function llamaFor(gpu: GpuChoice, logger: EngineLogger): Promise<Ll
 }
 
 async function loadLlama(gpu: GpuChoice): Promise<Llama> {
+  // Asked for Metal elsewhere, node-llama-cpp gives the CPU without a word.
+  if (gpu === 'metal' && process.platform !== 'darwin') throw new Error(gpuMissing(gpu));
   try {
     const llama = await getLlama({
       gpu: gpu === 'off' ? false : gpu,
@@ -44,7 +46,6 @@ async function loadLlama(gpu: GpuChoice): Promise<Llama> {
       logLevel: LlamaLogLevel.info,
       logger: () => {},
     });
-    // Asked for Metal on Linux, node-llama-cpp gives the CPU without a word.
     if (gpu !== 'off' && gpu !== 'auto' && llama.gpu !== gpu) throw new Error(gpuMissing(gpu));
     return llama;
   } catch (error) {
@@ -57,7 +58,9 @@ function gpuMissing(gpu: GpuChoice): string {
   if (gpu === 'cuda' || gpu === 'vulkan') {
     return `The GPU setting asks for ${gpu}, but its engine package is not installed or finds no working device. Run \`make engine-${gpu}\`, or set --gpu auto.`;
   }
-  if (gpu === 'metal') return 'The GPU setting asks for metal, which only macOS has. Set --gpu auto.';
+  if (gpu === 'metal') {
+    return 'The GPU setting asks for metal, which only Macs have, and not all of them. Set --gpu auto.';
+  }
   return "llama.cpp's library for this platform is not installed. Install the workspace's packages again, optional ones included.";
 }
 

@@ -53,6 +53,8 @@ export async function openLlamaCpp(options: LlamaCppOptions): Promise<TokenEngin
       model,
       context,
       createSampler: () => new addon.AddonSampler(model),
+      // Recurrent models, wholly or in part, keep one state per sequence and not one per token.
+      cutsAnywhere: !addon.getIsArchRecurrent(file.architecture) && !addon.getIsArchHybrid(file.architecture),
     });
   } catch (error) {
     await loaded.dispose();

@@ -1,0 +1,97 @@
+/**
+ * Measures single steps of llama.cpp: what a batch costs by its places, and what choosing costs by its sampling.
+ *
+ *     node apps/worker/dist/token-engine/adapters/llama-cpp/measure-steps.js [model.gguf] [threads]
+ *
+ * The figures in docs/concepts/engine.md come from it. It says nothing of the server around the engine; `make bench` does.
+ */
+import type { ResolvedSampling, StepWork, TokenEngine } from '../../token-engine.js';
+import { openLlamaCpp } from './open-llama-cpp.js';
+
+const PLACES = 32;
+const PROMPT_TOKENS = 32;
+const CHUNK_TOKENS = 256;
+const ROUNDS = 40;
+
+const GREEDY: ResolvedSampling = {
+  temperature: 0,
+  topP: 1,
+  topK: 0,
+  minP: 0,
+  seed: 1,
+  presencePenalty: 0,
+  frequencyPenalty: 0,
+};
+
+const first = (count: number) => Array.from({ length: count }, (_, place) => place);
+
+const BATCHES: readonly (readonly [name: string, places: readonly number[]])[] = [
+  ['1 sequence', [0]],
+  ['4 in a row', first(4)],
+  ['16 in a row', first(16)],
+  ['16 with one hole (0–7, 9–16)', first(17).filter((place) => place !== 8)],
+  ['16 with a gap of four (0–7, 12–19)', [...first(8), ...first(8).map((place) => place + 12)]],
+  ['16 in every second place', first(16).map((place) => 2 * place)],
+  ['32 in a row', first(32)],
+];
+
+const SAMPLINGS: readonly (readonly [name: string, sampling: ResolvedSampling])[] = [
+  ['temperature 0', GREEDY],
+  ['temperature 1', { ...GREEDY, temperature: 1 }],
+  ['temperature 1, top_p 0.9, top_k 40', { ...GREEDY, temperature: 1, topP: 0.9, topK: 40 }],
+  ['temperature 1, both penalties', { ...GREEDY, temperature: 1, presencePenalty: 1, frequencyPenalty: 1 }],
+];
+
+const [path = 'models/millrace-demo.gguf', threads = '1'] = process.argv.slice(2);
+const silent = () => {};
+const engine = await openLlamaCpp({
+  path,
+  contextLength: 512,
+  placesMax: PLACES,
+  tokensPerStepMax: PLACES + CHUNK_TOKENS,
+  threads: Number(threads),
+  gpu: 'off',
+  logger: { debug: silent, info: silent, warn: silent, error: silent },
+});
+console.log(`${engine.model.engine}, ${path}, ${threads} threads; median of ${ROUNDS} steps`);
+
+for (const [name, places] of BATCHES) report(name, places.length, await measure(engine, places, GREEDY));
+for (const [name, sampling] of SAMPLINGS) report(`32, ${name}`, PLACES, await measure(engine, first(PLACES), sampling));
+const beside = await measure(engine, first(16), GREEDY, CHUNK_TOKENS);
+report(`16 in a row beside a chunk of ${CHUNK_TOKENS}`, 16, beside);
+await engine.close();
+
+/** Milliseconds of each step in which every place chooses one token; `chunk` tokens of a prompt are read beside them. */
+async function measure(
+  engine: TokenEngine,
+  places: readonly number[],
+  sampling: ResolvedSampling,
+  chunk = 0,
+): Promise<number[]> {
+  for (let place = 0; place < PLACES; place++) engine.cutBack(place, 0);
+  for (const place of places) {
+    engine.prepare(place, sampling, []);
+    await engine.step([{ place, position: 0, tokens: first(PROMPT_TOKENS), choose: false }]);
+  }
+  const times: number[] = [];
+  for (let round = 0; round < ROUNDS; round++) {
+    const works: StepWork[] = places.map((place) => ({
+      place,
+      position: PROMPT_TOKENS + round,
+      tokens: [round],
+      choose: true,
+    }));
+    if (chunk > 0) works.push({ place: PLACES - 1, position: 0, tokens: first(chunk), choose: false });
+    const begun = performance.now();
+    await engine.step(works);
+    times.push(performance.now() - begun);
+    if (chunk > 0) engine.cutBack(PLACES - 1, 0);
+  }
+  return times;
+}
+
+function report(name: string, sequences: number, times: readonly number[]): void {
+  const median = times.toSorted((a, b) => a - b)[Math.floor(times.length / 2)]!;
+  const perSecond = Math.round((sequences * 1000) / median).toLocaleString('en');
+  console.log(`${name.padEnd(44)} ${median.toFixed(2).padStart(8)} ms  ${perSecond.padStart(7)} tokens/s`);
+}
