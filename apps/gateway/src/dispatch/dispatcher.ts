@@ -28,7 +28,7 @@ export class Dispatcher {
     deadline: Deadline,
     notes: DispatchNotes,
   ): AsyncGenerator<AnswerEvent> {
-    let failure = noWorkerReady(request.model.id);
+    let failure: InferenceError | undefined;
     for (const [index, worker] of workers.slice(0, ATTEMPTS_MAX).entries()) {
       let begun = false;
       try {
@@ -46,7 +46,7 @@ export class Dispatcher {
         failure = error;
       }
     }
-    throw failure;
+    throw failure ?? noWorkerReady(request.model.id);
   }
 }
 

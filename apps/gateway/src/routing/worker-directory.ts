@@ -17,7 +17,7 @@ export class WorkerDirectory<W extends Worker> {
     const reports = this.states()
       .map(({ models }) => models)
       .filter((models) => models !== undefined);
-    if (reports.length === 0) return undefined;
+    if (reports.length < 2) return reports[0];
     // Two workers of one pool describe the same model alike; the first of the list speaks for both.
     return [
       ...new Map(
