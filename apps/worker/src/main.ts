@@ -106,7 +106,12 @@ function engineOpener(
       gpu: settings.gpu,
       gpuLayers: settings.gpuLayers,
       logger: engineLogger(logger),
-      onProgress: (part) => report(`The model ${model.id} is being loaded: ${Math.floor(part * 100)} %.`),
+      onProgress: (part) =>
+        report(
+          part < 1
+            ? `The model ${model.id} is being loaded: ${Math.floor(part * 100)} %.`
+            : `The model ${model.id} is loaded; memory for its sequences is being reserved.`,
+        ),
       signal,
     });
     return new BatchingEngine(tokenEngine, {
