@@ -65,8 +65,7 @@ export class ServedSequence {
   async serve(engineFor: (model: string) => Engine): Promise<SequenceEnding> {
     const { signal } = this.#leaving;
     try {
-      const request = toAnswerRequest(this.start);
-      for await (const event of engineFor(this.start.model).answer(request, signal)) {
+      for await (const event of this.#ask(engineFor, signal)) {
         if (event.kind === 'finished') return this.#settle(settledWith(event));
         if (event.kind === 'begun') this.#begin(event);
         else if (this.#maySend(event)) this.#send(event.tokens, event.text);
@@ -76,6 +75,12 @@ export class ServedSequence {
     } catch (error) {
       return this.#settle(error instanceof Cancelled ? this.#settledAs('cancelled') : this.#failed(error), error);
     }
+  }
+
+  #ask(engineFor: (model: string) => Engine, signal: AbortSignal): AsyncIterable<AnswerEvent> {
+    const request = toAnswerRequest(this.start);
+    this.start.prompt = undefined; // It may be megabytes, and nobody needs it for as long as the answer takes.
+    return engineFor(this.start.model).answer(request, signal);
   }
 
   #begin(event: Extract<AnswerEvent, { kind: 'begun' }>): void {
