@@ -66,6 +66,13 @@ describe('SequenceInbox', () => {
     expect(told).toEqual(['cancel']);
   });
 
+  it('begins an answer that is finished before it began', async () => {
+    const { inbox } = open();
+    inbox.finish(finished);
+    expect((await inbox.next()).value).toEqual(begun);
+    expect((await inbox.next()).value).toEqual(finished);
+  });
+
   it('cancels nothing that is settled', async () => {
     const { inbox, leaving, told } = open();
     inbox.finish(finished);

@@ -8,6 +8,8 @@ export interface SequenceControls {
   cancel(): void;
 }
 
+type Begun = Extract<AnswerEvent, { kind: 'begun' }>;
+type Finished = Extract<AnswerEvent, { kind: 'finished' }>;
 type Next = IteratorResult<AnswerEvent, undefined>;
 interface Reader {
   resolve(next: Next): void;
@@ -26,7 +28,8 @@ const END: Next = { done: true, value: undefined };
  * Concurrency: one `next` at a time, as `for await` does. Nothing here awaits.
  */
 export class SequenceInbox implements AsyncIterableIterator<AnswerEvent, undefined> {
-  #begun: AnswerEvent | undefined;
+  #begun: Begun | undefined;
+  #hasBegun = false;
   #tokens: number[] = [];
   #text = '';
   #finished: AnswerEvent | undefined;
@@ -47,7 +50,8 @@ export class SequenceInbox implements AsyncIterableIterator<AnswerEvent, undefin
 
   // ------------------------------------------------------------------------------------------- the connection's side
 
-  begin(event: Extract<AnswerEvent, { kind: 'begun' }>): void {
+  begin(event: Begun): void {
+    this.#hasBegun = true;
     this.#begun = event;
   }
 
@@ -57,7 +61,10 @@ export class SequenceInbox implements AsyncIterableIterator<AnswerEvent, undefin
     this.#text += text;
   }
 
-  finish(event: Extract<AnswerEvent, { kind: 'finished' }>): void {
+  finish(event: Finished): void {
+    const { promptTokens, cachedTokens } = event.usage;
+    // An answer that ends with its first token need not have begun; its reader relies on it all the same.
+    if (!this.#hasBegun) this.begin({ kind: 'begun', promptTokens, cachedTokens, waitedMs: 0 });
     this.#settle();
     this.#finished = event;
   }

@@ -11,6 +11,7 @@ import {
   InferenceClient,
   type Load,
   type SequenceUpdate,
+  type Welcome,
   type WorkerDescription,
   type WorkerFrame,
 } from '@millrace/contracts/protocol';
@@ -170,8 +171,7 @@ export class GrpcWorkerClient implements WorkerClient {
     this.#expectWithin(this.limits.workerSilenceMsMax, 'has been silent for too long');
     switch (frame?.$case) {
       case 'welcome':
-        this.#reconnectDelayMs = RECONNECT_DELAY_MS_MIN;
-        if (frame.value.worker) this.#onDescription(frame.value.worker);
+        this.#onWelcome(frame.value);
         return;
       case 'step':
         for (const update of frame.value.updates) this.#onUpdate(update);
@@ -180,6 +180,15 @@ export class GrpcWorkerClient implements WorkerClient {
         this.#onLoad(frame.value);
         return;
     }
+  }
+
+  #onWelcome({ protocolVersion, worker }: Welcome): void {
+    if (protocolVersion !== PROTOCOL_VERSION || worker === undefined) {
+      this.#onLost(`the worker speaks protocol ${protocolVersion}, this gateway ${PROTOCOL_VERSION}`);
+      return;
+    }
+    this.#reconnectDelayMs = RECONNECT_DELAY_MS_MIN;
+    this.#onDescription(worker);
   }
 
   #onDescription(worker: WorkerDescription): void {
@@ -252,7 +261,7 @@ export class GrpcWorkerClient implements WorkerClient {
   }
 
   #enter(phase: WorkerPhase, detail: string): void {
-    if (phase !== this.#phase) {
+    if (phase !== this.#phase && !this.#closed) {
       this.logger.info({ worker: this.address, was: this.#phase, detail: detail || undefined }, `worker ${phase}`);
     }
     this.#phase = phase;
