@@ -33,6 +33,7 @@ describe('a stream whose first token is late', () => {
     const response = await bed.chat({ stream: true });
     expect(response.status).toBe(200);
     expect(await eventsOf(response)).toEqual([
+      ': heartbeat',
       'data: {"error":{"message":"late","type":"server_error","param":null,"code":"deadline_exceeded"}}',
     ]);
   });
@@ -68,6 +69,15 @@ describe('the deadline', () => {
     const [first, second] = await Promise.all([bed.chat(), bed.chat()]);
     expect([first.status, second.status]).toEqual([504, 504]);
     expect(performance.now() - beforeMs).toBeLessThan(380);
+  });
+});
+
+describe('a long prompt', () => {
+  it('reaches the worker, up to the largest body', async () => {
+    await using bed = await TestBed.start({}, [{ script: () => ({ answer: ['read'] }) }]);
+    const content = 'x'.repeat(16 * 1024 * 1024 - 100);
+    expect((await bed.chat({ messages: [{ role: 'user', content }] })).status).toBe(200);
+    expect(bed.worker.started[0]?.prompt).toMatchObject({ value: { messagesJson: expect.stringContaining(content) } });
   });
 });
 
