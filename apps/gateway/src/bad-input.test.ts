@@ -370,10 +370,25 @@ describe('a request that is not one for this server', () => {
       return JSON.stringify({ messages: [{ role: 'user', content: 'x'.repeat(bytes - empty.length) }] });
     };
     expect((await bed.post('/v1/chat/completions', withLength(2048))).status).toBe(200);
-    expect(await refusal(await bed.post('/v1/chat/completions', withLength(2049)))).toMatchObject({
+    expect(await refusal(await bed.post('/v1/chat/completions', withLength(2049)))).toEqual({
       status: 413,
       code: 'request_too_large',
+      message: 'The body has 2,049 bytes; this server accepts 2,048. Send less, or raise bodyBytesMax.',
     });
+  });
+
+  it('gets its 413 even while it still sends a hundred times too much', async () => {
+    const sizes = [200_000, 20_000_000];
+    for (const size of sizes) {
+      const response = await bed.post('/v1/chat/completions', 'x'.repeat(size));
+      expect(await refusal(response)).toMatchObject({ status: 413 });
+    }
+    const chunked = new ReadableStream({
+      pull: (controller) => controller.enqueue(new TextEncoder().encode('x'.repeat(1000))),
+    });
+    const endless = { body: chunked, duplex: 'half', headers: { 'content-type': 'application/json' } } as RequestInit;
+    const response = await fetch(`${bed.url}/v1/chat/completions`, { method: 'POST', ...endless });
+    expect(await refusal(response)).toMatchObject({ status: 413, code: 'request_too_large' });
   });
 
   it('is a 408 when its body comes too slowly, and the connection ends', async () => {

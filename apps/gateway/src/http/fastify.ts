@@ -35,7 +35,7 @@ export async function createHttpServer(settings: Settings, readiness: Readiness)
   if (settings.corsOrigins.length > 0) await allowOrigins(fastify, settings.corsOrigins);
   refuseUnknownRoutes(fastify);
   refuseWhileDraining(fastify, readiness);
-  readJsonBodies(fastify);
+  readJsonBodies(fastify, settings.bodyBytesMax);
   await fastify.register(fastifyStatic, { root: SWAGGER_UI_FOLDER, serve: false });
   return { adapter, openCalls };
 }

@@ -2,11 +2,15 @@ import { isUtf8 } from 'node:buffer';
 import { InferenceError } from '@millrace/contracts';
 import type { FastifyInstance } from 'fastify';
 
-/** JSON, and nothing else, is read; what we would misread is refused before it is. */
-export function readJsonBodies(fastify: FastifyInstance): void {
-  fastify.addHook('onRequest', (request, _reply, done) => {
-    const encoding = request.headers['content-encoding'] ?? 'identity';
-    done(encoding === 'identity' ? undefined : compressed(encoding));
+/** JSON, and nothing else, is read; what is too large or would be misread is refused before it is. */
+export function readJsonBodies(fastify: FastifyInstance, bodyBytesMax: number): void {
+  fastify.addHook('onRequest', ({ headers }, _reply, done) => {
+    const encoding = headers['content-encoding'] ?? 'identity';
+    const length = Number(headers['content-length'] ?? 0);
+    if (encoding !== 'identity') return done(compressed(encoding));
+    // Fastify would refuse it as well, but end the connection at once: a client that is still sending then sees a reset
+    // instead of its 413. This way Node reads the rest, for up to `bodyTimeoutMs`, and throws it away.
+    done(length > bodyBytesMax ? tooLarge(length, bodyBytesMax) : undefined);
   });
   fastify.removeAllContentTypeParsers();
   fastify.addContentTypeParser('application/json', { parseAs: 'buffer' }, (_request, body, done) => {
@@ -37,5 +41,13 @@ function compressed(encoding: string): InferenceError {
   return new InferenceError(
     'unsupported_media_type',
     `The body has the content encoding ${encoding.slice(0, 40)}; it is read only as it is. Send it without compression.`,
+  );
+}
+
+function tooLarge(length: number, bodyBytesMax: number): InferenceError {
+  const [given, limit] = [length, bodyBytesMax].map((bytes) => bytes.toLocaleString('en'));
+  return new InferenceError(
+    'request_too_large',
+    `The body has ${given} bytes; this server accepts ${limit}. Send less, or raise bodyBytesMax.`,
   );
 }
