@@ -72,6 +72,7 @@ export function tokenEngineContract(adapter: string, open: (sizes: EngineSizes) 
       it('gives back any text after a round trip, in whole characters', () => {
         fc.assert(
           fc.property(fc.string({ unit: 'grapheme', maxLength: 40 }), (text) => {
+            fc.pre(!text.includes('\ufffd')); // Here it would stand for half a character.
             const detokenizer = engine.openDetokenizer();
             const pieces = engine
               .tokenize(text, { special: false, beginning: false })

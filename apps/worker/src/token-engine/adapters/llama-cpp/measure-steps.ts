@@ -5,6 +5,7 @@
  *
  * The figures in docs/concepts/engine.md come from it. It says nothing of the server around the engine; `make bench` does.
  */
+import { createLogger } from '@millrace/runtime';
 import type { ResolvedSampling, StepWork, TokenEngine } from '../../token-engine.js';
 import { openLlamaCpp } from './open-llama-cpp.js';
 
@@ -43,7 +44,7 @@ const SAMPLINGS: readonly (readonly [name: string, sampling: ResolvedSampling])[
 ];
 
 const [path = 'models/millrace-demo.gguf', threads = '1'] = process.argv.slice(2);
-const silent = () => {};
+const logger = createLogger({ name: 'measure', level: 'info', format: 'text' });
 const engine = await openLlamaCpp({
   path,
   contextLength: 512,
@@ -51,9 +52,9 @@ const engine = await openLlamaCpp({
   tokensPerStepMax: PLACES + CHUNK_TOKENS,
   threads: Number(threads),
   gpu: 'off',
-  logger: { debug: silent, info: silent, warn: silent, error: silent },
+  logger,
 });
-console.log(`${engine.model.engine}, ${path}, ${threads} threads; median and best of ${ROUNDS} steps`);
+logger.info(`${engine.model.engine}, ${path}, ${threads} threads; median and best of ${ROUNDS} steps`);
 
 for (const [name, places] of BATCHES) report(name, places.length, await measure(engine, places, GREEDY));
 for (const [name, sampling] of SAMPLINGS) report(`32, ${name}`, PLACES, await measure(engine, first(PLACES), sampling));
@@ -96,5 +97,5 @@ function report(name: string, sequences: number, times: readonly number[]): void
   const median = sorted[Math.floor(times.length / 2)]!;
   const perSecond = Math.round((sequences * 1000) / median).toLocaleString('en');
   const [medianText, bestText] = [median, sorted[0]!].map((ms) => `${ms.toFixed(2).padStart(8)} ms`);
-  console.log(`${name.padEnd(44)} ${medianText} ${bestText}  ${perSecond.padStart(7)} tokens/s`);
+  logger.info(`${name.padEnd(44)} ${medianText} ${bestText}  ${perSecond.padStart(7)} tokens/s`);
 }
