@@ -219,7 +219,7 @@ describe('a gateway that is asked to stop', () => {
     await new Promise((resolve) => idle.once('connect', resolve));
     const beforeMs = performance.now();
     await bed.gateway.drain();
-    expect(performance.now() - beforeMs).toBeLessThan(1_000);
+    expect(performance.now() - beforeMs).toBeLessThan(4_000);
   });
 });
 

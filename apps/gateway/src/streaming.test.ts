@@ -16,10 +16,10 @@ describe('a stream whose first token is late', () => {
   });
 
   it('gets its 200 after statusHoldMs, and comments until the first token', async () => {
-    await using bed = await TestBed.start({ statusHoldMs: 50, heartbeatMs: 100 }, [slow(50)]);
+    await using bed = await TestBed.start({ statusHoldMs: 50, heartbeatMs: 100 }, [slow(100)]);
     const beforeMs = performance.now();
     const response = await bed.chat({ stream: true });
-    expect(performance.now() - beforeMs).toBeLessThan(400);
+    expect(performance.now() - beforeMs).toBeLessThan(900);
     expect(response.status).toBe(200);
     const events = await eventsOf(response);
     expect(events.filter((event) => event.startsWith(':')).length).toBeGreaterThanOrEqual(2);
@@ -62,13 +62,13 @@ describe('the deadline', () => {
   });
 
   it('also counts the time in the waiting room', async () => {
-    await using bed = await TestBed.start({ requestTimeoutMs: 200, maxConcurrentRequests: 1 }, [
+    await using bed = await TestBed.start({ requestTimeoutMs: 600, maxConcurrentRequests: 1 }, [
       { script: () => ({ silent: true }) },
     ]);
     const beforeMs = performance.now();
     const [first, second] = await Promise.all([bed.chat(), bed.chat()]);
     expect([first.status, second.status]).toEqual([504, 504]);
-    expect(performance.now() - beforeMs).toBeLessThan(380);
+    expect(performance.now() - beforeMs).toBeLessThan(1_150);
   });
 });
 

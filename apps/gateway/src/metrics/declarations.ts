@@ -62,7 +62,7 @@ export const MEASURED = {
     help: 'What the gateway adds before a worker has the request: validation and routing, without the wait. Above 2 ms at p50 → the gateway lacks a core: compare with millrace_event_loop_delay_seconds.',
     buckets: OVERHEAD_SECONDS,
   },
-  attempts: {
+  retries: {
     name: 'millrace_retries_total',
     kind: 'counter',
     unit: '{attempt}',

@@ -12,7 +12,7 @@ const OPERATIONS = { chat: 'chat', completion: 'text_completion', other: 'other'
 export class RequestMetrics {
   readonly #requests = counter(MEASURED.requests);
   readonly #tokens = counter(MEASURED.tokens);
-  readonly #retries = counter(MEASURED.attempts);
+  readonly #retries = counter(MEASURED.retries);
   readonly #duration = histogram(MEASURED.duration);
   readonly #firstToken = histogram(MEASURED.firstToken);
   readonly #perToken = histogram(MEASURED.perToken);
