@@ -114,7 +114,7 @@ const CASES: readonly BadRequest[] = [
     what: 'a key named __proto__',
     body: '{"__proto__":{"x":1},"messages":[{"role":"user","content":"Hello!"}]}',
     status: 400,
-    code: 'invalid_request',
+    code: 'unknown_parameter',
   },
   {
     what: 'a body that is not JSON',

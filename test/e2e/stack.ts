@@ -33,7 +33,7 @@ export async function startStack({ args = [], environment = {} }: StackOptions =
     output,
     client: () => new OpenAI({ baseURL: `${url}/v1`, apiKey: 'any', maxRetries: 0 }),
     stop: async () => {
-      if (serve.exitCode !== null) return serve.exitCode;
+      if (serve.exitCode !== null || serve.signalCode !== null) return serve.exitCode;
       serve.kill('SIGTERM');
       const [status] = (await once(serve, 'exit')) as [number | null];
       return status;

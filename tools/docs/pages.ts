@@ -109,6 +109,7 @@ What happens to each parameter of OpenAI's reference:
   accepted.
 
 A parameter that is on no list is a 400 \`unknown_parameter\`, as at OpenAI: a misspelt name must not be a silent default.
+Unknown keys inside a message or a tool are ignored: clients put notes of their own there.
 
 ## \`POST /v1/chat/completions\`
 

@@ -6,7 +6,7 @@ const FIRST_TOKEN_SECONDS = [0.001, 0.005, 0.01, 0.02, 0.04, 0.06, 0.08, 0.1, 0.
 const PER_TOKEN_SECONDS = [0.01, 0.025, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.75, 1, 2.5];
 const OVERHEAD_SECONDS = [0.0001, 0.00025, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1];
 
-/** What the gateway measures, each once; instruments.ts makes the instruments. */
+/** What the gateway measures, each once; the instruments are made from it. */
 export const MEASURED = {
   requests: {
     name: 'millrace_requests_total',

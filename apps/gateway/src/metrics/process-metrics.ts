@@ -1,7 +1,7 @@
 import { monitorEventLoopDelay } from 'node:perf_hooks';
+import { gauge } from '@millrace/runtime';
 import type { WorkerPhase } from '../vocabulary.js';
 import { MEASURED } from './declarations.js';
-import { gauge } from './instruments.js';
 
 export interface Watched {
   running(): number;

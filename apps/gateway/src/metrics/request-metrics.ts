@@ -1,6 +1,6 @@
+import { counter, histogram } from '@millrace/runtime';
 import type { Endpoint, RequestRecord } from '../vocabulary.js';
 import { MEASURED } from './declarations.js';
-import { counter, histogram } from './instruments.js';
 
 /** OpenTelemetry's names of the operations. */
 const OPERATIONS = { chat: 'chat', completion: 'text_completion', other: 'other' } as const satisfies Record<

@@ -241,7 +241,7 @@ describe('BatchingEngine', () => {
       ['a', 'b', 'c'].map((text) => collect(bench.engine.answer(textRequest(text), NEVER))),
     );
     expect(results.map(({ status }) => status)).toEqual(['rejected', 'rejected', 'fulfilled']);
-    expect(results[0]).toMatchObject({ reason: { code: 'internal_error' } });
+    expect(results[0]).toMatchObject({ reason: { code: 'worker_lost' } });
     expect(bench.observer.outcomes).toEqual(['failed', 'failed', 'stop']);
     expect(bench.broken).toEqual([]);
     await expect.poll(() => isIdle(bench)).toBe(true);
@@ -253,7 +253,7 @@ describe('BatchingEngine', () => {
     for (let breaks = 1; breaks <= 3; breaks++) {
       expect(bench.broken).toEqual([]);
       await expect(collect(bench.engine.answer(textRequest('a'), NEVER))).rejects.toMatchObject({
-        code: 'internal_error',
+        code: 'worker_lost',
       });
     }
     await expect.poll(() => bench.broken).toHaveLength(1);

@@ -182,7 +182,8 @@ export class Scheduler implements SequenceListener {
       { error, breaksInARow: this.#breaksInARow },
       `The engine failed in a step of ${this.#running.length} sequences.`,
     );
-    const failure = new InferenceError('internal_error', ENGINE_FAILED, { cause: error });
+    // Not internal_error: most of them only shared the step with what broke it, and another worker can answer them.
+    const failure = new InferenceError('worker_lost', ENGINE_FAILED, { cause: error });
     for (const sequence of this.#running) sequence.fail(failure);
     if (this.#breaksInARow >= BREAKS_IN_A_ROW_MAX) throw error;
   }

@@ -4,7 +4,7 @@ const STEP_SECONDS = [0.001, 0.0025, 0.005, 0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 
 const SEQUENCES = [1, 2, 4, 8, 12, 16, 24, 32, 48, 64, 128, 256];
 const STEP_TOKENS = [1, 4, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096, 8192];
 
-/** What the worker measures, each once. docs/reference/metrics.md is made from this; instruments.ts makes the instruments. */
+/** What the worker measures, each once. docs/reference/metrics.md is made from this; the instruments are made from it. */
 export const MEASURED = {
   sequences: {
     name: 'millrace_worker_sequences_total',

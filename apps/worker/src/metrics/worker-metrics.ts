@@ -1,5 +1,5 @@
+import { counter, gauge, histogram } from '@millrace/runtime';
 import { MEASURED } from './declarations.js';
-import { counter, gauge, histogram } from './instruments.js';
 
 /** What the worker looks up when somebody asks. */
 export interface WorkerLook {

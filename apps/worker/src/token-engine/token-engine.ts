@@ -27,7 +27,8 @@ export interface TokenEngine {
 
   /**
    * One pass over the batch. At most `model.tokensPerStepMax` tokens in all, each place at most once. For every work
-   * with `choose`, the next token after its last one. Not to be called while an earlier step runs.
+   * with `choose`, the next token after its last one. Not to be called while an earlier step runs. It never settles
+   * within the turn of the event loop that began it, so that what waits there gets its turn between two steps.
    *
    * @throws PlacesFailed when some places have nothing to choose from; the others are sound, and so are their tokens.
    * @throws Error when the engine breaks; the contents of the places are then unknown, and each must be cleared. A step

@@ -141,7 +141,8 @@ export interface Cancel {
 
 /**
  * Lets the worker send so many tokens more. A sequence without credit keeps its place but takes no part in a step, so
- * that one slow reader pauses its own answer and not the stream that all share.
+ * that one slow reader pauses its own answer and not the stream that all share. The worker may compute a few tokens
+ * ahead before it pauses; it sends none of them without credit. `settled` needs no credit.
  */
 export interface Credit {
   sequenceId: number;

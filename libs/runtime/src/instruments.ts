@@ -1,8 +1,8 @@
-import type { MetricDeclaration } from '@millrace/runtime';
 import { type Attributes, type Counter, type Histogram, metrics, type ObservableGauge } from '@opentelemetry/api';
+import type { MetricDeclaration } from './metrics.js';
 
 /** Instruments of OpenTelemetry's API, each from its declaration. Call after `startMetrics`, or they measure nothing. */
-const METER = 'millrace-worker';
+const METER = 'millrace';
 
 export function counter(declaration: MetricDeclaration & { kind: 'counter' }): Counter {
   return metrics.getMeter(METER).createCounter(declaration.name, described(declaration));
