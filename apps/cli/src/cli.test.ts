@@ -1,3 +1,5 @@
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { flagOf, SETTINGS } from '@millrace/contracts';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { COMMANDS, runCli } from './cli.js';
@@ -16,6 +18,14 @@ beforeEach(() => {
   });
 });
 afterEach(() => vi.restoreAllMocks());
+
+describe('main.ts', () => {
+  it('imports nothing before it has looked at the version of Node', () => {
+    const source = readFileSync(join(import.meta.dirname, 'main.ts'), 'utf8');
+    expect(source).not.toMatch(/^(import|export .* from) /m);
+    expect(source.indexOf('import(')).toBeGreaterThan(source.indexOf('process.exit(1)'));
+  });
+});
 
 describe('millrace', () => {
   it('says its version', async () => {

@@ -10,6 +10,7 @@ const FAKE = join(import.meta.dirname, 'fake-process.testing.ts');
 
 let folder: string;
 let service: Service;
+let logged: string[];
 beforeEach(() => {
   folder = mkdtempSync(join(tmpdir(), 'millrace-serve-'));
 });
@@ -20,6 +21,7 @@ afterEach(() => {
 
 /** A service of two fakes, which are told `fakeFlags`. */
 function serviceWith(fakeFlags: string[] = [], flags: string[] = [], onProgress?: (reason: string) => void): Service {
+  logged = [];
   const loaded = loadSettings({
     reader: 'serve',
     args: ['--port=0', '--worker-port=0', '--restart-delay-ms-min=20', ...flags],
@@ -28,7 +30,7 @@ function serviceWith(fakeFlags: string[] = [], flags: string[] = [], onProgress?
   });
   service = new Service({
     loaded: { ...loaded, flagsFor: () => [`--journal=${join(folder, 'journal')}`, ...fakeFlags] },
-    logger: createLogger({ name: 'serve', level: 'silent', format: 'json' }),
+    logger: createLogger({ name: 'serve', level: 'info', format: 'json' }, { write: (line) => logged.push(line) }),
     entries: { worker: FAKE, gateway: FAKE },
     killGraceMs: 300,
     ...(onProgress && { onProgress }),
@@ -93,6 +95,17 @@ describe('Service', () => {
     await expect
       .poll(workerStarts, { timeout: 5_000 })
       .toEqual([workerStart!.split(' ')[1], workerStart!.split(' ')[1]]);
+  });
+
+  it('waits longer each time before it starts a process again, up to the limit', async () => {
+    await serviceWith([], ['--restart-delay-ms-max=50']).start();
+    for (const deaths of [1, 2, 3]) {
+      await expect.poll(() => journal().filter((line) => line.startsWith('worker listening')).length).toBe(deaths);
+      const newest = journal().findLast((line) => line.startsWith('worker listening'))!;
+      process.kill(Number(newest.split(' ').at(-1)), 'SIGKILL');
+      await expect.poll(() => logged.length).toBe(deaths);
+    }
+    expect(logged.map((line) => /in (\d+) ms/.exec(line)?.[1])).toEqual(['20', '40', '50']);
   });
 
   it('kills what does not end in time', async () => {
