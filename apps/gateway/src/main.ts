@@ -22,7 +22,7 @@ async function main(): Promise<void> {
 
   const gateway = await startGateway(settings, logger);
   logger.info({ host: settings.host, port: gateway.port, workers: settings.workers }, 'listening');
-  tellParent({ kind: 'listening', port: gateway.port });
+  await tellParent({ kind: 'listening', port: gateway.port });
 
   const why = await terminationRequested();
   logger.info({ why, drainTimeoutMs: settings.drainTimeoutMs }, 'stopping: running answers may finish');
@@ -43,10 +43,10 @@ function explain(error: unknown): string {
 main().then(
   // Also ends what a library may still hold, such as the exporter's timers.
   () => process.exit(0),
-  (error: unknown) => {
+  async (error: unknown) => {
     const sentence = explain(error);
-    process.stderr.write(`${sentence}\n`);
-    tellParent({ kind: 'failed', sentence });
+    // `millrace serve` says it; nobody else would.
+    if (!(await tellParent({ kind: 'failed', sentence }))) process.stderr.write(`${sentence}\n`);
     process.exit(1);
   },
 );

@@ -1,7 +1,6 @@
 import { existsSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { resolve } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { type Engine, type Settings, VERSION } from '@millrace/contracts';
 import {
   createLogger,
@@ -55,7 +54,7 @@ async function run(loaded: LoadedSettings): Promise<void> {
   }
   const port = await server.listen();
   logger.info({ port, host: settings.workerHost }, 'The worker listens for gateways.');
-  tellParent({ kind: 'listening', port });
+  await tellParent({ kind: 'listening', port });
 
   await Promise.race([library.load(), stopped]);
   const why = await Promise.race([stopped, broken.promise]);
@@ -158,8 +157,7 @@ try {
   process.exit(0);
 } catch (error) {
   const sentence = error instanceof Error ? error.message : String(error);
-  tellParent({ kind: 'failed', sentence });
-  if (process.send === undefined) process.stderr.write(`${sentence}\n`);
-  await sleep(50); // The message to the parent travels in the background.
+  // `millrace serve` says it; nobody else would.
+  if (!(await tellParent({ kind: 'failed', sentence }))) process.stderr.write(`${sentence}\n`);
   process.exit(1);
 }

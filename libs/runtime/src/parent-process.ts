@@ -1,16 +1,19 @@
 /**
  * The line between `millrace serve` and the processes it starts: Node's IPC channel, one message a way.
  *
- * A child says `ready` once, with the port it listens on. A parent that dies closes the channel, and the child then
+ * A child says `listening` once, with the port it listens on. A parent that dies closes the channel, and the child then
  * stops by itself, so that no process is left behind even after `kill -9` of the parent.
  */
 export type ChildMessage =
   | { readonly kind: 'listening'; readonly port: number }
   | { readonly kind: 'failed'; readonly sentence: string };
 
-/** False when there is no parent to tell. */
-export function tellParent(message: ChildMessage): boolean {
-  return process.send?.(message) ?? false;
+/** Resolves when the message is on its way, so that even last words arrive; to false when there is no parent to tell. */
+export async function tellParent(message: ChildMessage): Promise<boolean> {
+  if (!process.connected) return false;
+  return new Promise((resolve) => {
+    process.send?.(message, (error) => resolve(error === null));
+  });
 }
 
 export function hasParent(): boolean {
