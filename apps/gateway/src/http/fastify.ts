@@ -56,7 +56,7 @@ function fastifyOptions(settings: Settings, socketErrors: SocketErrors) {
     clientErrorHandler: (error: Error, socket: Parameters<SocketErrors['answer']>[1]) =>
       socketErrors.answer(error, socket),
     frameworkErrors: answerUnroutable,
-    routerOptions: { maxParamLength: 1_000 },
+    routerOptions: { maxParamLength: 1_000, ignoreTrailingSlash: true },
     skipMiddie: true, // No Nest middleware is used, and its hook would run for every request.
   };
 }

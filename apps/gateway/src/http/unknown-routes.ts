@@ -14,7 +14,7 @@ export function refuseUnknownRoutes(fastify: FastifyInstance): void {
   });
   fastify.addHook('onRequest', (request, reply, done) => {
     if (!request.is404) return done();
-    const path = request.url.split('?', 1)[0] ?? '';
+    const path = (request.url.split('?', 1)[0] ?? '').replace(/(?<=.)\/$/, ''); // The router does not mind it either.
     const allowed = methodsOf(path, methods);
     done(allowed ? methodNotAllowed(request.method, path, allowed, reply) : unknownUrl(request.method, path));
   });
