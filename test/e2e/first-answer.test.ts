@@ -88,7 +88,7 @@ describe('the first answer, by the official client', () => {
     expect(completion.usage?.completion_tokens).toBe(2);
   });
 
-  it('is the same for the same seed at temperature 1', async () => {
+  it('is the same for the same seed, and another for another', async () => {
     const ask = async (seed: number) => {
       const completion = await stack
         .client()

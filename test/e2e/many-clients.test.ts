@@ -35,9 +35,15 @@ describe('many clients', () => {
     for (const question of QUESTIONS) alone.set(question, await ask(question));
 
     const asked = Array.from({ length: 32 }, (_, index) => QUESTIONS[index % QUESTIONS.length]!);
-    const together = await Promise.all(asked.map(ask));
+    const expected = asked.map((question) => alone.get(question));
+    expect(await Promise.all(asked.map(ask))).toEqual(expected);
 
-    expect(together).toEqual(asked.map((question) => alone.get(question)));
+    // Again, each joining while others are in the middle of their answer.
+    const joining = asked.map(async (question, index) => {
+      await new Promise((wake) => setTimeout(wake, index * 25));
+      return ask(question);
+    });
+    expect(await Promise.all(joining)).toEqual(expected);
   });
 
   it('leave no sequence running a second after they hang up', async () => {

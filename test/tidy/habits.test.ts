@@ -1,5 +1,10 @@
+import { statSync } from 'node:fs';
+import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { isTestFile, type SourceFile, sourceFiles, trackedFiles } from './source-files.js';
+import { isTestFile, ROOT, type SourceFile, sourceFiles, trackedFiles } from './source-files.js';
+
+/** The built-in model may be as large as this; nothing else comes near. */
+const FILE_BYTES_MAX = 8_000_000;
 
 const files = sourceFiles();
 const product = files.filter((file) => !isTestFile(file.path) && /^(apps|libs)\//.test(file.path));
@@ -65,6 +70,8 @@ describe('habits that a machine can watch', () => {
   it('commits no build output and no large file', () => {
     const built = trackedFiles().filter((path) => /(^|\/)(node_modules|dist)\//.test(path));
     expect(built).toEqual([]);
+    const large = trackedFiles().filter((path) => statSync(join(ROOT, path)).size > FILE_BYTES_MAX);
+    expect(large).toEqual([]);
   });
 });
 

@@ -61,7 +61,7 @@ describe('BatchingEngine', () => {
     await expect(collect(bench.engine.answer(textRequest('x'.repeat(1_234)), NEVER))).rejects.toMatchObject({
       code: 'context_length_exceeded',
       message:
-        'The prompt has 1,234 tokens; this model accepts 1,000. Shorten it, or choose a model with a longer context.',
+        'The prompt has 1,234 tokens; this model accepts 1,000, an answer of at least one token included. Shorten it, or choose a model with a longer context.',
       details: { param: 'prompt' },
     });
   });
@@ -77,7 +77,7 @@ describe('BatchingEngine', () => {
     };
     await expect(collect(bench.engine.answer(textRequest('x'.repeat(5_000_000)), NEVER))).rejects.toMatchObject({
       code: 'context_length_exceeded',
-      message: expect.stringMatching(/^The prompt has more than 65,280 tokens; this model accepts 1,000\./),
+      message: expect.stringMatching(/^The prompt has more than 65,280 tokens; this model accepts 1,000, an answer/),
     });
     expect(tokenised).toEqual([65_536]);
   });

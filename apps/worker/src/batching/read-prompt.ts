@@ -72,7 +72,7 @@ export function checkTokens(tokens: readonly number[], model: TokenModel, param:
 function tooLong(count: string, contextLength: number, param: string): InferenceError {
   return new InferenceError(
     'context_length_exceeded',
-    `The prompt has ${count} tokens; this model accepts ${numberText(contextLength)}. Shorten it, or choose a model with a longer context.`,
+    `The prompt has ${count} tokens; this model accepts ${numberText(contextLength)}, an answer of at least one token included. Shorten it, or choose a model with a longer context.`,
     { param },
   );
 }

@@ -57,10 +57,19 @@ describe('ChatTemplate', () => {
     expect(template.render(chat([{ role: 'assistant', content: null, tool_calls: [broken] }]))).toBe('"{\\"city"');
   });
 
-  it('passes further variables, which cannot replace the messages', () => {
+  it('passes further variables, and says which names are taken', () => {
     const template = new ChatTemplate('{{ enable_thinking }} {{ messages[0].content }}', texts);
-    const variables = { enable_thinking: false, messages: [] };
-    expect(template.render(chat([{ role: 'user', content: 'Hi' }], { variables }))).toMatch(/^false Hi$/i);
+    const render = (variables: Record<string, unknown>) =>
+      template.render(chat([{ role: 'user', content: 'Hi' }], { variables }));
+    expect(render({ enable_thinking: false })).toMatch(/^false Hi$/i);
+    for (const name of ['messages', 'namespace', 'raise_exception']) {
+      expect(() => render({ [name]: 1 })).toThrow(
+        expect.objectContaining({
+          message: `chat_template_kwargs can't set \`${name}\`: every template is given it already. Leave it out.`,
+          details: { param: 'chat_template_kwargs' },
+        }),
+      );
+    }
   });
 
   it('answers a template that raises an exception with its sentence and the parameter', () => {

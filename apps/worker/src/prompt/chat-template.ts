@@ -35,11 +35,11 @@ export class ChatTemplate {
     this.#knowsDeveloper = text.includes('developer');
   }
 
-  /** @throws InferenceError `invalid_request` when the template refuses the messages. */
+  /** @throws InferenceError `invalid_request` when the template refuses the messages, or a variable has a name of ours. */
   render(prompt: ChatPrompt): string {
+    checkNames(prompt.templateVariables);
     try {
       return renderProgram(this.#program, {
-        // First, so that a caller's variable can't replace the messages or what we promise templates.
         ...prompt.templateVariables,
         messages: prompt.messages.map((message) => this.#forTemplate(message)),
         // Templates ask `if tools`, but also `tools is defined` and `tools is not none`: absent says no to all three.
@@ -97,6 +97,23 @@ const GLOBALS = {
     throw new Error(sentence);
   },
 };
+
+/** What every template is given; `namespace` is the library's own. */
+const OUR_NAMES: ReadonlySet<string> = new Set([
+  ...Object.keys(GLOBALS),
+  ...['messages', 'tools', 'add_generation_prompt', 'bos_token', 'eos_token', 'strftime_now', 'namespace'],
+]);
+
+/** A caller's variable must not replace the messages, nor what we promise templates; nor be left out in silence. */
+function checkNames(variables: ChatPrompt['templateVariables']): void {
+  const taken = Object.keys(variables).find((name) => OUR_NAMES.has(name));
+  if (taken === undefined) return;
+  throw new InferenceError(
+    'invalid_request',
+    `chat_template_kwargs can't set \`${taken}\`: every template is given it already. Leave it out.`,
+    { param: 'chat_template_kwargs' },
+  );
+}
 
 function range(first: number, end: number, step: number): number[] {
   const count = Math.max(0, Math.ceil((end - first) / step));
