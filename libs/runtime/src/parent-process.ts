@@ -16,11 +16,18 @@ export async function tellParent(message: ChildMessage): Promise<boolean> {
   });
 }
 
+/** Whether a parent started this process, be it alive or not: `connected` turns false with its death, `send` stays. */
 export function hasParent(): boolean {
-  return process.connected === true;
+  return process.send !== undefined;
 }
 
-/** Calls `stop` when the parent is gone; never, when there was none. */
+/**
+ * Calls `stop` when the parent is gone, at once if it is gone already; never, when there was none.
+ *
+ * A child takes its time to start, and its parent may die meanwhile: 'disconnect' is then long past.
+ */
 export function onParentGone(stop: () => void): void {
+  if (!hasParent()) return;
   if (process.connected) process.once('disconnect', stop);
+  else stop();
 }
