@@ -38,6 +38,14 @@ function serviceWith(fakeFlags: string[] = [], flags: string[] = [], onProgress?
   return service;
 }
 
+async function freePort(): Promise<number> {
+  const server = createServer();
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  const { port } = server.address() as { port: number };
+  await new Promise((resolve) => server.close(resolve));
+  return port;
+}
+
 const journal = () => readFileSync(join(folder, 'journal'), 'utf8').trim().split('\n');
 const eventsOf = (lines: string[]) => lines.map((line) => line.replace(/-on-\d+|\s\d+$/g, ''));
 const isAlive = (pid: number) => {
@@ -113,6 +121,19 @@ describe('Service', () => {
     const pids = journal().map((line) => Number(line.split(' ').at(-1)));
     await service.stop();
     expect(pids.map(isAlive)).toEqual([false, false]);
+  });
+
+  it.each([
+    ['the worker', async () => 0],
+    ['both', freePort],
+  ])('starts nothing after it was stopped, even while it looks for a port for %s', async (_, portOf) => {
+    const flags = [`--port=${await portOf()}`];
+    const start = serviceWith([], flags).start();
+    const refused = expect(start).rejects.toThrow('Stopped before it was ready.');
+    await service.stop();
+    await refused;
+    await new Promise((resolve) => setTimeout(resolve, 300)); // About as long as a process takes to start.
+    expect(journal).toThrow('ENOENT');
   });
 
   it('says so in one sentence when the port is in use, before anything is started', async () => {

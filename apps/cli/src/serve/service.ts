@@ -51,6 +51,8 @@ export class Service {
     if (problem !== undefined) throw new CommandError(problem);
 
     const workerPort = await this.#workerPort();
+    // `stop` ended what there was; what is started from here on would outlive it.
+    this.#refuseWhenStopped();
     const worker = this.#supervise('worker', workerEntry, (portBefore) => [
       ...this.#options.loaded.flagsFor(['workerPort']),
       `--worker-port=${portBefore ?? workerPort}`,
@@ -60,7 +62,7 @@ export class Service {
     // Where the port is known, the gateway need not wait for it: it goes on knocking until the worker opens. Starting
     // both at once makes a second shorter what people wait for.
     const workerAddress = hostAndPort(settings.workerHost, workerPort === 0 ? await workerListens : workerPort);
-    if (this.#stopped) throw new CommandError('Stopped before it was ready.');
+    this.#refuseWhenStopped();
 
     const gateway = this.#supervise('gateway', gatewayEntry, (portBefore) => [
       ...this.#options.loaded.flagsFor(['workers', 'port']),
@@ -91,6 +93,10 @@ export class Service {
     this.#stopped = true;
     this.#gateway?.kill();
     this.#worker?.kill();
+  }
+
+  #refuseWhenStopped(): void {
+    if (this.#stopped) throw new CommandError('Stopped before it was ready.');
   }
 
   async #ready(url: string): Promise<void> {
