@@ -32,10 +32,11 @@ function nobodyAnswers(base: string, error: unknown): string {
 }
 
 async function refusalText(response: Response): Promise<string> {
-  const text = await response.text();
+  const message = messageOf(await response.text()) ?? `The server answered ${response.status} ${response.statusText}.`;
   const retryAfter = response.headers.get('retry-after');
-  const wait = retryAfter === null ? '' : ` Try again in ${retryAfter} s.`;
-  return `${messageOf(text) ?? `The server answered ${response.status} ${response.statusText}.`}${wait}`;
+  return retryAfter === null || /\b(try|ask) again\b/i.test(message)
+    ? message
+    : `${message} Try again in ${retryAfter} s.`;
 }
 
 /** The sentence of an OpenAI error body, if it is one. */

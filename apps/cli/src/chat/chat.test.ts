@@ -25,11 +25,15 @@ async function answer(request: IncomingMessage, response: ServerResponse): Promi
   const body = JSON.parse(await text(request)) as { messages: { content: string }[] };
   bodies.push(body);
   const said = body.messages.at(-1)!.content;
-  if (said === 'refuse') {
+  if (said.startsWith('refuse')) {
+    const message = said === 'refuse' ? 'The waiting room is full.' : 'No worker is ready. Try again shortly.';
     response.writeHead(429, { 'retry-after': '7' });
-    response.end(
-      '{"error":{"message":"The waiting room is full.","type":"requests","param":null,"code":"rate_limit_exceeded"}}',
-    );
+    response.end(JSON.stringify({ error: { message, type: 'requests', param: null, code: 'rate_limit_exceeded' } }));
+    return;
+  }
+  if (said === 'nothing') {
+    response.writeHead(200, { 'content-type': 'text/event-stream' });
+    response.end('data: [DONE]\n\n');
     return;
   }
   response.writeHead(200, { 'content-type': 'text/event-stream' });
@@ -100,6 +104,10 @@ describe('chat --user', () => {
     await expect(chat('--user', 'cut')).rejects.toThrow('The connection ended before the answer was complete.');
   });
 
+  it('says only once that it can be tried again', async () => {
+    await expect(chat('--user', 'refuse shortly')).rejects.toThrow(/^No worker is ready\. Try again shortly\.$/);
+  });
+
   it('says how to start a gateway when there is none', async () => {
     server.close();
     await expect(chat('--user', 'hi')).rejects.toThrow(`No gateway answers at ${url} (ECONNREFUSED). Start one with`);
@@ -132,6 +140,11 @@ describe('chat at a prompt', () => {
     expect(written).toContain('The waiting room is full.');
     expect(written).toContain('hello\n');
     expect(status).toBe(0);
+    expect(bodies.at(-1)).toMatchObject({ messages: [{ role: 'user', content: 'hello' }] });
+  });
+
+  it('forgets a question that got no word of an answer', async () => {
+    await conversation('nothing\nhello\n');
     expect(bodies.at(-1)).toMatchObject({ messages: [{ role: 'user', content: 'hello' }] });
   });
 

@@ -45,7 +45,7 @@ function promptFor(lines: Interface, isTerminal: boolean): void {
   if (isTerminal) lines.prompt();
 }
 
-/** What was said so far. A turn that failed is forgotten, so that it can be tried again. */
+/** What was said so far. A turn that failed, or stopped before its first word, is forgotten, so that it can be tried again. */
 class Conversation {
   #messages: readonly ChatMessage[];
   #running: AbortController | undefined;
@@ -86,12 +86,12 @@ class Conversation {
         running.signal,
       );
       this.#output.write('\n\n');
-      this.#messages = [...messages, { role: 'assistant', content: answer }];
+      this.#remember(messages, answer);
       return 0;
     } catch (error) {
       if (running.signal.aborted) {
         this.#output.write(pc.dim(' (stopped)\n\n'));
-        this.#messages = [...messages, { role: 'assistant', content: answer }];
+        this.#remember(messages, answer);
         return 0;
       }
       if (!(error instanceof CommandError)) throw error;
@@ -100,5 +100,10 @@ class Conversation {
     } finally {
       this.#running = undefined;
     }
+  }
+
+  /** An empty answer would be read as the model's own silence, and taught to it. */
+  #remember(asked: readonly ChatMessage[], answer: string): void {
+    if (answer !== '') this.#messages = [...asked, { role: 'assistant', content: answer }];
   }
 }
