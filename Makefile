@@ -69,7 +69,7 @@ format: $(INSTALLED) ## write what formatter and linter can mend themselves
 	@$(BIN)/biome check --write .
 
 docs: build ## write the pages and files that are made from the code
-	@$(BIN)/node tools/docs/generate.ts
+	@node tools/docs/generate.ts
 
 proto: ## write the code that is made from the .proto files
 	@tools/generate-protocol.sh
@@ -78,7 +78,7 @@ proto-check: ## compare the committed code with the .proto files
 	@tools/generate-protocol.sh --check
 
 demo-model-eval: build ## score the built-in model, served as it is for everybody
-	@tools/with-service.sh $(BIN)/node tools/demo-model/evaluate.ts --url URL/v1 $(ARGS)
+	@tools/with-service.sh node tools/demo-model/evaluate.ts --url URL/v1 $(ARGS)
 
 clean: ## remove builds and installed packages
 	rm -rf node_modules apps/*/node_modules libs/*/node_modules apps/*/dist libs/*/dist coverage
