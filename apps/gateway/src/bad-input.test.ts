@@ -15,6 +15,7 @@ interface BadBody {
   readonly path?: string;
 }
 
+const manyOf = <T>(count: number, item: T): T[] => new Array<T>(count).fill(item);
 const deep = (levels: number) => `${'['.repeat(levels)}${']'.repeat(levels)}`;
 
 /** Everything that a hostile or hurried client may send as a body, and what it is told. */
@@ -101,6 +102,67 @@ const BAD_BODIES: readonly BadBody[] = [
     body: chat({ messages: [user, { role: 'assistant' }, user] }),
     param: 'messages[1].content',
     message: /without content and without tool_calls/,
+  },
+  {
+    what: 'two hundred thousand tool calls',
+    body: chat({ messages: [{ role: 'assistant', tool_calls: manyOf(200_000, 1) }] }),
+    param: 'messages[0].tool_calls',
+    message: '`messages[0].tool_calls` has 200000 items; it must have at most 128.',
+  },
+  {
+    what: 'five million content parts',
+    body: chat({ messages: [{ role: 'user', content: manyOf(5_000_000, 1) }] }),
+    param: 'messages[0].content',
+    message: '`messages[0].content` has 5000000 items; it must have at most 1000.',
+  },
+  {
+    what: 'wrong content parts in every message, millions together',
+    body: chat({ messages: manyOf(5_000, { role: 'user', content: manyOf(1_000, 1) }) }),
+    param: 'messages[0].content[0]',
+    message: '`messages[0].content[0]` is 1; it must be an object.',
+  },
+  {
+    what: 'nameless calls in every message, hundreds of thousands together',
+    body: chat({
+      messages: manyOf(1_500, {
+        role: 'assistant',
+        tool_calls: manyOf(120, { id: '', type: 'function', function: { name: '', arguments: '' } }),
+      }),
+    }),
+    param: 'messages[0].tool_calls[0].function.name',
+    message: '`messages[0].tool_calls[0].function.name` has 0 characters; it must have at least 1.',
+  },
+  {
+    what: 'ten thousand wrong messages',
+    body: chat({ messages: manyOf(10_000, { role: 'user', content: [] }) }),
+    param: 'messages[0].content',
+    message: '`messages[0].content` has 0 items; it must have at least 1.',
+  },
+  {
+    what: 'half a million wrong entries of metadata',
+    body: chat({ metadata: Object.fromEntries(manyOf(500_000, 0).map((value, index) => [`k${index}`, value])) }),
+    param: 'metadata',
+    message: '`metadata` is an object; it must have at most 16 keys, and has 500000.',
+  },
+  {
+    what: 'metadata that is no text',
+    body: chat({ metadata: { a: 1 } }),
+    param: 'metadata.a',
+    message: '`metadata.a` is 1; it must be a string.',
+  },
+  {
+    what: 'more template variables than any template has',
+    body: chat({
+      chat_template_kwargs: Object.fromEntries(manyOf(1_001, 0).map((value, index) => [`k${index}`, value])),
+    }),
+    param: 'chat_template_kwargs',
+    message: '`chat_template_kwargs` is an object; it must have at most 1000 keys, and has 1001.',
+  },
+  {
+    what: 'a stop that is longer than the worker takes',
+    body: chat({ stop: 'x'.repeat(4_097) }),
+    param: 'stop',
+    message: '`stop` has 4097 characters; it must have at most 4096.',
   },
   {
     what: 'negative max_tokens',
@@ -257,6 +319,48 @@ const BAD_BODIES: readonly BadBody[] = [
     param: 'prompt[1]',
     message: '`prompt[1]` is -2; it must be at least 0.',
   },
+  {
+    what: 'five million negative tokens',
+    path: '/v1/completions',
+    body: JSON.stringify({ prompt: manyOf(5_000_000, -1) }),
+    param: 'prompt[0]',
+    message: '`prompt[0]` is -1; it must be at least 0.',
+  },
+  {
+    what: 'five million empty prompts',
+    path: '/v1/completions',
+    body: JSON.stringify({ prompt: manyOf(5_000_000, '') }),
+    param: 'prompt',
+    message: '`prompt` has 5000000 items; it must hold exactly one prompt; send one request for each.',
+  },
+  {
+    what: 'a token that is text',
+    path: '/v1/completions',
+    body: '{"prompt":[1,"a"]}',
+    param: 'prompt[1]',
+    message: '`prompt[1]` is "a"; it must be a number.',
+  },
+  {
+    what: 'half a token id',
+    path: '/v1/completions',
+    body: '{"prompt":[1.5]}',
+    param: 'prompt[0]',
+    message: '`prompt[0]` is 1.5; it must be a whole number.',
+  },
+  {
+    what: 'a token id beyond 32 bits',
+    path: '/v1/completions',
+    body: '{"prompt":[4294967296]}',
+    param: 'prompt[0]',
+    message: '`prompt[0]` is 4294967296; it must be at most 4294967295.',
+  },
+  {
+    what: 'no prompt in a list',
+    path: '/v1/completions',
+    body: '{"prompt":[]}',
+    param: 'prompt',
+    message: '`prompt` has 0 items; it must hold exactly one prompt; send one request for each.',
+  },
 ];
 
 describe('a bad body', () => {
@@ -283,13 +387,21 @@ describe('a bad body', () => {
     });
   }
 
+  it('costs memory in proportion to its size, however much is wrong with it', async () => {
+    const body = chat({ messages: [{ role: 'user', content: manyOf(5_000_000, 1) }] });
+    const beforeBytes = process.memoryUsage().heapUsed;
+    expect((await bed.post('/v1/chat/completions', body)).status).toBe(400);
+    // Four gigabytes when every item had its complaint.
+    expect(process.memoryUsage().heapUsed - beforeBytes).toBeLessThan(500_000_000);
+  });
+
   it('never reaches a worker', () => {
     expect(bed.worker.started).toEqual([]);
   });
 
   it('is counted as rejected, each once, without a word of what was in it', () => {
     const records = bed.records();
-    expect(records).toHaveLength(BAD_BODIES.length);
+    expect(records).toHaveLength(BAD_BODIES.length + 1);
     expect(records.every(({ outcome }) => outcome === 'rejected')).toBe(true);
     expect(JSON.stringify(bed.log)).not.toContain('wizard');
   });

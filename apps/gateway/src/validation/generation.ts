@@ -1,5 +1,8 @@
 import type { AnswerRequest, ChatRequestBody, TextRequestBody } from '@millrace/contracts';
 
+/** Smaller ones would become 0 on their way, in 32 bits, which asks for nothing; both leave only the likeliest token. */
+const TOP_P_MIN = 1e-6;
+
 interface Generation extends Pick<AnswerRequest, 'sampling' | 'maxTokens' | 'stop'> {
   readonly stream: boolean;
   readonly includeUsage: boolean;
@@ -13,7 +16,7 @@ export function generationOf(
   return {
     sampling: {
       temperature: request.temperature ?? undefined,
-      topP: request.top_p ?? undefined,
+      topP: request.top_p == null ? undefined : Math.max(TOP_P_MIN, request.top_p),
       topK: request.top_k ?? undefined,
       minP: request.min_p ?? undefined,
       seed: seed32(request.seed),

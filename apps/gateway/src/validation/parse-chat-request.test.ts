@@ -59,6 +59,27 @@ describe('parseChatRequest', () => {
     expect(parse({ stop }).stop).toEqual(read);
   });
 
+  it.each([
+    [1e-50, 1e-6],
+    [0.5, 0.5],
+    [null, undefined],
+  ])('reads the top_p %s as one that survives 32 bits', (topP, read) => {
+    expect(parse({ top_p: topP }).sampling.topP).toBe(read);
+  });
+
+  it.each(['', [{ type: 'text', text: '' }]])('takes an answer back that was empty: %j', (content) => {
+    const conversation = [...messages, { role: 'assistant', content }, ...messages];
+    expect(parse({ messages: conversation }).prompt).toMatchObject({ messages: { 1: { content: '' } } });
+  });
+
+  it('keeps template variables and the parameters of tools as they are', () => {
+    const tool = { type: 'function', function: { name: 'f', parameters: { type: 'object', a: [1, { b: null }] } } };
+    expect(parse({ tools: [tool], chat_template_kwargs: { enable: { deep: [true] } } }).prompt).toMatchObject({
+      tools: [tool],
+      templateVariables: { enable: { deep: [true] } },
+    });
+  });
+
   it('lets max_completion_tokens win over max_tokens', () => {
     expect(parse({ max_tokens: 9, max_completion_tokens: 5 }).maxTokens).toBe(5);
     expect(parse({ max_tokens: 9 }).maxTokens).toBe(9);

@@ -25,7 +25,8 @@ export function parseChatRequest(body: unknown, models: ModelCatalog): ValidChat
 /** A message whose content is one text, since few chat templates know content parts. */
 function plainMessage(message: ChatMessage, index: number): Record<string, unknown> {
   const { content } = message;
-  if (message.role === 'assistant' && !content && !message.tool_calls?.length && !message.refusal) {
+  // An empty text is content: an answer may well have been empty, and clients send the conversation back as it was.
+  if (message.role === 'assistant' && content == null && !message.tool_calls?.length && !message.refusal) {
     throw new InferenceError(
       'invalid_request',
       `\`messages[${index}]\` is an answer without content and without tool_calls. Give it one of them, or leave it out.`,

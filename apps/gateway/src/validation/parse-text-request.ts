@@ -18,5 +18,7 @@ export function parseTextRequest(body: unknown, models: ModelCatalog): ValidText
 function promptOf(prompt: TextRequestBody['prompt']): Prompt {
   if (typeof prompt === 'string') return { kind: 'text', text: prompt };
   const [first] = prompt;
-  return typeof first === 'string' ? { kind: 'text', text: first } : { kind: 'tokens', tokens: prompt as number[] };
+  return typeof first === 'string'
+    ? { kind: 'text', text: first }
+    : { kind: 'tokens', tokens: prompt as readonly number[] };
 }

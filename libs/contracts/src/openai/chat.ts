@@ -5,6 +5,7 @@ import {
   model,
   type ParameterTable,
   penalty,
+  recordOf,
   seed,
   stop,
   streamOptions,
@@ -20,12 +21,23 @@ const refusalPart = z.object({ type: z.literal('refusal'), refusal: z.string() }
 /** Parts that a text model cannot read; accepted by the schema so that the refusal can name them. */
 const otherPart = z.looseObject({ type: z.enum(['image_url', 'input_audio', 'file']) });
 
-const textContent = z.union([z.string(), z.array(textPart).min(1)]);
+/**
+ * Far beyond any conversation that was seen. Zod looks at the length of a list before it looks at its items, so a list of
+ * millions costs one comparison.
+ */
+const CONTENT_PARTS_MAX = 1_000;
+const TOOL_CALLS_MAX = 128;
+const TOOL_KEYS_MAX = 1_000;
+const TEMPLATE_VARIABLES_MAX = 1_000;
+
+const partsOf = <P extends z.ZodType>(part: P) => z.array(part).min(1).max(CONTENT_PARTS_MAX);
+
+const textContent = z.union([z.string(), partsOf(textPart)]);
 
 const toolCall = z.object({
   id: z.string(),
   type: z.literal('function'),
-  function: z.object({ name: z.string().min(1), arguments: z.string() }),
+  function: z.object({ name: z.string().min(1, { abort: true }), arguments: z.string() }),
 });
 
 const name = z.string().optional();
@@ -35,16 +47,14 @@ export const chatMessageSchema = z.discriminatedUnion('role', [
   z.object({ role: z.literal('developer'), content: textContent, name }),
   z.object({
     role: z.literal('user'),
-    content: z.union([z.string(), z.array(z.discriminatedUnion('type', [textPart, otherPart])).min(1)]),
+    content: z.union([z.string(), partsOf(z.discriminatedUnion('type', [textPart, otherPart]))]),
     name,
   }),
   z.object({
     role: z.literal('assistant'),
-    content: z
-      .union([z.string(), z.array(z.discriminatedUnion('type', [textPart, refusalPart])).min(1), z.null()])
-      .optional(),
+    content: z.union([z.string(), partsOf(z.discriminatedUnion('type', [textPart, refusalPart])), z.null()]).optional(),
     refusal: z.string().nullish(),
-    tool_calls: z.array(toolCall).optional(),
+    tool_calls: z.array(toolCall).max(TOOL_CALLS_MAX).optional(),
     name,
   }),
   z.object({ role: z.literal('tool'), content: textContent, tool_call_id: z.string() }),
@@ -57,7 +67,7 @@ const toolSchema = z.object({
       error: 'must be 1 to 64 letters, digits, underscores or dashes',
     }),
     description: z.string().optional(),
-    parameters: z.record(z.string(), z.unknown()).optional(),
+    parameters: recordOf(TOOL_KEYS_MAX).optional(),
     strict: z.boolean().nullish(),
   }),
 });
@@ -80,7 +90,7 @@ export const chatRequestSchema = z
     frequency_penalty: penalty,
     tools: z.array(toolSchema).max(128).nullish(),
     tool_choice: z.enum(['none', 'auto']).nullish(),
-    chat_template_kwargs: z.record(z.string(), z.unknown()).nullish(),
+    chat_template_kwargs: recordOf(TEMPLATE_VARIABLES_MAX).nullish(),
     n: z.literal(1).nullish(),
     user: z.string().nullish(),
     metadata,

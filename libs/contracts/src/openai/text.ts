@@ -14,16 +14,55 @@ import {
 
 /** OpenAI's (legacy) completions: https://platform.openai.com/docs/api-reference/completions. */
 
-const tokenId = z.int().min(0).max(4_294_967_295);
+const TOKENS_MAX = 10_485_760;
+const TOKEN_ID_MAX = 4_294_967_295;
+
+/**
+ * A list of one text, or of tokens. One loop that stops at the first wrong entry, and not a schema of each: that would
+ * cost an object for every token of a list that may have millions.
+ */
+const promptList = z
+  .custom<readonly [string] | readonly number[]>()
+  .superRefine((list: unknown, { addIssue }) => {
+    const wrong = wrongInPromptList(list);
+    // Not to be continued, or the union around this would take the branch for the right one.
+    if (wrong) addIssue({ ...wrong, continue: false } as Parameters<typeof addIssue>[0]);
+  })
+  .meta({
+    anyOf: [
+      { type: 'array', minItems: 1, maxItems: 1, items: { type: 'string' } },
+      {
+        type: 'array',
+        minItems: 1,
+        maxItems: TOKENS_MAX,
+        items: { type: 'integer', minimum: 0, maximum: TOKEN_ID_MAX },
+      },
+    ],
+  });
+
+function wrongInPromptList(list: unknown): object | undefined {
+  if (!Array.isArray(list)) return { code: 'invalid_type', expected: 'array', input: list };
+  if (list.length === 0 || typeof list[0] === 'string') {
+    const message = 'must hold exactly one prompt; send one request for each';
+    const bound = list.length === 0 ? { code: 'too_small', minimum: 1 } : { code: 'too_big', maximum: 1 };
+    return list.length === 1 ? undefined : { ...bound, origin: 'array', input: list, message };
+  }
+  if (list.length > TOKENS_MAX) return { code: 'too_big', origin: 'array', maximum: TOKENS_MAX, input: list };
+  const index = list.findIndex((token) => !(Number.isInteger(token) && token >= 0 && token <= TOKEN_ID_MAX));
+  return index === -1 ? undefined : { ...wrongToken(list[index]), path: [index] };
+}
+
+function wrongToken(input: unknown): object {
+  if (typeof input !== 'number') return { code: 'invalid_type', expected: 'number', input };
+  if (!Number.isInteger(input)) return { code: 'invalid_type', expected: 'int', input };
+  if (input < 0) return { code: 'too_small', origin: 'int', minimum: 0, inclusive: true, input };
+  return { code: 'too_big', origin: 'int', maximum: TOKEN_ID_MAX, inclusive: true, input };
+}
 
 export const textRequestSchema = z
   .object({
     model,
-    prompt: z.union([
-      z.string(),
-      z.array(z.string()).length(1, { error: 'must hold exactly one prompt; send one request for each' }),
-      z.array(tokenId).min(1).max(10_485_760),
-    ]),
+    prompt: z.union([z.string(), promptList]),
     stream: z.boolean().nullish(),
     stream_options: streamOptions,
     max_tokens: maxTokens,
