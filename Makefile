@@ -27,7 +27,7 @@ $(INSTALLED): pnpm-lock.yaml pnpm-workspace.yaml .pnpmfile.cjs package.json $(wi
 run: build ## start Millrace on http://127.0.0.1:8000; Ctrl-C stops it
 	@tools/millrace.sh serve $(ARGS)
 
-bench: build ## measure throughput and latency, and what gateway and gRPC add
+bench: build ## measure throughput and latency, and what the gateway adds
 	@tools/millrace.sh bench $(ARGS)
 
 load-test: build ## the same with 1,000 requests by 32 clients and by 64

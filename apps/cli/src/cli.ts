@@ -28,7 +28,7 @@ export const COMMANDS: Readonly<Record<string, ListedCommand>> = {
     load: async () => (await import('./check/check-command.js')).checkCommand,
   },
   bench: {
-    summary: 'measure throughput and latency, and what gateway and gRPC add',
+    summary: 'measure throughput and latency, and what the gateway adds',
     load: async () => (await import('./bench/bench-command.js')).benchCommand,
   },
 };

@@ -36,7 +36,7 @@ const own = {
 export const benchCommand: Command = {
   usage: '[--clients 1,8,32] [--requests N] [--url URL] [--json FILE] [--markdown] [settings]',
   about:
-    'Asks a gateway and, by turns in the same run, its worker directly. Prints throughput, time to first token and total time of both, and their difference: what gateway and gRPC add. Greedy, with prompts that rotate, after a warm-up.',
+    'Asks a gateway and, by turns in the same run, its worker directly. Prints throughput, time to first token and total time of both, their difference (what the gateway adds: HTTP, validation, admission, routing), and one gRPC round trip, which both contain. Greedy, with prompts that rotate, after a warm-up.',
   own,
   settings: ['model', 'context', 'maxBatchSize', 'threads', 'maxConcurrentRequests'],
   examples: ['millrace bench', 'millrace bench --url http://127.0.0.1:8000 --clients 1 --requests 500 --markdown'],
@@ -56,6 +56,7 @@ async function bench(context: CommandContext): Promise<number> {
   await using subject = await openSubject(loaded);
   await using targets = await openTargets(subject, Math.max(...levels));
   const idle = await subject.idleMemoryMib();
+  const grpcRoundTripMs = await targets.worker?.roundTripMs();
 
   const figures: LevelFigures[] = [];
   const { requests, maxTokens } = loaded.own;
@@ -75,6 +76,7 @@ async function bench(context: CommandContext): Promise<number> {
     requests,
     maxTokens,
     levels: figures,
+    grpcRoundTripMs,
     gatewayMemoryMib: idle === undefined || afterLoad === undefined ? undefined : { idle, afterLoad },
   };
   context.write(`${loaded.own.markdown ? markdownReport(report) : textReport(report)}\n`);

@@ -85,10 +85,13 @@ describe('figures', () => {
       requests: 1,
       maxTokens: 10,
       levels: [{ clients: 1, gateway, worker, added }],
+      grpcRoundTripMs: 0.456,
       gatewayMemoryMib: { idle: 100.4, afterLoad: 120 },
     });
     expect(report).toContain('| 1 | +1.00 | +1.00 | −0.50 | −0.50 |');
     expect(report).toContain('| 1 | 1.0 | 10 | 5.0 | 5.0 | 5.0 | 20.0 | 20.0 | 20.0 |');
     expect(report).toContain('100 MiB idle');
+    expect(report).toContain('### Added by the gateway (HTTP, validation, admission, routing)');
+    expect(report).toContain('One gRPC round trip to the worker, without any work in it: 0.46 ms at the median.');
   });
 });

@@ -30,7 +30,8 @@ const BLOCK_REQUESTS_PER_CLIENT = 4;
  * Measures one level of load on gateway and worker.
  *
  * The two take turns in short blocks of the same requests, and who begins changes from block to block: whatever else
- * the machine does falls on both alike, so their difference is what the gateway and its gRPC hop add.
+ * the machine does falls on both alike. Both reach the worker over gRPC, so their difference is what the gateway adds:
+ * HTTP, validation, admission and routing. What a gRPC hop costs is measured by `WorkerTarget.roundTripMs`.
  */
 export async function measureLevel(targets: Targets, load: Load): Promise<LevelFigures> {
   const tracks = [targets.gateway, ...(targets.worker ? [targets.worker] : [])].map((target) => ({

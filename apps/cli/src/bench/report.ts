@@ -9,6 +9,8 @@ export interface Report {
   readonly requests: number;
   readonly maxTokens: number;
   readonly levels: readonly LevelFigures[];
+  /** Of a call to the worker that asks for no work, at the median; absent where the worker cannot be reached. */
+  readonly grpcRoundTripMs: number | undefined;
   /** Of the gateway's process, when it was started for this run. */
   readonly gatewayMemoryMib: { readonly idle: number; readonly afterLoad: number } | undefined;
 }
@@ -51,7 +53,15 @@ function sections(
   const direct = report.levels.flatMap(({ clients, worker }) => (worker ? [{ clients, figures: worker }] : []));
   if (direct.length > 0) {
     parts.push(heading('Straight on the worker, over gRPC'), figuresTable(direct, table));
-    parts.push(heading('Added by gateway and gRPC, request by request'), addedTable(report.levels, table));
+    parts.push(
+      heading('Added by the gateway (HTTP, validation, admission, routing), request by request'),
+      addedTable(report.levels, table),
+    );
+  }
+  if (report.grpcRoundTripMs !== undefined) {
+    parts.push(
+      `One gRPC round trip to the worker, without any work in it: ${report.grpcRoundTripMs.toFixed(2)} ms at the median. Both paths contain gRPC, so it is not part of what the gateway adds.`,
+    );
   }
   if (report.gatewayMemoryMib !== undefined) {
     const { idle, afterLoad } = report.gatewayMemoryMib;

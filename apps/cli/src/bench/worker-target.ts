@@ -1,4 +1,4 @@
-import { type ClientDuplexStream, credentials } from '@grpc/grpc-js';
+import { type ClientDuplexStream, credentials, Metadata } from '@grpc/grpc-js';
 import { PROTOCOL_VERSION } from '@millrace/contracts';
 import {
   type GatewayFrame,
@@ -8,10 +8,16 @@ import {
   type WorkerFrame,
 } from '@millrace/contracts/protocol';
 import { CommandError } from '../command.js';
+import { percentile } from './statistics.js';
 import type { BenchRequest, Sample, Target } from './target.js';
 
 /** Enough for any answer here: credit is the gateway's business, and part of what it adds. */
 const CREDIT_TOKENS = 1_000_000;
+
+const ROUND_TRIPS = 200;
+/** The first calls also wait for the compiler, here and there. */
+const ROUND_TRIPS_WARM_UP = 100;
+const ROUND_TRIP_DEADLINE_MS = 10_000;
 
 interface Asked {
   readonly startedMs: number;
@@ -49,6 +55,34 @@ export class WorkerTarget implements Target {
     return new Promise((resolve, reject) => {
       this.#asked.set(sequenceId, { startedMs: performance.now(), firstTokenMs: undefined, resolve, reject });
       this.#stream.write({ frame: { $case: 'start', value: this.#start(sequenceId, request) } });
+    });
+  }
+
+  /**
+   * The median of gRPC calls that ask for no work, one at a time on the channel of the measurements.
+   *
+   * The nearest thing to the price of the hop itself: a worker cannot be asked for an answer without gRPC.
+   */
+  async roundTripMs(calls = ROUND_TRIPS): Promise<number> {
+    const samples: number[] = [];
+    for (let call = 0; call < ROUND_TRIPS_WARM_UP + calls; call++) {
+      const startedMs = performance.now();
+      await this.#describe();
+      if (call >= ROUND_TRIPS_WARM_UP) samples.push(performance.now() - startedMs);
+    }
+    return percentile(
+      samples.toSorted((a, b) => a - b),
+      50,
+    );
+  }
+
+  #describe(): Promise<void> {
+    const deadline = Date.now() + ROUND_TRIP_DEADLINE_MS;
+    return new Promise((resolve, reject) => {
+      this.#client.describe({}, new Metadata(), { deadline }, (error) => {
+        if (error) reject(new CommandError(`The worker does not describe itself: ${error.details}.`));
+        else resolve();
+      });
     });
   }
 
