@@ -25,8 +25,6 @@ export interface Walks {
   readonly manageModels: ManageModels;
   readonly readiness: Readiness;
   readonly refuseRequest: RefuseRequest;
-  /** Requests that are being answered or wait. */
-  unfinished(): number;
   close(): Promise<void>;
 }
 
@@ -49,7 +47,6 @@ export function wire(settings: Settings, logger: Logger): Walks {
     manageModels: new ManageModels(models),
     readiness: new Readiness(directory),
     refuseRequest: new RefuseRequest(requestLog),
-    unfinished: () => admission.running + admission.waiting,
     close: async () => {
       watching[Symbol.dispose]();
       await Promise.all(workers.map((worker) => worker.close()));

@@ -2,6 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { FakeWorker } from './dispatch/fake-worker.testing.js';
 import { eventsOf, TestBed } from './gateway.testing.js';
 
+const manyWords = Array.from({ length: 60 }, (_, index) => `${index} `);
 const failing = (code: string) => ({ script: () => ({ failure: { code, message: `scripted ${code}` } }) });
 
 describe('a worker that dies', () => {
@@ -38,6 +39,38 @@ describe('a worker that dies', () => {
     await bed.ready();
     expect((await bed.chat()).status).toBe(200);
     back.die();
+  });
+});
+
+describe('a request that grows on its way to the worker', () => {
+  it('is a 413 with both numbers, and every other answer goes on', async () => {
+    const script = () => ({ answer: manyWords });
+    await using bed = await TestBed.start({ bodyBytesMax: 64 * 1024 }, [{ stepMs: 5, script }]);
+    const other = bed.chat({ stream: true });
+    await expect.poll(() => bed.worker.running).toBe(1);
+
+    const numbers = new Array(10_000).fill('1e20').join();
+    const body = `{"messages":[{"role":"user","content":"hi"}],"chat_template_kwargs":{"a":[${numbers}]}}`;
+    for (const stream of [body, body.replace('{', '{"stream":true,')]) {
+      const refused = await bed.post('/v1/chat/completions', stream);
+      expect(refused.status).toBe(413);
+      expect(await refused.json()).toMatchObject({
+        error: {
+          code: 'request_too_large',
+          message: expect.stringMatching(/takes 220,\d{3} bytes on its way to the worker; 131,072 are allowed/),
+        },
+      });
+    }
+    const events = await eventsOf(await other);
+    expect(events.at(-1)).toBe('data: [DONE]');
+    expect(bed.worker.conversations).toBe(1);
+    expect(bed.worker.started).toHaveLength(1);
+  });
+
+  it('is sent when it fits, though its bytes had to be counted', async () => {
+    await using bed = await TestBed.start({ bodyBytesMax: 64 * 1024 });
+    const prompt = new Array(30_000).fill(1); // Could be 150,000 bytes, and is 30,000.
+    expect((await bed.post('/v1/completions', { prompt })).status).toBe(200);
   });
 });
 

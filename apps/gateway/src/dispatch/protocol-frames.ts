@@ -9,7 +9,10 @@ import {
   type Usage,
 } from '@millrace/contracts';
 import type * as protocol from '@millrace/contracts/protocol';
+import { GatewayFrame } from '@millrace/contracts/protocol';
 import type { AnswerAttempt } from './worker-client.js';
+
+const SHORT_FIELDS_BYTES = 2_048;
 
 /** Between our words and the protocol's frames. The meaning of every field stands in inference.proto. */
 
@@ -32,6 +35,31 @@ export function startFrame(request: AnswerAttempt, sequenceId: number, creditTok
     priority: request.priority,
   };
   return { frame: { $case: 'start', value: start } };
+}
+
+/**
+ * The bytes of a Start once encoded, or a number that is larger but still within `bytesMax`: only a request that may not
+ * fit is encoded for the sake of its size.
+ */
+export function startBytes(start: protocol.GatewayFrame, bytesMax: number): number {
+  const most = startBytesMost(start);
+  return most <= bytesMax ? most : GatewayFrame.encode(start).finish().length;
+}
+
+/** A UTF-16 unit takes at most 3 bytes, a number of 32 bits at most 5; the short fields have room enough in the rest. */
+function startBytesMost({ frame }: protocol.GatewayFrame): number {
+  if (frame?.$case !== 'start') return 0;
+  const { prompt, model, tracestate, stop, resumeTokenIds, resumeText } = frame.value;
+  const texts = [model, tracestate, resumeText, ...stop, ...promptTexts(prompt)];
+  const tokens = resumeTokenIds.length + (prompt?.$case === 'tokens' ? prompt.value.ids.length : 0);
+  return SHORT_FIELDS_BYTES + 5 * tokens + 3 * texts.reduce((length, text) => length + text.length, 0);
+}
+
+function promptTexts(prompt: protocol.Start['prompt']): readonly string[] {
+  if (prompt?.$case === 'text') return [prompt.value];
+  if (prompt?.$case !== 'chat') return [];
+  const { messagesJson, toolsJson, templateVariablesJson } = prompt.value;
+  return [messagesJson, toolsJson, templateVariablesJson];
 }
 
 function promptField(prompt: Prompt): protocol.Start['prompt'] {

@@ -17,7 +17,7 @@ import {
 } from '@millrace/contracts/protocol';
 import type { Logger } from '@millrace/runtime';
 import type { WorkerPhase, WorkerState } from '../../vocabulary.js';
-import { failureOf, finishReasonOf, modelOf, startFrame, usageOf } from '../protocol-frames.js';
+import { failureOf, finishReasonOf, modelOf, startBytes, startFrame, usageOf } from '../protocol-frames.js';
 import { SequenceInbox } from '../sequence-inbox.js';
 import type { AnswerAttempt, WorkerClient } from '../worker-client.js';
 
@@ -28,7 +28,7 @@ export interface GrpcWorkerClientLimits {
   readonly workerSilenceMsMax: number;
   /** How far the worker may run ahead of a consumer. */
   readonly creditTokens: number;
-  /** The largest frame sent: a request's body, and what the protocol adds. */
+  /** The largest request sent: a body, and what the protocol adds. One that is larger is refused alone. */
   readonly sentBytesMax: number;
 }
 
@@ -39,6 +39,12 @@ const RECONNECT_DELAY_MS_MAX = 2_000;
 const DESCRIBE_DELAY_MS = 250;
 /** A step brings at most some tokens for each of some hundred sequences; more than this is not a step. */
 const RECEIVED_BYTES_MAX = 4 * 1024 * 1024;
+
+/**
+ * What the worker receives at most. The channel must not have a lower limit than `sentBytesMax`: a frame over it ends the
+ * stream, and with it every other answer.
+ */
+const CHANNEL_BYTES_MAX = 1_088 * 1024 * 1024;
 
 type Converse = ClientDuplexStream<GatewayFrame, WorkerFrame>;
 
@@ -74,7 +80,7 @@ export class GrpcWorkerClient implements WorkerClient {
   ) {
     this.#client = new InferenceClient(address, channelCredentials, {
       'grpc.max_receive_message_length': RECEIVED_BYTES_MAX,
-      'grpc.max_send_message_length': limits.sentBytesMax,
+      'grpc.max_send_message_length': CHANNEL_BYTES_MAX,
       // The pauses are ours; the channel's own would only add to them.
       'grpc.initial_reconnect_backoff_ms': RECONNECT_DELAY_MS_MIN,
       'grpc.max_reconnect_backoff_ms': RECONNECT_DELAY_MS_MIN,
@@ -102,8 +108,11 @@ export class GrpcWorkerClient implements WorkerClient {
     if (stream === undefined || this.#phase !== 'ready') {
       throw new InferenceError('worker_lost', `The worker is ${this.#phase} just now. Send the request again.`);
     }
-    const { creditTokens } = this.limits;
+    const { creditTokens, sentBytesMax } = this.limits;
     const id = this.#takeSequenceId();
+    const start = startFrame(request, id, creditTokens);
+    const bytes = startBytes(start, sentBytesMax);
+    if (bytes > sentBytesMax) throw tooLarge(bytes, sentBytesMax);
     let unreturned = 0;
     const inbox = new SequenceInbox(
       {
@@ -122,7 +131,7 @@ export class GrpcWorkerClient implements WorkerClient {
       signal,
     );
     this.#sequences.set(id, inbox);
-    stream.write(startFrame(request, id, creditTokens));
+    stream.write(start);
     return inbox;
   }
 
@@ -267,6 +276,15 @@ export class GrpcWorkerClient implements WorkerClient {
     this.#phase = phase;
     this.#detail = detail;
   }
+}
+
+/** A body within `bodyBytesMax` can still be larger as the worker gets it: `1e20` is sent on with all of its digits. */
+function tooLarge(bytes: number, bytesMax: number): InferenceError {
+  const [given, limit] = [bytes, bytesMax].map((number) => number.toLocaleString('en'));
+  return new InferenceError(
+    'request_too_large',
+    `The request takes ${given} bytes on its way to the worker; ${limit} are allowed. Send less, or raise bodyBytesMax.`,
+  );
 }
 
 function lossSentence(error: ServiceError): string {
