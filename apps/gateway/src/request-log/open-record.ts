@@ -39,7 +39,7 @@ export class OpenRecord {
   }
 
   admitted(): void {
-    this.#waitedMs = this.#sinceArrivalMs() - (this.#validMs ?? 0);
+    this.#waitedMs = this.#sinceValidMs();
   }
 
   sentTo(address: string): void {
@@ -85,7 +85,7 @@ export class OpenRecord {
         worker: this.#worker,
         attempts: this.#attempts,
         ...this.#usage,
-        waitedMs: this.#waitedMs ?? 0,
+        waitedMs: this.#waitedMs ?? this.#sinceValidMs(),
         firstTokenMs: this.#firstEventMs,
         perTokenMs: this.#perTokenMs(),
         totalMs: this.#sinceArrivalMs(),
@@ -113,6 +113,11 @@ export class OpenRecord {
     const { completionTokens } = this.#usage;
     if (completionTokens < 2 || this.#firstEventMs === undefined || this.#lastTokenMs === undefined) return undefined;
     return (this.#lastTokenMs - this.#firstEventMs) / (completionTokens - 1);
+  }
+
+  /** The wait, up to now; a request that was never valid never waited. */
+  #sinceValidMs(): number {
+    return this.#validMs === undefined ? 0 : this.#sinceArrivalMs() - this.#validMs;
   }
 
   #sinceArrivalMs(): number {

@@ -1,0 +1,55 @@
+import { InferenceError } from '@millrace/contracts';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import type { RequestRecord, ValidAnswerRequest } from '../vocabulary.js';
+import { OpenRecord } from './open-record.js';
+
+const request = { model: { id: 'demo' }, stream: false } as unknown as ValidAnswerRequest;
+
+describe('OpenRecord', () => {
+  const written: RequestRecord[] = [];
+  let nowMs = 0;
+  beforeEach(() => {
+    vi.spyOn(performance, 'now').mockImplementation(() => nowMs);
+  });
+  afterEach(() => {
+    vi.restoreAllMocks();
+    written.length = 0;
+  });
+
+  function open(): OpenRecord {
+    nowMs = 1_000;
+    const call = { requestId: 'r', arrivedMs: nowMs, clientLeft: new AbortController().signal, trace: undefined };
+    return new OpenRecord('chat', call, (record) => written.push(record));
+  }
+
+  it('counts the wait of a request that was dropped while it waited', () => {
+    const record = open();
+    nowMs += 5;
+    record.concerns(request);
+    nowMs += 700;
+    record.fail(new InferenceError('deadline_exceeded', 'too late'));
+    record.close();
+    expect(written).toMatchObject([{ outcome: 'dropped', waitedMs: 700, totalMs: 705 }]);
+  });
+
+  it('counts the wait of a request that ran only up to its start', () => {
+    const record = open();
+    nowMs += 5;
+    record.concerns(request);
+    nowMs += 40;
+    record.admitted();
+    nowMs += 1;
+    record.sentTo('a worker');
+    nowMs += 500;
+    record.close();
+    expect(written).toMatchObject([{ outcome: 'cancelled', waitedMs: 40, overheadMs: 6, totalMs: 546 }]);
+  });
+
+  it('counts no wait for a request that was never valid', () => {
+    const record = open();
+    nowMs += 9;
+    record.fail(new InferenceError('invalid_request', 'wrong'));
+    record.close();
+    expect(written).toMatchObject([{ outcome: 'rejected', waitedMs: 0, totalMs: 9 }]);
+  });
+});
