@@ -8,6 +8,7 @@ import {
   type LoadedSettings,
   type Logger,
   loadSettings,
+  namesFile,
   readModelsFile,
   startMetrics,
   tellParent,
@@ -16,7 +17,7 @@ import {
 import { BatchingEngine } from './batching/batching-engine.js';
 import { openScrapeServer } from './metrics/scrape-server.js';
 import { WorkerMetrics } from './metrics/worker-metrics.js';
-import { type ChosenModel, chooseModel, namesFile } from './models/choose-model.js';
+import { type ChosenModel, chooseModel } from './models/choose-model.js';
 import { Library, type OpenEngine } from './models/library.js';
 import { machineMemory, planMemory } from './models/plan-memory.js';
 import { WorkerServer } from './serving/worker-server.js';

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { ConfigurationError } from './configuration-error.js';
-import { readModelsFile } from './models-file.js';
+import { modelNameOf, namesFile, readModelsFile } from './models-file.js';
 
 let folder: string;
 beforeEach(() => {
@@ -46,5 +46,19 @@ describe('readModelsFile', () => {
   it('says so when there is no such file, or nothing in it', () => {
     expect(() => readModelsFile(join(folder, 'absent.yaml'))).toThrow('There is no file');
     expect(read('')).toEqual([expect.stringContaining('models')]);
+  });
+});
+
+describe('the setting model', () => {
+  it.each(['./a', '../a', '/a', 'a.gguf', 'A.GGUF', 'folder/a.Gguf'])('takes %s for a file', (model) => {
+    expect(namesFile(model)).toBe(true);
+  });
+
+  it.each(['a', 'org/model', 'gguf', '.a'])('takes %s for a name', (model) => {
+    expect(namesFile(model)).toBe(false);
+  });
+
+  it('names a file without an entry after itself', () => {
+    expect(['/m/my.model.gguf', '/m/X.GGUF', '/m/noext'].map(modelNameOf)).toEqual(['my.model', 'X', 'noext']);
   });
 });

@@ -1,3 +1,4 @@
+import { basename, isAbsolute } from 'node:path';
 import { type ModelsFile, modelsFileSchema } from '@millrace/contracts';
 import { ConfigurationError } from './configuration-error.js';
 import { readYamlFile } from './yaml-file.js';
@@ -20,6 +21,18 @@ export function readModelsFile(path: string): ModelsFile {
       return `${where}: ${keyText(keys)}${issue.message}. docs/reference/configuration.md explains every key.`;
     }),
   );
+}
+
+const MODEL_FILE_ENDING = /\.gguf$/i;
+
+/** Whether the setting `model` names a file rather than an entry of the models file. */
+export function namesFile(model: string): boolean {
+  return MODEL_FILE_ENDING.test(model) || isAbsolute(model) || /^\.{1,2}[\\/]/.test(model);
+}
+
+/** How a model is called that has no entry: by its file, without `.gguf`. */
+export function modelNameOf(path: string): string {
+  return basename(path).replace(MODEL_FILE_ENDING, '');
 }
 
 /** `['models', 0, 'id']` → `models[0].id: `. */

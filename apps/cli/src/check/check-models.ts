@@ -1,10 +1,10 @@
 import { createHash } from 'node:crypto';
-import { createReadStream } from 'node:fs';
+import { createReadStream, existsSync } from 'node:fs';
 import { stat } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
 import { pipeline } from 'node:stream/promises';
 import type { ModelsFile, Settings } from '@millrace/contracts';
-import { ConfigurationError, didYouMean, readModelsFile } from '@millrace/runtime';
+import { ConfigurationError, didYouMean, namesFile, readModelsFile } from '@millrace/runtime';
 import { type Finding, fine, wrong } from './finding.js';
 import { readGgufHeader } from './gguf-header.js';
 
@@ -17,7 +17,9 @@ interface ModelFile {
 /** The models file, and each model's file: there, readable, and what it claims to be. */
 export async function checkModels(settings: Settings, workingFolder: string): Promise<Finding[]> {
   const modelsFile = resolve(workingFolder, settings.modelsFile);
-  const { findings, listed } = readList(modelsFile);
+  // As the worker does it: one's own model needs no list.
+  const needsList = settings.model === undefined || !namesFile(settings.model) || existsSync(modelsFile);
+  const { findings, listed } = needsList ? readList(modelsFile) : { findings: [], listed: undefined };
   const files = (listed?.models ?? []).map(({ id, path, sha256 }) => ({
     about: `model ${id}`,
     path: resolve(dirname(modelsFile), path),
@@ -49,10 +51,9 @@ function chosenFile(
   workingFolder: string,
 ): ModelFile | Finding | undefined {
   if (model === undefined) return undefined;
+  if (namesFile(model)) return { about: `model ${model}`, path: resolve(workingFolder, model), sha256: undefined };
   const names = (listed?.models ?? []).flatMap(({ id, aliases }) => [id, ...aliases]);
   if (names.includes(model)) return undefined;
-  if (/\.gguf$/i.test(model))
-    return { about: `model ${model}`, path: resolve(workingFolder, model), sha256: undefined };
   const detail = `is neither the path of a .gguf file nor a model of the models file.${didYouMean(model, names)}`;
   return wrong(`model ${model}`, detail, `Use one of ${names.join(', ') || '(none)'}, or a path that ends in .gguf.`);
 }

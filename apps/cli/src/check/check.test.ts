@@ -71,6 +71,14 @@ describe('check', () => {
     expect(about(findings, 'model tinny')[0]!.detail).toContain('Did you mean tiny?');
   });
 
+  it.each(['X.GGUF', './noext'])('takes %s for a file, as the worker does, and then needs no list', async (model) => {
+    writeFileSync(join(folder, model), GGUF);
+    const { findings } = await check(`--model=${model}`);
+    expect(about(findings, 'model')).toEqual([
+      { about: `model ${model}`, ok: true, detail: expect.stringContaining('GGUF version 3') },
+    ]);
+  });
+
   it('names every problem of the configuration', async () => {
     const { status, findings } = await check('--prot=1', '--max-batch-size=0');
     expect(findings.map(({ detail }) => detail)).toEqual([

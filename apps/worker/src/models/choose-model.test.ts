@@ -1,6 +1,6 @@
 import { type ModelsFile, modelsFileSchema, SETTINGS, type Settings } from '@millrace/contracts';
 import { describe, expect, it } from 'vitest';
-import { chooseModel, namesFile } from './choose-model.js';
+import { chooseModel } from './choose-model.js';
 
 const defaults = Object.fromEntries(Object.entries(SETTINGS).map(([name, { default: value }]) => [name, value]));
 
@@ -41,6 +41,10 @@ describe('chooseModel', () => {
       context: undefined,
       sampling: { temperature: 1 },
     });
+    expect(chooseModel(settings({ model: 'X.GGUF' }), undefined, '/home')).toMatchObject({
+      id: 'X',
+      path: '/home/X.GGUF',
+    });
     expect(chooseModel(settings({ model: './x.gguf', modelId: 'mine' }), undefined, '/home').id).toBe('mine');
   });
 
@@ -69,10 +73,5 @@ describe('chooseModel', () => {
       /several models and no defaultModel: small, large/,
     );
     expect(chooseModel(settings(), { models: [models[1]!] }, '/home').id).toBe('large');
-  });
-
-  it('tells paths from ids', () => {
-    expect(['./a', '/a', '../a', 'a.gguf'].every(namesFile)).toBe(true);
-    expect(namesFile('org/model')).toBe(false);
   });
 });

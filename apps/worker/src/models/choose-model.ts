@@ -1,6 +1,6 @@
-import { basename, dirname, isAbsolute, resolve, sep } from 'node:path';
+import { dirname, resolve } from 'node:path';
 import type { ModelEntry, ModelsFile, Settings } from '@millrace/contracts';
-import { ConfigurationError } from '@millrace/runtime';
+import { ConfigurationError, modelNameOf, namesFile } from '@millrace/runtime';
 
 /** The model that this worker serves, with everything that settings and the models file say about it. */
 export interface ChosenModel {
@@ -33,11 +33,6 @@ export type ChoiceSettings = Pick<
   | 'defaultTopK'
 >;
 
-/** Whether `model` names a file rather than an entry of the models file. */
-export function namesFile(model: string): boolean {
-  return model.endsWith('.gguf') || isAbsolute(model) || model.startsWith(`.${sep}`) || model.startsWith(`..${sep}`);
-}
-
 /**
  * Chooses what to load. A `model` that names a file needs no entry; but if an entry has that file, its context,
  * template and defaults apply.
@@ -56,7 +51,7 @@ export function chooseModel(
   if (model !== undefined && namesFile(model)) {
     const path = resolve(workingFolder, model);
     const entry = entries.find((each) => resolve(folder, each.path) === path);
-    return withSettings(entry ?? { id: basename(path, '.gguf'), aliases: [], defaults: {} }, path, settings);
+    return withSettings(entry ?? { id: modelNameOf(path), aliases: [], defaults: {} }, path, settings);
   }
   const entry = chooseEntry(model ?? modelsFile?.defaultModel, entries, settings.modelsFile);
   return withSettings(entry, resolve(folder, entry.path), settings);
