@@ -13,7 +13,9 @@ if (major < 22 || (major === 22 && minor < 15)) {
   );
   process.exit(1);
 } else {
+  const { endWhenReaderLeaves } = await import('./departed-reader.js');
   const { runCli } = await import('./cli.js');
+  endWhenReaderLeaves(process.stdout);
   process.exitCode = await runCli(process.argv.slice(2));
 }
 
