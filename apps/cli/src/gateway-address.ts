@@ -1,4 +1,5 @@
 import type { Settings } from '@millrace/contracts';
+import { CommandError } from './command.js';
 
 /** Where a gateway that listens on these settings is reached from this machine, without a path. */
 export function gatewayUrl({ host, port }: Pick<Settings, 'host' | 'port'>): string {
@@ -13,7 +14,12 @@ export function hostAndPort(host: string, port: number): string {
   return reachable.includes(':') ? `[${reachable}]:${port}` : `${reachable}:${port}`;
 }
 
-/** A user's `--url`, with or without `/v1` or a slash behind it. */
-export function withoutApiPath(url: string): string {
+/** A user's `--url`, with or without `/v1` or a slash behind it, as `gatewayUrl` would write it. */
+export function urlOfGateway(url: string): string {
+  if (!/^https?:$/.test(URL.parse(url)?.protocol ?? '')) {
+    throw new CommandError(
+      `--url is ${JSON.stringify(url)}, which is no address of a server. Write one such as http://127.0.0.1:8000.`,
+    );
+  }
   return url.replace(/\/+$/, '').replace(/\/v1$/, '');
 }

@@ -1,7 +1,7 @@
 import { boolean, modelListSchema, optionalText, type SettingTable } from '@millrace/contracts';
 import { loadSettings, readModelsFile } from '@millrace/runtime';
 import { type Command, type CommandContext, OWN } from './command.js';
-import { gatewayUrl, withoutApiPath } from './gateway-address.js';
+import { gatewayUrl, urlOfGateway } from './gateway-address.js';
 import { answersAt, askGateway } from './gateway-client.js';
 import { alignedTable } from './table.js';
 
@@ -32,7 +32,7 @@ interface ListedModel {
 
 async function models({ args, environment, workingFolder, write }: CommandContext): Promise<number> {
   const loaded = loadSettings({ reader: 'cli', args, environment, workingFolder, own });
-  const url = withoutApiPath(loaded.own.url ?? gatewayUrl(loaded.settings));
+  const url = loaded.own.url === undefined ? gatewayUrl(loaded.settings) : urlOfGateway(loaded.own.url);
   // A gateway that was named must answer; the usual one may be off.
   const runs = loaded.own.url !== undefined || (await answersAt(url, '/healthz')) !== undefined;
   const list = runs ? await servedModels(url) : configuredModels(loaded.settings.modelsFile);

@@ -35,8 +35,12 @@ export function portProblem(host: string, port: number, state: PortState): strin
     case 'forbidden':
       return `Port ${port} needs privileges that this user does not have. Choose one above 1023: --port 8000.`;
     case 'no such address':
-      return `${host} is no address of this machine. Choose one that is, such as --host 127.0.0.1.`;
+      return noSuchAddress(host, '--host');
   }
+}
+
+export function noSuchAddress(host: string, flag: string): string {
+  return `${host} is no address of this machine. Choose one that is, such as ${flag} 127.0.0.1.`;
 }
 
 function otherPort(port: number): number {

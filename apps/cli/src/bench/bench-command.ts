@@ -5,7 +5,7 @@ import { boolean, healthSchema, integer, list, optionalText, type SettingTable }
 import { createLogger, type LoadedSettings, loadSettings, terminationRequested } from '@millrace/runtime';
 import { describeWorker } from '../check/check-network.js';
 import { type Command, type CommandContext, CommandError, OWN } from '../command.js';
-import { withoutApiPath } from '../gateway-address.js';
+import { urlOfGateway } from '../gateway-address.js';
 import { askGateway } from '../gateway-client.js';
 import { Service } from '../serve/service.js';
 import { GatewayTarget } from './gateway-target.js';
@@ -109,7 +109,7 @@ async function openSubject(loaded: LoadedSettings<typeof own>): Promise<Subject>
   interrupted.catch(() => undefined);
   if (loaded.own.url !== undefined) {
     return {
-      url: withoutApiPath(loaded.own.url),
+      url: urlOfGateway(loaded.own.url),
       idleMemoryMib: async () => undefined,
       interrupted,
       [Symbol.asyncDispose]: async () => undefined,

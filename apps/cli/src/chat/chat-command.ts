@@ -1,7 +1,7 @@
 import { boolean, optionalDecimal, optionalInteger, optionalText, type SettingTable } from '@millrace/contracts';
 import { loadSettings } from '@millrace/runtime';
 import { type Command, type CommandContext, CommandError, OWN } from '../command.js';
-import { gatewayUrl, withoutApiPath } from '../gateway-address.js';
+import { gatewayUrl, urlOfGateway } from '../gateway-address.js';
 import { ask, type Question, type Reply } from './ask.js';
 import { converse } from './converse.js';
 
@@ -38,7 +38,7 @@ async function chat(context: CommandContext): Promise<number> {
   const loaded = loadSettings({ reader: 'cli', args, environment, workingFolder, own });
   const { user, system, model, temperature, maxTokens, url, json } = loaded.own;
   const question: Question = {
-    url: withoutApiPath(url ?? gatewayUrl(loaded.settings)),
+    url: url === undefined ? gatewayUrl(loaded.settings) : urlOfGateway(url),
     model,
     temperature,
     maxTokens,

@@ -136,6 +136,13 @@ describe('Service', () => {
     expect(journal).toThrow('ENOENT');
   });
 
+  it('says so in one sentence when the machine has no such address for the worker', async () => {
+    await expect(serviceWith([], ['--worker-host=999.1.1.1']).start()).rejects.toThrow(
+      /^999\.1\.1\.1 is no address of this machine\. Choose one that is, such as --worker-host 127\.0\.0\.1\.$/,
+    );
+    expect(journal).toThrow('ENOENT');
+  });
+
   it('says so in one sentence when the port is in use, before anything is started', async () => {
     const other = createServer();
     await new Promise<void>((resolve) => other.listen(0, '127.0.0.1', resolve));

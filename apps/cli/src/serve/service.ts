@@ -2,7 +2,7 @@ import { createRequire } from 'node:module';
 import type { LoadedSettings, Logger } from '@millrace/runtime';
 import { CommandError } from '../command.js';
 import { hostAndPort } from '../gateway-address.js';
-import { portProblem, probePort } from '../port-probe.js';
+import { noSuchAddress, portProblem, probePort } from '../port-probe.js';
 import { askReadiness } from './readiness.js';
 import { SupervisedProcess } from './supervised-process.js';
 
@@ -125,8 +125,9 @@ export class Service {
   async #workerPort(): Promise<number> {
     const { settings, sources } = this.#options.loaded;
     const { workerHost, workerPort } = settings;
-    if (workerPort === 0 || sources.workerPort !== 'default') return workerPort;
-    return (await probePort(workerHost, workerPort)) === 'free' ? workerPort : 0;
+    const state = await probePort(workerHost, workerPort);
+    if (state === 'no such address') throw new CommandError(noSuchAddress(workerHost, '--worker-host'));
+    return state === 'free' || sources.workerPort !== 'default' ? workerPort : 0;
   }
 }
 
