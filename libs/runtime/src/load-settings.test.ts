@@ -128,6 +128,11 @@ describe('variables', () => {
     ]);
   });
 
+  it('reads files that begin with a byte order mark', () => {
+    const { settings } = load({ env: '\uFEFFMILLRACE_PORT=8001\n', yaml: '\uFEFFthreads: 3\n' });
+    expect(settings).toMatchObject({ port: 8001, threads: 3 });
+  });
+
   it('takes an empty variable for none', () => {
     expect(load({ environment: { MILLRACE_PORT: '' }, env: 'MILLRACE_MODEL=\n' }).settings.port).toBe(8000);
   });
@@ -199,6 +204,16 @@ describe('the YAML file', () => {
   it('survives aliases that unfold without end', () => {
     const bomb = `a: &a [x,x,x,x,x,x,x,x,x]\n${[...'bcdefghi'].map((name, i) => `${name}: &${name} [${Array(9).fill(`*${'abcdefgh'[i]}`)}]`).join('\n')}\n`;
     expect(problemsOf({ yaml: bomb })[0]).toContain('configs/millrace.yaml is not usable YAML');
+  });
+});
+
+describe('modelId', () => {
+  it('is held to what a name in the models file is held to', () => {
+    expect(load({ args: ['--model-id=org/Model-1.5:q4'] }).settings.modelId).toBe('org/Model-1.5:q4');
+    expect(problemsOf({ args: ['--model-id=my model'] })).toEqual([
+      '--model-id is "my model". It takes a text of at most 200 letters, digits, and . _ : / - that begins with a letter or digit. Change it, or leave it out.',
+    ]);
+    expect(problemsOf({ args: [`--model-id=${'x'.repeat(201)}`] })).toHaveLength(1);
   });
 });
 

@@ -11,7 +11,7 @@ import {
 } from '@millrace/contracts';
 import { ConfigurationError } from './configuration-error.js';
 import { didYouMean } from './nearest-name.js';
-import { readYamlFile, unreadable } from './yaml-file.js';
+import { readYamlFile, unreadable, withoutByteOrderMark } from './yaml-file.js';
 
 export type SettingSource = 'flag' | 'environment' | '.env' | 'file' | 'default';
 
@@ -145,7 +145,7 @@ export function gatherEnvFile(workingFolder: string): Gathered & { readonly vari
   if (!existsSync(path)) return { given: [], problems: [], variables: {} };
   let text: string;
   try {
-    text = readFileSync(path, 'utf8');
+    text = withoutByteOrderMark(readFileSync(path, 'utf8'));
   } catch (error) {
     return { given: [], problems: [unreadable('.env', error)], variables: {} };
   }

@@ -32,10 +32,15 @@ export function readYamlFile(path: string): YamlFile {
 
 function readText(path: string): string {
   try {
-    return readFileSync(path, 'utf8');
+    return withoutByteOrderMark(readFileSync(path, 'utf8'));
   } catch (error) {
     throw new ConfigurationError([unreadable(path, error)]);
   }
+}
+
+/** Some editors begin a file with this mark, which nobody sees; it would become part of the first name. */
+export function withoutByteOrderMark(text: string): string {
+  return text.replace(/^\uFEFF/, '');
 }
 
 /** Why a file cannot be read, and what to do. */

@@ -9,7 +9,8 @@ const generationDefaults = z.strictObject({
   minP: z.number().min(0).max(1).optional().describe('Drops tokens less likely than this times the likeliest.'),
 });
 
-const modelName = z
+/** How a model may be called, in the models file and by the setting `modelId`. */
+export const modelName = z
   .string()
   .min(1)
   .max(200)

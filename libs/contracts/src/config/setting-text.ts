@@ -16,7 +16,7 @@ export function allowedText(setting: Setting<unknown>): string {
     case 'list':
       return 'texts with commas between, none of them empty';
     case 'text':
-      return 'a text';
+      return setting.takes ?? 'a text';
   }
 }
 

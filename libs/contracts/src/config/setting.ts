@@ -24,6 +24,8 @@ export interface Setting<T> {
   readonly min?: number | undefined;
   readonly max?: number | undefined;
   readonly choices?: readonly string[] | undefined;
+  /** What a text must be like where not any will do, as the end of a sentence. */
+  readonly takes?: string | undefined;
   readonly group: SettingGroup;
   readonly readBy: readonly SettingReader[];
   /** What it is, why one would change it, and what that costs. */
@@ -71,6 +73,13 @@ export function text(s: Common & { default: string; unit?: string }): Setting<st
 
 export function optionalText(s: Common & { unit?: string }): Setting<string | undefined> {
   return { ...s, kind: 'text', schema: z.string().min(1).optional(), default: undefined };
+}
+
+/** A text of which `takes` says what `schema` demands. */
+export function optionalTextLike(
+  s: Common & { schema: z.ZodType<string>; takes: string },
+): Setting<string | undefined> {
+  return { ...s, kind: 'text', schema: s.schema.optional(), default: undefined };
 }
 
 export function choice<const C extends readonly [string, ...string[]]>(

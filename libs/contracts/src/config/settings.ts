@@ -1,3 +1,4 @@
+import { modelName } from './models-file.js';
 import {
   boolean,
   choice,
@@ -6,6 +7,7 @@ import {
   list,
   optionalInteger,
   optionalText,
+  optionalTextLike,
   type SettingTable,
   text,
   type ValuesOf,
@@ -32,8 +34,10 @@ export const SETTINGS = {
     readBy: ['worker', 'serve', 'cli'],
     why: "The model to serve: a path to a `.gguf` file, or an id of `modelsFile`. Absent: that file's default model.",
   }),
-  modelId: optionalText({
+  modelId: optionalTextLike({
     group: 'models',
+    schema: modelName,
+    takes: 'a text of at most 200 letters, digits, and . _ : / - that begins with a letter or digit',
     readBy: ['worker', 'serve', 'cli'],
     why: 'The name under which `model` is served. Absent: the id in `modelsFile`, or the file name without `.gguf`.',
   }),
