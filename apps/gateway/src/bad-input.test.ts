@@ -1,6 +1,5 @@
-import { connect } from 'node:net';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { TestBed } from './gateway.testing.js';
+import { rawExchange, TestBed } from './gateway.testing.js';
 
 const user = { role: 'user', content: 'hi' };
 const chat = (changes: Record<string, unknown>) => JSON.stringify({ messages: [user], ...changes });
@@ -440,6 +439,8 @@ describe('a request that is not one for this server', () => {
     expect(await refusal(await bed.post('/v1/embeddings', {}))).toMatchObject({ status: 404 });
     expect(await refusal(await fetch(`${bed.url}/docs/../../etc/passwd`))).toMatchObject({ status: 404 });
     expect(await refusal(await fetch(`${bed.url}/docs/package.json`))).toMatchObject({ status: 404 });
+    expect(await refusal(await fetch(`${bed.url}/docs/x/y`))).toMatchObject({ status: 404, code: 'unknown_url' });
+    expect(await refusal(await fetch(`${bed.url}/docs/x/y`, { method: 'DELETE' }))).toMatchObject({ status: 404 });
   });
 
   it('is a 405 that names the methods of a known path', async () => {
@@ -529,6 +530,45 @@ describe('a request that is not one for this server', () => {
     expect(answer).toContain('"code":"invalid_request"');
   });
 
+  it('is a 417 when it expects what nobody knows, and the log has its id', async () => {
+    const answer = await rawExchange(
+      bed.gateway.port,
+      'POST /v1/completions HTTP/1.1\r\nhost: x\r\nexpect: foo\r\nx-request-id: own-7\r\ncontent-length: 2\r\n\r\n{}',
+    );
+    expect(answer).toMatch(/^HTTP\/1\.1 417 /);
+    expect(answer).toMatch(/x-request-id: own-7\r\n/);
+    expect(bodyOf(answer)).toMatchObject({ error: { code: 'invalid_request', param: null } });
+    expect(bed.log).toContainEqual(expect.objectContaining({ requestId: 'own-7', status: 417, level: 'info' }));
+  });
+
+  it('is a 400 when it does not name its host, and old HTTP need not', async () => {
+    const answer = await rawExchange(bed.gateway.port, 'GET /healthz HTTP/1.1\r\nconnection: close\r\n\r\n');
+    expect(answer).toMatch(/^HTTP\/1\.1 400 /);
+    expect(answer).toMatch(/x-request-id: req_/);
+    expect(bodyOf(answer)).toMatchObject({ error: { message: 'The request has no Host header. Send one.' } });
+    expect(await rawExchange(bed.gateway.port, 'GET /healthz HTTP/1.0\r\n\r\n')).toMatch(/^HTTP\/1\.1 200 /);
+  });
+
+  it('stands in the log by the id of its answer, whoever refused it', async () => {
+    const answers = [
+      await rawExchange(bed.gateway.port, 'nonsense\r\n\r\n'),
+      await rawExchange(bed.gateway.port, 'GET /%zz HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n'),
+    ];
+    for (const answer of answers) {
+      const requestId = answer.match(/x-request-id: (\S+)/)?.[1];
+      expect(bed.log.filter((line) => line.requestId === requestId)).toHaveLength(1);
+    }
+  });
+
+  it('never ends up in the middle of an answer that was asked for before on the same connection', async () => {
+    const stream = JSON.stringify({ stream: true, messages: [{ role: 'user', content: 'a b c d e f g h' }] });
+    const post = `POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: ${stream.length}\r\n\r\n${stream}`;
+    await using slow = await TestBed.start({}, [{ stepMs: 50 }]);
+    const answer = await rawExchange(slow.gateway.port, post, ['HTTP/1.1 200', `${post}nonsense\r\n\r\n`]);
+    expect(answer).toMatch(/^HTTP\/1\.1 200 /);
+    expect(answer.match(/HTTP\/1\.1/g)).toHaveLength(1);
+  });
+
   it('leaves the gateway as it was', async () => {
     expect((await bed.chat()).status).toBe(200);
     const failed = bed.records().filter(({ status }) => (status as number) >= 500);
@@ -536,16 +576,6 @@ describe('a request that is not one for this server', () => {
   });
 });
 
-/** Writes bytes to a connection and returns all that comes back until the other side ends it. */
-function rawExchange(port: number, bytes: string): Promise<string> {
-  return new Promise((resolve, reject) => {
-    let received = '';
-    const socket = connect(port, '127.0.0.1', () => socket.write(bytes));
-    socket.setEncoding('utf8');
-    socket.on('data', (data) => {
-      received += data;
-    });
-    socket.on('close', () => resolve(received));
-    socket.on('error', reject);
-  });
+function bodyOf(answer: string): unknown {
+  return JSON.parse(answer.slice(answer.indexOf('{'), answer.lastIndexOf('}') + 1));
 }

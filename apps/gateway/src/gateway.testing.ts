@@ -1,3 +1,4 @@
+import { connect } from 'node:net';
 import { SETTINGS, type Settings } from '@millrace/contracts';
 import { createLogger, type Logger } from '@millrace/runtime';
 import OpenAI from 'openai';
@@ -20,8 +21,9 @@ export class TestBed implements AsyncDisposable {
     readonly gateway: Gateway,
     readonly workers: readonly FakeWorker[],
     lines: Record<string, unknown>[],
+    host: string,
   ) {
-    this.url = `http://127.0.0.1:${gateway.port}`;
+    this.url = `http://${host}:${gateway.port}`;
     this.client = new OpenAI({ baseURL: `${this.url}/v1`, apiKey: 'any', maxRetries: 0 });
     this.log = lines;
   }
@@ -30,6 +32,7 @@ export class TestBed implements AsyncDisposable {
     settings: Partial<Settings> = {},
     workers: readonly (FakeWorkerOptions | FakeWorker)[] = [{}],
     expectReady = true,
+    host = '127.0.0.1',
   ): Promise<TestBed> {
     const fakes = await Promise.all(workers.map((one) => (one instanceof FakeWorker ? one : FakeWorker.start(one))));
     const lines: Record<string, unknown>[] = [];
@@ -38,7 +41,7 @@ export class TestBed implements AsyncDisposable {
       settingsWith({ workers: addresses, drainTimeoutMs: 0, ...settings }),
       logInto(lines),
     );
-    const bed = new TestBed(gateway, fakes, lines);
+    const bed = new TestBed(gateway, fakes, lines, host);
     if (expectReady) await bed.ready(fakes.length);
     return bed;
   }
@@ -101,4 +104,19 @@ export async function collected<T>(items: AsyncIterable<T>): Promise<T[]> {
   const all: T[] = [];
   for await (const item of items) all.push(item);
   return all;
+}
+
+/** Writes bytes to a connection, and `more` once `seen` came, and returns all that comes back until the other side ends. */
+export function rawExchange(port: number, bytes: string, [seen, more] = ['', '']): Promise<string> {
+  return new Promise((resolve, reject) => {
+    let received = '';
+    const socket = connect(port, '127.0.0.1', () => socket.write(bytes));
+    socket.setEncoding('utf8');
+    socket.on('data', (data) => {
+      if (more !== '' && !received.includes(seen) && `${received}${data}`.includes(seen)) socket.write(more);
+      received += data;
+    });
+    socket.on('close', () => resolve(received));
+    socket.on('error', reject);
+  });
 }

@@ -1,8 +1,9 @@
 import { once } from 'node:events';
 import { connect } from 'node:net';
+import { networkInterfaces } from 'node:os';
 import { createLogger } from '@millrace/runtime';
 import { describe, expect, it } from 'vitest';
-import { eventsOf, settingsWith, TestBed } from './gateway.testing.js';
+import { eventsOf, rawExchange, settingsWith, TestBed } from './gateway.testing.js';
 import { startGateway } from './start-gateway.js';
 
 describe('GET /v1/models', () => {
@@ -93,7 +94,7 @@ describe('what the gateway says of itself', () => {
 });
 
 describe('x-request-id', () => {
-  it('is on every answer: whole, streamed, refused, unknown', async () => {
+  it('is on every answer: whole, streamed, refused, unknown, unreadable', async () => {
     await using bed = await TestBed.start();
     const responses = [
       await bed.chat(),
@@ -101,10 +102,23 @@ describe('x-request-id', () => {
       await bed.chat({ n: 5 }),
       await fetch(`${bed.url}/nowhere`),
       await fetch(`${bed.url}/healthz`),
+      await fetch(`${bed.url}/%zz`),
+      await fetch(`${bed.url}/v1/models`, { method: 'OPTIONS' }),
     ];
-    const ids = responses.map(({ headers }) => headers.get('x-request-id'));
+    const raw = await Promise.all(
+      [
+        'nonsense',
+        'GET / HTTP/1.1\r\nconnection: close',
+        'GET / HTTP/1.1\r\nhost: x\r\nexpect: foo',
+        `GET / HTTP/1.1\r\nhost: x\r\nx: ${'y'.repeat(20_000)}`,
+      ].map((request) => rawExchange(bed.gateway.port, `${request}\r\n\r\n`)),
+    );
+    const ids = [
+      ...responses.map(({ headers }) => headers.get('x-request-id')),
+      ...raw.map((answer) => answer.match(/^x-request-id: (.+)\r$/m)?.[1]),
+    ];
     expect(ids.every((id) => /^req_[0-9a-f]{24}$/.test(id ?? ''))).toBe(true);
-    expect(new Set(ids).size).toBe(5);
+    expect(new Set(ids).size).toBe(ids.length);
   });
 
   it('is the caller’s own if that is sane', async () => {
@@ -163,6 +177,22 @@ describe('CORS', () => {
     expect(response.headers.get('access-control-allow-origin')).toBeNull();
   });
 
+  it.each([{}, { corsOrigins: ['*'] }, { corsOrigins: ['https://a.example'] }])(
+    'refuses an OPTIONS that is no preflight as any other method: %j',
+    async (settings) => {
+      await using bed = await TestBed.start(settings);
+      for (const headers of [{}, { origin: 'https://a.example' }] as Record<string, string>[]) {
+        const known = await fetch(`${bed.url}/v1/chat/completions`, { method: 'OPTIONS', headers });
+        expect(known.status).toBe(405);
+        expect(known.headers.get('allow')).toBe('POST');
+        expect(known.headers.get('x-request-id')).toMatch(/^req_/);
+        expect(await known.json()).toMatchObject({ error: { code: 'method_not_allowed' } });
+        const unknown = await fetch(`${bed.url}/nowhere`, { method: 'OPTIONS', headers });
+        expect(await unknown.json()).toMatchObject({ error: { code: 'unknown_url' } });
+      }
+    },
+  );
+
   it('lets pages of the given origins in, streams and errors included', async () => {
     await using bed = await TestBed.start({ corsOrigins: ['https://a.example'] });
     expect((await preflight(bed.url, 'https://a.example')).status).toBe(204);
@@ -220,6 +250,17 @@ describe('a gateway that is asked to stop', () => {
     const beforeMs = performance.now();
     await bed.gateway.drain();
     expect(performance.now() - beforeMs).toBeLessThan(4_000);
+  });
+});
+
+describe('a gateway on an address of IPv6', () => {
+  const hasIpv6 = Object.values(networkInterfaces()).some((each) => each?.some(({ address }) => address === '::1'));
+
+  it.skipIf(!hasIpv6)('listens on it, with brackets or without', async () => {
+    for (const host of ['::1', '[::1]']) {
+      await using bed = await TestBed.start({ host }, [], false, '[::1]');
+      expect((await fetch(`${bed.url}/healthz`)).status, host).toBe(200);
+    }
   });
 });
 

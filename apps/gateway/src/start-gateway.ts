@@ -14,11 +14,16 @@ export interface Gateway {
   drain(): Promise<void>;
 }
 
+/** `[::1]`, as it stands in a URL, is `::1` to the system. */
+function withoutBrackets(host: string): string {
+  return host.replace(/^\[(.*)\]$/, '$1');
+}
+
 /** Builds the gateway and listens. All that main.ts adds is the process around it. */
 export async function startGateway(settings: Settings, logger: Logger): Promise<Gateway> {
   const metrics = startMetrics({ serviceName: 'millrace-gateway', serviceVersion: VERSION });
   const walks = wire(settings, logger);
-  const { adapter, openCalls } = await createHttpServer(settings, walks.readiness);
+  const { adapter, openCalls } = await createHttpServer(settings, walks, logger);
   const app = await NestFactory.create<NestFastifyApplication>(
     gatewayModule(walks, metrics, settings),
     adapter,
@@ -31,7 +36,7 @@ export async function startGateway(settings: Settings, logger: Logger): Promise<
     await metrics.close();
   };
   try {
-    await app.listen(settings.port, settings.host);
+    await app.listen(settings.port, withoutBrackets(settings.host));
   } catch (error) {
     await release();
     throw error;

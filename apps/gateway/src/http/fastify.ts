@@ -1,15 +1,18 @@
-import cors from '@fastify/cors';
+import cors, { type FastifyCorsOptions } from '@fastify/cors';
 import fastifyStatic from '@fastify/static';
 import { InferenceError, type Settings, toOpenAiResponse } from '@millrace/contracts';
+import type { Logger } from '@millrace/runtime';
 import { FastifyAdapter } from '@nestjs/platform-fastify';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import type { Readiness } from '../walks/readiness.js';
+import type { RefuseRequest } from '../walks/refuse-request.js';
+import { callOf } from './call-of.js';
 import { SWAGGER_UI_FOLDER } from './docs.controller.js';
 import { readJsonBodies } from './json-body.js';
 import { OpenCalls } from './open-calls.js';
 import { requestIdOf } from './request-id.js';
 import { SocketErrors } from './socket-errors.js';
-import { refuseUnknownRoutes } from './unknown-routes.js';
+import { ANY_PATH, refuseUnknownRoutes } from './unknown-routes.js';
 
 export interface HttpServer {
   readonly adapter: FastifyAdapter;
@@ -20,10 +23,14 @@ export interface HttpServer {
 const TIMEOUT_CHECK_MS_MAX = 1_000;
 
 /** Fastify, as far as it is the same for every route. The order of the hooks is the order in which they run. */
-export async function createHttpServer(settings: Settings, readiness: Readiness): Promise<HttpServer> {
-  const socketErrors = new SocketErrors();
+export async function createHttpServer(
+  settings: Settings,
+  { readiness, refuseRequest }: { readonly readiness: Readiness; readonly refuseRequest: RefuseRequest },
+  logger: Logger,
+): Promise<HttpServer> {
+  const socketErrors = new SocketErrors(logger);
   const openCalls = new OpenCalls();
-  const adapter = new FastifyAdapter(fastifyOptions(settings, socketErrors));
+  const adapter = new FastifyAdapter(fastifyOptions(settings, socketErrors, refuseRequest));
   const fastify = adapter.getInstance() as FastifyInstance;
 
   fastify.addHook('onRequest', (request, reply, done) => {
@@ -32,7 +39,9 @@ export async function createHttpServer(settings: Settings, readiness: Readiness)
     openCalls.track(reply);
     done();
   });
-  if (settings.corsOrigins.length > 0) await allowOrigins(fastify, settings.corsOrigins);
+  fastify.server.on('checkExpectation', (request, response) => socketErrors.refuseExpectation(request, response));
+  refuseWithoutHost(fastify);
+  if (settings.corsOrigins.length > 0) await allowOrigins(fastify, settings.corsOrigins, refuseRequest);
   refuseUnknownRoutes(fastify);
   refuseWhileDraining(fastify, readiness);
   readJsonBodies(fastify, settings.bodyBytesMax);
@@ -40,7 +49,7 @@ export async function createHttpServer(settings: Settings, readiness: Readiness)
   return { adapter, openCalls };
 }
 
-function fastifyOptions(settings: Settings, socketErrors: SocketErrors) {
+function fastifyOptions(settings: Settings, socketErrors: SocketErrors, refuseRequest: RefuseRequest) {
   return {
     logger: false,
     bodyLimit: settings.bodyBytesMax,
@@ -48,6 +57,7 @@ function fastifyOptions(settings: Settings, socketErrors: SocketErrors) {
     keepAliveTimeout: settings.keepAliveTimeoutMs,
     http: {
       headersTimeout: settings.bodyTimeoutMs,
+      requireHostHeader: false, // refuseWithoutHost does it.
       connectionsCheckingInterval: Math.min(TIMEOUT_CHECK_MS_MAX, settings.bodyTimeoutMs),
     },
     forceCloseConnections: true,
@@ -55,26 +65,59 @@ function fastifyOptions(settings: Settings, socketErrors: SocketErrors) {
     requestIdHeader: false as const,
     clientErrorHandler: (error: Error, socket: Parameters<SocketErrors['answer']>[1]) =>
       socketErrors.answer(error, socket),
-    frameworkErrors: answerUnroutable,
+    frameworkErrors: answerUnroutable(refuseRequest),
     routerOptions: { maxParamLength: 1_000, ignoreTrailingSlash: true },
     skipMiddie: true, // No Nest middleware is used, and its hook would run for every request.
   };
 }
 
 /** A path that cannot even be decoded reaches neither hooks nor the error filter. */
-function answerUnroutable(error: Error, request: FastifyRequest, reply: FastifyReply): void {
-  const { status, body } = toOpenAiResponse(
-    new InferenceError('invalid_request', `The path of the request cannot be read: ${error.message.slice(0, 200)}`),
-  );
-  void reply.status(status).header('x-request-id', request.id).send(body);
+function answerUnroutable(refuseRequest: RefuseRequest) {
+  return ({ message }: Error, request: FastifyRequest, reply: FastifyReply): void => {
+    const sentence = `The path of the request cannot be read: ${message.slice(0, 200)}`;
+    reply.header('x-request-id', request.id);
+    answerRefusal(refuseRequest, new InferenceError('invalid_request', sentence), request, reply);
+  };
 }
 
-async function allowOrigins(fastify: FastifyInstance, origins: readonly string[]): Promise<void> {
-  await fastify.register(cors, {
+/** What the error filter does, for the two cases that do not come by it. */
+function answerRefusal(refuseRequest: RefuseRequest, error: Error, request: FastifyRequest, reply: FastifyReply): void {
+  refuseRequest.run(error, callOf(request, reply));
+  const { status, headers, body } = toOpenAiResponse(error);
+  void reply.status(status).headers(headers).send(body);
+}
+
+/** Node is told not to, since its 400 has neither body nor id. */
+function refuseWithoutHost(fastify: FastifyInstance): void {
+  fastify.addHook('onRequest', ({ raw, headers }, _reply, done) => {
+    const missing = headers.host === undefined && raw.httpVersion === '1.1';
+    done(missing ? new InferenceError('invalid_request', 'The request has no Host header. Send one.') : undefined);
+  });
+}
+
+async function allowOrigins(
+  fastify: FastifyInstance,
+  origins: readonly string[],
+  refuseRequest: RefuseRequest,
+): Promise<void> {
+  // The plugin's own route is made before Nest sets its error handler, and would keep Fastify's.
+  fastify.addHook('onRoute', (route) => {
+    if (route.url === ANY_PATH) {
+      route.errorHandler = (error, request, reply) => answerRefusal(refuseRequest, error, request, reply);
+    }
+  });
+  const options: FastifyCorsOptions = {
     origin: origins.includes('*') ? '*' : [...origins],
     methods: ['GET', 'HEAD', 'POST'],
     exposedHeaders: ['x-request-id', 'x-millrace-limit', 'retry-after'],
     maxAge: 600,
+  };
+  await fastify.register(cors, {
+    // The plugin would answer an OPTIONS that is no preflight itself, in plain text or with a 204; it is ours to refuse.
+    delegator: ({ headers }: FastifyRequest, callback) => {
+      const preflight = headers.origin !== undefined && headers['access-control-request-method'] !== undefined;
+      callback(null, { ...options, preflight });
+    },
   });
 }
 

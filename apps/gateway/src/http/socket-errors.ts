@@ -1,8 +1,9 @@
-import { STATUS_CODES } from 'node:http';
+import { type IncomingMessage, type ServerResponse, STATUS_CODES } from 'node:http';
 import type { Socket } from 'node:net';
 import { InferenceError, toOpenAiResponse } from '@millrace/contracts';
+import type { Logger } from '@millrace/runtime';
 import type { FastifyReply } from 'fastify';
-import { newRequestId } from './request-id.js';
+import { newRequestId, requestIdOf } from './request-id.js';
 
 /** What Node's HTTP parser refuses, before or while Fastify reads a request. */
 const STATUS_OF: Readonly<Record<string, number>> = {
@@ -10,28 +11,52 @@ const STATUS_OF: Readonly<Record<string, number>> = {
   HPE_HEADER_OVERFLOW: 431,
 };
 
+const JSON_TYPE = 'application/json; charset=utf-8';
+
 /**
- * Answers for requests that never became one: a body or header that comes too slowly, broken HTTP, headers too large.
- * They bypass Fastify and Nest, so the answer is written by hand; it has the same shape and its own `x-request-id`.
+ * Answers for requests that never became one: a body or header that comes too slowly, broken HTTP, headers too large, an
+ * `Expect` that nobody knows. They bypass Fastify and Nest, so the answer is written by hand; it has the same shape, and
+ * an `x-request-id` that stands in the log.
  */
 export class SocketErrors {
-  readonly #latest = new WeakMap<Socket, FastifyReply>();
+  /** What is not yet answered on a connection: several, when a client sends requests without awaiting their answers. */
+  readonly #open = new WeakMap<Socket, Set<FastifyReply>>();
+
+  constructor(private readonly logger: Logger) {}
 
   /** Remembers what is being answered on a connection, so that nothing is written into the middle of it. */
   track(reply: FastifyReply): void {
-    this.#latest.set(reply.raw.req.socket, reply);
+    const { socket } = reply.raw.req;
+    const open = this.#open.get(socket) ?? new Set();
+    this.#open.set(socket, open.add(reply));
+    reply.raw.once('close', () => open.delete(reply));
   }
 
   answer(error: Error & { code?: string }, socket: Socket): void {
-    const reply = this.#latest.get(socket);
-    const begun = reply?.raw.headersSent && !reply.raw.writableFinished;
-    if (error.code === 'ECONNRESET' || !socket.writable || begun) {
+    const open = [...(this.#open.get(socket) ?? [])];
+    // An answer that has begun would be broken by ours, and one that is still to come would be taken for it.
+    const owed = open.some(({ raw }) => raw.headersSent || raw.req.complete);
+    if (error.code === 'ECONNRESET' || !socket.writable || owed) {
       socket.destroy();
       return;
     }
-    const unfinished = reply !== undefined && !reply.raw.writableFinished;
-    socket.end(responseText(STATUS_OF[error.code ?? ''] ?? 400, unfinished ? reply.request.id : newRequestId()));
+    const status = STATUS_OF[error.code ?? ''] ?? 400;
+    const requestId = open[0]?.request.id ?? newRequestId(); // The one whose body was being read, if there is one.
+    this.#log(requestId, status);
+    socket.end(responseText(status, requestId));
     socket.destroySoon();
+  }
+
+  /** Node would send a 417 without a body. */
+  refuseExpectation(request: IncomingMessage, response: ServerResponse): void {
+    const requestId = requestIdOf(request);
+    this.#log(requestId, 417);
+    const headers = { 'content-type': JSON_TYPE, 'x-request-id': requestId, connection: 'close' };
+    response.writeHead(417, headers).end(JSON.stringify(toOpenAiResponse(refusal(417)).body));
+  }
+
+  #log(requestId: string, status: number): void {
+    this.logger.info({ requestId, status }, 'refused before it was a request');
   }
 }
 
@@ -39,7 +64,7 @@ function responseText(status: number, requestId: string): string {
   const body = JSON.stringify(toOpenAiResponse(refusal(status)).body);
   return [
     `HTTP/1.1 ${status} ${STATUS_CODES[status]}`,
-    'content-type: application/json; charset=utf-8',
+    `content-type: ${JSON_TYPE}`,
     `content-length: ${Buffer.byteLength(body)}`,
     `x-request-id: ${requestId}`,
     'connection: close',
@@ -52,5 +77,7 @@ function refusal(status: number): InferenceError {
   if (status === 408)
     return new InferenceError('request_timeout', 'The request did not arrive in time. Send it again.');
   if (status === 431) return new InferenceError('invalid_request', 'The headers are too large. Send less of them.');
+  if (status === 417)
+    return new InferenceError('invalid_request', 'Nothing is known of what Expect asks for. Leave it out.');
   return new InferenceError('invalid_request', 'This is not a readable HTTP request.');
 }

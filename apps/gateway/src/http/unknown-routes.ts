@@ -1,5 +1,8 @@
 import { InferenceError } from '@millrace/contracts';
-import type { FastifyInstance, FastifyReply } from 'fastify';
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
+
+/** The one pattern of all paths is the CORS plugin's, for OPTIONS; it makes no path exist. */
+export const ANY_PATH = '*';
 
 /**
  * Tells a path that does not exist (404) from a method that it does not take (405 with `Allow`), which Fastify's router
@@ -13,17 +16,17 @@ export function refuseUnknownRoutes(fastify: FastifyInstance): void {
     for (const name of [method].flat()) known.add(name);
   });
   fastify.addHook('onRequest', (request, reply, done) => {
-    if (!request.is404) return done();
+    if (!request.is404 && !isOptionsOfNoRoute(request)) return done();
     const path = (request.url.split('?', 1)[0] ?? '').replace(/(?<=.)\/$/, ''); // The router does not mind it either.
-    const allowed = methodsOf(path, methods);
+    const allowed = methodsOf(path, request.method, methods);
     done(allowed ? methodNotAllowed(request.method, path, allowed, reply) : unknownUrl(request.method, path));
   });
 }
 
-function methodsOf(path: string, methods: ReadonlyMap<string, ReadonlySet<string>>): string | undefined {
+/** The methods of a path, unless the one that was used is among them: then it was something else that was wrong. */
+function methodsOf(path: string, used: string, methods: ReadonlyMap<string, ReadonlySet<string>>): string | undefined {
   for (const [pattern, known] of methods) {
-    // The one pattern of all paths is the CORS plugin's, for OPTIONS; it makes no path exist.
-    if (pattern !== '*' && matches(pattern, path)) return [...known].join(', ');
+    if (pattern !== ANY_PATH && !known.has(used) && matches(pattern, path)) return [...known].join(', ');
   }
   return undefined;
 }
@@ -31,7 +34,14 @@ function methodsOf(path: string, methods: ReadonlyMap<string, ReadonlySet<string
 /** Enough for the patterns that this gateway has: exact ones, and `/v1/models/*` or `/docs/:file` at their end. */
 function matches(pattern: string, path: string): boolean {
   const open = pattern.search(/[*:]/);
-  return open === -1 ? pattern === path : path.startsWith(pattern.slice(0, open)) && path.length > open;
+  if (open === -1) return pattern === path;
+  const rest = path.slice(open);
+  return path.startsWith(pattern.slice(0, open)) && rest !== '' && (pattern[open] === '*' || !rest.includes('/'));
+}
+
+/** The CORS plugin answers preflights before they get here; what else asks with OPTIONS only meets its route by chance. */
+function isOptionsOfNoRoute({ method, routeOptions }: FastifyRequest): boolean {
+  return method === 'OPTIONS' && routeOptions.url === ANY_PATH;
 }
 
 function methodNotAllowed(method: string, path: string, allowed: string, reply: FastifyReply): InferenceError {
