@@ -212,7 +212,7 @@ export const SETTINGS = {
     group: 'workers',
     readBy: ['worker', 'serve'],
     default: '127.0.0.1',
-    why: 'The address that the worker listens on for gateways. The connection is not encrypted: keep it to a trusted network.',
+    why: 'The address that the worker listens on for gateways. The connection is not encrypted, and anyone who reaches the port can use the engine: keep it to a trusted network.',
   }),
   workerPort: integer({
     group: 'workers',
@@ -292,7 +292,7 @@ export const SETTINGS = {
     readBy: ['worker', 'serve'],
     choices: ['off', 'auto', 'cuda', 'vulkan', 'metal'],
     default: 'auto',
-    why: 'What computes. `auto` takes a GPU if its engine package is installed (`make engine-cuda`, `make engine-vulkan`) and works, else the CPU; a named one is required and its absence is an error.',
+    why: 'What computes. `auto` takes a GPU if its engine package is installed (`make engine-cuda`, `make engine-vulkan`) and works, else the CPU; a named one is required and its absence is an error. Whether the model fits is worked out from main memory alone for now, also with a GPU: see `memoryReserveMib`.',
   }),
   gpuLayers: optionalInteger({
     group: 'engine',
@@ -309,7 +309,7 @@ export const SETTINGS = {
     min: 0,
     max: 16_777_216,
     unit: 'MiB',
-    why: 'Memory that the planner leaves to everything else on the machine when it works out whether a model fits.',
+    why: 'Memory that the planner leaves to everything else on the machine when it works out whether a model fits. It looks at main memory alone for now: where a model that the memory of a GPU would hold is refused, 0 here, a smaller `context` or a smaller `maxBatchSize` may let it start.',
   }),
   stallTimeoutMs: integer({
     group: 'engine',
