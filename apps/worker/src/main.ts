@@ -1,13 +1,14 @@
 import { existsSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { resolve } from 'node:path';
-import { type Engine, type Settings, VERSION } from '@millrace/contracts';
+import { type Engine, isLoopback, type Settings, VERSION } from '@millrace/contracts';
 import {
   createLogger,
   describeSettings,
   type LoadedSettings,
   type Logger,
   loadSettings,
+  machineMemory,
   namesFile,
   readModelsFile,
   startMetrics,
@@ -19,7 +20,7 @@ import { openScrapeServer } from './metrics/scrape-server.js';
 import { WorkerMetrics } from './metrics/worker-metrics.js';
 import { type ChosenModel, chooseModel } from './models/choose-model.js';
 import { Library, type OpenEngine } from './models/library.js';
-import { machineMemory, planMemory } from './models/plan-memory.js';
+import { planMemory } from './models/plan-memory.js';
 import { WorkerServer } from './serving/worker-server.js';
 import { openLlamaCpp } from './token-engine/adapters/llama-cpp/open-llama-cpp.js';
 import { readModelFile } from './token-engine/adapters/llama-cpp/read-model-file.js';
@@ -55,6 +56,13 @@ async function run(loaded: LoadedSettings): Promise<void> {
   }
   const port = await server.listen();
   logger.info({ port, host: settings.workerHost }, 'The worker listens for gateways.');
+  // Not refused, as it is for the gateway's `host`: in Kubernetes a worker must listen on all addresses.
+  if (!isLoopback(settings.workerHost)) {
+    logger.warn(
+      { port, host: settings.workerHost },
+      'Anyone who reaches this port can use the engine: keep it to a trusted network.',
+    );
+  }
   await tellParent({ kind: 'listening', port });
 
   await Promise.race([library.load(), stopped]);

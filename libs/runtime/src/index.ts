@@ -3,6 +3,7 @@ export * from './doorbell.js';
 export * from './instruments.js';
 export * from './load-settings.js';
 export * from './logger.js';
+export * from './machine-memory.js';
 export * from './metrics.js';
 export * from './models-file.js';
 export * from './nearest-name.js';

@@ -1,7 +1,7 @@
-import { readFileSync } from 'node:fs';
 import { statfs } from 'node:fs/promises';
-import { availableParallelism, freemem, totalmem } from 'node:os';
+import { availableParallelism, totalmem } from 'node:os';
 import type { Settings } from '@millrace/contracts';
+import { machineMemory } from '@millrace/runtime';
 import { type Finding, fine, wrong } from './finding.js';
 
 const GIB = 1024 ** 3;
@@ -17,20 +17,10 @@ export async function checkMachine(settings: Settings, folder: string): Promise<
 }
 
 function memory({ memoryReserveMib }: Settings): Finding {
-  const available = availableMemory();
+  const available = machineMemory();
   const figures = `${gib(available)} of ${gib(totalmem())} available, ${memoryReserveMib} MiB of it kept free`;
   if (available > memoryReserveMib * MIB) return fine('memory', figures);
   return wrong('memory', figures, 'Free some memory, or lower `memoryReserveMib`.');
-}
-
-/** `freemem` does not count what the file cache would give back. */
-function availableMemory(): number {
-  try {
-    const kib = /^MemAvailable:\s+(\d+) kB/m.exec(readFileSync('/proc/meminfo', 'utf8'))?.[1];
-    return kib === undefined ? freemem() : Number(kib) * 1024;
-  } catch {
-    return freemem();
-  }
 }
 
 async function disk(folder: string): Promise<Finding> {

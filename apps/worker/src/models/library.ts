@@ -16,7 +16,8 @@ export interface LibraryListener {
  *
  * Ownership: owns the engine from the moment it is open, and closes it.
  *
- * Concurrency: `load` is called once; `ready`, `failed` and `loading` change only in it, in `noteBroken` and in `close`.
+ * Concurrency: `load` is called once; `ready`, `failed` and `loading` change only in it and in `noteBroken`.
+ * `close` leaves the state as it is: by then the server, through which it could be seen, is closed.
  */
 export class Library {
   #state: LibraryState = 'loading';

@@ -1,6 +1,6 @@
 import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { type MemoryWish, machineMemory, planMemory } from './plan-memory.js';
+import { type MemoryWish, planMemory } from './plan-memory.js';
 
 const MIB = 1024 * 1024;
 const GIB = 1024 * MIB;
@@ -46,7 +46,6 @@ describe('planMemory', () => {
     ['the model was made for an odd number', { model: { ...demo, contextTrained: 1000 } }, 768],
     ['the model was made for very little', { model: { ...demo, contextTrained: 100 } }, 100],
     ['the file does not say', { model: { ...demo, contextTrained: 0 } }, 512],
-    ['a most was set', { contextDefaultMax: 2048 }, 2048],
     ['a context is asked for', { context: 1000 }, 1000],
     ['it is the most that the model holds', { context: 8192 }, 8192],
     ['a large model shares the machine', { model: large, sequences: 4 }, 21_504],
@@ -117,29 +116,5 @@ describe('planMemory', () => {
         if (sequences) expect(planMemory({ ...wish, sequences: Number(sequences) }).fits).toBe(true);
       }),
     );
-  });
-});
-
-describe('machineMemory', () => {
-  const readings = {
-    platform: 'linux' as const,
-    total: 32 * GIB,
-    free: 20 * GIB,
-    limit: 0,
-    availableUnderLimit: 20 * GIB,
-  };
-
-  it.each([
-    ['what is free, without a limit', {}, 20],
-    ['what is free, when the limit is a number beyond the machine', { limit: 2 ** 64 }, 20],
-    ['what the control group leaves', { limit: 8 * GIB, availableUnderLimit: 3 * GIB }, 3],
-    ['no more than the machine has, whatever the control group leaves', { limit: 30 * GIB, free: 2 * GIB }, 2],
-    ['half of a Mac, which counts little as free', { platform: 'darwin' as const, free: 1 * GIB }, 16],
-  ])('is %s', (_what, change, gibibytes) => {
-    expect(machineMemory({ ...readings, ...change })).toBe(gibibytes * GIB);
-  });
-
-  it('reads this machine', () => {
-    expect(machineMemory()).toBeGreaterThan(100 * MIB);
   });
 });

@@ -1,5 +1,3 @@
-import { freemem, totalmem } from 'node:os';
-
 const MIB = 1024 * 1024;
 
 /** llama.cpp reserves the cache of a sequence in pieces of so many tokens. */
@@ -25,8 +23,6 @@ export interface MemoryWish {
   readonly sequences: number;
   /** Tokens per sequence that were asked for; absent: as many as the model was made for and the memory holds. */
   readonly context?: number | undefined;
-  /** The most to take when nobody asked. Absent: what the model was made for. */
-  readonly contextDefaultMax?: number | undefined;
   readonly tokensPerStepMax: number;
   /** Memory that is free for this process, before the reserve. */
   readonly availableBytes: number;
@@ -85,11 +81,10 @@ function contextToChoose(wish: MemoryWish): number {
 }
 
 /** What would be taken if memory were no matter. */
-function contextWished({ context, contextDefaultMax = Number.POSITIVE_INFINITY, model }: MemoryWish): number {
+function contextWished({ context, model }: MemoryWish): number {
   if (context !== undefined) return context;
   const trained = model.contextTrained > 0 ? model.contextTrained : CHOSEN_CONTEXT_MIN;
-  const most = Math.min(trained, contextDefaultMax);
-  return most < PIECE_TOKENS ? most : floorToPiece(most);
+  return trained < PIECE_TOKENS ? trained : floorToPiece(trained);
 }
 
 /** The largest context up to `most`, in whole pieces, that `sequences` can have; 0 when there is none. */
@@ -167,34 +162,4 @@ function mib(bytes: number): string {
 
 function tokens(count: number): string {
   return `${count.toLocaleString('en')} tokens`;
-}
-
-/** What the system says of its memory, in bytes. */
-export interface MemoryReadings {
-  readonly platform: NodeJS.Platform;
-  readonly total: number;
-  readonly free: number;
-  /** The control group's limit; 0 or absurdly large where there is none. */
-  readonly limit: number;
-  /** What that limit leaves. */
-  readonly availableUnderLimit: number;
-}
-
-/** Memory that this process may still take, in bytes. */
-export function machineMemory(readings: MemoryReadings = readMemory()): number {
-  const { platform, total, free, limit, availableUnderLimit } = readings;
-  // macOS counts memory that it would give back at once as used; half of the machine is a fair guess there.
-  const machine = platform === 'darwin' ? Math.max(free, total / 2) : free;
-  const limited = limit > 0 && limit < total;
-  return limited ? Math.min(machine, availableUnderLimit) : machine;
-}
-
-function readMemory(): MemoryReadings {
-  return {
-    platform: process.platform,
-    total: totalmem(),
-    free: freemem(), // On Linux this is MemAvailable: page cache that can be dropped counts as free.
-    limit: process.constrainedMemory(),
-    availableUnderLimit: process.availableMemory(),
-  };
 }
