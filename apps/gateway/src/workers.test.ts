@@ -27,6 +27,7 @@ describe('a worker that dies', () => {
     const { port } = bed.worker;
     const lost = await bed.chat();
     expect(lost.status).toBe(503);
+    expect(lost.headers.get('retry-after')).toBe('1');
     expect(await lost.json()).toMatchObject({ error: { code: 'worker_lost', type: 'server_error' } });
 
     const away = await bed.chat();

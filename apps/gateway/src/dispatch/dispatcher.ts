@@ -9,7 +9,6 @@ export interface DispatchNotes {
 
 /** The first worker and two more: with more, a request that kills workers would kill them all. */
 const ATTEMPTS_MAX = 3;
-const RETRY_AFTER_SECONDS = 1;
 
 /** Failures that say something about the worker and nothing about the request, so another worker may well answer. */
 const WORTH_ANOTHER_WORKER: ReadonlySet<ErrorCode> = new Set([
@@ -33,7 +32,7 @@ export class Dispatcher {
       let begun = false;
       try {
         deadline.signal.throwIfAborted();
-        notes.sentTo(worker.state().address);
+        notes.sentTo(worker.address);
         const attempt = { ...toAnswerRequest(request, call, deadline), attempt: index + 1, trace: call.trace };
         for await (const event of worker.answer(attempt, deadline.signal)) {
           begun = true;
@@ -64,6 +63,5 @@ function noWorkerReady(model: string): InferenceError {
   return new InferenceError(
     'model_not_ready',
     `No worker can serve the model \`${model}\` just now. Try again shortly; /readyz says what is missing.`,
-    { retryAfterSeconds: RETRY_AFTER_SECONDS },
   );
 }

@@ -1,3 +1,12 @@
+interface CatalogEntry {
+  readonly status: number;
+  readonly type: string;
+  /** What `Retry-After` says when whoever refuses knows nothing better. */
+  readonly retryAfterSeconds?: number;
+  readonly meaning: string;
+  readonly remedy: string;
+}
+
 /**
  * Every way a request can fail, and how each failure looks to an OpenAI client.
  *
@@ -74,6 +83,7 @@ export const ERROR_CATALOG = {
   rate_limit_exceeded: {
     status: 429,
     type: 'requests',
+    retryAfterSeconds: 1,
     meaning: 'The waiting room is full, or this caller sent too much.',
     remedy: 'Wait for `Retry-After` seconds. If it goes on: add a worker, or raise `maxQueueDepth`.',
   },
@@ -92,18 +102,21 @@ export const ERROR_CATALOG = {
   model_not_ready: {
     status: 503,
     type: 'server_error',
+    retryAfterSeconds: 1,
     meaning: 'The model is configured, but no worker can serve it just now: it loads, restarts or is away.',
     remedy: 'Wait for `Retry-After` seconds; `/readyz` says what is missing.',
   },
   worker_lost: {
     status: 503,
     type: 'server_error',
+    retryAfterSeconds: 1,
     meaning: 'The worker went away while it was answering, and nobody could take over.',
     remedy: 'Send the request again.',
   },
   shutting_down: {
     status: 503,
     type: 'server_error',
+    retryAfterSeconds: 1,
     meaning: 'This server is about to stop and takes no new requests.',
     remedy: 'Send the request again; another replica, or the restarted one, will take it.',
   },
@@ -113,7 +126,7 @@ export const ERROR_CATALOG = {
     meaning: 'The answer was not complete within `requestTimeoutMs`.',
     remedy: 'Ask for fewer tokens, or raise `requestTimeoutMs`.',
   },
-} as const satisfies Record<string, { status: number; type: string; meaning: string; remedy: string }>;
+} as const satisfies Record<string, CatalogEntry>;
 
 export type ErrorCode = keyof typeof ERROR_CATALOG;
 
@@ -169,11 +182,13 @@ export function toOpenAiResponse(thrown: unknown): {
   readonly body: OpenAiErrorBody;
 } {
   const { code, message, details } = toInferenceError(thrown);
-  const { status, type } = ERROR_CATALOG[code];
+  const entry: CatalogEntry = ERROR_CATALOG[code];
+  const { status, type } = entry;
+  const retryAfterSeconds = details.retryAfterSeconds ?? entry.retryAfterSeconds;
   return {
     status,
     headers: {
-      ...(details.retryAfterSeconds !== undefined && { 'retry-after': String(details.retryAfterSeconds) }),
+      ...(retryAfterSeconds !== undefined && { 'retry-after': String(retryAfterSeconds) }),
       ...(details.limit !== undefined && { 'x-millrace-limit': details.limit }),
     },
     body: { error: { message, type, param: details.param ?? null, code } },

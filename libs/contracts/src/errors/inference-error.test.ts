@@ -1,0 +1,18 @@
+import { describe, expect, it } from 'vitest';
+import { ERROR_CATALOG, type ErrorCode, InferenceError, toOpenAiResponse } from './inference-error.js';
+
+const retryAfter = (code: ErrorCode, details = {}) =>
+  toOpenAiResponse(new InferenceError(code, 'no', details)).headers['retry-after'];
+
+describe('Retry-After', () => {
+  it('is on every answer that asks to try again, with a second when nothing better is known', () => {
+    const codes = (Object.keys(ERROR_CATALOG) as ErrorCode[]).filter((code) => retryAfter(code) !== undefined);
+    expect(codes).toEqual(['rate_limit_exceeded', 'model_not_ready', 'worker_lost', 'shutting_down']);
+    expect(codes.map((code) => retryAfter(code))).toEqual(['1', '1', '1', '1']);
+  });
+
+  it('is what the refusal says, if it says it', () => {
+    expect(retryAfter('rate_limit_exceeded', { retryAfterSeconds: 7 })).toBe('7');
+    expect(retryAfter('invalid_request', { retryAfterSeconds: 3 })).toBe('3');
+  });
+});
