@@ -63,6 +63,9 @@ export interface WorkerState {
 }
 
 export interface Worker {
+  readonly address: string;
+  /** As in its state, without the rest of it: every request asks for them. */
+  readonly models: WorkerState['models'];
   state(): WorkerState;
 }
 

@@ -25,7 +25,8 @@ function worker(address: string, state: Partial<WorkerState> = {}): Worker {
     outstanding: 0,
     models: [model('m')],
   };
-  return { state: () => ({ ...idle, address, ...state }) as WorkerState };
+  const whole = { ...idle, address, ...state } as WorkerState;
+  return { address, models: whole.models, state: () => whole };
 }
 
 const chosen = (workers: Worker[], id = 'm') => chooseWorkers(id, workers).map((one) => one.state().address);

@@ -3,14 +3,15 @@ import type { Worker, WorkerState } from '../vocabulary.js';
 /** The ready workers of a model, the least loaded first: the first is asked, the others only if it cannot. */
 export function chooseWorkers<W extends Worker>(model: string, workers: readonly W[]): W[] {
   return workers
+    .filter((worker) => serves(worker, model))
     .map((worker) => ({ worker, state: worker.state() }))
-    .filter(({ state }) => state.phase === 'ready' && serves(state, model))
+    .filter(({ state }) => state.phase === 'ready')
     .sort((a, b) => load(a.state) - load(b.state)) // A stable sort: idle workers are taken in the order configured.
     .map(({ worker }) => worker);
 }
 
-function serves(state: WorkerState, model: string): boolean {
-  return state.models?.some(({ id }) => id === model) ?? false;
+function serves({ models }: Worker, model: string): boolean {
+  return models?.some(({ id }) => id === model) ?? false;
 }
 
 /**

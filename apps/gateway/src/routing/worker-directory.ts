@@ -14,9 +14,8 @@ export class WorkerDirectory<W extends Worker> {
    * is a 503 and not a 404. Undefined while no worker has ever reported.
    */
   models(): readonly ModelDescription[] | undefined {
-    const reports = this.states()
-      .map(({ models }) => models)
-      .filter((models) => models !== undefined);
+    if (this.workers.length < 2) return this.workers[0]?.models;
+    const reports = this.workers.map(({ models }) => models).filter((models) => models !== undefined);
     if (reports.length < 2) return reports[0];
     // Two workers of one pool describe the same model alike; the first of the list speaks for both.
     return [

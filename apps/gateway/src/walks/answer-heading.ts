@@ -19,9 +19,18 @@ export function openHeading(prefix: 'chatcmpl' | 'cmpl', model: ModelDescription
   };
 }
 
+/** By engine: there are as many as versions of it among the workers, and every request wants one. */
+const FINGERPRINTS = new Map<string, string>();
+const FINGERPRINTS_MAX = 64;
+
 /** Changes when an answer to the same seed may change: with our version, or with the engine's. */
 function fingerprintOf(engine: string): string {
-  return `fp_${createHash('sha256').update(`${VERSION} ${engine}`).digest('hex').slice(0, 10)}`;
+  const known = FINGERPRINTS.get(engine);
+  if (known !== undefined) return known;
+  const fingerprint = `fp_${createHash('sha256').update(`${VERSION} ${engine}`).digest('hex').slice(0, 10)}`;
+  if (FINGERPRINTS.size >= FINGERPRINTS_MAX) FINGERPRINTS.clear();
+  FINGERPRINTS.set(engine, fingerprint);
+  return fingerprint;
 }
 
 export function usageOf(event: Extract<AnswerEvent, { kind: 'finished' }>): UsageBody {

@@ -72,7 +72,7 @@ export class GrpcWorkerClient implements WorkerClient {
   #timer: NodeJS.Timeout | undefined;
 
   constructor(
-    private readonly address: string,
+    readonly address: string,
     private readonly gatewayId: string,
     private readonly limits: GrpcWorkerClientLimits,
     private readonly logger: Logger,
@@ -88,6 +88,10 @@ export class GrpcWorkerClient implements WorkerClient {
       'grpc.use_local_subchannel_pool': 1,
     });
     this.#connect();
+  }
+
+  get models(): WorkerState['models'] {
+    return this.#models;
   }
 
   state(): WorkerState {
