@@ -224,6 +224,7 @@ const LISTEN_FAILURES = {
   EADDRINUSE: 'the port is in use. Stop what uses it, or choose another with --worker-port.',
   EADDRNOTAVAIL: 'this machine has no such address. Change --worker-host.',
   EACCES: 'this user may not use that port. Choose one above 1023 with --worker-port.',
+  'Name resolution failed': 'there is no such address. Correct --worker-host.',
 };
 
 function cannotListen(address: string, error: Error): string {
