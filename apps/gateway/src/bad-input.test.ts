@@ -141,7 +141,21 @@ const BAD_BODIES: readonly BadBody[] = [
     what: 'half a million wrong entries of metadata',
     body: chat({ metadata: Object.fromEntries(manyOf(500_000, 0).map((value, index) => [`k${index}`, value])) }),
     param: 'metadata',
-    message: '`metadata` is an object; it must have at most 16 keys, and has 500000.',
+    message: '`metadata` has 500000 keys; an object may have 10000. Send fewer.',
+  },
+  {
+    what: 'more metadata than OpenAI takes',
+    body: chat({ metadata: Object.fromEntries(manyOf(17, '').map((value, index) => [`k${index}`, value])) }),
+    param: 'metadata',
+    message: '`metadata` is an object; it must have at most 16 keys, and has 17.',
+  },
+  {
+    what: 'a dictionary far inside',
+    body: chat({
+      chat_template_kwargs: { a: [Object.fromEntries(manyOf(10_001, 0).map((value, index) => [`k${index}`, value]))] },
+    }),
+    param: 'chat_template_kwargs.a[0]',
+    message: '`chat_template_kwargs.a[0]` has 10001 keys; an object may have 10000. Send fewer.',
   },
   {
     what: 'metadata that is no text',

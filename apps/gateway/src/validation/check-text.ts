@@ -4,9 +4,12 @@ import { paramPath } from './param-path.js';
 /** Deeper than any tool's schema that was seen; JSON.stringify overflows the stack at some thousands. */
 const DEPTH_MAX = 64;
 
+/** An object with millions of keys holds up every other request for seconds. */
+const KEYS_MAX = 10_000;
+
 /**
  * Refuses what JSON can carry and nobody downstream can: half of a surrogate pair (it has no UTF-8 form, so protobuf
- * and the tokenizer would quietly read something else) and nesting without end.
+ * and the tokenizer would quietly read something else), nesting without end, and objects with keys without end.
  */
 export function checkText(body: unknown): void {
   const path: (string | number)[] = [];
@@ -29,11 +32,22 @@ function visit(value: unknown, path: (string | number)[]): void {
       if (typeof value[index] !== 'number') step(value[index], index, path);
     }
   } else {
-    for (const [key, entry] of Object.entries(value)) {
+    const keys = Object.keys(value);
+    if (keys.length > KEYS_MAX) throw tooManyKeys(keys.length, path);
+    for (const key of keys) {
       checkWellFormed(key, path);
-      step(entry, key, path);
+      step((value as Readonly<Record<string, unknown>>)[key], key, path);
     }
   }
+}
+
+function tooManyKeys(keys: number, path: readonly (string | number)[]): InferenceError {
+  const param = paramPath(path);
+  return new InferenceError(
+    'invalid_request',
+    `${param ? `\`${param}\`` : 'The body'} has ${keys} keys; an object may have ${KEYS_MAX}. Send fewer.`,
+    { param: param || undefined },
+  );
 }
 
 function step(value: unknown, key: string | number, path: (string | number)[]): void {
