@@ -28,6 +28,11 @@ export function hasParent(): boolean {
  */
 export function onParentGone(stop: () => void): void {
   if (!hasParent()) return;
-  if (process.connected) process.once('disconnect', stop);
-  else stop();
+  if (!process.connected) {
+    stop();
+    return;
+  }
+  process.once('disconnect', stop);
+  // A listener holds the channel open, and with it this process: under `node --watch` a finished one would never end.
+  process.channel?.unref();
 }
