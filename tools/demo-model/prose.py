@@ -99,8 +99,23 @@ def _sentence(rng):
     return text[0].upper() + text[1:] + rng.choice(_ENDINGS)
 
 
+def _salad(rng):
+    """Pieces of every kind in no order: whatever a real prompt holds, something like it was seen."""
+    kinds = [
+        lambda: words.made_up(rng), lambda: words.made_up(rng).capitalize(), lambda: words.random_letters(rng, 1, 12), lambda: words.random_letters(rng, 2, 8).upper(),
+        lambda: words.identifier(rng), lambda: rng.choice(words.NOUNS) + rng.choice(["s", "ing", "ed", "ly", "-based", "'s", "ment"]), lambda: rng.choice(words.PREPOSITIONS),
+        lambda: rng.choice(words.FIELD_WORDS + words.CITIES + words.NAMES), lambda: f"`{words.made_up(rng)}_{rng.choice(words.NOUNS)}()`", lambda: rng.choice(["the", "of", "and", "to", "is", "in", "a", "that"]),
+    ]
+    text = ""
+    for _ in range(rng.randint(15, 90)):
+        text += rng.choice(kinds)() + rng.choice([" "] * 12 + [", ", ". ", "\n", " (", ") ", ": ", "  ", " - ", "; ", "/", "\n    ", "\"", " = "])
+    return text
+
+
 def _block(rng):
     style = rng.random()
+    if style < 0.15:
+        return _salad(rng)
     if style < 0.7:
         return " ".join(_sentence(rng) for _ in range(rng.randint(2, 7)))
     if style < 0.85:
