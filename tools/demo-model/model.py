@@ -2,8 +2,7 @@
 
 A group of training examples is one prefix (the system turn with its tools, perhaps empty) and several branches (the
 turns that follow it). The prefix is computed once and every branch attends to it, as a prefix cache does when serving.
-A system prompt of 1,300 tokens then costs a step a third more, where a sequence of its own for every question would cost
-twenty times more.
+Twelve questions of 60 tokens behind 1,300 tokens of prompt are 2,000 tokens of work instead of 16,000.
 """
 
 from dataclasses import dataclass

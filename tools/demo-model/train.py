@@ -171,7 +171,7 @@ def _orthogonal(g):
 
 
 class Muon:
-    """Orthogonalised momentum for the matrices; it needs about half the steps that Adam needs here."""
+    """Orthogonalised momentum for the matrices (Muon)."""
 
     def __init__(self, parameters, momentum=0.95, decay=0.02):
         self.momentum, self.decay = momentum, decay
