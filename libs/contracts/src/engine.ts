@@ -1,7 +1,7 @@
 /**
  * The seam between what serves requests and what computes answers.
  *
- * An engine takes a request and gives events; it may be `apps/worker/src/batching` (tokens, steps and llama.cpp) or a
+ * An engine takes a request and gives events, vectors or scores; it may be `apps/worker/src/batching` (tokens, steps and llama.cpp) or a
  * server beside the worker that speaks OpenAI's protocol. Nothing here knows of HTTP, of gRPC or of a batch.
  */
 
@@ -14,7 +14,33 @@ export interface Sampling {
   readonly seed?: number | undefined;
   readonly presencePenalty?: number | undefined;
   readonly frequencyPenalty?: number | undefined;
+  readonly repeatPenalty?: number | undefined;
+  readonly repeatLastN?: number | undefined;
+  readonly dryMultiplier?: number | undefined;
+  readonly dryBase?: number | undefined;
+  readonly dryAllowedLength?: number | undefined;
+  readonly dryLastN?: number | undefined;
+  readonly drySequenceBreakers?: readonly string[] | undefined;
+  readonly xtcProbability?: number | undefined;
+  readonly xtcThreshold?: number | undefined;
+  readonly logitBias?: readonly TokenBias[] | undefined;
+  readonly ignoreEos?: boolean | undefined;
 }
+
+/** Added to a token's logit before everything else; -100 bans it, 100 all but forces it. */
+export interface TokenBias {
+  readonly token: number;
+  readonly bias: number;
+}
+
+/** What the text of an answer must be. An answer that ends with `stop`, and not by a stop text, obeys it. */
+export type OutputFormat =
+  /** A JSON object, any. */
+  | { readonly kind: 'json' }
+  /** What the schema allows; docs/reference/structured-output.md says which keywords it may use. */
+  | { readonly kind: 'schema'; readonly schema: Readonly<Record<string, unknown>> | boolean }
+  /** What the grammar derives, in llama.cpp's GBNF, from its rule `root`. */
+  | { readonly kind: 'grammar'; readonly grammar: string };
 
 /** What the answer is an answer to. */
 export type Prompt =
@@ -27,7 +53,12 @@ export type Prompt =
       /** Further variables for the template (`chat_template_kwargs`). */
       readonly templateVariables: Readonly<Record<string, unknown>>;
     }
-  | { readonly kind: 'text'; readonly text: string }
+  | {
+      readonly kind: 'text';
+      readonly text: string;
+      /** What comes after the answer: the model fills the gap between `text` and this. */
+      readonly suffix?: string | undefined;
+    }
   | { readonly kind: 'tokens'; readonly tokens: readonly number[] };
 
 /** One answer that is asked for: a sequence in the making. */
@@ -35,9 +66,18 @@ export interface AnswerRequest {
   /** The caller's `x-request-id`, for logs. */
   readonly requestId: string;
   readonly model: string;
+  /** Requests that hold the same object, asked in one turn of the event loop, are `n` answers: it is read once for all. */
   readonly prompt: Prompt;
   readonly sampling: Sampling;
-  /** The most tokens to generate, resumed ones included. Absent: the model's default, else until the context is full. */
+  readonly format?: OutputFormat | undefined;
+  /** How many of the likeliest tokens to tell beside every token, 0 to 20. Absent: no log-probabilities at all. */
+  readonly logprobs?: number | undefined;
+  /** Whether the prompt comes back before the answer, with its log-probabilities if `logprobs` is set. Not for chats. */
+  readonly echo?: boolean | undefined;
+  /**
+   * The most tokens to generate, resumed ones included; 0 only with `echo`. Absent: the model's default, else until the
+   * context is full.
+   */
   readonly maxTokens?: number | undefined;
   /** Up to four texts that end the answer and are never part of it. */
   readonly stop: readonly string[];
@@ -60,18 +100,102 @@ export interface Usage {
   readonly cachedTokens: number;
 }
 
-/** In this order: `begun` once, any number of `tokens`, `finished` once. A failure is thrown as an `InferenceError`. */
+/** One token and what the model thought of it, before penalties, biases, grammar and sampling changed that. */
+export interface TokenLogprob extends TokenChance {
+  /** The likeliest tokens at this place, best first, as many as were asked for. */
+  readonly top: readonly TokenChance[];
+}
+
+export interface TokenChance {
+  readonly token: number;
+  /** As the vocabulary spells it; a token may be a part of a character. Control tokens are spelt by name. */
+  readonly bytes: Uint8Array;
+  /**
+   * Natural logarithm of the probability, at most 0. LOGPROB_MIN where there is none: for the first token of a prompt,
+   * which follows nothing, it is NaN.
+   */
+  readonly logprob: number;
+}
+
+/** OpenAI's value for "all but impossible"; JSON knows no infinity. */
+export const LOGPROB_MIN = -9999;
+
+/**
+ * In this order: `begun` once, any number of `echo` if that was asked for, any number of `tokens`, `finished` once. A
+ * failure is thrown as an `InferenceError`.
+ */
 export type AnswerEvent =
   | { readonly kind: 'begun'; readonly promptTokens: number; readonly cachedTokens: number; readonly waitedMs: number }
+  | {
+      readonly kind: 'echo';
+      /** A piece of the prompt. */
+      readonly text: string;
+      /** One for every token of the piece; empty when none were asked for. */
+      readonly logprobs: readonly TokenLogprob[];
+    }
   | {
       readonly kind: 'tokens';
       readonly tokens: readonly number[];
       /** Whole characters only; may lag behind `tokens`, and may be empty. */
       readonly text: string;
+      /** Of the tokens whose text has been let out so far, so that these lag too. Absent when none were asked for. */
+      readonly logprobs?: readonly TokenLogprob[] | undefined;
     }
   | { readonly kind: 'finished'; readonly reason: FinishReason; readonly usage: Usage };
 
-export type ModelCapability = 'chat' | 'completion' | 'embedding';
+// ------------------------------------------------------------------------------------------------ other kinds of work
+
+/** A text, or tokens that are taken as they stand. */
+export type EmbeddingInput =
+  | { readonly kind: 'text'; readonly text: string }
+  | { readonly kind: 'tokens'; readonly tokens: readonly number[] };
+
+/** What every request but one for an answer has. */
+export interface WorkRequest {
+  readonly requestId: string;
+  readonly model: string;
+  /** Milliseconds from now until it fails with `deadline_exceeded`. Absent: the engine's own limit. */
+  readonly deadlineMs?: number | undefined;
+}
+
+export interface EmbedRequest extends WorkRequest {
+  readonly inputs: readonly EmbeddingInput[];
+  /** Shortens the vectors, and makes them of length 1 again. Absent: as long as the model's. */
+  readonly dimensions?: number | undefined;
+}
+
+export interface Embeddings {
+  /** In the order of the inputs, each of length 1. */
+  readonly vectors: readonly Float32Array[];
+  readonly promptTokens: number;
+}
+
+export interface RerankRequest extends WorkRequest {
+  readonly query: string;
+  readonly documents: readonly string[];
+}
+
+export interface Ranking {
+  /** In the order of the documents; higher is nearer to the query. */
+  readonly scores: readonly number[];
+  readonly promptTokens: number;
+}
+
+export interface TokenizeRequest extends WorkRequest {
+  readonly prompt: Prompt;
+  /** Puts the model's beginning-of-text token before a text, if the model wants one. Chats have it from their template. */
+  readonly addSpecial: boolean;
+  /** Whether the text of a control token becomes that token. Chats are always read so. */
+  readonly parseSpecial: boolean;
+}
+
+export interface Tokenized {
+  readonly tokens: readonly number[];
+  /** The bytes of each token. */
+  readonly pieces: readonly Uint8Array[];
+}
+
+export type ModelCapability = 'chat' | 'completion' | 'embedding' | 'rerank';
 
 export interface ModelDescription {
   readonly id: string;
@@ -85,6 +209,8 @@ export interface ModelDescription {
   readonly created: number;
   readonly samplingDefaults: Sampling;
   readonly maxTokensDefault?: number | undefined;
+  /** Numbers of a vector; absent where the model makes none. */
+  readonly embeddingLength?: number | undefined;
   /** Answers requests that name no model. */
   readonly isDefault: boolean;
 }
@@ -107,6 +233,16 @@ export interface Engine {
    *   `invalid_request` (the template refuses the messages), `internal_error`.
    */
   answer(request: AnswerRequest, signal: AbortSignal): AsyncIterable<AnswerEvent>;
+  /** @throws InferenceError `embeddings_not_supported`, `context_length_exceeded` (an input), and as `answer`. */
+  embed(request: EmbedRequest, signal: AbortSignal): Promise<Embeddings>;
+  /** @throws InferenceError `rerank_not_supported`, and as `embed`. */
+  rerank(request: RerankRequest, signal: AbortSignal): Promise<Ranking>;
+  /** @throws InferenceError `invalid_request`, or `generation_not_supported` for a chat with a model that has none. */
+  tokenize(request: TokenizeRequest): Promise<Tokenized>;
+  /** @throws InferenceError `invalid_request` for a token that is none. */
+  detokenize(tokens: readonly number[]): Promise<string>;
+  /** The prompt that the model's chat template makes of messages. @throws InferenceError as `tokenize`. */
+  renderPrompt(prompt: Extract<Prompt, { kind: 'chat' }>): Promise<string>;
   /** Fails what waits, lets nothing new in, and resolves when the engine's memory is free. */
   close(): Promise<void>;
 }

@@ -39,6 +39,10 @@ const modelEntry = z.strictObject({
     .describe(
       'Tokens that a sequence may hold. Absent: the most that the model was made for and the memory holds. The setting `context` wins.',
     ),
+  warm: z
+    .boolean()
+    .default(false)
+    .describe('Whether it is loaded at the start, beside the model that was chosen. Others are not loaded for now.'),
   chatTemplate: z.string().min(1).optional().describe('Jinja text in place of the chat template of the file.'),
   defaults: generationDefaults.default({}).describe("This model's own defaults for what a request leaves out."),
 });

@@ -38,6 +38,30 @@ export const ERROR_CATALOG = {
     meaning: 'The prompt has more tokens than the model can hold. The message has both numbers.',
     remedy: 'Shorten the prompt, or choose a model with a longer context.',
   },
+  embeddings_not_supported: {
+    status: 400,
+    type: 'invalid_request_error',
+    meaning: 'The model makes no vectors.',
+    remedy: 'Choose a model whose `capabilities` in `GET /v1/models` have `embedding`.',
+  },
+  rerank_not_supported: {
+    status: 400,
+    type: 'invalid_request_error',
+    meaning: 'The model neither scores pairs of texts nor makes vectors.',
+    remedy: 'Choose a model whose `capabilities` in `GET /v1/models` have `rerank`.',
+  },
+  generation_not_supported: {
+    status: 400,
+    type: 'invalid_request_error',
+    meaning: 'The model generates no text: it only makes vectors or scores.',
+    remedy: 'Choose a model whose `capabilities` in `GET /v1/models` have `chat` or `completion`.',
+  },
+  infill_not_supported: {
+    status: 400,
+    type: 'invalid_request_error',
+    meaning: 'The model was not made to fill gaps, so `suffix` means nothing to it.',
+    remedy: 'Leave `suffix` out, or choose a model with control tokens for infilling.',
+  },
   invalid_api_key: {
     status: 401,
     type: 'invalid_request_error',

@@ -12,8 +12,10 @@ import {
   Client,
   type ClientDuplexStream,
   type ClientOptions,
+  type ClientReadableStream,
   type ClientUnaryCall,
   type handleBidiStreamingCall,
+  type handleServerStreamingCall,
   type handleUnaryCall,
   makeGenericClientConstructor,
   type Metadata,
@@ -29,13 +31,13 @@ export interface GatewayFrame {
 }
 
 export interface Hello {
-  /** PROTOCOL_VERSION of the gateway: 1. */
+  /** PROTOCOL_VERSION of the gateway: 2. */
   protocolVersion: number;
   /** A name for logs, such as the pod's or "gateway@host:pid". */
   gatewayId: string;
 }
 
-/** Asks for one sequence: one answer to one prompt. A request for `n` answers is `n` sequences. */
+/** Asks for one sequence: one answer to one prompt. A request for `n` answers is one Start with n - 1 siblings. */
 export interface Start {
   /** Chosen by the gateway, unique on this stream for as long as the stream lives; never used twice. */
   sequenceId: number;
@@ -65,8 +67,13 @@ export interface Start {
   sampling:
     | Sampling
     | undefined;
-  /** The most tokens to generate, resumed ones included. 0: until the context is full. */
-  maxTokens: number;
+  /**
+   * The most tokens to generate, resumed ones included; 0 only with echo. Absent: the model's default, else until the
+   * context is full.
+   */
+  maxTokens?:
+    | number
+    | undefined;
   /** Up to four texts that end the answer; none of them, nor a beginning of one, is ever sent. */
   stop: string[];
   /**
@@ -82,6 +89,46 @@ export interface Start {
   deadlineMs: number;
   /** Higher runs sooner. 0 is ordinary, negative is low. */
   priority: number;
+  /** What the text of the answer must be. Absent: anything. */
+  format:
+    | OutputFormat
+    | undefined;
+  /** How many of the likeliest tokens to tell beside every token, 0 to 20. Absent: no log-probabilities. */
+  logprobs?:
+    | number
+    | undefined;
+  /** Whether the prompt comes back before the answer. Only with text or tokens. */
+  echo: boolean;
+  /** What comes after the answer; the model fills the gap. Only with text. */
+  suffix?:
+    | string
+    | undefined;
+  /**
+   * Further answers to the same prompt. Each is a sequence in its own right, with its own credit (credit_tokens) and its
+   * own Settled, and can be cancelled alone. The prompt is read once for all of them.
+   */
+  siblings: Sibling[];
+}
+
+export interface Sibling {
+  /** As in Start. */
+  sequenceId: number;
+  /** In place of Start.sampling.seed. Absent: the worker draws one. */
+  seed?: number | undefined;
+}
+
+export interface OutputFormat {
+  format:
+    | //
+    /** Any JSON object. */
+    { $case: "json"; value: boolean }
+    | //
+    /** A JSON schema, as JSON. */
+    { $case: "schemaJson"; value: string }
+    | //
+    /** A grammar in llama.cpp's GBNF. */
+    { $case: "grammar"; value: string }
+    | undefined;
 }
 
 /**
@@ -128,7 +175,68 @@ export interface Sampling {
     | undefined;
   /** Range -2 to 2; default 0. Both look at the tokens of the answer, not at the prompt's. */
   presencePenalty?: number | undefined;
-  frequencyPenalty?: number | undefined;
+  frequencyPenalty?:
+    | number
+    | undefined;
+  /**
+   * Divides the logits of tokens among the last repeat_last_n of prompt and answer, or multiplies where they are
+   * negative. Range above 0 to 2; default 1, which does nothing.
+   */
+  repeatPenalty?:
+    | number
+    | undefined;
+  /** 0: none; default 64. */
+  repeatLastN?:
+    | number
+    | undefined;
+  /**
+   * DRY (https://github.com/oobabooga/text-generation-webui/pull/5677): a token that would lengthen a repetition of at
+   * least dry_allowed_length tokens loses dry_multiplier * dry_base ^ (length - dry_allowed_length). Range 0 to 100;
+   * default 0, which is off.
+   */
+  dryMultiplier?:
+    | number
+    | undefined;
+  /** Range 1 to 10; default 1.75. */
+  dryBase?:
+    | number
+    | undefined;
+  /** Default 2. */
+  dryAllowedLength?:
+    | number
+    | undefined;
+  /** How many tokens of prompt and answer are searched; 0: all that the context holds. Default 0. */
+  dryLastN?:
+    | number
+    | undefined;
+  /** Texts that end a repetition: a token that holds one of them is part of none. Absent: line feed, : " and *. */
+  drySequenceBreakers:
+    | TextList
+    | undefined;
+  /**
+   * XTC (https://github.com/oobabooga/text-generation-webui/pull/6335): with this probability, all tokens of at least
+   * xtc_threshold but the least likely of them are left out. Range 0 to 1; default 0.
+   */
+  xtcProbability?:
+    | number
+    | undefined;
+  /** Range 0 to 1; default 0.1. Above 0.5 it does nothing. */
+  xtcThreshold?:
+    | number
+    | undefined;
+  /** Added to the logits before everything else; at most 1,024, each from -100 to 100. */
+  logitBias: TokenBias[];
+  /** The answer does not end by itself, only by max_tokens, a stop text or the context. */
+  ignoreEos?: boolean | undefined;
+}
+
+export interface TextList {
+  texts: string[];
+}
+
+export interface TokenBias {
+  token: number;
+  bias: number;
 }
 
 /**
@@ -185,7 +293,29 @@ export interface SequenceUpdate {
    * text, come with a later update; so `text` may be empty, or hold what earlier tokens began.
    */
   text: string;
-  settled: Settled | undefined;
+  settled:
+    | Settled
+    | undefined;
+  /** Only with Start.logprobs: of the tokens whose text has been sent so far, so that they may lag behind token_ids. */
+  logprobs: TokenLogprob[];
+  /** Only with Start.echo; comes after `begun` and before the first of token_ids. */
+  echo: Echo | undefined;
+}
+
+/** A piece of the prompt. With log-probabilities, every token of it takes one of the credit; else it takes none. */
+export interface Echo {
+  text: string;
+  logprobs: TokenLogprob[];
+}
+
+export interface TokenLogprob {
+  token: number;
+  /** The token as the vocabulary spells it; it may be a part of a character. */
+  spelling: Uint8Array;
+  /** Natural logarithm; NaN for a token that follows nothing. */
+  logprob: number;
+  /** The likeliest tokens in its place, best first; their own `top` is empty. */
+  top: TokenLogprob[];
 }
 
 export interface Begun {
@@ -249,7 +379,7 @@ export interface ModelDescription {
   aliases: string[];
   /** Tokens a sequence may hold, prompt and answer together. */
   contextLength: number;
-  /** "chat", "completion", "embedding". */
+  /** "chat", "completion", "embedding", "rerank". */
   capabilities: string[];
   /** The engine's name and version, such as "llama.cpp v0.5.0". */
   engine: string;
@@ -260,6 +390,89 @@ export interface ModelDescription {
   maxTokensDefault: number;
   /** Answers requests that name no model. */
   isDefault: boolean;
+  /** Numbers of a vector; 0 where the model makes none. */
+  embeddingLength: number;
+}
+
+/** Who asks, for what model, and for how long. */
+export interface WorkHeading {
+  /** The caller's x-request-id, for logs. */
+  requestId: string;
+  /** The id of a model that Describe lists. */
+  model: string;
+  /** Milliseconds from arrival until the work fails with deadline_exceeded. 0: the worker's own limit only. */
+  deadlineMs: number;
+}
+
+export interface EmbedRequest {
+  heading: WorkHeading | undefined;
+  inputs: EmbedInput[];
+  /** Shortens the vectors. 0: as long as the model's. */
+  dimensions: number;
+}
+
+export interface EmbedInput {
+  input: { $case: "text"; value: string } | { $case: "tokens"; value: TokenIds } | undefined;
+}
+
+export interface EmbedPart {
+  /** Each a vector of length 1: 32-bit floats, little-endian. */
+  vectors: Uint8Array[];
+  /** Of all inputs together; only in the last part. */
+  promptTokens: number;
+  failure: Failure | undefined;
+}
+
+export interface RerankRequest {
+  heading: WorkHeading | undefined;
+  query: string;
+  documents: string[];
+}
+
+export interface RerankReply {
+  /** In the order of the documents; higher is nearer to the query. */
+  scores: number[];
+  promptTokens: number;
+  failure: Failure | undefined;
+}
+
+export interface TokenizeRequest {
+  heading: WorkHeading | undefined;
+  prompt:
+    | { $case: "chat"; value: ChatPrompt }
+    | { $case: "text"; value: string }
+    | undefined;
+  /** Puts the model's beginning-of-text token before a text, if the model wants one. */
+  addSpecial: boolean;
+  /** Whether the text of a control token becomes that token. */
+  parseSpecial: boolean;
+}
+
+export interface TokenizeReply {
+  tokens: number[];
+  /** The bytes of each token. */
+  pieces: Uint8Array[];
+  failure: Failure | undefined;
+}
+
+export interface DetokenizeRequest {
+  heading: WorkHeading | undefined;
+  tokens: number[];
+}
+
+export interface DetokenizeReply {
+  text: string;
+  failure: Failure | undefined;
+}
+
+export interface RenderPromptRequest {
+  heading: WorkHeading | undefined;
+  chat: ChatPrompt | undefined;
+}
+
+export interface RenderPromptReply {
+  text: string;
+  failure: Failure | undefined;
 }
 
 function createBaseGatewayFrame(): GatewayFrame {
@@ -410,13 +623,18 @@ function createBaseStart(): Start {
     model: "",
     prompt: undefined,
     sampling: undefined,
-    maxTokens: 0,
+    maxTokens: undefined,
     stop: [],
     resumeTokenIds: [],
     resumeText: "",
     creditTokens: 0,
     deadlineMs: 0,
     priority: 0,
+    format: undefined,
+    logprobs: undefined,
+    echo: false,
+    suffix: undefined,
+    siblings: [],
   };
 }
 
@@ -454,7 +672,7 @@ export const Start: MessageFns<Start> = {
     if (message.sampling !== undefined) {
       Sampling.encode(message.sampling, writer.uint32(82).fork()).join();
     }
-    if (message.maxTokens !== 0) {
+    if (message.maxTokens !== undefined) {
       writer.uint32(88).uint32(message.maxTokens);
     }
     for (const v of message.stop) {
@@ -478,6 +696,21 @@ export const Start: MessageFns<Start> = {
     }
     if (message.priority !== 0) {
       writer.uint32(136).sint32(message.priority);
+    }
+    if (message.format !== undefined) {
+      OutputFormat.encode(message.format, writer.uint32(146).fork()).join();
+    }
+    if (message.logprobs !== undefined) {
+      writer.uint32(152).uint32(message.logprobs);
+    }
+    if (message.echo !== false) {
+      writer.uint32(160).bool(message.echo);
+    }
+    if (message.suffix !== undefined) {
+      writer.uint32(170).string(message.suffix);
+    }
+    for (const v of message.siblings) {
+      Sibling.encode(v!, writer.uint32(178).fork()).join();
     }
     return writer;
   },
@@ -641,6 +874,173 @@ export const Start: MessageFns<Start> = {
             message.priority = reader.sint32();
             continue;
           }
+          case 18: {
+            if (tag !== 146) {
+              break;
+            }
+
+            message.format = OutputFormat.decode(reader, reader.uint32());
+            continue;
+          }
+          case 19: {
+            if (tag !== 152) {
+              break;
+            }
+
+            message.logprobs = reader.uint32();
+            continue;
+          }
+          case 20: {
+            if (tag !== 160) {
+              break;
+            }
+
+            message.echo = reader.bool();
+            continue;
+          }
+          case 21: {
+            if (tag !== 170) {
+              break;
+            }
+
+            message.suffix = reader.string();
+            continue;
+          }
+          case 22: {
+            if (tag !== 178) {
+              break;
+            }
+
+            message.siblings.push(Sibling.decode(reader, reader.uint32()));
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseSibling(): Sibling {
+  return { sequenceId: 0, seed: undefined };
+}
+
+export const Sibling: MessageFns<Sibling> = {
+  encode(message: Sibling, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.sequenceId !== 0) {
+      writer.uint32(8).uint32(message.sequenceId);
+    }
+    if (message.seed !== undefined) {
+      writer.uint32(16).uint32(message.seed);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Sibling {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseSibling();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.sequenceId = reader.uint32();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.seed = reader.uint32();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseOutputFormat(): OutputFormat {
+  return { format: undefined };
+}
+
+export const OutputFormat: MessageFns<OutputFormat> = {
+  encode(message: OutputFormat, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    switch (message.format?.$case) {
+      case "json":
+        writer.uint32(8).bool(message.format.value);
+        break;
+      case "schemaJson":
+        writer.uint32(18).string(message.format.value);
+        break;
+      case "grammar":
+        writer.uint32(26).string(message.format.value);
+        break;
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): OutputFormat {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseOutputFormat();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.format = { $case: "json", value: reader.bool() };
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.format = { $case: "schemaJson", value: reader.string() };
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.format = { $case: "grammar", value: reader.string() };
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -791,6 +1191,17 @@ function createBaseSampling(): Sampling {
     seed: undefined,
     presencePenalty: undefined,
     frequencyPenalty: undefined,
+    repeatPenalty: undefined,
+    repeatLastN: undefined,
+    dryMultiplier: undefined,
+    dryBase: undefined,
+    dryAllowedLength: undefined,
+    dryLastN: undefined,
+    drySequenceBreakers: undefined,
+    xtcProbability: undefined,
+    xtcThreshold: undefined,
+    logitBias: [],
+    ignoreEos: undefined,
   };
 }
 
@@ -816,6 +1227,39 @@ export const Sampling: MessageFns<Sampling> = {
     }
     if (message.frequencyPenalty !== undefined) {
       writer.uint32(61).float(message.frequencyPenalty);
+    }
+    if (message.repeatPenalty !== undefined) {
+      writer.uint32(69).float(message.repeatPenalty);
+    }
+    if (message.repeatLastN !== undefined) {
+      writer.uint32(72).uint32(message.repeatLastN);
+    }
+    if (message.dryMultiplier !== undefined) {
+      writer.uint32(85).float(message.dryMultiplier);
+    }
+    if (message.dryBase !== undefined) {
+      writer.uint32(93).float(message.dryBase);
+    }
+    if (message.dryAllowedLength !== undefined) {
+      writer.uint32(96).uint32(message.dryAllowedLength);
+    }
+    if (message.dryLastN !== undefined) {
+      writer.uint32(104).uint32(message.dryLastN);
+    }
+    if (message.drySequenceBreakers !== undefined) {
+      TextList.encode(message.drySequenceBreakers, writer.uint32(114).fork()).join();
+    }
+    if (message.xtcProbability !== undefined) {
+      writer.uint32(125).float(message.xtcProbability);
+    }
+    if (message.xtcThreshold !== undefined) {
+      writer.uint32(133).float(message.xtcThreshold);
+    }
+    for (const v of message.logitBias) {
+      TokenBias.encode(v!, writer.uint32(138).fork()).join();
+    }
+    if (message.ignoreEos !== undefined) {
+      writer.uint32(144).bool(message.ignoreEos);
     }
     return writer;
   },
@@ -887,6 +1331,197 @@ export const Sampling: MessageFns<Sampling> = {
             }
 
             message.frequencyPenalty = reader.float();
+            continue;
+          }
+          case 8: {
+            if (tag !== 69) {
+              break;
+            }
+
+            message.repeatPenalty = reader.float();
+            continue;
+          }
+          case 9: {
+            if (tag !== 72) {
+              break;
+            }
+
+            message.repeatLastN = reader.uint32();
+            continue;
+          }
+          case 10: {
+            if (tag !== 85) {
+              break;
+            }
+
+            message.dryMultiplier = reader.float();
+            continue;
+          }
+          case 11: {
+            if (tag !== 93) {
+              break;
+            }
+
+            message.dryBase = reader.float();
+            continue;
+          }
+          case 12: {
+            if (tag !== 96) {
+              break;
+            }
+
+            message.dryAllowedLength = reader.uint32();
+            continue;
+          }
+          case 13: {
+            if (tag !== 104) {
+              break;
+            }
+
+            message.dryLastN = reader.uint32();
+            continue;
+          }
+          case 14: {
+            if (tag !== 114) {
+              break;
+            }
+
+            message.drySequenceBreakers = TextList.decode(reader, reader.uint32());
+            continue;
+          }
+          case 15: {
+            if (tag !== 125) {
+              break;
+            }
+
+            message.xtcProbability = reader.float();
+            continue;
+          }
+          case 16: {
+            if (tag !== 133) {
+              break;
+            }
+
+            message.xtcThreshold = reader.float();
+            continue;
+          }
+          case 17: {
+            if (tag !== 138) {
+              break;
+            }
+
+            message.logitBias.push(TokenBias.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 18: {
+            if (tag !== 144) {
+              break;
+            }
+
+            message.ignoreEos = reader.bool();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseTextList(): TextList {
+  return { texts: [] };
+}
+
+export const TextList: MessageFns<TextList> = {
+  encode(message: TextList, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    for (const v of message.texts) {
+      writer.uint32(10).string(v!);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): TextList {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseTextList();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.texts.push(reader.string());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseTokenBias(): TokenBias {
+  return { token: 0, bias: 0 };
+}
+
+export const TokenBias: MessageFns<TokenBias> = {
+  encode(message: TokenBias, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.token !== 0) {
+      writer.uint32(8).uint32(message.token);
+    }
+    if (message.bias !== 0) {
+      writer.uint32(21).float(message.bias);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): TokenBias {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseTokenBias();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.token = reader.uint32();
+            continue;
+          }
+          case 2: {
+            if (tag !== 21) {
+              break;
+            }
+
+            message.bias = reader.float();
             continue;
           }
         }
@@ -1179,7 +1814,16 @@ export const Step: MessageFns<Step> = {
 };
 
 function createBaseSequenceUpdate(): SequenceUpdate {
-  return { sequenceId: 0, attempt: 0, begun: undefined, tokenIds: [], text: "", settled: undefined };
+  return {
+    sequenceId: 0,
+    attempt: 0,
+    begun: undefined,
+    tokenIds: [],
+    text: "",
+    settled: undefined,
+    logprobs: [],
+    echo: undefined,
+  };
 }
 
 export const SequenceUpdate: MessageFns<SequenceUpdate> = {
@@ -1205,6 +1849,12 @@ export const SequenceUpdate: MessageFns<SequenceUpdate> = {
     }
     if (message.settled !== undefined) {
       Settled.encode(message.settled, writer.uint32(50).fork()).join();
+    }
+    for (const v of message.logprobs) {
+      TokenLogprob.encode(v!, writer.uint32(58).fork()).join();
+    }
+    if (message.echo !== undefined) {
+      Echo.encode(message.echo, writer.uint32(66).fork()).join();
     }
     return writer;
   },
@@ -1278,6 +1928,158 @@ export const SequenceUpdate: MessageFns<SequenceUpdate> = {
             }
 
             message.settled = Settled.decode(reader, reader.uint32());
+            continue;
+          }
+          case 7: {
+            if (tag !== 58) {
+              break;
+            }
+
+            message.logprobs.push(TokenLogprob.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 8: {
+            if (tag !== 66) {
+              break;
+            }
+
+            message.echo = Echo.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseEcho(): Echo {
+  return { text: "", logprobs: [] };
+}
+
+export const Echo: MessageFns<Echo> = {
+  encode(message: Echo, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.text !== "") {
+      writer.uint32(10).string(message.text);
+    }
+    for (const v of message.logprobs) {
+      TokenLogprob.encode(v!, writer.uint32(18).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Echo {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseEcho();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.text = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.logprobs.push(TokenLogprob.decode(reader, reader.uint32()));
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseTokenLogprob(): TokenLogprob {
+  return { token: 0, spelling: new Uint8Array(0), logprob: 0, top: [] };
+}
+
+export const TokenLogprob: MessageFns<TokenLogprob> = {
+  encode(message: TokenLogprob, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.token !== 0) {
+      writer.uint32(8).uint32(message.token);
+    }
+    if (message.spelling.length !== 0) {
+      writer.uint32(18).bytes(message.spelling);
+    }
+    if (message.logprob !== 0) {
+      writer.uint32(29).float(message.logprob);
+    }
+    for (const v of message.top) {
+      TokenLogprob.encode(v!, writer.uint32(34).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): TokenLogprob {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseTokenLogprob();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.token = reader.uint32();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.spelling = reader.bytes();
+            continue;
+          }
+          case 3: {
+            if (tag !== 29) {
+              break;
+            }
+
+            message.logprob = reader.float();
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.top.push(TokenLogprob.decode(reader, reader.uint32()));
             continue;
           }
         }
@@ -1788,6 +2590,7 @@ function createBaseModelDescription(): ModelDescription {
     samplingDefaults: undefined,
     maxTokensDefault: 0,
     isDefault: false,
+    embeddingLength: 0,
   };
 }
 
@@ -1819,6 +2622,9 @@ export const ModelDescription: MessageFns<ModelDescription> = {
     }
     if (message.isDefault !== false) {
       writer.uint32(72).bool(message.isDefault);
+    }
+    if (message.embeddingLength !== 0) {
+      writer.uint32(80).uint32(message.embeddingLength);
     }
     return writer;
   },
@@ -1908,6 +2714,843 @@ export const ModelDescription: MessageFns<ModelDescription> = {
             message.isDefault = reader.bool();
             continue;
           }
+          case 10: {
+            if (tag !== 80) {
+              break;
+            }
+
+            message.embeddingLength = reader.uint32();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseWorkHeading(): WorkHeading {
+  return { requestId: "", model: "", deadlineMs: 0 };
+}
+
+export const WorkHeading: MessageFns<WorkHeading> = {
+  encode(message: WorkHeading, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.requestId !== "") {
+      writer.uint32(10).string(message.requestId);
+    }
+    if (message.model !== "") {
+      writer.uint32(18).string(message.model);
+    }
+    if (message.deadlineMs !== 0) {
+      writer.uint32(24).uint32(message.deadlineMs);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): WorkHeading {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseWorkHeading();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.requestId = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.model = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.deadlineMs = reader.uint32();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseEmbedRequest(): EmbedRequest {
+  return { heading: undefined, inputs: [], dimensions: 0 };
+}
+
+export const EmbedRequest: MessageFns<EmbedRequest> = {
+  encode(message: EmbedRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.heading !== undefined) {
+      WorkHeading.encode(message.heading, writer.uint32(10).fork()).join();
+    }
+    for (const v of message.inputs) {
+      EmbedInput.encode(v!, writer.uint32(18).fork()).join();
+    }
+    if (message.dimensions !== 0) {
+      writer.uint32(24).uint32(message.dimensions);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): EmbedRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseEmbedRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.heading = WorkHeading.decode(reader, reader.uint32());
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.inputs.push(EmbedInput.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.dimensions = reader.uint32();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseEmbedInput(): EmbedInput {
+  return { input: undefined };
+}
+
+export const EmbedInput: MessageFns<EmbedInput> = {
+  encode(message: EmbedInput, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    switch (message.input?.$case) {
+      case "text":
+        writer.uint32(10).string(message.input.value);
+        break;
+      case "tokens":
+        TokenIds.encode(message.input.value, writer.uint32(18).fork()).join();
+        break;
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): EmbedInput {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseEmbedInput();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.input = { $case: "text", value: reader.string() };
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.input = { $case: "tokens", value: TokenIds.decode(reader, reader.uint32()) };
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseEmbedPart(): EmbedPart {
+  return { vectors: [], promptTokens: 0, failure: undefined };
+}
+
+export const EmbedPart: MessageFns<EmbedPart> = {
+  encode(message: EmbedPart, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    for (const v of message.vectors) {
+      writer.uint32(10).bytes(v!);
+    }
+    if (message.promptTokens !== 0) {
+      writer.uint32(16).uint32(message.promptTokens);
+    }
+    if (message.failure !== undefined) {
+      Failure.encode(message.failure, writer.uint32(26).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): EmbedPart {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseEmbedPart();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.vectors.push(reader.bytes());
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.promptTokens = reader.uint32();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.failure = Failure.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseRerankRequest(): RerankRequest {
+  return { heading: undefined, query: "", documents: [] };
+}
+
+export const RerankRequest: MessageFns<RerankRequest> = {
+  encode(message: RerankRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.heading !== undefined) {
+      WorkHeading.encode(message.heading, writer.uint32(10).fork()).join();
+    }
+    if (message.query !== "") {
+      writer.uint32(18).string(message.query);
+    }
+    for (const v of message.documents) {
+      writer.uint32(26).string(v!);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): RerankRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseRerankRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.heading = WorkHeading.decode(reader, reader.uint32());
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.query = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.documents.push(reader.string());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseRerankReply(): RerankReply {
+  return { scores: [], promptTokens: 0, failure: undefined };
+}
+
+export const RerankReply: MessageFns<RerankReply> = {
+  encode(message: RerankReply, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.scores.length !== 0) {
+      writer.uint32(10).fork();
+      for (const v of message.scores) {
+        writer.float(v);
+      }
+      writer.join();
+    }
+    if (message.promptTokens !== 0) {
+      writer.uint32(16).uint32(message.promptTokens);
+    }
+    if (message.failure !== undefined) {
+      Failure.encode(message.failure, writer.uint32(26).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): RerankReply {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseRerankReply();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag === 13) {
+              message.scores.push(reader.float());
+
+              continue;
+            }
+
+            if (tag === 10) {
+              const end2 = reader.uint32() + reader.pos;
+              while (reader.pos < end2) {
+                message.scores.push(reader.float());
+              }
+
+              continue;
+            }
+
+            break;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.promptTokens = reader.uint32();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.failure = Failure.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseTokenizeRequest(): TokenizeRequest {
+  return { heading: undefined, prompt: undefined, addSpecial: false, parseSpecial: false };
+}
+
+export const TokenizeRequest: MessageFns<TokenizeRequest> = {
+  encode(message: TokenizeRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.heading !== undefined) {
+      WorkHeading.encode(message.heading, writer.uint32(10).fork()).join();
+    }
+    switch (message.prompt?.$case) {
+      case "chat":
+        ChatPrompt.encode(message.prompt.value, writer.uint32(18).fork()).join();
+        break;
+      case "text":
+        writer.uint32(26).string(message.prompt.value);
+        break;
+    }
+    if (message.addSpecial !== false) {
+      writer.uint32(32).bool(message.addSpecial);
+    }
+    if (message.parseSpecial !== false) {
+      writer.uint32(40).bool(message.parseSpecial);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): TokenizeRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseTokenizeRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.heading = WorkHeading.decode(reader, reader.uint32());
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.prompt = { $case: "chat", value: ChatPrompt.decode(reader, reader.uint32()) };
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.prompt = { $case: "text", value: reader.string() };
+            continue;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.addSpecial = reader.bool();
+            continue;
+          }
+          case 5: {
+            if (tag !== 40) {
+              break;
+            }
+
+            message.parseSpecial = reader.bool();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseTokenizeReply(): TokenizeReply {
+  return { tokens: [], pieces: [], failure: undefined };
+}
+
+export const TokenizeReply: MessageFns<TokenizeReply> = {
+  encode(message: TokenizeReply, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.tokens.length !== 0) {
+      writer.uint32(10).fork();
+      for (const v of message.tokens) {
+        writer.uint32(v);
+      }
+      writer.join();
+    }
+    for (const v of message.pieces) {
+      writer.uint32(18).bytes(v!);
+    }
+    if (message.failure !== undefined) {
+      Failure.encode(message.failure, writer.uint32(26).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): TokenizeReply {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseTokenizeReply();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag === 8) {
+              message.tokens.push(reader.uint32());
+
+              continue;
+            }
+
+            if (tag === 10) {
+              const end2 = reader.uint32() + reader.pos;
+              while (reader.pos < end2) {
+                message.tokens.push(reader.uint32());
+              }
+
+              continue;
+            }
+
+            break;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.pieces.push(reader.bytes());
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.failure = Failure.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseDetokenizeRequest(): DetokenizeRequest {
+  return { heading: undefined, tokens: [] };
+}
+
+export const DetokenizeRequest: MessageFns<DetokenizeRequest> = {
+  encode(message: DetokenizeRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.heading !== undefined) {
+      WorkHeading.encode(message.heading, writer.uint32(10).fork()).join();
+    }
+    if (message.tokens.length !== 0) {
+      writer.uint32(18).fork();
+      for (const v of message.tokens) {
+        writer.uint32(v);
+      }
+      writer.join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): DetokenizeRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseDetokenizeRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.heading = WorkHeading.decode(reader, reader.uint32());
+            continue;
+          }
+          case 2: {
+            if (tag === 16) {
+              message.tokens.push(reader.uint32());
+
+              continue;
+            }
+
+            if (tag === 18) {
+              const end2 = reader.uint32() + reader.pos;
+              while (reader.pos < end2) {
+                message.tokens.push(reader.uint32());
+              }
+
+              continue;
+            }
+
+            break;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseDetokenizeReply(): DetokenizeReply {
+  return { text: "", failure: undefined };
+}
+
+export const DetokenizeReply: MessageFns<DetokenizeReply> = {
+  encode(message: DetokenizeReply, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.text !== "") {
+      writer.uint32(10).string(message.text);
+    }
+    if (message.failure !== undefined) {
+      Failure.encode(message.failure, writer.uint32(18).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): DetokenizeReply {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseDetokenizeReply();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.text = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.failure = Failure.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseRenderPromptRequest(): RenderPromptRequest {
+  return { heading: undefined, chat: undefined };
+}
+
+export const RenderPromptRequest: MessageFns<RenderPromptRequest> = {
+  encode(message: RenderPromptRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.heading !== undefined) {
+      WorkHeading.encode(message.heading, writer.uint32(10).fork()).join();
+    }
+    if (message.chat !== undefined) {
+      ChatPrompt.encode(message.chat, writer.uint32(18).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): RenderPromptRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseRenderPromptRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.heading = WorkHeading.decode(reader, reader.uint32());
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.chat = ChatPrompt.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseRenderPromptReply(): RenderPromptReply {
+  return { text: "", failure: undefined };
+}
+
+export const RenderPromptReply: MessageFns<RenderPromptReply> = {
+  encode(message: RenderPromptReply, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.text !== "") {
+      writer.uint32(10).string(message.text);
+    }
+    if (message.failure !== undefined) {
+      Failure.encode(message.failure, writer.uint32(18).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): RenderPromptReply {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseRenderPromptReply();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.text = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.failure = Failure.decode(reader, reader.uint32());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1953,6 +3596,53 @@ export const InferenceService = {
     responseSerialize: (value: WorkerDescription): Buffer => Buffer.from(WorkerDescription.encode(value).finish()),
     responseDeserialize: (value: Buffer): WorkerDescription => WorkerDescription.decode(value),
   },
+  /** Vectors, in parts and in the order of the inputs; the last part has the number of tokens. */
+  embed: {
+    path: "/millrace.inference.v1.Inference/Embed" as const,
+    requestStream: false as const,
+    responseStream: true as const,
+    requestSerialize: (value: EmbedRequest): Buffer => Buffer.from(EmbedRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): EmbedRequest => EmbedRequest.decode(value),
+    responseSerialize: (value: EmbedPart): Buffer => Buffer.from(EmbedPart.encode(value).finish()),
+    responseDeserialize: (value: Buffer): EmbedPart => EmbedPart.decode(value),
+  },
+  rerank: {
+    path: "/millrace.inference.v1.Inference/Rerank" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: RerankRequest): Buffer => Buffer.from(RerankRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): RerankRequest => RerankRequest.decode(value),
+    responseSerialize: (value: RerankReply): Buffer => Buffer.from(RerankReply.encode(value).finish()),
+    responseDeserialize: (value: Buffer): RerankReply => RerankReply.decode(value),
+  },
+  tokenize: {
+    path: "/millrace.inference.v1.Inference/Tokenize" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: TokenizeRequest): Buffer => Buffer.from(TokenizeRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): TokenizeRequest => TokenizeRequest.decode(value),
+    responseSerialize: (value: TokenizeReply): Buffer => Buffer.from(TokenizeReply.encode(value).finish()),
+    responseDeserialize: (value: Buffer): TokenizeReply => TokenizeReply.decode(value),
+  },
+  detokenize: {
+    path: "/millrace.inference.v1.Inference/Detokenize" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: DetokenizeRequest): Buffer => Buffer.from(DetokenizeRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): DetokenizeRequest => DetokenizeRequest.decode(value),
+    responseSerialize: (value: DetokenizeReply): Buffer => Buffer.from(DetokenizeReply.encode(value).finish()),
+    responseDeserialize: (value: Buffer): DetokenizeReply => DetokenizeReply.decode(value),
+  },
+  /** What the model's chat template makes of messages. */
+  renderPrompt: {
+    path: "/millrace.inference.v1.Inference/RenderPrompt" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: RenderPromptRequest): Buffer => Buffer.from(RenderPromptRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): RenderPromptRequest => RenderPromptRequest.decode(value),
+    responseSerialize: (value: RenderPromptReply): Buffer => Buffer.from(RenderPromptReply.encode(value).finish()),
+    responseDeserialize: (value: Buffer): RenderPromptReply => RenderPromptReply.decode(value),
+  },
 } as const;
 
 export interface InferenceServer extends UntypedServiceImplementation {
@@ -1969,6 +3659,13 @@ export interface InferenceServer extends UntypedServiceImplementation {
   converse: handleBidiStreamingCall<GatewayFrame, WorkerFrame>;
   /** What the worker serves and how full it is, without opening a stream. Answers even while models load. */
   describe: handleUnaryCall<DescribeRequest, WorkerDescription>;
+  /** Vectors, in parts and in the order of the inputs; the last part has the number of tokens. */
+  embed: handleServerStreamingCall<EmbedRequest, EmbedPart>;
+  rerank: handleUnaryCall<RerankRequest, RerankReply>;
+  tokenize: handleUnaryCall<TokenizeRequest, TokenizeReply>;
+  detokenize: handleUnaryCall<DetokenizeRequest, DetokenizeReply>;
+  /** What the model's chat template makes of messages. */
+  renderPrompt: handleUnaryCall<RenderPromptRequest, RenderPromptReply>;
 }
 
 export interface InferenceClient extends Client {
@@ -2000,6 +3697,70 @@ export interface InferenceClient extends Client {
     metadata: Metadata,
     options: Partial<CallOptions>,
     callback: (error: ServiceError | null, response: WorkerDescription) => void,
+  ): ClientUnaryCall;
+  /** Vectors, in parts and in the order of the inputs; the last part has the number of tokens. */
+  embed(request: EmbedRequest, options?: Partial<CallOptions>): ClientReadableStream<EmbedPart>;
+  embed(request: EmbedRequest, metadata?: Metadata, options?: Partial<CallOptions>): ClientReadableStream<EmbedPart>;
+  rerank(
+    request: RerankRequest,
+    callback: (error: ServiceError | null, response: RerankReply) => void,
+  ): ClientUnaryCall;
+  rerank(
+    request: RerankRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: RerankReply) => void,
+  ): ClientUnaryCall;
+  rerank(
+    request: RerankRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: RerankReply) => void,
+  ): ClientUnaryCall;
+  tokenize(
+    request: TokenizeRequest,
+    callback: (error: ServiceError | null, response: TokenizeReply) => void,
+  ): ClientUnaryCall;
+  tokenize(
+    request: TokenizeRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: TokenizeReply) => void,
+  ): ClientUnaryCall;
+  tokenize(
+    request: TokenizeRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: TokenizeReply) => void,
+  ): ClientUnaryCall;
+  detokenize(
+    request: DetokenizeRequest,
+    callback: (error: ServiceError | null, response: DetokenizeReply) => void,
+  ): ClientUnaryCall;
+  detokenize(
+    request: DetokenizeRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: DetokenizeReply) => void,
+  ): ClientUnaryCall;
+  detokenize(
+    request: DetokenizeRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: DetokenizeReply) => void,
+  ): ClientUnaryCall;
+  /** What the model's chat template makes of messages. */
+  renderPrompt(
+    request: RenderPromptRequest,
+    callback: (error: ServiceError | null, response: RenderPromptReply) => void,
+  ): ClientUnaryCall;
+  renderPrompt(
+    request: RenderPromptRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: RenderPromptReply) => void,
+  ): ClientUnaryCall;
+  renderPrompt(
+    request: RenderPromptRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: RenderPromptReply) => void,
   ): ClientUnaryCall;
 }
 
