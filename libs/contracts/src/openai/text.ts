@@ -11,11 +11,11 @@ import {
   topP,
   usage,
 } from './fields.js';
+import { tokenListInOpenApi, wrongInTokens } from './tokens.js';
 
 /** OpenAI's (legacy) completions: https://platform.openai.com/docs/api-reference/completions. */
 
 const TOKENS_MAX = 10_485_760;
-const TOKEN_ID_MAX = 4_294_967_295;
 
 /**
  * A list of one text, or of tokens. One loop that stops at the first wrong entry, and not a schema of each: that would
@@ -29,15 +29,7 @@ const promptList = z
     if (wrong) addIssue({ ...wrong, continue: false } as Parameters<typeof addIssue>[0]);
   })
   .meta({
-    anyOf: [
-      { type: 'array', minItems: 1, maxItems: 1, items: { type: 'string' } },
-      {
-        type: 'array',
-        minItems: 1,
-        maxItems: TOKENS_MAX,
-        items: { type: 'integer', minimum: 0, maximum: TOKEN_ID_MAX },
-      },
-    ],
+    anyOf: [{ type: 'array', minItems: 1, maxItems: 1, items: { type: 'string' } }, tokenListInOpenApi(TOKENS_MAX)],
   });
 
 function wrongInPromptList(list: unknown): object | undefined {
@@ -47,16 +39,7 @@ function wrongInPromptList(list: unknown): object | undefined {
     const bound = list.length === 0 ? { code: 'too_small', minimum: 1 } : { code: 'too_big', maximum: 1 };
     return list.length === 1 ? undefined : { ...bound, origin: 'array', input: list, message };
   }
-  if (list.length > TOKENS_MAX) return { code: 'too_big', origin: 'array', maximum: TOKENS_MAX, input: list };
-  const index = list.findIndex((token) => !(Number.isInteger(token) && token >= 0 && token <= TOKEN_ID_MAX));
-  return index === -1 ? undefined : { ...wrongToken(list[index]), path: [index] };
-}
-
-function wrongToken(input: unknown): object {
-  if (typeof input !== 'number') return { code: 'invalid_type', expected: 'number', input };
-  if (!Number.isInteger(input)) return { code: 'invalid_type', expected: 'int', input };
-  if (input < 0) return { code: 'too_small', origin: 'int', minimum: 0, inclusive: true, input };
-  return { code: 'too_big', origin: 'int', maximum: TOKEN_ID_MAX, inclusive: true, input };
+  return wrongInTokens(list, TOKENS_MAX);
 }
 
 export const textRequestSchema = z
