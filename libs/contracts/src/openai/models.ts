@@ -10,6 +10,8 @@ export const modelSchema = z
     /** Extensions: tokens a sequence may hold, and what the model can do. */
     context_length: z.int(),
     capabilities: z.array(z.string()),
+    /** Another: numbers of a vector, of models that make some. */
+    embedding_length: z.int().optional(),
   })
   .meta({ id: 'Model' });
 

@@ -2,10 +2,20 @@ import * as z from 'zod';
 import { ERROR_CATALOG } from '../errors/inference-error.js';
 import { VERSION } from '../version.js';
 import { chatChunkSchema, chatCompletionSchema, chatRequestSchema } from './chat.js';
+import { embeddingsRequestSchema, embeddingsSchema } from './embeddings.js';
 import { usage } from './fields.js';
 import { modelListSchema, modelSchema } from './models.js';
+import { rerankRequestSchema, rerankSchema } from './rerank.js';
 import { errorSchema, healthSchema, healthzSchema, readyzSchema } from './service.js';
 import { textCompletionSchema, textRequestSchema } from './text.js';
+import {
+  appliedTemplateSchema,
+  applyTemplateRequestSchema,
+  detokenizedSchema,
+  detokenizeRequestSchema,
+  tokenizedSchema,
+  tokenizeRequestSchema,
+} from './tokenize.js';
 
 interface Endpoint {
   readonly method: 'get' | 'post';
@@ -20,7 +30,7 @@ interface Endpoint {
   readonly pathParameter?: { readonly name: string; readonly description: string };
 }
 
-const GENERATION_ERRORS = [400, 401, 404, 413, 415, 429, 500, 503, 504];
+const WORK_ERRORS = [400, 401, 404, 413, 415, 429, 500, 503, 504];
 
 /** Everything the gateway serves; the document below is made from it and from the schemas that validate. */
 const ENDPOINTS: readonly Endpoint[] = [
@@ -30,7 +40,7 @@ const ENDPOINTS: readonly Endpoint[] = [
     tag: 'Generation',
     summary: 'Answer a conversation, whole or streamed.',
     body: chatRequestSchema,
-    answers: withErrors({ 200: { description: 'The answer.', schema: chatCompletionSchema } }, GENERATION_ERRORS),
+    answers: withErrors({ 200: { description: 'The answer.', schema: chatCompletionSchema } }, WORK_ERRORS),
     streamed: chatChunkSchema,
   },
   {
@@ -39,8 +49,48 @@ const ENDPOINTS: readonly Endpoint[] = [
     tag: 'Generation',
     summary: 'Continue a text, whole or streamed.',
     body: textRequestSchema,
-    answers: withErrors({ 200: { description: 'The answer.', schema: textCompletionSchema } }, GENERATION_ERRORS),
+    answers: withErrors({ 200: { description: 'The answer.', schema: textCompletionSchema } }, WORK_ERRORS),
     streamed: textCompletionSchema,
+  },
+  {
+    method: 'post',
+    path: '/v1/embeddings',
+    tag: 'Vectors',
+    summary: 'Vectors of texts.',
+    body: embeddingsRequestSchema,
+    answers: withErrors({ 200: { description: 'The vectors.', schema: embeddingsSchema } }, WORK_ERRORS),
+  },
+  {
+    method: 'post',
+    path: '/v1/rerank',
+    tag: 'Vectors',
+    summary: 'Sort documents by how near they are to a query. Also at `/rerank`.',
+    body: rerankRequestSchema,
+    answers: withErrors({ 200: { description: 'The documents, best first.', schema: rerankSchema } }, WORK_ERRORS),
+  },
+  {
+    method: 'post',
+    path: '/v1/tokenize',
+    tag: 'Tokens',
+    summary: 'The tokens of a text or a chat. Also at `/tokenize`.',
+    body: tokenizeRequestSchema,
+    answers: withErrors({ 200: { description: 'The tokens.', schema: tokenizedSchema } }, WORK_ERRORS),
+  },
+  {
+    method: 'post',
+    path: '/v1/detokenize',
+    tag: 'Tokens',
+    summary: 'The text of tokens. Also at `/detokenize`.',
+    body: detokenizeRequestSchema,
+    answers: withErrors({ 200: { description: 'The text.', schema: detokenizedSchema } }, WORK_ERRORS),
+  },
+  {
+    method: 'post',
+    path: '/v1/apply-template',
+    tag: 'Tokens',
+    summary: "The prompt that the model's template makes of a chat. Also at `/apply-template`.",
+    body: applyTemplateRequestSchema,
+    answers: withErrors({ 200: { description: 'The prompt.', schema: appliedTemplateSchema } }, WORK_ERRORS),
   },
   {
     method: 'get',
@@ -107,7 +157,7 @@ export function openApiDocument(): Record<string, unknown> {
     },
     servers: [{ url: '/' }],
     security: [{}, { bearer: [] }],
-    tags: [{ name: 'Generation' }, { name: 'Models' }, { name: 'Service' }],
+    tags: ['Generation', 'Vectors', 'Tokens', 'Models', 'Service'].map((name) => ({ name })),
     paths,
     components: {
       schemas: componentSchemas(),
