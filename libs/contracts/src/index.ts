@@ -7,7 +7,13 @@ export * from './engine.js';
 export * from './errors/inference-error.js';
 export * from './openai/chat.js';
 export * from './openai/embeddings.js';
-export type { Parameter, ParameterStatus, ParameterTable, UsageBody } from './openai/fields.js';
+export {
+  type Parameter,
+  type ParameterStatus,
+  type ParameterTable,
+  SEQUENCES_MAX,
+  type UsageBody,
+} from './openai/fields.js';
 export * from './openai/models.js';
 export { openApiDocument } from './openai/openapi.js';
 export * from './openai/rerank.js';

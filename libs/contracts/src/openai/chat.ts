@@ -1,16 +1,13 @@
 import * as z from 'zod';
 import {
+  FORMAT_NOTES,
+  GENERATION_PARAMETERS,
+  generationFields,
   maxTokens,
   metadata,
-  model,
   type ParameterTable,
-  penalty,
   recordOf,
-  seed,
-  stop,
-  streamOptions,
-  temperature,
-  topP,
+  TOP_LOGPROBS_MAX,
   usage,
 } from './fields.js';
 
@@ -74,25 +71,15 @@ const toolSchema = z.object({
 
 export const chatRequestSchema = z
   .object({
-    model,
+    ...generationFields,
     messages: z.array(chatMessageSchema).min(1).max(10_000),
-    stream: z.boolean().nullish(),
-    stream_options: streamOptions,
     max_tokens: maxTokens,
     max_completion_tokens: maxTokens,
-    temperature,
-    top_p: topP,
-    top_k: z.int().min(0).max(1_000_000).nullish(),
-    min_p: z.number().min(0).max(1).nullish(),
-    seed,
-    stop,
-    presence_penalty: penalty,
-    frequency_penalty: penalty,
+    logprobs: z.boolean().nullish(),
+    top_logprobs: z.int().min(0).max(TOP_LOGPROBS_MAX).nullish(),
     tools: z.array(toolSchema).max(128).nullish(),
     tool_choice: z.enum(['none', 'auto']).nullish(),
     chat_template_kwargs: recordOf(TEMPLATE_VARIABLES_MAX).nullish(),
-    n: z.literal(1).nullish(),
-    user: z.string().nullish(),
     metadata,
   })
   .meta({ id: 'CreateChatCompletionRequest' });
@@ -106,20 +93,13 @@ export const CHAT_PARAMETERS = {
     status: 'supported',
     note: 'Text parts are joined, a line each. Image, audio and file parts are a 400 that names the part.',
   },
-  model: { status: 'supported', note: 'May be left out: the default model answers, or the only one.' },
-  stream: { status: 'supported' },
-  stream_options: { status: 'supported', note: '`include_usage`; `include_obfuscation` is accepted and ignored.' },
+  ...GENERATION_PARAMETERS,
   max_tokens: { status: 'supported' },
   max_completion_tokens: { status: 'supported', note: 'Wins over `max_tokens`.' },
-  temperature: { status: 'supported', note: '0 takes the likeliest token.' },
-  top_p: { status: 'supported' },
-  top_k: { status: 'supported', note: 'An extension; 0 considers all tokens.' },
-  min_p: { status: 'supported', note: 'An extension.' },
-  seed: { status: 'supported', note: 'Same seed, same prompt, same answer on the same worker build.' },
-  stop: { status: 'supported', note: 'A text, or up to four; may span tokens; never part of the answer.' },
-  presence_penalty: { status: 'supported', note: 'Looks at the tokens of the answer.' },
-  frequency_penalty: { status: 'supported', note: 'Looks at the tokens of the answer.' },
-  n: { status: 'refused', note: 'Only 1 for now.', allows: [1] },
+  logprobs: { status: 'supported', note: 'Before penalties, biases, grammar and sampling change them.' },
+  top_logprobs: { status: 'supported', note: `0 to ${TOP_LOGPROBS_MAX}, with \`logprobs\`: true.` },
+  response_format: { status: 'supported', note: FORMAT_NOTES.response_format },
+  grammar: { status: 'supported', note: FORMAT_NOTES.grammar },
   tools: {
     status: 'supported',
     note: "Rendered by the model's own template. A call comes back as the text that the model wrote; it is not parsed yet.",
@@ -131,10 +111,6 @@ export const CHAT_PARAMETERS = {
   },
   parallel_tool_calls: { status: 'ignored', note: 'The model decides.' },
   chat_template_kwargs: { status: 'supported', note: 'An extension: further variables for the chat template.' },
-  logprobs: { status: 'refused', note: 'Not yet.', allows: [false] },
-  top_logprobs: { status: 'refused', note: 'Not yet.', allows: [0] },
-  logit_bias: { status: 'refused', note: 'Not yet; an empty object is accepted.', allows: [{}] },
-  response_format: { status: 'refused', note: 'Only `{"type":"text"}` for now.', allows: [{ type: 'text' }] },
   reasoning_effort: { status: 'ignored', note: 'No reasoning model is recognised yet.' },
   functions: { status: 'refused', note: 'Use `tools`.' },
   function_call: { status: 'refused', note: 'Use `tools`.' },
@@ -145,7 +121,6 @@ export const CHAT_PARAMETERS = {
   moderation: { status: 'refused', note: 'Not yet.' },
   store: { status: 'refused', note: 'Answers are not stored; only `false`.', allows: [false] },
   metadata: { status: 'ignored', note: 'Accepted and checked; not stored yet.' },
-  user: { status: 'ignored' },
   safety_identifier: { status: 'ignored' },
   service_tier: { status: 'ignored', note: 'There is one tier.' },
   verbosity: { status: 'ignored' },
@@ -157,6 +132,15 @@ export const CHAT_PARAMETERS = {
 // ------------------------------------------------------------------------------------------------------- answers
 
 const finishReason = z.enum(['stop', 'length', 'tool_calls', 'content_filter', 'function_call']);
+
+const chance = z.object({ token: z.string(), logprob: z.number(), bytes: z.array(z.int()).nullable() });
+const tokenLogprob = chance.extend({ top_logprobs: z.array(chance) });
+
+/** A token that is no whole character is written with `\\xf0` for each byte that belongs to none; `bytes` is exact. */
+const logprobs = z
+  .object({ content: z.array(tokenLogprob), refusal: z.null() })
+  .nullable()
+  .meta({ description: 'Null unless they were asked for.' });
 
 export const chatCompletionSchema = z
   .object({
@@ -172,7 +156,7 @@ export const chatCompletionSchema = z
           content: z.string().nullable(),
           refusal: z.string().nullable(),
         }),
-        logprobs: z.null(),
+        logprobs,
         finish_reason: finishReason,
       }),
     ),
@@ -196,7 +180,7 @@ export const chatChunkSchema = z
           content: z.string().nullable().optional(),
           refusal: z.string().nullable().optional(),
         }),
-        logprobs: z.null(),
+        logprobs,
         finish_reason: finishReason.nullable(),
       }),
     ),
@@ -206,3 +190,4 @@ export const chatChunkSchema = z
 
 export type ChatCompletion = z.infer<typeof chatCompletionSchema>;
 export type ChatChunk = z.infer<typeof chatChunkSchema>;
+export type ChatTokenLogprob = z.infer<typeof tokenLogprob>;
