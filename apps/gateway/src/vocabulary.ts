@@ -1,4 +1,12 @@
-import type { AnswerRequest, ErrorCode, ModelDescription } from '@millrace/contracts';
+import type {
+  AnswerRequest,
+  EmbedRequest,
+  ErrorCode,
+  ModelDescription,
+  Prompt,
+  RerankRequest,
+  TokenizeRequest,
+} from '@millrace/contracts';
 
 /** The types that stages hand to each other. Nothing here does anything. */
 
@@ -33,6 +41,43 @@ export interface ValidRequest extends Pick<AnswerRequest, 'prompt' | 'sampling' 
 export type ValidChatRequest = ValidRequest & { readonly [validated]: 'chat' };
 export type ValidTextRequest = ValidRequest & { readonly [validated]: 'text' };
 export type ValidAnswerRequest = ValidChatRequest | ValidTextRequest;
+
+/** Requests for anything but an answer, each without what every one of them has: a model's name, an id, a deadline. */
+export interface ValidEmbedRequest extends Pick<EmbedRequest, 'inputs' | 'dimensions'> {
+  readonly model: ModelDescription;
+  readonly encoding: 'float' | 'base64';
+  readonly [validated]: 'embed';
+}
+
+export interface ValidRerankRequest extends Pick<RerankRequest, 'query' | 'documents'> {
+  readonly model: ModelDescription;
+  /** How many results are wanted. */
+  readonly topN: number;
+  readonly returnDocuments: boolean;
+  readonly [validated]: 'rerank';
+}
+
+export interface ValidTokenizeRequest extends Pick<TokenizeRequest, 'addSpecial' | 'parseSpecial'> {
+  readonly model: ModelDescription;
+  readonly prompt: TextOrChat;
+  readonly withPieces: boolean;
+  readonly [validated]: 'tokenize';
+}
+
+export interface ValidDetokenizeRequest {
+  readonly model: ModelDescription;
+  readonly tokens: readonly number[];
+  readonly [validated]: 'detokenize';
+}
+
+export interface ValidTemplateRequest {
+  readonly model: ModelDescription;
+  readonly prompt: ChatPrompt;
+  readonly [validated]: 'template';
+}
+
+export type TextOrChat = Exclude<Prompt, { kind: 'tokens' }>;
+export type ChatPrompt = Extract<Prompt, { kind: 'chat' }>;
 
 /** How long an answer may still take, and the signal that ends it: its time is up, or its client left. */
 export interface Deadline {
@@ -69,7 +114,15 @@ export interface Worker {
   state(): WorkerState;
 }
 
-export type Endpoint = 'chat' | 'completion' | 'other';
+export type Endpoint =
+  | 'chat'
+  | 'completion'
+  | 'embeddings'
+  | 'rerank'
+  | 'tokenize'
+  | 'detokenize'
+  | 'apply_template'
+  | 'other';
 
 /**
  * How a request ended. `rejected`: refused before it waited; `dropped`: removed while it waited; `cancelled`: its

@@ -69,15 +69,16 @@ function promptField(prompt: Prompt): protocol.Start['prompt'] {
     case 'tokens':
       return { $case: 'tokens', value: { ids: [...prompt.tokens] } };
     case 'chat':
-      return {
-        $case: 'chat',
-        value: {
-          messagesJson: JSON.stringify(prompt.messages),
-          toolsJson: jsonUnlessEmpty(prompt.tools),
-          templateVariablesJson: jsonUnlessEmpty(prompt.templateVariables),
-        },
-      };
+      return { $case: 'chat', value: chatField(prompt) };
   }
+}
+
+export function chatField(prompt: Extract<Prompt, { kind: 'chat' }>): protocol.ChatPrompt {
+  return {
+    messagesJson: JSON.stringify(prompt.messages),
+    toolsJson: jsonUnlessEmpty(prompt.tools),
+    templateVariablesJson: jsonUnlessEmpty(prompt.templateVariables),
+  };
 }
 
 function jsonUnlessEmpty(value: object): string {
@@ -92,8 +93,8 @@ export function usageOf({ promptTokens, completionTokens, cachedTokens }: protoc
   return { promptTokens, completionTokens, cachedTokens };
 }
 
-/** Why a sequence ended without an answer. A worker's own words reach the caller only with a code that we know. */
-export function failureOf({ reason, failure }: protocol.Settled): InferenceError {
+/** Why a sequence, or other work, ended without an answer. A worker's own words reach the caller only with a code that we know. */
+export function failureOf({ reason, failure }: Pick<protocol.Settled, 'reason' | 'failure'>): InferenceError {
   if (failure && isErrorCode(failure.code)) {
     return new InferenceError(failure.code, failure.message, {
       limit: failure.code === 'rate_limit_exceeded' ? 'queue' : undefined,
@@ -119,6 +120,7 @@ export function modelOf(model: protocol.ModelDescription): ModelDescription {
     created: model.created,
     samplingDefaults: (model.samplingDefaults ?? {}) satisfies Sampling,
     maxTokensDefault: model.maxTokensDefault || undefined,
+    embeddingLength: model.embeddingLength || undefined,
     isDefault: model.isDefault,
   };
 }

@@ -1,11 +1,39 @@
-import type { AnswerEvent, AnswerRequest } from '@millrace/contracts';
-import type { TraceContext, Worker } from '../vocabulary.js';
+import type {
+  AnswerEvent,
+  AnswerRequest,
+  EmbedRequest,
+  Ranking,
+  RerankRequest,
+  Tokenized,
+  TokenizeRequest,
+  WorkRequest,
+} from '@millrace/contracts';
+import type { ChatPrompt, TextOrChat, TraceContext, Worker } from '../vocabulary.js';
 
 /** One try at an answer, on one worker. */
 export interface AnswerAttempt extends AnswerRequest {
   /** 1 for the first try. */
   readonly attempt: number;
   readonly trace: TraceContext | undefined;
+}
+
+/** Embeddings as they travel and as OpenAI's base64 has them: each vector's 32-bit floats, little-endian. */
+export interface Vectors {
+  /** In the order of the inputs, all of one length. */
+  readonly vectors: readonly Uint8Array[];
+  readonly promptTokens: number;
+}
+
+export interface TokenizeWork extends TokenizeRequest {
+  readonly prompt: TextOrChat;
+}
+
+export interface DetokenizeWork extends WorkRequest {
+  readonly tokens: readonly number[];
+}
+
+export interface RenderWork extends WorkRequest {
+  readonly prompt: ChatPrompt;
 }
 
 /**
@@ -15,9 +43,17 @@ export interface AnswerAttempt extends AnswerRequest {
  * merged with the next, and a consumer that does not ask pauses its own sequence and no other. Aborting `signal`, or
  * returning the iterator, frees the place on the worker. What goes wrong is thrown as an `InferenceError`, of which
  * `worker_lost` means that the worker or the way to it broke.
+ *
+ * Everything else comes whole. Aborting `signal` cancels it on the worker and rejects with the signal's reason; failures
+ * are those of the Engine seam, `worker_lost`, and `request_too_large` for a request or a reply that no message can hold.
  */
 export interface WorkerClient extends Worker {
   answer(request: AnswerAttempt, signal: AbortSignal): AsyncIterable<AnswerEvent>;
+  embed(request: EmbedRequest, signal: AbortSignal): Promise<Vectors>;
+  rerank(request: RerankRequest, signal: AbortSignal): Promise<Ranking>;
+  tokenize(request: TokenizeWork, signal: AbortSignal): Promise<Tokenized>;
+  detokenize(request: DetokenizeWork, signal: AbortSignal): Promise<string>;
+  renderPrompt(request: RenderWork, signal: AbortSignal): Promise<string>;
   /** Cancels what runs and gives up the connection, for good. */
   close(): Promise<void>;
 }

@@ -2,11 +2,17 @@ import { counter, histogram } from '@millrace/runtime';
 import type { Endpoint, RequestRecord } from '../vocabulary.js';
 import { MEASURED } from './declarations.js';
 
-/** OpenTelemetry's names of the operations. */
-const OPERATIONS = { chat: 'chat', completion: 'text_completion', other: 'other' } as const satisfies Record<
-  Endpoint,
-  string
->;
+/** OpenTelemetry's names of the operations; what it has no name for keeps ours. */
+const OPERATIONS = {
+  chat: 'chat',
+  completion: 'text_completion',
+  embeddings: 'embeddings',
+  rerank: 'rerank',
+  tokenize: 'tokenize',
+  detokenize: 'detokenize',
+  apply_template: 'apply_template',
+  other: 'other',
+} as const satisfies Record<Endpoint, string>;
 
 /** Counts and times every record. Labels come from closed sets, and from the models that workers describe. */
 export class RequestMetrics {

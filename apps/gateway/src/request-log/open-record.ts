@@ -1,9 +1,16 @@
 import { type AnswerEvent, ERROR_CATALOG, type ErrorCode, toInferenceError } from '@millrace/contracts';
-import type { Call, Endpoint, Outcome, RequestRecord, ValidAnswerRequest } from '../vocabulary.js';
+import type { Call, Endpoint, Outcome, RequestRecord } from '../vocabulary.js';
+
+/** What a record wants to know of a valid request. */
+export interface Concerned {
+  readonly model: { readonly id: string };
+  /** Absent: it is none that could be streamed. */
+  readonly stream?: boolean;
+}
 
 /** A record in the making. It is told what happens and looks nothing up; closing it, the first time, writes it. */
 export class OpenRecord {
-  #request: ValidAnswerRequest | undefined;
+  #request: Concerned | undefined;
   #validMs: number | undefined;
   #waitedMs: number | undefined;
   #overheadMs: number | undefined;
@@ -33,7 +40,7 @@ export class OpenRecord {
     }
   }
 
-  concerns(request: ValidAnswerRequest): void {
+  concerns(request: Concerned): void {
     this.#request = request;
     this.#validMs = this.#sinceArrivalMs();
   }
@@ -62,6 +69,12 @@ export class OpenRecord {
       this.#usage = { ...event.usage };
       this.#finished = true;
     }
+  }
+
+  /** Work that comes in one piece, and is no answer, was done. */
+  done(promptTokens: number): void {
+    this.#usage.promptTokens = promptTokens;
+    this.#finished = true;
   }
 
   fail(error: unknown): void {

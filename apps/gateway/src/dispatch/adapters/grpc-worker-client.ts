@@ -1,16 +1,33 @@
 import {
+  type CallOptions,
   type ChannelCredentials,
   type ClientDuplexStream,
   credentials,
+  Metadata,
   type ServiceError,
   status,
 } from '@grpc/grpc-js';
-import { type AnswerEvent, InferenceError, PROTOCOL_VERSION } from '@millrace/contracts';
 import {
+  type AnswerEvent,
+  type EmbedRequest,
+  InferenceError,
+  PROTOCOL_VERSION,
+  type Ranking,
+  type RerankRequest,
+  type Tokenized,
+  type WorkRequest,
+} from '@millrace/contracts';
+import {
+  type ChatPrompt,
+  type DetokenizeReply,
+  type EmbedPart,
   type GatewayFrame,
   InferenceClient,
   type Load,
+  type RenderPromptReply,
+  type RerankReply,
   type SequenceUpdate,
+  type TokenizeReply,
   type Welcome,
   type WorkerDescription,
   type WorkerFrame,
@@ -18,8 +35,28 @@ import {
 import type { Logger } from '@millrace/runtime';
 import type { WorkerPhase, WorkerState } from '../../vocabulary.js';
 import { failureOf, finishReasonOf, modelOf, startBytes, startFrame, usageOf } from '../protocol-frames.js';
+import {
+  chatBytes,
+  detokenizeMessage,
+  embedMessage,
+  rankingOf,
+  renderPromptMessage,
+  rerankMessage,
+  textOf,
+  tokenizedOf,
+  tokenizeMessage,
+  vectorsOf,
+} from '../protocol-work.js';
 import { SequenceInbox } from '../sequence-inbox.js';
-import type { AnswerAttempt, WorkerClient } from '../worker-client.js';
+import { WorkCalls } from '../work-calls.js';
+import type {
+  AnswerAttempt,
+  DetokenizeWork,
+  RenderWork,
+  TokenizeWork,
+  Vectors,
+  WorkerClient,
+} from '../worker-client.js';
 
 export interface GrpcWorkerClientLimits {
   /** How long connecting may take, up to the worker's Welcome. */
@@ -37,7 +74,10 @@ const RECONNECT_DELAY_MS_MIN = 100;
 const RECONNECT_DELAY_MS_MAX = 2_000;
 /** How often a worker that loads is asked whether it is ready: the stream does not tell. */
 const DESCRIBE_DELAY_MS = 250;
-/** A step brings at most some tokens for each of some hundred sequences; more than this is not a step. */
+/**
+ * A step brings at most some tokens for each of some hundred sequences; more than this is not a step. Vectors come in
+ * parts that are smaller, and tokens of a text that would take more are refused.
+ */
 const RECEIVED_BYTES_MAX = 4 * 1024 * 1024;
 
 /**
@@ -45,6 +85,9 @@ const RECEIVED_BYTES_MAX = 4 * 1024 * 1024;
  * stream, and with it every other answer.
  */
 const CHANNEL_BYTES_MAX = 1_088 * 1024 * 1024;
+
+/** The reply to a call, or why there is none. */
+type OnReply<R> = (error: ServiceError | null, reply?: R) => void;
 
 type Converse = ClientDuplexStream<GatewayFrame, WorkerFrame>;
 
@@ -59,6 +102,7 @@ type Converse = ClientDuplexStream<GatewayFrame, WorkerFrame>;
 export class GrpcWorkerClient implements WorkerClient {
   readonly #client: InferenceClient;
   readonly #sequences = new Map<number, SequenceInbox>();
+  readonly #calls = new WorkCalls();
   #nextSequenceId = 1;
   #stream: Converse | undefined;
   #phase: WorkerPhase = 'connecting';
@@ -102,16 +146,14 @@ export class GrpcWorkerClient implements WorkerClient {
       version: this.#description?.version ?? '',
       running: this.#load?.running ?? 0,
       waiting: this.#load?.waiting ?? 0,
-      outstanding: this.#sequences.size,
+      outstanding: this.#sequences.size + this.#calls.size,
       models: this.#models,
     };
   }
 
   answer(request: AnswerAttempt, signal: AbortSignal): AsyncIterable<AnswerEvent> {
     const stream = this.#stream;
-    if (stream === undefined || this.#phase !== 'ready') {
-      throw new InferenceError('worker_lost', `The worker is ${this.#phase} just now. Send the request again.`);
-    }
+    if (stream === undefined || this.#phase !== 'ready') throw this.#notReady();
     const { creditTokens, sentBytesMax } = this.limits;
     const id = this.#takeSequenceId();
     const start = startFrame(request, id, creditTokens);
@@ -139,10 +181,83 @@ export class GrpcWorkerClient implements WorkerClient {
     return inbox;
   }
 
+  async embed(request: EmbedRequest, signal: AbortSignal): Promise<Vectors> {
+    const message = embedMessage(request);
+    const parts = await this.#call<EmbedPart[]>(request, signal, (options, onReply) => {
+      const received: EmbedPart[] = [];
+      const call = this.#client.embed(message, options);
+      call.on('data', (part: EmbedPart) => received.push(part));
+      call.on('end', () => onReply(null, received));
+      call.on('error', (error: ServiceError) => onReply(error));
+      return call;
+    });
+    return vectorsOf(parts, request.inputs.length);
+  }
+
+  async rerank(request: RerankRequest, signal: AbortSignal): Promise<Ranking> {
+    const message = rerankMessage(request);
+    const reply = await this.#call<RerankReply>(request, signal, (options, onReply) =>
+      this.#client.rerank(message, new Metadata(), options, onReply),
+    );
+    return rankingOf(reply, request.documents.length);
+  }
+
+  async tokenize(request: TokenizeWork, signal: AbortSignal): Promise<Tokenized> {
+    const message = tokenizeMessage(request);
+    if (message.prompt?.$case === 'chat') this.#refuseTooLarge(message.prompt.value);
+    const reply = await this.#call<TokenizeReply>(request, signal, (options, onReply) =>
+      this.#client.tokenize(message, new Metadata(), options, onReply),
+    );
+    return tokenizedOf(reply);
+  }
+
+  async detokenize(request: DetokenizeWork, signal: AbortSignal): Promise<string> {
+    const message = detokenizeMessage(request);
+    const reply = await this.#call<DetokenizeReply>(request, signal, (options, onReply) =>
+      this.#client.detokenize(message, new Metadata(), options, onReply),
+    );
+    return textOf(reply);
+  }
+
+  async renderPrompt(request: RenderWork, signal: AbortSignal): Promise<string> {
+    const message = renderPromptMessage(request);
+    this.#refuseTooLarge(message.chat);
+    const reply = await this.#call<RenderPromptReply>(request, signal, (options, onReply) =>
+      this.#client.renderPrompt(message, new Metadata(), options, onReply),
+    );
+    return textOf(reply);
+  }
+
   async close(): Promise<void> {
     this.#closed = true;
     this.#giveUpStream('connecting', 'closed');
     this.#client.close();
+  }
+
+  /** One call beside the stream. It lives as long as the stream does: a worker that is lost is lost to both. */
+  #call<R>(
+    { deadlineMs }: WorkRequest,
+    signal: AbortSignal,
+    begin: (options: Partial<CallOptions>, onReply: OnReply<R>) => { cancel(): void },
+  ): Promise<R> {
+    if (this.#phase !== 'ready') throw this.#notReady();
+    const options = deadlineMs === undefined ? {} : { deadline: Date.now() + deadlineMs };
+    return this.#calls.run<R>((end) => {
+      const call = begin(options, (error, reply) => {
+        if (error) end.reject(callFailure(error));
+        else end.resolve(reply as R);
+      });
+      return () => call.cancel();
+    }, signal);
+  }
+
+  #refuseTooLarge(chat: ChatPrompt | undefined): void {
+    const bytes = chatBytes(chat);
+    if (bytes > this.limits.sentBytesMax) throw tooLarge(bytes, this.limits.sentBytesMax);
+  }
+
+  #notReady(): InferenceError {
+    return new InferenceError('worker_lost', `The worker is ${this.#phase} just now. Send the request again.`);
   }
 
   /** Ids have 32 bits and start again after four thousand million; what is then still running has long met its deadline. */
@@ -266,11 +381,10 @@ export class GrpcWorkerClient implements WorkerClient {
     const sequences = [...this.#sequences.values()];
     this.#sequences.clear();
     for (const inbox of sequences) {
-      inbox.fail(
-        new InferenceError('worker_lost', 'The worker went away while it was answering. Send the request again.'),
-      );
+      inbox.fail(workerLost());
       inbox.deliver();
     }
+    this.#calls.giveUpAll(workerLost());
   }
 
   #enter(phase: WorkerPhase, detail: string): void {
@@ -289,6 +403,28 @@ function tooLarge(bytes: number, bytesMax: number): InferenceError {
     'request_too_large',
     `The request takes ${given} bytes on its way to the worker; ${limit} are allowed. Send less, or raise bodyBytesMax.`,
   );
+}
+
+function workerLost(cause?: unknown): InferenceError {
+  const sentence = 'The worker went away while it was answering. Send the request again.';
+  return new InferenceError('worker_lost', sentence, { cause });
+}
+
+/** Why a call, and not the work that it was about, failed. */
+function callFailure(error: ServiceError): InferenceError {
+  switch (error.code) {
+    case status.RESOURCE_EXHAUSTED: {
+      const most = RECEIVED_BYTES_MAX.toLocaleString('en');
+      const sentence = `The reply would take more than ${most} bytes, or the request more than the worker reads. Send less.`;
+      return new InferenceError('request_too_large', sentence, { cause: error });
+    }
+    case status.DEADLINE_EXCEEDED: {
+      const sentence = 'The worker had not finished when the time was up. Send less, or raise requestTimeoutMs.';
+      return new InferenceError('deadline_exceeded', sentence, { cause: error });
+    }
+    default:
+      return workerLost(error);
+  }
 }
 
 function lossSentence(error: ServiceError): string {
