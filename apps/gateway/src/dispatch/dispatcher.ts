@@ -1,4 +1,10 @@
-import { type AnswerEvent, type AnswerRequest, type ErrorCode, InferenceError } from '@millrace/contracts';
+import {
+  type AnswerEvent,
+  type AnswerRequest,
+  type ErrorCode,
+  InferenceError,
+  type WorkRequest,
+} from '@millrace/contracts';
 import type { Call, Deadline, ValidAnswerRequest } from '../vocabulary.js';
 import type { WorkerClient } from './worker-client.js';
 
@@ -6,6 +12,9 @@ import type { WorkerClient } from './worker-client.js';
 export interface DispatchNotes {
   sentTo(address: string): void;
 }
+
+/** What is asked of a worker that is no answer: `worker.embed(…)` and its like. */
+export type Ask<T> = (worker: WorkerClient, heading: WorkRequest, signal: AbortSignal) => Promise<T>;
 
 /** The first worker and two more: with more, a request that kills workers would kill them all. */
 const ATTEMPTS_MAX = 3;
@@ -46,6 +55,30 @@ export class Dispatcher {
       }
     }
     throw failure ?? noWorkerReady(request.model.id);
+  }
+
+  /** Work that comes whole, so that it can always be asked of another worker. */
+  async work<T>(
+    model: string,
+    workers: readonly WorkerClient[],
+    call: Call,
+    deadline: Deadline,
+    notes: DispatchNotes,
+    ask: Ask<T>,
+  ): Promise<T> {
+    let failure: InferenceError | undefined;
+    for (const worker of workers.slice(0, ATTEMPTS_MAX)) {
+      deadline.signal.throwIfAborted();
+      notes.sentTo(worker.address);
+      const heading = { requestId: call.requestId, model, deadlineMs: Math.max(1, deadline.remainingMs()) };
+      try {
+        return await ask(worker, heading, deadline.signal);
+      } catch (error) {
+        if (!isWorthAnotherWorker(error)) throw error;
+        failure = error;
+      }
+    }
+    throw failure ?? noWorkerReady(model);
   }
 }
 
