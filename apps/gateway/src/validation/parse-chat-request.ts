@@ -23,7 +23,7 @@ export function parseChatRequest(body: unknown, models: ModelCatalog): ValidChat
 }
 
 /** A message whose content is one text, since few chat templates know content parts. */
-function plainMessage(message: ChatMessage, index: number): Record<string, unknown> {
+export function plainMessage(message: ChatMessage, index: number): Record<string, unknown> {
   const { content } = message;
   // An empty text is content: an answer may well have been empty, and clients send the conversation back as it was.
   if (message.role === 'assistant' && content == null && !message.tool_calls?.length && !message.refusal) {
