@@ -1,4 +1,4 @@
-import { InferenceError, type ModelCapability, type ModelDescription } from '@millrace/contracts';
+import { type ErrorCode, InferenceError, type ModelCapability, type ModelDescription } from '@millrace/contracts';
 
 /** Where the catalog learns what is served; undefined while no worker has ever reported. */
 export type ModelSource = () => readonly ModelDescription[] | undefined;
@@ -7,6 +7,8 @@ export type ModelSource = () => readonly ModelDescription[] | undefined;
 const RETRY_AFTER_SECONDS = 2;
 /** A name in an error message is cut here: it came from outside and may be long. */
 const SHOWN_NAME_LENGTH_MAX = 100;
+/** So many models an error message lists. */
+const SHOWN_MODELS_MAX = 10;
 
 /** The models by name and alias, as their workers describe them. */
 export class ModelCatalog {
@@ -28,26 +30,29 @@ export class ModelCatalog {
     );
   }
 
-  /** The model that a request means, which must be able to do what is asked. */
-  resolve(name: string | null | undefined, capability: ModelCapability): ModelDescription {
-    const model = name ? this.find(name) : this.#default();
-    if (model.capabilities.includes(capability)) return model;
+  /**
+   * The model that a request means: the one it names, else the default, else the only one there is; and of these only
+   * one that can do what is asked, if anything particular is.
+   *
+   * @throws InferenceError as `find`, or a 400 that says what the models do.
+   */
+  resolve(name: string | null | undefined, capability?: ModelCapability): ModelDescription {
+    if (!name) return this.#unnamed(capability);
+    const model = this.find(name);
+    if (can(model, capability)) return model;
     throw new InferenceError(
-      'invalid_request',
-      `The model \`${model.id}\` does not do ${capability}; it does ${model.capabilities.join(', ') || 'nothing yet'}. Choose another model or endpoint.`,
+      refusalOf([model], capability),
+      `The model \`${model.id}\` does not do ${capability}; it does ${abilities(model)}. Choose another model or endpoint.`,
       { param: 'model' },
     );
   }
 
-  #default(): ModelDescription {
+  #unnamed(capability: ModelCapability | undefined): ModelDescription {
     const models = this.#reported();
-    const model = models.find(({ isDefault }) => isDefault) ?? (models.length === 1 ? models[0] : undefined);
+    const able = models.filter((model) => can(model, capability));
+    const model = able.find(({ isDefault }) => isDefault) ?? (able.length === 1 ? able[0] : undefined);
     if (model) return model;
-    throw new InferenceError(
-      'invalid_request',
-      `\`model\` is required: ${models.length} models are served and none of them is the default. GET /v1/models lists them.`,
-      { param: 'model' },
-    );
+    throw able.length === 0 ? noneDoes(models, capability) : nameOne(able, capability);
   }
 
   #reported(): readonly ModelDescription[] {
@@ -58,4 +63,43 @@ export class ModelCatalog {
       retryAfterSeconds: RETRY_AFTER_SECONDS,
     });
   }
+}
+
+function can(model: ModelDescription, capability: ModelCapability | undefined): boolean {
+  return capability === undefined || model.capabilities.includes(capability);
+}
+
+function abilities({ capabilities }: ModelDescription): string {
+  return capabilities.join(', ') || 'nothing yet';
+}
+
+/** What nobody among these models can do. A model that continues texts and does not chat does generate. */
+function refusalOf(models: readonly ModelDescription[], capability: ModelCapability | undefined): ErrorCode {
+  if (capability === 'embedding') return 'embeddings_not_supported';
+  if (capability === 'rerank') return 'rerank_not_supported';
+  const generates = models.some((model) => can(model, 'chat') || can(model, 'completion'));
+  return generates ? 'invalid_request' : 'generation_not_supported';
+}
+
+function noneDoes(models: readonly ModelDescription[], capability: ModelCapability | undefined): InferenceError {
+  const each = listed(models.map((model) => `\`${model.id}\` does ${abilities(model)}`));
+  return new InferenceError(
+    refusalOf(models, capability),
+    `None of the models served does ${capability}: ${each}. Choose another endpoint, or serve such a model.`,
+    { param: 'model' },
+  );
+}
+
+function nameOne(models: readonly ModelDescription[], capability: ModelCapability | undefined): InferenceError {
+  const served = capability === undefined ? 'are served' : `do ${capability}`;
+  return new InferenceError(
+    'invalid_request',
+    `\`model\` is required: ${models.length} models ${served}, and none of them is the default. Name one of ${listed(models.map(({ id }) => `\`${id}\``))}.`,
+    { param: 'model' },
+  );
+}
+
+function listed(texts: readonly string[]): string {
+  const more = texts.length - SHOWN_MODELS_MAX;
+  return more > 0 ? `${texts.slice(0, SHOWN_MODELS_MAX).join(', ')} and ${more} more` : texts.join(', ');
 }
