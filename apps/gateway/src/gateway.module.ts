@@ -5,16 +5,22 @@ import { APP_FILTER } from '@nestjs/core';
 import { ChatCompletionsController } from './http/chat-completions.controller.js';
 import { CompletionsController } from './http/completions.controller.js';
 import { DocsController } from './http/docs.controller.js';
+import { EmbeddingsController } from './http/embeddings.controller.js';
 import { HealthController } from './http/health.controller.js';
 import { METRICS, MetricsController } from './http/metrics.controller.js';
 import { ModelsController } from './http/models.controller.js';
 import { OpenAiErrorFilter } from './http/openai-error.filter.js';
+import { RerankController } from './http/rerank.controller.js';
 import { STREAM_LIMITS } from './http/server-sent-events.js';
+import { TokenizeController } from './http/tokenize.controller.js';
 import { CompleteChat } from './walks/complete-chat.js';
 import { CompleteText } from './walks/complete-text.js';
+import { Embed } from './walks/embed.js';
 import { ManageModels } from './walks/manage-models.js';
 import { Readiness } from './walks/readiness.js';
 import { RefuseRequest } from './walks/refuse-request.js';
+import { Rerank } from './walks/rerank.js';
+import { Tokenize } from './walks/tokenize.js';
 import type { Walks } from './wiring.js';
 
 /** The one Nest module: it hands the walks that wiring.ts made to the controllers. */
@@ -27,6 +33,9 @@ export function gatewayModule(walks: Walks, metrics: Metrics, settings: Settings
     controllers: [
       ChatCompletionsController,
       CompletionsController,
+      EmbeddingsController,
+      RerankController,
+      TokenizeController,
       ModelsController,
       HealthController,
       MetricsController,
@@ -35,6 +44,9 @@ export function gatewayModule(walks: Walks, metrics: Metrics, settings: Settings
     providers: [
       { provide: CompleteChat, useValue: walks.completeChat },
       { provide: CompleteText, useValue: walks.completeText },
+      { provide: Embed, useValue: walks.embed },
+      { provide: Rerank, useValue: walks.rerank },
+      { provide: Tokenize, useValue: walks.tokenize },
       { provide: ManageModels, useValue: walks.manageModels },
       { provide: Readiness, useValue: walks.readiness },
       { provide: RefuseRequest, useValue: walks.refuseRequest },

@@ -12,9 +12,13 @@ import { WorkerDirectory } from './routing/worker-directory.js';
 import { ModelCatalog } from './validation/model-catalog.js';
 import { CompleteChat } from './walks/complete-chat.js';
 import { CompleteText } from './walks/complete-text.js';
+import { DoWork } from './walks/do-work.js';
+import { Embed } from './walks/embed.js';
 import { ManageModels } from './walks/manage-models.js';
 import { Readiness } from './walks/readiness.js';
 import { RefuseRequest } from './walks/refuse-request.js';
+import { Rerank } from './walks/rerank.js';
+import { Tokenize } from './walks/tokenize.js';
 
 /** What the protocol adds to a request's body, several times over: names, ids, sampling. */
 const FRAME_BYTES_EXTRA = 64 * 1024;
@@ -22,6 +26,9 @@ const FRAME_BYTES_EXTRA = 64 * 1024;
 export interface Walks {
   readonly completeChat: CompleteChat;
   readonly completeText: CompleteText;
+  readonly embed: Embed;
+  readonly rerank: Rerank;
+  readonly tokenize: Tokenize;
   readonly manageModels: ManageModels;
   readonly readiness: Readiness;
   readonly refuseRequest: RefuseRequest;
@@ -35,7 +42,9 @@ export function wire(settings: Settings, logger: Logger): Walks {
   const models = new ModelCatalog(() => directory.models());
   const admission = new Admission(settings);
   const requestLog = new RequestLog(logger, [new RequestMetrics().observe]);
-  const completeChat = new CompleteChat(models, admission, directory, new Dispatcher(), requestLog, settings);
+  const dispatcher = new Dispatcher();
+  const completeChat = new CompleteChat(models, admission, directory, dispatcher, requestLog, settings);
+  const work = new DoWork(admission, directory, dispatcher, requestLog, settings);
   const watching = watch({
     running: () => admission.running,
     waiting: () => admission.waiting,
@@ -44,6 +53,9 @@ export function wire(settings: Settings, logger: Logger): Walks {
   return {
     completeChat,
     completeText: new CompleteText(models, requestLog, completeChat),
+    embed: new Embed(models, work),
+    rerank: new Rerank(models, work),
+    tokenize: new Tokenize(models, work),
     manageModels: new ManageModels(models),
     readiness: new Readiness(directory),
     refuseRequest: new RefuseRequest(requestLog),

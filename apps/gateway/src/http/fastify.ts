@@ -126,7 +126,7 @@ function refuseWhileDraining(fastify: FastifyInstance, readiness: Readiness): vo
   fastify.addHook('onRequest', (request, reply, done) => {
     if (!readiness.draining) return done();
     reply.header('connection', 'close');
-    if (!request.url.startsWith('/v1/')) return done();
+    if (request.method !== 'POST' && !request.url.startsWith('/v1/')) return done();
     done(new InferenceError('shutting_down', 'This server is stopping and takes no new requests. Send it again.'));
   });
 }

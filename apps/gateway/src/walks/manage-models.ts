@@ -22,5 +22,6 @@ function modelBody(model: ModelDescription): ModelBody {
     owned_by: 'millrace',
     context_length: model.contextLength,
     capabilities: [...model.capabilities],
+    ...(model.embeddingLength !== undefined && { embedding_length: model.embeddingLength }),
   };
 }

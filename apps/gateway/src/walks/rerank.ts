@@ -1,0 +1,50 @@
+import { randomBytes } from 'node:crypto';
+import type { Ranking, RerankBody } from '@millrace/contracts';
+import type { ModelCatalog } from '../validation/model-catalog.js';
+import { parseRerankRequest } from '../validation/parse-rerank-request.js';
+import type { Call, ValidRerankRequest } from '../vocabulary.js';
+import type { DoWork } from './do-work.js';
+import { asWritten } from './embeddings-text.js';
+
+/** POST /v1/rerank. */
+export class Rerank {
+  constructor(
+    private readonly models: ModelCatalog,
+    private readonly work: DoWork,
+  ) {}
+
+  async run(body: unknown, call: Call): Promise<RerankBody> {
+    const { request, result } = await this.work.run(
+      {
+        endpoint: 'rerank',
+        parse: () => parseRerankRequest(body, this.models),
+        ask:
+          ({ query, documents }) =>
+          (worker, heading, signal) =>
+            worker.rerank({ ...heading, query, documents }, signal),
+        promptTokens: ({ promptTokens }) => promptTokens,
+      },
+      call,
+    );
+    return rerankBody(request, result);
+  }
+}
+
+function rerankBody(request: ValidRerankRequest, { scores, promptTokens }: Ranking): RerankBody {
+  const { model, documents, topN, returnDocuments } = request;
+  const results = scores
+    .map((score, index) => ({
+      index,
+      relevance_score: asWritten(score),
+      ...(returnDocuments && { document: { text: documents[index]! } }),
+    }))
+    .sort((a, b) => b.relevance_score - a.relevance_score) // A stable sort: of equals, the earlier one comes first.
+    .slice(0, topN);
+  return {
+    id: `rerank-${randomBytes(12).toString('hex')}`,
+    model: model.id,
+    object: 'list',
+    results,
+    usage: { prompt_tokens: promptTokens, total_tokens: promptTokens },
+  };
+}
