@@ -3,6 +3,27 @@ import { type GgufFileInfo, readGgufFileInfo } from 'node-llama-cpp';
 
 const BYTES_PER_VALUE = 2; // The cache holds 16-bit floats.
 
+/** What a model is for: to generate text, to turn a text into a vector, or to score a pair of texts. */
+export type ModelPurpose = 'text' | 'vectors' | 'scores';
+
+/** llama.cpp's `llama_pooling_type`: how the vectors of the tokens become one. */
+export const Pooling = { none: 0, mean: 1, first: 2, last: 3, rank: 4 } as const;
+
+/** Architectures that generate nothing, whatever else the file says: every token sees all the others. */
+const ENCODERS = new Set([
+  'bert',
+  'eurobert',
+  'gemma-embedding',
+  'jina-bert-v2',
+  'jina-bert-v3',
+  'llama-embed',
+  'modern-bert',
+  'neo-bert',
+  'nomic-bert',
+  'nomic-bert-moe',
+  't5encoder',
+]);
+
 /** What a `.gguf` file says of itself, without loading it. */
 export interface ModelFile {
   readonly path: string;
@@ -18,6 +39,13 @@ export interface ModelFile {
   /** What one token of one sequence takes in the key-value cache. */
   readonly cacheBytesPerToken: number;
   readonly chatTemplate: string | undefined;
+  readonly purpose: ModelPurpose;
+  /** See `Pooling`. */
+  readonly pooling: number;
+  /** Whether a token sees only those before it, so that an input may be read in pieces. */
+  readonly causal: boolean;
+  /** How a query and a document become one text, with `{query}` and `{document}`; few models that score have one. */
+  readonly rerankTemplate: string | undefined;
   /** When the file was last changed, in Unix seconds. */
   readonly changedAt: number;
 }
@@ -38,6 +66,7 @@ export async function readModelFile(path: string): Promise<ModelFile> {
     weightsBytes,
     vocabularySize: info.metadata.tokenizer?.ggml?.tokens?.length ?? 0,
     chatTemplate: info.metadata.tokenizer?.chat_template,
+    rerankTemplate: rerankTemplateOf(info),
     changedAt: Math.floor(file.mtimeMs / 1000),
   };
 }
@@ -79,6 +108,7 @@ function architectureFacts(info: GgufFileInfo) {
   const { architecture } = info.metadata.general;
   // Every architecture has its own section; these keys are the same in all that llama.cpp generates text with.
   const facts = info.architectureMetadata as {
+    readonly pooling_type?: number;
     readonly context_length?: number;
     readonly block_count?: number;
     readonly embedding_length?: number;
@@ -87,17 +117,41 @@ function architectureFacts(info: GgufFileInfo) {
       readonly head_count_kv?: number | readonly number[];
       readonly key_length?: number;
       readonly value_length?: number;
+      readonly causal?: boolean;
     };
   };
+  const pooling = facts.pooling_type ?? Pooling.none;
+  const classifies = (info.fullTensorInfo ?? []).some(({ name }) => /^cls(\.output)?\.weight$/.test(name));
   const layers = facts.block_count ?? 0;
   const embeddingLength = facts.embedding_length ?? 0;
   return {
     architecture,
+    purpose: purposeOf(architecture, pooling, classifies),
+    pooling,
+    causal: facts.attention?.causal ?? !ENCODERS.has(architecture),
     layers,
     embeddingLength,
     contextTrained: facts.context_length ?? 0,
     cacheBytesPerToken: cacheBytesPerToken(layers, embeddingLength, facts.attention ?? {}),
   };
+}
+
+/**
+ * What a file is for, from its architecture, its way of pooling, and whether it has a head that classifies.
+ *
+ * Early conversions of models that score have the head and do not name the pooling; of the architectures that generate,
+ * only those with a pooling of their own were trained for vectors.
+ */
+export function purposeOf(architecture: string, pooling: number, classifies: boolean): ModelPurpose {
+  const encodes = ENCODERS.has(architecture);
+  if (pooling === Pooling.rank || (encodes && classifies)) return 'scores';
+  return encodes || pooling !== Pooling.none ? 'vectors' : 'text';
+}
+
+function rerankTemplateOf(info: GgufFileInfo): string | undefined {
+  const tokenizer: Readonly<Record<string, unknown>> = { ...info.metadata.tokenizer };
+  const template = tokenizer['chat_template.rerank'];
+  return typeof template === 'string' ? template : undefined;
 }
 
 /**

@@ -1,0 +1,173 @@
+import { InsufficientMemoryError, type Llama, type LlamaModel } from 'node-llama-cpp';
+import type { VectorEngine, VectorModel } from '../../vector-engine.js';
+import { addonModelOf, addonOf } from './addon.js';
+import { checkRerankTemplate, pairMarks } from './join-vector-pair.js';
+import { LlamaCppVectorEngine, type OpenedVectorModel } from './llama-cpp-vector-engine.js';
+import { type EngineLogger, type GpuChoice, llamaFor } from './llama-instance.js';
+import { type ModelFile, Pooling, readModelFile } from './read-model-file.js';
+import { TokenBytes } from './token-bytes.js';
+import { forVectors, type VectorAddon, type VectorAddonContext, type VectorAddonModel } from './vector-addon.js';
+
+export interface LlamaCppVectorOptions {
+  /** The `.gguf` file; of a model in parts, the first. Its `purpose` must be `vectors` or `scores`. */
+  readonly path: string;
+  /** Tokens that an input may have. */
+  readonly contextLength: number;
+  /** Inputs that are computed side by side; each has a context of its own. */
+  readonly contexts: number;
+  /** Of all contexts together; each has at least one. */
+  readonly threads: number;
+  readonly gpu: GpuChoice;
+  /** Layers that go to the GPU; absent: as many as fit. */
+  readonly gpuLayers?: number | undefined;
+  readonly logger: EngineLogger;
+  /** Told how much of the model is loaded, 0 to 1. */
+  readonly onProgress?: ((loaded: number) => void) | undefined;
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** llama.cpp makes a context that is a multiple of this. */
+const CONTEXT_PIECE_TOKENS = 256;
+
+/** What a model reads at a time that can read in pieces; more would only take more memory. */
+const PIECE_TOKENS_MAX = 512;
+
+/** Their graphs end in a softmax (`build_pooling` in llama.cpp's llama-graph.cpp); the others' in a logit. */
+const SCORE_AS_PROBABILITY = new Set(['qwen3', 'qwen3vl']);
+
+/**
+ * How many tokens of an input a model reads at a time: all, unless a token sees only those before it and the last one
+ * stands for the whole.
+ */
+export function vectorBatchSize(
+  file: Pick<ModelFile, 'causal' | 'pooling' | 'purpose'>,
+  contextLength: number,
+): number {
+  const inPieces = file.causal && (file.pooling === Pooling.last || file.purpose === 'scores');
+  return inPieces ? Math.min(PIECE_TOKENS_MAX, contextLength) : contextLength;
+}
+
+/**
+ * Loads a model that makes vectors or scores pairs, and reserves the memory of its contexts.
+ *
+ * @throws Error in one sentence, for the person who started the worker: the file is missing, broken, of an unknown
+ *   architecture or made for something else; the memory is refused; the GPU that was asked for is not there.
+ */
+export async function openLlamaCppVectors(options: LlamaCppVectorOptions): Promise<VectorEngine> {
+  const file = await readModelFile(options.path);
+  checkPurpose(file);
+  const llama = await llamaFor(options.gpu, options.logger);
+  const engine = `llama.cpp ${llama.llamaCppRelease.release}`;
+  const knownAddon = await addonOf(llama);
+  if (!knownAddon.getIsArchSupported(file.architecture)) {
+    throw new Error(
+      `${options.path} is of the architecture "${file.architecture}", which ${engine} does not know. ` +
+        'Choose another model, or a newer version of this server.',
+    );
+  }
+  options.signal?.throwIfAborted();
+  const loaded = await load(llama, options);
+  try {
+    const { addon, model } = await forVectors(knownAddon, await addonModelOf(loaded));
+    const pair = pairOf(file, model);
+    const described = describe(model, file, options, engine);
+    const batchSize = vectorBatchSize(file, options.contextLength);
+    const contexts = await openContexts(addon, model, file, batchSize, options);
+    return new LlamaCppVectorEngine(described, {
+      loaded,
+      model,
+      contexts,
+      batchSize,
+      bytes: new TokenBytes(model),
+      pair,
+      scoresProbability: SCORE_AS_PROBABILITY.has(file.architecture),
+    });
+  } catch (error) {
+    await loaded.dispose();
+    throw error;
+  }
+}
+
+function checkPurpose({ purpose, pooling, path }: ModelFile): void {
+  if (purpose === 'text') throw new Error(`${path} is made to generate text, and not for vectors.`);
+  if (purpose === 'vectors' && pooling === Pooling.none) {
+    throw new Error(
+      `${path} does not say how the vectors of its tokens become one (\`pooling_type\`). Choose another conversion of this model.`,
+    );
+  }
+}
+
+async function load(llama: Llama, options: LlamaCppVectorOptions): Promise<LlamaModel> {
+  const { path, contextLength, contexts, gpuLayers, onProgress, signal } = options;
+  try {
+    return await llama.loadModel({
+      modelPath: path,
+      gpuLayers: gpuLayers ?? { fitContext: { contextSize: contextLength * contexts, embeddingContext: true } },
+      ...(onProgress && { onLoadProgress: onProgress }),
+      ...(signal && { loadSignal: signal }),
+    });
+  } catch (cause) {
+    if (signal?.aborted) throw cause;
+    if (cause instanceof InsufficientMemoryError) throw new Error(memoryRefused(options), { cause });
+    throw new Error(`llama.cpp can't load ${path}; its log says why. Copy the file again, or choose another.`, {
+      cause,
+    });
+  }
+}
+
+function pairOf(file: ModelFile, model: VectorAddonModel): OpenedVectorModel['pair'] {
+  if (file.purpose !== 'scores') return undefined;
+  if (file.rerankTemplate === undefined) return pairMarks(model);
+  checkRerankTemplate(file.rerankTemplate, file.path);
+  return { template: file.rerankTemplate };
+}
+
+async function openContexts(
+  addon: VectorAddon,
+  model: VectorAddonModel,
+  file: ModelFile,
+  batchSize: number,
+  options: LlamaCppVectorOptions,
+): Promise<VectorAddonContext[]> {
+  const opened: VectorAddonContext[] = [];
+  for (let index = 0; index < options.contexts; index++) {
+    const context = new addon.AddonContext(model, {
+      contextSize: Math.ceil(options.contextLength / CONTEXT_PIECE_TOKENS) * CONTEXT_PIECE_TOKENS,
+      batchSize,
+      sequences: 1,
+      threads: Math.max(1, Math.floor(options.threads / options.contexts)),
+      flashAttention: 'auto',
+      embeddings: true,
+      ranking: file.purpose === 'scores',
+    });
+    opened.push(context);
+    if (await context.init()) continue;
+    for (const each of opened) await each.dispose();
+    throw new Error(memoryRefused(options));
+  }
+  return opened;
+}
+
+function memoryRefused({ path, contexts, contextLength }: LlamaCppVectorOptions): string {
+  return (
+    `The machine refuses the memory for ${path} with ${contexts} contexts of ${contextLength} tokens. ` +
+    "Lower --embedding-contexts or the model's `context`, or choose a smaller model."
+  );
+}
+
+function describe(
+  model: VectorAddonModel,
+  file: ModelFile,
+  options: LlamaCppVectorOptions,
+  engine: string,
+): VectorModel {
+  const scores = file.purpose === 'scores';
+  return {
+    contextLength: options.contextLength,
+    concurrentMax: options.contexts,
+    embeddingLength: scores ? 0 : model.getEmbeddingVectorSize(),
+    scores,
+    vocabularySize: file.vocabularySize,
+    engine,
+  };
+}
