@@ -1,7 +1,9 @@
 import { InferenceError } from '@millrace/contracts';
 import type { StepWork, TokenModel } from './token-engine.js';
 
-type Limits = Pick<TokenModel, 'contextLength' | 'placesMax' | 'tokensPerStepMax' | 'vocabularySize'>;
+type Limits = Pick<TokenModel, 'contextLength' | 'placesMax' | 'tokensPerStepMax' | 'vocabularySize' | 'cutsAnywhere'>;
+
+type Prepared = 'no' | 'plain' | 'with logprobs';
 
 /**
  * How far each place is filled, and which steps are therefore possible.
@@ -11,11 +13,11 @@ type Limits = Pick<TokenModel, 'contextLength' | 'placesMax' | 'tokensPerStepMax
  */
 export class PlaceLedger {
   readonly #lengths: (number | 'unknown')[];
-  readonly #prepared: boolean[];
+  readonly #prepared: Prepared[];
 
   constructor(private readonly limits: Limits) {
     this.#lengths = Array.from({ length: limits.placesMax }, () => 0);
-    this.#prepared = Array.from({ length: limits.placesMax }, () => false);
+    this.#prepared = Array.from({ length: limits.placesMax }, () => 'no');
   }
 
   /** @throws Error when `place` is none of the engine's. */
@@ -50,9 +52,10 @@ export class PlaceLedger {
     }
   }
 
-  #checkWork({ place, position, tokens, choose }: StepWork): void {
+  #checkWork({ place, position, tokens, choose, scored = [] }: StepWork): void {
     this.checkPlace(place);
     this.checkTokens(tokens);
+    this.checkTokens(scored);
     if (tokens.length === 0) throw new Error(`Place ${place} has no tokens to read in this step; leave it out.`);
     const held = this.#lengths[place]!;
     if (held === 'unknown') throw new Error(`What place ${place} holds is unknown since the engine broke; clear it.`);
@@ -66,7 +69,14 @@ export class PlaceLedger {
         `The sequence would have ${held + tokens.length} tokens; this model holds ${contextLength}. Shorten it.`,
       );
     }
-    if (choose && !this.#prepared[place]) throw new Error(`Place ${place} is to choose a token but was not prepared.`);
+    const prepared = this.#prepared[place]!;
+    if (choose && prepared === 'no') throw new Error(`Place ${place} is to choose a token but was not prepared.`);
+    if (scored.length > tokens.length) {
+      throw new Error(`Place ${place} is to score ${scored.length} tokens but reads ${tokens.length}; score no more.`);
+    }
+    if (scored.length > 0 && prepared !== 'with logprobs') {
+      throw new Error(`Place ${place} is to score tokens but was not prepared to tell log-probabilities.`);
+    }
   }
 
   /** Tokens that `place` holds. */
@@ -78,8 +88,8 @@ export class PlaceLedger {
     for (const { place, position, tokens } of works) this.#lengths[place] = position + tokens.length;
   }
 
-  notePrepared(place: number): void {
-    this.#prepared[place] = true;
+  notePrepared(place: number, logprobs: number | undefined): void {
+    this.#prepared[place] = logprobs === undefined ? 'plain' : 'with logprobs';
   }
 
   /** After a step that broke: nobody knows how far it came. */
@@ -87,17 +97,41 @@ export class PlaceLedger {
     this.#lengths.fill('unknown');
   }
 
+  /** After a copy that failed. */
+  noteUnknown(place: number): void {
+    this.#lengths[place] = 'unknown';
+  }
+
   noteCut(place: number, from: number): void {
     this.#lengths[place] = from;
   }
 
-  /** @throws Error when `place` holds fewer than `from` tokens. */
+  /** @throws Error when `place` holds fewer than `from` tokens, or the model can't cut there. */
   checkCut(place: number, from: number): void {
     this.checkPlace(place);
+    if (from === 0) return;
+    this.#checkHolds(place, from, 'cut');
+    this.#checkWhole(place, from, 'Clear it instead.');
+  }
+
+  /** @throws Error when `from` holds fewer than `tokens` tokens, when the model can't cut there, or `to` is `from`. */
+  checkCopy(from: number, to: number, tokens: number): void {
+    this.checkPlace(from);
+    this.checkPlace(to);
+    if (from === to) throw new Error(`Place ${from} is to be copied onto itself; choose another.`);
+    this.#checkHolds(from, tokens, 'copied');
+    if (tokens > 0) this.#checkWhole(from, tokens, 'Copy all of it.');
+  }
+
+  #checkHolds(place: number, tokens: number, what: string): void {
     const held = this.#lengths[place]!;
-    if (from === 0 || (held !== 'unknown' && Number.isInteger(from) && from > 0 && from <= held)) return;
-    throw new Error(
-      `Place ${place} holds ${held === 'unknown' ? 'unknown' : held} tokens; it can't be cut at ${from}.`,
-    );
+    if (held !== 'unknown' && Number.isInteger(tokens) && tokens >= 0 && tokens <= held) return;
+    throw new Error(`Place ${place} holds ${held} tokens; it can't be ${what} at ${tokens}.`);
+  }
+
+  #checkWhole(place: number, tokens: number, remedy: string): void {
+    const held = this.#lengths[place]!;
+    if (this.limits.cutsAnywhere || tokens === held) return;
+    throw new Error(`This model can't go back from ${held} tokens to ${tokens} in place ${place}. ${remedy}`);
   }
 }

@@ -1,6 +1,6 @@
 import * as fc from 'fast-check';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import type { ResolvedSampling, TokenEngine } from './token-engine.js';
+import type { Chosen, Grammar, ResolvedSampling, StepResult, StepWork, TokenEngine } from './token-engine.js';
 
 export interface EngineSizes {
   readonly contextLength: number;
@@ -19,6 +19,17 @@ export const GREEDY: ResolvedSampling = {
   seed: 1,
   presencePenalty: 0,
   frequencyPenalty: 0,
+  repeatPenalty: 1,
+  repeatLastN: 64,
+  dryMultiplier: 0,
+  dryBase: 1.75,
+  dryAllowedLength: 2,
+  dryLastN: 0,
+  drySequenceBreakers: ['\n', ':', '"', '*'],
+  xtcProbability: 0,
+  xtcThreshold: 0.1,
+  logitBias: [],
+  ignoreEos: false,
 };
 const WARM: ResolvedSampling = { ...GREEDY, temperature: 1 };
 
@@ -134,7 +145,7 @@ export function tokenEngineContract(adapter: string, open: (sizes: EngineSizes) 
           engine.cutBack(1, 0);
           for (let at = 0; at < tokens.length - 2; at += chunk) {
             const part = tokens.slice(at, Math.min(at + chunk, tokens.length - 2));
-            expect(await engine.step([{ place: 1, position: at, tokens: part, choose: false }])).toEqual([]);
+            expect(await engine.step([{ place: 1, position: at, tokens: part, choose: false }])).toEqual(NOTHING);
           }
           const rest = { place: 1, position: tokens.length - 2, tokens: tokens.slice(-2), count: 5 };
           expect(await generate(engine, rest)).toEqual(whole);
@@ -142,8 +153,8 @@ export function tokenEngineContract(adapter: string, open: (sizes: EngineSizes) 
       });
 
       it('answers nothing to a step without a choice, or without work', async () => {
-        expect(await engine.step([])).toEqual([]);
-        expect(await engine.step([{ place: 2, position: 0, tokens: prompt('x'), choose: false }])).toEqual([]);
+        expect(await engine.step([])).toEqual(NOTHING);
+        expect(await engine.step([{ place: 2, position: 0, tokens: prompt('x'), choose: false }])).toEqual(NOTHING);
       });
 
       it('keeps what is left of a place that was cut back', async () => {
@@ -187,8 +198,9 @@ export function tokenEngineContract(adapter: string, open: (sizes: EngineSizes) 
         }));
         for (let step = 0; step < count + 2 * PROMPTS.length; step++) {
           const taking = sequences.filter(({ joinsAt, answer }) => joinsAt <= step && answer.length < count);
-          for (const { joinsAt, place } of taking) if (joinsAt === step) engine.prepare(place, GREEDY, []);
-          const chosen = await engine.step(
+          for (const { joinsAt, place } of taking)
+            if (joinsAt === step) engine.prepare(place, { sampling: GREEDY }, [], []);
+          const { chosen } = await engine.step(
             taking.map(({ place, position, next: tokens }) => ({ place, position, tokens, choose: true })),
           );
           for (const sequence of taking) {
@@ -205,7 +217,7 @@ export function tokenEngineContract(adapter: string, open: (sizes: EngineSizes) 
         const tokens = prompt(PROMPTS[2]!);
         const answer = await generate(engine, { place: 2, tokens, count: 4 });
         engine.cutBack(2, tokens.length);
-        for (const place of [0, 1, 3]) engine.prepare(place, GREEDY, []);
+        for (const place of [0, 1, 3]) engine.prepare(place, { sampling: GREEDY }, [], []);
         for (let position = 0; position < 3; position++) {
           await engine.step([3, 0, 1].map((place) => ({ place, position, tokens: [5], choose: true })));
         }
@@ -221,14 +233,14 @@ export function tokenEngineContract(adapter: string, open: (sizes: EngineSizes) 
         engine.cutBack(0, running.length);
         engine.cutBack(1, 0);
 
-        engine.prepare(0, GREEDY, alone.slice(0, 1));
+        engine.prepare(0, { sampling: GREEDY }, [], alone.slice(0, 1));
         const half = Math.floor(joining.length / 2);
-        const [second] = await engine.step([
+        const [second] = await chosenBy(engine, [
           { place: 1, position: 0, tokens: joining.slice(0, half), choose: false },
           { place: 0, position: running.length, tokens: alone.slice(0, 1), choose: true },
         ]);
-        engine.prepare(1, GREEDY, []);
-        const both = await engine.step([
+        engine.prepare(1, { sampling: GREEDY }, [], []);
+        const both = await chosenBy(engine, [
           { place: 0, position: running.length + 1, tokens: [second!.token], choose: true },
           { place: 1, position: half, tokens: joining.slice(half), choose: true },
         ]);
@@ -303,7 +315,7 @@ export function tokenEngineContract(adapter: string, open: (sizes: EngineSizes) 
         const fresh = await open(SIZES);
         try {
           await expect(fresh.step(works)).rejects.toThrow(sentence);
-          expect(await fresh.step([work])).toEqual([]);
+          expect(await fresh.step([work])).toEqual(NOTHING);
         } finally {
           await fresh.close();
         }
@@ -319,13 +331,13 @@ export function tokenEngineContract(adapter: string, open: (sizes: EngineSizes) 
         await expect(beyond).rejects.toThrow(/257.*256/);
         expect(() => engine.cutBack(0, 257)).toThrow(/256 tokens/);
         engine.cutBack(0, 255);
-        expect(await engine.step([{ ...work, position: 255, tokens: [5] }])).toEqual([]);
+        expect(await engine.step([{ ...work, position: 255, tokens: [5] }])).toEqual(NOTHING);
       });
 
       it('refuses to be touched during a step', async () => {
         const step = engine.step([work]);
         expect(() => engine.cutBack(0, 0)).toThrow(/during a step/);
-        expect(() => engine.prepare(0, GREEDY, [])).toThrow(/during a step/);
+        expect(() => engine.prepare(0, { sampling: GREEDY }, [], [])).toThrow(/during a step/);
         await expect(engine.step([{ ...work, place: 1 }])).rejects.toThrow(/during a step/);
         await step;
       });
@@ -341,30 +353,44 @@ export function tokenEngineContract(adapter: string, open: (sizes: EngineSizes) 
   });
 }
 
+/** What a step without a choice gives. */
+const NOTHING: StepResult = { chosen: [], scored: [] };
+
 interface Generation {
   readonly place: number;
   /** Where `tokens` begin; default 0. */
   readonly position?: number;
+  /** Prompt, then `chosen`. */
   readonly tokens: readonly number[];
   /** How many tokens to choose. */
   readonly count: number;
   readonly sampling?: ResolvedSampling;
+  readonly grammar?: Grammar | undefined;
+  readonly logprobs?: number;
   readonly chosen?: readonly number[];
 }
 
 /** Reads `tokens` and chooses `count` more, alone in its batch. */
 async function generate(engine: TokenEngine, generation: Generation): Promise<number[]> {
-  const { place, count, sampling = GREEDY, chosen = [] } = generation;
+  return (await generateAndTell(engine, generation)).map(({ token }) => token);
+}
+
+async function generateAndTell(engine: TokenEngine, generation: Generation): Promise<Chosen[]> {
+  const { place, count, sampling = GREEDY, grammar, logprobs, chosen = [] } = generation;
   let { position = 0, tokens } = generation;
-  engine.prepare(place, sampling, chosen);
-  const answer: number[] = [];
+  engine.prepare(place, { sampling, grammar, logprobs }, tokens.slice(0, tokens.length - chosen.length), chosen);
+  const answer: Chosen[] = [];
   while (answer.length < count) {
-    const [next] = await engine.step([{ place, position, tokens, choose: true }]);
+    const [next] = await chosenBy(engine, [{ place, position, tokens, choose: true }]);
     position += tokens.length;
     tokens = [next!.token];
-    answer.push(next!.token);
+    answer.push(next!);
   }
   return answer;
+}
+
+async function chosenBy(engine: TokenEngine, works: readonly StepWork[]): Promise<readonly Chosen[]> {
+  return (await engine.step(works)).chosen;
 }
 
 function detokenize(engine: TokenEngine, tokens: readonly number[]): string {

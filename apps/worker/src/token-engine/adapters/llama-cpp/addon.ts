@@ -10,7 +10,17 @@ import { getModuleVersion, type Llama, type LlamaModel } from 'node-llama-cpp';
  */
 export interface Addon {
   readonly AddonContext: new (model: AddonModel, options: AddonContextOptions) => AddonContext;
-  readonly AddonSampler: new (model: AddonModel) => AddonSampler;
+  readonly AddonSampler: AddonSamplerClass;
+  /** Throws when it can't be parsed. Deep nesting overflows llama.cpp's stack, so read it with `readGbnf` first. */
+  readonly AddonGrammar: new (
+    gbnf: string,
+    options: { readonly addonExports: Addon; readonly rootRuleName: string },
+  ) => AddonGrammar;
+  /** At the beginning of a grammar, or where another state is. */
+  readonly AddonGrammarEvaluationState: {
+    new (model: AddonModel, grammar: AddonGrammar): AddonGrammarState;
+    new (state: AddonGrammarState): AddonGrammarState;
+  };
   getIsArchSupported(architecture: string): boolean;
   /** Undefined for an architecture it does not know. */
   getIsArchRecurrent(architecture: string): boolean | undefined;
@@ -38,11 +48,49 @@ export interface AddonContext {
   /** `chooseAt` are indexes into `tokens`; returns what `sampleToken` wants for each. */
   addToBatch(sequence: number, position: number, tokens: Uint32Array, chooseAt: Uint32Array): Uint32Array;
   decodeBatch(): Promise<void>;
-  /** -1: no token was left to choose from. */
+  /** -1: no token was left to choose from. The grammar in the sampler goes on by the token. */
   sampleToken(at: number, sampler: AddonSampler): Promise<number>;
+  /** The token, and what was asked for of the logits behind the samplers. */
+  sampleToken(
+    at: number,
+    sampler: AddonSampler,
+    probabilities: false,
+    confidence: false,
+    logits: LogitsWanted,
+    totalWeight: boolean,
+  ): Promise<SampledLogits>;
   disposeSequence(sequence: number): void;
   /** False when the model's memory can't be cut there. `to` -1 is the end. */
   removeTokenCellsFromSequence(sequence: number, from: number, to: number): boolean;
+  /** All of it. Only noted: llama.cpp copies the buffers when it decodes next. */
+  copySequenceStateFromOtherSequence(target: number, source: number): Promise<unknown>;
+}
+
+/** `[token, logit, …]` of these tokens, whether of the highest and the lowest, of the selected one, and of the top n. */
+export type LogitsWanted = readonly [readonly number[], boolean, boolean, boolean, number];
+
+export type SampledLogits = readonly [
+  token: number,
+  probabilities: undefined,
+  confidence: undefined,
+  /** `[token, logit, …]`, in no order that can be relied on save that a sorted top comes first. */
+  logits: readonly number[] | undefined,
+  /** The sum of e to the power of each logit less the highest. */
+  totalWeight: number | undefined,
+];
+
+declare const opaque: unique symbol;
+export interface AddonGrammar {
+  readonly [opaque]: 'grammar';
+}
+export interface AddonGrammarState {
+  readonly [opaque]: 'state';
+}
+
+export interface AddonSamplerClass {
+  new (model: AddonModel): AddonSampler;
+  acceptGrammarEvaluationStateToken(state: AddonGrammarState, token: number): void;
+  canBeNextTokenForGrammarEvaluationState(state: AddonGrammarState, token: number): boolean;
 }
 
 export interface AddonSampler {
@@ -57,6 +105,11 @@ export interface SamplerConfig {
   topK?: number;
   topP?: number;
   minP?: number;
+  xtcProbability?: number;
+  xtcThreshold?: number;
+  tokenBiasKeys?: Uint32Array;
+  tokenBiasValues?: Float32Array;
+  grammarEvaluationState?: AddonGrammarState;
   repeatPenaltyTokens?: Uint32Array;
   repeatPenaltyMaxTokens?: number;
   repeatPenalty?: number;
@@ -77,8 +130,19 @@ export interface AddonModel {
   tokenBos(): number;
   tokenEos(): number;
   shouldPrependBosToken(): boolean;
+  /** The control tokens around a gap to be filled; -1 where the model has none. */
+  prefixToken(): number;
+  suffixToken(): number;
+  middleToken(): number;
 }
 
+const ADDON_MEMBERS = [
+  'getIsArchSupported',
+  'getIsArchRecurrent',
+  'getIsArchHybrid',
+  'AddonGrammar',
+  'AddonGrammarEvaluationState',
+] as const satisfies readonly (keyof Addon)[];
 const CONTEXT_MEMBERS = [
   'init',
   'dispose',
@@ -88,8 +152,13 @@ const CONTEXT_MEMBERS = [
   'sampleToken',
   'disposeSequence',
   'removeTokenCellsFromSequence',
+  'copySequenceStateFromOtherSequence',
 ] as const satisfies readonly (keyof AddonContext)[];
 const SAMPLER_MEMBERS = ['applyConfig', 'dispose'] as const satisfies readonly (keyof AddonSampler)[];
+const SAMPLER_STATICS = [
+  'acceptGrammarEvaluationStateToken',
+  'canBeNextTokenForGrammarEvaluationState',
+] as const satisfies readonly (keyof AddonSamplerClass)[];
 const MODEL_MEMBERS = [
   'tokenize',
   'getTokenString',
@@ -99,15 +168,19 @@ const MODEL_MEMBERS = [
   'tokenBos',
   'tokenEos',
   'shouldPrependBosToken',
+  'prefixToken',
+  'suffixToken',
+  'middleToken',
 ] as const satisfies readonly (keyof AddonModel)[];
 
 /** The addon beneath `llama`. @throws Error naming what is missing, when node-llama-cpp changed its inside. */
 export async function addonOf(llama: Llama): Promise<Addon> {
   const addon = (llama as unknown as { readonly _bindings?: Partial<Addon> })._bindings;
   const missing = [
-    ...missingFrom('', addon, ['getIsArchSupported', 'getIsArchRecurrent', 'getIsArchHybrid']),
+    ...missingFrom('', addon, ADDON_MEMBERS),
     ...missingFrom('AddonContext.', addon?.AddonContext?.prototype, CONTEXT_MEMBERS),
     ...missingFrom('AddonSampler.', addon?.AddonSampler?.prototype, SAMPLER_MEMBERS),
+    ...missingFrom('AddonSampler.', addon?.AddonSampler, SAMPLER_STATICS),
   ];
   await refuse(missing);
   return addon as Addon;

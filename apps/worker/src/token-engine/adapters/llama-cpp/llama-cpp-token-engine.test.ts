@@ -1,6 +1,6 @@
 import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from 'vitest';
-import { tokenEngineContract } from '../../token-engine.contract.js';
+import { GREEDY, tokenEngineContract } from '../../token-engine.contract.js';
 import type { EngineLogger } from './llama-instance.js';
 import { type LlamaCppOptions, openLlamaCpp } from './open-llama-cpp.js';
 
@@ -40,7 +40,7 @@ describe('LlamaCppTokenEngine', () => {
   it('frees what it took: twenty engines in turn take no more memory than three', async () => {
     const rss = async () => {
       const engine = await openLlamaCpp({ ...options, contextLength: 1024, placesMax: 8 }); // 31 MB of cache
-      engine.prepare(0, { ...SAMPLING, temperature: 1 }, []);
+      engine.prepare(0, { sampling: { ...GREEDY, temperature: 1 } }, [], []);
       await engine.step([{ place: 0, position: 0, tokens: [5], choose: true }]);
       await engine.close();
       return process.memoryUsage.rss();
@@ -60,5 +60,3 @@ describe('LlamaCppTokenEngine', () => {
     await engine.close();
   });
 });
-
-const SAMPLING = { temperature: 0, topP: 1, topK: 0, minP: 0, seed: 1, presencePenalty: 0, frequencyPenalty: 0 };

@@ -1,34 +1,40 @@
 import type { LlamaModel } from 'node-llama-cpp';
 import { PlaceLedger } from '../../place-ledger.js';
 import {
+  type Choosing,
   type Chosen,
   type Detokenizer,
+  type Grammar,
   PlacesFailed,
-  type ResolvedSampling,
+  type Scored,
+  type StepResult,
   type StepWork,
   type TokenEngine,
   type TokenModel,
 } from '../../token-engine.js';
-import type { AddonContext, AddonModel, AddonSampler } from './addon.js';
+import type { Addon, AddonContext, AddonModel } from './addon.js';
 import { ByteDetokenizer } from './byte-detokenizer.js';
+import { LlamaGrammar } from './llama-grammar.js';
+import { LlamaVocabulary } from './llama-vocabulary.js';
+import { LogprobReader, type WantedLogprob } from './logprob-reader.js';
 import { PlaceSampler } from './place-sampler.js';
 import { placesToFill } from './places-to-fill.js';
-import { TokenBytes } from './token-bytes.js';
 
 /** What `openLlamaCpp` has opened; the engine closes it. */
 export interface OpenedModel {
   readonly loaded: LlamaModel;
+  readonly addon: Addon;
   readonly model: AddonModel;
   readonly context: AddonContext;
-  readonly createSampler: () => AddonSampler;
-  /** Whether a place can forget its last tokens, or only all of them. */
-  readonly cutsAnywhere: boolean;
 }
 
-/** A token that a place is to choose, at the addon's index into the batch. */
-interface Choice {
-  readonly place: number;
-  readonly at: number;
+/** A work of a step that was computed, with the addon's indexes into the batch. */
+interface Computed {
+  readonly work: StepWork;
+  /** Where the token that follows can be chosen, if one is to be. */
+  readonly chooseAt: number | undefined;
+  /** Where each of `work.scored` can be read. */
+  readonly scoredAt: readonly number[];
 }
 
 /**
@@ -40,9 +46,12 @@ interface Choice {
  */
 export class LlamaCppTokenEngine implements TokenEngine {
   readonly #ledger: PlaceLedger;
-  readonly #bytes: TokenBytes;
+  readonly #vocabulary: LlamaVocabulary;
   readonly #samplers = new Map<number, PlaceSampler>();
-  #stepping = false;
+  /** How many tokens to tell beside each, for the places that were prepared to. */
+  readonly #logprobs = new Map<number, number>();
+  readonly #logprobReader: LogprobReader;
+  #busy: 'a step' | 'a copy' | undefined;
   #closed = false;
 
   constructor(
@@ -50,7 +59,8 @@ export class LlamaCppTokenEngine implements TokenEngine {
     private readonly opened: OpenedModel,
   ) {
     this.#ledger = new PlaceLedger(model);
-    this.#bytes = new TokenBytes(opened.model);
+    this.#vocabulary = new LlamaVocabulary(opened.model, model.vocabularySize);
+    this.#logprobReader = new LogprobReader(opened.context, () => new opened.addon.AddonSampler(opened.model));
   }
 
   tokenize(text: string, options: { readonly special: boolean; readonly beginning: boolean }): number[] {
@@ -64,47 +74,64 @@ export class LlamaCppTokenEngine implements TokenEngine {
   }
 
   openDetokenizer(): Detokenizer {
-    return new ByteDetokenizer(this.#bytes);
+    return new ByteDetokenizer(this.#vocabulary.bytes);
+  }
+
+  bytesOf(token: number): Uint8Array {
+    this.#checkOpen('bytesOf');
+    this.#ledger.checkTokens([token]);
+    return this.#vocabulary.bytesOf(token);
   }
 
   isEnd(token: number): boolean {
-    this.#checkOpen('isEnd');
-    return this.opened.model.isEogToken(token);
+    return this.#vocabulary.isEnd(token);
   }
 
-  prepare(place: number, sampling: ResolvedSampling, chosen: readonly number[]): void {
+  openGrammar(gbnf: string): Grammar {
+    this.#checkOpen('openGrammar');
+    const { addon, model } = this.opened;
+    return new LlamaGrammar(addon, model, this.#vocabulary, gbnf) as unknown as Grammar;
+  }
+
+  prepare(place: number, choosing: Choosing, prompt: readonly number[], chosen: readonly number[]): void {
     this.#checkIdle('prepare');
     this.#ledger.checkPlace(place);
+    this.#ledger.checkTokens(prompt);
     this.#ledger.checkTokens(chosen);
-    this.#samplerOf(place).prepare(sampling, chosen);
-    this.#ledger.notePrepared(place);
+    this.#samplerOf(place).prepare(choosing, prompt, chosen);
+    if (choosing.logprobs === undefined) this.#logprobs.delete(place);
+    else this.#logprobs.set(place, choosing.logprobs);
+    this.#ledger.notePrepared(place, choosing.logprobs);
   }
 
-  async step(works: readonly StepWork[]): Promise<readonly Chosen[]> {
+  async step(works: readonly StepWork[]): Promise<StepResult> {
     this.#checkIdle('step');
     this.#ledger.checkStep(works);
-    if (works.length === 0) return [];
-    this.#stepping = true;
+    if (works.length === 0) return { chosen: [], scored: [] };
+    this.#busy = 'a step';
     try {
-      const choices = await this.#read(works);
-      return await this.#choose(choices);
+      const computed = await this.#read(works);
+      const { tokens, failed, cause } = await this.#choose(computed);
+      const result = await this.#tell(computed, tokens);
+      if (failed.length > 0) throw new PlacesFailed(failed, result, cause);
+      return result;
     } finally {
-      this.#stepping = false;
+      this.#busy = undefined;
     }
   }
 
-  async #read(works: readonly StepWork[]): Promise<Choice[]> {
+  async #read(works: readonly StepWork[]): Promise<Computed[]> {
     try {
       const fillers = this.#fillersFor(works);
       // The order matters: llama.cpp joins places into one pass only while their numbers rise from work to work.
       const inOrder = [...works, ...fillers].sort((a, b) => a.place - b.place);
       const { context } = this.opened;
       context.initBatch(countTokens(inOrder));
-      const choices = inOrder.flatMap((work) => this.#addToBatch(work));
+      const computed = inOrder.map((work) => this.#addToBatch(work));
       await context.decodeBatch();
       for (const { place, position } of fillers) this.#forget(place, position);
       this.#ledger.noteStep(works);
-      return choices;
+      return computed;
     } catch (error) {
       this.#ledger.noteBroken();
       throw new Error(`llama.cpp failed at a step of ${works.length} places; its log says why.`, { cause: error });
@@ -113,7 +140,7 @@ export class LlamaCppTokenEngine implements TokenEngine {
 
   /** Works that nobody asked for, so that the places form rows: any token will do, as it is forgotten after the step. */
   #fillersFor(works: readonly StepWork[]): StepWork[] {
-    if (!this.opened.cutsAnywhere) return [];
+    if (!this.model.cutsAnywhere) return [];
     const places = works.map(({ place }) => place).sort((a, b) => a - b);
     const { contextLength, tokensPerStepMax } = this.model;
     const fillable = (place: number) => {
@@ -128,32 +155,85 @@ export class LlamaCppTokenEngine implements TokenEngine {
     }));
   }
 
-  #addToBatch({ place, position, tokens, choose }: StepWork): Choice[] {
-    const chooseAt = choose ? Uint32Array.of(tokens.length - 1) : new Uint32Array();
-    const [at] = this.opened.context.addToBatch(place, position, Uint32Array.from(tokens), chooseAt);
-    return at === undefined ? [] : [{ place, at }];
+  #addToBatch(work: StepWork): Computed {
+    const { place, position, tokens, choose, scored = [] } = work;
+    const last = tokens.length - 1;
+    const wanted = scored.map((_, index) => index);
+    // The last token may be asked for twice, to score what follows and to choose it; the addon is told once.
+    if (choose && wanted.at(-1) !== last) wanted.push(last);
+    const { context } = this.opened;
+    const indexes = [...context.addToBatch(place, position, Uint32Array.from(tokens), Uint32Array.from(wanted))];
+    return { work, chooseAt: choose ? indexes.at(-1) : undefined, scoredAt: indexes.slice(0, scored.length) };
   }
 
   /** All at once: the addon runs them side by side on the threads of Node's pool. */
-  async #choose(choices: readonly Choice[]): Promise<Chosen[]> {
-    const tokens = await Promise.allSettled(
-      choices.map(({ place, at }) => this.opened.context.sampleToken(at, this.#samplerOf(place).next())),
-    );
-    const chosen: Chosen[] = [];
+  async #choose(computed: readonly Computed[]): Promise<{
+    tokens: Map<number, number>;
+    failed: number[];
+    cause: unknown;
+  }> {
+    const tokens = new Map<number, number>();
     const failed: number[] = [];
     let cause: unknown;
-    for (const [index, { place }] of choices.entries()) {
-      const outcome = tokens[index]!;
-      if (outcome.status === 'rejected' || outcome.value < 0) {
+    const choose = async ({ work: { place }, chooseAt }: Computed) => {
+      if (chooseAt === undefined) return;
+      const sampler = this.#samplerOf(place);
+      try {
+        const token = await this.opened.context.sampleToken(chooseAt, sampler.next());
+        if (token >= 0 && sampler.accept(token)) tokens.set(place, token);
+        else failed.push(place);
+      } catch (error) {
         failed.push(place);
-        if (outcome.status === 'rejected') cause = outcome.reason;
-        continue;
+        cause = error;
       }
-      this.#samplerOf(place).accept(outcome.value);
-      chosen.push({ place, token: outcome.value });
+    };
+    await Promise.all(computed.map(choose));
+    return { tokens, failed, cause };
+  }
+
+  /** What the step gives: the tokens that were chosen, and the log-probabilities that were asked for. */
+  async #tell(computed: readonly Computed[], tokens: ReadonlyMap<number, number>): Promise<StepResult> {
+    const wanted: WantedLogprob[] = [];
+    const want = (place: number, at: number, token: number) => {
+      const top = this.#logprobs.get(place);
+      if (top !== undefined) wanted.push({ at, token, top });
+    };
+    for (const { work, chooseAt, scoredAt } of computed) {
+      const token = tokens.get(work.place);
+      for (const [index, at] of scoredAt.entries()) want(work.place, at, work.scored![index]!);
+      if (chooseAt !== undefined && token !== undefined) want(work.place, chooseAt, token);
     }
-    if (failed.length > 0) throw new PlacesFailed(failed, chosen, cause);
-    return chosen;
+    const told = (await this.#logprobReader.read(wanted)).values();
+    const chosen: Chosen[] = [];
+    const scored: Scored[] = [];
+    // In the order in which they were wanted.
+    for (const { work, scoredAt } of computed) {
+      const { place } = work;
+      const token = tokens.get(place);
+      const logprobs = scoredAt.map(() => told.next().value!);
+      if (work.scored !== undefined) scored.push({ place, logprobs });
+      if (token === undefined) continue;
+      const logprob = this.#logprobs.has(place) ? told.next().value : undefined;
+      chosen.push(logprob === undefined ? { place, token } : { place, token, logprob });
+    }
+    return { chosen, scored };
+  }
+
+  async copy(from: number, to: number, tokens: number): Promise<void> {
+    this.#checkIdle('copy');
+    this.#ledger.checkCopy(from, to, tokens);
+    if (tokens === 0) return this.cutBack(to, 0);
+    this.#busy = 'a copy';
+    try {
+      await this.opened.context.copySequenceStateFromOtherSequence(to, from);
+      if (tokens !== this.#ledger.held(from)) this.#forget(to, tokens);
+      this.#ledger.noteCut(to, tokens);
+    } catch (error) {
+      this.#ledger.noteUnknown(to);
+      throw new Error(`llama.cpp failed to copy place ${from} to place ${to}; its log says why.`, { cause: error });
+    } finally {
+      this.#busy = undefined;
+    }
   }
 
   cutBack(place: number, from: number): void {
@@ -172,10 +252,11 @@ export class LlamaCppTokenEngine implements TokenEngine {
   }
 
   async close(): Promise<void> {
-    if (this.#stepping) throw new Error('The engine was closed during a step; wait for the step to end.');
+    if (this.#busy !== undefined) throw new Error(`The engine was closed during ${this.#busy}; wait for its end.`);
     if (this.#closed) return;
     this.#closed = true;
     for (const sampler of this.#samplers.values()) sampler.dispose();
+    this.#logprobReader.dispose();
     await this.opened.context.dispose();
     await this.opened.loaded.dispose();
   }
@@ -184,7 +265,8 @@ export class LlamaCppTokenEngine implements TokenEngine {
   #samplerOf(place: number): PlaceSampler {
     const known = this.#samplers.get(place);
     if (known !== undefined) return known;
-    const sampler = new PlaceSampler(this.opened.createSampler(), this.model.contextLength);
+    const { addon, model } = this.opened;
+    const sampler = new PlaceSampler(new addon.AddonSampler(model), this.#vocabulary, this.model.contextLength);
     this.#samplers.set(place, sampler);
     return sampler;
   }
@@ -195,7 +277,7 @@ export class LlamaCppTokenEngine implements TokenEngine {
 
   #checkIdle(what: string): void {
     this.#checkOpen(what);
-    if (this.#stepping) throw new Error(`${what} was called during a step; wait for the step to end.`);
+    if (this.#busy !== undefined) throw new Error(`${what} was called during ${this.#busy}; wait for its end.`);
   }
 }
 

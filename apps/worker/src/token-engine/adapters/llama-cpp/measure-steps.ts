@@ -22,6 +22,17 @@ const GREEDY: ResolvedSampling = {
   seed: 1,
   presencePenalty: 0,
   frequencyPenalty: 0,
+  repeatPenalty: 1,
+  repeatLastN: 64,
+  dryMultiplier: 0,
+  dryBase: 1.75,
+  dryAllowedLength: 2,
+  dryLastN: 0,
+  drySequenceBreakers: ['\n', ':', '"', '*'],
+  xtcProbability: 0,
+  xtcThreshold: 0.1,
+  logitBias: [],
+  ignoreEos: false,
 };
 
 const first = (count: number) => Array.from({ length: count }, (_, place) => place);
@@ -71,7 +82,7 @@ async function measure(
 ): Promise<number[]> {
   for (let place = 0; place < PLACES; place++) engine.cutBack(place, 0);
   for (const place of places) {
-    engine.prepare(place, sampling, []);
+    engine.prepare(place, { sampling }, [], []);
     await engine.step([{ place, position: 0, tokens: first(PROMPT_TOKENS), choose: false }]);
   }
   const times: number[] = [];

@@ -26,6 +26,9 @@ export interface LlamaCppOptions {
 /** llama.cpp reserves a sequence's cache in pieces of so many tokens. */
 const CACHE_PIECE_TOKENS = 256;
 
+/** What a copy costs besides the bytes: a turn of the event loop, and a share of the next step. */
+const COPY_COST_TOKENS_MIN = 8;
+
 /**
  * Loads a model and reserves the memory of its places.
  *
@@ -48,14 +51,10 @@ export async function openLlamaCpp(options: LlamaCppOptions): Promise<TokenEngin
   try {
     const model = await addonModelOf(loaded);
     const context = await openContext(addon, model, file, options);
-    return new LlamaCppTokenEngine(describe(llama, model, file, options), {
-      loaded,
-      model,
-      context,
-      createSampler: () => new addon.AddonSampler(model),
-      // Recurrent models, wholly or in part, keep one state per sequence and not one per token.
-      cutsAnywhere: !addon.getIsArchRecurrent(file.architecture) && !addon.getIsArchHybrid(file.architecture),
-    });
+    // Recurrent models, wholly or in part, keep one state per sequence and not one per token.
+    const cutsAnywhere = !addon.getIsArchRecurrent(file.architecture) && !addon.getIsArchHybrid(file.architecture);
+    const description = { ...describe(llama, model, file, options), cutsAnywhere };
+    return new LlamaCppTokenEngine(description, { loaded, addon, model, context });
   } catch (error) {
     await loaded.dispose();
     throw error;
@@ -103,7 +102,7 @@ async function openContext(
 ): Promise<AddonContext> {
   const { contextLength, placesMax, tokensPerStepMax, threads } = options;
   const context = new addon.AddonContext(model, {
-    contextSize: Math.ceil(contextLength / CACHE_PIECE_TOKENS) * CACHE_PIECE_TOKENS * placesMax,
+    contextSize: cacheTokens(contextLength) * placesMax,
     batchSize: tokensPerStepMax,
     sequences: placesMax,
     threads,
@@ -113,6 +112,11 @@ async function openContext(
   if (await context.init()) return context;
   await context.dispose();
   throw new Error(memoryRefused(options, file));
+}
+
+/** What llama.cpp reserves for a place. */
+function cacheTokens(contextLength: number): number {
+  return Math.ceil(contextLength / CACHE_PIECE_TOKENS) * CACHE_PIECE_TOKENS;
 }
 
 function memoryRefused({ contextLength, placesMax, path }: LlamaCppOptions, file?: ModelFile): string {
@@ -127,17 +131,40 @@ function mebibytes(bytes: number): string {
   return Math.ceil(bytes / 1024 / 1024).toLocaleString('en');
 }
 
-function describe(llama: Llama, model: AddonModel, file: ModelFile, options: LlamaCppOptions): TokenModel {
+function describe(
+  llama: Llama,
+  model: AddonModel,
+  file: ModelFile,
+  options: LlamaCppOptions,
+): Omit<TokenModel, 'cutsAnywhere'> {
   return {
     contextLength: options.contextLength,
     placesMax: options.placesMax,
     tokensPerStepMax: options.tokensPerStepMax,
     vocabularySize: file.vocabularySize,
+    copyCostTokens: copyCostTokens(file, options),
+    infill: infillOf(model),
     chatTemplate: file.chatTemplate,
     beginningText: textOf(model, model.tokenBos()),
     endText: textOf(model, model.tokenEos()),
     engine: engineName(llama),
   };
+}
+
+/**
+ * A copy moves all that is reserved for a place, at some 5 GB/s; one token of a prompt takes about two operations per
+ * parameter, at some 50 billion per second and thread, and a parameter about one byte. Rough, but the scheduler only
+ * asks which is cheaper, and is seldom near the border. docs/concepts/engine.md has what was measured.
+ */
+function copyCostTokens(file: ModelFile, { contextLength, threads }: LlamaCppOptions): number {
+  const copySeconds = (cacheTokens(contextLength) * file.cacheBytesPerToken) / 5e9;
+  const tokenSeconds = (2 * file.weightsBytes) / (50e9 * threads);
+  return Math.max(COPY_COST_TOKENS_MIN, Math.ceil(copySeconds / tokenSeconds));
+}
+
+function infillOf(model: AddonModel): TokenModel['infill'] {
+  const tokens = { prefix: model.prefixToken(), suffix: model.suffixToken(), middle: model.middleToken() };
+  return Object.values(tokens).every((token) => token >= 0) ? tokens : undefined;
 }
 
 function textOf(model: AddonModel, token: number): string {

@@ -1,12 +1,40 @@
+import { LogitChanges } from '../../logit-changes.js';
 import { mixSeed } from '../../mix-seed.js';
-import type { ResolvedSampling } from '../../token-engine.js';
-import type { AddonSampler, SamplerConfig } from './addon.js';
+import type { Choosing, ResolvedSampling } from '../../token-engine.js';
+import { TokenHistory } from '../../token-history.js';
+import { xtcFires } from '../../xtc-fires.js';
+import type { AddonGrammarState, AddonSampler, SamplerConfig } from './addon.js';
+import type { LlamaGrammar } from './llama-grammar.js';
+import type { LlamaVocabulary } from './llama-vocabulary.js';
 
 /** Below this, dividing by the temperature overflows 32-bit floats; the likeliest token has won long before. */
 const TEMPERATURE_MIN = 1e-6;
 
+/** Below this, dividing by the repeat penalty might overflow too. */
+const REPEAT_PENALTY_MIN = 1e-6;
+
 /** Seeds llama.cpp reads as "draw one yourself" (`LLAMA_DEFAULT_SEED`). */
 const SEED_BY_CLOCK = 0xffffffff;
+
+/** How one answer is chosen. */
+interface Answer {
+  readonly sampling: ResolvedSampling;
+  readonly grammar: LlamaGrammar | undefined;
+  /** Where the answer is in its grammar. */
+  readonly state: AddonGrammarState | undefined;
+  readonly changes: LogitChanges;
+  /** Prompt and answer, for the repeat penalty; empty where there is none. */
+  readonly history: TokenHistory;
+  /** The number of tokens so far. */
+  index: number;
+  biases: Biases | undefined;
+}
+
+interface Biases {
+  readonly of: ReadonlyMap<number, number>;
+  readonly keys: Uint32Array;
+  readonly values: Float32Array;
+}
 
 /**
  * How one place chooses: llama.cpp's own samplers, set up anew for each token.
@@ -15,38 +43,61 @@ const SEED_BY_CLOCK = 0xffffffff;
  * carry its state from token to token, and an answer that goes on elsewhere could not catch up with it. Setting up costs
  * about 5 µs per token (docs/concepts/engine.md).
  *
- * The order is llama.cpp's: penalties, top_k, top_p, min_p, temperature, draw.
+ * The order: biases, penalties and DRY (see LogitChanges), repeat penalty, top_k, top_p, min_p, XTC, temperature, draw.
+ * A grammar is asked about the token that was drawn; if it refuses, the draw is repeated among those it allows.
  */
 export class PlaceSampler {
-  #sampling: ResolvedSampling | undefined;
-  // The answer so far, for the penalties. Grows by doubling, so that a step copies nothing.
-  #answer = new Uint32Array(64);
-  #length = 0;
+  #answer: Answer | undefined;
 
   constructor(
     private readonly sampler: AddonSampler,
+    private readonly vocabulary: LlamaVocabulary,
     private readonly contextLength: number,
   ) {}
 
-  prepare(sampling: ResolvedSampling, chosen: readonly number[]): void {
-    this.#sampling = sampling;
-    this.#length = 0;
-    for (const token of chosen) this.accept(token);
+  /** @throws InferenceError when `chosen` does not obey the grammar; the place chooses as before then. */
+  prepare({ sampling, grammar: handle }: Choosing, prompt: readonly number[], chosen: readonly number[]): void {
+    // Only this folder makes such handles, and only of this class.
+    const grammar = handle as LlamaGrammar | undefined;
+    const state = grammar?.after(chosen);
+    // Control tokens have no text here, but llama.cpp's grammar reads their names as text.
+    const banned = grammar === undefined ? [] : this.vocabulary.silentTokens;
+    this.#answer = {
+      sampling,
+      grammar,
+      state,
+      changes: new LogitChanges(sampling, prompt, chosen, this.vocabulary, banned),
+      history: new TokenHistory(penalisesRepeats(sampling) ? [...prompt, ...chosen] : []),
+      index: chosen.length,
+      biases: undefined,
+    };
+    // The addon keeps a generator whose seed stays the same, with the numbers it has drawn. Another seed makes it forget.
+    this.sampler.applyConfig({ temperature: 0, seed: seedAt(sampling, chosen.length) ^ 1 });
   }
 
   /** The addon's sampler, ready for the next token of the answer. */
   next(): AddonSampler {
-    this.sampler.applyConfig(this.#config(this.#sampling!));
+    this.sampler.applyConfig(this.#config(this.#answer!));
     return this.sampler;
   }
 
-  accept(token: number): void {
-    if (this.#length === this.#answer.length) {
-      const grown = new Uint32Array(this.#answer.length * 2);
-      grown.set(this.#answer);
-      this.#answer = grown;
-    }
-    this.#answer[this.#length++] = token;
+  /** Notes what was chosen. False when it is no real choice: the grammar was at a dead end, and all was ruled out. */
+  accept(token: number): boolean {
+    const answer = this.#answer!;
+    if (this.#isDeadEnd(answer, token)) return false;
+    answer.index++;
+    answer.changes.accept(token);
+    if (penalisesRepeats(answer.sampling)) answer.history.push(token);
+    return true;
+  }
+
+  /**
+   * With nothing left llama.cpp chooses the first token or the last, whatever it is. Another token makes its grammar
+   * throw by itself, but an end it takes as it comes.
+   */
+  #isDeadEnd({ grammar, state }: Answer, token: number): boolean {
+    if (grammar === undefined || state === undefined || !this.vocabulary.isEnd(token)) return false;
+    return !grammar.allows(state, token);
   }
 
   dispose(): void {
@@ -54,24 +105,55 @@ export class PlaceSampler {
   }
 
   /** Only the members that are in force: the addon takes a member's presence for a wish. */
-  #config(sampling: ResolvedSampling): SamplerConfig {
+  #config(answer: Answer): SamplerConfig {
+    const { sampling, state } = answer;
     const greedy = sampling.temperature < TEMPERATURE_MIN;
-    const seed = mixSeed(sampling.seed, this.#length);
-    const config: SamplerConfig = {
+    return {
       temperature: greedy ? 0 : sampling.temperature,
-      seed: seed === SEED_BY_CLOCK ? 0 : seed,
+      seed: seedAt(sampling, answer.index),
+      // Given 0, the addon would sort the whole vocabulary for nothing.
+      ...(sampling.topK > 0 && { topK: Math.min(sampling.topK, this.vocabulary.size) }),
+      ...(sampling.topP < 1 && { topP: sampling.topP }),
+      ...(sampling.minP > 0 && { minP: sampling.minP }),
+      // Always, for it was decided already: the addon seeds this draw like the choice itself, so the two would agree.
+      ...(xtcFires(sampling, answer.index) && { xtcProbability: 1, xtcThreshold: sampling.xtcThreshold }),
+      ...this.#repeatPenalty(answer),
+      ...biasesOf(answer),
+      ...(state !== undefined && { grammarEvaluationState: state }),
     };
-    // Given 0, the addon would sort the whole vocabulary for nothing.
-    if (sampling.topK > 0) config.topK = sampling.topK;
-    if (sampling.topP < 1) config.topP = sampling.topP;
-    if (sampling.minP > 0) config.minP = sampling.minP;
-    if (sampling.presencePenalty !== 0 || sampling.frequencyPenalty !== 0) {
-      config.repeatPenaltyTokens = this.#answer.subarray(0, this.#length);
-      config.repeatPenaltyMaxTokens = this.contextLength; // No answer is longer, so nothing drops out of the window.
-      config.repeatPenalty = 1;
-      config.repeatPenaltyPresencePenalty = sampling.presencePenalty;
-      config.repeatPenaltyFrequencyPenalty = sampling.frequencyPenalty;
-    }
-    return config;
   }
+
+  #repeatPenalty({ sampling, history }: Answer): Partial<SamplerConfig> {
+    if (!penalisesRepeats(sampling)) return {};
+    const lastN = Math.min(sampling.repeatLastN, this.contextLength);
+    return {
+      repeatPenaltyTokens: history.last(lastN),
+      repeatPenaltyMaxTokens: lastN,
+      repeatPenalty: Math.max(REPEAT_PENALTY_MIN, sampling.repeatPenalty),
+      repeatPenaltyPresencePenalty: 0,
+      repeatPenaltyFrequencyPenalty: 0,
+    };
+  }
+}
+
+function penalisesRepeats({ repeatPenalty, repeatLastN }: ResolvedSampling): boolean {
+  return repeatPenalty !== 1 && repeatLastN > 0;
+}
+
+function seedAt({ seed }: ResolvedSampling, index: number): number {
+  const mixed = mixSeed(seed, index);
+  return mixed === SEED_BY_CLOCK ? 0 : mixed;
+}
+
+function biasesOf(answer: Answer): Partial<SamplerConfig> {
+  const changes = answer.changes.next();
+  if (changes.size === 0) return {};
+  if (answer.biases?.of !== changes) {
+    answer.biases = {
+      of: changes,
+      keys: Uint32Array.from(changes.keys()),
+      values: Float32Array.from(changes.values()),
+    };
+  }
+  return { tokenBiasKeys: answer.biases.keys, tokenBiasValues: answer.biases.values };
 }

@@ -19,6 +19,9 @@ function vocabulary(kind: number, tokens: readonly (readonly [text: string, attr
     tokenBos: () => -1,
     tokenEos: () => -1,
     shouldPrependBosToken: () => false,
+    prefixToken: () => -1,
+    suffixToken: () => -1,
+    middleToken: () => -1,
   };
 }
 

@@ -6,6 +6,8 @@ const VocabularyKind = { sentencePiece: 1, bytePair: 2, wordPiece: 3, unigram: 4
 /** llama.cpp's `llama_token_attr`, the bits that matter here. */
 const TokenAttribute = { normal: 1 << 2, userDefined: 1 << 4, byte: 1 << 5 } as const;
 
+const TEXT = TokenAttribute.normal | TokenAttribute.userDefined | TokenAttribute.byte;
+
 /** What stands for a space in SentencePiece's spelling. */
 const SPACE_MARK = '▁';
 
@@ -30,6 +32,11 @@ export class TokenBytes {
     const bytes = this.#spell(token);
     this.#known.set(token, bytes);
     return bytes;
+  }
+
+  /** Whether the token has a text of its own: control tokens and unused ones have none. */
+  isText(token: number): boolean {
+    return (this.model.getTokenAttributes(token) & TEXT) !== 0;
   }
 
   #spell(token: number): Uint8Array {

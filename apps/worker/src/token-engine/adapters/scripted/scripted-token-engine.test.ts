@@ -30,7 +30,7 @@ describe('ScriptedTokenEngine', () => {
     await expect(engine.step([{ ...work, position: 1 }])).rejects.toThrow(/broke/);
     await expect(engine.step([{ ...work, position: 1 }])).rejects.toThrow(/unknown/);
     engine.cutBack(0, 0);
-    expect(await engine.step([work])).toEqual([]);
+    expect(await engine.step([work])).toEqual({ chosen: [], scored: [] });
     expect(engine.heldBy(0)).toBe(1);
   });
 
@@ -49,12 +49,14 @@ async function answer(
   tokensMax = 100,
 ): Promise<string> {
   const detokenizer = engine.openDetokenizer();
-  engine.prepare(0, GREEDY, chosen);
-  let tokens = [...engine.tokenize(text, { special: true, beginning: true }), ...chosen];
+  const prompt = engine.tokenize(text, { special: true, beginning: true });
+  engine.prepare(0, { sampling: GREEDY }, prompt, chosen);
+  let tokens = [...prompt, ...chosen];
   let position = 0;
   let said = '';
   for (let count = 0; count < tokensMax; count++) {
-    const [next] = await engine.step([{ place: 0, position, tokens, choose: true }]);
+    const step = await engine.step([{ place: 0, position, tokens, choose: true }]);
+    const [next] = step.chosen;
     if (engine.isEnd(next!.token)) break;
     said += detokenizer.push(next!.token);
     position += tokens.length;

@@ -1,17 +1,35 @@
 import { setImmediate as nextTurn, setTimeout as sleep } from 'node:timers/promises';
+import { readGbnf } from '../../gbnf/read-gbnf.js';
 import { mixSeed } from '../../mix-seed.js';
 import { PlaceLedger } from '../../place-ledger.js';
-import type { Chosen, Detokenizer, ResolvedSampling, StepWork, TokenEngine, TokenModel } from '../../token-engine.js';
-import { chooseLetter } from './letters.js';
+import {
+  type Choosing,
+  type Chosen,
+  type Detokenizer,
+  type Grammar,
+  type Logprob,
+  PlacesFailed,
+  type StepResult,
+  type StepWork,
+  type TokenEngine,
+  type TokenModel,
+} from '../../token-engine.js';
+import { letterLogits } from './letters.js';
+import { logprobOf, ScriptedSampler } from './scripted-sampler.js';
 import {
   ByteDetokenizer,
+  bytesOf,
   CHAT_TEMPLATE,
   END_TEXT,
   END_TOKEN,
+  INFILL,
   textOf,
   tokensOf,
   VOCABULARY_SIZE,
 } from './scripted-vocabulary.js';
+
+/** The logit of what the script says next: far above all others, so that sampling alone never departs from it. */
+const SURE = 60;
 
 export interface Script {
   /** Default 4096. */
@@ -20,9 +38,16 @@ export interface Script {
   readonly placesMax?: number;
   /** Default 512. */
   readonly tokensPerStepMax?: number;
+  /** Whether places can be cut anywhere; default true. */
+  readonly cutsAnywhere?: boolean;
+  /** Default 8. */
+  readonly copyCostTokens?: number;
+  /** Whether the model knows the control tokens for a gap; default true. */
+  readonly infills?: boolean;
   /**
-   * The whole answer to a prompt (its text with control tokens); the end token follows it. Sampling has no effect then.
-   * Absent: letters without an end, by a rule that heeds sampling (letters.ts).
+   * The whole answer to a prompt (its text with control tokens); the end token follows it. The engine is all but
+   * certain of each token: biases, penalties and a grammar may force another one, and the answer then goes on with the
+   * script at the next position. Absent: letters without an end, by a rule (letters.ts).
    */
   readonly says?: (prompt: string) => string;
   /** Milliseconds that every step takes; default 0. */
@@ -31,14 +56,19 @@ export interface Script {
   readonly breakAtStep?: number;
   /** Told of every step before it runs. */
   readonly onStep?: (works: readonly StepWork[]) => void;
+  /** Told of every copy. */
+  readonly onCopy?: (from: number, to: number, tokens: number) => void;
 }
 
 interface Place {
   readonly tokens: number[];
   /** `hashes[n]` stands for the first n tokens, so that cutting back costs nothing. */
   readonly hashes: number[];
-  sampling: ResolvedSampling | undefined;
-  answer: number[];
+  sampler: ScriptedSampler | undefined;
+  /** How many tokens to tell beside each, if it was prepared to. */
+  logprobs: number | undefined;
+  /** How many tokens its answer has. */
+  answered: number;
   /** What the script says to this place's prompt; asked for once per answer. */
   lines: readonly number[] | undefined;
 }
@@ -53,7 +83,7 @@ export class ScriptedTokenEngine implements TokenEngine {
   readonly #ledger: PlaceLedger;
   readonly #places: readonly Place[];
   #steps = 0;
-  #stepping = false;
+  #busy: 'a step' | 'a copy' | undefined;
   #closed = false;
 
   constructor(private readonly script: Script = {}) {
@@ -62,6 +92,9 @@ export class ScriptedTokenEngine implements TokenEngine {
       placesMax: script.placesMax ?? 8,
       tokensPerStepMax: script.tokensPerStepMax ?? 512,
       vocabularySize: VOCABULARY_SIZE,
+      cutsAnywhere: script.cutsAnywhere ?? true,
+      copyCostTokens: script.copyCostTokens ?? 8,
+      infill: (script.infills ?? true) ? INFILL : undefined,
       chatTemplate: CHAT_TEMPLATE,
       beginningText: '',
       endText: END_TEXT,
@@ -71,8 +104,9 @@ export class ScriptedTokenEngine implements TokenEngine {
     this.#places = Array.from({ length: this.model.placesMax }, () => ({
       tokens: [],
       hashes: [0],
-      sampling: undefined,
-      answer: [],
+      sampler: undefined,
+      logprobs: undefined,
+      answered: 0,
       lines: undefined,
     }));
   }
@@ -91,36 +125,48 @@ export class ScriptedTokenEngine implements TokenEngine {
     return new ByteDetokenizer();
   }
 
+  bytesOf(token: number): Uint8Array {
+    this.#ledger.checkTokens([token]);
+    return bytesOf(token);
+  }
+
   isEnd(token: number): boolean {
     return token === END_TOKEN;
   }
 
-  prepare(place: number, sampling: ResolvedSampling, chosen: readonly number[]): void {
-    this.#checkIdle('prepare');
-    this.#ledger.checkPlace(place);
-    this.#ledger.checkTokens(chosen);
-    const prepared = this.#places[place]!;
-    prepared.sampling = sampling;
-    prepared.answer = [...chosen];
-    prepared.lines = undefined;
-    this.#ledger.notePrepared(place);
+  openGrammar(gbnf: string): Grammar {
+    return readGbnf(gbnf) as unknown as Grammar;
   }
 
-  async step(works: readonly StepWork[]): Promise<readonly Chosen[]> {
+  prepare(place: number, choosing: Choosing, prompt: readonly number[], chosen: readonly number[]): void {
+    this.#checkIdle('prepare');
+    this.#ledger.checkPlace(place);
+    this.#ledger.checkTokens(prompt);
+    this.#ledger.checkTokens(chosen);
+    const prepared = this.#places[place]!;
+    prepared.sampler = new ScriptedSampler(choosing, prompt, chosen);
+    prepared.logprobs = choosing.logprobs;
+    prepared.answered = chosen.length;
+    prepared.lines = undefined;
+    this.#ledger.notePrepared(place, choosing.logprobs);
+  }
+
+  async step(works: readonly StepWork[]): Promise<StepResult> {
     this.#checkIdle('step');
     this.#ledger.checkStep(works);
-    this.#stepping = true;
+    this.#busy = 'a step';
     try {
-      return await this.#run(works);
+      await this.#read(works);
     } catch (error) {
       this.#ledger.noteBroken();
       throw error;
     } finally {
-      this.#stepping = false;
+      this.#busy = undefined;
     }
+    return this.#answer(works);
   }
 
-  async #run(works: readonly StepWork[]): Promise<Chosen[]> {
+  async #read(works: readonly StepWork[]): Promise<void> {
     this.script.onStep?.(works);
     this.#steps++;
     // A real step never ends within the same turn of the event loop; without this a busy engine would starve it.
@@ -129,35 +175,82 @@ export class ScriptedTokenEngine implements TokenEngine {
 
     for (const { place, tokens } of works) read(this.#places[place]!, tokens);
     this.#ledger.noteStep(works);
-    return works.filter(({ choose }) => choose).map(({ place }) => ({ place, token: this.#choose(place) }));
   }
 
-  #choose(at: number): number {
+  #answer(works: readonly StepWork[]): StepResult {
+    const chosen: Chosen[] = [];
+    const failed: number[] = [];
+    for (const { place, choose } of works) {
+      if (!choose) continue;
+      const choice = this.#choose(place);
+      if (choice === undefined) failed.push(place);
+      else chosen.push(choice);
+    }
+    const scored = works
+      .filter((work) => work.scored !== undefined)
+      .map((work) => ({ place: work.place, logprobs: this.#score(work) }));
+    if (failed.length > 0) throw new PlacesFailed(failed, { chosen, scored });
+    return { chosen, scored };
+  }
+
+  #choose(at: number): Chosen | undefined {
     const place = this.#places[at]!;
-    const token = this.script.says
-      ? nextOfScript(this.script.says, place)
-      : chooseLetter(place.hashes.at(-1)!, place.answer, place.sampling!);
-    place.answer.push(token);
-    return token;
+    const logits = logitsAfter(place, place.tokens.length);
+    const line = this.#lineOf(place);
+    if (line !== undefined) logits[line] = SURE;
+    const token = place.sampler!.choose(logits);
+    if (token === undefined) return undefined;
+    place.answered++;
+    const chosen = { place: at, token };
+    return place.logprobs === undefined ? chosen : { ...chosen, logprob: logprobOf(logits, token, place.logprobs) };
+  }
+
+  /** The token that the script says next. */
+  #lineOf(place: Place): number | undefined {
+    const { says } = this.script;
+    if (says === undefined) return undefined;
+    // The place holds the prompt and the answer so far, so what came before the answer is the prompt.
+    place.lines ??= tokensOf(says(textOf(place.tokens.slice(0, place.tokens.length - place.answered))), false);
+    return place.lines[place.answered] ?? END_TOKEN;
+  }
+
+  /** Prompts are scored by the rule of the letters; no script says them. */
+  #score({ place: at, position, scored = [] }: StepWork): Logprob[] {
+    const place = this.#places[at]!;
+    return scored.map((token, index) => logprobOf(logitsAfter(place, position + index + 1), token, place.logprobs!));
+  }
+
+  async copy(from: number, to: number, tokens: number): Promise<void> {
+    this.#checkIdle('copy');
+    this.#ledger.checkCopy(from, to, tokens);
+    this.#busy = 'a copy';
+    try {
+      this.script.onCopy?.(from, to, tokens);
+      await nextTurn();
+      const target = this.#places[to]!;
+      cut(target, 0);
+      read(target, this.#places[from]!.tokens.slice(0, tokens));
+      this.#ledger.noteCut(to, tokens);
+    } finally {
+      this.#busy = undefined;
+    }
   }
 
   cutBack(place: number, from: number): void {
     this.#checkIdle('cutBack');
     this.#ledger.checkCut(place, from);
-    const { tokens, hashes } = this.#places[place]!;
-    tokens.length = from;
-    hashes.length = from + 1;
+    cut(this.#places[place]!, from);
     this.#ledger.noteCut(place, from);
   }
 
   async close(): Promise<void> {
-    if (this.#stepping) throw new Error('The engine was closed during a step; wait for the step to end.');
+    if (this.#busy !== undefined) throw new Error(`The engine was closed during ${this.#busy}; wait for its end.`);
     this.#closed = true;
   }
 
   #checkIdle(what: string): void {
     if (this.#closed) throw new Error(`${what} was called on a closed engine.`);
-    if (this.#stepping) throw new Error(`${what} was called during a step; wait for the step to end.`);
+    if (this.#busy !== undefined) throw new Error(`${what} was called during ${this.#busy}; wait for its end.`);
   }
 }
 
@@ -168,8 +261,12 @@ function read(place: Place, tokens: readonly number[]): void {
   }
 }
 
-/** The place holds the prompt and the answer so far, so what came before the answer is the prompt. */
-function nextOfScript(says: (prompt: string) => string, place: Place): number {
-  place.lines ??= tokensOf(says(textOf(place.tokens.slice(0, place.tokens.length - place.answer.length))), false);
-  return place.lines[place.answer.length] ?? END_TOKEN;
+function cut({ tokens, hashes }: Place, from: number): void {
+  tokens.length = from;
+  hashes.length = from + 1;
+}
+
+/** Logits of the token after the first `count` of a place. */
+function logitsAfter({ tokens, hashes }: Place, count: number): Float64Array {
+  return letterLogits(hashes[count]!, tokens.slice(Math.max(0, count - 3), count));
 }

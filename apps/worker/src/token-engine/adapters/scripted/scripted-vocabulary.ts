@@ -1,16 +1,16 @@
-import type { Detokenizer } from '../../token-engine.js';
+import type { Detokenizer, TokenModel } from '../../token-engine.js';
 
-/** One token is one byte of UTF-8, so every character beyond ASCII spans tokens. Two control tokens follow the bytes. */
+/** One token is one byte of UTF-8, so every character beyond ASCII spans tokens. Control tokens follow the bytes. */
 export const BEGIN_TOKEN = 256;
 export const END_TOKEN = 257;
-export const VOCABULARY_SIZE = 258;
 export const BEGIN_TEXT = '<|im_start|>';
 export const END_TEXT = '<|im_end|>';
+const CONTROL_TEXTS: readonly string[] = [BEGIN_TEXT, END_TEXT, '<|fim_prefix|>', '<|fim_suffix|>', '<|fim_middle|>'];
+export const VOCABULARY_SIZE = 256 + CONTROL_TEXTS.length;
+export const INFILL: TokenModel['infill'] = { prefix: 258, suffix: 259, middle: 260 };
 
-const CONTROL_TOKENS = new Map([
-  [BEGIN_TEXT, BEGIN_TOKEN],
-  [END_TEXT, END_TOKEN],
-]);
+const CONTROL_TOKENS = new Map(CONTROL_TEXTS.map((text, index) => [text, 256 + index]));
+const CONTROL_PATTERN = /(<\|(?:im_start|im_end|fim_prefix|fim_suffix|fim_middle)\|>)/;
 
 /** ChatML, as the demo model has it, without tools. */
 export const CHAT_TEMPLATE =
@@ -19,7 +19,7 @@ export const CHAT_TEMPLATE =
 
 export function tokensOf(text: string, special: boolean): number[] {
   if (!special) return [...Buffer.from(text, 'utf8')];
-  return text.split(/(<\|im_start\|>|<\|im_end\|>)/).flatMap((part) => {
+  return text.split(CONTROL_PATTERN).flatMap((part) => {
     const control = CONTROL_TOKENS.get(part);
     return control === undefined ? [...Buffer.from(part, 'utf8')] : [control];
   });
@@ -30,10 +30,8 @@ export function textOf(tokens: readonly number[]): string {
   return Buffer.concat(tokens.map(bytesOf)).toString('utf8');
 }
 
-function bytesOf(token: number): Buffer {
-  if (token === BEGIN_TOKEN) return Buffer.from(BEGIN_TEXT);
-  if (token === END_TOKEN) return Buffer.from(END_TEXT);
-  return Buffer.from([token]);
+export function bytesOf(token: number): Uint8Array {
+  return token < 256 ? Uint8Array.of(token) : Buffer.from(CONTROL_TEXTS[token - 256]!);
 }
 
 export class ByteDetokenizer implements Detokenizer {
