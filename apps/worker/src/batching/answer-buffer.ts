@@ -1,4 +1,4 @@
-import type { AnswerEvent } from '@millrace/contracts';
+import type { AnswerEvent, TokenLogprob } from '@millrace/contracts';
 
 export interface AnswerReader {
   /** The reader has taken everything there was. */
@@ -21,8 +21,10 @@ const DONE: Result = { done: true, value: undefined };
  */
 export class AnswerBuffer implements AsyncIterableIterator<AnswerEvent, undefined> {
   #begun: AnswerEvent | undefined;
+  #echo: { text: string; logprobs: TokenLogprob[] } | undefined;
   #tokens: number[] = [];
   #text = '';
+  #logprobs: TokenLogprob[] | undefined;
   #ending: Ending | undefined;
   #finished = false;
   #pending: { resolve(result: Result): void; reject(error: unknown): void } | undefined;
@@ -33,8 +35,9 @@ export class AnswerBuffer implements AsyncIterableIterator<AnswerEvent, undefine
     return this;
   }
 
+  /** Tokens of the answer, and those of the prompt that come with something to tell. */
   get unreadTokens(): number {
-    return this.#tokens.length;
+    return this.#tokens.length + (this.#echo?.logprobs.length ?? 0);
   }
 
   begin(begun: Extract<AnswerEvent, { kind: 'begun' }>): void {
@@ -42,16 +45,31 @@ export class AnswerBuffer implements AsyncIterableIterator<AnswerEvent, undefine
     this.#deliver();
   }
 
-  addToken(token: number, text: string): void {
-    this.#tokens.push(token);
-    this.#text += text;
+  addEcho(text: string, logprobs: readonly TokenLogprob[]): void {
+    this.#echo ??= { text: '', logprobs: [] };
+    this.#echo.text += text;
+    for (const logprob of logprobs) this.#echo.logprobs.push(logprob);
     this.#deliver();
   }
 
-  addText(text: string): void {
-    if (text === '') return;
-    this.#text += text;
+  addToken(token: number, text: string, logprobs: readonly TokenLogprob[]): void {
+    this.#tokens.push(token);
+    this.#addText(text, logprobs);
     this.#deliver();
+  }
+
+  /** What is let out without a token of its own. */
+  addText(text: string, logprobs: readonly TokenLogprob[]): void {
+    if (text === '' && logprobs.length === 0) return;
+    this.#addText(text, logprobs);
+    this.#deliver();
+  }
+
+  #addText(text: string, logprobs: readonly TokenLogprob[]): void {
+    this.#text += text;
+    if (logprobs.length === 0) return;
+    this.#logprobs ??= [];
+    for (const logprob of logprobs) this.#logprobs.push(logprob);
   }
 
   /** What was added before is still read, and then the ending. */
@@ -109,7 +127,8 @@ export class AnswerBuffer implements AsyncIterableIterator<AnswerEvent, undefine
       this.#begun = undefined;
       return begun;
     }
-    if (this.#tokens.length > 0 || this.#text !== '') return this.#takeTokens();
+    if (this.#echo !== undefined) return this.#takeEcho();
+    if (this.#tokens.length > 0 || this.#text !== '' || this.#logprobs !== undefined) return this.#takeTokens();
     if (this.#ending !== undefined && 'event' in this.#ending) {
       const { event } = this.#ending;
       this.#ending = undefined;
@@ -119,18 +138,28 @@ export class AnswerBuffer implements AsyncIterableIterator<AnswerEvent, undefine
     return undefined;
   }
 
+  #takeEcho(): AnswerEvent {
+    const event = { kind: 'echo', ...this.#echo! } as const;
+    this.#echo = undefined;
+    this.reader.onRead();
+    return event;
+  }
+
   #takeTokens(): AnswerEvent {
-    const event = { kind: 'tokens', tokens: this.#tokens, text: this.#text } as const;
+    const event = { kind: 'tokens', tokens: this.#tokens, text: this.#text, logprobs: this.#logprobs } as const;
     this.#tokens = [];
     this.#text = '';
+    this.#logprobs = undefined;
     this.reader.onRead();
     return event;
   }
 
   #forget(): void {
     this.#begun = undefined;
+    this.#echo = undefined;
     this.#tokens = [];
     this.#text = '';
+    this.#logprobs = undefined;
     this.#ending = undefined;
   }
 }

@@ -134,7 +134,8 @@ describe('BatchingEngine', () => {
       const resume = { tokens: whole.tokens.slice(0, cut), text: delivered };
       const rest = await collect(bench.engine.answer(textRequest('a', { stop: ['END'], resume }), NEVER));
       expect(delivered + rest.text).toBe(whole.text);
-      expect(rest.finished).toMatchObject({ reason: 'stop', usage: whole.finished!.usage });
+      const { promptTokens, completionTokens } = whole.finished!.usage;
+      expect(rest.finished).toMatchObject({ reason: 'stop', usage: { promptTokens, completionTokens } });
     }
   });
 
@@ -265,9 +266,9 @@ describe('BatchingEngine', () => {
   it('fails one sequence alone when it can not be prepared', async () => {
     bench = openBench({ says: () => 'ok' });
     const prepare = bench.tokenEngine.prepare.bind(bench.tokenEngine);
-    bench.tokenEngine.prepare = (place, sampling, chosen) => {
-      if (sampling.topK === 13) throw new Error('no such sampler');
-      prepare(place, sampling, chosen);
+    bench.tokenEngine.prepare = (place, choosing, prompt, chosen) => {
+      if (choosing.sampling.topK === 13) throw new Error('no such sampler');
+      prepare(place, choosing, prompt, chosen);
     };
     const [bad, good] = await Promise.allSettled([
       collect(bench.engine.answer(textRequest('a', { sampling: { topK: 13 } }), NEVER)),

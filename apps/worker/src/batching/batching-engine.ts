@@ -2,17 +2,24 @@ import { randomInt } from 'node:crypto';
 import {
   type AnswerEvent,
   type AnswerRequest,
+  type Embeddings,
   type Engine,
   type EngineLoad,
   InferenceError,
   type ModelDescription,
+  type Prompt,
+  type Ranking,
+  type Tokenized,
+  type TokenizeRequest,
 } from '@millrace/contracts';
 import type { Logger } from '@millrace/runtime';
 import { ChatTemplate } from '../prompt/chat-template.js';
 import type { TokenEngine } from '../token-engine/token-engine.js';
 import { AnswerBuffer } from './answer-buffer.js';
 import type { BatchingObserver } from './batching-observer.js';
-import { checkTokens, readPrompt } from './read-prompt.js';
+import { OutputGrammars } from './output-grammars.js';
+import { standingOf } from './plan-step.js';
+import { checkTokens, type ReadPrompt, readPrompt } from './read-prompt.js';
 import { resolveSampling, type SamplingDefaults } from './resolve-sampling.js';
 import { Scheduler } from './scheduler.js';
 import { Sequence } from './sequence.js';
@@ -22,6 +29,9 @@ import { Sequence } from './sequence.js';
  * not leave the batch; few, since everything beyond is computed for a reader that may never come.
  */
 const UNREAD_TOKENS_MAX = 16;
+
+/** Tokenising holds the process for about a second per 5 MB, and answers of others wait meanwhile. */
+const TOKENIZE_CHARACTERS_MAX = 1_048_576;
 
 export interface BatchingOptions {
   /** What is served, as `describe()` says it. */
@@ -34,6 +44,8 @@ export interface BatchingOptions {
     readonly maxBatchSize: number;
     readonly queueMax: number;
     readonly prefillChunkTokens: number;
+    readonly maxWaitMs: number;
+    readonly priorityAgeingMs: number;
     readonly requestTimeoutMs: number;
     readonly stallTimeoutMs: number;
   };
@@ -50,6 +62,9 @@ export interface BatchingOptions {
  */
 export class BatchingEngine implements Engine {
   readonly #template: ChatTemplate;
+  readonly #grammars: OutputGrammars;
+  /** What was read for a request; others may hold the same prompt. */
+  readonly #read = new WeakMap<Prompt, ReadPrompt>();
   readonly #scheduler: Scheduler;
   readonly #stop = new AbortController();
   readonly #ended: Promise<void>;
@@ -64,13 +79,14 @@ export class BatchingEngine implements Engine {
     const { model } = tokenEngine;
     const { limits, observer, logger } = options;
     this.#template = new ChatTemplate(options.chatTemplate ?? model.chatTemplate, model);
+    this.#grammars = new OutputGrammars(tokenEngine);
     this.#scheduler = new Scheduler(
       tokenEngine,
       {
         placesMax: Math.min(limits.maxBatchSize, model.placesMax),
         prefillChunkTokens: limits.prefillChunkTokens,
-        tokensPerStepMax: model.tokensPerStepMax,
         queueMax: limits.queueMax,
+        maxWaitMs: limits.maxWaitMs,
       },
       observer,
       logger,
@@ -102,10 +118,46 @@ export class BatchingEngine implements Engine {
     }
   }
 
+  async embed(): Promise<Embeddings> {
+    throw this.#cannot('embeddings_not_supported', 'makes no vectors', 'embedding');
+  }
+
+  async rerank(): Promise<Ranking> {
+    throw this.#cannot('rerank_not_supported', 'scores no documents', 'rerank');
+  }
+
+  async tokenize({ prompt, addSpecial, parseSpecial }: TokenizeRequest): Promise<Tokenized> {
+    const tokens = this.#tokensOf(prompt, addSpecial, parseSpecial);
+    return { tokens, pieces: tokens.map((token) => this.tokenEngine.bytesOf(token)) };
+  }
+
+  async detokenize(tokens: readonly number[]): Promise<string> {
+    checkTokens(tokens, this.tokenEngine.model, 'tokens');
+    // By name, where the text of an answer leaves control tokens out: who asks wants to see what is there.
+    return Buffer.concat(tokens.map((token) => this.tokenEngine.bytesOf(token))).toString('utf8');
+  }
+
+  async renderPrompt(prompt: Extract<Prompt, { kind: 'chat' }>): Promise<string> {
+    return this.#template.render(prompt);
+  }
+
   async close(): Promise<void> {
     this.#stop.abort();
     await this.#ended;
     await this.tokenEngine.close();
+  }
+
+  #cannot(code: 'embeddings_not_supported' | 'rerank_not_supported', what: string, capability: string): InferenceError {
+    const { id } = this.options.model;
+    const remedy = `Choose one whose capabilities in GET /v1/models have \`${capability}\`.`;
+    return new InferenceError(code, `The model \`${id}\` generates text and ${what}. ${remedy}`, { param: 'model' });
+  }
+
+  #tokensOf(prompt: Prompt, beginning: boolean, special: boolean): readonly number[] {
+    if (prompt.kind === 'tokens') return prompt.tokens;
+    if (prompt.kind === 'chat') return readPrompt(prompt, this.tokenEngine, this.#template, 0).tokens;
+    if (prompt.text.length > TOKENIZE_CHARACTERS_MAX) throw tooLongToTokenize(prompt.text.length);
+    return this.tokenEngine.tokenize(prompt.text, { special, beginning });
   }
 
   #open(request: AnswerRequest, signal: AbortSignal): Sequence {
@@ -114,17 +166,25 @@ export class BatchingEngine implements Engine {
     }
     this.#scheduler.checkRoom();
     const { limits, samplingDefaults, maxTokensDefault } = this.options;
-    const promptTokens = readPrompt(request.prompt, this.tokenEngine, this.#template);
-    checkTokens(request.resume?.tokens ?? [], this.tokenEngine.model, 'resume');
-    const room = this.tokenEngine.model.contextLength - promptTokens.length;
+    const { model } = this.tokenEngine;
+    const prompt = this.#readPrompt(request);
+    checkTokens(request.resume?.tokens ?? [], model, 'resume');
+    const room = model.contextLength - prompt.tokens.length;
+    const { priority, format } = request;
     return new Sequence(
       {
-        priority: request.priority,
+        priority,
+        standing: standingOf(performance.now(), priority, limits.priorityAgeingMs),
         arrival: this.#arrivals++,
-        promptTokens,
-        sampling: resolveSampling(request.sampling, samplingDefaults, () => randomInt(2 ** 32)),
+        prompt,
+        choosing: {
+          sampling: resolveSampling(request.sampling, samplingDefaults, model, () => randomInt(2 ** 32)),
+          grammar: format && this.#grammars.grammarOf(format),
+          logprobs: request.logprobs,
+        },
         completionTokensMax: Math.min(request.maxTokens ?? maxTokensDefault ?? room, room),
         stop: request.stop,
+        echo: request.echo ?? false,
         resume: request.resume,
       },
       this.tokenEngine,
@@ -137,6 +197,23 @@ export class BatchingEngine implements Engine {
       signal,
     );
   }
+
+  #readPrompt({ prompt, maxTokens }: AnswerRequest): ReadPrompt {
+    const known = this.#read.get(prompt);
+    if (known !== undefined) return known;
+    const read = readPrompt(prompt, this.tokenEngine, this.#template, maxTokens === 0 ? 0 : 1);
+    this.#read.set(prompt, read);
+    return read;
+  }
+}
+
+function tooLongToTokenize(characters: number): InferenceError {
+  const [given, limit] = [characters, TOKENIZE_CHARACTERS_MAX].map((count) => count.toLocaleString('en-US'));
+  return new InferenceError(
+    'invalid_request',
+    `The text has ${given} characters; ${limit} are tokenised at a time. Send it in parts.`,
+    { param: 'content' },
+  );
 }
 
 function failed(error: unknown): AnswerBuffer {

@@ -1,4 +1,4 @@
-import type { AnswerEvent, AnswerRequest } from '@millrace/contracts';
+import type { AnswerEvent, AnswerRequest, TokenLogprob } from '@millrace/contracts';
 import { createLogger } from '@millrace/runtime';
 import { type Script, ScriptedTokenEngine } from '../token-engine/adapters/scripted/scripted-token-engine.js';
 import type { StepWork } from '../token-engine/token-engine.js';
@@ -11,6 +11,7 @@ export class RecordingObserver implements BatchingObserver {
   readonly decisions: Decision[] = [];
   readonly outcomes: Outcome[] = [];
   tokens = 0;
+  cachedTokens = 0;
 
   decided(decision: Decision): void {
     this.decisions.push(decision);
@@ -20,8 +21,9 @@ export class RecordingObserver implements BatchingObserver {
     this.tokens += tokens;
   }
 
-  settled(outcome: Outcome): void {
+  settled(outcome: Outcome, _promptTokensRead: number, cachedTokens: number): void {
     this.outcomes.push(outcome);
+    this.cachedTokens += cachedTokens;
   }
 }
 
@@ -61,6 +63,8 @@ export function openBench(script: Script = {}, more: Partial<BatchingOptions['li
       maxBatchSize: 8,
       queueMax: 100,
       prefillChunkTokens: 64,
+      maxWaitMs: 0,
+      priorityAgeingMs: 30_000,
       requestTimeoutMs: 60_000,
       stallTimeoutMs: 60_000,
       ...more,
@@ -90,6 +94,8 @@ export interface Collected {
   readonly events: readonly AnswerEvent[];
   readonly text: string;
   readonly tokens: readonly number[];
+  readonly logprobs: readonly TokenLogprob[];
+  readonly echo: { readonly text: string; readonly logprobs: readonly TokenLogprob[] };
   readonly finished: Extract<AnswerEvent, { kind: 'finished' }> | undefined;
 }
 
@@ -98,17 +104,24 @@ export async function collect(answer: AsyncIterable<AnswerEvent>): Promise<Colle
   const events: AnswerEvent[] = [];
   for await (const event of answer) events.push(event);
   const pieces = events.filter((event) => event.kind === 'tokens');
+  const echoes = events.filter((event) => event.kind === 'echo');
   return {
     events,
     text: pieces.map(({ text }) => text).join(''),
     tokens: pieces.flatMap(({ tokens }) => tokens),
+    logprobs: pieces.flatMap(({ logprobs }) => logprobs ?? []),
+    echo: { text: echoes.map(({ text }) => text).join(''), logprobs: echoes.flatMap(({ logprobs }) => logprobs) },
     finished: events.find((event) => event.kind === 'finished'),
   };
 }
 
-/** No place holds anything, and nobody waits or runs. */
-export function isIdle({ engine, tokenEngine }: TestBench): boolean {
+/** Nobody waits or runs, and what the places hold is at most what settled sequences have left there. */
+export function isIdle({ engine }: TestBench): boolean {
   const { running, waiting } = engine.load();
-  const places = Array.from({ length: tokenEngine.model.placesMax }, (_, place) => tokenEngine.heldBy(place));
-  return running === 0 && waiting === 0 && places.every((held) => held === 0);
+  return running === 0 && waiting === 0;
+}
+
+/** The tokens of prompts that were read, in all steps: those works that read more than one, or did not choose. */
+export function tokensRead(bench: TestBench): number {
+  return bench.steps.flat().reduce((sum, { tokens }) => sum + tokens.length, 0);
 }

@@ -1,15 +1,25 @@
+import { choosePlace, commonPrefix, type PlaceContents, type Seat } from './choose-place.js';
+
 /** What the plan must know of a sequence. */
 export interface PlannedSequence {
   /** Tokens that must be read before the next one can be chosen: 1 while it decodes, more inside its prompt. */
   readonly unread: number;
+  /** The most that it may read in one step. */
+  readonly readMax: number;
   /** Nobody takes the tokens it has, so it keeps its place and rests. */
   readonly paused: boolean;
-  /** Higher runs sooner. */
-  readonly priority: number;
+  /** When it arrived, in milliseconds, moved ahead by its priority: the lower goes first. See `standingOf`. */
+  readonly standing: number;
   /** Grows with every arrival. */
   readonly arrival: number;
   /** Where it lies in the engine, once it runs. */
   readonly place: number | undefined;
+  /** Its prompt; the same array for answers to the same prompt. */
+  readonly prompt: readonly number[];
+  /** The prompt, and the tokens of its answer so far. */
+  readonly tokens: readonly number[];
+  /** How many of `tokens` it may find read already; 0 where each has to be read by itself. */
+  readonly reusable: number;
 }
 
 export interface StepLimits {
@@ -19,53 +29,72 @@ export interface StepLimits {
   readonly prefillChunkTokens: number;
   /** Tokens in one step, of prompts and of decoding sequences together. At least `placesMax`. */
   readonly tokensPerStepMax: number;
+  /** As `TokenModel` has them. */
+  readonly copyCostTokens: number;
+  readonly cutsAnywhere: boolean;
 }
 
 export interface StepPlan<S> {
   /** Who takes part, and how many tokens each reads. */
   readonly shares: readonly { readonly sequence: S; readonly tokens: number }[];
-  /** Those of them that come from the waiting, with the place each takes. */
-  readonly joining: readonly { readonly sequence: S; readonly place: number }[];
+  /** Those of them that come from the waiting, in the order in which they are to be seated. */
+  readonly joining: readonly ({ readonly sequence: S } & Seat)[];
+  /** Those that wait for another to read what they share with it. */
+  readonly heldBack: readonly S[];
 }
+
+/** What a prompt must save, beyond the copy, for it to wait until another has read the beginning that they share. */
+const HOLD_BACK_GAIN_TOKENS_MIN = 32;
 
 /**
  * Decides one step: which sequences take part, and how many tokens each reads. Changes nothing.
  *
  * Sequences that decode go first, one token each: their prompt is already paid for, and a stream that stands still is
  * what a user sees. What the step may read beside them, at most `prefillChunkTokens`, goes to prompts: to the one of
- * the highest priority, and among equals to the one that came first, until its prompt is used up; what is left goes to
- * the next. So a long prompt is read in chunks, and no running stream ever waits longer than one chunk takes.
+ * the best standing, until its prompt is used up; what is left goes to the next. So a long prompt is read in chunks, and
+ * no running stream ever waits longer than one chunk takes.
  *
  * The trade: a prompt is read whole before the next one begins. Spreading the chunk over all of them would let short
  * prompts past long ones, but then everybody's first token would come late, and a long prompt could wait for ever
  * behind a steady flow of short ones.
  *
- * Those who join take the lowest places that are free: llama.cpp works over all cells up to the highest one in use.
+ * A prompt that shares its beginning with one that is being read just now waits for that one and copies: `n` answers to
+ * one prompt, or many callers with one system prompt, cost one reading. It keeps its claim to a place while it waits.
+ *
+ * @param places what each place of the engine holds, by its number; of a running one, what was read so far.
  */
 export function planStep<S extends PlannedSequence>(
   running: readonly S[],
   waiting: readonly S[],
+  places: readonly PlaceContents[],
   limits: StepLimits,
 ): StepPlan<S> {
   const taking = running.filter((sequence) => !sequence.paused);
   const shares = taking.filter(decodes).map((sequence) => ({ sequence, tokens: 1 }));
-  const joining: { sequence: S; place: number }[] = [];
+  const prompts = [...taking.filter((sequence) => !decodes(sequence)), ...waiting].sort(byStanding);
+  const seats = new Seats(running, places, limits);
+  const joining: ({ sequence: S } & Seat)[] = [];
+  const heldBack: S[] = [];
   let tokensLeft = Math.min(limits.prefillChunkTokens, limits.tokensPerStepMax - shares.length);
 
-  const prompts = [...taking.filter((sequence) => !decodes(sequence)), ...waiting].sort(bySeniority);
-  const places = freePlaces(running, limits.placesMax);
   for (const sequence of prompts) {
     if (tokensLeft <= 0) break;
+    let { unread } = sequence;
     if (sequence.place === undefined) {
-      const place = places.next();
-      if (place.done) continue; // Not `break`: prompts that have a place must go on, or nobody's would ever be free.
-      joining.push({ sequence, place: place.value });
+      if (!seats.claim()) continue; // Not `break`: prompts that have a place must go on, or nobody's would ever be free.
+      if (seats.isWorthWaitingFor(sequence)) {
+        heldBack.push(sequence);
+        continue;
+      }
+      const seat = seats.take(sequence);
+      joining.push({ sequence, ...seat });
+      unread -= seat.kept;
     }
-    const tokens = Math.min(sequence.unread, tokensLeft);
+    const tokens = Math.min(unread, sequence.readMax, tokensLeft);
     shares.push({ sequence, tokens });
     tokensLeft -= tokens;
   }
-  return { shares, joining };
+  return { shares, joining, heldBack };
 }
 
 /** The last token of a prompt costs what a decoding sequence costs, and is treated like one. */
@@ -73,11 +102,67 @@ function decodes(sequence: PlannedSequence): boolean {
   return sequence.unread === 1;
 }
 
-function bySeniority(a: PlannedSequence, b: PlannedSequence): number {
-  return b.priority - a.priority || a.arrival - b.arrival;
+function byStanding(a: PlannedSequence, b: PlannedSequence): number {
+  return a.standing - b.standing || a.arrival - b.arrival;
 }
 
-function* freePlaces(running: readonly PlannedSequence[], placesMax: number): Generator<number, undefined> {
-  const taken = new Set(running.map(({ place }) => place));
-  for (let place = 0; place < placesMax; place++) if (!taken.has(place)) yield place;
+/**
+ * By when a sequence counts as having arrived. Each priority is worth `ageingMs` of waiting: a higher one goes ahead of
+ * all that came within that time before it, and nobody waits for ever behind a flow of higher ones. Within a priority it
+ * is first come, first served.
+ */
+export function standingOf(arrivedAtMs: number, priority: number, ageingMs: number): number {
+  return arrivedAtMs - priority * ageingMs;
+}
+
+/** The places during one plan: what they will hold as those who join are seated one after another. */
+class Seats<S extends PlannedSequence> {
+  readonly #contents: PlaceContents[];
+  readonly #taken: Set<number>;
+  /** Those whose prompt is being read, or begins to be in this step. */
+  readonly #readers: S[];
+  readonly #prompts: Set<readonly number[]>;
+  #unclaimed: number;
+
+  constructor(
+    running: readonly S[],
+    places: readonly PlaceContents[],
+    private readonly limits: StepLimits,
+  ) {
+    this.#contents = places.slice(0, limits.placesMax);
+    this.#taken = new Set(running.map(({ place }) => place!));
+    this.#readers = running.filter((sequence) => !decodes(sequence) && !sequence.paused);
+    this.#prompts = new Set(running.map(({ prompt }) => prompt));
+    this.#unclaimed = limits.placesMax - running.length;
+  }
+
+  /** Whether there is a place for one more. Also claimed by those who are held back, so that nobody takes theirs. */
+  claim(): boolean {
+    if (this.#unclaimed === 0) return false;
+    this.#unclaimed--;
+    return true;
+  }
+
+  isWorthWaitingFor(sequence: S): boolean {
+    if (this.#readers.length === 0 || sequence.reusable === 0) return false;
+    let found: number | undefined;
+    return this.#readers.some((reader) => {
+      // Answers to one prompt wait for each other however little it saves: it is to be read once.
+      const gainMin = reader.prompt === sequence.prompt ? 1 : this.limits.copyCostTokens + HOLD_BACK_GAIN_TOKENS_MIN;
+      const soon = Math.min(commonPrefix(reader.tokens, reader.tokens.length, sequence.tokens), sequence.reusable);
+      if (soon < gainMin) return false;
+      found ??= Math.max(...this.#contents.map(({ tokens, held }) => commonPrefix(tokens, held, sequence.tokens)));
+      return soon - found >= gainMin;
+    });
+  }
+
+  take(sequence: S): Seat {
+    // Answers to one prompt always share its reading, however short it is.
+    const copyCostTokens = this.#prompts.has(sequence.prompt) ? 0 : this.limits.copyCostTokens;
+    const seat = choosePlace(sequence, this.#contents, this.#taken, { ...this.limits, copyCostTokens });
+    this.#taken.add(seat.place);
+    this.#contents[seat.place] = { tokens: sequence.tokens, held: seat.kept, lastUsed: Number.MAX_SAFE_INTEGER };
+    this.#readers.push(sequence);
+    return seat;
+  }
 }

@@ -8,6 +8,15 @@ const PIECE_CHARACTERS = 65_536;
 /** The most tokens that cutting a text in two can add: more than the bytes of any token that a vocabulary has. */
 const TOKENS_PER_CUT_MAX = 256;
 
+/** A prompt as the engine takes it. */
+export interface ReadPrompt {
+  readonly tokens: readonly number[];
+  /** How many tokens were put before what the caller sent: a beginning of text. */
+  readonly added: number;
+  /** What the caller sent, if it was text. */
+  readonly text: string | undefined;
+}
+
 /**
  * The tokens of a prompt.
  *
@@ -15,30 +24,70 @@ const TOKENS_PER_CUT_MAX = 256;
  * tokens with it, as llama.cpp's server does: a template's own markers can't be told from the same text in a message.
  * Whoever must not be able to write `<|im_start|>system` has to keep it out of what is sent.
  *
+ * @param room tokens of an answer for which there must be room, at least: 1, or 0 when only the prompt is asked about.
  * @throws InferenceError when the template refuses the messages, or when the prompt leaves no room for an answer.
  */
-export function readPrompt(prompt: Prompt, engine: TokenEngine, template: ChatTemplate): readonly number[] {
+export function readPrompt(prompt: Prompt, engine: TokenEngine, template: ChatTemplate, room: 0 | 1): ReadPrompt {
   const param = prompt.kind === 'chat' ? 'messages' : 'prompt';
-  const tokens = tokensOf(prompt, engine, template, param);
+  const read = tokensOf(prompt, engine, template, param);
+  const { tokens } = read;
   if (tokens.length === 0) {
     throw new InferenceError('invalid_request', 'The prompt is empty. Send at least one token of text.', { param });
   }
   const { contextLength } = engine.model;
-  if (tokens.length >= contextLength) throw tooLong(numberText(tokens.length), contextLength, param);
-  return tokens;
+  if (tokens.length + room > contextLength) throw tooLong(numberText(tokens.length), contextLength, param);
+  return read;
 }
 
-function tokensOf(prompt: Prompt, engine: TokenEngine, template: ChatTemplate, param: string): readonly number[] {
+function tokensOf(prompt: Prompt, engine: TokenEngine, template: ChatTemplate, param: string): ReadPrompt {
   if (prompt.kind === 'tokens') {
     checkTokens(prompt.tokens, engine.model, param);
-    return prompt.tokens;
+    return { tokens: prompt.tokens, added: 0, text: undefined };
   }
+  if (prompt.kind === 'text' && prompt.suffix !== undefined) return infill(prompt.text, prompt.suffix, engine);
   const text = prompt.kind === 'chat' ? template.render(prompt) : prompt.text;
+  return tokensOfText(text, engine, param);
+}
+
+/** @throws InferenceError when there are far too many; a few too many are not counted here. */
+function tokensOfText(text: string, engine: TokenEngine, param: string): ReadPrompt {
   checkLength(text, engine, param);
   // Most templates write the beginning token themselves; twice would be a prompt that the model never saw.
   const { beginningText } = engine.model;
   const beginning = beginningText === '' || !text.startsWith(beginningText);
-  return engine.tokenize(text, { special: true, beginning });
+  const tokens = engine.tokenize(text, { special: true, beginning });
+  const bare = beginning ? engine.tokenize('', { special: true, beginning }).length : 0;
+  return { tokens, added: bare, text };
+}
+
+/** A text with a gap, in the order that models with such control tokens were trained on: prefix, suffix, then the gap. */
+function infill(before: string, after: string, engine: TokenEngine): ReadPrompt {
+  const { infill } = engine.model;
+  if (infill === undefined) {
+    throw new InferenceError(
+      'infill_not_supported',
+      'This model has no control tokens for filling gaps. Leave `suffix` out, or choose a model that was made for it.',
+      { param: 'suffix' },
+    );
+  }
+  const plain = (text: string, param: string) => {
+    checkLength(text, engine, param);
+    // Not `special`: what stands around the gap is somebody's text, such as source code, and never a template.
+    return engine.tokenize(text, { special: false, beginning: false });
+  };
+  const beginning = engine.tokenize('', { special: false, beginning: true });
+  return {
+    tokens: [
+      ...beginning,
+      infill.prefix,
+      ...plain(before, 'prompt'),
+      infill.suffix,
+      ...plain(after, 'suffix'),
+      infill.middle,
+    ],
+    added: beginning.length,
+    text: before,
+  };
 }
 
 /**

@@ -1,13 +1,23 @@
 import { InferenceError } from '@millrace/contracts';
 import { Doorbell, type Logger } from '@millrace/runtime';
-import { type Chosen, PlacesFailed, type StepWork, type TokenEngine } from '../token-engine/token-engine.js';
+import {
+  type Logprob,
+  PlacesFailed,
+  type StepResult,
+  type StepWork,
+  type TokenEngine,
+} from '../token-engine/token-engine.js';
 import type { BatchingObserver } from './batching-observer.js';
+import { Company } from './company.js';
 import { planStep, type StepLimits, type StepPlan } from './plan-step.js';
 import type { Outcome, Sequence, SequenceListener } from './sequence.js';
+import { Shelf } from './shelf.js';
 
-export interface SchedulerLimits extends StepLimits {
+export interface SchedulerLimits extends Pick<StepLimits, 'placesMax' | 'prefillChunkTokens'> {
   /** Sequences that may wait for a place. */
   readonly queueMax: number;
+  /** How long an idle worker may wait for company before a step. */
+  readonly maxWaitMs: number;
 }
 
 /**
@@ -33,7 +43,9 @@ export class Scheduler implements SequenceListener {
   #someSettled = false;
   #stopped = false;
   #breaksInARow = 0;
-  readonly #atPlace: (Sequence | undefined)[] = [];
+  readonly #shelf: Shelf;
+  readonly #company: Company;
+  readonly #stepLimits: StepLimits;
   readonly #work = new Doorbell();
 
   constructor(
@@ -42,12 +54,16 @@ export class Scheduler implements SequenceListener {
     private readonly observer: BatchingObserver,
     private readonly logger: Logger,
   ) {
-    const { placesMax, tokensPerStepMax } = limits;
+    const { placesMax } = limits;
+    const { tokensPerStepMax } = engine.model;
     if (placesMax > tokensPerStepMax) {
       throw new Error(
         `${placesMax} sequences can't share a step of ${tokensPerStepMax} tokens. Lower maxBatchSize to ${tokensPerStepMax}.`,
       );
     }
+    this.#shelf = new Shelf(engine, placesMax);
+    this.#company = new Company(limits.maxWaitMs);
+    this.#stepLimits = { ...engine.model, ...limits };
   }
 
   get running(): number {
@@ -76,6 +92,7 @@ export class Scheduler implements SequenceListener {
   /** Call `checkRoom` first, in the same turn of the event loop. */
   submit(sequence: Sequence): void {
     if (sequence.settled) return; // Resumed tokens may already be the whole answer.
+    this.#company.noteArrival(performance.now(), this.#running.length + this.#waiting.length === 0);
     this.#waiting.push(sequence);
     this.#work.ring();
   }
@@ -85,7 +102,7 @@ export class Scheduler implements SequenceListener {
     stop.addEventListener('abort', () => this.#work.ring(), { once: true });
     let error: unknown = new InferenceError('shutting_down', 'This worker stops. Send the request again.');
     try {
-      while (!stop.aborted) await this.#turn();
+      while (!stop.aborted) await this.#turn(stop);
     } catch (thrown) {
       error = new InferenceError('worker_lost', ENGINE_FAILED, { cause: thrown });
       throw thrown;
@@ -98,32 +115,51 @@ export class Scheduler implements SequenceListener {
     }
   }
 
-  async #turn(): Promise<void> {
+  async #turn(stop: AbortSignal): Promise<void> {
     this.#removeSettled();
-    const plan = planStep(this.#running, this.#waiting, this.limits);
-    this.#join(plan.joining);
+    await this.#awaitCompany(stop);
+    const plan = planStep(this.#running, this.#waiting, this.#shelf.contents(), this.#stepLimits);
+    for (const sequence of plan.heldBack) if (sequence.holdBack()) this.observer.decided('held_back');
+    await this.#join(plan.joining);
     const shares = plan.shares.filter(({ sequence }) => !sequence.settled);
     if (shares.length === 0) return this.#someSettled ? undefined : this.#work.heard();
 
     try {
       const startedAtMs = performance.now();
-      const chosen = await this.#step(shares);
-      this.#handOut(shares, chosen);
+      const result = await this.#step(shares);
+      this.#handOut(shares, result);
       this.#breaksInARow = 0;
-      this.observer.stepped(performance.now() - startedAtMs, shares.length, tokensOf(shares), chosen.length);
+      this.observer.stepped(performance.now() - startedAtMs, shares.length, tokensOf(shares), result.chosen.length);
     } catch (error) {
       this.#failRunning(error);
     }
   }
 
-  async #step(shares: Shares): Promise<readonly Chosen[]> {
+  /** Only before the first step of a worker that was idle: a running one takes those who come into its next step. */
+  async #awaitCompany(stop: AbortSignal): Promise<void> {
+    if (this.#running.length > 0 || this.#waiting.length === 0) return;
+    let waited = false;
+    while (!stop.aborted && this.#waiting.length < this.limits.placesMax) {
+      const waitMs = this.#company.waitMs(performance.now());
+      if (waitMs <= 0) break;
+      waited = true;
+      const timer = setTimeout(() => this.#work.ring(), waitMs);
+      await this.#work.heard();
+      clearTimeout(timer);
+    }
+    if (!waited) return;
+    this.observer.decided('company');
+    this.#removeSettled();
+  }
+
+  async #step(shares: Shares): Promise<StepResult> {
     try {
       return await this.engine.step(shares.map(workOf));
     } catch (error) {
       if (!(error instanceof PlacesFailed)) throw error;
       const failure = new InferenceError('internal_error', NO_TOKEN, { cause: error });
-      for (const place of error.places) this.#atPlace[place]!.fail(failure);
-      return error.chosen;
+      for (const place of error.places) this.#shelf.at(place)!.fail(failure);
+      return error.result;
     }
   }
 
@@ -131,43 +167,58 @@ export class Scheduler implements SequenceListener {
   #removeSettled(): void {
     if (!this.#someSettled) return;
     this.#someSettled = false;
-    for (const { settled, place } of this.#running) if (settled) this.#clear(place!);
+    for (const { settled, place } of this.#running) if (settled) this.#shelf.leave(place!);
     this.#running = this.#running.filter((sequence) => !sequence.settled);
     this.#waiting = this.#waiting.filter((sequence) => !sequence.settled);
   }
 
-  #join(joining: StepPlan<Sequence>['joining']): void {
+  async #join(joining: StepPlan<Sequence>['joining']): Promise<void> {
     if (joining.length === 0) return;
-    for (const { sequence, place } of joining) {
-      sequence.join(place);
+    for (const { sequence, ...seat } of joining) {
+      sequence.join(seat.place, seat.kept);
       this.#running.push(sequence);
-      this.#atPlace[place] = sequence;
       this.observer.decided('joined');
-      this.#prepare(sequence, place);
+      if (seat.kept > 0) this.observer.decided(seat.copyFrom === undefined ? 'reused' : 'copied');
+      // While a copy is under way, anyone may settle anyone; who is settled leaves before the next step, as always.
+      if (!(await this.#shelf.seat(sequence, seat))) sequence.loseKept();
+      this.#prepare(sequence, seat.place);
     }
     this.#waiting = this.#waiting.filter((sequence) => sequence.state === 'waiting');
+    this.#countAged(joining);
+  }
+
+  #countAged(joining: StepPlan<Sequence>['joining']): void {
+    const highest = Math.max(...this.#waiting.map(({ priority }) => priority));
+    for (const { sequence } of joining) if (sequence.priority < highest) this.observer.decided('aged');
   }
 
   #prepare(sequence: Sequence, place: number): void {
     try {
-      this.engine.prepare(place, sequence.sampling, sequence.chosen);
+      this.engine.prepare(place, sequence.choosing, sequence.prompt, sequence.chosen);
     } catch (error) {
       // What it asks for is its own affair; the others of the batch go on.
-      this.logger.error({ error }, 'The engine could not prepare a sequence.');
+      if (!(error instanceof InferenceError)) this.logger.error({ error }, 'The engine could not prepare a sequence.');
       sequence.fail(error);
     }
   }
 
-  #handOut(shares: Shares, chosen: readonly Chosen[]): void {
-    for (const { sequence, tokens } of shares) sequence.noteRead(tokens);
-    for (const { place, token } of chosen) {
-      const sequence = this.#atPlace[place]!;
-      try {
-        sequence.receive(token);
-      } catch (error) {
-        this.logger.error({ error }, 'A token could not be handed out.');
-        sequence.fail(error);
-      }
+  #handOut(shares: Shares, { chosen, scored }: StepResult): void {
+    const scores = new Map<number, readonly Logprob[]>(scored.map(({ place, logprobs }) => [place, logprobs]));
+    for (const { sequence, tokens } of shares) {
+      this.#guarded(sequence, () => sequence.noteRead(tokens, scores.get(sequence.place!)));
+    }
+    for (const each of chosen) {
+      const sequence = this.#shelf.at(each.place)!;
+      this.#guarded(sequence, () => sequence.receive(each));
+    }
+  }
+
+  #guarded(sequence: Sequence, act: () => void): void {
+    try {
+      act();
+    } catch (error) {
+      this.logger.error({ error }, 'A token could not be handed out.');
+      sequence.fail(error);
     }
   }
 
@@ -185,16 +236,17 @@ export class Scheduler implements SequenceListener {
     // Not internal_error: most of them only shared the step with what broke it, and another worker can answer them.
     const failure = new InferenceError('worker_lost', ENGINE_FAILED, { cause: error });
     for (const sequence of this.#running) sequence.fail(failure);
+    this.#running = [];
     if (this.#breaksInARow >= BREAKS_IN_A_ROW_MAX) throw error;
+    this.#forgetAll();
   }
 
-  #clear(place: number): void {
-    this.#atPlace[place] = undefined;
+  #forgetAll(): void {
     try {
-      this.engine.cutBack(place, 0);
+      this.#shelf.forgetAll();
     } catch (error) {
-      // The next step at this place will break, and that is counted.
-      this.logger.error({ error, place }, 'The engine could not clear a place.');
+      // The next step there will break, and that is counted.
+      this.logger.error({ error }, 'The engine could not clear its places.');
     }
   }
 
@@ -211,7 +263,9 @@ export class Scheduler implements SequenceListener {
 
   onSettled(sequence: Sequence, outcome: Outcome): void {
     this.#someSettled = true;
-    this.observer.settled(outcome, Math.min(sequence.position, sequence.promptTokens));
+    if (sequence.place === undefined && outcome !== 'stop' && outcome !== 'length') this.observer.decided('dropped');
+    const { position, promptTokens, cachedTokens } = sequence;
+    this.observer.settled(outcome, Math.min(position, promptTokens) - cachedTokens, cachedTokens);
     this.#work.ring();
   }
 }
@@ -227,7 +281,8 @@ function workOf({ sequence, tokens }: Shares[number]): StepWork {
     place: sequence.place!,
     position: sequence.position,
     tokens: sequence.nextTokens(tokens),
-    choose: tokens === sequence.unread,
+    choose: sequence.choosesAfter(tokens),
+    scored: sequence.scoredBy(tokens),
   };
 }
 

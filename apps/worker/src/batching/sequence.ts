@@ -1,20 +1,25 @@
 import { type AnswerEvent, type FinishReason, InferenceError } from '@millrace/contracts';
-import { StopStrings } from '../prompt/stop-strings.js';
-import type { ResolvedSampling, TokenEngine } from '../token-engine/token-engine.js';
+import type { Choosing, Chosen, Logprob, TokenEngine } from '../token-engine/token-engine.js';
 import { AnswerBuffer } from './answer-buffer.js';
+import { AnswerText } from './answer-text.js';
 import type { PlannedSequence } from './plan-step.js';
+import { PromptEcho, tokenLogprob } from './prompt-echo.js';
+import type { ReadPrompt } from './read-prompt.js';
 
 /** How a sequence was settled; a metric's label. */
 export type Outcome = 'stop' | 'length' | 'cancelled' | 'stalled' | 'expired' | 'failed';
 
 export interface SequenceRequest {
   readonly priority: number;
+  readonly standing: number;
   readonly arrival: number;
-  readonly promptTokens: readonly number[];
-  readonly sampling: ResolvedSampling;
+  /** Answers to the same prompt hold the same object. */
+  readonly prompt: ReadPrompt;
+  readonly choosing: Choosing;
   /** The most tokens of the answer, resumed ones included. The prompt and they fit the context. */
   readonly completionTokensMax: number;
   readonly stop: readonly string[];
+  readonly echo: boolean;
   readonly resume: { readonly tokens: readonly number[]; readonly text: string } | undefined;
 }
 
@@ -34,6 +39,12 @@ export interface SequenceListener {
 }
 
 /**
+ * Tokens of a prompt that a step reads where each of them is told about: for every one, the engine keeps a probability
+ * for each word of its vocabulary, which for 150,000 words is 600 KB.
+ */
+const SCORED_READ_TOKENS_MAX = 32;
+
+/**
  * One answer being generated: waiting, then running, then settled, exactly once.
  *
  * Ownership: the scheduler alone gives it a place and lets it read and receive tokens. Anyone may cancel it, at any
@@ -42,19 +53,23 @@ export interface SequenceListener {
 export class Sequence implements PlannedSequence {
   readonly answer: AnswerBuffer;
   readonly priority: number;
+  readonly standing: number;
   readonly arrival: number;
-  readonly sampling: ResolvedSampling;
+  readonly prompt: readonly number[];
+  readonly choosing: Choosing;
   /** Prompt, resumed tokens and the answer so far, in the order the engine reads them. */
   readonly #tokens: number[];
-  readonly #promptLength: number;
-  readonly #detokenizer;
-  readonly #stops: StopStrings;
+  readonly #text: AnswerText;
+  /** What is told of the prompt while it is read; undefined when nothing is. */
+  readonly #scoring: PromptEcho | undefined;
   readonly #deadline: NodeJS.Timeout;
   readonly #arrivedAtMs = performance.now();
   #waitedMs = 0;
   #place: number | undefined;
   #position = 0;
+  #cachedTokens = 0;
   #begun = false;
+  #heldBack = false;
   #outcome: Outcome | undefined;
   /** Text of resumed tokens that the earlier attempt held back; goes out with the first new token. */
   #seamText = '';
@@ -65,22 +80,29 @@ export class Sequence implements PlannedSequence {
 
   constructor(
     private readonly request: SequenceRequest,
-    private readonly engine: Pick<TokenEngine, 'openDetokenizer' | 'isEnd'>,
+    private readonly engine: Pick<TokenEngine, 'openDetokenizer' | 'isEnd' | 'bytesOf'>,
     private readonly limits: SequenceLimits,
     private readonly listener: SequenceListener,
     private readonly signal: AbortSignal,
   ) {
+    const { prompt, choosing, resume } = request;
     this.priority = request.priority;
+    this.standing = request.standing;
     this.arrival = request.arrival;
-    this.sampling = request.sampling;
-    this.#tokens = [...request.promptTokens];
-    this.#promptLength = request.promptTokens.length;
-    this.#detokenizer = engine.openDetokenizer();
-    this.#stops = new StopStrings(request.stop);
-    this.answer = new AnswerBuffer({ onRead: () => this.#noteRead(), onReturn: () => this.cancel(undefined) });
+    this.choosing = choosing;
+    this.prompt = prompt.tokens;
+    this.#tokens = [...prompt.tokens];
+    this.#text = new AnswerText(engine.openDetokenizer(), request.stop);
+    this.#scoring =
+      this.#echoes && choosing.logprobs !== undefined
+        ? new PromptEcho(prompt.tokens, prompt.added, prompt.text, engine)
+        : undefined;
+    this.answer = new AnswerBuffer({ onRead: () => this.#noteTaken(), onReturn: () => this.cancel(undefined) });
     this.#deadline = setTimeout(() => this.#expire(), limits.deadlineMs).unref();
     signal.addEventListener('abort', this.#abort, { once: true });
-    if (request.resume !== undefined) this.#replay(request.resume);
+    if (resume !== undefined) this.#replay(resume);
+    // Nothing to compute: neither a token is wanted nor anything about the prompt.
+    else if (this.unread === 0) this.#finishEmpty();
   }
 
   get state(): 'waiting' | 'running' | 'settled' {
@@ -92,7 +114,7 @@ export class Sequence implements PlannedSequence {
     return this.#outcome !== undefined;
   }
 
-  /** Where it lies in the engine. Still set when it is settled: the scheduler has to clear the place. */
+  /** Where it lies in the engine. Still set when it is settled: the scheduler has to take the place back. */
   get place(): number | undefined {
     return this.#place;
   }
@@ -102,8 +124,23 @@ export class Sequence implements PlannedSequence {
     return this.#position;
   }
 
+  get tokens(): readonly number[] {
+    return this.#tokens;
+  }
+
   get unread(): number {
-    return this.#tokens.length - this.#position;
+    if (this.#chooses) return this.#tokens.length - this.#position;
+    // What follows the prompt is not asked for, so its last token need not be read.
+    return this.#scoring === undefined ? 0 : this.#tokens.length - 1 - this.#position;
+  }
+
+  get readMax(): number {
+    return this.#scoring === undefined ? Number.POSITIVE_INFINITY : SCORED_READ_TOKENS_MAX;
+  }
+
+  get reusable(): number {
+    // Each token that is told about has to be read; and the last one, since the choice follows from it.
+    return this.#scoring === undefined ? this.#tokens.length - 1 : 0;
   }
 
   get paused(): boolean {
@@ -111,24 +148,45 @@ export class Sequence implements PlannedSequence {
   }
 
   get promptTokens(): number {
-    return this.#promptLength;
+    return this.prompt.length;
+  }
+
+  /** How many tokens of the prompt were found in the engine. */
+  get cachedTokens(): number {
+    return this.#cachedTokens;
   }
 
   /** Every token that the engine chose for this answer. */
   get completionTokens(): number {
-    return this.#tokens.length - this.#promptLength + this.#endingTokens;
+    return this.#tokens.length - this.prompt.length + this.#endingTokens;
   }
 
   /** The tokens of the answer so far, resumed ones included. */
   get chosen(): readonly number[] {
-    return this.#tokens.slice(this.#promptLength);
+    return this.#tokens.slice(this.prompt.length);
   }
 
   // ------------------------------------------------------------------------------- what the scheduler does with it
 
-  join(place: number): void {
+  /** Whether this is the first time. */
+  holdBack(): boolean {
+    const first = !this.#heldBack;
+    this.#heldBack = true;
+    return first;
+  }
+
+  /** It lies at `place` now, where its first `kept` tokens are read already. */
+  join(place: number, kept: number): void {
     this.#place = place;
+    this.#position = kept;
+    this.#cachedTokens = Math.min(kept, this.prompt.length);
     this.#waitedMs = performance.now() - this.#arrivedAtMs;
+  }
+
+  /** What could have been kept is lost: everything has to be read. */
+  loseKept(): void {
+    this.#position = 0;
+    this.#cachedTokens = 0;
   }
 
   /** The next `count` tokens to read. */
@@ -136,20 +194,40 @@ export class Sequence implements PlannedSequence {
     return this.#tokens.slice(this.#position, this.#position + count);
   }
 
-  /** The engine has read the next `count` tokens. */
-  noteRead(count: number): void {
-    this.#position += count;
+  /** Whether the next token is to be chosen once the next `count` are read. */
+  choosesAfter(count: number): boolean {
+    return this.#chooses && count === this.unread;
   }
 
-  /** The engine chose `token`. */
-  receive(token: number): void {
+  /** Tokens of the prompt whose log-probabilities the next `count` tokens give; undefined when none are wanted. */
+  scoredBy(count: number): number[] | undefined {
+    if (this.#scoring === undefined) return undefined;
+    const from = this.#position + 1;
+    const scored = this.#tokens.slice(from, Math.min(from + count, this.prompt.length));
+    return scored.length === 0 ? undefined : scored;
+  }
+
+  /** The engine has read the next `count` tokens, and says `scores` of those that follow them. */
+  noteRead(count: number, scores: readonly Logprob[] | undefined): void {
+    const from = this.#position + 1;
+    this.#position += count;
+    if (this.settled || this.#scoring === undefined || scores === undefined) return;
+    this.#begin();
+    const { text, logprobs } = this.#scoring.push(scores, from);
+    this.answer.addEcho(text, logprobs);
+    if (this.unread === 0) this.#finish('length', '');
+    else if (this.paused) this.#pause();
+  }
+
+  /** The engine chose a token. */
+  receive({ token, logprob }: Chosen): void {
     if (this.settled) return;
     this.#begin();
     if (this.engine.isEnd(token)) {
       this.#endingTokens = 1;
-      this.#finish('stop', this.#restOfText());
+      this.#finishWithRest('stop');
     } else {
-      this.#add(token);
+      this.#add(token, logprob);
     }
   }
 
@@ -185,13 +263,25 @@ export class Sequence implements PlannedSequence {
     );
   }
 
+  #finishEmpty(): void {
+    this.#begin();
+    this.#finish('length', '');
+  }
+
+  #finishWithRest(reason: FinishReason): void {
+    const seam = this.#takeSeam();
+    const { text, logprobs } = this.#text.end();
+    // The last bytes may have become a stop text; the answer then ends with it, whatever else was about to end it.
+    const truth = this.#text.stopped ? 'stop' : reason;
+    if (!this.settled) this.answer.addText('', logprobs);
+    this.#finish(truth, seam + text);
+  }
+
   #finish(reason: FinishReason, text: string): void {
     if (!this.#settle(reason)) return;
-    this.answer.addText(text);
-    const { promptTokens, completionTokens } = this;
-    this.answer.end({
-      event: { kind: 'finished', reason, usage: { promptTokens, completionTokens, cachedTokens: 0 } },
-    });
+    this.answer.addText(text, []);
+    const { promptTokens, completionTokens, cachedTokens } = this;
+    this.answer.end({ event: { kind: 'finished', reason, usage: { promptTokens, completionTokens, cachedTokens } } });
   }
 
   /** Every way out leads through here; false when it was settled before. */
@@ -207,38 +297,51 @@ export class Sequence implements PlannedSequence {
 
   // ----------------------------------------------------------------------------------------------------- its inside
 
+  /** Whether any token is wanted; without, the prompt alone is. */
+  get #chooses(): boolean {
+    return this.request.completionTokensMax > 0;
+  }
+
+  /** An answer that goes on has given its prompt back before. */
+  get #echoes(): boolean {
+    return this.request.echo && this.request.resume === undefined;
+  }
+
   #begin(): void {
     if (this.#begun) return;
     this.#begun = true;
-    const begun: AnswerEvent = {
-      kind: 'begun',
-      promptTokens: this.promptTokens,
-      cachedTokens: 0,
-      waitedMs: Math.round(this.#waitedMs),
-    };
+    const { promptTokens, cachedTokens } = this;
+    const begun: AnswerEvent = { kind: 'begun', promptTokens, cachedTokens, waitedMs: Math.round(this.#waitedMs) };
     this.answer.begin(begun);
+    if (!this.#echoes) return;
+    const first = this.#scoring?.first();
+    if (first !== undefined) this.answer.addEcho(first.text, first.logprobs);
+    if (this.#scoring === undefined) this.answer.addEcho(this.#promptText(), []);
   }
 
-  #add(token: number): void {
+  #promptText(): string {
+    const { text, tokens, added } = this.request.prompt;
+    if (text !== undefined) return text;
+    return Buffer.concat(tokens.slice(added).map((token) => this.engine.bytesOf(token))).toString('utf8');
+  }
+
+  #add(token: number, logprob: Logprob | undefined): void {
     this.#tokens.push(token);
-    const text = this.#takeSeam() + this.#stops.push(this.#detokenizer.push(token));
-    if (this.#stops.found) {
-      this.#finish('stop', text);
+    const told = logprob && tokenLogprob(token, logprob, this.engine);
+    const { text, logprobs } = this.#text.push(token, told);
+    if (this.#text.stopped) {
+      this.answer.addText('', logprobs);
+      this.#finish('stop', this.#takeSeam() + text);
       return;
     }
-    this.answer.addToken(token, text);
-    if (this.#isFull()) this.#finish('length', this.#restOfText());
+    this.answer.addToken(token, this.#takeSeam() + text, logprobs);
+    if (this.#isFull()) this.#finishWithRest('length');
     else if (this.paused) this.#pause();
   }
 
   /** `completionTokensMax` leaves room in the context, so that this also says when the context is full. */
   #isFull(): boolean {
     return this.completionTokens >= this.request.completionTokensMax;
-  }
-
-  #restOfText(): string {
-    const last = this.#takeSeam() + this.#stops.push(this.#detokenizer.end());
-    return this.#stops.found ? last : last + this.#stops.end();
   }
 
   #takeSeam(): string {
@@ -256,12 +359,13 @@ export class Sequence implements PlannedSequence {
     let text = '';
     for (const token of tokens) {
       this.#tokens.push(token);
-      text += this.#stops.push(this.#detokenizer.push(token));
+      text += this.#text.push(token, undefined).text;
     }
     this.#seamText = text.slice(delivered.length);
-    if (!this.#stops.found && !this.#isFull()) return;
+    if (!this.#text.stopped && !this.#isFull()) return;
     this.#begin();
-    this.#finish(this.#stops.found ? 'stop' : 'length', this.#stops.found ? this.#takeSeam() : this.#restOfText());
+    if (this.#text.stopped) this.#finish('stop', this.#takeSeam());
+    else this.#finishWithRest('length');
   }
 
   #pause(): void {
@@ -269,7 +373,7 @@ export class Sequence implements PlannedSequence {
     this.#stall = setTimeout(() => this.#stalled(), this.limits.stallTimeoutMs).unref();
   }
 
-  #noteRead(): void {
+  #noteTaken(): void {
     if (this.#stall === undefined) return;
     clearTimeout(this.#stall);
     this.#stall = undefined;

@@ -1,0 +1,51 @@
+import type { OutputFormat } from '@millrace/contracts';
+import { compileSchema, jsonObjectGrammar } from '../prompt/json-schema/compile-schema.js';
+import type { Grammar, TokenEngine } from '../token-engine/token-engine.js';
+
+/** Schemas are used again and again by one program; a few hundred kilobytes each at the most. */
+const GRAMMARS_MAX = 32;
+const GRAMMAR_CHARACTERS_MAX = 4 * 1024 * 1024;
+
+/** From what an answer must be to a grammar that the engine follows; the last ones are remembered. */
+export class OutputGrammars {
+  // A Map iterates in insertion order, so putting an entry back when it is used keeps the oldest first.
+  readonly #known = new Map<string, Grammar>();
+  #characters = 0;
+
+  constructor(private readonly engine: Pick<TokenEngine, 'openGrammar'>) {}
+
+  /** @throws InferenceError naming the keyword or the line at fault. */
+  grammarOf(format: OutputFormat): Grammar {
+    const key = JSON.stringify(format);
+    const known = this.#known.get(key);
+    if (known !== undefined) {
+      this.#known.delete(key);
+      this.#known.set(key, known);
+      return known;
+    }
+    const grammar = this.engine.openGrammar(gbnfOf(format));
+    this.#known.set(key, grammar);
+    this.#characters += key.length;
+    this.#forgetOldest();
+    return grammar;
+  }
+
+  #forgetOldest(): void {
+    for (const key of this.#known.keys()) {
+      if (this.#known.size <= GRAMMARS_MAX && this.#characters <= GRAMMAR_CHARACTERS_MAX) return;
+      this.#known.delete(key);
+      this.#characters -= key.length;
+    }
+  }
+}
+
+function gbnfOf(format: OutputFormat): string {
+  switch (format.kind) {
+    case 'json':
+      return jsonObjectGrammar();
+    case 'schema':
+      return compileSchema(format.schema, 'response_format.json_schema.schema');
+    case 'grammar':
+      return format.grammar;
+  }
+}
