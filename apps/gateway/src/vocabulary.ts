@@ -1,4 +1,5 @@
 import type {
+  AnswerEvent,
   AnswerRequest,
   EmbedRequest,
   ErrorCode,
@@ -31,11 +32,24 @@ export interface Call {
 declare const validated: unique symbol;
 
 /** What both kinds of request come down to once they are valid. */
-export interface ValidRequest extends Pick<AnswerRequest, 'prompt' | 'sampling' | 'maxTokens' | 'stop'> {
+export interface ValidRequest
+  extends Pick<AnswerRequest, 'sampling' | 'maxTokens' | 'stop' | 'format' | 'logprobs' | 'echo'> {
   readonly model: ModelDescription;
+  /** One for a chat. */
+  readonly prompts: readonly Prompt[];
+  /** Answers to each prompt that the caller gets. */
+  readonly n: number;
+  /** Sequences for each prompt, of which the caller gets the best: at least `n`, and no more than that if streamed. */
+  readonly bestOf: number;
   readonly stream: boolean;
   readonly includeUsage: boolean;
 }
+
+/**
+ * An event of one of a request's sequences. They are counted prompt by prompt: those of the second prompt begin at
+ * `bestOf`.
+ */
+export type SequenceEvent = AnswerEvent & { readonly index: number };
 
 /** Only `validation/` makes these, so nobody downstream checks a field again. */
 export type ValidChatRequest = ValidRequest & { readonly [validated]: 'chat' };

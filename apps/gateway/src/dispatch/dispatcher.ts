@@ -1,12 +1,6 @@
-import {
-  type AnswerEvent,
-  type AnswerRequest,
-  type ErrorCode,
-  InferenceError,
-  type WorkRequest,
-} from '@millrace/contracts';
-import type { Call, Deadline, ValidAnswerRequest } from '../vocabulary.js';
-import type { WorkerClient } from './worker-client.js';
+import { type ErrorCode, InferenceError, type WorkRequest } from '@millrace/contracts';
+import type { Call, Deadline, SequenceEvent, ValidAnswerRequest } from '../vocabulary.js';
+import type { AnswerAttempt, WorkerClient } from './worker-client.js';
 
 /** Who wants to know which worker was asked: the request's record. */
 export interface DispatchNotes {
@@ -35,14 +29,14 @@ export class Dispatcher {
     call: Call,
     deadline: Deadline,
     notes: DispatchNotes,
-  ): AsyncGenerator<AnswerEvent> {
+  ): AsyncGenerator<SequenceEvent> {
     let failure: InferenceError | undefined;
     for (const [index, worker] of workers.slice(0, ATTEMPTS_MAX).entries()) {
       let begun = false;
       try {
         deadline.signal.throwIfAborted();
         notes.sentTo(worker.address);
-        const attempt = { ...toAnswerRequest(request, call, deadline), attempt: index + 1, trace: call.trace };
+        const attempt = toAttempt(index + 1, request, call, deadline);
         for await (const event of worker.answer(attempt, deadline.signal)) {
           begun = true;
           yield event;
@@ -82,10 +76,25 @@ export class Dispatcher {
   }
 }
 
-function toAnswerRequest(request: ValidAnswerRequest, call: Call, deadline: Deadline): AnswerRequest {
-  const { model, prompt, sampling, maxTokens, stop } = request;
-  const deadlineMs = Math.max(1, deadline.remainingMs());
-  return { requestId: call.requestId, model: model.id, prompt, sampling, maxTokens, stop, deadlineMs, priority: 0 };
+function toAttempt(attempt: number, request: ValidAnswerRequest, call: Call, deadline: Deadline): AnswerAttempt {
+  const { model, prompts, n, bestOf, sampling, format, maxTokens, stop, echo } = request;
+  return {
+    requestId: call.requestId,
+    attempt,
+    trace: call.trace,
+    model: model.id,
+    prompts,
+    answers: bestOf,
+    sampling,
+    format,
+    // The best of several are found by their log-probabilities, though the caller may not want to see them.
+    logprobs: request.logprobs ?? (bestOf > n ? 0 : undefined),
+    echo,
+    maxTokens,
+    stop,
+    deadlineMs: Math.max(1, deadline.remainingMs()),
+    priority: 0,
+  };
 }
 
 function isWorthAnotherWorker(error: unknown): error is InferenceError {

@@ -4,8 +4,10 @@ import {
   isErrorCode,
   type ModelCapability,
   type ModelDescription,
+  type OutputFormat,
   type Prompt,
   type Sampling,
+  type TokenLogprob,
   type Usage,
 } from '@millrace/contracts';
 import type * as protocol from '@millrace/contracts/protocol';
@@ -13,46 +15,102 @@ import { GatewayFrame } from '@millrace/contracts/protocol';
 import type { AnswerAttempt } from './worker-client.js';
 
 const SHORT_FIELDS_BYTES = 2_048;
+/** A message of two numbers of 32 bits, its tag and length. */
+const PAIR_BYTES = 14;
 
 /** Between our words and the protocol's frames. The meaning of every field stands in inference.proto. */
 
-export function startFrame(request: AnswerAttempt, sequenceId: number, creditTokens: number): protocol.GatewayFrame {
-  const start: protocol.Start = {
-    sequenceId,
+/** One Start for each prompt, each with its own `sequenceIds`; what they share is written once. */
+export function startFrames(
+  request: AnswerAttempt,
+  sequenceIds: readonly (readonly number[])[],
+  creditTokens: number,
+): protocol.GatewayFrame[] {
+  const shared = {
     attempt: request.attempt,
     requestId: request.requestId,
     traceparent: request.trace?.traceparent ?? '',
     tracestate: request.trace?.tracestate ?? '',
     model: request.model,
-    prompt: promptField(request.prompt),
-    sampling: { ...request.sampling },
-    maxTokens: request.maxTokens ?? 0,
+    sampling: samplingField(request.sampling),
+    maxTokens: request.maxTokens,
     stop: [...request.stop],
     resumeTokenIds: [...(request.resume?.tokens ?? [])],
     resumeText: request.resume?.text ?? '',
     creditTokens,
     deadlineMs: request.deadlineMs ?? 0,
     priority: request.priority,
+    format: formatField(request.format),
+    logprobs: request.logprobs,
+    echo: request.echo ?? false,
+  } satisfies Partial<protocol.Start>;
+  return request.prompts.map((prompt, index) => {
+    const [sequenceId, ...others] = sequenceIds[index]!;
+    const start: protocol.Start = {
+      ...shared,
+      sequenceId: sequenceId!,
+      siblings: others.map((id, sibling) => ({
+        sequenceId: id,
+        seed: siblingSeed(request.sampling.seed, sibling + 1),
+      })),
+      prompt: promptField(prompt),
+      suffix: prompt.kind === 'text' ? prompt.suffix : undefined,
+    };
+    return { frame: { $case: 'start', value: start } };
+  });
+}
+
+/** A seed of its own for each answer, or all would be the same; the worker draws those of a request without one. */
+function siblingSeed(seed: number | undefined, answer: number): number | undefined {
+  return seed === undefined ? undefined : (seed + answer) >>> 0;
+}
+
+function samplingField(sampling: Sampling): protocol.Sampling {
+  const { drySequenceBreakers, logitBias, ...same } = sampling;
+  return {
+    ...same,
+    drySequenceBreakers: drySequenceBreakers && { texts: [...drySequenceBreakers] },
+    logitBias: logitBias ? [...logitBias] : [],
   };
-  return { frame: { $case: 'start', value: start } };
+}
+
+function formatField(format: OutputFormat | undefined): protocol.OutputFormat | undefined {
+  switch (format?.kind) {
+    case undefined:
+      return undefined;
+    case 'json':
+      return { format: { $case: 'json', value: true } };
+    case 'schema':
+      return { format: { $case: 'schemaJson', value: JSON.stringify(format.schema) } };
+    case 'grammar':
+      return { format: { $case: 'grammar', value: format.grammar } };
+  }
 }
 
 /**
- * The bytes of a Start once encoded, or a number that is larger but still within `bytesMax`: only a request that may not
- * fit is encoded for the sake of its size.
+ * The bytes of Starts once encoded, or a number that is larger but still within `bytesMax`: only a request that may not
+ * fit is encoded for the sake of its size. All of them count together, since each repeats the request's schema.
  */
-export function startBytes(start: protocol.GatewayFrame, bytesMax: number): number {
-  const most = startBytesMost(start);
-  return most <= bytesMax ? most : GatewayFrame.encode(start).finish().length;
+export function startBytes(starts: readonly protocol.GatewayFrame[], bytesMax: number): number {
+  const most = sum(starts.map(startBytesMost));
+  return most <= bytesMax ? most : sum(starts.map((start) => GatewayFrame.encode(start).finish().length));
 }
 
 /** A UTF-16 unit takes at most 3 bytes, a number of 32 bits at most 5; the short fields have room enough in the rest. */
 function startBytesMost({ frame }: protocol.GatewayFrame): number {
   if (frame?.$case !== 'start') return 0;
-  const { prompt, model, tracestate, stop, resumeTokenIds, resumeText } = frame.value;
-  const texts = [model, tracestate, resumeText, ...stop, ...promptTexts(prompt)];
+  const { prompt, model, tracestate, stop, resumeTokenIds, resumeText, format, suffix, sampling, siblings } =
+    frame.value;
+  const breakers = sampling?.drySequenceBreakers?.texts ?? [];
+  const texts = [model, tracestate, resumeText, suffix ?? '', ...stop, ...breakers, ...promptTexts(prompt)];
+  if (format?.format?.$case === 'schemaJson' || format?.format?.$case === 'grammar') texts.push(format.format.value);
   const tokens = resumeTokenIds.length + (prompt?.$case === 'tokens' ? prompt.value.ids.length : 0);
-  return SHORT_FIELDS_BYTES + 5 * tokens + 3 * texts.reduce((length, text) => length + text.length, 0);
+  const pairs = siblings.length + (sampling?.logitBias.length ?? 0);
+  return SHORT_FIELDS_BYTES + 5 * tokens + PAIR_BYTES * pairs + 3 * sum(texts.map(({ length }) => length));
+}
+
+function sum(numbers: readonly number[]): number {
+  return numbers.reduce((total, number) => total + number, 0);
 }
 
 function promptTexts(prompt: protocol.Start['prompt']): readonly string[] {
@@ -83,6 +141,11 @@ export function chatField(prompt: Extract<Prompt, { kind: 'chat' }>): protocol.C
 
 function jsonUnlessEmpty(value: object): string {
   return Object.keys(value).length === 0 ? '' : JSON.stringify(value);
+}
+
+export function logprobOf({ token, spelling, logprob, top }: protocol.TokenLogprob): TokenLogprob {
+  const likeliest = top.map((one) => ({ token: one.token, bytes: one.spelling, logprob: one.logprob }));
+  return { token, bytes: spelling, logprob, top: likeliest };
 }
 
 export function finishReasonOf(reason: string): FinishReason | undefined {
@@ -118,9 +181,14 @@ export function modelOf(model: protocol.ModelDescription): ModelDescription {
     capabilities: model.capabilities as ModelCapability[],
     engine: model.engine,
     created: model.created,
-    samplingDefaults: (model.samplingDefaults ?? {}) satisfies Sampling,
+    samplingDefaults: samplingOf(model.samplingDefaults),
     maxTokensDefault: model.maxTokensDefault || undefined,
     embeddingLength: model.embeddingLength || undefined,
     isDefault: model.isDefault,
   };
+}
+
+function samplingOf(sampling: protocol.Sampling | undefined): Sampling {
+  if (sampling === undefined) return {};
+  return { ...sampling, drySequenceBreakers: sampling.drySequenceBreakers?.texts };
 }

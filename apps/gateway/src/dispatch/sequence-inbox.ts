@@ -1,4 +1,5 @@
-import { type AnswerEvent, InferenceError } from '@millrace/contracts';
+import type { AnswerEvent, TokenLogprob } from '@millrace/contracts';
+import type { SequenceEvent } from '../vocabulary.js';
 
 /** What an inbox asks of the connection that fills it. */
 export interface SequenceControls {
@@ -10,42 +11,44 @@ export interface SequenceControls {
 
 type Begun = Extract<AnswerEvent, { kind: 'begun' }>;
 type Finished = Extract<AnswerEvent, { kind: 'finished' }>;
-type Next = IteratorResult<AnswerEvent, undefined>;
-interface Reader {
-  resolve(next: Next): void;
-  reject(error: unknown): void;
-}
 
-const END: Next = { done: true, value: undefined };
+const NO_LOGPROBS: readonly TokenLogprob[] = [];
 
 /**
- * One sequence between the connection that all share and the one consumer that reads it.
+ * What one sequence has brought and nobody has read yet.
  *
- * Tokens that nobody has asked for yet are merged into one event, so a slow reader costs one string and no queue of
- * promises, and a fast one gets what arrived in one frame as one event.
+ * Tokens that nobody has asked for yet are merged into one event, and so are pieces of an echo: a slow reader costs one
+ * string and no queue of events, and a fast one gets what arrived in one frame as one event.
  *
- * Ownership: the connection writes (`begin`, `add`, `finish`, `fail`) until the sequence is settled; the consumer reads.
- * Concurrency: one `next` at a time, as `for await` does. Nothing here awaits.
+ * Ownership: the connection writes (`begin`, `echo`, `add`, `finish`, `fail`) until the sequence is settled; the answer's
+ * inbox takes.
  */
-export class SequenceInbox implements AsyncIterableIterator<AnswerEvent, undefined> {
+export class SequenceInbox {
   #begun: Begun | undefined;
   #hasBegun = false;
-  #tokens: number[] = [];
+  #echo: { text: string; logprobs: readonly TokenLogprob[] } | undefined;
+  #tokens: readonly number[] = [];
   #text = '';
-  #finished: AnswerEvent | undefined;
+  #logprobs = NO_LOGPROBS;
+  #finished: Finished | undefined;
   #failure: { readonly error: unknown } | undefined;
   #settled = false;
   #ended = false;
-  #reader: Reader | undefined;
-  readonly #onAbort = () => this.#abandon(this.signal.reason);
 
+  /** `index` is the sequence's place among those of its request. */
   constructor(
+    readonly index: number,
     private readonly controls: SequenceControls,
-    private readonly signal: AbortSignal,
-  ) {
-    signal.addEventListener('abort', this.#onAbort, { once: true });
-    // Not at once: `cancel` must not be called before whoever constructs this has sent what there is to cancel.
-    if (signal.aborted) queueMicrotask(this.#onAbort);
+  ) {}
+
+  /** The worker has nothing more to say. */
+  get settled(): boolean {
+    return this.#settled;
+  }
+
+  /** All that there will ever be was taken. */
+  get ended(): boolean {
+    return this.#ended;
   }
 
   // ------------------------------------------------------------------------------------------- the connection's side
@@ -55,105 +58,81 @@ export class SequenceInbox implements AsyncIterableIterator<AnswerEvent, undefin
     this.#begun = event;
   }
 
-  add(tokens: readonly number[], text: string): void {
-    if (this.#tokens.length === 0) this.#tokens = tokens as number[];
-    else this.#tokens = [...this.#tokens, ...tokens];
+  echo(text: string, logprobs: readonly TokenLogprob[]): void {
+    const before = this.#echo;
+    this.#echo = before
+      ? { text: before.text + text, logprobs: joined(before.logprobs, logprobs) }
+      : { text, logprobs };
+  }
+
+  add(tokens: readonly number[], text: string, logprobs: readonly TokenLogprob[] = NO_LOGPROBS): void {
+    this.#tokens = joined(this.#tokens, tokens);
     this.#text += text;
+    this.#logprobs = joined(this.#logprobs, logprobs);
   }
 
   finish(event: Finished): void {
     const { promptTokens, cachedTokens } = event.usage;
     // An answer that ends with its first token need not have begun; its reader relies on it all the same.
     if (!this.#hasBegun) this.begin({ kind: 'begun', promptTokens, cachedTokens, waitedMs: 0 });
-    this.#settle();
+    this.#settled = true;
     this.#finished = event;
   }
 
   fail(error: unknown): void {
     if (this.#settled) return;
-    this.#settle();
+    this.#settled = true;
     this.#failure = { error };
   }
 
-  /** Hands over to a reader that waits. Apart from the writes above, since one frame may bring several of them. */
-  deliver(): void {
-    if (this.#reader === undefined) return;
-    const reader = this.#reader;
-    try {
-      const next = this.#take();
-      if (next === undefined) return;
-      this.#reader = undefined;
-      reader.resolve(next);
-    } catch (error) {
-      this.#reader = undefined;
-      reader.reject(error);
-    }
-  }
+  // ------------------------------------------------------------------------------------------------ the answer's side
 
-  // --------------------------------------------------------------------------------------------- the consumer's side
-
-  async next(): Promise<Next> {
-    const next = this.#take();
-    if (next !== undefined) return next;
-    return new Promise((resolve, reject) => {
-      this.#reader = { resolve, reject };
-    });
-  }
-
-  async return(): Promise<Next> {
-    this.#abandon(undefined);
-    this.#ended = true;
-    return END;
-  }
-
-  [Symbol.asyncIterator](): this {
-    return this;
-  }
-
-  /** The oldest event that is there; undefined if none is. Throws the failure once everything before it was read. */
-  #take(): Next | undefined {
-    if (this.#ended) return END;
+  /** The oldest event that is there; undefined if none is. Throws the failure once everything before it was taken. */
+  take(): SequenceEvent | undefined {
     if (this.#begun) {
-      const value = this.#begun;
+      const event = { ...this.#begun, index: this.index };
       this.#begun = undefined;
-      return { done: false, value };
+      return event;
     }
-    if (this.#tokens.length > 0 || this.#text !== '') return { done: false, value: this.#takeTokens() };
-    if (this.#finished) {
-      const value = this.#finished;
-      this.#finished = undefined;
+    if (this.#echo) return this.#takeEcho(this.#echo);
+    if (this.#tokens.length > 0 || this.#text !== '' || this.#logprobs.length > 0) return this.#takeTokens();
+    if (this.#finished && !this.#ended) {
       this.#ended = true;
-      return { done: false, value };
+      return { ...this.#finished, index: this.index };
     }
-    if (this.#failure) {
+    if (this.#failure && !this.#ended) {
       this.#ended = true;
       throw this.#failure.error;
     }
     return undefined;
   }
 
-  #takeTokens(): AnswerEvent {
-    const event: AnswerEvent = { kind: 'tokens', tokens: this.#tokens, text: this.#text };
-    this.#tokens = [];
-    this.#text = '';
-    if (!this.#settled) this.controls.read(event.tokens.length);
-    return event;
-  }
-
-  /** The signal aborted, or the consumer left. What was not read yet is of no use to anybody. */
-  #abandon(error: unknown): void {
+  /** What was not taken yet is of no use to anybody. */
+  abandon(): void {
+    this.#ended = true;
     if (this.#settled) return;
-    this.#settle();
-    this.#begun = undefined;
-    this.#tokens = [];
-    this.#text = '';
-    this.#failure = { error: error ?? new InferenceError('client_closed_request', 'The answer is no longer wanted.') };
+    this.#settled = true;
     this.controls.cancel();
-    this.deliver();
   }
 
-  #settle(): void {
-    this.#settled = true;
-    this.signal.removeEventListener('abort', this.#onAbort);
+  #takeEcho({ text, logprobs }: { readonly text: string; readonly logprobs: readonly TokenLogprob[] }): SequenceEvent {
+    this.#echo = undefined;
+    if (!this.#settled) this.controls.read(logprobs.length);
+    return { kind: 'echo', index: this.index, text, logprobs };
   }
+
+  #takeTokens(): SequenceEvent {
+    const [tokens, text, logprobs] = [this.#tokens, this.#text, this.#logprobs];
+    this.#tokens = [];
+    this.#text = '';
+    this.#logprobs = NO_LOGPROBS;
+    if (!this.#settled) this.controls.read(tokens.length);
+    const event = { kind: 'tokens', index: this.index, tokens, text } as const;
+    return logprobs.length === 0 ? event : { ...event, logprobs };
+  }
+}
+
+function joined<T>(before: readonly T[], more: readonly T[]): readonly T[] {
+  if (before.length === 0) return more;
+  return more.length === 0 ? before : [...before, ...more];
 }

@@ -1,17 +1,21 @@
 import type {
-  AnswerEvent,
   AnswerRequest,
   EmbedRequest,
+  Prompt,
   Ranking,
   RerankRequest,
   Tokenized,
   TokenizeRequest,
   WorkRequest,
 } from '@millrace/contracts';
-import type { ChatPrompt, TextOrChat, TraceContext, Worker } from '../vocabulary.js';
+import type { ChatPrompt, SequenceEvent, TextOrChat, TraceContext, Worker } from '../vocabulary.js';
 
-/** One try at an answer, on one worker. */
-export interface AnswerAttempt extends AnswerRequest {
+/** One try at a request's answers, on one worker. */
+export interface AnswerAttempt extends Omit<AnswerRequest, 'prompt'> {
+  /** At least one. */
+  readonly prompts: readonly Prompt[];
+  /** How many to each prompt, at least 1. Of a seeded request, number i has the seed + i, within 32 bits. */
+  readonly answers: number;
   /** 1 for the first try. */
   readonly attempt: number;
   readonly trace: TraceContext | undefined;
@@ -39,16 +43,17 @@ export interface RenderWork extends WorkRequest {
 /**
  * A worker, as the dispatcher wants to see it.
  *
- * `answer` begins at once. Its events come in the order that `AnswerEvent` tells; one that arrives while nobody asks is
- * merged with the next, and a consumer that does not ask pauses its own sequence and no other. Aborting `signal`, or
- * returning the iterator, frees the place on the worker. What goes wrong is thrown as an `InferenceError`, of which
- * `worker_lost` means that the worker or the way to it broke.
+ * `answer` begins at once. The events of each sequence come in the order that `AnswerEvent` tells, those of several in
+ * turns; one that arrives while nobody asks is merged with the next, and a consumer that does not ask pauses its own
+ * sequences and no others. Aborting `signal`, or returning the iterator, frees the places on the worker. What goes wrong
+ * with any of them is thrown as an `InferenceError` and ends the others, of which `worker_lost` means that the worker or the
+ * way to it broke.
  *
  * Everything else comes whole. Aborting `signal` cancels it on the worker and rejects with the signal's reason; failures
  * are those of the Engine seam, `worker_lost`, and `request_too_large` for a request or a reply that no message can hold.
  */
 export interface WorkerClient extends Worker {
-  answer(request: AnswerAttempt, signal: AbortSignal): AsyncIterable<AnswerEvent>;
+  answer(request: AnswerAttempt, signal: AbortSignal): AsyncIterable<SequenceEvent>;
   embed(request: EmbedRequest, signal: AbortSignal): Promise<Vectors>;
   rerank(request: RerankRequest, signal: AbortSignal): Promise<Ranking>;
   tokenize(request: TokenizeWork, signal: AbortSignal): Promise<Tokenized>;

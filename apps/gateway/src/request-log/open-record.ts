@@ -1,8 +1,9 @@
-import { type AnswerEvent, ERROR_CATALOG, type ErrorCode, toInferenceError } from '@millrace/contracts';
-import type { Call, Endpoint, Outcome, RequestRecord } from '../vocabulary.js';
+import { ERROR_CATALOG, type ErrorCode, toInferenceError, type Usage } from '@millrace/contracts';
+import type { Call, Endpoint, Outcome, RequestRecord, SequenceEvent } from '../vocabulary.js';
+import { type Tallied, UsageTally } from './usage-tally.js';
 
 /** What a record wants to know of a valid request. */
-export interface Concerned {
+export interface Concerned extends Partial<Tallied> {
   readonly model: { readonly id: string };
   /** Absent: it is none that could be streamed. */
   readonly stream?: boolean;
@@ -18,8 +19,10 @@ export class OpenRecord {
   #attempts = 0;
   #firstEventMs: number | undefined;
   #lastTokenMs: number | undefined;
-  #usage = { promptTokens: 0, completionTokens: 0, cachedTokens: 0 };
-  #finished = false;
+  #sequences = 1;
+  #tally: UsageTally | undefined;
+  /** Of work that is no answer. */
+  #donePromptTokens: number | undefined;
   #error: unknown;
   #closed = false;
 
@@ -41,7 +44,10 @@ export class OpenRecord {
   }
 
   concerns(request: Concerned): void {
+    const { prompts = [''], bestOf = 1 } = request;
     this.#request = request;
+    this.#sequences = prompts.length * bestOf;
+    this.#tally = new UsageTally({ prompts, bestOf });
     this.#validMs = this.#sinceArrivalMs();
   }
 
@@ -55,26 +61,15 @@ export class OpenRecord {
     this.#overheadMs ??= this.#sinceArrivalMs() - (this.#waitedMs ?? 0);
   }
 
-  add(event: AnswerEvent): void {
+  add(event: SequenceEvent): void {
     this.#firstEventMs ??= this.#sinceArrivalMs();
-    if (event.kind === 'begun') {
-      this.#usage.promptTokens = event.promptTokens;
-      this.#usage.cachedTokens = event.cachedTokens;
-    }
-    if (event.kind === 'tokens') {
-      this.#usage.completionTokens += event.tokens.length;
-      this.#lastTokenMs = this.#sinceArrivalMs();
-    }
-    if (event.kind === 'finished') {
-      this.#usage = { ...event.usage };
-      this.#finished = true;
-    }
+    if (event.kind === 'tokens') this.#lastTokenMs = this.#sinceArrivalMs();
+    this.#tally?.add(event);
   }
 
   /** Work that comes in one piece, and is no answer, was done. */
   done(promptTokens: number): void {
-    this.#usage.promptTokens = promptTokens;
-    this.#finished = true;
+    this.#donePromptTokens = promptTokens;
   }
 
   fail(error: unknown): void {
@@ -97,7 +92,7 @@ export class OpenRecord {
         status: code === undefined ? 200 : ERROR_CATALOG[code].status,
         worker: this.#worker,
         attempts: this.#attempts,
-        ...this.#usage,
+        ...this.#usage(),
         waitedMs: this.#waitedMs ?? this.#sinceValidMs(),
         firstTokenMs: this.#firstEventMs,
         perTokenMs: this.#perTokenMs(),
@@ -111,7 +106,8 @@ export class OpenRecord {
   #code(): ErrorCode | undefined {
     if (this.#error !== undefined) return toInferenceError(this.#error).code;
     // Closed without an end: whoever read the answer went away between two tokens.
-    return this.#finished ? undefined : 'client_closed_request';
+    const finished = this.#donePromptTokens !== undefined || this.#tally?.finished;
+    return finished ? undefined : 'client_closed_request';
   }
 
   #outcome(code: ErrorCode | undefined): Outcome {
@@ -122,10 +118,16 @@ export class OpenRecord {
     return waiting || ERROR_CATALOG[code].status < 500 ? 'rejected' : 'failed';
   }
 
+  #usage(): Usage {
+    const answered = this.#tally?.total() ?? { promptTokens: 0, completionTokens: 0, cachedTokens: 0 };
+    return this.#donePromptTokens === undefined ? answered : { ...answered, promptTokens: this.#donePromptTokens };
+  }
+
+  /** Sequences of one request run side by side: what counts is the time between two tokens of the same. */
   #perTokenMs(): number | undefined {
-    const { completionTokens } = this.#usage;
-    if (completionTokens < 2 || this.#firstEventMs === undefined || this.#lastTokenMs === undefined) return undefined;
-    return (this.#lastTokenMs - this.#firstEventMs) / (completionTokens - 1);
+    const tokens = this.#usage().completionTokens / this.#sequences;
+    if (tokens < 2 || this.#firstEventMs === undefined || this.#lastTokenMs === undefined) return undefined;
+    return (this.#lastTokenMs - this.#firstEventMs) / (tokens - 1);
   }
 
   /** The wait, up to now; a request that was never valid never waited. */

@@ -1,4 +1,11 @@
-import { CHAT_PARAMETERS, type ChatMessage, chatRequestSchema, InferenceError } from '@millrace/contracts';
+import {
+  CHAT_PARAMETERS,
+  type ChatMessage,
+  type ChatRequestBody,
+  chatRequestSchema,
+  InferenceError,
+  type Prompt,
+} from '@millrace/contracts';
 import type { ValidChatRequest, ValidRequest } from '../vocabulary.js';
 import { checkBody } from './check-body.js';
 import { generationOf } from './generation.js';
@@ -9,17 +16,32 @@ export function parseChatRequest(body: unknown, models: ModelCatalog): ValidChat
   const request = checkBody(body, CHAT_PARAMETERS, chatRequestSchema);
   // OpenAI's `none` forbids calls. A model that never sees the tools makes none.
   const tools = request.tool_choice === 'none' ? [] : (request.tools ?? []);
+  const prompt: Prompt = {
+    kind: 'chat',
+    messages: request.messages.map(plainMessage),
+    tools,
+    templateVariables: request.chat_template_kwargs ?? {},
+  };
+  const generation = generationOf(request, models.resolve(request.model, 'chat'));
   const valid: ValidRequest = {
-    ...generationOf(request, request.max_completion_tokens ?? request.max_tokens),
-    model: models.resolve(request.model, 'chat'),
-    prompt: {
-      kind: 'chat',
-      messages: request.messages.map(plainMessage),
-      tools,
-      templateVariables: request.chat_template_kwargs ?? {},
-    },
+    ...generation,
+    prompts: [prompt],
+    bestOf: generation.n,
+    maxTokens: request.max_completion_tokens ?? request.max_tokens ?? undefined,
+    logprobs: logprobsOf(request),
   };
   return valid as ValidChatRequest;
+}
+
+/** OpenAI asks twice: whether at all, and how many of the likeliest. */
+function logprobsOf({ logprobs, top_logprobs }: ChatRequestBody): number | undefined {
+  if (logprobs) return top_logprobs ?? 0;
+  if (!top_logprobs) return undefined;
+  throw new InferenceError(
+    'invalid_request',
+    `\`top_logprobs\` is ${top_logprobs}, but \`logprobs\` is not true. Set logprobs to true, or leave top_logprobs out.`,
+    { param: 'top_logprobs' },
+  );
 }
 
 /** A message whose content is one text, since few chat templates know content parts. */

@@ -1,5 +1,5 @@
 import { createHash, randomBytes } from 'node:crypto';
-import { type AnswerEvent, type ModelDescription, type UsageBody, VERSION } from '@millrace/contracts';
+import { InferenceError, type ModelDescription, type Usage, type UsageBody, VERSION } from '@millrace/contracts';
 
 /** What every chunk of one answer repeats, and the whole answer says once. */
 export interface AnswerHeading {
@@ -33,8 +33,7 @@ function fingerprintOf(engine: string): string {
   return fingerprint;
 }
 
-export function usageOf(event: Extract<AnswerEvent, { kind: 'finished' }>): UsageBody {
-  const { promptTokens, completionTokens, cachedTokens } = event.usage;
+export function usageBody({ promptTokens, completionTokens, cachedTokens }: Usage): UsageBody {
   return {
     prompt_tokens: promptTokens,
     completion_tokens: completionTokens,
@@ -42,4 +41,11 @@ export function usageOf(event: Extract<AnswerEvent, { kind: 'finished' }>): Usag
     prompt_tokens_details: { cached_tokens: cachedTokens },
     completion_tokens_details: { reasoning_tokens: 0 },
   };
+}
+
+export function endedEarly(): InferenceError {
+  return new InferenceError(
+    'internal_error',
+    'The worker ended the answer without saying why. Send the request again.',
+  );
 }

@@ -1,4 +1,4 @@
-import type { AnswerEvent, ChatChunk, ChatCompletion } from '@millrace/contracts';
+import type { ChatChunk, ChatCompletion } from '@millrace/contracts';
 import type { Admission } from '../admission/admission.js';
 import type { Dispatcher } from '../dispatch/dispatcher.js';
 import type { WorkerClient } from '../dispatch/worker-client.js';
@@ -7,7 +7,7 @@ import { chooseWorkers } from '../routing/choose-workers.js';
 import type { WorkerDirectory } from '../routing/worker-directory.js';
 import type { ModelCatalog } from '../validation/model-catalog.js';
 import { parseChatRequest } from '../validation/parse-chat-request.js';
-import type { Call, ValidAnswerRequest } from '../vocabulary.js';
+import type { Call, SequenceEvent, ValidAnswerRequest } from '../vocabulary.js';
 import { openHeading } from './answer-heading.js';
 import { chatChunks, collectChat } from './chat-answer.js';
 import { startDeadline } from './deadline.js';
@@ -34,12 +34,12 @@ export class CompleteChat {
     const heading = openHeading('chatcmpl', request.model);
     // One path for both: a whole answer is a stream that we collect ourselves.
     return request.stream
-      ? { kind: 'stream', chunks: chatChunks(events, heading, request.includeUsage) }
-      : { kind: 'whole', body: await collectChat(events, heading) };
+      ? { kind: 'stream', chunks: chatChunks(events, heading, request) }
+      : { kind: 'whole', body: await collectChat(events, heading, request) };
   }
 
   /** From a valid request to its last token. complete-text.ts walks here too: the two differ only before and after. */
-  async *generate(request: ValidAnswerRequest, call: Call, record: OpenRecord): AsyncGenerator<AnswerEvent> {
+  async *generate(request: ValidAnswerRequest, call: Call, record: OpenRecord): AsyncGenerator<SequenceEvent> {
     try {
       record.concerns(request);
       using deadline = startDeadline(call, this.limits.requestTimeoutMs);

@@ -25,7 +25,7 @@ export class CompleteText {
     const events = this.chat.generate(request, call, record);
     const heading = openHeading('cmpl', request.model);
     return request.stream
-      ? { kind: 'stream', chunks: textChunks(events, heading, request.includeUsage) }
-      : { kind: 'whole', body: await collectText(events, heading) };
+      ? { kind: 'stream', chunks: textChunks(events, heading, request) }
+      : { kind: 'whole', body: await collectText(events, heading, request) };
   }
 }

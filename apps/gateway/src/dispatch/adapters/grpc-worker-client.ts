@@ -8,7 +8,6 @@ import {
   status,
 } from '@grpc/grpc-js';
 import {
-  type AnswerEvent,
   type EmbedRequest,
   InferenceError,
   PROTOCOL_VERSION,
@@ -33,8 +32,9 @@ import {
   type WorkerFrame,
 } from '@millrace/contracts/protocol';
 import type { Logger } from '@millrace/runtime';
-import type { WorkerPhase, WorkerState } from '../../vocabulary.js';
-import { failureOf, finishReasonOf, modelOf, startBytes, startFrame, usageOf } from '../protocol-frames.js';
+import type { SequenceEvent, WorkerPhase, WorkerState } from '../../vocabulary.js';
+import { AnswerInbox } from '../answer-inbox.js';
+import { failureOf, finishReasonOf, logprobOf, modelOf, startBytes, startFrames, usageOf } from '../protocol-frames.js';
 import {
   chatBytes,
   detokenizeMessage,
@@ -47,7 +47,7 @@ import {
   tokenizeMessage,
   vectorsOf,
 } from '../protocol-work.js';
-import { SequenceInbox } from '../sequence-inbox.js';
+import { type SequenceControls, SequenceInbox } from '../sequence-inbox.js';
 import { WorkCalls } from '../work-calls.js';
 import type {
   AnswerAttempt,
@@ -101,7 +101,7 @@ type Converse = ClientDuplexStream<GatewayFrame, WorkerFrame>;
  */
 export class GrpcWorkerClient implements WorkerClient {
   readonly #client: InferenceClient;
-  readonly #sequences = new Map<number, SequenceInbox>();
+  readonly #sequences = new Map<number, { readonly inbox: SequenceInbox; readonly answer: AnswerInbox }>();
   readonly #calls = new WorkCalls();
   #nextSequenceId = 1;
   #stream: Converse | undefined;
@@ -151,34 +151,20 @@ export class GrpcWorkerClient implements WorkerClient {
     };
   }
 
-  answer(request: AnswerAttempt, signal: AbortSignal): AsyncIterable<AnswerEvent> {
+  answer(request: AnswerAttempt, signal: AbortSignal): AsyncIterable<SequenceEvent> {
     const stream = this.#stream;
     if (stream === undefined || this.#phase !== 'ready') throw this.#notReady();
     const { creditTokens, sentBytesMax } = this.limits;
-    const id = this.#takeSequenceId();
-    const start = startFrame(request, id, creditTokens);
-    const bytes = startBytes(start, sentBytesMax);
+    const ids = request.prompts.map(() => Array.from({ length: request.answers }, () => this.#takeSequenceId()));
+    const starts = startFrames(request, ids, creditTokens);
+    const bytes = startBytes(starts, sentBytesMax);
     if (bytes > sentBytesMax) throw tooLarge(bytes, sentBytesMax);
-    let unreturned = 0;
-    const inbox = new SequenceInbox(
-      {
-        // Half the credit at a time: one frame for many tokens, and the worker never comes to its end.
-        read: (tokens) => {
-          unreturned += tokens;
-          if (unreturned * 2 < creditTokens) return;
-          stream.write({ frame: { $case: 'credit', value: { sequenceId: id, tokens: unreturned } } });
-          unreturned = 0;
-        },
-        cancel: () => {
-          this.#sequences.delete(id);
-          stream.write({ frame: { $case: 'cancel', value: { sequenceId: id } } });
-        },
-      },
-      signal,
-    );
-    this.#sequences.set(id, inbox);
-    stream.write(start);
-    return inbox;
+    const all = ids.flat();
+    const inboxes = all.map((id, index) => new SequenceInbox(index, this.#controlsOf(id, stream)));
+    const answer = new AnswerInbox(inboxes, signal);
+    for (const [index, inbox] of inboxes.entries()) this.#sequences.set(all[index]!, { inbox, answer });
+    for (const start of starts) stream.write(start);
+    return answer;
   }
 
   async embed(request: EmbedRequest, signal: AbortSignal): Promise<Vectors> {
@@ -258,6 +244,24 @@ export class GrpcWorkerClient implements WorkerClient {
 
   #notReady(): InferenceError {
     return new InferenceError('worker_lost', `The worker is ${this.#phase} just now. Send the request again.`);
+  }
+
+  #controlsOf(sequenceId: number, stream: Converse): SequenceControls {
+    const { creditTokens } = this.limits;
+    let unreturned = 0;
+    return {
+      // Half the credit at a time: one frame for many tokens, and the worker never comes to its end.
+      read: (tokens) => {
+        unreturned += tokens;
+        if (unreturned * 2 < creditTokens) return;
+        stream.write({ frame: { $case: 'credit', value: { sequenceId, tokens: unreturned } } });
+        unreturned = 0;
+      },
+      cancel: () => {
+        this.#sequences.delete(sequenceId);
+        stream.write({ frame: { $case: 'cancel', value: { sequenceId } } });
+      },
+    };
   }
 
   /** Ids have 32 bits and start again after four thousand million; what is then still running has long met its deadline. */
@@ -345,18 +349,20 @@ export class GrpcWorkerClient implements WorkerClient {
     }, DESCRIBE_DELAY_MS).unref();
   }
 
-  #onUpdate({ sequenceId, begun, tokenIds, text, settled }: SequenceUpdate): void {
-    const inbox = this.#sequences.get(sequenceId);
-    if (inbox === undefined) return; // Settled here already; the frame crossed our Cancel.
+  #onUpdate({ sequenceId, begun, echo, tokenIds, text, logprobs, settled }: SequenceUpdate): void {
+    const sequence = this.#sequences.get(sequenceId);
+    if (sequence === undefined) return; // Settled here already; the frame crossed our Cancel.
+    const { inbox, answer } = sequence;
     if (begun) inbox.begin({ kind: 'begun', ...begun });
-    if (tokenIds.length > 0 || text !== '') inbox.add(tokenIds, text);
+    if (echo) inbox.echo(echo.text, echo.logprobs.map(logprobOf));
+    if (tokenIds.length > 0 || text !== '' || logprobs.length > 0) inbox.add(tokenIds, text, logprobs.map(logprobOf));
     if (settled) {
       this.#sequences.delete(sequenceId);
       const reason = finishReasonOf(settled.reason);
       if (reason) inbox.finish({ kind: 'finished', reason, usage: usageOf(settled) });
       else inbox.fail(failureOf(settled));
     }
-    inbox.deliver();
+    answer.deliver();
   }
 
   #expectWithin(ms: number, otherwise: string): void {
@@ -380,10 +386,10 @@ export class GrpcWorkerClient implements WorkerClient {
     this.#enter(phase, why);
     const sequences = [...this.#sequences.values()];
     this.#sequences.clear();
-    for (const inbox of sequences) {
+    for (const { inbox } of sequences) {
       inbox.fail(workerLost());
-      inbox.deliver();
     }
+    for (const { answer } of sequences) answer.deliver();
     this.#calls.giveUpAll(workerLost());
   }
 
