@@ -10,6 +10,7 @@ import {
   type WorkerDescription,
   type WorkerFrame,
 } from '@millrace/contracts/protocol';
+import { FakeWork, type WorkMessage, type WorkScript } from './fake-work.testing.js';
 
 /** What a fake worker does with one sequence. */
 export interface Script {
@@ -30,6 +31,7 @@ export interface Script {
 
 export interface FakeWorkerOptions {
   readonly script?: (start: Start) => Script;
+  readonly work?: (message: WorkMessage) => WorkScript;
   readonly stepMs?: number;
   readonly models?: readonly Partial<ModelDescription>[];
   readonly port?: number;
@@ -61,6 +63,7 @@ export class FakeWorker {
   conversations = 0;
   state: string;
   port = 0;
+  readonly work: FakeWork;
   readonly #server = new Server({ 'grpc.max_receive_message_length': 64 * 1024 * 1024 });
   readonly #running = new Map<number, Running>();
   readonly #streams = new Set<Converse>();
@@ -68,6 +71,7 @@ export class FakeWorker {
 
   private constructor(private readonly options: FakeWorkerOptions) {
     this.state = options.state ?? 'ready';
+    this.work = new FakeWork(options.work ?? (() => ({})), () => this.die());
   }
 
   static async start(options: FakeWorkerOptions = {}): Promise<FakeWorker> {
@@ -76,6 +80,7 @@ export class FakeWorker {
       converse: (stream: Converse) => worker.#converse(stream),
       describe: (_call: unknown, done: (error: null, description: WorkerDescription) => void) =>
         done(null, worker.#description()),
+      ...worker.work.handlers,
     });
     const address = `127.0.0.1:${options.port ?? 0}`;
     worker.port = await new Promise<number>((resolve, reject) => {
@@ -259,6 +264,7 @@ function fullModel(model: Partial<ModelDescription>): ModelDescription {
     samplingDefaults: undefined,
     maxTokensDefault: 0,
     isDefault: false,
+    embeddingLength: 0,
     ...model,
   };
 }
