@@ -1,3 +1,4 @@
+import { StringDecoder } from 'node:string_decoder';
 import { Server, ServerCredentials, type ServerDuplexStream, status } from '@grpc/grpc-js';
 import { PROTOCOL_VERSION } from '@millrace/contracts';
 import {
@@ -7,6 +8,7 @@ import {
   type ModelDescription,
   type SequenceUpdate,
   type Start,
+  type TokenLogprob,
   type WorkerDescription,
   type WorkerFrame,
 } from '@millrace/contracts/protocol';
@@ -14,8 +16,13 @@ import { FakeWork, type WorkMessage, type WorkScript } from './fake-work.testing
 
 /** What a fake worker does with one sequence. */
 export interface Script {
-  /** One token each. Absent: the last user message, or the text prompt, word by word. */
-  readonly answer?: readonly string[];
+  /**
+   * One token each; bytes that are no whole character are held back until they are. Absent: the last user message, or
+   * the prompt, word by word.
+   */
+  readonly answer?: readonly (string | Uint8Array)[];
+  /** Of every token of the answer. */
+  readonly logprob?: number;
   /** After `answer`, tokens of this text without end. */
   readonly endless?: string;
   readonly reason?: 'stop' | 'length';
@@ -30,7 +37,8 @@ export interface Script {
 }
 
 export interface FakeWorkerOptions {
-  readonly script?: (start: Start) => Script;
+  /** `answer` counts from 0 for the Start's own sequence, on to its siblings. */
+  readonly script?: (start: Start, answer: number) => Script;
   readonly work?: (message: WorkMessage) => WorkScript;
   readonly stepMs?: number;
   readonly models?: readonly Partial<ModelDescription>[];
@@ -42,10 +50,17 @@ export interface FakeWorkerOptions {
 }
 
 interface Running {
+  readonly sequenceId: number;
   readonly start: Start;
   readonly script: Script;
-  readonly tokens: readonly string[];
+  readonly prompt: readonly string[];
+  readonly tokens: readonly (string | Uint8Array)[];
   readonly stream: Converse;
+  readonly decoder: StringDecoder;
+  /** Of tokens whose text has not been let out yet. */
+  untold: TokenLogprob[];
+  begun: boolean;
+  echoed: number;
   sent: number;
   credit: number;
   steps: number;
@@ -57,6 +72,8 @@ type Converse = ServerDuplexStream<GatewayFrame, WorkerFrame>;
 export class FakeWorker {
   readonly started: Start[] = [];
   readonly cancelled: number[] = [];
+  /** Tokens of prompts sent back, by sequence. */
+  readonly echoed = new Map<number, number>();
   /** Tokens sent, by sequence. */
   readonly sent = new Map<number, number>();
   /** Streams that gateways opened, over its whole life. */
@@ -146,14 +163,25 @@ export class FakeWorker {
 
   #begin(stream: Converse, start: Start): void {
     this.started.push(start);
-    const script = this.options.script?.(start) ?? {};
-    const tokens = script.answer ?? words(start);
+    const ids = [start.sequenceId, ...start.siblings.map(({ sequenceId }) => sequenceId)];
+    for (const [answer, sequenceId] of ids.entries()) this.#run(stream, start, sequenceId, answer);
+  }
+
+  #run(stream: Converse, start: Start, sequenceId: number, answer: number): void {
+    const script = this.options.script?.(start, answer) ?? {};
     if (script.silent) return;
-    this.#running.set(start.sequenceId, {
+    const prompt = words(start);
+    this.#running.set(sequenceId, {
+      sequenceId,
       start,
       script,
-      tokens,
+      prompt,
+      tokens: script.answer ?? prompt,
       stream,
+      decoder: new StringDecoder(),
+      untold: [],
+      begun: false,
+      echoed: 0,
       sent: 0,
       credit: start.creditTokens,
       steps: 0,
@@ -191,34 +219,62 @@ export class FakeWorker {
   }
 
   #advance(running: Running): SequenceUpdate | undefined {
-    const { start, script, tokens } = running;
+    const { start, script, tokens, sequenceId, prompt } = running;
     if (running.steps++ < (script.stepsBeforeFirst ?? 0)) return undefined;
-    const promptTokens = words(start).length;
     const update: SequenceUpdate = {
-      sequenceId: start.sequenceId,
+      sequenceId,
       attempt: start.attempt,
-      begun: running.sent === 0 ? { promptTokens, cachedTokens: 1, waitedMs: 0 } : undefined,
+      begun: running.begun ? undefined : { promptTokens: prompt.length, cachedTokens: 1, waitedMs: 0 },
       tokenIds: [],
       text: '',
       settled: undefined,
+      logprobs: [],
+      echo: undefined,
     };
-    const settle = (reason: string, failure?: Failure) => {
-      this.#running.delete(start.sequenceId);
-      const counts = { promptTokens, completionTokens: running.sent + 1, cachedTokens: 1 };
-      return { ...update, settled: { reason, ...counts, failure } };
+    const settle = (reason: string, failure?: Failure): SequenceUpdate => {
+      this.#running.delete(sequenceId);
+      const counts = { promptTokens: prompt.length, completionTokens: running.sent + 1, cachedTokens: 1 };
+      return { ...update, logprobs: running.untold, settled: { reason, ...counts, failure } };
     };
     if (script.failure && running.sent >= (script.failure.afterTokens ?? 0)) {
       const { code = 'internal_error', message = 'scripted', param = '', retryAfterSeconds = 0 } = script.failure;
       return { ...settle('failed', { code, message, param, retryAfterSeconds }), begun: undefined };
     }
-    const limit = start.maxTokens || Number.POSITIVE_INFINITY;
-    if (running.sent >= limit) return settle('length');
+    if (start.echo && running.echoed < prompt.length) return this.#echo(running, update);
+    if (running.sent >= (start.maxTokens ?? Number.POSITIVE_INFINITY)) return settle('length');
     if (running.sent >= tokens.length && script.endless === undefined) return settle(script.reason ?? 'stop');
     if (running.credit === 0) return undefined;
+    return this.#send(running, update);
+  }
+
+  /** A word of the prompt; with log-probabilities it costs a token of credit. */
+  #echo(running: Running, update: SequenceUpdate): SequenceUpdate | undefined {
+    const { start, sequenceId, prompt, echoed } = running;
+    if (start.logprobs !== undefined && running.credit-- === 0) {
+      running.credit = 0;
+      return undefined;
+    }
+    running.begun = true;
+    running.echoed++;
+    this.echoed.set(sequenceId, running.echoed);
+    const word = prompt[echoed]!;
+    const logprob = echoed === 0 ? Number.NaN : ECHO_LOGPROB;
+    const logprobs = start.logprobs === undefined ? [] : [fakeLogprob(word, logprob, start.logprobs)];
+    return { ...update, echo: { text: word, logprobs } };
+  }
+
+  #send(running: Running, update: SequenceUpdate): SequenceUpdate {
+    const { start, script, sequenceId, tokens } = running;
+    const token = tokens[running.sent] ?? script.endless ?? '';
+    const text = running.decoder.write(Buffer.from(token));
+    running.begun = true;
     running.credit--;
     running.sent++;
-    this.sent.set(start.sequenceId, running.sent);
-    return { ...update, tokenIds: [running.sent], text: tokens[running.sent - 1] ?? script.endless ?? '' };
+    this.sent.set(sequenceId, running.sent);
+    if (start.logprobs !== undefined) running.untold.push(fakeLogprob(token, script.logprob ?? -0.5, start.logprobs));
+    const logprobs = text === '' ? [] : running.untold;
+    if (text !== '') running.untold = [];
+    return { ...update, tokenIds: [running.sent], text, logprobs };
   }
 
   #sendLoad(): void {
@@ -243,12 +299,27 @@ export class FakeWorker {
 }
 
 function words(start: Start): string[] {
+  if (start.prompt?.$case === 'tokens') return start.prompt.value.ids.map((id) => `<${id}>`);
   const text = start.prompt?.$case === 'text' ? start.prompt.value : lastMessage(start);
   return text.split(/(?<= )/);
 }
 
+const ECHO_LOGPROB = -1;
+
+/** The token itself is the likeliest; behind it come as many others as were asked for, each half as likely as the last. */
+function fakeLogprob(token: string | Uint8Array, logprob: number, top: number): TokenLogprob {
+  const chance = (text: string | Uint8Array, value: number): TokenLogprob => ({
+    token: 7,
+    spelling: Buffer.from(text),
+    logprob: value,
+    top: [],
+  });
+  const others = Array.from({ length: 20 }, (_, index) => chance(`other${index}`, -1 - index * Math.LN2));
+  return { ...chance(token, logprob), top: [chance(token, logprob), ...others].slice(0, top) };
+}
+
 function lastMessage(start: Start): string {
-  if (start.prompt?.$case !== 'chat') return 'tokens';
+  if (start.prompt?.$case !== 'chat') return '';
   const messages = JSON.parse(start.prompt.value.messagesJson) as { content: string }[];
   return messages.at(-1)?.content ?? '';
 }

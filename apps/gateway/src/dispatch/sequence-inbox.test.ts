@@ -1,94 +1,187 @@
 import { describe, expect, it } from 'vitest';
+import { AnswerInbox } from './answer-inbox.js';
 import { SequenceInbox } from './sequence-inbox.js';
 
 const usage = { promptTokens: 1, completionTokens: 3, cachedTokens: 0 };
 const begun = { kind: 'begun', promptTokens: 1, cachedTokens: 0, waitedMs: 0 } as const;
 const finished = { kind: 'finished', reason: 'stop', usage } as const;
+const logprob = (token: number) => ({ token, bytes: new Uint8Array([token]), logprob: -token, top: [] });
 
-function open() {
+/** An answer of so many sequences, and what each told its connection. */
+function open(sequences = 1) {
   const leaving = new AbortController();
   const told: string[] = [];
-  const controls = { read: (tokens: number) => told.push(`read ${tokens}`), cancel: () => told.push('cancel') };
-  return { inbox: new SequenceInbox(controls, leaving.signal), leaving, told };
+  const inboxes = Array.from({ length: sequences }, (_, index) => {
+    const name = index === 0 ? '' : ` ${index}`;
+    const controls = {
+      read: (tokens: number) => told.push(`read ${tokens}${name}`),
+      cancel: () => told.push(`cancel${name}`),
+    };
+    return new SequenceInbox(index, controls);
+  });
+  return { inbox: inboxes[0]!, inboxes, answer: new AnswerInbox(inboxes, leaving.signal), leaving, told };
 }
 
-describe('SequenceInbox', () => {
+describe('an answer of one sequence', () => {
   it('merges what nobody has asked for yet, and returns credit only for what was read', async () => {
-    const { inbox, told } = open();
+    const { inbox, answer, told } = open();
     inbox.begin(begun);
     inbox.add([1], 'a');
-    inbox.deliver();
+    answer.deliver();
     inbox.add([2, 3], 'bc');
-    inbox.deliver();
-    expect((await inbox.next()).value).toEqual(begun);
+    answer.deliver();
+    expect((await answer.next()).value).toEqual({ ...begun, index: 0 });
     expect(told).toEqual([]);
-    expect((await inbox.next()).value).toEqual({ kind: 'tokens', tokens: [1, 2, 3], text: 'abc' });
+    expect((await answer.next()).value).toEqual({ kind: 'tokens', index: 0, tokens: [1, 2, 3], text: 'abc' });
     expect(told).toEqual(['read 3']);
     inbox.finish(finished);
-    inbox.deliver();
-    expect((await inbox.next()).value).toEqual(finished);
-    expect((await inbox.next()).done).toBe(true);
+    answer.deliver();
+    expect((await answer.next()).value).toEqual({ ...finished, index: 0 });
+    expect((await answer.next()).done).toBe(true);
     expect(told).toEqual(['read 3']);
   });
 
+  it('merges log-probabilities with their text, and gives them though their text came before', async () => {
+    const { inbox, answer } = open();
+    inbox.add([1, 2], 'a', [logprob(1)]);
+    inbox.add([3], 'b', [logprob(2)]);
+    expect((await answer.next()).value).toMatchObject({ text: 'ab', logprobs: [{ token: 1 }, { token: 2 }] });
+    inbox.add([], '', [logprob(3)]);
+    expect((await answer.next()).value).toMatchObject({ tokens: [], text: '', logprobs: [{ token: 3 }] });
+  });
+
+  it('gives the echo before the answer, and credit for those of its tokens that came with log-probabilities', async () => {
+    const { inbox, answer, told } = open();
+    inbox.begin(begun);
+    inbox.echo('a', [logprob(1)]);
+    inbox.echo('bc', [logprob(2), logprob(3)]);
+    inbox.add([4], 'd');
+    await answer.next();
+    expect((await answer.next()).value).toEqual({
+      kind: 'echo',
+      index: 0,
+      text: 'abc',
+      logprobs: [logprob(1), logprob(2), logprob(3)],
+    });
+    expect(told).toEqual(['read 3']);
+    expect((await answer.next()).value).toMatchObject({ kind: 'tokens', text: 'd' });
+  });
+
   it('hands over what arrives while it is waited for', async () => {
-    const { inbox } = open();
-    const next = inbox.next();
+    const { inbox, answer } = open();
+    const next = answer.next();
     inbox.add([1], 'a');
-    inbox.deliver();
+    answer.deliver();
     expect((await next).value).toMatchObject({ text: 'a' });
   });
 
   it('cancels once when its signal aborts, and throws why to who waits', async () => {
-    const { inbox, leaving, told } = open();
-    const next = inbox.next();
+    const { answer, leaving, told } = open();
+    const next = answer.next();
     leaving.abort(new Error('left'));
     await expect(next).rejects.toThrow('left');
-    await inbox.return();
+    await answer.return();
     expect(told).toEqual(['cancel']);
   });
 
   it('cancels once when its reader returns', async () => {
-    const { inbox, leaving, told } = open();
+    const { inbox, answer, leaving, told } = open();
     inbox.add([1], 'a');
-    for await (const _event of inbox) break;
+    for await (const _event of answer) break;
     leaving.abort(new Error('left'));
     expect(told).toEqual(['read 1', 'cancel']);
-    expect((await inbox.next()).done).toBe(true);
+    expect((await answer.next()).done).toBe(true);
   });
 
   it('cancels when the signal had aborted before it began', async () => {
     const leaving = new AbortController();
     leaving.abort(new Error('left'));
     const told: string[] = [];
-    const inbox = new SequenceInbox({ read: () => {}, cancel: () => told.push('cancel') }, leaving.signal);
-    await expect(inbox.next()).rejects.toThrow('left');
+    const inbox = new SequenceInbox(0, { read: () => {}, cancel: () => told.push('cancel') });
+    await expect(new AnswerInbox([inbox], leaving.signal).next()).rejects.toThrow('left');
     expect(told).toEqual(['cancel']);
   });
 
   it('begins an answer that is finished before it began', async () => {
-    const { inbox } = open();
+    const { inbox, answer } = open();
     inbox.finish(finished);
-    expect((await inbox.next()).value).toEqual(begun);
-    expect((await inbox.next()).value).toEqual(finished);
+    expect((await answer.next()).value).toMatchObject(begun);
+    expect((await answer.next()).value).toMatchObject(finished);
   });
 
-  it('cancels nothing that is settled', async () => {
-    const { inbox, leaving, told } = open();
+  it('cancels nothing that is settled, and still gives what the worker had finished', async () => {
+    const { inbox, answer, leaving, told } = open();
     inbox.finish(finished);
     leaving.abort(new Error('left'));
-    await inbox.return();
+    expect((await answer.next()).value).toMatchObject(begun);
+    await answer.return();
     expect(told).toEqual([]);
   });
 
   it('gives what came before a failure, then throws it', async () => {
-    const { inbox } = open();
+    const { inbox, answer } = open();
     inbox.add([1], 'a');
     inbox.fail(new Error('lost'));
     inbox.fail(new Error('again'));
-    inbox.deliver();
-    expect((await inbox.next()).value).toMatchObject({ text: 'a' });
-    await expect(inbox.next()).rejects.toThrow('lost');
-    expect((await inbox.next()).done).toBe(true);
+    answer.deliver();
+    expect((await answer.next()).value).toMatchObject({ text: 'a' });
+    await expect(answer.next()).rejects.toThrow('lost');
+    expect((await answer.next()).done).toBe(true);
+  });
+});
+
+describe('an answer of several sequences', () => {
+  it('is read in turns, however much one of them brings', async () => {
+    const { inboxes, answer } = open(3);
+    for (const inbox of inboxes) inbox.begin(begun);
+    inboxes[0]!.add([1], 'a');
+    inboxes[2]!.add([1], 'c');
+    const indexes: unknown[] = [];
+    for (let read = 0; read < 5; read++) {
+      indexes.push((await answer.next()).value?.index);
+      inboxes[0]!.add([2], 'more');
+    }
+    expect(indexes).toEqual([0, 1, 2, 0, 2]);
+  });
+
+  it('gives each its own credit', async () => {
+    const { inboxes, answer, told } = open(2);
+    inboxes[0]!.add([1], 'a');
+    inboxes[1]!.add([1, 2], 'b');
+    await answer.next();
+    await answer.next();
+    expect(told).toEqual(['read 1', 'read 2 1']);
+  });
+
+  it('ends when the last of them has ended', async () => {
+    const { inboxes, answer } = open(2);
+    inboxes[1]!.finish(finished);
+    expect([(await answer.next()).value?.kind, (await answer.next()).value?.kind]).toEqual(['begun', 'finished']);
+    const next = answer.next();
+    inboxes[0]!.finish(finished);
+    answer.deliver();
+    expect((await next).value).toMatchObject({ kind: 'begun', index: 0 });
+    expect((await answer.next()).done).toBe(false);
+    expect((await answer.next()).done).toBe(true);
+  });
+
+  it('is cancelled as a whole when its reader leaves, but for what has ended', async () => {
+    const { inboxes, answer, leaving, told } = open(3);
+    inboxes[1]!.finish(finished);
+    const event = await answer.next();
+    expect(event.value).toMatchObject({ index: 1 });
+    leaving.abort(new Error('left'));
+    await expect(answer.next()).rejects.toThrow('left');
+    expect(told).toEqual(['cancel', 'cancel 2']);
+  });
+
+  it('fails as a whole when one of them does, and the others are cancelled', async () => {
+    const { inboxes, answer, told } = open(3);
+    inboxes[0]!.begin(begun);
+    inboxes[1]!.fail(new Error('full'));
+    await answer.next();
+    await expect(answer.next()).rejects.toThrow('full');
+    expect(told).toEqual(['cancel', 'cancel 2']);
+    expect((await answer.next()).done).toBe(true);
   });
 });

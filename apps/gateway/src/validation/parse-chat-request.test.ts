@@ -69,12 +69,12 @@ describe('parseChatRequest', () => {
 
   it.each(['', [{ type: 'text', text: '' }]])('takes an answer back that was empty: %j', (content) => {
     const conversation = [...messages, { role: 'assistant', content }, ...messages];
-    expect(parse({ messages: conversation }).prompt).toMatchObject({ messages: { 1: { content: '' } } });
+    expect(parse({ messages: conversation }).prompts[0]).toMatchObject({ messages: { 1: { content: '' } } });
   });
 
   it('keeps template variables and the parameters of tools as they are', () => {
     const tool = { type: 'function', function: { name: 'f', parameters: { type: 'object', a: [1, { b: null }] } } };
-    expect(parse({ tools: [tool], chat_template_kwargs: { enable: { deep: [true] } } }).prompt).toMatchObject({
+    expect(parse({ tools: [tool], chat_template_kwargs: { enable: { deep: [true] } } }).prompts[0]).toMatchObject({
       tools: [tool],
       templateVariables: { enable: { deep: [true] } },
     });
@@ -92,7 +92,7 @@ describe('parseChatRequest', () => {
       { role: 'assistant', content: null, tool_calls: [call] },
       { role: 'tool', content: 'done', tool_call_id: 'call_1' },
     ];
-    expect(parse({ messages: conversation }).prompt).toMatchObject({ kind: 'chat', messages: conversation });
+    expect(parse({ messages: conversation }).prompts[0]).toMatchObject({ kind: 'chat', messages: conversation });
   });
 
   it('never throws anything but a refusal, whatever it is given', () => {
@@ -115,7 +115,7 @@ describe('the model of a request', () => {
   it('is the only one, or the default, when it names none', () => {
     expect(parse({}).model.id).toBe('demo');
     expect(parse({}, catalog(model('a'), model('b', { isDefault: true }))).model.id).toBe('b');
-    expect(() => parse({}, catalog(model('a'), model('b')))).toThrow('`model` is required: 2 models are served');
+    expect(() => parse({}, catalog(model('a'), model('b')))).toThrow('`model` is required: 2 models do chat');
   });
 
   it('is found by an alias, and an id comes before an alias', () => {
@@ -126,6 +126,7 @@ describe('the model of a request', () => {
 
   it('must be able to do what is asked', () => {
     const models = catalog(model('vectors', { capabilities: ['embedding'] }));
-    expect(() => parse({}, models)).toThrow('The model `vectors` does not do chat; it does embedding.');
+    expect(() => parse({}, models)).toThrow('None of the models served does chat: `vectors` does embedding.');
+    expect(() => parse({ model: 'vectors' }, models)).toThrow('The model `vectors` does not do chat');
   });
 });
