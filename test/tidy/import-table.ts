@@ -159,6 +159,13 @@ export const IMPORT_RULES: readonly ImportRule[] = [
     instead: 'Batching knows the TokenEngine port, not who serves it nor which model it is.',
   },
   {
+    name: 'worker embedding',
+    files: worker('embedding/'),
+    ours: [CONTRACTS, RUNTIME, worker('embedding/'), worker('token-engine/(?!adapters/)')],
+    packages: [NODE],
+    instead: 'Embedding knows the VectorEngine port, not who serves it nor which model it is.',
+  },
+  {
     name: 'worker prompt',
     files: worker('prompt/'),
     ours: [CONTRACTS, RUNTIME, worker('prompt/'), worker('token-engine/(?!adapters/)')],

@@ -2,6 +2,7 @@ import type { MetricDeclaration } from '@millrace/runtime';
 
 const STEP_SECONDS = [0.001, 0.0025, 0.005, 0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28, 2.56, 5.12];
 const SEQUENCES = [1, 2, 4, 8, 12, 16, 24, 32, 48, 64, 128, 256];
+const INPUT_SECONDS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10];
 const STEP_TOKENS = [1, 4, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096, 8192];
 
 /** What the worker measures, each once. docs/reference/metrics.md is made from this; the instruments are made from it. */
@@ -56,21 +57,36 @@ export const MEASURED = {
     kind: 'counter',
     unit: '{token}',
     labels: ['kind'],
-    help: 'Tokens by kind: prompt (read) and generated (chosen). The rate of generated is the throughput; it falls while sequences wait → compare with millrace_worker_step_duration_seconds.',
+    help: 'Tokens by kind: prompt (read, for answers and for vectors), cached (of prompts, found read in a place already) and generated (chosen). The rate of generated is the throughput; it falls while sequences wait → compare with millrace_worker_step_duration_seconds. cached stays near 0 though prompts begin alike → put what is the same in all of them first.',
   },
   decisions: {
     name: 'millrace_worker_decisions_total',
     kind: 'counter',
     unit: '{decision}',
     labels: ['decision'],
-    help: 'What the scheduler decided or saw: joined, paused, resumed, refused, broke. refused rises → queueMax is reached: add a worker. paused rises → clients read slowly. broke is above 0 → the engine failed in a step: look in the log.',
+    help: 'What the scheduler decided or saw: joined (took a place), reused (found a part of its prompt read there), copied (had it copied from another place), held_back (waits until another has read what they share), aged (joined before one of higher priority, having waited longer), dropped (settled while it waited), company (an idle worker waited for more before its step), paused, resumed, refused, broke. refused rises → queueMax is reached: add a worker. dropped rises → answers wait longer than their callers do: add a worker. paused rises → clients read slowly. company without a larger millrace_worker_batch_size → lower maxWaitMs. broke is above 0 → the engine failed in a step: look in the log.',
+  },
+  embeddingInputs: {
+    name: 'millrace_worker_embedding_inputs_total',
+    kind: 'counter',
+    unit: '{input}',
+    labels: ['outcome'],
+    help: 'Inputs of embeddings and rerankings, by outcome (computed, dropped, refused, failed). refused rises → queueMax is reached: add a worker. dropped rises → callers leave or their time is up before their turn: add a worker, or send fewer inputs a request. failed is above 0 → look in the log.',
+  },
+  embeddingInputDuration: {
+    name: 'millrace_worker_embedding_input_duration_seconds',
+    kind: 'histogram',
+    unit: 's',
+    labels: [],
+    help: 'How long an input takes to compute, without its wait. Rises with inputs of the same length → the engine lacks cores: check threads and embeddingContexts, and what else runs on the machine.',
+    buckets: INPUT_SECONDS,
   },
   loadDuration: {
     name: 'millrace_worker_load_duration_seconds',
     kind: 'gauge',
     unit: 's',
     labels: [],
-    help: 'How long the model took to load. Rises → the disk is slow or shared: keep models on a local one.',
+    help: 'How long the chosen model took to load. Rises → the disk is slow or shared: keep models on a local one.',
   },
 } as const satisfies Readonly<Record<string, MetricDeclaration>>;
 

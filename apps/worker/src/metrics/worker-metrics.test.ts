@@ -11,7 +11,10 @@ it('serves every declared metric once something has happened', async () => {
   metrics.watch({ engineLoad: () => ({ running: 3, waiting: 2 }) });
   metrics.decided('joined');
   metrics.stepped(20, 3, 40, 3);
-  metrics.settled('stop', 12);
+  metrics.settled('stop', 12, 30);
+  metrics.embedding.computed(25, 7);
+  metrics.embedding.settled('computed', 3);
+  metrics.embedding.settled('failed', 0);
   metrics.loaded(1_500);
   const server = await openScrapeServer('127.0.0.1', 0, scrapes.answerScrape);
   const { port } = server.address() as AddressInfo;
@@ -21,6 +24,10 @@ it('serves every declared metric once something has happened', async () => {
   expect(text).toMatch(/millrace_worker_sequences_total\{outcome="stop".*\} 1\n/);
   expect(text).toMatch(/millrace_worker_running_sequences\{.*\} 3\n/);
   expect(text).toMatch(/millrace_worker_load_duration_seconds\{.*\} 1.5\n/);
+  expect(text).toMatch(/millrace_worker_tokens_total\{kind="prompt".*\} 19\n/);
+  expect(text).toMatch(/millrace_worker_tokens_total\{kind="cached".*\} 30\n/);
+  expect(text).toMatch(/millrace_worker_embedding_inputs_total\{outcome="computed".*\} 3\n/);
+  expect(text).not.toContain('outcome="failed"');
   expect((await fetch(`http://127.0.0.1:${port}/other`)).status).toBe(404);
   await expect(openScrapeServer('127.0.0.1', port, scrapes.answerScrape)).rejects.toThrow(/--worker-metrics-port/);
 

@@ -7,9 +7,9 @@ export interface WorkerLook {
 }
 
 /**
- * Counts what batching tells it. Make it after `startMetrics`.
+ * Counts what batching and embedding tell it. Make it after `startMetrics`.
  *
- * Labels come from the closed unions `Outcome` and `Decision` of batching.
+ * Labels come from the closed unions `Outcome` and `Decision` of batching and `InputOutcome` of embedding.
  */
 export class WorkerMetrics {
   readonly #sequences = counter(MEASURED.sequences);
@@ -18,6 +18,8 @@ export class WorkerMetrics {
   readonly #stepDuration = histogram(MEASURED.stepDuration);
   readonly #batchSize = histogram(MEASURED.batchSize);
   readonly #stepTokens = histogram(MEASURED.stepTokens);
+  readonly #inputs = counter(MEASURED.embeddingInputs);
+  readonly #inputDuration = histogram(MEASURED.embeddingInputDuration);
   #loadSeconds: number | undefined;
 
   decided(decision: string): void {
@@ -31,10 +33,22 @@ export class WorkerMetrics {
     this.#tokens.add(chosen, GENERATED);
   }
 
-  settled(outcome: string, promptTokensRead: number): void {
+  settled(outcome: string, promptTokensRead: number, cachedTokens: number): void {
     this.#sequences.add(1, { outcome });
     this.#tokens.add(promptTokensRead, PROMPT);
+    if (cachedTokens > 0) this.#tokens.add(cachedTokens, CACHED);
   }
+
+  /** What the engines of vectors tell: apart, since the two kinds of settling would be mistaken for each other. */
+  readonly embedding = {
+    computed: (durationMs: number, tokens: number): void => {
+      this.#inputDuration.record(durationMs / 1000);
+      this.#tokens.add(tokens, PROMPT);
+    },
+    settled: (outcome: string, inputs: number): void => {
+      if (inputs > 0) this.#inputs.add(inputs, { outcome });
+    },
+  };
 
   loaded(durationMs: number): void {
     this.#loadSeconds = durationMs / 1000;
@@ -51,3 +65,4 @@ export class WorkerMetrics {
 /** Made once, as they are used at every step. */
 const GENERATED = { kind: 'generated' };
 const PROMPT = { kind: 'prompt' };
+const CACHED = { kind: 'cached' };

@@ -1,0 +1,111 @@
+import { setImmediate as nextTurn } from 'node:timers/promises';
+import { type EmbeddingInput, InferenceError } from '@millrace/contracts';
+import type { VectorEngine } from '../token-engine/vector-engine.js';
+
+/** Characters per token of the densest ordinary text; a text that is longer still is counted before it is tokenised. */
+const CHARACTERS_PER_TOKEN_USUALLY = 8;
+const PIECE_CHARACTERS = 65_536;
+/** The most tokens that cutting a text in two can add: more than the bytes of any token that a vocabulary has. */
+const TOKENS_PER_CUT_MAX = 256;
+
+/**
+ * Reads the texts of requests into tokens, and checks that the model can hold each.
+ *
+ * Tokenising holds up everything else in this process, the streams of other models included: about a second per 5 MB.
+ * So after so many characters there is a pause for what waits.
+ */
+export class InputReader {
+  #charactersInARow = 0;
+
+  constructor(
+    private readonly engine: VectorEngine,
+    private readonly signal: AbortSignal,
+  ) {}
+
+  /** @throws InferenceError naming `param`. */
+  async readInput(input: EmbeddingInput, param: string): Promise<readonly number[]> {
+    if (input.kind === 'tokens') {
+      checkTokens(input.tokens, this.engine, param);
+      return this.#checkLength(input.tokens, param);
+    }
+    return this.readText(input.text, param);
+  }
+
+  /** @throws InferenceError naming `param`. */
+  async readText(text: string, param: string): Promise<readonly number[]> {
+    this.#checkText(text, param);
+    await this.#breathe(text.length);
+    return this.#checkLength(this.engine.tokenize(text), param);
+  }
+
+  /** A query and a document as one input. @throws InferenceError naming `param`, or `query`. */
+  async readPair(query: string, document: string, param: string): Promise<readonly number[]> {
+    this.#checkText(query, 'query');
+    this.#checkText(document, param);
+    await this.#breathe(query.length + document.length);
+    const tokens = this.engine.joinPair(query, document);
+    const { contextLength } = this.engine.model;
+    if (tokens.length <= contextLength) return tokens;
+    throw new InferenceError(
+      'context_length_exceeded',
+      `Query and document have ${numberText(tokens.length)} tokens together; this model accepts ${numberText(contextLength)}. Shorten one of them, or choose a model with a longer context.`,
+      { param },
+    );
+  }
+
+  /** Refuses a text that is certainly too long without tokenising all of it. */
+  #checkText(text: string, param: string): void {
+    if (text === '') {
+      throw new InferenceError('invalid_request', `${param} is empty. Send at least one character.`, { param });
+    }
+    const { contextLength } = this.engine.model;
+    if (text.length <= contextLength * CHARACTERS_PER_TOKEN_USUALLY) return;
+    let tokensAtLeast = 0;
+    for (let at = 0; at < text.length; at += PIECE_CHARACTERS) {
+      const piece = this.engine.tokenizePlain(text.slice(at, at + PIECE_CHARACTERS), false);
+      tokensAtLeast += piece.length - TOKENS_PER_CUT_MAX;
+      if (tokensAtLeast > contextLength) throw tooLong(`more than ${numberText(tokensAtLeast)}`, contextLength, param);
+    }
+  }
+
+  #checkLength(tokens: readonly number[], param: string): readonly number[] {
+    const { contextLength } = this.engine.model;
+    if (tokens.length === 0) {
+      throw new InferenceError('invalid_request', `${param} has no tokens. Send at least one.`, { param });
+    }
+    if (tokens.length > contextLength) throw tooLong(numberText(tokens.length), contextLength, param);
+    return tokens;
+  }
+
+  async #breathe(characters: number): Promise<void> {
+    this.#charactersInARow += characters;
+    if (this.#charactersInARow < PIECE_CHARACTERS) return;
+    this.#charactersInARow = 0;
+    await nextTurn();
+    this.signal.throwIfAborted();
+  }
+}
+
+/** @throws InferenceError when a token is none of the model's. */
+export function checkTokens(tokens: readonly number[], engine: VectorEngine, param: string): void {
+  const { vocabularySize } = engine.model;
+  const wrong = tokens.find((token) => !Number.isInteger(token) || token < 0 || token >= vocabularySize);
+  if (wrong === undefined) return;
+  throw new InferenceError(
+    'invalid_request',
+    `${wrong} is none of this model's tokens; its vocabulary has ${numberText(vocabularySize)}, numbered from 0. Use the tokens of this model.`,
+    { param },
+  );
+}
+
+function tooLong(count: string, contextLength: number, param: string): InferenceError {
+  return new InferenceError(
+    'context_length_exceeded',
+    `${param} has ${count} tokens; this model accepts ${numberText(contextLength)}. Shorten it, or choose a model with a longer context.`,
+    { param },
+  );
+}
+
+function numberText(count: number): string {
+  return count.toLocaleString('en-US');
+}
