@@ -1,6 +1,5 @@
 /**
- * Rotated, so that no cache of prompts or answers makes the figures better than they are. Some end after a few tokens,
- * some go on for long, as in life.
+ * Rotated, so that figures are not those of one question. Some end after a few tokens, some go on for long, as in life.
  */
 export const PROMPTS: readonly string[] = [
   'What is the capital of France?',
@@ -16,3 +15,23 @@ export const PROMPTS: readonly string[] = [
   'Count to 12.',
   'What is Kubernetes?',
 ];
+
+/**
+ * Prompts of one length that begin differently, so that no server can reuse what it has read before. `salt` (0 to 9)
+ * tells apart targets that share a worker.
+ */
+export function freshPrompt(index: number, salt: number): string {
+  const number = String((index * 10 + salt) * 7919).padStart(13, '0');
+  return `${number.split('').reverse().join('')}: tell me a long story about the sea, and about the people who live by it.`;
+}
+
+const WORDS =
+  'the server answers many people at once and reads what they wrote in small pieces so that nobody waits for long while others speak'.split(
+    ' ',
+  );
+
+/** A text of so many words that begins as no other does. */
+export function freshText(words: number, index: number): string {
+  const text = Array.from({ length: words }, (_, word) => WORDS[(word * 7 + (word >> 5)) % WORDS.length]!);
+  return `${freshPrompt(index, 0)} ${text.join(' ')}.`;
+}

@@ -1,6 +1,7 @@
 import { alignedTable, markdownTable } from '../table.js';
-import type { LevelFigures } from './measure.js';
-import type { Figures, Percentiles } from './statistics.js';
+import type { LevelFigures, Round, TargetName } from './measure.js';
+import { type ReuseFigures, type ReusePair, timesSooner } from './measure-reuse.js';
+import { type Figures, medianOf, type Percentiles } from './statistics.js';
 
 export interface Report {
   readonly command: string;
@@ -8,6 +9,9 @@ export interface Report {
   readonly model: string;
   readonly requests: number;
   readonly maxTokens: number;
+  readonly temperature: number;
+  /** The address of the other server. */
+  readonly beside: string | undefined;
   readonly levels: readonly LevelFigures[];
   /** Of a call to the worker that asks for no work, at the median; absent where the worker cannot be reached. */
   readonly grpcRoundTripMs: number | undefined;
@@ -43,7 +47,7 @@ function sections(
   code: (text: string) => string,
 ): string {
   const parts = [
-    `${code(report.command)}\n\n${report.machine}. Model ${report.model}, greedy, at most ${report.maxTokens} tokens an answer, ${report.requests} requests a level and path. Milliseconds.`,
+    `${code(report.command)}\n\n${report.machine}. Model ${report.model}, ${samplingText(report.temperature)}, at most ${report.maxTokens} tokens an answer, ${report.requests} requests a level and path. Milliseconds.`,
     heading('Through the gateway'),
     figuresTable(
       report.levels.map(({ clients, gateway }) => ({ clients, figures: gateway })),
@@ -58,6 +62,7 @@ function sections(
       addedTable(report.levels, table),
     );
   }
+  parts.push(...besideSections(report, table, heading));
   if (report.grpcRoundTripMs !== undefined) {
     parts.push(
       `One gRPC round trip to the worker, without any work in it: ${report.grpcRoundTripMs.toFixed(2)} ms at the median. Both paths contain gRPC, so it is not part of what the gateway adds.`,
@@ -71,6 +76,80 @@ function sections(
   }
   return parts.join('\n\n');
 }
+
+function samplingText(temperature: number): string {
+  return temperature === 0 ? 'greedy' : `temperature ${temperature}`;
+}
+
+function besideSections(report: Report, table: Table, heading: (title: string) => string): string[] {
+  const { beside, levels } = report;
+  if (beside === undefined) return [];
+  const figures = levels.flatMap((level) =>
+    level.beside === undefined ? [] : [{ clients: level.clients, figures: level.beside }],
+  );
+  const rounds = levels.flatMap(({ clients, rounds }) => [
+    heading(`Tokens/s, turn by turn, ${clients} ${clients === 1 ? 'client' : 'clients'}`),
+    roundsTable(rounds, table),
+  ]);
+  return [heading(`Beside: ${beside}`), figuresTable(figures, table), ...rounds];
+}
+
+/** Turns of a row were close in time, so the ratio of a row says more than the ratio of two columns. */
+function roundsTable(rounds: readonly Round[], table: Table): string {
+  const ratio = (name: TargetName) => (round: Round) => (round[name] ?? Number.NaN) / round.beside!;
+  const columns: { heading: string; value: (round: Round) => number; digits: number }[] = [
+    { heading: 'beside', value: (round) => round.beside!, digits: 1 },
+    { heading: 'worker', value: (round) => round.worker ?? Number.NaN, digits: 1 },
+    { heading: 'gateway', value: (round) => round.gateway!, digits: 1 },
+    { heading: 'worker / beside', value: ratio('worker'), digits: 3 },
+    { heading: 'gateway / beside', value: ratio('gateway'), digits: 3 },
+  ];
+  const headings = ['round', ...columns.map(({ heading }) => heading)];
+  const rows = rounds.map((round, index) => [
+    String(index + 1),
+    ...columns.map(({ value, digits }) => value(round).toFixed(digits)),
+  ]);
+  const medians = columns.map(({ value, digits }) => medianOf(rounds.map(value)).toFixed(digits));
+  return table(headings, [...rows, ['median', ...medians]], headings);
+}
+
+// -------------------------------------------------------------------------------------------------- prompt reuse
+
+export interface ReuseReport extends Pick<Report, 'command' | 'machine' | 'model'> {
+  readonly figures: ReuseFigures;
+}
+
+/** As text for a terminal, or as Markdown for docs/benchmarks.md. */
+export function reuseReport(report: ReuseReport, markdown: boolean): string {
+  const { command, machine, model, figures } = report;
+  const code = markdown ? `\`${command}\`` : command;
+  const table = markdown ? markdownTable : alignedTable;
+  return [
+    `${code}\n\n${machine}. Model ${model}, greedy. First tokens in milliseconds.`,
+    ...reuseSection('The second asked after the first answer', figures.afterwards, table, markdown),
+    ...reuseSection('The second asked while the first answer was being generated', figures.meanwhile, table, markdown),
+  ].join('\n\n');
+}
+
+function reuseSection(title: string, pairs: readonly ReusePair[], table: Table, markdown: boolean): string[] {
+  const headings = ['pair', 'prompt tokens', 'first asked', 'cached', 'second asked', 'cached', 'times sooner'];
+  const rows = pairs.map(({ first, second }, index) => [
+    String(index + 1),
+    String(first.promptTokens),
+    first.firstTokenMs.toFixed(1),
+    String(first.cachedTokens),
+    second.firstTokenMs.toFixed(1),
+    String(second.cachedTokens),
+    (first.firstTokenMs / second.firstTokenMs).toFixed(1),
+  ]);
+  return [
+    markdown ? `### ${title}` : title.toUpperCase(),
+    table(headings, rows, headings),
+    `The median of the last column: ${timesSooner(pairs).toFixed(1)}.`,
+  ];
+}
+
+// ---------------------------------------------------------------------------------------------------------- tables
 
 function figuresTable(rows: readonly { clients: number; figures: Figures }[], table: Table): string {
   const headings = ['clients', 'requests/s', 'tokens/s', 'first p50', 'p95', 'p99', 'total p50', 'p95', 'p99'];

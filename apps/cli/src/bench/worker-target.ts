@@ -9,7 +9,7 @@ import {
 } from '@millrace/contracts/protocol';
 import { CommandError } from '../command.js';
 import { percentile } from './statistics.js';
-import type { BenchRequest, Sample, Target } from './target.js';
+import { type BenchRequest, messagesOf, type Sample, type Target } from './target.js';
 
 /** Enough for any answer here: credit is the gateway's business, and part of what it adds. */
 const CREDIT_TOKENS = 1_000_000;
@@ -21,6 +21,7 @@ const ROUND_TRIP_DEADLINE_MS = 10_000;
 
 interface Asked {
   readonly startedMs: number;
+  readonly onFirstToken: (() => void) | undefined;
   firstTokenMs: number | undefined;
   readonly resolve: (sample: Sample) => void;
   readonly reject: (error: Error) => void;
@@ -53,7 +54,9 @@ export class WorkerTarget implements Target {
     this.#lastId += 1;
     const sequenceId = this.#lastId;
     return new Promise((resolve, reject) => {
-      this.#asked.set(sequenceId, { startedMs: performance.now(), firstTokenMs: undefined, resolve, reject });
+      const { onFirstToken } = request;
+      const startedMs = performance.now();
+      this.#asked.set(sequenceId, { startedMs, onFirstToken, firstTokenMs: undefined, resolve, reject });
       this.#stream.write({ frame: { $case: 'start', value: this.#start(sequenceId, request) } });
     });
   }
@@ -91,8 +94,7 @@ export class WorkerTarget implements Target {
     this.#client.close();
   }
 
-  #start(sequenceId: number, { prompt, maxTokens }: BenchRequest): Start {
-    const messages = [{ role: 'user', content: prompt }];
+  #start(sequenceId: number, request: BenchRequest): Start {
     return {
       sequenceId,
       attempt: 1,
@@ -100,18 +102,23 @@ export class WorkerTarget implements Target {
       traceparent: '',
       tracestate: '',
       model: this.#model,
-      prompt: {
-        $case: 'chat',
-        value: { messagesJson: JSON.stringify(messages), toolsJson: '', templateVariablesJson: '' },
+      prompt: promptOf(request),
+      sampling: {
+        temperature: request.temperature ?? 0,
+        ignoreEos: request.ignoreEos ?? false,
+        drySequenceBreakers: undefined,
+        logitBias: [],
       },
-      sampling: { temperature: 0 },
-      maxTokens,
+      maxTokens: request.maxTokens,
       stop: [],
       resumeTokenIds: [],
       resumeText: '',
       creditTokens: CREDIT_TOKENS,
       deadlineMs: 0,
       priority: 0,
+      format: undefined,
+      echo: false,
+      siblings: [],
     };
   }
 
@@ -124,11 +131,15 @@ export class WorkerTarget implements Target {
     const asked = this.#asked.get(sequenceId);
     if (asked === undefined) return;
     const nowMs = performance.now() - asked.startedMs;
-    if (text !== '') asked.firstTokenMs ??= nowMs;
+    if (text !== '' && asked.firstTokenMs === undefined) {
+      asked.firstTokenMs = nowMs;
+      asked.onFirstToken?.();
+    }
     if (settled === undefined) return;
     this.#asked.delete(sequenceId);
     if (settled.reason === 'stop' || settled.reason === 'length') {
-      asked.resolve({ firstTokenMs: asked.firstTokenMs ?? nowMs, totalMs: nowMs, tokens: settled.completionTokens });
+      const { completionTokens: tokens, promptTokens, cachedTokens } = settled;
+      asked.resolve({ firstTokenMs: asked.firstTokenMs ?? nowMs, totalMs: nowMs, tokens, promptTokens, cachedTokens });
     } else {
       asked.reject(new CommandError(`The worker failed a request: ${settled.failure?.message ?? settled.reason}`));
     }
@@ -138,4 +149,10 @@ export class WorkerTarget implements Target {
     for (const asked of this.#asked.values()) asked.reject(new CommandError(`The worker is lost: ${why}.`));
     this.#asked.clear();
   }
+}
+
+function promptOf(request: BenchRequest): Start['prompt'] {
+  if (request.completion) return { $case: 'text', value: request.prompt };
+  const messagesJson = JSON.stringify(messagesOf(request));
+  return { $case: 'chat', value: { messagesJson, toolsJson: '', templateVariablesJson: '' } };
 }
