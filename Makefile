@@ -8,8 +8,8 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help run dev build test check lint format types docs proto proto-check e2e bench load-test demo-model-eval \
-  engine-cuda engine-vulkan install clean
+.PHONY: help run dev build test check lint format types docs proto proto-check e2e bench bench-engine bench-reuse load-test \
+  demo-model-eval engine-cuda engine-vulkan install clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' Makefile
@@ -32,6 +32,12 @@ bench: build ## measure throughput and latency, and what the gateway adds
 
 load-test: build ## the same with 1,000 requests by 32 clients and by 64
 	@tools/millrace.sh bench --clients 32,64 --requests 1000 $(ARGS)
+
+bench-engine: build ## measure beside llama-server, which is built from the engine's own source (needs cmake and g++)
+	@tools/bench-engine.sh $(ARGS)
+
+bench-reuse: build ## measure how much sooner an answer begins when its system prompt was read before
+	@tools/bench-reuse.sh $(ARGS)
 
 install: build ## put `millrace` into ~/.local/bin
 	@tools/install-command.sh
