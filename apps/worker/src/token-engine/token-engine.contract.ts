@@ -1,36 +1,12 @@
 import * as fc from 'fast-check';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import type { Chosen, Grammar, ResolvedSampling, StepResult, StepWork, TokenEngine } from './token-engine.js';
-
-export interface EngineSizes {
-  readonly contextLength: number;
-  readonly placesMax: number;
-  readonly tokensPerStepMax: number;
-}
+import { choosingContract } from './choosing.contract.js';
+import type { ResolvedSampling, TokenEngine } from './token-engine.js';
+import { chosenBy, detokenize, type EngineSizes, GREEDY, generate, inTurn, NOTHING } from './token-engine.testing.js';
 
 /** What the contract asks for; small, so that its limits are cheap to reach. */
 const SIZES: EngineSizes = { contextLength: 256, placesMax: 6, tokensPerStepMax: 128 };
 
-export const GREEDY: ResolvedSampling = {
-  temperature: 0,
-  topP: 1,
-  topK: 0,
-  minP: 0,
-  seed: 1,
-  presencePenalty: 0,
-  frequencyPenalty: 0,
-  repeatPenalty: 1,
-  repeatLastN: 64,
-  dryMultiplier: 0,
-  dryBase: 1.75,
-  dryAllowedLength: 2,
-  dryLastN: 0,
-  drySequenceBreakers: ['\n', ':', '"', '*'],
-  xtcProbability: 0,
-  xtcThreshold: 0.1,
-  logitBias: [],
-  ignoreEos: false,
-};
 const WARM: ResolvedSampling = { ...GREEDY, temperature: 1 };
 
 const PROMPTS = [
@@ -128,6 +104,13 @@ export function tokenEngineContract(adapter: string, open: (sizes: EngineSizes) 
         const spelt = engine.tokenize(endText, { special: false, beginning: false });
         expect(spelt).not.toContain(token);
         expect(detokenize(engine, spelt)).toBe(endText);
+      });
+
+      it('tells the bytes of every token, and the name of a control token', () => {
+        const tokens = engine.tokenize('naïve 🦙', { special: false, beginning: false });
+        expect(Buffer.concat(tokens.map((token) => engine.bytesOf(token))).toString()).toBe('naïve 🦙');
+        const [end] = engine.tokenize(engine.model.endText, { special: true, beginning: false });
+        expect(Buffer.from(engine.bytesOf(end!)).toString()).toBe(engine.model.endText);
       });
 
       it('takes no letter for the end of an answer', () => {
@@ -300,6 +283,59 @@ export function tokenEngineContract(adapter: string, open: (sizes: EngineSizes) 
       });
     });
 
+    choosingContract(() => engine);
+
+    describe('copies', () => {
+      const COUNT = 6;
+
+      it('answers from a copy as from the original, which goes on undisturbed', async () => {
+        const tokens = prompt(PROMPTS[0]!);
+        const whole = await generate(engine, { place: 0, tokens, count: COUNT });
+        engine.cutBack(0, tokens.length);
+        await engine.copy(0, 4, tokens.length);
+
+        const rest = { position: tokens.length, tokens: whole.slice(0, 1), count: COUNT - 1 };
+        expect(await generate(engine, { place: 4, ...rest })).toEqual(whole.slice(1));
+        expect(await generate(engine, { place: 0, ...rest })).toEqual(whole.slice(1));
+      });
+
+      it('copies the beginning of a place, over whatever the other place held', async () => {
+        const tokens = prompt(PROMPTS[2]!);
+        const whole = await generate(engine, { place: 0, tokens, count: COUNT });
+        await generate(engine, { place: 1, tokens: prompt(PROMPTS[1]!), count: COUNT });
+        await engine.copy(0, 1, tokens.length - 1);
+
+        const last = { position: tokens.length - 1, tokens: tokens.slice(-1), count: COUNT };
+        expect(await generate(engine, { place: 1, ...last })).toEqual(whole);
+      });
+
+      it('copies copies, and keeps them when the original is cleared before the next step', async () => {
+        const tokens = prompt(PROMPTS[0]!);
+        const whole = await generate(engine, { place: 5, tokens, count: COUNT });
+        await engine.copy(5, 0, tokens.length);
+        await engine.copy(0, 2, tokens.length - 1);
+        engine.cutBack(5, 0);
+        engine.cutBack(0, 0);
+        await engine.step([{ place: 5, position: 0, tokens: prompt(PROMPTS[1]!), choose: false }]);
+
+        const last = { position: tokens.length - 1, tokens: tokens.slice(-1), count: COUNT };
+        expect(await generate(engine, { place: 2, ...last })).toEqual(whole);
+      });
+
+      it('clears a place by copying nothing into it', async () => {
+        await engine.step([{ place: 0, position: 0, tokens: prompt('x'), choose: false }]);
+        await engine.copy(1, 0, 0);
+        expect(await engine.step([{ place: 0, position: 0, tokens: prompt('x'), choose: false }])).toEqual(NOTHING);
+      });
+
+      it('refuses to copy a place onto itself, more than it holds, or a place that is not there', async () => {
+        await engine.step([{ place: 0, position: 0, tokens: [5, 6], choose: false }]);
+        await expect(engine.copy(0, 0, 2)).rejects.toThrow(/onto itself/);
+        await expect(engine.copy(0, 1, 3)).rejects.toThrow(/holds 2 tokens/);
+        await expect(engine.copy(0, 6, 2)).rejects.toThrow(/no place 6/);
+      });
+    });
+
     describe('misuse', () => {
       const work = { place: 0, position: 0, tokens: [5, 6], choose: false };
 
@@ -310,6 +346,9 @@ export function tokenEngineContract(adapter: string, open: (sizes: EngineSizes) 
         ['no tokens', [{ ...work, tokens: [] }], /no tokens to read/],
         ['a token that is none', [{ ...work, tokens: [-1] }], /-1 is no token/],
         ['a choice that was not prepared', [{ ...work, place: 5, choose: true }], /not prepared/],
+        ['scores that were not prepared', [{ ...work, scored: [5] }], /not prepared to tell/],
+        ['more scores than tokens', [{ ...work, scored: [5, 6, 7] }], /score 3 tokens but reads 2/],
+        ['a score of a token that is none', [{ ...work, scored: [1e9] }], /1000000000 is no token/],
         ['more tokens than a step takes', [{ ...work, tokens: Array(129).fill(5) }], /has 129 tokens.*takes 128/],
       ])('refuses %s, and changes nothing', async (_what, works, sentence) => {
         const fresh = await open(SIZES);
@@ -338,8 +377,16 @@ export function tokenEngineContract(adapter: string, open: (sizes: EngineSizes) 
         const step = engine.step([work]);
         expect(() => engine.cutBack(0, 0)).toThrow(/during a step/);
         expect(() => engine.prepare(0, { sampling: GREEDY }, [], [])).toThrow(/during a step/);
+        await expect(engine.copy(0, 1, 0)).rejects.toThrow(/during a step/);
         await expect(engine.step([{ ...work, place: 1 }])).rejects.toThrow(/during a step/);
         await step;
+      });
+
+      it('refuses to step during a copy', async () => {
+        await engine.step([work]);
+        const copy = engine.copy(0, 1, 2);
+        await expect(engine.step([{ ...work, position: 2 }])).rejects.toThrow(/during a copy/);
+        await copy;
       });
 
       it('refuses to work once it is closed, and may be closed twice', async () => {
@@ -351,55 +398,4 @@ export function tokenEngineContract(adapter: string, open: (sizes: EngineSizes) 
       });
     });
   });
-}
-
-/** What a step without a choice gives. */
-const NOTHING: StepResult = { chosen: [], scored: [] };
-
-interface Generation {
-  readonly place: number;
-  /** Where `tokens` begin; default 0. */
-  readonly position?: number;
-  /** Prompt, then `chosen`. */
-  readonly tokens: readonly number[];
-  /** How many tokens to choose. */
-  readonly count: number;
-  readonly sampling?: ResolvedSampling;
-  readonly grammar?: Grammar | undefined;
-  readonly logprobs?: number;
-  readonly chosen?: readonly number[];
-}
-
-/** Reads `tokens` and chooses `count` more, alone in its batch. */
-async function generate(engine: TokenEngine, generation: Generation): Promise<number[]> {
-  return (await generateAndTell(engine, generation)).map(({ token }) => token);
-}
-
-async function generateAndTell(engine: TokenEngine, generation: Generation): Promise<Chosen[]> {
-  const { place, count, sampling = GREEDY, grammar, logprobs, chosen = [] } = generation;
-  let { position = 0, tokens } = generation;
-  engine.prepare(place, { sampling, grammar, logprobs }, tokens.slice(0, tokens.length - chosen.length), chosen);
-  const answer: Chosen[] = [];
-  while (answer.length < count) {
-    const [next] = await chosenBy(engine, [{ place, position, tokens, choose: true }]);
-    position += tokens.length;
-    tokens = [next!.token];
-    answer.push(next!);
-  }
-  return answer;
-}
-
-async function chosenBy(engine: TokenEngine, works: readonly StepWork[]): Promise<readonly Chosen[]> {
-  return (await engine.step(works)).chosen;
-}
-
-function detokenize(engine: TokenEngine, tokens: readonly number[]): string {
-  const detokenizer = engine.openDetokenizer();
-  return tokens.map((token) => detokenizer.push(token)).join('') + detokenizer.end();
-}
-
-async function inTurn<Item, Result>(items: readonly Item[], each: (item: Item) => Promise<Result>): Promise<Result[]> {
-  const results: Result[] = [];
-  for (const item of items) results.push(await each(item));
-  return results;
 }

@@ -1,6 +1,7 @@
 import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from 'vitest';
-import { GREEDY, tokenEngineContract } from '../../token-engine.contract.js';
+import { tokenEngineContract } from '../../token-engine.contract.js';
+import { GREEDY } from '../../token-engine.testing.js';
 import type { EngineLogger } from './llama-instance.js';
 import { type LlamaCppOptions, openLlamaCpp } from './open-llama-cpp.js';
 

@@ -1,11 +1,14 @@
 import { InferenceError } from '@millrace/contracts';
+import { COMPILED_GBNF_LIMITS } from '../../gbnf/gbnf.js';
+import { GbnfWalk } from '../../gbnf/gbnf-walk.js';
 import { readGbnf } from '../../gbnf/read-gbnf.js';
 import type { Addon, AddonGrammarState, AddonModel } from './addon.js';
 import type { LlamaVocabulary } from './llama-vocabulary.js';
 
-/** A grammar that llama.cpp has read. It keeps the state at its beginning; every answer gets a copy. */
+/** A grammar that llama.cpp has read, at its beginning. */
 export class LlamaGrammar {
   readonly #beginning: AddonGrammarState;
+  readonly #walk: GbnfWalk;
   readonly #silent: ReadonlySet<number>;
 
   /** @throws InferenceError `invalid_request` when it can't be read. */
@@ -15,8 +18,9 @@ export class LlamaGrammar {
     private readonly vocabulary: LlamaVocabulary,
     gbnf: string,
   ) {
-    // Read by our own reader first, which is bounded: llama.cpp's overflows its stack on 60,000 nested parentheses.
-    readGbnf(gbnf);
+    // Read by our own reader first, which is bounded: llama.cpp's overflows its stack on 60,000 nested parentheses. The
+    // narrower limits for what a caller sends are checked where it comes in.
+    this.#walk = new GbnfWalk(readGbnf(gbnf, COMPILED_GBNF_LIMITS));
     try {
       const grammar = new addon.AddonGrammar(gbnf, { addonExports: addon, rootRuleName: 'root' });
       this.#beginning = new addon.AddonGrammarEvaluationState(model, grammar);
@@ -30,11 +34,12 @@ export class LlamaGrammar {
     this.#silent = new Set(vocabulary.silentTokens);
   }
 
-  /** The state after `chosen`. @throws InferenceError `invalid_request` when the grammar does not derive them. */
-  after(chosen: readonly number[]): AddonGrammarState {
+  /** A new answer, after `chosen`. @throws InferenceError `invalid_request` when the grammar does not derive them. */
+  begin(chosen: readonly number[]): GrammarProgress {
     const state = new this.addon.AddonGrammarEvaluationState(this.#beginning);
+    const progress = new GrammarProgress(state, this.#walk.clone(), this.vocabulary);
     for (const [index, token] of chosen.entries()) {
-      if (!this.allows(state, token)) {
+      if (!this.#allows(state, token) || !progress.accept(token)) {
         throw new InferenceError(
           'invalid_request',
           `The answer so far does not obey the grammar: token ${token}, at ${index}, can't follow there. Begin anew.`,
@@ -44,13 +49,36 @@ export class LlamaGrammar {
       // An end leaves the grammar where it is, as in the addon's own sampling.
       if (!this.vocabulary.isEnd(token)) this.addon.AddonSampler.acceptGrammarEvaluationStateToken(state, token);
     }
-    return state;
+    return progress;
   }
 
-  /** Whether `token` may follow at `state`. */
-  allows(state: AddonGrammarState, token: number): boolean {
+  #allows(state: AddonGrammarState, token: number): boolean {
     // llama.cpp reads the names of control tokens as text; here they have none.
     if (this.#silent.has(token)) return false;
     return this.addon.AddonSampler.canBeNextTokenForGrammarEvaluationState(state, token);
+  }
+}
+
+/**
+ * How far an answer has come in its grammar: llama.cpp's state, which goes on by itself, and our own walk beside it.
+ *
+ * The walk is bounded where llama.cpp is not. An answer that could be read in ever more ways is stopped by it, before
+ * llama.cpp spends seconds on a token. It also knows when an end is no real choice: with nothing left to choose from
+ * llama.cpp takes the first token or the last, and if that is an end, takes it as it comes.
+ */
+export class GrammarProgress {
+  constructor(
+    readonly state: AddonGrammarState,
+    private readonly walk: GbnfWalk,
+    private readonly vocabulary: LlamaVocabulary,
+  ) {}
+
+  /**
+   * Notes what was chosen. False when it can't follow.
+   *
+   * @throws InferenceError `invalid_request` when the answer can be read in too many ways.
+   */
+  accept(token: number): boolean {
+    return this.vocabulary.isEnd(token) ? this.walk.complete : this.walk.accept(this.vocabulary.bytes.of(token));
   }
 }

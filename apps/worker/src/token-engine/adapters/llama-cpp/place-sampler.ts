@@ -3,8 +3,8 @@ import { mixSeed } from '../../mix-seed.js';
 import type { Choosing, ResolvedSampling } from '../../token-engine.js';
 import { TokenHistory } from '../../token-history.js';
 import { xtcFires } from '../../xtc-fires.js';
-import type { AddonGrammarState, AddonSampler, SamplerConfig } from './addon.js';
-import type { LlamaGrammar } from './llama-grammar.js';
+import type { AddonSampler, SamplerConfig } from './addon.js';
+import type { GrammarProgress, LlamaGrammar } from './llama-grammar.js';
 import type { LlamaVocabulary } from './llama-vocabulary.js';
 
 /** Below this, dividing by the temperature overflows 32-bit floats; the likeliest token has won long before. */
@@ -19,9 +19,7 @@ const SEED_BY_CLOCK = 0xffffffff;
 /** How one answer is chosen. */
 interface Answer {
   readonly sampling: ResolvedSampling;
-  readonly grammar: LlamaGrammar | undefined;
-  /** Where the answer is in its grammar. */
-  readonly state: AddonGrammarState | undefined;
+  readonly grammar: GrammarProgress | undefined;
   readonly changes: LogitChanges;
   /** Prompt and answer, for the repeat penalty; empty where there is none. */
   readonly history: TokenHistory;
@@ -58,14 +56,12 @@ export class PlaceSampler {
   /** @throws InferenceError when `chosen` does not obey the grammar; the place chooses as before then. */
   prepare({ sampling, grammar: handle }: Choosing, prompt: readonly number[], chosen: readonly number[]): void {
     // Only this folder makes such handles, and only of this class.
-    const grammar = handle as LlamaGrammar | undefined;
-    const state = grammar?.after(chosen);
+    const grammar = (handle as LlamaGrammar | undefined)?.begin(chosen);
     // Control tokens have no text here, but llama.cpp's grammar reads their names as text.
     const banned = grammar === undefined ? [] : this.vocabulary.silentTokens;
     this.#answer = {
       sampling,
       grammar,
-      state,
       changes: new LogitChanges(sampling, prompt, chosen, this.vocabulary, banned),
       history: new TokenHistory(penalisesRepeats(sampling) ? [...prompt, ...chosen] : []),
       index: chosen.length,
@@ -81,23 +77,18 @@ export class PlaceSampler {
     return this.sampler;
   }
 
-  /** Notes what was chosen. False when it is no real choice: the grammar was at a dead end, and all was ruled out. */
+  /**
+   * Notes what was chosen. False when it is no real choice, since all was ruled out.
+   *
+   * @throws InferenceError `invalid_request` when the answer can be read by its grammar in too many ways.
+   */
   accept(token: number): boolean {
     const answer = this.#answer!;
-    if (this.#isDeadEnd(answer, token)) return false;
+    if (answer.grammar?.accept(token) === false) return false;
     answer.index++;
     answer.changes.accept(token);
     if (penalisesRepeats(answer.sampling)) answer.history.push(token);
     return true;
-  }
-
-  /**
-   * With nothing left llama.cpp chooses the first token or the last, whatever it is. Another token makes its grammar
-   * throw by itself, but an end it takes as it comes.
-   */
-  #isDeadEnd({ grammar, state }: Answer, token: number): boolean {
-    if (grammar === undefined || state === undefined || !this.vocabulary.isEnd(token)) return false;
-    return !grammar.allows(state, token);
   }
 
   dispose(): void {
@@ -106,7 +97,7 @@ export class PlaceSampler {
 
   /** Only the members that are in force: the addon takes a member's presence for a wish. */
   #config(answer: Answer): SamplerConfig {
-    const { sampling, state } = answer;
+    const { sampling, grammar } = answer;
     const greedy = sampling.temperature < TEMPERATURE_MIN;
     return {
       temperature: greedy ? 0 : sampling.temperature,
@@ -119,7 +110,7 @@ export class PlaceSampler {
       ...(xtcFires(sampling, answer.index) && { xtcProbability: 1, xtcThreshold: sampling.xtcThreshold }),
       ...this.#repeatPenalty(answer),
       ...biasesOf(answer),
-      ...(state !== undefined && { grammarEvaluationState: state }),
+      ...(grammar !== undefined && { grammarEvaluationState: grammar.state }),
     };
   }
 

@@ -1,6 +1,5 @@
 import { InferenceError } from '@millrace/contracts';
-import type { Gbnf } from '../../gbnf/gbnf.js';
-import { GbnfWalk } from '../../gbnf/gbnf-walk.js';
+import type { GbnfWalk } from '../../gbnf/gbnf-walk.js';
 import { LogitChanges } from '../../logit-changes.js';
 import { mixSeed } from '../../mix-seed.js';
 import type { Choosing, Logprob, ResolvedSampling } from '../../token-engine.js';
@@ -28,8 +27,8 @@ export class ScriptedSampler {
     this.#sampling = sampling;
     this.#changes = new LogitChanges(sampling, prompt, chosen, VOCABULARY);
     this.#history = new TokenHistory([...prompt, ...chosen]);
-    // Only this engine makes such handles, and only of what was read.
-    this.#walk = grammar && new GbnfWalk(grammar as unknown as Gbnf);
+    // Only this engine makes such handles, and only of walks at their beginning.
+    this.#walk = (grammar as GbnfWalk | undefined)?.clone();
     this.#index = chosen.length;
     for (const token of chosen) this.#walkOn(token);
   }

@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { GREEDY, tokenEngineContract } from '../../token-engine.contract.js';
+import { tokenEngineContract } from '../../token-engine.contract.js';
+import { GREEDY } from '../../token-engine.testing.js';
 import { ScriptedTokenEngine } from './scripted-token-engine.js';
 
 tokenEngineContract('ScriptedTokenEngine', async (sizes) => new ScriptedTokenEngine(sizes));

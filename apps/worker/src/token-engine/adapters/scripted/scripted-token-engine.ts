@@ -1,4 +1,6 @@
 import { setImmediate as nextTurn, setTimeout as sleep } from 'node:timers/promises';
+import { COMPILED_GBNF_LIMITS } from '../../gbnf/gbnf.js';
+import { GbnfWalk } from '../../gbnf/gbnf-walk.js';
 import { readGbnf } from '../../gbnf/read-gbnf.js';
 import { mixSeed } from '../../mix-seed.js';
 import { PlaceLedger } from '../../place-ledger.js';
@@ -135,7 +137,7 @@ export class ScriptedTokenEngine implements TokenEngine {
   }
 
   openGrammar(gbnf: string): Grammar {
-    return readGbnf(gbnf) as unknown as Grammar;
+    return new GbnfWalk(readGbnf(gbnf, COMPILED_GBNF_LIMITS)) as unknown as Grammar;
   }
 
   prepare(place: number, choosing: Choosing, prompt: readonly number[], chosen: readonly number[]): void {
@@ -180,16 +182,22 @@ export class ScriptedTokenEngine implements TokenEngine {
   #answer(works: readonly StepWork[]): StepResult {
     const chosen: Chosen[] = [];
     const failed: number[] = [];
+    let cause: unknown;
     for (const { place, choose } of works) {
       if (!choose) continue;
-      const choice = this.#choose(place);
-      if (choice === undefined) failed.push(place);
-      else chosen.push(choice);
+      try {
+        const choice = this.#choose(place);
+        if (choice === undefined) failed.push(place);
+        else chosen.push(choice);
+      } catch (error) {
+        failed.push(place); // Its grammar can be read in too many ways.
+        cause = error;
+      }
     }
     const scored = works
       .filter((work) => work.scored !== undefined)
       .map((work) => ({ place: work.place, logprobs: this.#score(work) }));
-    if (failed.length > 0) throw new PlacesFailed(failed, { chosen, scored });
+    if (failed.length > 0) throw new PlacesFailed(failed, { chosen, scored }, cause);
     return { chosen, scored };
   }
 
