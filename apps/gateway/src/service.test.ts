@@ -99,7 +99,7 @@ describe('x-request-id', () => {
     const responses = [
       await bed.chat(),
       await bed.chat({ stream: true }),
-      await bed.chat({ n: 5 }),
+      await bed.chat({ n: 500 }),
       await fetch(`${bed.url}/nowhere`),
       await fetch(`${bed.url}/healthz`),
       await fetch(`${bed.url}/%zz`),
