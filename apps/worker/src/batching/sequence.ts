@@ -215,7 +215,7 @@ export class Sequence implements PlannedSequence {
     this.#begin();
     const { text, logprobs } = this.#scoring.push(scores, from);
     this.answer.addEcho(text, logprobs);
-    if (this.unread === 0) this.#finish('length', '');
+    if (!this.#chooses && this.unread === 0) this.#finish('length', '');
     else if (this.paused) this.#pause();
   }
 
@@ -369,12 +369,19 @@ export class Sequence implements PlannedSequence {
   }
 
   #pause(): void {
-    this.listener.onPaused();
+    if (this.#stall === undefined) this.listener.onPaused();
+    this.#awaitReader();
+  }
+
+  #awaitReader(): void {
+    clearTimeout(this.#stall);
     this.#stall = setTimeout(() => this.#stalled(), this.limits.stallTimeoutMs).unref();
   }
 
   #noteTaken(): void {
     if (this.#stall === undefined) return;
+    // It took the echo, say, and tokens still wait.
+    if (this.paused) return this.#awaitReader();
     clearTimeout(this.#stall);
     this.#stall = undefined;
     this.listener.onUnpaused();
