@@ -380,8 +380,10 @@ export class Sequence implements PlannedSequence {
 
   #noteTaken(): void {
     if (this.#stall === undefined) return;
-    // It took the echo, say, and tokens still wait.
-    if (this.paused) return this.#awaitReader();
+    if (this.paused) {
+      this.#awaitReader(); // It took the echo, say, and tokens still wait.
+      return;
+    }
     clearTimeout(this.#stall);
     this.#stall = undefined;
     this.listener.onUnpaused();
