@@ -1,6 +1,6 @@
 import { type ModelsFile, modelsFileSchema, SETTINGS, type Settings } from '@millrace/contracts';
 import { describe, expect, it } from 'vitest';
-import { chooseModel } from './choose-model.js';
+import { chooseModel, chooseModels } from './choose-model.js';
 
 const defaults = Object.fromEntries(Object.entries(SETTINGS).map(([name, { default: value }]) => [name, value]));
 
@@ -26,6 +26,7 @@ describe('chooseModel', () => {
       chatTemplate: undefined,
       sampling: { temperature: 0.7, topP: 1, topK: 0, minP: 0 },
       maxTokens: 512,
+      isDefault: true,
     });
   });
 
@@ -73,5 +74,50 @@ describe('chooseModel', () => {
       /several models and no defaultModel: small, large/,
     );
     expect(chooseModel(settings(), { models: [models[1]!] }, '/home').id).toBe('large');
+  });
+});
+
+describe('chooseModels', () => {
+  const warmFile: ModelsFile = modelsFileSchema.parse({
+    defaultModel: 'small',
+    models: [
+      { id: 'small', path: '../models/small.gguf', context: 4096 },
+      { id: 'vectors', aliases: ['embed'], path: '../models/vectors.gguf', context: 256, warm: true },
+      { id: 'large', path: '/data/large.gguf' },
+      { id: 'ranks', path: '/data/ranks.gguf', warm: true },
+    ],
+  });
+  const ids = (given: Partial<Settings>) => chooseModels(settings(given), warmFile, '/home').map(({ id }) => id);
+
+  it('puts the warm entries behind the chosen model, also when that is a file outside the list', () => {
+    expect(ids({})).toEqual(['small', 'vectors', 'ranks']);
+    expect(ids({ model: 'large' })).toEqual(['large', 'vectors', 'ranks']);
+    expect(ids({ model: './mine.gguf' })).toEqual(['mine', 'vectors', 'ranks']);
+  });
+
+  it('loads a warm entry once when it is the chosen one, by name or by file', () => {
+    expect(ids({ model: 'embed' })).toEqual(['vectors', 'ranks']);
+    expect(ids({ model: 'models/vectors.gguf' })).toEqual(['vectors', 'ranks']);
+  });
+
+  it('keeps the chosen model’s settings away from the others, and makes it alone the default', () => {
+    const chosen = chooseModels(settings({ context: 1024, modelId: 'mine', defaultTopK: 5 }), warmFile, '/home');
+    expect(chosen.map(({ id, context, isDefault }) => [id, context, isDefault])).toEqual([
+      ['mine', 1024, true],
+      ['vectors', 256, false],
+      ['ranks', undefined, false],
+    ]);
+    expect(chosen.map(({ sampling }) => sampling.topK)).toEqual([5, 5, 5]);
+  });
+
+  it('has nothing beside the chosen model where there is no list', () => {
+    expect(chooseModels(settings({ model: './mine.gguf' }), undefined, '/home').map(({ id }) => id)).toEqual(['mine']);
+  });
+
+  it('refuses a name that a warm model has already, and says what to do', () => {
+    expect(() => ids({ model: '/elsewhere/vectors.gguf' })).toThrow(
+      '/elsewhere/vectors.gguf would be served as "vectors", which is also a name of the model vectors',
+    );
+    expect(() => ids({ modelId: 'embed' })).toThrow(/Give it another name with --model-id, or set `warm: false`/);
   });
 });

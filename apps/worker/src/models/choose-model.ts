@@ -2,7 +2,7 @@ import { dirname, resolve } from 'node:path';
 import type { ModelEntry, ModelsFile, Settings } from '@millrace/contracts';
 import { ConfigurationError, modelNameOf, namesFile } from '@millrace/runtime';
 
-/** The model that this worker serves, with everything that settings and the models file say about it. */
+/** A model that this worker serves, with everything that settings and the models file say about it. */
 export interface ChosenModel {
   readonly id: string;
   readonly aliases: readonly string[];
@@ -19,6 +19,8 @@ export interface ChosenModel {
     readonly minP: number;
   };
   readonly maxTokens: number | undefined;
+  /** Whether it answers requests that name no model. */
+  readonly isDefault: boolean;
 }
 
 export type ChoiceSettings = Pick<
@@ -32,6 +34,44 @@ export type ChoiceSettings = Pick<
   | 'defaultTopP'
   | 'defaultTopK'
 >;
+
+/**
+ * Everything to load: first the model that is chosen, then the models file's warm ones, in its order.
+ *
+ * @param modelsFile as for `chooseModel`.
+ * @throws ConfigurationError as `chooseModel`, and when two of them would be called the same.
+ */
+export function chooseModels(
+  settings: ChoiceSettings,
+  modelsFile: ModelsFile | undefined,
+  workingFolder: string,
+): readonly [ChosenModel, ...ChosenModel[]] {
+  const chosen = chooseModel(settings, modelsFile, workingFolder);
+  const folder = dirname(resolve(workingFolder, settings.modelsFile));
+  const warm = (modelsFile?.models ?? [])
+    .filter((entry) => entry.warm)
+    .map((entry) => ({ ...withSettings(entry, resolve(folder, entry.path), forWarm(settings)), isDefault: false }))
+    // The chosen one may be a warm entry itself, also by its file.
+    .filter(({ path }) => path !== chosen.path);
+  refuseSameNames(chosen, warm);
+  return [chosen, ...warm];
+}
+
+/** `modelId` and `context` are about the model that was chosen, not about those beside it. */
+function forWarm(settings: ChoiceSettings): ChoiceSettings {
+  return { ...settings, modelId: undefined, context: undefined };
+}
+
+function refuseSameNames(chosen: ChosenModel, warm: readonly ChosenModel[]): void {
+  const taken = new Set([chosen.id, ...chosen.aliases]);
+  for (const { id, aliases } of warm) {
+    const name = [id, ...aliases].find((each) => taken.has(each));
+    if (name === undefined) continue;
+    throw new ConfigurationError([
+      `${chosen.path} would be served as "${name}", which is also a name of the model ${id}, loaded beside it. Give it another name with --model-id, or set \`warm: false\` at ${id} in the models file.`,
+    ]);
+  }
+}
 
 /**
  * Chooses what to load. A `model` that names a file needs no entry; but if an entry has that file, its context,
@@ -89,5 +129,6 @@ function withSettings(entry: EntryFacts, path: string, settings: ChoiceSettings)
       minP: defaults.minP ?? 0,
     },
     maxTokens: defaults.maxTokens ?? settings.defaultMaxTokens,
+    isDefault: true,
   };
 }

@@ -3,108 +3,177 @@ import type { Logger } from '@millrace/runtime';
 
 export type LibraryState = 'loading' | 'ready' | 'failed';
 
-/** Opens the engine of the one model. `report` says in a sentence where loading stands. */
+/** Opens the engine of a model. `report` says in a sentence where loading stands. */
 export type OpenEngine = (report: (detail: string) => void, signal: AbortSignal) => Promise<Engine>;
+
+/** A model to be served. */
+export interface LibraryModel {
+  readonly id: string;
+  readonly aliases: readonly string[];
+  readonly open: OpenEngine;
+}
 
 export interface LibraryListener {
   onState(state: LibraryState): void;
+  /** The chosen model is loaded. */
   onLoaded(durationMs: number): void;
 }
 
+/** A model and how far it is. */
+interface Entry {
+  readonly model: LibraryModel;
+  state: LibraryState;
+  /** Where loading stands, or why it failed; empty when all is well. */
+  detail: string;
+  engine: Engine | undefined;
+}
+
 /**
- * The models of this worker: one for now, loaded at the start.
+ * The models of this worker: the chosen one, and those that are kept warm beside it. One is loaded at a time, since
+ * two at once would both be late, and neither would know what memory the other leaves.
  *
- * Ownership: owns the engine from the moment it is open, and closes it.
+ * Without the chosen one there is no worker; another that fails is an error in the log and in `detail`, and the rest is
+ * served.
  *
- * Concurrency: `load` is called once; `ready`, `failed` and `loading` change only in it and in `noteBroken`.
- * `close` leaves the state as it is: by then the server, through which it could be seen, is closed.
+ * Ownership: owns the engines from the moment they are open, and closes them.
+ *
+ * Concurrency: `load` is called once; states change only in it and in `noteBroken`. `close` leaves them as they are: by
+ * then the server, through which they could be seen, is closed.
  */
 export class Library {
-  #state: LibraryState = 'loading';
-  #detail: string;
-  #engine: Engine | undefined;
+  readonly #entries: readonly Entry[];
+  /** Whether everything was tried. */
+  #complete = false;
   #loading: Promise<void> | undefined;
   readonly #stop = new AbortController();
 
+  /** @param models the chosen one first; no two share a name. */
   constructor(
-    private readonly modelId: string,
-    private readonly open: OpenEngine,
+    models: readonly [LibraryModel, ...LibraryModel[]],
     private readonly listener: LibraryListener,
     private readonly logger: Logger,
   ) {
-    this.#detail = `The model ${modelId} is about to be loaded.`;
+    this.#entries = models.map((model) => ({
+      model,
+      state: 'loading',
+      detail: `The model ${model.id} is about to be loaded.`,
+      engine: undefined,
+    }));
   }
 
+  /** `ready` once the chosen model is ready and the others are ready or failed. */
   get state(): LibraryState {
-    return this.#state;
+    if (this.#entries[0]!.state === 'failed') return 'failed';
+    return this.#complete ? 'ready' : 'loading';
   }
 
-  /** Where loading stands, or why it failed: a sentence for `/readyz`. Empty when all is well. */
+  /** Where loading stands, or what failed: sentences for `/readyz`. Empty when all is well. */
   get detail(): string {
-    return this.#detail;
+    const loading = this.#entries.find(({ state }) => state === 'loading');
+    const failed = this.#entries.filter(({ state }) => state === 'failed');
+    const chosenFailed = this.#entries[0]!.state === 'failed';
+    return [...failed, ...(loading === undefined || chosenFailed ? [] : [loading])]
+      .map(({ detail }) => detail)
+      .join(' ');
   }
 
+  /** Of all engines together. */
   get engineLoad(): EngineLoad {
-    return this.#engine?.load() ?? { running: 0, waiting: 0 };
+    let running = 0;
+    let waiting = 0;
+    for (const { engine } of this.#entries) {
+      if (engine === undefined) continue;
+      const load = engine.load();
+      running += load.running;
+      waiting += load.waiting;
+    }
+    return { running, waiting };
   }
 
   models(): readonly ModelDescription[] {
-    return this.#engine === undefined ? [] : [this.#engine.describe()];
+    return this.#entries.flatMap(({ engine }) => (engine === undefined ? [] : [engine.describe()]));
   }
 
-  /** @throws Error in one sentence, for the person who started the worker, when the model can't be loaded. */
+  /** @throws Error in one sentence, for the person who started the worker, when the chosen model can't be loaded. */
   async load(): Promise<void> {
-    this.#loading ??= this.#load();
+    this.#loading ??= this.#loadAll();
     await this.#loading;
   }
 
-  async #load(): Promise<void> {
+  async #loadAll(): Promise<void> {
+    const [chosen, ...others] = this.#entries;
+    this.listener.onLoaded(await this.#load(chosen!));
+    for (const other of others) {
+      if (this.#stop.signal.aborted) return;
+      await this.#load(other).catch((error: unknown) => {
+        if (!this.#stop.signal.aborted) this.logger.error({ model: other.model.id, error }, other.detail);
+      });
+    }
+    this.#complete = true;
+    this.#tell();
+  }
+
+  /** How long it took, in milliseconds. */
+  async #load(entry: Entry): Promise<number> {
+    const { id, open } = entry.model;
     const startedAtMs = performance.now();
+    const report = (detail: string) => {
+      if (entry.state === 'loading') entry.detail = detail;
+    };
     try {
-      this.#engine = await this.open((detail) => this.#report(detail), this.#stop.signal);
+      entry.engine = await open(report, this.#stop.signal);
     } catch (error) {
-      this.#enter('failed', `The model ${this.modelId} can't be loaded: ${sentenceOf(error)}`);
+      entry.state = 'failed';
+      entry.detail = `The model ${id} can't be loaded: ${sentenceOf(error)}`;
+      this.#tell();
       throw error;
     }
     const durationMs = performance.now() - startedAtMs;
-    this.listener.onLoaded(durationMs);
-    this.logger.info({ model: this.modelId, durationMs: Math.round(durationMs) }, 'The model is loaded.');
-    this.#enter('ready', '');
+    if (entry.state === 'loading') {
+      entry.state = 'ready';
+      entry.detail = '';
+    }
+    this.logger.info({ model: id, durationMs: Math.round(durationMs) }, 'The model is loaded.');
+    return durationMs;
   }
 
   /**
    * The engine that answers for `name`.
    *
-   * @throws InferenceError `model_not_found`, or `model_not_ready` while it loads.
+   * @throws InferenceError `model_not_found`, or `model_not_ready` while it loads or when it failed.
    */
   engineFor(name: string): Engine {
-    if (this.#engine === undefined || this.#state !== 'ready') {
-      throw new InferenceError('model_not_ready', this.#detail, { retryAfterSeconds: 2 });
+    const entry = this.#entries.find(({ model }) => model.id === name || model.aliases.includes(name));
+    if (entry === undefined) {
+      const ids = this.#entries.map(({ model }) => model.id).join(', ');
+      throw new InferenceError('model_not_found', `This worker serves ${ids}, not "${name}".`, { param: 'model' });
     }
-    const { id, aliases } = this.#engine.describe();
-    if (name === id || aliases.includes(name)) return this.#engine;
-    throw new InferenceError('model_not_found', `This worker serves ${id}, not "${name}".`, { param: 'model' });
+    if (entry.engine === undefined || entry.state !== 'ready') {
+      throw new InferenceError('model_not_ready', entry.detail, { retryAfterSeconds: 2 });
+    }
+    return entry.engine;
   }
 
-  /** The engine gave up, and with it this worker: only a new process mends that. */
-  noteBroken(): void {
-    this.#enter('failed', `The engine of ${this.modelId} broke; this worker has to be restarted.`);
+  /** The engine of a model gave up, and with it this worker: only a new process mends that. */
+  noteBroken(id: string): void {
+    const broken = this.#entries.find(({ model }) => model.id === id);
+    const chosen = this.#entries[0]!;
+    for (const entry of [broken, chosen]) {
+      if (entry === undefined) continue;
+      entry.state = 'failed';
+      entry.detail = `The engine of ${id} broke; this worker has to be restarted.`;
+    }
+    this.#tell();
   }
 
   async close(): Promise<void> {
     this.#stop.abort();
     await this.#loading?.catch(() => undefined);
-    await this.#engine?.close();
+    for (const { engine } of this.#entries) await engine?.close();
   }
 
-  #report(detail: string): void {
-    if (this.#state === 'loading') this.#detail = detail;
-  }
-
-  #enter(state: LibraryState, detail: string): void {
-    this.#state = state;
-    this.#detail = detail;
-    this.listener.onState(state);
+  #tell(): void {
+    this.listener.onState(this.state);
   }
 }
 

@@ -64,13 +64,13 @@ function planFor(wish: MemoryWish, contextLength: number): MemoryPlan {
   const cacheBytes = cacheBytesOf(wish, wish.sequences, contextLength);
   const computeBytes = computeBytesOf(wish, contextLength);
   const most = contextWished(wish);
-  const chosen = `context ${tokens(contextLength)}`;
+  const chosen = `context ${tokenCount(contextLength)}`;
   // Said only where more memory would change something.
-  const less = contextLength < most ? ` (of ${tokens(most)}; a lower --max-batch-size allows more)` : '';
+  const less = contextLength < most ? ` (of ${tokenCount(most)}; a lower --max-batch-size allows more)` : '';
   const sentence =
-    `Memory: weights ${mib(weightsBytes)}, cache ${mib(cacheBytes)} ` +
-    `(${wish.sequences} sequences × ${tokens(contextLength)}), computing about ${mib(computeBytes)}; ` +
-    `${mib(wish.availableBytes)} free, ${mib(wish.reserveBytes)} of it reserved. Chosen: ${chosen}${less}.`;
+    `Memory: weights ${mebibytes(weightsBytes)}, cache ${mebibytes(cacheBytes)} ` +
+    `(${wish.sequences} sequences × ${tokenCount(contextLength)}), computing about ${mebibytes(computeBytes)}; ` +
+    `${mebibytes(wish.availableBytes)} free, ${mebibytes(wish.reserveBytes)} of it reserved. Chosen: ${chosen}${less}.`;
   return { fits: true, contextLength, weightsBytes, cacheBytes, computeBytes, sentence };
 }
 
@@ -126,16 +126,16 @@ function computeBytesOf({ model, tokensPerStepMax, sequences }: MemoryWish, cont
 }
 
 function contextBeyondModel(context: number, trained: number): string {
-  return `A context of ${tokens(context)} was asked for, but the model was made for ${tokens(trained)}. Use --context ${trained} or less.`;
+  return `A context of ${tokenCount(context)} was asked for, but the model was made for ${tokenCount(trained)}. Use --context ${trained} or less.`;
 }
 
 function refusal(wish: MemoryWish, contextLength: number): string {
   const { model, sequences, availableBytes, reserveBytes } = wish;
-  const needs = mib(neededBytes(wish, sequences, contextLength));
+  const needs = mebibytes(neededBytes(wish, sequences, contextLength));
   return (
-    `The model needs ${needs} of memory (weights ${mib(model.weightsBytes)}, ` +
-    `cache ${mib(cacheBytesOf(wish, sequences, contextLength))} for ${sequences} sequences × ${tokens(contextLength)}), ` +
-    `but it may use ${mib(usableBytes(wish))} (${mib(availableBytes)} are free, ${mib(reserveBytes)} of them reserved). ` +
+    `The model needs ${needs} of memory (weights ${mebibytes(model.weightsBytes)}, ` +
+    `cache ${mebibytes(cacheBytesOf(wish, sequences, contextLength))} for ${sequences} sequences × ${tokenCount(contextLength)}), ` +
+    `but it may use ${mebibytes(usableBytes(wish))} (${mebibytes(availableBytes)} are free, ${mebibytes(reserveBytes)} of them reserved). ` +
     `${remedy(wish, contextLength)}.`
   );
 }
@@ -156,10 +156,10 @@ function floorToPiece(contextLength: number): number {
   return Math.floor(contextLength / PIECE_TOKENS) * PIECE_TOKENS;
 }
 
-function mib(bytes: number): string {
+export function mebibytes(bytes: number): string {
   return `${Math.ceil(bytes / MIB).toLocaleString('en')} MiB`;
 }
 
-function tokens(count: number): string {
+export function tokenCount(count: number): string {
   return `${count.toLocaleString('en')} tokens`;
 }
