@@ -54,14 +54,14 @@ export class FakeWork {
       const { inputs, dimensions } = call.request;
       this.#act(
         call,
-        (failure) => call.end({ vectors: [], promptTokens: 0, failure }),
+        (failure) => endWith(call, { vectors: [], promptTokens: 0, failure }),
         (tooFew) => {
           const vectors = inputs.slice(tooFew ? 1 : 0).map((input) => vectorOf(input, dimensions || 8));
           // In parts of two, as a worker sends parts that fit in a message.
           for (let at = 0; at < vectors.length; at += 2) {
             call.write({ vectors: vectors.slice(at, at + 2), promptTokens: 0, failure: undefined });
           }
-          call.end({ vectors: [], promptTokens: tokensOf(inputs), failure: undefined });
+          endWith(call, { vectors: [], promptTokens: tokensOf(inputs), failure: undefined });
         },
       );
     },
@@ -131,6 +131,12 @@ export function numbersOf(text: string, dimensions: number): Float32Array {
   const numbers = Float32Array.from({ length: dimensions }, (_, index) => Math.sin(hash * (index + 1)));
   const length = Math.hypot(...numbers);
   return numbers.map((number) => number / length);
+}
+
+/** Not `end(part)`: gRPC takes that for metadata. */
+function endWith(call: ServerWritableStream<EmbedRequest, EmbedPart>, part: EmbedPart): void {
+  call.write(part);
+  call.end();
 }
 
 function vectorOf({ input }: EmbedInput, dimensions: number): Uint8Array {
