@@ -16,14 +16,18 @@ import {
   terminationRequested,
 } from '@millrace/runtime';
 import { BatchingEngine } from './batching/batching-engine.js';
+import { EmbeddingEngine } from './embedding/embedding-engine.js';
 import { openScrapeServer } from './metrics/scrape-server.js';
 import { WorkerMetrics } from './metrics/worker-metrics.js';
-import { type ChosenModel, chooseModel } from './models/choose-model.js';
-import { Library, type OpenEngine } from './models/library.js';
-import { planMemory } from './models/plan-memory.js';
+import { type ChosenModel, chooseModels } from './models/choose-model.js';
+import { Library, type LibraryModel } from './models/library.js';
+import { MemoryBudget } from './models/memory-budget.js';
+import { type MemoryPlan, planMemory } from './models/plan-memory.js';
+import { planVectorMemory, type VectorMemoryPlan } from './models/plan-vector-memory.js';
 import { WorkerServer } from './serving/worker-server.js';
 import { openLlamaCpp } from './token-engine/adapters/llama-cpp/open-llama-cpp.js';
-import { readModelFile } from './token-engine/adapters/llama-cpp/read-model-file.js';
+import { openLlamaCppVectors, vectorBatchSize } from './token-engine/adapters/llama-cpp/open-llama-cpp-vectors.js';
+import { type ModelFile, readModelFile } from './token-engine/adapters/llama-cpp/read-model-file.js';
 
 const MIB = 1024 * 1024;
 
@@ -36,14 +40,14 @@ async function run(loaded: LoadedSettings): Promise<void> {
   const scrapes = startMetrics({ serviceName: 'millrace-worker', serviceVersion: VERSION });
   const metrics = new WorkerMetrics();
   const broken = Promise.withResolvers<never>();
-  const model = chooseModel(settings, modelsFileOf(settings), process.cwd());
-  const open = engineOpener(model, settings, metrics, logger, (error) => {
-    library.noteBroken();
+  const models = chooseModels(settings, modelsFileOf(settings), process.cwd());
+  const openers = new EngineOpeners(settings, models, metrics, logger, (id, error) => {
+    library.noteBroken(id);
     broken.reject(new Error('The engine broke and the worker has to start again.', { cause: error }));
   });
+  const [chosen, ...others] = models;
   const library = new Library(
-    model.id,
-    open,
+    [openers.libraryModel(chosen), ...others.map((model) => openers.libraryModel(model))],
     { onState: () => server.updateHealth(), onLoaded: (durationMs) => metrics.loaded(durationMs) },
     logger,
   );
@@ -83,54 +87,54 @@ function modelsFileOf({ model, modelsFile }: Settings): ReturnType<typeof readMo
   return readModelsFile(path);
 }
 
-function engineOpener(
-  model: ChosenModel,
-  settings: Settings,
-  metrics: WorkerMetrics,
-  logger: Logger,
-  onBroken: (error: unknown) => void,
-): OpenEngine {
-  return async (report, signal): Promise<Engine> => {
-    report(`The model ${model.id} is being looked at.`);
-    const file = await readModelFile(model.path);
-    const tokensPerStepMax = settings.maxBatchSize + settings.prefillChunkTokens;
-    const plan = planMemory({
-      model: file,
-      sequences: settings.maxBatchSize,
-      context: model.context,
-      tokensPerStepMax,
-      availableBytes: machineMemory(),
-      reserveBytes: settings.memoryReserveMib * MIB,
-    });
+/** Opens each model with the engine that its file was made for, within the memory that all of them share. */
+class EngineOpeners {
+  readonly #budget: MemoryBudget;
+  readonly #threads: number;
+
+  constructor(
+    private readonly settings: Settings,
+    private readonly models: readonly ChosenModel[],
+    private readonly metrics: WorkerMetrics,
+    private readonly logger: Logger,
+    private readonly onBroken: (id: string, error: unknown) => void,
+  ) {
+    this.#budget = new MemoryBudget(machineMemory(), settings.memoryReserveMib * MIB);
+    this.#threads = settings.threads ?? Math.max(1, availableParallelism() - 1);
+  }
+
+  libraryModel(model: ChosenModel): LibraryModel {
+    const { id, aliases } = model;
+    return {
+      id,
+      aliases,
+      open: async (report, signal) => {
+        report(`The model ${id} is being looked at.`);
+        const file = await readModelFile(model.path);
+        const opening = { model, file, report, signal };
+        return file.purpose === 'text' ? this.#openText(opening) : this.#openVectors(opening);
+      },
+    };
+  }
+
+  async #openText({ model, file, report, signal }: Opening): Promise<Engine> {
+    const { settings, metrics, logger } = this;
+    const plan = await this.#planText(model, file);
     if (!plan.fits) throw new Error(plan.sentence);
     logger.info({ model: model.id, path: model.path }, plan.sentence);
-
+    this.#budget.promise(bytesOf(plan));
     const tokenEngine = await openLlamaCpp({
-      path: model.path,
+      ...this.#loading(model, report, signal),
       contextLength: plan.contextLength,
       placesMax: settings.maxBatchSize,
-      tokensPerStepMax,
-      threads: settings.threads ?? Math.max(1, availableParallelism() - 1),
-      gpu: settings.gpu,
-      gpuLayers: settings.gpuLayers,
-      logger: engineLogger(logger),
-      onProgress: (part) =>
-        report(
-          part < 1
-            ? `The model ${model.id} is being loaded: ${Math.floor(part * 100)} %.`
-            : `The model ${model.id} is loaded; memory for its sequences is being reserved.`,
-        ),
-      signal,
+      tokensPerStepMax: tokensPerStepMax(settings),
     });
     return new BatchingEngine(tokenEngine, {
       model: {
-        id: model.id,
-        aliases: model.aliases,
+        ...described(model, file),
         capabilities: ['chat', 'completion'],
-        created: file.changedAt,
         samplingDefaults: model.sampling,
         maxTokensDefault: model.maxTokens,
-        isDefault: true,
       },
       chatTemplate: model.chatTemplate,
       samplingDefaults: model.sampling,
@@ -138,9 +142,129 @@ function engineOpener(
       limits: settings,
       observer: metrics,
       logger,
-      onBroken,
+      onBroken: (error) => this.onBroken(model.id, error),
     });
-  };
+  }
+
+  async #openVectors({ model, file, report, signal }: Opening): Promise<Engine> {
+    const { settings, logger } = this;
+    const plan = vectorPlan(model, file, settings, this.#budget.availableBytes, this.#budget.reserveBytes);
+    if (!plan.fits) throw new Error(plan.sentence);
+    logger.info({ model: model.id, path: model.path }, plan.sentence);
+    this.#budget.promise(plan.bytes);
+    const vectors = await openLlamaCppVectors({
+      ...this.#loading(model, report, signal),
+      contextLength: plan.contextLength,
+      contexts: settings.embeddingContexts,
+    });
+    return new EmbeddingEngine(vectors, {
+      model: { ...described(model, file), samplingDefaults: {} },
+      limits: settings,
+      observer: this.metrics.embedding,
+    });
+  }
+
+  /** Leaves room for the models that come after, unless the model fits only without it. */
+  async #planText(model: ChosenModel, file: ModelFile): Promise<MemoryPlan> {
+    const { availableBytes, reserveBytes } = this.#budget;
+    const room = await this.#roomForOthers(model);
+    const plan = textPlan(model, file, this.settings, availableBytes, reserveBytes + room);
+    return plan.fits || room === 0 ? plan : textPlan(model, file, this.settings, availableBytes, reserveBytes);
+  }
+
+  /** What the models behind `model` will need, in bytes. One that can't be read now needs nothing: it won't open. */
+  async #roomForOthers(model: ChosenModel): Promise<number> {
+    const behind = this.models.slice(this.models.indexOf(model) + 1);
+    const needs = behind.map(async (other) => {
+      const file = await readModelFile(other.path);
+      // Of a model that takes what context there is, as little as it would be content with.
+      const modest = { ...other, context: other.context ?? Math.min(file.contextTrained, MODEST_CONTEXT_TOKENS) };
+      const plan =
+        file.purpose === 'text'
+          ? textPlan(modest, file, this.settings, Number.MAX_SAFE_INTEGER, 0)
+          : vectorPlan(other, file, this.settings, Number.MAX_SAFE_INTEGER, 0);
+      return bytesOf(plan);
+    });
+    const settled = await Promise.allSettled(needs);
+    return settled.reduce((sum, need) => sum + (need.status === 'fulfilled' ? need.value : 0), 0);
+  }
+
+  #loading(model: ChosenModel, report: Opening['report'], signal: AbortSignal) {
+    const { gpu, gpuLayers } = this.settings;
+    return {
+      path: model.path,
+      threads: this.#threads,
+      gpu,
+      gpuLayers,
+      logger: engineLogger(this.logger),
+      onProgress: (part: number) =>
+        report(
+          part < 1
+            ? `The model ${model.id} is being loaded: ${Math.floor(part * 100)} %.`
+            : `The model ${model.id} is loaded; memory to compute in is being reserved.`,
+        ),
+      signal,
+    };
+  }
+}
+
+interface Opening {
+  readonly model: ChosenModel;
+  readonly file: ModelFile;
+  readonly report: (detail: string) => void;
+  readonly signal: AbortSignal;
+}
+
+/** What is left for a model beside the chosen one that would take any context. */
+const MODEST_CONTEXT_TOKENS = 512;
+
+function tokensPerStepMax({ maxBatchSize, prefillChunkTokens }: Settings): number {
+  return maxBatchSize + prefillChunkTokens;
+}
+
+function described({ id, aliases, isDefault }: ChosenModel, file: ModelFile) {
+  return { id, aliases, isDefault, created: file.changedAt };
+}
+
+function textPlan(
+  { context }: ChosenModel,
+  model: ModelFile,
+  settings: Settings,
+  availableBytes: number,
+  reserveBytes: number,
+): MemoryPlan {
+  const { maxBatchSize: sequences } = settings;
+  return planMemory({
+    model,
+    sequences,
+    context,
+    tokensPerStepMax: tokensPerStepMax(settings),
+    availableBytes,
+    reserveBytes,
+  });
+}
+
+function vectorPlan(
+  { context }: ChosenModel,
+  model: ModelFile,
+  { embeddingContexts: contexts }: Settings,
+  availableBytes: number,
+  reserveBytes: number,
+): VectorMemoryPlan {
+  return planVectorMemory({
+    model,
+    contexts,
+    context,
+    batchSize: (contextLength) => vectorBatchSize(model, contextLength),
+    keepsCache: model.causal,
+    availableBytes,
+    reserveBytes,
+  });
+}
+
+function bytesOf(plan: MemoryPlan | VectorMemoryPlan): number {
+  if (!plan.fits) return 0;
+  return 'bytes' in plan ? plan.bytes : plan.weightsBytes + plan.cacheBytes + plan.computeBytes;
 }
 
 /** llama.cpp says much at `info` that only matters when something is wrong. */
