@@ -49,6 +49,8 @@ export function tokenEngineContract(adapter: string, open: (sizes: EngineSizes) 
       expect(engine.model).toMatchObject(SIZES);
       expect(engine.model.vocabularySize).toBeGreaterThan(256);
       expect(engine.model.engine).toMatch(/^\S+ \S+$/);
+      expect(engine.model.cutsAnywhere).toBe(true);
+      expect(engine.model.copyCostTokens).toBeGreaterThanOrEqual(1);
     });
 
     describe('text and tokens', () => {

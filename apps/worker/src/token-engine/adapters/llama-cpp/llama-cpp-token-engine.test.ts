@@ -27,6 +27,7 @@ describe('LlamaCppTokenEngine', () => {
     expect(engine.model.engine).toMatch(/^llama\.cpp v?[\d.]+$/);
     expect(engine.model.endText).toBe('<|im_end|>');
     expect(engine.model.chatTemplate).toContain('<|im_start|>');
+    expect(engine.model.infill).toBeUndefined(); // It was not trained to fill gaps.
     await engine.close();
   });
 

@@ -1,12 +1,13 @@
 /**
- * Measures single steps of llama.cpp: what a batch costs by its places, and what choosing costs by its sampling.
+ * Measures single steps of llama.cpp: what a batch costs by its places, what choosing costs by its parameters, and what
+ * a copy costs.
  *
  *     node apps/worker/dist/token-engine/adapters/llama-cpp/measure-steps.js [model.gguf] [threads]
  *
  * The figures in docs/concepts/engine.md come from it. It says nothing of the server around the engine; `make bench` does.
  */
 import { createLogger } from '@millrace/runtime';
-import type { ResolvedSampling, StepWork, TokenEngine } from '../../token-engine.js';
+import type { Choosing, ResolvedSampling, StepWork, TokenEngine } from '../../token-engine.js';
 import { openLlamaCpp } from './open-llama-cpp.js';
 
 const PLACES = 32;
@@ -47,42 +48,91 @@ const BATCHES: readonly (readonly [name: string, places: readonly number[]])[] =
   ['32 in a row', first(32)],
 ];
 
-const SAMPLINGS: readonly (readonly [name: string, sampling: ResolvedSampling])[] = [
+const WARM: ResolvedSampling = { ...GREEDY, temperature: 1 };
+
+const CHOOSINGS: readonly (readonly [name: string, sampling: ResolvedSampling, more?: Omit<Choosing, 'sampling'>])[] = [
   ['temperature 0', GREEDY],
-  ['temperature 1', { ...GREEDY, temperature: 1 }],
-  ['temperature 1, top_p 0.9, top_k 40', { ...GREEDY, temperature: 1, topP: 0.9, topK: 40 }],
-  ['temperature 1, both penalties', { ...GREEDY, temperature: 1, presencePenalty: 1, frequencyPenalty: 1 }],
+  ['temperature 1', WARM],
+  ['temperature 1, top_p 0.9, top_k 40', { ...WARM, topP: 0.9, topK: 40 }],
+  ['temperature 1, both penalties', { ...WARM, presencePenalty: 1, frequencyPenalty: 1 }],
+  ['temperature 1, repeat penalty', { ...WARM, repeatPenalty: 1.1 }],
+  ['temperature 1, DRY', { ...WARM, dryMultiplier: 0.8 }],
+  ['temperature 1, XTC', { ...WARM, xtcProbability: 0.5 }],
+  ['temperature 0, log-probabilities', GREEDY, { logprobs: 0 }],
+  ['temperature 0, log-probabilities of 20', GREEDY, { logprobs: 20 }],
 ];
+
+/** Any text of letters and spaces: most tokens are allowed. */
+const GRAMMAR = 'root ::= [a-zA-Z ]+';
+
+/** What the built-in server gives a place by default. */
+const COPY_CONTEXT = 4096;
 
 const [path = 'models/millrace-demo.gguf', threads = '1'] = process.argv.slice(2);
 const logger = createLogger({ name: 'measure', level: 'info', format: 'text' });
-const engine = await openLlamaCpp({
-  path,
-  contextLength: 512,
-  placesMax: PLACES,
-  tokensPerStepMax: PLACES + CHUNK_TOKENS,
-  threads: Number(threads),
-  gpu: 'off',
-  logger,
-});
+const open = (contextLength: number, placesMax: number) =>
+  openLlamaCpp({
+    path,
+    contextLength,
+    placesMax,
+    tokensPerStepMax: PLACES + CHUNK_TOKENS,
+    threads: Number(threads),
+    gpu: 'off',
+    logger,
+  });
+const engine = await open(512, PLACES);
 logger.info(`${engine.model.engine}, ${path}, ${threads} threads; median and best of ${ROUNDS} steps`);
 
-for (const [name, places] of BATCHES) report(name, places.length, await measure(engine, places, GREEDY));
-for (const [name, sampling] of SAMPLINGS) report(`32, ${name}`, PLACES, await measure(engine, first(PLACES), sampling));
-const beside = await measure(engine, first(16), GREEDY, CHUNK_TOKENS);
+for (const [name, places] of BATCHES) report(name, places.length, await measure(engine, places, { sampling: GREEDY }));
+for (const [name, sampling, more] of CHOOSINGS) {
+  report(`32, ${name}`, PLACES, await measure(engine, first(PLACES), { sampling, ...more }));
+}
+const grammar = engine.openGrammar(GRAMMAR);
+report('32, temperature 1, a grammar', PLACES, await measure(engine, first(PLACES), { sampling: WARM, grammar }));
+const beside = await measure(engine, first(16), { sampling: GREEDY }, CHUNK_TOKENS);
 report(`16 in a row beside a chunk of ${CHUNK_TOKENS}`, 16, beside);
 await engine.close();
+await measureCopies();
+
+/** llama.cpp copies when it decodes next, so a step after a copy is compared with one without. */
+async function measureCopies(): Promise<void> {
+  const copying = await open(COPY_CONTEXT, 4);
+  const step = async (position: number, copies: boolean) => {
+    copying.cutBack(0, position);
+    const begun = performance.now();
+    if (copies) await copying.copy(0, 1, position);
+    await copying.step([{ place: 0, position, tokens: [0], choose: false }]);
+    return performance.now() - begun;
+  };
+  await copying.step([{ place: 0, position: 0, tokens: first(CHUNK_TOKENS), choose: false }]);
+  const times = { chunk: [] as number[], plain: [] as number[], copied: [] as number[] };
+  for (let round = 0; round < ROUNDS; round++) {
+    times.plain.push(await step(CHUNK_TOKENS, false));
+    times.copied.push(await step(CHUNK_TOKENS, true));
+    copying.cutBack(2, 0);
+    const begun = performance.now();
+    await copying.step([{ place: 2, position: 0, tokens: first(CHUNK_TOKENS), choose: false }]);
+    times.chunk.push(performance.now() - begun);
+  }
+  const copyMs = Math.min(...times.copied) - Math.min(...times.plain);
+  const tokenMs = Math.min(...times.chunk) / CHUNK_TOKENS;
+  logger.info(
+    `a copy of a place of ${COPY_CONTEXT} tokens takes ${copyMs.toFixed(2)} ms, as long as reading ` +
+      `${(copyMs / tokenMs).toFixed(1)} tokens; it is taken for ${copying.model.copyCostTokens}`,
+  );
+  await copying.close();
+}
 
 /** Milliseconds of each step in which every place chooses one token; `chunk` tokens of a prompt are read beside them. */
 async function measure(
   engine: TokenEngine,
   places: readonly number[],
-  sampling: ResolvedSampling,
+  choosing: Choosing,
   chunk = 0,
 ): Promise<number[]> {
   for (let place = 0; place < PLACES; place++) engine.cutBack(place, 0);
   for (const place of places) {
-    engine.prepare(place, { sampling }, [], []);
+    engine.prepare(place, choosing, first(PROMPT_TOKENS), []);
     await engine.step([{ place, position: 0, tokens: first(PROMPT_TOKENS), choose: false }]);
   }
   const times: number[] = [];

@@ -152,12 +152,12 @@ function describe(
 }
 
 /**
- * A copy moves all that is reserved for a place, at some 5 GB/s; one token of a prompt takes about two operations per
+ * A copy moves all that is reserved for a place, at some 8 GB/s; one token of a prompt takes about two operations per
  * parameter, at some 50 billion per second and thread, and a parameter about one byte. Rough, but the scheduler only
  * asks which is cheaper, and is seldom near the border. docs/concepts/engine.md has what was measured.
  */
 function copyCostTokens(file: ModelFile, { contextLength, threads }: LlamaCppOptions): number {
-  const copySeconds = (cacheTokens(contextLength) * file.cacheBytesPerToken) / 5e9;
+  const copySeconds = (cacheTokens(contextLength) * file.cacheBytesPerToken) / 8e9;
   const tokenSeconds = (2 * file.weightsBytes) / (50e9 * threads);
   return Math.max(COPY_COST_TOKENS_MIN, Math.ceil(copySeconds / tokenSeconds));
 }

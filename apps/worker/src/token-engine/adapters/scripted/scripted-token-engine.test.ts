@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { tokenEngineContract } from '../../token-engine.contract.js';
+import type { Choosing } from '../../token-engine.js';
 import { GREEDY } from '../../token-engine.testing.js';
 import { ScriptedTokenEngine } from './scripted-token-engine.js';
 
@@ -14,14 +15,52 @@ describe('ScriptedTokenEngine', () => {
   it('goes on with the script after tokens that were chosen elsewhere', async () => {
     const engine = new ScriptedTokenEngine({ says: () => 'Paris.' });
     const chosen = engine.tokenize('Par', { special: false, beginning: false });
-    expect(await answer(engine, 'Capital of France?', chosen)).toBe('is.');
+    expect(await answer(engine, 'Capital of France?', {}, chosen)).toBe('is.');
   });
 
   it('says letters of several bytes when it has no script', async () => {
     const engine = new ScriptedTokenEngine();
-    const text = await answer(engine, 'x', [], 400);
+    const text = await answer(engine, 'x', {}, [], 400);
     expect(text).toMatch(/[a-z]{3}/);
     expect(text).toMatch(/[é€😀]/u);
+  });
+
+  it('departs from the script where biases or a grammar say so, and ends it late under ignore_eos', async () => {
+    const engine = new ScriptedTokenEngine({ says: () => 'yes' });
+    const [y] = engine.tokenize('y', { special: false, beginning: false });
+    const [a] = engine.tokenize('a', { special: false, beginning: false });
+    const logitBias = [
+      { token: y!, bias: -100 },
+      { token: a!, bias: 50 },
+    ];
+    expect(await answer(engine, 'x', { sampling: { ...GREEDY, logitBias } })).toBe('aes');
+    expect(await answer(engine, 'x', { grammar: engine.openGrammar('root ::= "no"') })).toBe('no');
+    expect(await answer(engine, 'x', { sampling: { ...GREEDY, ignoreEos: true } }, [], 9)).toMatch(/^yes.+$/u);
+  });
+
+  it('cuts and copies whole places only when it stands for a recurrent model', async () => {
+    const engine = new ScriptedTokenEngine({ cutsAnywhere: false });
+    await engine.step([{ place: 0, position: 0, tokens: [1, 2], choose: false }]);
+    expect(() => engine.cutBack(0, 1)).toThrow(/can't go back from 2 tokens to 1/);
+    await expect(engine.copy(0, 1, 1)).rejects.toThrow(/Copy all of it/);
+    await engine.copy(0, 1, 2);
+    expect(engine.heldBy(1)).toBe(2);
+    engine.cutBack(0, 0);
+  });
+
+  it('knows the control tokens around a gap unless told not to', () => {
+    const { model } = new ScriptedTokenEngine();
+    const engine = new ScriptedTokenEngine({ infills: false });
+    expect(engine.tokenize('<|fim_suffix|>', { special: true, beginning: false })).toEqual([model.infill?.suffix]);
+    expect(engine.model.infill).toBeUndefined();
+  });
+
+  it('tells of every copy', async () => {
+    const copies: number[][] = [];
+    const engine = new ScriptedTokenEngine({ onCopy: (...copy) => copies.push(copy) });
+    await engine.step([{ place: 3, position: 0, tokens: [1, 2], choose: false }]);
+    await engine.copy(3, 0, 1);
+    expect(copies).toEqual([[3, 0, 1]]);
   });
 
   it('breaks at the step it was told to, and works again once its places are cleared', async () => {
@@ -46,12 +85,14 @@ describe('ScriptedTokenEngine', () => {
 async function answer(
   engine: ScriptedTokenEngine,
   text: string,
+  choosing: Partial<Choosing> = {},
   chosen: readonly number[] = [],
   tokensMax = 100,
 ): Promise<string> {
   const detokenizer = engine.openDetokenizer();
   const prompt = engine.tokenize(text, { special: true, beginning: true });
-  engine.prepare(0, { sampling: GREEDY }, prompt, chosen);
+  engine.cutBack(0, 0);
+  engine.prepare(0, { sampling: GREEDY, ...choosing }, prompt, chosen);
   let tokens = [...prompt, ...chosen];
   let position = 0;
   let said = '';
