@@ -45,6 +45,33 @@ describe('OpenRecord', () => {
     expect(written).toMatchObject([{ outcome: 'cancelled', waitedMs: 40, overheadMs: 6, totalMs: 546 }]);
   });
 
+  it('takes the first token of several answers once, and the time between two tokens of the same answer', () => {
+    const record = open();
+    record.concerns({ ...request, prompts: [''], bestOf: 2 } as unknown as ValidAnswerRequest);
+    record.admitted();
+    const usage = { promptTokens: 3, completionTokens: 5, cachedTokens: 1 };
+    for (const index of [0, 1]) {
+      nowMs += 10;
+      record.add({ kind: 'begun', index, promptTokens: 3, cachedTokens: 1, waitedMs: 0 });
+    }
+    nowMs += 30;
+    for (const index of [0, 1]) record.add({ kind: 'tokens', index, tokens: [1, 2, 3, 4], text: 'a' });
+    for (const index of [0, 1]) record.add({ kind: 'finished', index, reason: 'stop', usage });
+    record.close();
+    const tokens = { promptTokens: 3, completionTokens: 10, cachedTokens: 1 };
+    expect(written).toMatchObject([{ outcome: 'served', firstTokenMs: 10, perTokenMs: 10, ...tokens }]);
+  });
+
+  it('is cancelled when only some of several answers came to their end', () => {
+    const record = open();
+    record.concerns({ ...request, prompts: [''], bestOf: 2 } as unknown as ValidAnswerRequest);
+    record.admitted();
+    const usage = { promptTokens: 3, completionTokens: 5, cachedTokens: 1 };
+    record.add({ kind: 'finished', index: 1, reason: 'stop', usage });
+    record.close();
+    expect(written).toMatchObject([{ outcome: 'cancelled', completionTokens: 5 }]);
+  });
+
   it('counts no wait for a request that was never valid', () => {
     const record = open();
     nowMs += 9;

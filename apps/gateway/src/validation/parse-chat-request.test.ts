@@ -1,8 +1,9 @@
-import type { ModelDescription } from '@millrace/contracts';
+import { CHAT_PARAMETERS, type ModelDescription, TEXT_PARAMETERS } from '@millrace/contracts';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { ModelCatalog } from './model-catalog.js';
 import { parseChatRequest } from './parse-chat-request.js';
+import { parseTextRequest } from './parse-text-request.js';
 
 function model(id: string, changes: Partial<ModelDescription> = {}): ModelDescription {
   const capabilities = ['chat', 'completion'] as const;
@@ -96,18 +97,23 @@ describe('parseChatRequest', () => {
   });
 
   it('never throws anything but a refusal, whatever it is given', () => {
-    const names = ['messages', 'stop', 'temperature', 'tools', 'seed', 'model', 'tool_choice', 'metadata', 'other'];
-    const body = fc.dictionary(fc.constantFrom(...names), fc.jsonValue());
-    fc.assert(
-      fc.property(fc.oneof(fc.jsonValue(), body), (anything) => {
-        try {
-          parseChatRequest(anything, one);
-        } catch (error) {
-          expect(error).toMatchObject({ name: 'InferenceError', message: expect.stringMatching(/^.{5,500}$/s) });
-        }
-      }),
-      { numRuns: 500 },
-    );
+    const parsers = [
+      [parseChatRequest, CHAT_PARAMETERS, { messages }],
+      [parseTextRequest, TEXT_PARAMETERS, { prompt: 'hi' }],
+    ] as const;
+    for (const [parse, parameters, least] of parsers) {
+      const body = fc.dictionary(fc.constantFrom('other', ...Object.keys(parameters)), fc.jsonValue(), { maxKeys: 3 });
+      fc.assert(
+        fc.property(fc.oneof(fc.jsonValue(), body), fc.boolean(), (anything, valid) => {
+          try {
+            parse(valid ? { ...least, ...(anything as object) } : anything, one);
+          } catch (error) {
+            expect(error).toMatchObject({ name: 'InferenceError', message: expect.stringMatching(/^.{5,500}$/s) });
+          }
+        }),
+        { numRuns: 500 },
+      );
+    }
   });
 });
 

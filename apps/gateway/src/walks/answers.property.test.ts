@@ -1,0 +1,202 @@
+import type { AnswerEvent, ChatTokenLogprob, TextLogprobs, TokenLogprob } from '@millrace/contracts';
+import { chatChunkSchema, chatCompletionSchema, textCompletionSchema } from '@millrace/contracts';
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import type { SequenceEvent, ValidChatRequest, ValidTextRequest } from '../vocabulary.js';
+import { chatChunks, collectChat } from './chat-answer.js';
+import { collectText, textChunks } from './text-answer.js';
+
+const heading = { id: 'x', created: 1, model: 'demo', system_fingerprint: 'fp' };
+
+const bytes = fc.oneof(
+  fc.string({ minLength: 1, maxLength: 3 }).map((text) => new TextEncoder().encode(text.toWellFormed())),
+  fc.uint8Array({ minLength: 1, maxLength: 4 }),
+);
+const chance = fc.record({
+  token: fc.nat(1_000),
+  bytes,
+  logprob: fc.oneof(fc.double({ min: -20, max: 0, noNaN: true }), fc.constant(Number.NEGATIVE_INFINITY)),
+});
+const logprob: fc.Arbitrary<TokenLogprob> = fc
+  .record({ chance, top: fc.array(chance, { maxLength: 3 }) })
+  .map(({ chance, top }) => ({ ...chance, top }));
+const firstOfPrompt = logprob.map((one): TokenLogprob => ({ ...one, logprob: Number.NaN }));
+const text = fc.string({ unit: 'grapheme', maxLength: 4 });
+
+type Piece = AnswerEvent;
+const echo = (told: boolean): fc.Arbitrary<Piece[]> =>
+  fc
+    .array(fc.record({ text, logprobs: told ? fc.array(logprob, { maxLength: 3 }) : fc.constant([]) }), {
+      maxLength: 3,
+    })
+    .chain((pieces) =>
+      (told ? firstOfPrompt : fc.constant(undefined)).map((first) =>
+        pieces.map((piece, index) => ({
+          kind: 'echo' as const,
+          text: piece.text,
+          logprobs: index === 0 && first ? [first, ...piece.logprobs] : piece.logprobs,
+        })),
+      ),
+    );
+
+/** What one sequence may bring: log-probabilities with the text, before it, after it, or with none. */
+const sequence = (told: boolean, echoed: boolean): fc.Arbitrary<Piece[]> =>
+  fc
+    .record({
+      promptTokens: fc.nat(50),
+      cachedTokens: fc.nat(50),
+      completionTokens: fc.nat(50),
+      echo: echoed ? echo(told) : fc.constant([]),
+      tokens: fc.array(
+        fc.record({
+          tokens: fc.array(fc.nat(1_000), { maxLength: 3 }),
+          text,
+          ...(told && { logprobs: fc.array(logprob, { maxLength: 3 }) }),
+        }),
+        { maxLength: 6 },
+      ),
+      reason: fc.constantFrom('stop' as const, 'length' as const),
+    })
+    .map(({ echo, tokens, reason, ...usage }) => [
+      { kind: 'begun', promptTokens: usage.promptTokens, cachedTokens: usage.cachedTokens, waitedMs: 0 },
+      ...echo,
+      ...tokens.map((piece) => ({ kind: 'tokens' as const, ...piece })),
+      { kind: 'finished', reason, usage },
+    ]);
+
+interface Case {
+  readonly told: boolean;
+  readonly prompts: number;
+  readonly n: number;
+  readonly events: readonly SequenceEvent[];
+}
+
+/** The sequences of one request, each in its own order and all of them mixed. */
+function cases(promptsMax: number, withEcho: boolean): fc.Arbitrary<Case> {
+  return fc
+    .record({
+      told: fc.boolean(),
+      echoed: fc.boolean(),
+      prompts: fc.integer({ min: 1, max: promptsMax }),
+      n: fc.integer({ min: 1, max: 3 }),
+    })
+    .chain(({ told, echoed, prompts, n }) => {
+      const all = prompts * n;
+      return fc
+        .tuple(
+          fc.array(sequence(told, withEcho && echoed), { minLength: all, maxLength: all }),
+          fc.infiniteStream(fc.nat(all - 1)),
+        )
+        .map(([sequences, turns]) => ({ told, prompts, n, events: mixed(sequences, turns) }));
+    });
+}
+
+function mixed(sequences: readonly (readonly Piece[])[], turns: Iterator<number>): SequenceEvent[] {
+  const rest = sequences.map((pieces) => [...pieces]);
+  const events: SequenceEvent[] = [];
+  while (rest.some((pieces) => pieces.length > 0)) {
+    const start = turns.next().value as number;
+    const index = rest.findIndex((_, offset) => rest[(start + offset) % rest.length]!.length > 0);
+    const turn = (start + index) % rest.length;
+    events.push({ ...rest[turn]!.shift()!, index: turn });
+  }
+  return events;
+}
+
+async function* streamOf(events: readonly SequenceEvent[]): AsyncGenerator<SequenceEvent> {
+  yield* events;
+}
+
+async function all<T>(lists: AsyncIterable<readonly T[]>): Promise<T[]> {
+  const items: T[] = [];
+  for await (const list of lists) items.push(...list);
+  return items;
+}
+
+function requestOf<R>({ told, prompts, n }: Case): R {
+  const logprobs = told ? 3 : undefined;
+  return { prompts: new Array(prompts).fill(''), n, bestOf: n, includeUsage: true, logprobs } as R;
+}
+
+/** As the client gets it. */
+const onTheWire = <T>(value: T): T => JSON.parse(JSON.stringify(value)) as T;
+
+describe('a chat, streamed', () => {
+  it('adds up to the whole answer: text, reasons, log-probabilities, usage', async () => {
+    await fc.assert(
+      fc.asyncProperty(cases(1, false), async (one) => {
+        const request = requestOf<ValidChatRequest>(one);
+        const whole = onTheWire(await collectChat(streamOf(one.events), heading, request));
+        const chunks = onTheWire(await all(chatChunks(streamOf(one.events), heading, request)));
+        expect(chatCompletionSchema.parse(whole)).toEqual(whole);
+        for (const chunk of chunks) expect(chatChunkSchema.parse(chunk)).toEqual(chunk);
+
+        const deltas = chunks.flatMap(({ choices }) => choices);
+        for (const { index, message, logprobs, finish_reason } of whole.choices) {
+          const own = deltas.filter((delta) => delta.index === index);
+          expect(own[0]?.delta).toEqual({ role: 'assistant', content: '', refusal: null });
+          expect(own.slice(1).every(({ delta }) => delta.role === undefined && delta.content !== '')).toBe(true);
+          expect(own.map(({ delta }) => delta.content ?? '').join('')).toBe(message.content);
+          expect(own.map((delta) => delta.finish_reason).filter(Boolean)).toEqual([finish_reason]);
+          expect(own.at(-1)?.delta).toEqual({});
+          const told: ChatTokenLogprob[] = own.flatMap((delta) => delta.logprobs?.content ?? []);
+          expect(told).toEqual(one.told ? logprobs?.content : []);
+          expect(logprobs === null).toBe(!one.told);
+        }
+        expect(chunks.filter(({ usage }) => usage).map(({ choices, usage }) => [choices, usage])).toEqual([
+          [[], whole.usage],
+        ]);
+      }),
+    );
+  });
+});
+
+describe('a text, streamed', () => {
+  it('adds up to the whole answer: echo, text, reasons, log-probabilities, usage', async () => {
+    await fc.assert(
+      fc.asyncProperty(cases(2, true), async (one) => {
+        const request = requestOf<ValidTextRequest>(one);
+        const whole = onTheWire(await collectText(streamOf(one.events), heading, request));
+        const chunks = onTheWire(await all(textChunks(streamOf(one.events), heading, request)));
+        for (const body of [whole, ...chunks]) expect(textCompletionSchema.parse(body)).toEqual(body);
+
+        const pieces = chunks.flatMap(({ choices }) => choices);
+        for (const { index, text, logprobs, finish_reason } of whole.choices) {
+          const own = pieces.filter((piece) => piece.index === index);
+          expect(own.map((piece) => piece.text).join('')).toBe(text);
+          expect(own.slice(0, -1).every((piece) => piece.text !== '' && piece.finish_reason === null)).toBe(true);
+          expect(own.at(-1)).toMatchObject({ text: '', finish_reason });
+          expect(joined(own.map((piece) => piece.logprobs))).toEqual(one.told ? logprobs : NOTHING);
+          expect(logprobs === null).toBe(!one.told);
+        }
+        expect(chunks.at(-1)).toMatchObject({ choices: [], usage: whole.usage });
+      }),
+    );
+  });
+
+  it('counts each prompt once and every token that was generated', async () => {
+    await fc.assert(
+      fc.asyncProperty(cases(3, true), async (one) => {
+        const { usage } = await collectText(streamOf(one.events), heading, requestOf<ValidTextRequest>(one));
+        const ended = one.events.filter((event) => event.kind === 'finished');
+        const completion = ended.reduce((sum, event) => sum + event.usage.completionTokens, 0);
+        expect(usage?.completion_tokens).toBe(completion);
+        expect(usage?.total_tokens).toBe((usage?.prompt_tokens ?? 0) + completion);
+        if (one.n > 1) return;
+        expect(usage?.prompt_tokens).toBe(ended.reduce((sum, event) => sum + event.usage.promptTokens, 0));
+      }),
+    );
+  });
+});
+
+const NOTHING: TextLogprobs = { tokens: [], token_logprobs: [], top_logprobs: [], text_offset: [] };
+
+function joined(parts: readonly (TextLogprobs | null)[]): TextLogprobs {
+  const present = parts.filter((part) => part !== null);
+  return {
+    tokens: present.flatMap(({ tokens }) => tokens),
+    token_logprobs: present.flatMap(({ token_logprobs }) => token_logprobs),
+    top_logprobs: present.flatMap(({ top_logprobs }) => top_logprobs),
+    text_offset: present.flatMap(({ text_offset }) => text_offset),
+  };
+}
