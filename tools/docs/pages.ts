@@ -1,12 +1,17 @@
 import {
+  APPLY_TEMPLATE_PARAMETERS,
   CHAT_PARAMETERS,
+  DETOKENIZE_PARAMETERS,
+  EMBEDDINGS_PARAMETERS,
   ERROR_CATALOG,
   openApiDocument,
   type Parameter,
   type ParameterTable,
+  RERANK_PARAMETERS,
   renderConfigurationReference,
   renderEnvExample,
   TEXT_PARAMETERS,
+  TOKENIZE_PARAMETERS,
 } from '@millrace/contracts';
 import type { MetricDeclaration } from '@millrace/runtime';
 
@@ -119,11 +124,49 @@ ${parameterRows(CHAT_PARAMETERS)}
 
 ${parameterRows(TEXT_PARAMETERS)}
 
+## \`POST /v1/embeddings\`
+
+${parameterRows(EMBEDDINGS_PARAMETERS)}
+
+Floats are written with as many digits as a 32-bit float has, so that they read back as the same number. A model that makes no
+vectors is a 400 \`embeddings_not_supported\`.
+
+## Beside OpenAI's
+
+These have no counterpart at OpenAI. Each is also served without \`/v1\`, where clients of other servers look for it.
+
+### \`POST /v1/rerank\`
+
+As at Jina, Cohere's first API, vLLM and llama-server: \`results\`, best first, each with the \`index\` of its document and a
+\`relevance_score\`. Scores compare the documents of one request; what they range over depends on the model. A model that cannot
+rank is a 400 \`rerank_not_supported\`.
+
+${parameterRows(RERANK_PARAMETERS)}
+
+### \`POST /v1/tokenize\`
+
+As at llama-server: \`tokens\`, and beside them their \`count\` and the model's context, \`max_model_len\`. It is a 413 when the
+tokens of a text would take more than 4 MiB on their way from the worker.
+
+${parameterRows(TOKENIZE_PARAMETERS)}
+
+### \`POST /v1/detokenize\`
+
+The text of tokens, as \`content\`. A token that the model does not have, or an empty list, is a 400.
+
+${parameterRows(DETOKENIZE_PARAMETERS)}
+
+### \`POST /v1/apply-template\`
+
+The text that the model's chat template makes of messages, as \`prompt\`.
+
+${parameterRows(APPLY_TEMPLATE_PARAMETERS)}
+
 ## Other endpoints
 
 | endpoint | |
 | --- | --- |
-| \`GET /v1/models\`, \`GET /v1/models/{id}\` | supported; each model also tells its \`context_length\` and \`capabilities\` |
+| \`GET /v1/models\`, \`GET /v1/models/{id}\` | supported; each model also tells its \`context_length\`, its \`capabilities\`, and the \`embedding_length\` of its vectors if it makes some |
 | everything else under \`/v1\` | not served yet: a 404 \`unknown_url\` |
 `;
 }
