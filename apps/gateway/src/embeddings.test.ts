@@ -110,6 +110,16 @@ describe('POST /v1/embeddings', () => {
   });
 });
 
+describe('GET /v1/models', () => {
+  it('tells what each model can do, and how long its vectors are', async () => {
+    await using bed = await start();
+    const { data } = (await (await fetch(`${bed.url}/v1/models`)).json()) as { data: object[] };
+    expect(data[0]).toMatchObject({ id: 'demo', capabilities: ['chat', 'completion'] });
+    expect(data[0]).not.toHaveProperty('embedding_length');
+    expect(data[1]).toMatchObject({ id: 'vectors', capabilities: ['embedding', 'rerank'], embedding_length: 8 });
+  });
+});
+
 describe('an embeddings request that is wrong', () => {
   let bed: TestBed;
   beforeAll(async () => {
@@ -304,6 +314,39 @@ describe('embeddings, when something goes wrong behind them', () => {
     const response = await ask(bed);
     expect(response.status).toBe(500);
     expect(JSON.stringify(bed.log)).toContain('2 vectors for 3 inputs');
+  });
+});
+
+describe('many embeddings requests at once', () => {
+  const input = (index: number) => `text ${index}`;
+
+  it('are all answered, each with its own vectors, though a connection takes only so many calls at a time', async () => {
+    await using bed = await start();
+    const answers = await Promise.all(
+      Array.from({ length: 200 }, (_, index) =>
+        bed.client.embeddings.create({ model: 'vectors', input: input(index) }),
+      ),
+    );
+    expect(answers.map(({ data }) => data[0]?.embedding)).toEqual(answers.map((_, index) => vectorOf(input(index))));
+  });
+
+  it('leave nothing behind, however many clients leave at random moments', async () => {
+    let asked = 0;
+    await using bed = await start({ work: () => (asked++ % 2 === 0 ? { silent: true } : {}) });
+    await Promise.all(
+      Array.from({ length: 100 }, async (_, index) => {
+        const signal = AbortSignal.timeout(Math.floor(Math.random() * 200));
+        const response = bed.post('/v1/embeddings', { model: 'vectors', input: input(index) }, { signal });
+        await response.then((answer) => answer.text()).catch(() => {});
+      }),
+    );
+    const running = async () => {
+      const text = await (await fetch(`${bed.url}/metrics`)).text();
+      return Number(text.match(/^millrace_running_requests(?:{.*})? (\S+)/m)?.[1]);
+    };
+    await expect.poll(running).toBe(0);
+    await expect.poll(() => bed.worker.work.underWay).toBe(0);
+    expect((await bed.chat()).status).toBe(200);
   });
 });
 

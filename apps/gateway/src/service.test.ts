@@ -236,6 +236,19 @@ describe('a gateway that is asked to stop', () => {
     await drained;
   });
 
+  it('refuses new work outside of /v1 too', async () => {
+    await using bed = await TestBed.start({ drainTimeoutMs: 5_000 }, [{ stepMs: 60, script }]);
+    const running = bed.chat({ stream: true });
+    await expect.poll(() => bed.worker.running).toBe(1);
+    const body = '{"content":"x"}';
+    const head = `POST /tokenize HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: ${body.length}`;
+    const late = await halfSent(bed.gateway.port, head, `\r\n\r\n${body}`);
+    const drained = bed.gateway.drain();
+    expect(await late.finish()).toMatch(/^HTTP\/1\.1 503 [\s\S]*"code":"shutting_down"/);
+    await (await running).text();
+    await drained;
+  });
+
   it('cuts what is still running after drainTimeoutMs', async () => {
     await using bed = await TestBed.start({ drainTimeoutMs: 100 }, [{ script: () => ({ silent: true }) }]);
     const running = bed.chat();

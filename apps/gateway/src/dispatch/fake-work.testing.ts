@@ -40,6 +40,8 @@ const END = { id: 2, text: '<|end|>' };
 export class FakeWork {
   readonly asked: WorkMessage[] = [];
   cancelled = 0;
+  /** Calls that were neither answered nor cancelled yet. */
+  underWay = 0;
   /** Time left at arrival, as gRPC told it. */
   readonly deadlinesMs: number[] = [];
 
@@ -113,10 +115,18 @@ export class FakeWork {
   ): void {
     this.asked.push(call.request);
     this.deadlinesMs.push(Number(call.getDeadline()) - Date.now());
+    let open = true;
+    this.underWay++;
+    const close = () => {
+      if (open) this.underWay--;
+      open = false;
+    };
     call.on('cancelled', () => {
       this.cancelled++;
+      close();
     });
     const { failure, silent, die, tooFew = false } = { ...otherwise, ...this.script(call.request) };
+    if (!silent) close();
     if (die) this.die();
     else if (failure)
       fail({ code: 'internal_error', message: 'scripted', param: '', retryAfterSeconds: 0, ...failure });

@@ -81,7 +81,10 @@ export class FakeWorker {
   state: string;
   port = 0;
   readonly work: FakeWork;
-  readonly #server = new Server({ 'grpc.max_receive_message_length': 64 * 1024 * 1024 });
+  readonly #server = new Server({
+    'grpc.max_receive_message_length': 64 * 1024 * 1024,
+    'grpc.max_concurrent_streams': 64, // As a real worker has it.
+  });
   readonly #running = new Map<number, Running>();
   readonly #streams = new Set<Converse>();
   readonly #timers: NodeJS.Timeout[] = [];

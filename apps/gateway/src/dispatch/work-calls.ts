@@ -20,7 +20,7 @@ export class WorkCalls {
 
   /** Begins a call; `begin` returns what cancels it. */
   run<T>(begin: (end: CallEnd<T>) => () => void, signal: AbortSignal): Promise<T> {
-    signal.throwIfAborted();
+    if (signal.aborted) return Promise.reject(signal.reason);
     return new Promise<T>((resolve, reject) => {
       let cancel = () => {};
       const end = (act: () => void) => {
