@@ -443,6 +443,21 @@ describe('a format', () => {
     expect((await bed.post('/v1/completions', { prompt: 'a', ...format })).status).toBe(200);
     expect(bed.worker.started.map((start) => start.format?.format)).toEqual([sent, sent]);
   });
+
+  it.each([
+    [{ type: 'json_object', schema: { $ref: '#/x' } }, 'response_format.schema.$ref'],
+    [
+      { type: 'json_schema', json_schema: { name: 'a', schema: { $ref: '#/x' } } },
+      'response_format.json_schema.schema.$ref',
+    ],
+  ])('that the worker refuses is named where it stands in the request: %j', async (response_format, param) => {
+    const refused = 'response_format.json_schema.schema.$ref';
+    const failure = { code: 'invalid_request', message: `\`${refused}\` points nowhere.`, param: refused };
+    await using bed = await TestBed.start({}, [{ script: () => ({ failure }) }]);
+    const response = await bed.chat({ response_format });
+    expect(response.status).toBe(400);
+    expect(await response.json()).toMatchObject({ error: { param, message: `\`${param}\` points nowhere.` } });
+  });
 });
 
 describe('what only goes through', () => {

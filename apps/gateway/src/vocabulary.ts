@@ -41,6 +41,8 @@ export interface ValidRequest
   readonly n: number;
   /** Sequences for each prompt, of which the caller gets the best: at least `n`, and no more than that if streamed. */
   readonly bestOf: number;
+  /** Where the schema of `format` stands in the request. */
+  readonly schemaParam?: string | undefined;
   readonly stream: boolean;
   readonly includeUsage: boolean;
 }

@@ -44,7 +44,7 @@ export class Dispatcher {
         return;
       } catch (error) {
         // Retried only before the first event: afterwards the client would see two answers joined.
-        if (begun || !isWorthAnotherWorker(error)) throw error;
+        if (begun || !isWorthAnotherWorker(error)) throw inWordsOf(request, error);
         failure = error;
       }
     }
@@ -95,6 +95,17 @@ function toAttempt(attempt: number, request: ValidAnswerRequest, call: Call, dea
     deadlineMs: Math.max(1, deadline.remainingMs()),
     priority: 0,
   };
+}
+
+/** Where OpenAI has a schema, and where workers say it stands: the protocol does not tell them that it was elsewhere. */
+const SCHEMA_PARAM = 'response_format.json_schema.schema';
+
+function inWordsOf({ schemaParam }: ValidAnswerRequest, error: unknown): unknown {
+  if (schemaParam === undefined || !(error instanceof InferenceError)) return error;
+  const { message, details } = error;
+  if (!details.param?.startsWith(SCHEMA_PARAM)) return error;
+  const param = details.param.replace(SCHEMA_PARAM, schemaParam);
+  return new InferenceError(error.code, message.replaceAll(SCHEMA_PARAM, schemaParam), { ...details, param });
 }
 
 function isWorthAnotherWorker(error: unknown): error is InferenceError {

@@ -16,7 +16,7 @@ type Body = ChatRequestBody | TextRequestBody;
 const TOP_P_MIN = 1e-6;
 
 type Generation = Pick<AnswerRequest, 'sampling' | 'stop' | 'format'> &
-  Pick<ValidRequest, 'model' | 'n' | 'stream' | 'includeUsage'>;
+  Pick<ValidRequest, 'model' | 'n' | 'schemaParam' | 'stream' | 'includeUsage'>;
 
 /** What both endpoints say in the same words. `null` means "not set", as OpenAI's clients send it. */
 export function generationOf(request: Body, model: ModelDescription): Generation {
@@ -26,6 +26,7 @@ export function generationOf(request: Body, model: ModelDescription): Generation
     model,
     sampling: samplingOf(request, model),
     format,
+    schemaParam: request.response_format?.type === 'json_object' ? 'response_format.schema' : undefined,
     stop: typeof request.stop === 'string' ? [request.stop] : (request.stop ?? []),
     n: request.n ?? 1,
     stream: request.stream ?? false,
