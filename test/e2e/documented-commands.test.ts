@@ -30,13 +30,16 @@ describe('what the documents tell people to type', () => {
     });
   }
 
-  it('works: examples/openai-node.mjs', () => {
-    const output = execFileSync(process.execPath, ['examples/openai-node.mjs'], {
+  it.each([
+    ['openai-node.mjs', 'Paris'],
+    ['openai-node-embeddings.mjs', '→ Anna wrote the letter.'],
+  ])('works: examples/%s', (example, expected) => {
+    const output = execFileSync(process.execPath, [`examples/${example}`], {
       cwd: ROOT,
       env: environment(),
       encoding: 'utf8',
     });
-    expect(output).toContain('Paris');
+    expect(output).toContain(expected);
   });
 
   it('works: examples/curl.sh', () => {
@@ -47,13 +50,16 @@ describe('what the documents tell people to type', () => {
   const python = spawnSync('python3', ['-c', 'import openai; print(openai.__version__)'], { encoding: 'utf8' });
   const withPython = python.status === 0;
   if (!withPython)
-    console.warn('Skipped: examples/openai_python.py, because python3 with the openai package is not installed.');
-  it.skipIf(!withPython)('works: examples/openai_python.py', () => {
-    const output = execFileSync('python3', ['examples/openai_python.py'], {
+    console.warn('Skipped: the examples in Python, because python3 with the openai package is not installed.');
+  it.skipIf(!withPython).each([
+    ['openai_python.py', 'Paris'],
+    ['openai_python_embeddings.py', '→ Anna wrote the letter.'],
+  ])('works: examples/%s', (example, expected) => {
+    const output = execFileSync('python3', [`examples/${example}`], {
       cwd: ROOT,
       env: environment(),
       encoding: 'utf8',
     });
-    expect(output).toContain('Paris');
+    expect(output).toContain(expected);
   });
 });
