@@ -1,5 +1,5 @@
 import { InferenceError } from '@millrace/contracts';
-import { COMPILED_GBNF_LIMITS } from '../../gbnf/gbnf.js';
+import { COMPILED_GBNF_LIMITS, type Gbnf } from '../../gbnf/gbnf.js';
 import { GbnfWalk } from '../../gbnf/gbnf-walk.js';
 import { readGbnf } from '../../gbnf/read-gbnf.js';
 import type { Addon, AddonGrammarState, AddonModel } from './addon.js';
@@ -10,6 +10,7 @@ export class LlamaGrammar {
   readonly #beginning: AddonGrammarState;
   readonly #walk: GbnfWalk;
   readonly #silent: ReadonlySet<number>;
+  readonly #stateBytes: number;
 
   /** @throws InferenceError `invalid_request` when it can't be read. */
   constructor(
@@ -20,7 +21,9 @@ export class LlamaGrammar {
   ) {
     // Read by our own reader first, which is bounded: llama.cpp's overflows its stack on 60,000 nested parentheses. The
     // narrower limits for what a caller sends are checked where it comes in.
-    this.#walk = new GbnfWalk(readGbnf(gbnf, COMPILED_GBNF_LIMITS));
+    const read = readGbnf(gbnf, COMPILED_GBNF_LIMITS);
+    this.#walk = new GbnfWalk(read);
+    this.#stateBytes = stateBytesOf(gbnf, read);
     try {
       const grammar = new addon.AddonGrammar(gbnf, { addonExports: addon, rootRuleName: 'root' });
       this.#beginning = new addon.AddonGrammarEvaluationState(model, grammar);
@@ -37,7 +40,7 @@ export class LlamaGrammar {
   /** A new answer, after `chosen`. @throws InferenceError `invalid_request` when the grammar does not derive them. */
   begin(chosen: readonly number[]): GrammarProgress {
     const state = new this.addon.AddonGrammarEvaluationState(this.#beginning);
-    const progress = new GrammarProgress(state, this.#walk.clone(), this.vocabulary);
+    const progress = new GrammarProgress(state, this.#walk.clone(), this.vocabulary, this.#stateBytes);
     for (const [index, token] of chosen.entries()) {
       if (!this.#allows(state, token) || !progress.accept(token)) {
         throw new InferenceError(
@@ -67,11 +70,21 @@ export class LlamaGrammar {
  * llama.cpp takes the first token or the last, and if that is an end, takes it as it comes.
  */
 export class GrammarProgress {
+  /**
+   * Never used. llama.cpp's state is freed with its JavaScript object and in no other way, but JavaScript thinks that it
+   * is tiny, and waits until thousands have gathered. This much memory, which the system hands out only if somebody
+   * writes to it, tells when to collect.
+   */
+  readonly weight: ArrayBuffer;
+
   constructor(
     readonly state: AddonGrammarState,
     private readonly walk: GbnfWalk,
     private readonly vocabulary: LlamaVocabulary,
-  ) {}
+    stateBytes: number,
+  ) {
+    this.weight = new ArrayBuffer(stateBytes);
+  }
 
   /**
    * Notes what was chosen. False when it can't follow.
@@ -81,4 +94,10 @@ export class GrammarProgress {
   accept(token: number): boolean {
     return this.vocabulary.isEnd(token) ? this.walk.complete : this.walk.accept(this.vocabulary.bytes.of(token));
   }
+}
+
+/** About what a state takes in llama.cpp: the text, and lists of elements of 8 bytes each. */
+function stateBytesOf(text: string, { rules }: Gbnf): number {
+  const lists = rules.flatMap(({ alternatives }) => alternatives);
+  return text.length + 64 * rules.length + 16 * lists.reduce((sum, elements) => sum + elements.length + 1, 0);
 }
