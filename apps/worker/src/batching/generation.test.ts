@@ -225,6 +225,11 @@ describe('what an answer must be', () => {
       code: 'invalid_request',
       details: { param: 'grammar' },
     });
+    const explodes = 'root ::= e\ne ::= "x" e "a" | "x" e "b" | "x"';
+    await expect(ask('a', { format: { kind: 'grammar', grammar: explodes } })).rejects.toMatchObject({
+      code: 'invalid_request',
+      details: { param: 'grammar' },
+    });
     const schema = { type: 'object', patternProperties: { '^a': { type: 'string' } } };
     await expect(ask('a', { format: { kind: 'schema', schema } })).rejects.toMatchObject({
       code: 'invalid_request',

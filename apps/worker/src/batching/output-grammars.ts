@@ -1,5 +1,6 @@
 import type { OutputFormat } from '@millrace/contracts';
 import { compileSchema, jsonObjectGrammar } from '../prompt/json-schema/compile-schema.js';
+import { checkGrammar } from '../token-engine/gbnf/check-ambiguity.js';
 import type { Grammar, TokenEngine } from '../token-engine/token-engine.js';
 
 /** Schemas are used again and again by one program; a few hundred kilobytes each at the most. */
@@ -46,6 +47,8 @@ function gbnfOf(format: OutputFormat): string {
     case 'schema':
       return compileSchema(format.schema, 'response_format.json_schema.schema');
     case 'grammar':
+      // Ours can't explode; a caller's may, and nobody can interrupt llama.cpp then.
+      checkGrammar(format.grammar);
       return format.grammar;
   }
 }

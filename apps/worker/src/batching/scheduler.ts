@@ -157,7 +157,9 @@ export class Scheduler implements SequenceListener {
       return await this.engine.step(shares.map(workOf));
     } catch (error) {
       if (!(error instanceof PlacesFailed)) throw error;
-      const failure = new InferenceError('internal_error', NO_TOKEN, { cause: error });
+      const { cause } = error;
+      const failure =
+        cause instanceof InferenceError ? cause : new InferenceError('internal_error', NO_TOKEN, { cause: error });
       for (const place of error.places) this.#shelf.at(place)!.fail(failure);
       return error.result;
     }
