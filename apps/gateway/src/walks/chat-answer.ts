@@ -37,7 +37,10 @@ export async function* chatChunks(
     tally.add(event);
     if (event.kind === 'begun') yield [chunk(index, { role: 'assistant', content: '', refusal: null })];
     if (event.kind === 'tokens') {
-      if (event.logprobs) waiting[index] = [...(waiting[index] ?? []), ...event.logprobs.map(chatLogprob)];
+      if (event.logprobs) {
+        waiting[index] ??= [];
+        waiting[index].push(...event.logprobs.map(chatLogprob));
+      }
       if (event.text !== '') yield [chunk(index, { content: event.text })];
     }
     if (event.kind === 'finished') {
@@ -66,8 +69,10 @@ export async function collectChat(
   for await (const event of events) {
     const choice = choices[event.index]!;
     tally.add(event);
-    if (event.kind === 'tokens') choice.content += event.text;
-    if (event.kind === 'tokens' && event.logprobs) choice.logprobs.push(...event.logprobs.map(chatLogprob));
+    if (event.kind === 'tokens') {
+      choice.content += event.text;
+      if (event.logprobs) choice.logprobs.push(...event.logprobs.map(chatLogprob));
+    }
     if (event.kind === 'finished') choice.reason = event.reason;
   }
   return {

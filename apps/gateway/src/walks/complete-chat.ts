@@ -11,6 +11,7 @@ import type { Call, SequenceEvent, ValidAnswerRequest } from '../vocabulary.js';
 import { openHeading } from './answer-heading.js';
 import { chatChunks, collectChat } from './chat-answer.js';
 import { startDeadline } from './deadline.js';
+import { LogprobsAllowance } from './logprobs-allowance.js';
 
 export type ChatAnswer =
   | { readonly kind: 'whole'; readonly body: ChatCompletion }
@@ -46,8 +47,10 @@ export class CompleteChat {
       using _permit = await this.admission.admit(deadline.signal);
       record.admitted();
 
+      const allowance = new LogprobsAllowance(request);
       const workers = chooseWorkers(request.model.id, this.directory.workers);
       for await (const event of this.dispatcher.answer(request, workers, call, deadline, record)) {
+        allowance.use(event);
         record.add(event);
         yield event;
       }

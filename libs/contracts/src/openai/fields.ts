@@ -156,7 +156,7 @@ export const GENERATION_PARAMETERS = {
   stream_options: { status: 'supported', note: '`include_usage`; `include_obfuscation` is accepted and ignored.' },
   n: {
     status: 'supported',
-    note: `1 to ${SEQUENCES_MAX}. The prompt is read once for all answers. With a \`seed\`, answer number i has the seed + i.`,
+    note: `1 to ${SEQUENCES_MAX}; those beyond the worker's \`maxBatchSize\` wait their turn. The prompt is read once for all answers. With a \`seed\`, answer number i has the seed + i.`,
   },
   temperature: { status: 'supported', note: '0 takes the likeliest token.' },
   top_p: { status: 'supported' },
@@ -172,7 +172,10 @@ export const GENERATION_PARAMETERS = {
   },
   repetition_penalty: { status: 'supported', note: 'An extension: another name for `repeat_penalty`, which wins.' },
   repeat_last_n: { status: 'supported', note: `An extension. ${LAST_N}` },
-  dry_multiplier: { status: 'supported', note: "An extension, with the four below it llama.cpp's DRY. 0 is off." },
+  dry_multiplier: {
+    status: 'supported',
+    note: "An extension: llama.cpp's DRY, together with the other `dry_` parameters. 0 is off.",
+  },
   dry_base: { status: 'supported', note: 'An extension: 1 to 10.' },
   dry_allowed_length: { status: 'supported', note: 'An extension: repetitions shorter than so many tokens are free.' },
   dry_penalty_last_n: { status: 'supported', note: `An extension. ${LAST_N} 0 turns DRY off.` },

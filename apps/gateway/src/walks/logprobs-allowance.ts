@@ -1,0 +1,31 @@
+import { InferenceError } from '@millrace/contracts';
+import type { SequenceEvent, ValidRequest } from '../vocabulary.js';
+
+/** About 200 megabytes while they are collected, and half of that as JSON. */
+const CHANCES_MAX = 1_000_000;
+
+/**
+ * How many log-probabilities a whole answer may still collect, those of the likeliest tokens included. Many long answers
+ * with twenty of these for every token would fill the gateway's memory; a stream keeps none, and has no such limit.
+ */
+export class LogprobsAllowance {
+  readonly #collects: boolean;
+  #left = CHANCES_MAX;
+
+  constructor({ stream, logprobs }: Pick<ValidRequest, 'stream' | 'logprobs'>) {
+    this.#collects = !stream && logprobs !== undefined;
+  }
+
+  /** @throws InferenceError when it is used up. */
+  use(event: SequenceEvent): void {
+    if (!this.#collects || (event.kind !== 'echo' && event.kind !== 'tokens')) return;
+    for (const { top } of event.logprobs ?? []) this.#left -= 1 + top.length;
+    if (this.#left >= 0) return;
+    const limit = CHANCES_MAX.toLocaleString('en');
+    throw new InferenceError(
+      'invalid_request',
+      `The answer has more than ${limit} log-probabilities, and a whole one may have ${limit}. Stream it, or ask for fewer tokens, answers or log-probabilities.`,
+      { param: 'logprobs' },
+    );
+  }
+}
