@@ -44,7 +44,7 @@ export function wire(settings: Settings, logger: Logger): Walks {
   const requestLog = new RequestLog(logger, [new RequestMetrics().observe]);
   const dispatcher = new Dispatcher();
   const completeChat = new CompleteChat(models, admission, directory, dispatcher, requestLog, settings);
-  const work = new DoWork(admission, directory, dispatcher, requestLog, settings);
+  const work = new DoWork(admission, directory, dispatcher, settings);
   const watching = watch({
     running: () => admission.running,
     waiting: () => admission.waiting,
@@ -53,9 +53,9 @@ export function wire(settings: Settings, logger: Logger): Walks {
   return {
     completeChat,
     completeText: new CompleteText(models, requestLog, completeChat),
-    embed: new Embed(models, work),
-    rerank: new Rerank(models, work),
-    tokenize: new Tokenize(models, work),
+    embed: new Embed(models, requestLog, work),
+    rerank: new Rerank(models, requestLog, work),
+    tokenize: new Tokenize(models, requestLog, work),
     manageModels: new ManageModels(models),
     readiness: new Readiness(directory),
     refuseRequest: new RefuseRequest(requestLog),

@@ -1,3 +1,4 @@
+import type { RequestLog } from '../request-log/request-log.js';
 import type { ModelCatalog } from '../validation/model-catalog.js';
 import { parseEmbedRequest } from '../validation/parse-embed-request.js';
 import type { Call } from '../vocabulary.js';
@@ -8,23 +9,22 @@ import { embeddingsText } from './embeddings-text.js';
 export class Embed {
   constructor(
     private readonly models: ModelCatalog,
+    private readonly requestLog: RequestLog,
     private readonly work: DoWork,
   ) {}
 
   /** The answer as JSON. */
   async run(body: unknown, call: Call): Promise<string> {
-    const { request, result } = await this.work.run(
-      {
-        endpoint: 'embeddings',
-        parse: () => parseEmbedRequest(body, this.models),
-        ask:
-          ({ inputs, dimensions }) =>
-          (worker, heading, signal) =>
-            worker.embed({ ...heading, inputs, dimensions }, signal),
-        promptTokens: ({ promptTokens }) => promptTokens,
-      },
+    const record = this.requestLog.open('embeddings', call);
+    const request = record.closeIfThrown(() => parseEmbedRequest(body, this.models));
+    const { inputs, dimensions } = request;
+    const vectors = await this.work.run(
+      request,
       call,
+      record,
+      (worker, heading, signal) => worker.embed({ ...heading, inputs, dimensions }, signal),
+      ({ promptTokens }) => promptTokens,
     );
-    return embeddingsText(request, result);
+    return embeddingsText(request, vectors);
   }
 }

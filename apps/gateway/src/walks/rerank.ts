@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import type { Ranking, RerankBody } from '@millrace/contracts';
+import type { RequestLog } from '../request-log/request-log.js';
 import type { ModelCatalog } from '../validation/model-catalog.js';
 import { parseRerankRequest } from '../validation/parse-rerank-request.js';
 import type { Call, ValidRerankRequest } from '../vocabulary.js';
@@ -10,23 +11,22 @@ import { asWritten } from './embeddings-text.js';
 export class Rerank {
   constructor(
     private readonly models: ModelCatalog,
+    private readonly requestLog: RequestLog,
     private readonly work: DoWork,
   ) {}
 
   async run(body: unknown, call: Call): Promise<RerankBody> {
-    const { request, result } = await this.work.run(
-      {
-        endpoint: 'rerank',
-        parse: () => parseRerankRequest(body, this.models),
-        ask:
-          ({ query, documents }) =>
-          (worker, heading, signal) =>
-            worker.rerank({ ...heading, query, documents }, signal),
-        promptTokens: ({ promptTokens }) => promptTokens,
-      },
+    const record = this.requestLog.open('rerank', call);
+    const request = record.closeIfThrown(() => parseRerankRequest(body, this.models));
+    const { query, documents } = request;
+    const ranking = await this.work.run(
+      request,
       call,
+      record,
+      (worker, heading, signal) => worker.rerank({ ...heading, query, documents }, signal),
+      ({ promptTokens }) => promptTokens,
     );
-    return rerankBody(request, result);
+    return rerankBody(request, ranking);
   }
 }
 

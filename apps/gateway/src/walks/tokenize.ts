@@ -1,5 +1,6 @@
 import { isUtf8 } from 'node:buffer';
 import type { AppliedTemplateBody, DetokenizedBody, Tokenized, TokenizedBody } from '@millrace/contracts';
+import type { RequestLog } from '../request-log/request-log.js';
 import type { ModelCatalog } from '../validation/model-catalog.js';
 import {
   parseDetokenizeRequest,
@@ -13,50 +14,35 @@ import type { DoWork } from './do-work.js';
 export class Tokenize {
   constructor(
     private readonly models: ModelCatalog,
+    private readonly requestLog: RequestLog,
     private readonly work: DoWork,
   ) {}
 
   async tokenize(body: unknown, call: Call): Promise<TokenizedBody> {
-    const { request, result } = await this.work.run(
-      {
-        endpoint: 'tokenize',
-        parse: () => parseTokenizeRequest(body, this.models),
-        ask:
-          ({ prompt, addSpecial, parseSpecial }) =>
-          (worker, heading, signal) =>
-            worker.tokenize({ ...heading, prompt, addSpecial, parseSpecial }, signal),
-      },
-      call,
+    const record = this.requestLog.open('tokenize', call);
+    const request = record.closeIfThrown(() => parseTokenizeRequest(body, this.models));
+    const { prompt, addSpecial, parseSpecial } = request;
+    const tokenized = await this.work.run(request, call, record, (worker, heading, signal) =>
+      worker.tokenize({ ...heading, prompt, addSpecial, parseSpecial }, signal),
     );
-    return tokenizedBody(request, result);
+    return tokenizedBody(request, tokenized);
   }
 
   async detokenize(body: unknown, call: Call): Promise<DetokenizedBody> {
-    const { result: content } = await this.work.run(
-      {
-        endpoint: 'detokenize',
-        parse: () => parseDetokenizeRequest(body, this.models),
-        ask:
-          ({ tokens }) =>
-          (worker, heading, signal) =>
-            worker.detokenize({ ...heading, tokens }, signal),
-      },
-      call,
+    const record = this.requestLog.open('detokenize', call);
+    const request = record.closeIfThrown(() => parseDetokenizeRequest(body, this.models));
+    const { tokens } = request;
+    const content = await this.work.run(request, call, record, (worker, heading, signal) =>
+      worker.detokenize({ ...heading, tokens }, signal),
     );
     return { content };
   }
 
   async applyTemplate(body: unknown, call: Call): Promise<AppliedTemplateBody> {
-    const { result: prompt } = await this.work.run(
-      {
-        endpoint: 'apply_template',
-        parse: () => parseTemplateRequest(body, this.models),
-        ask:
-          ({ prompt }) =>
-          (worker, heading, signal) =>
-            worker.renderPrompt({ ...heading, prompt }, signal),
-      },
-      call,
+    const record = this.requestLog.open('apply_template', call);
+    const request = record.closeIfThrown(() => parseTemplateRequest(body, this.models));
+    const prompt = await this.work.run(request, call, record, (worker, heading, signal) =>
+      worker.renderPrompt({ ...heading, prompt: request.prompt }, signal),
     );
     return { prompt };
   }
