@@ -83,7 +83,7 @@ export class FakeWorker {
   readonly work: FakeWork;
   readonly #server = new Server({
     'grpc.max_receive_message_length': 64 * 1024 * 1024,
-    'grpc.max_concurrent_streams': 64, // As a real worker has it.
+    'grpc.max_concurrent_streams': 64, // Fewer than a real worker's, so that tests can have more calls than that.
   });
   readonly #running = new Map<number, Running>();
   readonly #streams = new Set<Converse>();
