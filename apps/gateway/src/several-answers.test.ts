@@ -246,6 +246,16 @@ describe('best_of', () => {
     expect(bed.worker.started).toMatchObject([{ logprobs: 0, siblings: [{}, {}, {}] }]);
   });
 
+  it('is what a worker refuses that has fewer places, though it speaks of n', async () => {
+    const failure = { code: 'invalid_request', message: 'n is 40; this worker gives at most 32.', param: 'n' };
+    await using bed = await TestBed.start({}, [{ script: () => ({ failure }) }]);
+    const refused = await bed.post('/v1/completions', { prompt: 'a', best_of: 40 });
+    expect(await refused.json()).toMatchObject({
+      error: { param: 'best_of', message: 'best_of is 40; this worker gives at most 32.' },
+    });
+    expect(await (await bed.chat({ n: 40 })).json()).toMatchObject({ error: failure });
+  });
+
   it('chooses for each prompt by itself', async () => {
     await using bed = await TestBed.start({}, [{ script }]);
     const answer = await bed.client.completions.create({ model: 'demo', prompt: ['a', 'b'], best_of: 2 });

@@ -100,12 +100,18 @@ function toAttempt(attempt: number, request: ValidAnswerRequest, call: Call, dea
 /** Where OpenAI has a schema, and where workers say it stands: the protocol does not tell them that it was elsewhere. */
 const SCHEMA_PARAM = 'response_format.json_schema.schema';
 
-function inWordsOf({ schemaParam }: ValidAnswerRequest, error: unknown): unknown {
-  if (schemaParam === undefined || !(error instanceof InferenceError)) return error;
-  const { message, details } = error;
-  if (!details.param?.startsWith(SCHEMA_PARAM)) return error;
-  const param = details.param.replace(SCHEMA_PARAM, schemaParam);
-  return new InferenceError(error.code, message.replaceAll(SCHEMA_PARAM, schemaParam), { ...details, param });
+/** A worker names parameters as OpenAI does; of two that came to the same it cannot know which the caller sent. */
+function inWordsOf({ n, bestOf, schemaParam = SCHEMA_PARAM }: ValidAnswerRequest, error: unknown): unknown {
+  if (!(error instanceof InferenceError)) return error;
+  const { param = '' } = error.details;
+  if (param === 'n' && bestOf > n) return renamed(error, 'n', 'best_of');
+  return param.startsWith(SCHEMA_PARAM) ? renamed(error, SCHEMA_PARAM, schemaParam) : error;
+}
+
+function renamed({ code, message, details }: InferenceError, from: string, to: string): InferenceError {
+  const claim = message.startsWith(`${from} `) ? `${to}${message.slice(from.length)}` : message;
+  const param = details.param?.replace(from, to);
+  return new InferenceError(code, claim.replaceAll(`\`${from}`, `\`${to}`), { ...details, param });
 }
 
 function isWorthAnotherWorker(error: unknown): error is InferenceError {

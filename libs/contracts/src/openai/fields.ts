@@ -4,7 +4,10 @@ import { TOKEN_ID_MAX } from './tokens.js';
 /** What several endpoints share. `null` means "not set", as OpenAI's clients send it. */
 
 export const model = z.string().min(1).max(500).nullish();
-/** Sequences that one request may make: answers to each prompt times prompts. More than the worker's places wait there. */
+/**
+ * Sequences that one request may make: answers to each prompt times prompts. To one prompt a worker gives no more than
+ * its `maxBatchSize`, which is not known here.
+ */
 export const SEQUENCES_MAX = 128;
 export const TOP_LOGPROBS_MAX = 20;
 const INT_MAX = 2_147_483_647;
@@ -156,7 +159,7 @@ export const GENERATION_PARAMETERS = {
   stream_options: { status: 'supported', note: '`include_usage`; `include_obfuscation` is accepted and ignored.' },
   n: {
     status: 'supported',
-    note: `1 to ${SEQUENCES_MAX}; those beyond the worker's \`maxBatchSize\` wait their turn. The prompt is read once for all answers. With a \`seed\`, answer number i has the seed + i.`,
+    note: `As many as the worker's \`maxBatchSize\`, and ${SEQUENCES_MAX} at most. The prompt is read once for all answers. With a \`seed\`, answer number i has the seed + i.`,
   },
   temperature: { status: 'supported', note: '0 takes the likeliest token.' },
   top_p: { status: 'supported' },

@@ -88,7 +88,7 @@ export const TEXT_PARAMETERS = {
   },
   best_of: {
     status: 'supported',
-    note: `At least \`n\`, at most ${SEQUENCES_MAX}; the \`n\` answers with the highest mean log-probability per token come back, the best first, and \`usage\` counts all. More than \`n\` cannot be streamed.`,
+    note: `At least \`n\`, and no more than \`n\` may be; the \`n\` answers with the highest mean log-probability per token come back, the best first, and \`usage\` counts all. More than \`n\` cannot be streamed.`,
   },
   echo: { status: 'supported', note: 'Not together with `suffix`.' },
   suffix: { status: 'supported', note: 'For prompts of text, and models made for infilling; else a 400.' },
