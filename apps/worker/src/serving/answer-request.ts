@@ -1,65 +1,73 @@
-import { type AnswerRequest, InferenceError, type Prompt, type Sampling } from '@millrace/contracts';
+import { type AnswerRequest, InferenceError, type OutputFormat, type Prompt, type Sampling } from '@millrace/contracts';
 import type * as protocol from '@millrace/contracts/protocol';
+import { checkedSampling } from './check-sampling.js';
+import { chatPrompt } from './prompt-message.js';
 
 /** OpenAI's limit; more would cost time at every character. */
 const STOPS_MAX = 4;
 const STOP_CHARACTERS_MAX = 4_096;
-
-/** Inclusive, save `topP`, which must be above its lowest. */
-const RANGES = {
-  temperature: [0, 2],
-  topP: [0, 1],
-  minP: [0, 1],
-  presencePenalty: [-2, 2],
-  frequencyPenalty: [-2, 2],
-} as const satisfies Partial<Record<keyof Sampling, readonly [number, number]>>;
-
-const WIRE_NAMES = {
-  temperature: 'temperature',
-  topP: 'top_p',
-  minP: 'min_p',
-  presencePenalty: 'presence_penalty',
-  frequencyPenalty: 'frequency_penalty',
-} as const satisfies Record<keyof typeof RANGES, string>;
+const LOGPROBS_MAX = 20;
+/** Of UTF-8. Far beyond any grammar that was seen; llama.cpp's parser is not to be trusted with more. */
+const GRAMMAR_BYTES_MAX = 65_536;
 
 /**
- * A gateway's Start as the engine takes it.
+ * A gateway's Start as the engine takes it: its own answer first, then one for every sibling. All of them hold the same
+ * prompt object, by which the engine knows that it need read the prompt only once.
  *
  * The gateway has validated all this; it is checked again because a NaN or a fifth of a million stop texts from a
  * gateway with a bug would hurt every sequence of the step.
  *
+ * @param sequencesMax answers that one prompt may have: what the engine can work on at a time.
  * @throws InferenceError naming the field.
  */
-export function toAnswerRequest(start: protocol.Start): AnswerRequest {
-  if (start.creditTokens === 0) {
-    throw new InferenceError('internal_error', 'The gateway asked for an answer without credit to send any of it.');
-  }
-  return {
+export function toAnswerRequests(
+  start: protocol.Start,
+  sequencesMax: number,
+): readonly [AnswerRequest, ...AnswerRequest[]] {
+  checkGroup(start, sequencesMax);
+  const sampling = checkedSampling(start.sampling);
+  const format = formatOf(start.format);
+  const first: AnswerRequest = {
     requestId: start.requestId,
     model: start.model,
-    prompt: promptOf(start.prompt),
-    sampling: checkedSampling(start.sampling ?? {}),
-    maxTokens: start.maxTokens || undefined,
+    prompt: promptOf(start),
+    sampling: withoutContradiction(sampling, format),
+    ...(format !== undefined && { format }),
+    logprobs: checkedLogprobs(start),
+    echo: checkedEcho(start),
+    maxTokens: checkedMaxTokens(start),
     stop: checkedStops(start.stop),
     resume: start.resumeTokenIds.length > 0 ? { tokens: start.resumeTokenIds, text: start.resumeText } : undefined,
     deadlineMs: start.deadlineMs || undefined,
     priority: start.priority,
   };
+  return [first, ...start.siblings.map(({ seed }) => ({ ...first, sampling: { ...sampling, seed } }))];
 }
 
-function promptOf(prompt: protocol.Start['prompt']): Prompt {
+function checkGroup({ creditTokens, siblings, resumeTokenIds }: protocol.Start, sequencesMax: number): void {
+  if (creditTokens === 0) {
+    throw new InferenceError('internal_error', 'The gateway asked for an answer without credit to send any of it.');
+  }
+  const answers = siblings.length + 1;
+  if (answers > sequencesMax) {
+    throw refused('n', `is ${answers}; this worker gives at most ${sequencesMax} answers to a request. Ask for fewer.`);
+  }
+  if (answers > 1 && resumeTokenIds.length > 0) {
+    throw new InferenceError('internal_error', 'The gateway asked for further answers to one that goes on.');
+  }
+}
+
+function promptOf({ prompt, suffix }: protocol.Start): Prompt {
+  if (suffix !== undefined && prompt?.$case !== 'text') {
+    throw refused('suffix', 'needs a prompt that is a text. Leave it out, or send one.');
+  }
   switch (prompt?.$case) {
     case 'text':
-      return { kind: 'text', text: prompt.value };
+      return { kind: 'text', text: prompt.value, ...(suffix !== undefined && { suffix }) };
     case 'tokens':
       return { kind: 'tokens', tokens: prompt.value.ids };
     case 'chat':
-      return {
-        kind: 'chat',
-        messages: objectsIn(prompt.value.messagesJson, 'messages'),
-        tools: objectsIn(prompt.value.toolsJson, 'tools'),
-        templateVariables: objectIn(prompt.value.templateVariablesJson, 'chat_template_kwargs'),
-      };
+      return chatPrompt(prompt.value);
     default:
       throw new InferenceError('invalid_request', 'The request has no prompt. Send messages, a text or tokens.', {
         param: 'prompt',
@@ -67,47 +75,69 @@ function promptOf(prompt: protocol.Start['prompt']): Prompt {
   }
 }
 
-type JsonObject = Readonly<Record<string, unknown>>;
-
-function objectsIn(json: string, param: string): readonly JsonObject[] {
-  const value = json === '' ? [] : parsed(json, param);
-  if (Array.isArray(value) && value.every(isObject)) return value;
-  throw new InferenceError('invalid_request', `${param} must be an array of objects.`, { param });
+function formatOf(message: protocol.OutputFormat | undefined): OutputFormat | undefined {
+  if (message === undefined) return undefined;
+  switch (message.format?.$case) {
+    case 'json':
+      return { kind: 'json' };
+    case 'schemaJson':
+      return { kind: 'schema', schema: schemaIn(message.format.value) };
+    case 'grammar':
+      return { kind: 'grammar', grammar: checkedGrammar(message.format.value) };
+    default:
+      // Never passed over: the caller counts on what it asked for.
+      throw refused(
+        'response_format',
+        'is of a kind that this worker does not know. Install the same release on both.',
+      );
+  }
 }
 
-function objectIn(json: string, param: string): JsonObject {
-  const value = json === '' ? {} : parsed(json, param);
-  if (isObject(value)) return value;
-  throw new InferenceError('invalid_request', `${param} must be an object.`, { param });
-}
-
-function parsed(json: string, param: string): unknown {
+function schemaIn(json: string): Readonly<Record<string, unknown>> | boolean {
+  const param = 'response_format';
+  let schema: unknown;
   try {
-    return JSON.parse(json);
+    schema = JSON.parse(json);
   } catch (cause) {
-    throw new InferenceError('invalid_request', `${param} is not JSON.`, { param, cause });
+    throw new InferenceError('invalid_request', 'The JSON schema is not JSON.', { param, cause });
   }
+  if (typeof schema === 'boolean') return schema;
+  if (typeof schema === 'object' && schema !== null && !Array.isArray(schema)) {
+    return schema as Readonly<Record<string, unknown>>;
+  }
+  throw new InferenceError('invalid_request', 'The JSON schema must be an object, true or false.', { param });
 }
 
-function isObject(value: unknown): value is JsonObject {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
+function checkedGrammar(grammar: string): string {
+  const bytes = Buffer.byteLength(grammar);
+  if (bytes >= 1 && bytes <= GRAMMAR_BYTES_MAX) return grammar;
+  throw refused(
+    'grammar',
+    `has ${bytes.toLocaleString('en-US')} bytes; it must have from 1 to ${GRAMMAR_BYTES_MAX.toLocaleString('en-US')}.`,
+  );
 }
 
-function checkedSampling(sampling: Sampling): Sampling {
-  for (const [name, [lowest, highest]] of Object.entries(RANGES) as [
-    keyof typeof RANGES,
-    readonly [number, number],
-  ][]) {
-    const value = sampling[name];
-    // NaN is in no range, so the comparison must be the one that it fails.
-    const inRange = value === undefined || (value >= lowest && value <= highest && !(name === 'topP' && value === 0));
-    if (inRange) continue;
-    const param = WIRE_NAMES[name];
-    throw new InferenceError('invalid_request', `${param} is ${value}; it must be from ${lowest} to ${highest}.`, {
-      param,
-    });
-  }
-  return sampling;
+/** An answer of a format ends where the format says. */
+function withoutContradiction(sampling: Sampling, format: OutputFormat | undefined): Sampling {
+  if (!sampling.ignoreEos || format === undefined) return sampling;
+  throw refused('ignore_eos', 'is true, but an answer of a given format ends where the format ends. Leave one out.');
+}
+
+function checkedLogprobs({ logprobs, prompt }: protocol.Start): number | undefined {
+  if (logprobs === undefined || logprobs <= LOGPROBS_MAX) return logprobs;
+  const param = prompt?.$case === 'chat' ? 'top_logprobs' : 'logprobs';
+  throw refused(param, `is ${logprobs}; it must be from 0 to ${LOGPROBS_MAX}.`);
+}
+
+function checkedEcho({ echo, prompt }: protocol.Start): boolean | undefined {
+  if (!echo) return undefined;
+  if (prompt?.$case === 'chat') throw refused('echo', 'is not possible with messages. Leave it out, or send a prompt.');
+  return true;
+}
+
+function checkedMaxTokens({ maxTokens, echo }: protocol.Start): number | undefined {
+  if (maxTokens !== 0 || echo) return maxTokens;
+  throw refused('max_tokens', 'is 0; without `echo` it must be at least 1.');
 }
 
 function checkedStops(stops: readonly string[]): readonly string[] {
@@ -118,4 +148,8 @@ function checkedStops(stops: readonly string[]): readonly string[] {
     `There are ${stops.length} stop texts, the longest of ${longest} characters; ${STOPS_MAX} of ${STOP_CHARACTERS_MAX} are allowed.`,
     { param: 'stop' },
   );
+}
+
+function refused(param: string, claim: string): InferenceError {
+  return new InferenceError('invalid_request', `${param} ${claim}`, { param });
 }

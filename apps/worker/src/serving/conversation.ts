@@ -1,13 +1,22 @@
 import { status } from '@grpc/grpc-js';
-import { type Engine, type InferenceError, PROTOCOL_VERSION } from '@millrace/contracts';
+import {
+  type AnswerEvent,
+  type AnswerRequest,
+  type Engine,
+  type InferenceError,
+  PROTOCOL_VERSION,
+} from '@millrace/contracts';
 import type { GatewayFrame, Hello, Load, Start, WorkerDescription } from '@millrace/contracts/protocol';
 import type { Logger } from '@millrace/runtime';
+import { toAnswerRequests } from './answer-request.js';
 import { type SequenceEnding, ServedSequence } from './served-sequence.js';
 import { type ConverseStream, StepWriter } from './step-writer.js';
 
 /** What a conversation asks of the worker. */
 export interface ConversationHost {
   describe(): WorkerDescription;
+  /** Answers that one prompt may have. */
+  readonly sequencesMax: number;
   /** @throws InferenceError when it is not there, or when the worker takes nothing new. */
   engineFor(model: string): Engine;
   /** A sequence was settled. */
@@ -109,26 +118,63 @@ export class Conversation {
     this.#writer.write({ frame: { $case: 'welcome', value: { protocolVersion: PROTOCOL_VERSION, worker } } });
   }
 
+  /**
+   * Begins the sequences of one Start: its own and its siblings'. All are asked of the engine in this turn of the event
+   * loop and with the same prompt, by which it knows that they belong together.
+   */
   #begin(start: Start): void {
-    const { sequenceId } = start;
-    if (this.#sequences.has(sequenceId)) {
-      // An update could be meant for either of the two, so no answer on this stream can be trusted any more.
-      throw new ProtocolMisuse(status.INVALID_ARGUMENT, `The sequence ${sequenceId} was started twice.`);
+    const members = [start, ...start.siblings];
+    const terms = {
+      attempt: start.attempt,
+      creditTokens: start.creditTokens,
+      resumedTokens: start.resumeTokenIds.length,
+    };
+    for (const { sequenceId } of members) {
+      if (this.#sequences.has(sequenceId)) {
+        // An update could be meant for either of the two, so no answer on this stream can be trusted any more.
+        throw new ProtocolMisuse(status.INVALID_ARGUMENT, `The sequence ${sequenceId} was started twice.`);
+      }
+      this.#sequences.set(sequenceId, new ServedSequence({ sequenceId, ...terms }, this.#writer, this.stallTimeoutMs));
     }
-    const sequence = new ServedSequence(start, this.#writer, this.stallTimeoutMs);
-    this.#sequences.set(sequenceId, sequence);
-    void sequence.serve((model) => this.host.engineFor(model)).then((ending) => this.#onSettled(start, ending));
+    const line = lineOf(start);
+    const requests = this.#requestsOf(start);
+    for (const [index, { sequenceId }] of members.entries()) {
+      const sequence = this.#sequences.get(sequenceId)!;
+      const answer = this.#ask(requests, index, sequence.signal);
+      void sequence.serve(answer).then((ending) => this.#onSettled(sequenceId, line, ending));
+    }
   }
 
-  #onSettled({ sequenceId, attempt, requestId, traceparent }: Start, { settled, error }: SequenceEnding): void {
-    this.#sequences.delete(sequenceId);
+  /** Or why there are none: that is said to each sequence, since each has an ending of its own. */
+  #requestsOf(start: Start): readonly AnswerRequest[] | { readonly error: unknown } {
+    try {
+      return toAnswerRequests(start, this.host.sequencesMax);
+    } catch (error) {
+      return { error };
+    }
+  }
+
+  #ask(
+    requests: readonly AnswerRequest[] | { readonly error: unknown },
+    index: number,
+    signal: AbortSignal,
+  ): AsyncIterable<AnswerEvent> {
+    try {
+      if ('error' in requests) throw requests.error;
+      const request = requests[index]!;
+      return this.host.engineFor(request.model).answer(request, signal);
+    } catch (error) {
+      return failing(error);
+    }
+  }
+
+  #onSettled(sequence: number, about: StartLine, { settled, error }: SequenceEnding): void {
+    this.#sequences.delete(sequence);
     const { reason, promptTokens, completionTokens, failure } = settled;
     const line = {
-      requestId,
-      ...(traceparent && { traceparent }),
+      ...about,
       gateway: this.#gateway,
-      sequence: sequenceId,
-      attempt,
+      sequence,
       reason,
       promptTokens,
       completionTokens,
@@ -157,6 +203,22 @@ export class Conversation {
     if (this.#gateway !== undefined) this.logger.info({ gateway: this.#gateway }, 'A gateway has left.');
     this.host.onEnded(this);
   }
+}
+
+/** What the log says of every sequence of a Start. All that is kept of it: the prompt may be megabytes. */
+interface StartLine {
+  readonly requestId: string;
+  readonly traceparent?: string;
+  readonly attempt: number;
+}
+
+function lineOf({ requestId, traceparent, attempt }: Start): StartLine {
+  return { requestId, ...(traceparent && { traceparent }), attempt };
+}
+
+// biome-ignore lint/correctness/useYield: an answer that fails before its first event has none.
+async function* failing(error: unknown): AsyncGenerator<AnswerEvent, void, undefined> {
+  throw error;
 }
 
 /** The gateway did what the protocol does not allow; the stream ends with this. */

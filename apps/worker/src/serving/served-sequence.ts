@@ -1,7 +1,21 @@
-import { type AnswerEvent, type Engine, InferenceError, toInferenceError } from '@millrace/contracts';
-import type { Failure, SequenceUpdate, Settled, Start } from '@millrace/contracts/protocol';
-import { toAnswerRequest } from './answer-request.js';
+import {
+  type AnswerEvent,
+  InferenceError,
+  type TokenChance as LogprobChance,
+  type TokenLogprob as LogprobEvent,
+} from '@millrace/contracts';
+import type { SequenceUpdate, Settled, TokenLogprob } from '@millrace/contracts/protocol';
+import { failureOf } from './failure-message.js';
 import type { StepWriter } from './step-writer.js';
+
+/** What a sequence is served with. */
+export interface SequenceTerms {
+  readonly sequenceId: number;
+  readonly attempt: number;
+  readonly creditTokens: number;
+  /** Tokens of the answer that another attempt has delivered. */
+  readonly resumedTokens: number;
+}
 
 /** How a sequence ended, for the log. */
 export interface SequenceEnding {
@@ -12,11 +26,21 @@ export interface SequenceEnding {
 
 class Cancelled extends Error {}
 
+/** Characters of an echo that go into one update: a prompt may have millions, and a frame has a limit. */
+const ECHO_CHARACTERS_MAX = 65_536;
+
+/** Of an answer without log-probabilities; shared, and never changed. */
+const NO_LOGPROBS: TokenLogprob[] = [];
+
+type Echoed = Extract<AnswerEvent, { kind: 'echo' }>;
+type Tokens = Extract<AnswerEvent, { kind: 'tokens' }>;
+
 /**
  * One sequence between the engine and a gateway: credit one way, updates the other.
  *
  * Without credit it reads no further, and the engine pauses the sequence a few tokens later, when what is unread has
- * reached the engine's bound. The end of an answer needs no credit: it is no token.
+ * reached the engine's bound. The end of an answer needs no credit: it is no token. Nor does the text of an echo; its
+ * log-probabilities take one for every token, since they are far larger than a token.
  *
  * Ownership: reads the answer, and is the only one that does. Ends in exactly one Settled, unless the stream is lost.
  */
@@ -33,12 +57,17 @@ export class ServedSequence {
   #completionTokens: number;
 
   constructor(
-    readonly start: Start,
+    private readonly terms: SequenceTerms,
     private readonly writer: StepWriter,
     private readonly stallTimeoutMs: number,
   ) {
-    this.#credit = start.creditTokens;
-    this.#completionTokens = start.resumeTokenIds.length;
+    this.#credit = terms.creditTokens;
+    this.#completionTokens = terms.resumedTokens;
+  }
+
+  /** Aborts when nobody wants the sequence any more. */
+  get signal(): AbortSignal {
+    return this.#leaving.signal;
   }
 
   addCredit(tokens: number): void {
@@ -61,26 +90,20 @@ export class ServedSequence {
     this.#wake?.();
   }
 
-  /** From the first event to Settled. Never rejects. */
-  async serve(engineFor: (model: string) => Engine): Promise<SequenceEnding> {
-    const { signal } = this.#leaving;
+  /** From the first event of `answer` to Settled. Never rejects. */
+  async serve(answer: AsyncIterable<AnswerEvent>): Promise<SequenceEnding> {
     try {
-      for await (const event of this.#ask(engineFor, signal)) {
+      for await (const event of answer) {
         if (event.kind === 'finished') return this.#settle(settledWith(event));
         if (event.kind === 'begun') this.#begin(event);
-        else if (this.#maySend(event)) this.#send(event.tokens, event.text);
-        else await this.#sendInParts(event.tokens, event.text, signal);
+        else if (event.kind === 'echo') await this.#echo(event);
+        else if (this.#maySend(event)) this.#send(event.tokens, event.text, event.logprobs);
+        else await this.#sendInParts(event);
       }
       throw new Error('The engine ended an answer without saying how.');
     } catch (error) {
       return this.#settle(error instanceof Cancelled ? this.#settledAs('cancelled') : this.#failed(error), error);
     }
-  }
-
-  #ask(engineFor: (model: string) => Engine, signal: AbortSignal): AsyncIterable<AnswerEvent> {
-    const request = toAnswerRequest(this.start);
-    this.start.prompt = undefined; // It may be megabytes, and nobody needs it for as long as the answer takes.
-    return engineFor(this.start.model).answer(request, signal);
   }
 
   #begin(event: Extract<AnswerEvent, { kind: 'begun' }>): void {
@@ -90,29 +113,69 @@ export class ServedSequence {
     this.#pending().begun = { promptTokens, cachedTokens, waitedMs };
   }
 
-  #maySend({ tokens }: { readonly tokens: readonly number[] }): boolean {
+  #maySend({ tokens }: Tokens): boolean {
     return this.#credit >= tokens.length && !this.writer.blocked;
   }
 
-  #send(tokens: readonly number[], text: string): void {
+  #send(tokens: readonly number[], text: string, logprobs: readonly LogprobEvent[] | undefined): void {
     const update = this.#pending();
     for (const token of tokens) update.tokenIds.push(token);
     update.text += text;
     this.#credit -= tokens.length;
     this.#completionTokens += tokens.length;
+    if (logprobs !== undefined) this.#sendLogprobs(logprobs);
   }
 
-  /** The rare case. The text goes with the last part, since tokens may run ahead of their text but not behind it. */
-  async #sendInParts(tokens: readonly number[], text: string, signal: AbortSignal): Promise<void> {
+  /** Into the update of each moment: a frame that has grown large goes out in the middle of this. */
+  #sendLogprobs(logprobs: readonly LogprobEvent[]): void {
+    for (const logprob of logprobs) {
+      const update = this.#pending();
+      if (update.logprobs === NO_LOGPROBS) update.logprobs = [];
+      update.logprobs.push(logprobMessage(logprob));
+      this.writer.grew(logprobBytes(logprob));
+    }
+  }
+
+  /**
+   * The rare case. Text and log-probabilities go with the last part, since tokens may run ahead of their text but not
+   * behind it.
+   */
+  async #sendInParts({ tokens, text, logprobs }: Tokens): Promise<void> {
     let rest = tokens;
     do {
-      await this.writer.drained();
-      if (rest.length > 0 && this.#credit === 0) await this.#creditGranted();
-      signal.throwIfAborted();
+      await this.#mayGoOn(rest.length > 0);
       const part = rest.slice(0, this.#credit);
       rest = rest.slice(part.length);
-      this.#send(part, rest.length === 0 ? text : '');
+      const last = rest.length === 0;
+      this.#send(part, last ? text : '', last ? logprobs : undefined);
     } while (rest.length > 0);
+  }
+
+  /** Text and log-probabilities need not go together: a gateway joins what it is told of the prompt. */
+  async #echo({ text, logprobs }: Echoed): Promise<void> {
+    for (const piece of inPieces(text)) {
+      await this.#mayGoOn(false);
+      this.#pendingEcho().text += piece;
+      this.writer.grew(piece.length * 3);
+    }
+    let rest = logprobs;
+    while (rest.length > 0) {
+      await this.#mayGoOn(true);
+      const part = rest.slice(0, this.#credit);
+      rest = rest.slice(part.length);
+      this.#credit -= part.length;
+      for (const logprob of part) {
+        this.#pendingEcho().logprobs.push(logprobMessage(logprob));
+        this.writer.grew(logprobBytes(logprob));
+      }
+    }
+  }
+
+  /** Resolves when the connection takes more and, if it is needed, there is credit. @throws why it was left. */
+  async #mayGoOn(needsCredit: boolean): Promise<void> {
+    if (this.writer.blocked) await this.writer.drained();
+    if (needsCredit && this.#credit === 0) await this.#creditGranted();
+    this.#leaving.signal.throwIfAborted();
   }
 
   /** Resolves when there is credit, or the sequence is left. */
@@ -120,16 +183,32 @@ export class ServedSequence {
     const timer = setTimeout(() => this.#leave(stalled(this.stallTimeoutMs)), this.stallTimeoutMs);
     await new Promise<void>((resolve) => {
       this.#wake = resolve;
+      if (this.#leaving.signal.aborted) resolve();
     });
     clearTimeout(timer);
     this.#wake = undefined;
   }
 
+  #pendingEcho(): { text: string; logprobs: TokenLogprob[] } {
+    const update = this.#pending();
+    update.echo ??= { text: '', logprobs: [] };
+    return update.echo;
+  }
+
   /** The update that goes out with the next frame; several events of one turn share it. */
   #pending(): SequenceUpdate {
     if (this.#update === undefined || this.#updateFrame !== this.writer.frame) {
-      const { sequenceId, attempt } = this.start;
-      this.#update = { sequenceId, attempt, begun: undefined, tokenIds: [], text: '', settled: undefined };
+      const { sequenceId, attempt } = this.terms;
+      this.#update = {
+        sequenceId,
+        attempt,
+        begun: undefined,
+        tokenIds: [],
+        text: '',
+        settled: undefined,
+        logprobs: NO_LOGPROBS,
+        echo: undefined,
+      };
       this.#updateFrame = this.writer.frame;
       this.writer.add(this.#update);
     }
@@ -142,14 +221,7 @@ export class ServedSequence {
   }
 
   #failed(error: unknown): Settled {
-    const { code, message, details } = toInferenceError(error);
-    const failure: Failure = {
-      code,
-      message,
-      param: details.param ?? '',
-      retryAfterSeconds: details.retryAfterSeconds ?? 0,
-    };
-    return { ...this.#settledAs('failed'), failure };
+    return { ...this.#settledAs('failed'), failure: failureOf(error) };
   }
 
   /** The engine says no numbers when an answer breaks off, so these are what was sent. */
@@ -171,4 +243,32 @@ function stalled(allowedMs: number): InferenceError {
 
 function settledWith({ reason, usage }: Extract<AnswerEvent, { kind: 'finished' }>): Settled {
   return { reason, ...usage, failure: undefined };
+}
+
+function logprobMessage({ top, ...chance }: LogprobEvent): TokenLogprob {
+  return { ...chanceMessage(chance), top: top.map(chanceMessage) };
+}
+
+function chanceMessage({ token, bytes, logprob }: LogprobChance): TokenLogprob {
+  return { token, spelling: bytes, logprob, top: NO_LOGPROBS };
+}
+
+/** What one takes in a frame, roughly: numbers and tags of 20 bytes, and the spelling. */
+function logprobBytes({ bytes, top }: LogprobEvent): number {
+  return top.reduce((sum, chance) => sum + 20 + chance.bytes.length, 20 + bytes.length);
+}
+
+/** `text` in pieces of at most `ECHO_CHARACTERS_MAX`, never through the middle of a character. */
+function* inPieces(text: string): Generator<string> {
+  for (let at = 0; at < text.length; ) {
+    let end = Math.min(at + ECHO_CHARACTERS_MAX, text.length);
+    const splits = end < text.length && isHighSurrogate(text.charCodeAt(end - 1));
+    if (splits) end--;
+    yield text.slice(at, end);
+    at = end;
+  }
+}
+
+function isHighSurrogate(unit: number): boolean {
+  return unit >= 0xd800 && unit <= 0xdbff;
 }

@@ -1,15 +1,26 @@
 import { Client, type ClientDuplexStream, credentials, type ServiceError } from '@grpc/grpc-js';
-import type { Engine } from '@millrace/contracts';
+import { type Engine, PROTOCOL_VERSION } from '@millrace/contracts';
 import {
+  type DetokenizeReply,
+  type DetokenizeRequest,
+  type EmbedInput,
+  type EmbedPart,
   type GatewayFrame,
   InferenceClient,
+  type RenderPromptReply,
+  type RenderPromptRequest,
+  type RerankReply,
+  type RerankRequest,
+  type Sampling,
   type SequenceUpdate,
   type Start,
+  type TokenizeReply,
+  type TokenizeRequest,
   type WorkerDescription,
   type WorkerFrame,
 } from '@millrace/contracts/protocol';
 import { createLogger, type Logger } from '@millrace/runtime';
-import { Library, type LibraryListener } from '../models/library.js';
+import { Library, type LibraryListener, type OpenEngine } from '../models/library.js';
 import { WorkerServer, type WorkerServerSettings } from './worker-server.js';
 
 export const SILENT = createLogger({ name: 'test', level: 'silent', format: 'json' });
@@ -21,22 +32,27 @@ export interface TestServer {
   close(): Promise<void>;
 }
 
-/** A worker's server on a free port; the model is loaded unless `loading` holds it up or breaks it. */
+/**
+ * A worker's server on a free port; the model is loaded unless `loading` holds it up or breaks it. `others` are served
+ * beside it.
+ */
 export async function openServer(
   engine: Engine,
   more: Partial<WorkerServerSettings> = {},
   loading?: () => Promise<void>,
   logger: Logger = SILENT,
+  others: readonly Engine[] = [],
 ): Promise<TestServer> {
   let onState: LibraryListener['onState'] = () => undefined;
   const listener = { onState: (state: Parameters<typeof onState>[0]) => onState(state), onLoaded: () => undefined };
+  const { id, aliases } = engine.describe();
+  const open: OpenEngine = async (report) => {
+    report('The weights are being read.');
+    await loading?.();
+    return engine;
+  };
   const library = new Library(
-    'scripted',
-    async (report) => {
-      report('The weights are being read.');
-      await loading?.();
-      return engine;
-    },
+    [{ id, aliases, open }, ...others.map((other) => ({ ...other.describe(), open: async () => other }))],
     listener,
     SILENT,
   );
@@ -46,6 +62,7 @@ export async function openServer(
     maxBatchSize: 8,
     queueMax: 100,
     stallTimeoutMs: 60_000,
+    requestTimeoutMs: 60_000,
     ...more,
   };
   const server = new WorkerServer(settings, library, logger);
@@ -83,6 +100,33 @@ export function askHealth(address: string): Promise<'SERVING' | 'NOT_SERVING' | 
   });
 }
 
+/** How a call is made. */
+export interface CallTerms {
+  readonly model: string;
+  readonly deadlineMs: number;
+  readonly signal: AbortSignal;
+  /** Awaited after each part: a slow reader. */
+  readonly pause: () => Promise<unknown>;
+}
+
+function headingOf({ model, deadlineMs = 0 }: Partial<CallTerms>, usually: string) {
+  return { requestId: 'request', model: model ?? usually, deadlineMs };
+}
+
+type Answer<Reply> = (error: ServiceError | null, reply: Reply) => void;
+
+function unary<Reply>(make: (answer: Answer<Reply>) => { cancel(): void }, more: Partial<CallTerms>): Promise<Reply> {
+  return new Promise((resolve, reject) => {
+    const call = make((error, reply) => (error ? reject(error) : resolve(reply)));
+    more.signal?.addEventListener('abort', () => call.cancel());
+  });
+}
+
+/** Sampling as a frame has it. */
+export function samplingMessage(more: Partial<Sampling>): Sampling {
+  return { logitBias: [], drySequenceBreakers: undefined, ...more };
+}
+
 /** A gateway of few words: it writes frames and collects what comes back. */
 export class TestGateway {
   readonly #client: InferenceClient;
@@ -111,7 +155,7 @@ export class TestGateway {
     this.stream.write({ frame });
   }
 
-  hello(protocolVersion = 1): void {
+  hello(protocolVersion = PROTOCOL_VERSION): void {
     this.send({ $case: 'hello', value: { protocolVersion, gatewayId: 'test' } });
   }
 
@@ -125,13 +169,18 @@ export class TestGateway {
       model: 'scripted',
       prompt: { $case: 'text', value: 'hello' },
       sampling: undefined,
-      maxTokens: 0,
+      maxTokens: undefined,
       stop: [],
       resumeTokenIds: [],
       resumeText: '',
       creditTokens: 1_000,
       deadlineMs: 0,
       priority: 0,
+      format: undefined,
+      logprobs: undefined,
+      echo: false,
+      suffix: undefined,
+      siblings: [],
       ...more,
     };
     this.send({ $case: 'start', value });
@@ -173,6 +222,40 @@ export class TestGateway {
     return new Promise((resolve, reject) => {
       this.#client.describe({}, (error, description) => (error ? reject(error) : resolve(description)));
     });
+  }
+
+  /** Every part of the reply; rejects when the call itself fails, also because `signal` was aborted. */
+  async embed(inputs: readonly string[], more: Partial<CallTerms> = {}, dimensions = 0): Promise<EmbedPart[]> {
+    const messages = inputs.map((value): EmbedInput => ({ input: { $case: 'text', value } }));
+    const call = this.#client.embed({ heading: headingOf(more, 'vectors'), inputs: messages, dimensions });
+    more.signal?.addEventListener('abort', () => call.cancel());
+    const parts: EmbedPart[] = [];
+    for await (const part of call) {
+      parts.push(part as EmbedPart);
+      await more.pause?.();
+    }
+    return parts;
+  }
+
+  rerank(request: Partial<RerankRequest>, more: Partial<CallTerms> = {}): Promise<RerankReply> {
+    const message = { heading: headingOf(more, 'vectors'), query: 'query', documents: ['document'], ...request };
+    return unary((answer) => this.#client.rerank(message, answer), more);
+  }
+
+  tokenize(request: Partial<TokenizeRequest>, more: Partial<CallTerms> = {}): Promise<TokenizeReply> {
+    const heading = headingOf(more, 'scripted');
+    const message = { heading, prompt: undefined, addSpecial: false, parseSpecial: false, ...request };
+    return unary((answer) => this.#client.tokenize(message, answer), more);
+  }
+
+  detokenize(request: Partial<DetokenizeRequest>, more: Partial<CallTerms> = {}): Promise<DetokenizeReply> {
+    const message = { heading: headingOf(more, 'scripted'), tokens: [], ...request };
+    return unary((answer) => this.#client.detokenize(message, answer), more);
+  }
+
+  renderPrompt(request: Partial<RenderPromptRequest>, more: Partial<CallTerms> = {}): Promise<RenderPromptReply> {
+    const message = { heading: headingOf(more, 'scripted'), chat: undefined, ...request };
+    return unary((answer) => this.#client.renderPrompt(message, answer), more);
   }
 
   close(): void {

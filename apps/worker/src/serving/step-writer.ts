@@ -1,6 +1,12 @@
 import type { ServerDuplexStream } from '@grpc/grpc-js';
 import type { GatewayFrame, SequenceUpdate, WorkerFrame } from '@millrace/contracts/protocol';
 
+/**
+ * Once updates have grown so large together, they go out at once. A message has a limit of some MiB, and only echoes and
+ * log-probabilities come near: tokens of a step and their text are a few kilobytes.
+ */
+const FRAME_BYTES_MAX = 1024 * 1024;
+
 export type ConverseStream = ServerDuplexStream<GatewayFrame, WorkerFrame>;
 
 /**
@@ -15,6 +21,8 @@ export type ConverseStream = ServerDuplexStream<GatewayFrame, WorkerFrame>;
 export class StepWriter {
   #frame = 0;
   #updates: SequenceUpdate[] = [];
+  /** Of what is in `#updates` beside tokens and their text. */
+  #bytes = 0;
   #flushing: NodeJS.Immediate | undefined;
   #drained: PromiseWithResolvers<void> | undefined;
   #closed = false;
@@ -44,10 +52,17 @@ export class StepWriter {
     this.#flushing ??= setImmediate(() => this.flush());
   }
 
+  /** An update of this frame has grown by so many bytes. What is added next may belong to another frame. */
+  grew(bytes: number): void {
+    this.#bytes += bytes;
+    if (this.#bytes >= FRAME_BYTES_MAX) this.flush();
+  }
+
   flush(): void {
     clearImmediate(this.#flushing);
     this.#flushing = undefined;
     this.#frame++;
+    this.#bytes = 0;
     if (this.#updates.length === 0) return;
     const updates = this.#updates;
     this.#updates = [];

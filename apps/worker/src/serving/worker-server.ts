@@ -8,12 +8,20 @@ import {
   setLogVerbosity,
   status,
 } from '@grpc/grpc-js';
-import { type Engine, InferenceError, type ModelDescription, PROTOCOL_VERSION, VERSION } from '@millrace/contracts';
+import {
+  type Engine,
+  InferenceError,
+  type ModelDescription,
+  PROTOCOL_VERSION,
+  type Sampling,
+  VERSION,
+} from '@millrace/contracts';
 import {
   type DescribeRequest,
   InferenceService,
   type Load,
   type ModelDescription as ModelMessage,
+  type Sampling as SamplingMessage,
   type WorkerDescription,
 } from '@millrace/contracts/protocol';
 import { Doorbell, type Logger } from '@millrace/runtime';
@@ -21,6 +29,7 @@ import { HealthImplementation } from 'grpc-health-check';
 import type { Library } from '../models/library.js';
 import { Conversation, type ConversationHost } from './conversation.js';
 import type { ConverseStream } from './step-writer.js';
+import { WorkCalls } from './work-calls.js';
 
 export interface WorkerServerSettings {
   readonly workerHost: string;
@@ -28,6 +37,7 @@ export interface WorkerServerSettings {
   readonly maxBatchSize: number;
   readonly queueMax: number;
   readonly stallTimeoutMs: number;
+  readonly requestTimeoutMs: number;
 }
 
 /** The names under which the health service answers: the whole server, and its one service. */
@@ -43,10 +53,11 @@ const SERVER_OPTIONS = {
   // Above the largest `bodyBytesMax` that a gateway can be given (1 GiB): a message over the limit ends the stream, and
   // with it every other sequence of that gateway, so the gateway's own limit must be the one that is met first.
   'grpc.max_receive_message_length': 1_088 * 1024 * 1024,
-  // Ours are at most some hundred tokens long.
+  // Frames and parts of vectors are at most about 1 MiB; tokens of a text that would take more are refused.
   'grpc.max_send_message_length': 4 * 1024 * 1024,
-  // Per connection: a gateway needs one Converse, and Describe or a health check now and then.
-  'grpc.max_concurrent_streams': 64,
+  // Per connection: a gateway needs one Converse, a call for each embedding, ranking or tokenizing that is on its way,
+  // and Describe or a health check now and then. Further ones wait at the gateway; `WorkCalls` has the limit of all.
+  'grpc.max_concurrent_streams': 512,
   // A gateway whose machine vanished is noticed after half a minute, and its sequences are cancelled.
   'grpc.keepalive_time_ms': 20_000,
   'grpc.keepalive_timeout_ms': 10_000,
@@ -63,6 +74,7 @@ export class WorkerServer implements ConversationHost {
   readonly #server = new Server(SERVER_OPTIONS);
   readonly #health = new HealthImplementation();
   readonly #conversations = new Set<Conversation>();
+  readonly #workCalls: WorkCalls;
   readonly #fewer = new Doorbell();
   readonly #workerId = `worker@${hostname()}:${process.pid}`;
   #draining = false;
@@ -75,7 +87,9 @@ export class WorkerServer implements ConversationHost {
     private readonly library: Library,
     private readonly logger: Logger,
   ) {
+    this.#workCalls = new WorkCalls(this, settings.requestTimeoutMs, logger);
     this.#server.addService(InferenceService, {
+      ...this.#workCalls.handlers(),
       converse: (stream: ConverseStream) => this.#converse(stream),
       describe: (
         _call: ServerUnaryCall<DescribeRequest, WorkerDescription>,
@@ -127,32 +141,36 @@ export class WorkerServer implements ConversationHost {
     };
   }
 
-  /** Takes nothing new, and resolves when every sequence is settled, or after `timeoutMs` when the rest is given up. */
+  /**
+   * Takes nothing new, and resolves when every sequence and every call is settled, or after `timeoutMs` when the rest is
+   * given up.
+   */
   async drain(timeoutMs: number): Promise<void> {
     this.#draining = true;
     this.updateHealth();
     this.#reportLoad();
     if (await this.#settledWithin(timeoutMs)) return;
-    this.logger.warn({ sequences: this.#sequences(), timeoutMs }, 'Draining took too long; the rest is given up.');
+    this.logger.warn({ unsettled: this.#unsettled(), timeoutMs }, 'Draining took too long; the rest is given up.');
     const error = new InferenceError(
       'shutting_down',
       'This worker stopped before the answer was complete. Send the request again.',
     );
     for (const conversation of this.#conversations) conversation.giveUp(error);
+    this.#workCalls.giveUp(error);
     // A gateway that reads nothing can't be told; it must not keep us from stopping.
     await this.#settledWithin(CLOSE_MS_MAX);
   }
 
-  /** Whether every sequence was settled in time. */
+  /** Whether every sequence and every call was settled in time. */
   async #settledWithin(timeoutMs: number): Promise<boolean> {
     let late = false;
     const timer = setTimeout(() => {
       late = true;
       this.#fewer.ring();
     }, timeoutMs);
-    while (!late && this.#sequences() > 0) await this.#fewer.heard();
+    while (!late && this.#unsettled() > 0) await this.#fewer.heard();
     clearTimeout(timer);
-    return this.#sequences() === 0;
+    return this.#unsettled() === 0;
   }
 
   async close(): Promise<void> {
@@ -179,7 +197,11 @@ export class WorkerServer implements ConversationHost {
     this.#conversations.add(new Conversation(stream, this, this.settings.stallTimeoutMs, this.logger));
   }
 
-  // ---------------------------------------------------------------------------------------- what conversations ask of it
+  // ------------------------------------------------------------------------------ what conversations and calls ask of it
+
+  get sequencesMax(): number {
+    return this.settings.maxBatchSize;
+  }
 
   engineFor(model: string): Engine {
     if (this.#draining) {
@@ -197,10 +219,10 @@ export class WorkerServer implements ConversationHost {
     this.#fewer.ring();
   }
 
-  #sequences(): number {
-    let sequences = 0;
-    for (const conversation of this.#conversations) sequences += conversation.sequences;
-    return sequences;
+  #unsettled(): number {
+    let unsettled = this.#workCalls.running;
+    for (const conversation of this.#conversations) unsettled += conversation.sequences;
+    return unsettled;
   }
 
   #load(): Load {
@@ -240,8 +262,17 @@ function toMessage(model: ModelDescription): ModelMessage {
     capabilities: [...model.capabilities],
     engine: model.engine,
     created: model.created,
-    samplingDefaults: { ...model.samplingDefaults },
+    samplingDefaults: samplingMessage(model.samplingDefaults),
     maxTokensDefault: model.maxTokensDefault ?? 0,
     isDefault: model.isDefault,
+    embeddingLength: model.embeddingLength ?? 0,
+  };
+}
+
+function samplingMessage({ logitBias = [], drySequenceBreakers, ...sampling }: Sampling): SamplingMessage {
+  return {
+    ...sampling,
+    logitBias: [...logitBias],
+    drySequenceBreakers: drySequenceBreakers && { texts: [...drySequenceBreakers] },
   };
 }

@@ -10,9 +10,12 @@ export interface VectorEngine {
   tokenize(text: string): number[];
   /** Tokens of `text` as it stands. With `special`, the texts of control tokens become those tokens. */
   tokenizePlain(text: string, special: boolean): number[];
-  /** The text of tokens. Such models' tokenizers often forget case and spaces, so it may differ from what was read. */
+  /**
+   * The text of tokens, of control tokens their names. Such models' tokenizers often forget case and spaces, so it may
+   * differ from what was read.
+   */
   detokenize(tokens: readonly number[]): string;
-  /** The bytes of a token as the vocabulary spells it. */
+  /** The bytes of a token as the vocabulary spells it; of a control token, its name. */
   bytesOf(token: number): Uint8Array;
   /** The tokens of a query and a document together, as the model was trained to score them; only if `model.scores`. */
   joinPair(query: string, document: string): number[];
@@ -25,7 +28,7 @@ export interface VectorEngine {
    */
   embed(tokens: readonly number[], signal: AbortSignal): Promise<Float32Array>;
 
-  /** How well a pair (see `joinPair`) fits; higher is better. Only if `model.scores`. @throws as `embed`. */
+  /** How well a pair (see `joinPair`) fits, from 0 to 1; higher is better. Only if `model.scores`. @throws as `embed`. */
   score(tokens: readonly number[], signal: AbortSignal): Promise<number>;
 
   /** Frees the engine's memory, once nothing is computed any more. */

@@ -66,9 +66,7 @@ export class LlamaCppVectorEngine implements VectorEngine {
   }
 
   detokenize(tokens: readonly number[]): string {
-    this.#checkOpen();
-    for (const token of tokens) this.#checkToken(token);
-    const text = Buffer.concat(tokens.map((token) => this.opened.bytes.of(token))).toString('utf8');
+    const text = Buffer.concat(tokens.map((token) => this.bytesOf(token))).toString('utf8');
     // These vocabularies put a space before the first word, too.
     return this.opened.model.getVocabularyType() === BYTE_PAIR ? text : text.replace(/^ /, '');
   }

@@ -70,8 +70,7 @@ export class ScriptedVectorEngine implements VectorEngine {
   }
 
   detokenize(tokens: readonly number[]): string {
-    for (const token of tokens) this.#checkToken(token);
-    return Buffer.from(tokens.filter((token) => token < BEGIN_TOKEN)).toString('utf8');
+    return Buffer.concat(tokens.map((token) => this.bytesOf(token))).toString('utf8');
   }
 
   bytesOf(token: number): Uint8Array {
@@ -93,8 +92,8 @@ export class ScriptedVectorEngine implements VectorEngine {
     if (!this.model.scores) throw new Error('This model makes vectors and scores no pairs.');
     return this.#compute(tokens, signal, () => {
       const between = tokens.indexOf(BETWEEN_TOKEN);
-      const query = wordsIn(this.detokenize(tokens.slice(0, Math.max(0, between))));
-      const document = new Set(wordsIn(this.detokenize(tokens.slice(between + 1))));
+      const query = wordsIn(plainText(tokens.slice(0, Math.max(0, between))));
+      const document = new Set(wordsIn(plainText(tokens.slice(between + 1))));
       return query.filter((word) => document.has(word)).length / Math.max(1, query.length);
     });
   }
@@ -107,7 +106,7 @@ export class ScriptedVectorEngine implements VectorEngine {
   #direction(tokens: readonly number[]): number[] {
     const sum = Array.from({ length: this.model.embeddingLength }, () => 0);
     // A little of its own for a text without words, so that it points somewhere, too.
-    for (const word of ['', ...wordsIn(this.detokenize(tokens))]) {
+    for (const word of ['', ...wordsIn(plainText(tokens))]) {
       const seed = hashOf(word);
       const weight = word === '' ? 0.01 : 1;
       for (let at = 0; at < sum.length; at++) sum[at]! += weight * (mixSeed(seed, at) / 2 ** 31 - 1);
@@ -121,7 +120,7 @@ export class ScriptedVectorEngine implements VectorEngine {
     this.#computing++;
     this.#mostAtATime = Math.max(this.#mostAtATime, this.#computing);
     try {
-      const text = this.detokenize(tokens);
+      const text = plainText(tokens);
       this.computed.push(text);
       await sleep(this.script.msPerInput ?? 0);
       if (text === this.script.breaksAt) throw new Error(`The engine broke at "${text}".`);
@@ -146,6 +145,11 @@ export class ScriptedVectorEngine implements VectorEngine {
     if (Number.isInteger(token) && token >= 0 && token < VOCABULARY_SIZE) return;
     throw new Error(`${token} is none of the model's ${VOCABULARY_SIZE} tokens.`);
   }
+}
+
+/** Without control tokens. */
+function plainText(tokens: readonly number[]): string {
+  return Buffer.from(tokens.filter((token) => token < BEGIN_TOKEN)).toString('utf8');
 }
 
 function bytesIn(text: string): number[] {

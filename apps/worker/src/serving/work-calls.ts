@@ -1,0 +1,255 @@
+import { once } from 'node:events';
+import type { ServerUnaryCall, ServerWritableStream, sendUnaryData } from '@grpc/grpc-js';
+import { type EmbeddingInput, type Engine, InferenceError, type Prompt, type WorkRequest } from '@millrace/contracts';
+import type {
+  DetokenizeReply,
+  DetokenizeRequest,
+  EmbedPart,
+  EmbedRequest,
+  Failure,
+  InferenceServer,
+  RenderPromptReply,
+  RenderPromptRequest,
+  RerankReply,
+  RerankRequest,
+  TokenizeReply,
+  TokenizeRequest,
+  WorkHeading,
+} from '@millrace/contracts/protocol';
+import type { Logger } from '@millrace/runtime';
+import { failureOf } from './failure-message.js';
+import { chatPrompt } from './prompt-message.js';
+
+/** Calls at a time, of all gateways together. Each holds its request, which may be megabytes. */
+const WORK_CALLS_MAX = 256;
+
+/** Of one part of an embedding's reply; a message may have 4 MiB, and smaller ones let others through between them. */
+const PART_VECTORS_MAX = 64;
+const PART_BYTES_MAX = 1024 * 1024;
+
+/** What the calls ask of the worker. */
+export interface WorkHost {
+  /** @throws InferenceError when it is not there, or when the worker takes nothing new. */
+  engineFor(model: string): Engine;
+  /** A call was settled. */
+  onSettled(): void;
+}
+
+/** What a call is worked on with. */
+interface Work {
+  readonly engine: Engine;
+  readonly request: WorkRequest;
+  /** Aborts when the caller leaves, the time is up or the worker gives up. */
+  readonly signal: AbortSignal;
+}
+
+/** The part of a call that every kind has. */
+type Call = Pick<ServerUnaryCall<unknown, unknown>, 'cancelled' | 'on'>;
+
+class Cancelled extends Error {}
+
+/**
+ * Work that is no answer: embedding, ranking, tokens and rendered prompts. Each is a call of its own, with a deadline,
+ * and ends when the call is cancelled. What goes wrong is said in the reply.
+ *
+ * Ownership: a call is settled once, by its work, by the deadline, by who cancels it or by `giveUp`. An engine that goes
+ * on computing for a call that is settled concerns nobody.
+ */
+export class WorkCalls {
+  readonly #running = new Set<AbortController>();
+
+  constructor(
+    private readonly host: WorkHost,
+    private readonly requestTimeoutMs: number,
+    private readonly logger: Logger,
+  ) {}
+
+  /** Calls that are not settled. */
+  get running(): number {
+    return this.#running.size;
+  }
+
+  /** The worker gives all of them up. */
+  giveUp(error: InferenceError): void {
+    for (const leaving of this.#running) leaving.abort(error);
+  }
+
+  /** For the gRPC server. */
+  handlers(): Pick<InferenceServer, 'embed' | 'rerank' | 'tokenize' | 'detokenize' | 'renderPrompt'> {
+    return {
+      embed: (call) => void this.#embed(call),
+      rerank: (call, answer) => void this.#rerank(call, answer),
+      tokenize: (call, answer) => void this.#tokenize(call, answer),
+      detokenize: (call, answer) => void this.#detokenize(call, answer),
+      renderPrompt: (call, answer) => void this.#renderPrompt(call, answer),
+    };
+  }
+
+  async #embed(call: ServerWritableStream<EmbedRequest, EmbedPart>): Promise<void> {
+    const { heading, inputs, dimensions } = call.request;
+    const work = async ({ engine, request, signal }: Work): Promise<EmbedPart> => {
+      const asked = { ...request, inputs: inputs.map(inputOf), ...(dimensions > 0 && { dimensions }) };
+      const { vectors, promptTokens } = await engine.embed(asked, signal);
+      const parts = inParts(vectors);
+      const last = parts.pop() ?? [];
+      for (const part of parts) await sendPart(call, { vectors: part, promptTokens: 0, failure: undefined }, signal);
+      return { vectors: last, promptTokens, failure: undefined };
+    };
+    const last = await this.#settle(call, heading, work, (failure) => ({ vectors: [], promptTokens: 0, failure }));
+    if (call.cancelled) return;
+    call.write(last);
+    call.end();
+  }
+
+  async #rerank(call: ServerUnaryCall<RerankRequest, RerankReply>, answer: sendUnaryData<RerankReply>): Promise<void> {
+    const { heading, query, documents } = call.request;
+    const work = async ({ engine, request, signal }: Work): Promise<RerankReply> => {
+      const { scores, promptTokens } = await engine.rerank({ ...request, query, documents }, signal);
+      return { scores: [...scores], promptTokens, failure: undefined };
+    };
+    answer(null, await this.#settle(call, heading, work, (failure) => ({ scores: [], promptTokens: 0, failure })));
+  }
+
+  async #tokenize(
+    call: ServerUnaryCall<TokenizeRequest, TokenizeReply>,
+    answer: sendUnaryData<TokenizeReply>,
+  ): Promise<void> {
+    const { heading, prompt, addSpecial, parseSpecial } = call.request;
+    const work = async ({ engine, request }: Work): Promise<TokenizeReply> => {
+      const asked = { ...request, prompt: promptOf(prompt), addSpecial, parseSpecial };
+      const { tokens, pieces } = await engine.tokenize(asked);
+      return { tokens: [...tokens], pieces: [...pieces], failure: undefined };
+    };
+    answer(null, await this.#settle(call, heading, work, (failure) => ({ tokens: [], pieces: [], failure })));
+  }
+
+  async #detokenize(
+    call: ServerUnaryCall<DetokenizeRequest, DetokenizeReply>,
+    answer: sendUnaryData<DetokenizeReply>,
+  ): Promise<void> {
+    const { heading, tokens } = call.request;
+    const work = async ({ engine }: Work): Promise<DetokenizeReply> => {
+      return { text: await engine.detokenize(tokens), failure: undefined };
+    };
+    answer(null, await this.#settle(call, heading, work, (failure) => ({ text: '', failure })));
+  }
+
+  async #renderPrompt(
+    call: ServerUnaryCall<RenderPromptRequest, RenderPromptReply>,
+    answer: sendUnaryData<RenderPromptReply>,
+  ): Promise<void> {
+    const { heading, chat } = call.request;
+    const work = async ({ engine }: Work): Promise<RenderPromptReply> => {
+      if (chat === undefined) throw withoutPrompt('messages');
+      return { text: await engine.renderPrompt(chatPrompt(chat)), failure: undefined };
+    };
+    answer(null, await this.#settle(call, heading, work, (failure) => ({ text: '', failure })));
+  }
+
+  /** What `work` gives within the time, else what `failed` makes of the reason. Never rejects. */
+  async #settle<Reply>(
+    call: Call,
+    heading: WorkHeading | undefined,
+    work: (work: Work) => Promise<Reply>,
+    failed: (failure: Failure) => Reply,
+  ): Promise<Reply> {
+    const { requestId = '', model = '', deadlineMs = 0 } = heading ?? {};
+    const allowedMs = Math.min(deadlineMs || this.requestTimeoutMs, this.requestTimeoutMs);
+    const leaving = new AbortController();
+    let timer: NodeJS.Timeout | undefined;
+    try {
+      const engine = this.#admit(model);
+      this.#running.add(leaving);
+      timer = setTimeout(() => leaving.abort(tooLate(allowedMs)), allowedMs);
+      call.on('cancelled', () => leaving.abort(new Cancelled('The call was cancelled.')));
+      if (call.cancelled) leaving.abort(new Cancelled('The call was cancelled.'));
+      const request = { requestId, model, deadlineMs: allowedMs };
+      const reply = await unlessAborted(work({ engine, request, signal: leaving.signal }), leaving.signal);
+      this.logger.debug({ requestId, model }, 'A call is settled.');
+      return reply;
+    } catch (error) {
+      return failed(this.#failure(error, { requestId, model }));
+    } finally {
+      clearTimeout(timer);
+      if (this.#running.delete(leaving)) this.host.onSettled();
+    }
+  }
+
+  #admit(model: string): Engine {
+    const engine = this.host.engineFor(model);
+    if (this.#running.size < WORK_CALLS_MAX) return engine;
+    throw new InferenceError(
+      'rate_limit_exceeded',
+      `${this.#running.size} calls are being worked on by this worker; ${WORK_CALLS_MAX} may. Retry shortly.`,
+      { retryAfterSeconds: 1 },
+    );
+  }
+
+  #failure(error: unknown, line: { readonly requestId: string; readonly model: string }): Failure {
+    const failure = failureOf(error);
+    // Nobody reads the reply to a call that was cancelled, and nothing is wrong with it.
+    if (error instanceof Cancelled) this.logger.debug(line, 'A call was cancelled.');
+    else if (failure.code === 'internal_error') this.logger.error({ ...line, error }, 'A call failed.');
+    else this.logger.debug({ ...line, code: failure.code }, 'A call is settled.');
+    return failure;
+  }
+}
+
+/** Rejects with the signal's reason as soon as it is aborted, whatever becomes of `working`. */
+async function unlessAborted<Reply>(working: Promise<Reply>, signal: AbortSignal): Promise<Reply> {
+  const aborted = Promise.withResolvers<never>();
+  const abort = () => aborted.reject(signal.reason);
+  signal.addEventListener('abort', abort, { once: true });
+  if (signal.aborted) abort();
+  try {
+    return await Promise.race([working, aborted.promise]);
+  } finally {
+    signal.removeEventListener('abort', abort);
+  }
+}
+
+/** Resolves when the connection takes more. @throws why the call was left. */
+async function sendPart(
+  call: ServerWritableStream<EmbedRequest, EmbedPart>,
+  part: EmbedPart,
+  signal: AbortSignal,
+): Promise<void> {
+  signal.throwIfAborted();
+  if (!call.write(part)) await once(call, 'drain', { signal });
+}
+
+function inParts(vectors: readonly Float32Array[]): Uint8Array[][] {
+  const bytes = vectors[0]?.byteLength ?? 1;
+  const each = Math.max(1, Math.min(PART_VECTORS_MAX, Math.floor(PART_BYTES_MAX / bytes)));
+  const parts: Uint8Array[][] = [];
+  for (let at = 0; at < vectors.length; at += each) parts.push(vectors.slice(at, at + each).map(bytesOf));
+  return parts;
+}
+
+/** As they lie in memory: every machine that llama.cpp's packages are made for is little-endian. */
+function bytesOf({ buffer, byteOffset, byteLength }: Float32Array): Uint8Array {
+  return new Uint8Array(buffer, byteOffset, byteLength);
+}
+
+function inputOf({ input }: EmbedRequest['inputs'][number], index: number): EmbeddingInput {
+  if (input?.$case === 'text') return { kind: 'text', text: input.value };
+  if (input?.$case === 'tokens') return { kind: 'tokens', tokens: input.value.ids };
+  throw withoutPrompt(`input[${index}]`);
+}
+
+function promptOf(prompt: TokenizeRequest['prompt']): Prompt {
+  if (prompt?.$case === 'text') return { kind: 'text', text: prompt.value };
+  if (prompt?.$case === 'chat') return chatPrompt(prompt.value);
+  throw withoutPrompt('prompt');
+}
+
+function withoutPrompt(param: string): InferenceError {
+  return new InferenceError('invalid_request', `${param} is missing. Send a text, tokens or messages.`, { param });
+}
+
+function tooLate(allowedMs: number): InferenceError {
+  return new InferenceError(
+    'deadline_exceeded',
+    `The request was not complete within ${allowedMs.toLocaleString('en-US')} ms. Send less, or raise requestTimeoutMs.`,
+  );
+}
