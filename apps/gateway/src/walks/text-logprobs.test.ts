@@ -78,6 +78,14 @@ describe('the older shape of log-probabilities', () => {
     expect(writer.take()?.text_offset).toEqual([0, 0, 1, 2]);
   });
 
+  it('counts from where the echo ends, though a control token of the prompt is in no text', () => {
+    const writer = new TextLogprobsWriter();
+    writer.add(echo('ab', token('a', Number.NaN), token('<sep>'), token('b')));
+    writer.add(piece('c', token('c')));
+    writer.add(piece('d', token('d')));
+    expect(writer.take()?.text_offset.slice(3)).toEqual([2, 3]);
+  });
+
   it('is taken piece by piece without a loss', () => {
     const writer = new TextLogprobsWriter();
     writer.add(piece('é', token('é')));
