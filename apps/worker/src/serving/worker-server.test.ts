@@ -5,7 +5,7 @@ import { afterEach, describe, expect, it } from 'vitest';
 import { BatchingEngine } from '../batching/batching-engine.js';
 import { NOBODY_OBSERVES } from '../batching/batching-observer.js';
 import { type Script, ScriptedTokenEngine } from '../token-engine/adapters/scripted/scripted-token-engine.js';
-import { askHealth, openServer, SILENT, TestGateway, type TestServer } from './serving.testing.js';
+import { askHealth, openServer, SILENT, samplingMessage, TestGateway, type TestServer } from './serving.testing.js';
 import type { WorkerServerSettings } from './worker-server.js';
 
 const closing: (() => Promise<void> | void)[] = [];
@@ -155,7 +155,7 @@ describe('WorkerServer', () => {
   });
 
   it('cancels: the place is free, and settled says cancelled once', async () => {
-    const { gateway, engine, tokenEngine } = await open({ msPerStep: 1 });
+    const { gateway, engine } = await open({ msPerStep: 1 });
     gateway.start(1);
     await expect.poll(() => gateway.tokens(1).length).toBeGreaterThan(0);
     gateway.cancel(1);
@@ -163,7 +163,6 @@ describe('WorkerServer', () => {
     gateway.cancel(99);
     await expect.poll(() => gateway.settled(1)?.reason).toBe('cancelled');
     await expect.poll(() => engine.load()).toEqual({ running: 0, waiting: 0 });
-    expect(tokenEngine.heldBy(0)).toBe(0);
     expect(gateway.updates(1).filter(({ settled }) => settled)).toHaveLength(1);
     expect(gateway.settled(1)?.completionTokens).toBe(gateway.tokens(1).length);
   });
@@ -182,7 +181,7 @@ describe('WorkerServer', () => {
   });
 
   it('leaves nothing running when gateways cancel and vanish at random', async () => {
-    const { test, engine, tokenEngine } = await open({ msPerStep: 1 });
+    const { test, engine, gateway: other } = await open({ msPerStep: 1 });
     const gateways = Array.from({ length: 5 }, () => new TestGateway(test.address));
     closing.push(() => {
       for (const gateway of gateways) gateway.close();
@@ -197,7 +196,8 @@ describe('WorkerServer', () => {
     await expect.poll(() => engine.load().running).toBeGreaterThan(0);
     await new Promise((resolve) => setTimeout(resolve, 160));
     await expect.poll(() => engine.load(), { timeout: 1_000 }).toEqual({ running: 0, waiting: 0 });
-    for (let place = 0; place < 8; place++) expect(tokenEngine.heldBy(place)).toBe(0);
+    for (let id = 1; id <= 8; id++) other.start(id, { maxTokens: 2 });
+    for (let id = 1; id <= 8; id++) await expect.poll(() => other.settled(id)?.reason).toBe('length');
     for (const gateway of gateways.slice(2)) {
       for (let id = 1; id <= 20; id++) {
         expect(gateway.updates(id).filter(({ settled }) => settled)).toHaveLength(1);
@@ -228,6 +228,50 @@ describe('WorkerServer', () => {
     gateway.start(1, { attempt: 2, resumeTokenIds: [...Buffer.from('abc')], resumeText: 'abc' });
     await expect.poll(() => gateway.settled(1)?.completionTokens).toBe(7);
     expect(gateway.text(1)).toBe('def');
+  });
+
+  it('gives several answers to one prompt, and reads it once for all of them', async () => {
+    const { gateway } = await open({ msPerStep: 1 });
+    const siblings = [2, 3, 4].map((sequenceId) => ({ sequenceId, seed: undefined }));
+    const prompt = { $case: 'text', value: 'once upon a time '.repeat(20) } as const;
+    gateway.start(1, { prompt, siblings, maxTokens: 12, sampling: samplingMessage({ temperature: 1 }) });
+    const ids = [1, 2, 3, 4];
+    await expect.poll(() => ids.every((id) => gateway.settled(id))).toBe(true);
+    const settled = ids.map((id) => gateway.settled(id)!);
+    expect(settled.map(({ reason, completionTokens }) => [reason, completionTokens])).toEqual(
+      ids.map(() => ['length', 12]),
+    );
+    expect(new Set(ids.map((id) => gateway.text(id))).size).toBe(4);
+    const read = settled.reduce((sum, { promptTokens, cachedTokens }) => sum + promptTokens - cachedTokens, 0);
+    expect(read).toBeLessThan(2 * settled[0]!.promptTokens);
+  });
+
+  it('tells what it thought of each token, and says the prompt again, when asked', async () => {
+    const { gateway } = await open({ says: () => 'abc' });
+    gateway.start(1, { echo: true, logprobs: 2 });
+    await expect.poll(() => gateway.settled(1)?.reason).toBe('stop');
+    const updates = gateway.updates(1);
+    const echo = updates.flatMap((update) => update.echo ?? []);
+    expect(echo.map(({ text }) => text).join('')).toBe('hello');
+    expect(echo.flatMap(({ logprobs }) => logprobs)).toHaveLength(5);
+    const logprobs = updates.flatMap((update) => update.logprobs);
+    expect(Buffer.concat(logprobs.map(({ spelling }) => spelling)).toString()).toBe('abc');
+    for (const { top } of logprobs) expect(top).toHaveLength(2);
+  });
+
+  it('fails a sequence with bad values, by name, and no other', async () => {
+    const { gateway } = await open({ says: () => 'ok' });
+    gateway.start(1, { sampling: samplingMessage({ temperature: Number.NaN }) });
+    gateway.start(2, { prompt: { $case: 'tokens', value: { ids: [4_000_000_000] } } });
+    gateway.start(3, { resumeTokenIds: [4_000_000_000] });
+    gateway.start(4);
+    await expect.poll(() => gateway.settled(4)?.reason).toBe('stop');
+    const failures = [1, 2, 3].map((id) => gateway.settled(id)?.failure);
+    expect(failures.map((failure) => [failure?.code, failure?.param])).toEqual([
+      ['invalid_request', 'temperature'],
+      ['invalid_request', 'prompt'],
+      ['invalid_request', 'resume'],
+    ]);
   });
 
   it('fails a sequence that was started without credit', async () => {
