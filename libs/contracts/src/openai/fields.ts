@@ -154,7 +154,10 @@ const LAST_N = 'A number of tokens; -1 means all that the context holds.';
 
 /** What becomes of `generationFields`. */
 export const GENERATION_PARAMETERS = {
-  model: { status: 'supported', note: 'May be left out: the default model answers if it can, or the only one that can.' },
+  model: {
+    status: 'supported',
+    note: 'May be left out: the default model answers if it can, or the only one that can.',
+  },
   stream: { status: 'supported' },
   stream_options: { status: 'supported', note: '`include_usage`; `include_obfuscation` is accepted and ignored.' },
   n: {
