@@ -11,15 +11,16 @@ clients=32
 
 server=$(tools/build-llama-server.sh) || { echo "Not measured: llama-server is what the engine is compared with." >&2; exit 1; }
 MODEL=${MODEL:-$(tools/random-model/cached-model.sh starcoder 135m q8_0)}
+MODEL=${MODEL#"$PWD"/} # Shorter, and the same on every machine.
 
 port=$(node -e 'const s = require("node:net").createServer().listen(0, "127.0.0.1", () => { console.log(s.address().port); s.close(); })')
 log=$(mktemp)
-# What is not said here is llama-server's default, flash attention "auto" and prompt reuse among it.
-set -- --beside "http://127.0.0.1:$port" "$@"
+# What is not said below is llama-server's default, flash attention "auto" and prompt reuse among it.
 flags="-np $clients -c $((clients * CONTEXT)) --threads $THREADS -cb"
 # Unquoted: each word is a flag.
 "$server" -m "$MODEL" $flags --host 127.0.0.1 --port "$port" >"$log" 2>&1 &
 pid=$!
+set -- --beside "http://127.0.0.1:$port" --beside-pid "$pid" "$@"
 stop() {
   kill "$pid" 2>/dev/null || true
   wait "$pid" 2>/dev/null || true
@@ -36,6 +37,6 @@ echo "Beside: $("$server" --version 2>&1 | sed -n 's/^version: //p'), \`llama-se
 for temperature in $TEMPERATURES; do
   printf '\n## Temperature %s\n\n' "$temperature"
   tools/millrace.sh bench --model "$MODEL" --context "$CONTEXT" --threads "$THREADS" --max-batch-size "$clients" \
-    --clients "$clients" --requests $((clients * 10)) --requests-per-turn 2 --max-tokens 64 \
+    --clients "$clients" --requests $((clients * 8)) --requests-per-turn 1 --max-tokens 64 \
     --completion --ignore-eos --temperature "$temperature" --markdown "$@"
 done

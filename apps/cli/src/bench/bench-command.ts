@@ -18,8 +18,8 @@ import { urlOfGateway } from '../gateway-address.js';
 import { askGateway } from '../gateway-client.js';
 import { Service } from '../serve/service.js';
 import { HttpTarget } from './http-target.js';
-import { machineLine, residentMib } from './machine.js';
-import { type LevelFigures, measureLevel } from './measure.js';
+import { cpuSeconds, machineLine, residentMib } from './machine.js';
+import { type CpuClocks, type LevelFigures, measureLevel } from './measure.js';
 import { measureReuse } from './measure-reuse.js';
 import { markdownReport, type Report, reuseReport, textReport } from './report.js';
 import { WorkerTarget } from './worker-target.js';
@@ -42,6 +42,13 @@ const own = {
   beside: optionalText({
     ...OWN,
     why: 'Another server that speaks OpenAI’s protocol and runs the same model, such as llama-server: it is asked by turns in the same run.',
+  }),
+  besidePid: optionalInteger({
+    ...OWN,
+    min: 1,
+    max: 2 ** 31 - 1,
+    unit: 'none',
+    why: 'The other server’s process, on this machine. With it, and on Linux, tokens per second of processor time are told too: on a busy machine they vary less.',
   }),
   completion: boolean({
     ...OWN,
@@ -119,12 +126,13 @@ async function reportLoad(about: About, subject: Subject, targets: OpenTargets, 
   const idle = await subject.idleMemoryMib();
   const grpcRoundTripMs = await targets.worker?.roundTripMs();
   const request = { maxTokens, temperature, completion, ignoreEos };
+  const clocks = clocksOf(subject, flags.besidePid);
 
   const figures: LevelFigures[] = [];
   for (const clients of levels) {
     process.stderr.write(`measuring ${clients} ${clients === 1 ? 'client' : 'clients'}…\n`);
     const count = Math.max(requests, clients); // Fewer would leave clients without anything to do.
-    figures.push(await measureLevel(targets, { clients, requests: count, requestsPerTurn, request }));
+    figures.push(await measureLevel(targets, { clients, requests: count, requestsPerTurn, request }, clocks));
   }
 
   const afterLoad = await subject.idleMemoryMib();
@@ -139,6 +147,14 @@ async function reportLoad(about: About, subject: Subject, targets: OpenTargets, 
     gatewayMemoryMib: idle === undefined || afterLoad === undefined ? undefined : { idle, afterLoad },
   };
   return { text: flags.markdown ? markdownReport(report) : textReport(report), figures: report };
+}
+
+function clocksOf({ workerPid, gatewayPid }: Subject, besidePid: number | undefined): CpuClocks {
+  return {
+    worker: () => cpuSeconds([workerPid()]),
+    gateway: () => cpuSeconds([gatewayPid(), workerPid()]),
+    beside: () => cpuSeconds([besidePid]),
+  };
 }
 
 async function reportReuse(about: About, { gateway }: OpenTargets, sharedTokens: number, flags: Own) {
@@ -160,6 +176,8 @@ function clientCount(text: string): number {
 interface Subject extends AsyncDisposable {
   readonly url: string;
   readonly idleMemoryMib: () => Promise<number | undefined>;
+  readonly gatewayPid: () => number | undefined;
+  readonly workerPid: () => number | undefined;
   /** Rejects when the user wants no more. */
   readonly interrupted: Promise<never>;
 }
@@ -173,6 +191,8 @@ async function openSubject(loaded: LoadedSettings<typeof own>): Promise<Subject>
     return {
       url: urlOfGateway(loaded.own.url),
       idleMemoryMib: async () => undefined,
+      gatewayPid: () => undefined,
+      workerPid: () => undefined,
       interrupted,
       [Symbol.asyncDispose]: async () => undefined,
     };
@@ -184,6 +204,8 @@ async function openSubject(loaded: LoadedSettings<typeof own>): Promise<Subject>
     const { url } = await Promise.race([service.start(), interrupted]);
     return {
       url,
+      gatewayPid: () => service.gatewayPid,
+      workerPid: () => service.workerPid,
       idleMemoryMib: async () => {
         await sleep(IDLE_AFTER_MS);
         return service.gatewayPid === undefined ? undefined : residentMib(service.gatewayPid);

@@ -85,7 +85,10 @@ describe('measureLevel', () => {
     const asked: string[] = [];
     const [gateway, worker, beside] = ['gateway', 'worker', 'beside'].map((name) => new CountingTarget(name, asked));
     const load = { clients: 2, requests: 12, requestsPerTurn: 2, request: { ...CHAT, completion: true } };
-    const figures = await measureLevel({ gateway: gateway!, worker, beside }, load);
+    const clock = { seconds: 0 };
+    const ticking = () => clock.seconds++;
+    const clocks = { gateway: ticking, worker: ticking, beside: ticking };
+    const figures = await measureLevel({ gateway: gateway!, worker, beside }, load, clocks);
 
     const turns = asked.slice(-36).map((line) => line.split(':')[0]);
     expect(turns.filter((_, index) => index % 4 === 0)).toEqual([
@@ -94,7 +97,9 @@ describe('measureLevel', () => {
       ...['beside', 'gateway', 'worker'],
     ]);
     expect(figures.rounds).toHaveLength(3);
-    for (const round of figures.rounds) expect(Object.values(round).every((speed) => speed > 0)).toBe(true);
+    for (const round of figures.rounds) {
+      expect(Object.values(round).map(({ tokensPerCpuSecond }) => tokensPerCpuSecond)).toEqual([12, 12, 12]);
+    }
     expect(figures.beside?.requests).toBe(12);
   });
 
@@ -142,6 +147,7 @@ describe('freshPrompt', () => {
 });
 
 describe('figures', () => {
+  const turn = (tokensPerSecond: number) => ({ tokensPerSecond, tokensPerCpuSecond: tokensPerSecond * 2 });
   const NOTHING = { promptTokens: 0, cachedTokens: 0 };
 
   it('are nearest-rank percentiles', () => {
@@ -183,9 +189,9 @@ describe('figures', () => {
           beside: worker,
           added,
           rounds: [
-            { gateway: 80, worker: 95, beside: 100 },
-            { gateway: 90, worker: 99, beside: 100 },
-            { gateway: 70, worker: 90, beside: 100 },
+            { gateway: turn(80), worker: turn(95), beside: turn(100) },
+            { gateway: turn(90), worker: turn(99), beside: turn(100) },
+            { gateway: turn(70), worker: turn(90), beside: turn(100) },
           ],
         },
       ],
@@ -196,6 +202,7 @@ describe('figures', () => {
     expect(report).toContain('| 1 | 1.0 | 10 | 5.0 | 5.0 | 5.0 | 20.0 | 20.0 | 20.0 |');
     expect(report).toContain('| 3 | 100.0 | 90.0 | 70.0 | 0.900 | 0.700 |');
     expect(report).toContain('| median | 100.0 | 95.0 | 80.0 | 0.950 | 0.800 |');
+    expect(report).toContain('| median | 200.0 | 190.0 | 160.0 | 0.950 | 0.800 |');
     expect(report).toContain('100 MiB idle');
     expect(report).toContain('### Added by the gateway (HTTP, validation, admission, routing)');
     expect(report).toContain('One gRPC round trip to the worker, without any work in it: 0.46 ms at the median.');

@@ -29,16 +29,26 @@ export interface LevelFigures {
   readonly beside?: Figures | undefined;
   /** What the gateway took more than the worker alone, request by request. */
   readonly added: Added | undefined;
-  /** Tokens per second, turn by turn. */
+  /** Turn by turn. */
   readonly rounds: readonly Round[];
 }
 
 /** One turn of each target, close to each other in time. */
-export type Round = Readonly<Partial<Record<TargetName, number>>>;
+export type Round = Readonly<Partial<Record<TargetName, Turn>>>;
+
+export interface Turn {
+  readonly tokensPerSecond: number;
+  /** Of the server's own processor time; absent where the system does not tell, or its processes are not known. */
+  readonly tokensPerCpuSecond: number | undefined;
+}
+
+/** What each server has used of the processors so far, in seconds. */
+export type CpuClocks = Readonly<Partial<Record<TargetName, () => number | undefined>>>;
 
 interface Track {
   readonly name: TargetName;
   readonly target: Target;
+  readonly cpuSeconds: () => number | undefined;
   readonly samples: Sample[];
   busyMs: number;
 }
@@ -50,8 +60,8 @@ interface Track {
  * machine does falls on all alike. Gateway and worker both reach the engine over gRPC, so their difference is what the
  * gateway adds: HTTP, validation, admission and routing. What a gRPC hop costs is measured by `WorkerTarget.roundTripMs`.
  */
-export async function measureLevel(targets: Targets, load: Load): Promise<LevelFigures> {
-  const tracks = tracksOf(targets);
+export async function measureLevel(targets: Targets, load: Load, clocks: CpuClocks = {}): Promise<LevelFigures> {
+  const tracks = tracksOf(targets, clocks);
   const blockSize = load.clients === 1 ? 1 : load.clients * load.requestsPerTurn;
   for (const [salt, { target }] of tracks.entries()) {
     await runBlock(target, load, WARM_UP_FROM, Math.max(PROMPTS.length, load.clients), salt);
@@ -61,7 +71,7 @@ export async function measureLevel(targets: Targets, load: Load): Promise<LevelF
   for (let from = 0, block = 0; from < load.requests; from += blockSize, block++) {
     const count = Math.min(blockSize, load.requests - from);
     const first = block % tracks.length;
-    const round: Partial<Record<TargetName, number>> = {};
+    const round: Partial<Record<TargetName, Turn>> = {};
     for (const track of [...tracks.slice(first), ...tracks.slice(0, first)]) {
       round[track.name] = await runTurn(track, load, from, count, tracks.indexOf(track));
     }
@@ -83,21 +93,27 @@ export async function measureLevel(targets: Targets, load: Load): Promise<LevelF
 /** Far from the numbers of measured requests, so that fresh prompts are fresh. */
 const WARM_UP_FROM = 1_000_000;
 
-function tracksOf(targets: Targets): Track[] {
+function tracksOf(targets: Targets, clocks: CpuClocks): Track[] {
   return (['gateway', 'worker', 'beside'] as const).flatMap((name) => {
     const target = targets[name];
-    return target === undefined ? [] : [{ name, target, samples: [], busyMs: 0 }];
+    const cpuSeconds = clocks[name] ?? (() => undefined);
+    return target === undefined ? [] : [{ name, target, cpuSeconds, samples: [], busyMs: 0 }];
   });
 }
 
-/** @returns tokens per second. */
-async function runTurn(track: Track, load: Load, from: number, count: number, salt: number): Promise<number> {
+async function runTurn(track: Track, load: Load, from: number, count: number, salt: number): Promise<Turn> {
   const startedMs = performance.now();
+  const cpuBefore = track.cpuSeconds();
   const samples = await runBlock(track.target, load, from, count, salt);
+  const cpuAfter = track.cpuSeconds();
   const busyMs = performance.now() - startedMs;
   track.samples.push(...samples);
   track.busyMs += busyMs;
-  return samples.reduce((sum, { tokens }) => sum + tokens, 0) / (busyMs / 1000);
+  const tokens = samples.reduce((sum, sample) => sum + sample.tokens, 0);
+  return {
+    tokensPerSecond: tokens / (busyMs / 1000),
+    tokensPerCpuSecond: cpuBefore === undefined || cpuAfter === undefined ? undefined : tokens / (cpuAfter - cpuBefore),
+  };
 }
 
 /** `count` requests by so many clients, each of which sends its next when it has its answer. In the requests' order. */

@@ -1,5 +1,5 @@
 import { alignedTable, markdownTable } from '../table.js';
-import type { LevelFigures, Round, TargetName } from './measure.js';
+import type { LevelFigures, Round, TargetName, Turn } from './measure.js';
 import { type ReuseFigures, type ReusePair, timesSooner } from './measure-reuse.js';
 import { type Figures, medianOf, type Percentiles } from './statistics.js';
 
@@ -87,20 +87,31 @@ function besideSections(report: Report, table: Table, heading: (title: string) =
   const figures = levels.flatMap((level) =>
     level.beside === undefined ? [] : [{ clients: level.clients, figures: level.beside }],
   );
-  const rounds = levels.flatMap(({ clients, rounds }) => [
-    heading(`Tokens/s, turn by turn, ${clients} ${clients === 1 ? 'client' : 'clients'}`),
-    roundsTable(rounds, table),
-  ]);
+  const rounds = levels.flatMap(({ clients, rounds }) => {
+    const byWhom = `turn by turn, ${clients} ${clients === 1 ? 'client' : 'clients'}`;
+    const cpuKnown = rounds.every(({ beside }) => beside?.tokensPerCpuSecond !== undefined);
+    return [
+      heading(`Tokens/s, ${byWhom}`),
+      roundsTable(rounds, (turn) => turn?.tokensPerSecond, table),
+      ...(cpuKnown
+        ? [
+            heading(`Tokens per second of the server’s processor time, ${byWhom}`),
+            roundsTable(rounds, (turn) => turn?.tokensPerCpuSecond, table),
+          ]
+        : []),
+    ];
+  });
   return [heading(`Beside: ${beside}`), figuresTable(figures, table), ...rounds];
 }
 
 /** Turns of a row were close in time, so the ratio of a row says more than the ratio of two columns. */
-function roundsTable(rounds: readonly Round[], table: Table): string {
-  const ratio = (name: TargetName) => (round: Round) => (round[name] ?? Number.NaN) / round.beside!;
-  const columns: { heading: string; value: (round: Round) => number; digits: number }[] = [
-    { heading: 'beside', value: (round) => round.beside!, digits: 1 },
-    { heading: 'worker', value: (round) => round.worker ?? Number.NaN, digits: 1 },
-    { heading: 'gateway', value: (round) => round.gateway!, digits: 1 },
+function roundsTable(rounds: readonly Round[], figure: (turn: Turn | undefined) => number | undefined, table: Table) {
+  const speed = (name: TargetName) => (round: Round) => figure(round[name]) ?? Number.NaN;
+  const ratio = (name: TargetName) => (round: Round) => speed(name)(round) / speed('beside')(round);
+  const columns = [
+    { heading: 'beside', value: speed('beside'), digits: 1 },
+    { heading: 'worker', value: speed('worker'), digits: 1 },
+    { heading: 'gateway', value: speed('gateway'), digits: 1 },
     { heading: 'worker / beside', value: ratio('worker'), digits: 3 },
     { heading: 'gateway / beside', value: ratio('gateway'), digits: 3 },
   ];

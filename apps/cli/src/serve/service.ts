@@ -41,6 +41,10 @@ export class Service {
     return this.#gateway?.pid;
   }
 
+  get workerPid(): number | undefined {
+    return this.#worker?.pid;
+  }
+
   /** Resolves when the gateway is ready to answer. @throws CommandError when a process ends before that. */
   async start(): Promise<{ url: string; workerAddress: string }> {
     const { settings } = this.#options.loaded;
