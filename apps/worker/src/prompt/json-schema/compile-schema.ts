@@ -1,0 +1,239 @@
+import { InferenceError } from '@millrace/contracts';
+import { checkAmbiguity } from '../../token-engine/gbnf/check-ambiguity.js';
+import { COMPILED_GBNF_LIMITS } from '../../token-engine/gbnf/gbnf.js';
+import { readGbnf } from '../../token-engine/gbnf/read-gbnf.js';
+import { type Automaton, accepts, Budget, intersect, lengths, TooLarge } from './automaton.js';
+import { FORMATS } from './formats.js';
+import { GrammarBuilder, type Item, once, type Rule } from './grammar-builder.js';
+import { JsonRules } from './json-rules.js';
+import { type NumberRange, numberAutomaton } from './number-range.js';
+import { type Property, writeObject } from './object-grammar.js';
+import { constantAutomaton, patternAutomaton, UnusablePattern } from './pattern.js';
+import { readSchema, refuse, type SchemaNode } from './read-schema.js';
+import { Demands } from './schema-demands.js';
+import { expand, type Situation } from './schema-situations.js';
+import { wordsAutomaton } from './words.js';
+import { writeStrings, writeTexts } from './write-automaton.js';
+
+/**
+ * The grammar, in GBNF, of the JSON texts that a schema allows.
+ *
+ * Every text it derives parses and validates. It is a little narrower than the schema: properties come in the order of
+ * their declaration, blanks are few, and a string with a pattern has one spelling. docs/reference/structured-output.md
+ * has the details. A text is followed in one way only, save where the schema itself offers several (`anyOf`).
+ *
+ * @param where the parameter that holds the schema; errors name the keyword beneath it.
+ * @throws InferenceError `invalid_request` for what is malformed, not supported, beyond a limit, or allows no value.
+ */
+export function compileSchema(schema: unknown, where: string): string {
+  const root = readSchema(schema, where);
+  try {
+    return new Compiler(where).compile(root);
+  } catch (error) {
+    if (!(error instanceof TooLarge)) throw error;
+    throw refuse(
+      where,
+      `The schema asks for ${error.message}, which is the most. Make it smaller, or its patterns simpler.`,
+    );
+  }
+}
+
+/** The grammar of any JSON object, for `response_format` `json_object`. */
+export function jsonObjectGrammar(): string {
+  const builder = new GrammarBuilder();
+  return builder.text(new JsonRules(builder).object)!;
+}
+
+class Compiler {
+  readonly #builder = new GrammarBuilder();
+  readonly #json = new JsonRules(this.#builder);
+  readonly #budget = new Budget();
+  /** Rules by what they are for: situations, strings and numbers that occur again. */
+  readonly #known = new Map<string, Rule>();
+  readonly #patterns = new Map<string, Automaton>();
+  /** Situations whose rule is named and not yet written: a queue rather than recursion, which has no bound. */
+  readonly #open: { readonly rule: Rule; readonly situation: Situation }[] = [];
+  #ambiguous = false;
+
+  constructor(private readonly where: string) {}
+
+  compile(root: SchemaNode): string {
+    const rule = this.#ruleOf([root]);
+    for (let next = this.#open.shift(); next !== undefined; next = this.#open.shift()) {
+      this.#builder.define(next.rule, this.#alternatives(next.situation));
+    }
+    const text = this.#builder.text(rule);
+    if (text === undefined) {
+      throw refuse(
+        this.where,
+        'The schema allows no value that ends: something in it contradicts itself, or contains itself without an end.',
+      );
+    }
+    if (this.#ambiguous) this.#checkBranches(text);
+    return text;
+  }
+
+  /** Branches that begin alike are followed side by side; nested, their number may explode. */
+  #checkBranches(text: string): void {
+    try {
+      checkAmbiguity(readGbnf(text, COMPILED_GBNF_LIMITS, this.where), this.where);
+    } catch (error) {
+      if (!(error instanceof InferenceError)) throw error;
+      throw refuse(
+        this.where,
+        'Branches of `anyOf` begin alike for too long, so that too many must be followed at once. Give each a property with a `const` of its own, and declare that one first.',
+      );
+    }
+  }
+
+  /** The rule for what all of `nodes` allow. */
+  #ruleOf(nodes: readonly SchemaNode[]): Rule {
+    return this.#ruleOfSituation({ nodes, chosen: new Set() });
+  }
+
+  #ruleOfSituation(situation: Situation): Rule {
+    const { key, situation: expanded } = expand(situation);
+    return this.#once(key, () => {
+      const rule = this.#builder.add();
+      this.#open.push({ rule, situation: expanded });
+      return rule;
+    });
+  }
+
+  #once(key: string, make: () => Rule): Rule {
+    const known = this.#known.get(key);
+    if (known !== undefined) return known;
+    const rule = make();
+    this.#known.set(key, rule);
+    return rule;
+  }
+
+  #alternatives(situation: Situation): Item[][] {
+    const { branches } = expand(situation);
+    if (branches !== undefined) {
+      const rules = new Set(branches.map((branch) => this.#ruleOfSituation(branch)));
+      if (rules.size > 1) this.#ambiguous = true;
+      return [...rules].map((rule) => [once(rule)]);
+    }
+    const demands = new Demands(situation.nodes);
+    if (demands.impossible) return [];
+    if (demands.values !== undefined) return this.#listed(demands);
+    return demands.types.flatMap((type) => this.#ofType(type, demands));
+  }
+
+  #ofType(type: string, demands: Demands): Item[][] {
+    switch (type) {
+      case 'null':
+        return [['"null"']];
+      case 'boolean':
+        return [['"true"'], ['"false"']];
+      case 'integer':
+      case 'number':
+        return [[once(this.#number({ ...demands.range, integer: type === 'integer' }))]];
+      case 'string':
+        return [[once(this.#string(demands))]];
+      case 'array':
+        return this.#array(demands);
+      default:
+        return [[once(this.#object(demands))]];
+    }
+  }
+
+  #listed(demands: Demands): Item[][] {
+    const texts = demands.listed((text) => {
+      const automaton = this.#contents(demands);
+      return automaton === undefined || accepts(automaton, text);
+    });
+    return texts.length === 0 ? [] : [[once(writeTexts(this.#builder, wordsAutomaton(texts)))]];
+  }
+
+  #number(range: NumberRange): Rule {
+    if (range.minimum === undefined && range.maximum === undefined && range.multiplesOf.length === 0) {
+      return range.integer ? this.#json.integer : this.#json.number;
+    }
+    return this.#once(`number ${JSON.stringify(range)}`, () =>
+      writeTexts(this.#builder, numberAutomaton(range, this.#budget)),
+    );
+  }
+
+  #string(demands: Demands): Rule {
+    const { minLength, maxLength, patterns, formats } = demands;
+    if (patterns.length > 0 || formats.length > 0) {
+      return this.#once(`string ${JSON.stringify([minLength, maxLength, patterns, formats])}`, () =>
+        writeStrings(this.#builder, this.#contents(demands)!),
+      );
+    }
+    if (minLength === 0 && maxLength === undefined) return this.#json.string;
+    return this.#once(`length ${minLength} ${maxLength}`, () =>
+      this.#builder.add([['"\\""', ...this.#builder.times(this.#json.character, minLength, maxLength), '"\\""']]),
+    );
+  }
+
+  /** What a string may contain; undefined where nothing is demanded. */
+  #contents({ minLength, maxLength, patterns, formats }: Demands): Automaton | undefined {
+    const demanded = [
+      ...formats.map((format) => constantAutomaton(FORMATS.get(format)!)),
+      ...patterns.map(({ pattern, path }) => this.#pattern(pattern, path)),
+    ];
+    const bounded = minLength > 0 || maxLength !== undefined;
+    if (demanded.length === 0 && !bounded) return undefined;
+    if (maxLength !== undefined && maxLength < minLength) return { states: [] };
+    if (bounded) demanded.push(lengths(minLength, maxLength));
+    return demanded.reduce((a, b) => intersect(a, b, this.#budget));
+  }
+
+  #pattern(pattern: string, path: string): Automaton {
+    let automaton = this.#patterns.get(pattern);
+    if (automaton !== undefined) return automaton;
+    try {
+      automaton = patternAutomaton(pattern, this.#budget);
+    } catch (error) {
+      if (error instanceof TooLarge) {
+        throw refuse(
+          path,
+          `The pattern needs ${error.message}, which is the most. Repeat less often, or anchor it with ^ and $.`,
+        );
+      }
+      if (error instanceof UnusablePattern) throw refuse(path, `The pattern ${error.message}.`);
+      throw error;
+    }
+    this.#patterns.set(pattern, automaton);
+    return automaton;
+  }
+
+  #object(demands: Demands): Rule {
+    const properties: Property[] = demands.properties().map(({ name, required, nodes }) => ({
+      name,
+      required,
+      value: this.#ruleOf(nodes),
+    }));
+    const extra = demands.extraProperties();
+    return writeObject(this.#builder, properties, extra && this.#ruleOf(extra), this.#json.blank);
+  }
+
+  /** A row of rules, one for each place with a schema of its own, then the rest as often as it may come. */
+  #array(demands: Demands): Item[][] {
+    const { minItems, maxItems } = demands;
+    const blank = once(this.#json.blank);
+    const end: Item[] = [blank, '"]"'];
+    const places = Math.min(demands.places(), maxItems ?? Number.POSITIVE_INFINITY);
+    const rest = this.#ruleOf(demands.item(places));
+    const next = this.#builder.add([['","', blank, once(rest)]]);
+    /** What follows the item before `at`. */
+    let following: Item[][] = [];
+    const written = Math.max(places, 1);
+    if (maxItems === undefined || maxItems >= written) {
+      const more = this.#builder.times(next, Math.max(0, minItems - written), maxItems && maxItems - written);
+      following = [[...more, ...end]];
+    }
+    for (let at = written - 1; at >= 0; at--) {
+      const item = once(at < places ? this.#ruleOf(demands.item(at)) : rest);
+      const after = once(this.#builder.add(following));
+      const alternatives: Item[][] =
+        maxItems !== undefined && maxItems <= at ? [] : [[...(at === 0 ? [] : ['","', blank]), item, after]];
+      if (minItems <= at) alternatives.push(at === 0 ? ['"]"'] : end);
+      following = alternatives;
+    }
+    return following.map((alternative) => ['"["', blank, ...alternative]);
+  }
+}
