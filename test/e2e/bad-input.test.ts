@@ -78,10 +78,10 @@ const CASES: readonly BadRequest[] = [
   },
   {
     what: 'a parameter not supported yet',
-    body: { messages: MESSAGES, logprobs: true },
+    body: { messages: MESSAGES, store: true },
     status: 400,
     code: 'unsupported_parameter',
-    param: 'logprobs',
+    param: 'store',
   },
   {
     what: 'an unknown model',
