@@ -102,7 +102,7 @@ describe('planStep', () => {
   });
 
   it('lets prompts that have a place go on although a higher priority waits for one', () => {
-    const reading = [0, 1, 2, 3].map((place) => running(`r${place}`, place, 50, { priority: -1 }));
+    const reading = [0, 1, 2, 3].map((place) => running(`r${place}`, place, 50));
     expect(named(plan(reading, [waiting('high', 10, 1)]))).toEqual({
       shares: { r0: 50, r1: 50 },
       joining: {},
