@@ -169,7 +169,7 @@ export const IMPORT_RULES: readonly ImportRule[] = [
     name: 'worker prompt',
     files: worker('prompt/'),
     ours: [CONTRACTS, RUNTIME, worker('prompt/'), worker('token-engine/(?!adapters/)')],
-    packages: [NODE, /^@huggingface\/jinja$/],
+    packages: [NODE, /^@huggingface\/jinja$/, /^@eslint-community\/regexpp$/, /^refa$/],
     instead: 'Prompt turns messages into text and text into answers; it knows no sequence and no step.',
   },
   {
@@ -218,6 +218,7 @@ export const IMPORT_RULES: readonly ImportRule[] = [
       /^openai/,
       /^yaml$/,
       /^fast-check$/,
+  /^ajv(-formats)?(\/|$)/,
       /^@grpc\/grpc-js$/,
       /^@millrace\/(gateway|worker)\/metrics$/,
     ],
@@ -229,6 +230,7 @@ export const IMPORT_RULES: readonly ImportRule[] = [
 export const TEST_EXTRAS: readonly RegExp[] = [
   /^vitest/,
   /^fast-check$/,
+  /^ajv(-formats)?(\/|$)/,
   /^openai/,
   /^node:/,
   /^@grpc\/grpc-js$/,
