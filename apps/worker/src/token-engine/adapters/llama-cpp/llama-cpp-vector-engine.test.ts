@@ -75,9 +75,9 @@ describe('LlamaCppVectorEngine', () => {
     await engine.close();
   });
 
-  it('writes no warning for an input', async () => {
-    const engine = await open();
+  it('writes no warning for a model that is as it should be, nor for an input', async () => {
     warnings.length = 0;
+    const engine = await open();
     await engine.embed(engine.tokenize('hello world'), NEVER);
     await engine.close();
     expect(warnings).toEqual([]);

@@ -56,7 +56,7 @@ export function vectorBatchSize(
 export async function openLlamaCppVectors(options: LlamaCppVectorOptions): Promise<VectorEngine> {
   const file = await readModelFile(options.path);
   checkPurpose(file);
-  const llama = await llamaFor(options.gpu, options.logger);
+  const llama = await llamaFor(options.gpu, withoutFalseAlarm(options.logger));
   const engine = `llama.cpp ${llama.llamaCppRelease.release}`;
   const knownAddon = await addonOf(llama);
   if (!knownAddon.getIsArchSupported(file.architecture)) {
@@ -86,6 +86,20 @@ export async function openLlamaCppVectors(options: LlamaCppVectorOptions): Promi
     await loaded.dispose();
     throw error;
   }
+}
+
+/**
+ * node-llama-cpp warns of every model that does not give back a text as it was. Those that make vectors seldom do: most
+ * of their vocabularies forget case and spaces, as they should.
+ */
+function withoutFalseAlarm(logger: EngineLogger): EngineLogger {
+  return {
+    debug: (message) => logger.debug(message),
+    info: (message) => logger.info(message),
+    warn: (message) =>
+      message.includes('to tokenize text and then detokenize it') ? logger.debug(message) : logger.warn(message),
+    error: (message) => logger.error(message),
+  };
 }
 
 function checkPurpose({ purpose, pooling, path }: ModelFile): void {

@@ -24,6 +24,8 @@ const TOKENS = [
   ...['[PAD]', '[UNK]', '[CLS]', '[SEP]', '[MASK]'],
   ...[...WORDS, ...SYMBOLS].map((text) => `▁${text}`),
   ...SYMBOLS,
+  // llama.cpp warns of a vocabulary of this kind that ends before BERT's own control tokens, 100 to 103.
+  ...Array.from({ length: 16 }, (_, at) => `▁word${at}`),
 ];
 const CONTROL_TOKENS = 5;
 
