@@ -28,7 +28,10 @@ import { writeStrings, writeTexts } from './write-automaton.js';
 export function compileSchema(schema: unknown, where: string): string {
   const root = readSchema(schema, where);
   try {
-    return new Compiler(where).compile(root);
+    const compiler = new Compiler(where);
+    const text = compiler.compile(root);
+    if (compiler.choices.size > 0) new Compiler(where, true).checkBranches(root);
+    return text;
   } catch (error) {
     if (!(error instanceof TooLarge)) throw error;
     throw refuse(
@@ -46,21 +49,28 @@ export function jsonObjectGrammar(): string {
 
 class Compiler {
   readonly #builder = new GrammarBuilder();
-  readonly #json = new JsonRules(this.#builder);
+  readonly #json: JsonRules;
   readonly #budget = new Budget();
   /** Rules by what they are for: situations, strings and numbers that occur again. */
   readonly #known = new Map<string, Rule>();
   readonly #patterns = new Map<string, Automaton>();
   /** Situations whose rule is named and not yet written: a queue rather than recursion, which has no bound. */
   readonly #open: { readonly rule: Rule; readonly situation: Situation }[] = [];
-  #ambiguous = false;
+  /** Rules with branches that may begin alike. */
+  readonly choices = new Set<Rule>();
 
-  constructor(private readonly where: string) {}
+  /** @param bare without what makes texts long: see `JsonRules`. */
+  constructor(
+    private readonly where: string,
+    private readonly bare = false,
+  ) {
+    this.#json = new JsonRules(this.#builder, bare);
+  }
 
   compile(root: SchemaNode): string {
     const rule = this.#ruleOf([root]);
     for (let next = this.#open.shift(); next !== undefined; next = this.#open.shift()) {
-      this.#builder.define(next.rule, this.#alternatives(next.situation));
+      this.#builder.define(next.rule, this.#alternatives(next.rule, next.situation));
     }
     const text = this.#builder.text(rule);
     if (text === undefined) {
@@ -69,14 +79,18 @@ class Compiler {
         'The schema allows no value that ends: something in it contradicts itself, or contains itself without an end.',
       );
     }
-    if (this.#ambiguous) this.#checkBranches(text);
     return text;
   }
 
-  /** Branches that begin alike are followed side by side; nested, their number may explode. */
-  #checkBranches(text: string): void {
+  /**
+   * Refuses branches that begin alike for too long: they are followed side by side, and nested their number may explode.
+   * Only for a bare grammar, in which every circle is short enough to be gone through many times.
+   */
+  checkBranches(root: SchemaNode): void {
+    const gbnf = readGbnf(this.compile(root), COMPILED_GBNF_LIMITS, this.where);
+    const names = new Set([...this.choices].map((rule) => this.#builder.nameOf(rule)));
     try {
-      checkAmbiguity(readGbnf(text, COMPILED_GBNF_LIMITS, this.where), this.where);
+      checkAmbiguity(gbnf, this.where, ({ name }) => names.has(name));
     } catch (error) {
       if (!(error instanceof InferenceError)) throw error;
       throw refuse(
@@ -108,12 +122,12 @@ class Compiler {
     return rule;
   }
 
-  #alternatives(situation: Situation): Item[][] {
+  #alternatives(rule: Rule, situation: Situation): Item[][] {
     const { branches } = expand(situation);
     if (branches !== undefined) {
       const rules = new Set(branches.map((branch) => this.#ruleOfSituation(branch)));
-      if (rules.size > 1) this.#ambiguous = true;
-      return [...rules].map((rule) => [once(rule)]);
+      if (rules.size > 1) this.choices.add(rule);
+      return [...rules].map((branch) => [once(branch)]);
     }
     const demands = new Demands(situation.nodes);
     if (demands.impossible) return [];
@@ -164,8 +178,9 @@ class Compiler {
       );
     }
     if (minLength === 0 && maxLength === undefined) return this.#json.string;
+    if (this.bare) return this.#json.string;
     return this.#once(`length ${minLength} ${maxLength}`, () =>
-      this.#builder.add([['"\\""', ...this.#builder.times(this.#json.character, minLength, maxLength), '"\\""']]),
+      this.#json.stringOf(this.#builder.times(this.#json.character, minLength, maxLength)),
     );
   }
 

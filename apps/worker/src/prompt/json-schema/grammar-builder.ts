@@ -21,6 +21,7 @@ export function once(rule: Rule): Item {
 export class GrammarBuilder {
   readonly #rules: Item[][][] = [];
   #elements = 0;
+  readonly #names = new Map<Rule, string>();
 
   /** A new rule; without alternatives, until it is defined, it derives nothing. */
   add(alternatives: Item[][] = []): Rule {
@@ -75,7 +76,7 @@ export class GrammarBuilder {
   text(root: Rule): string | undefined {
     const finite = this.#finite();
     if (finite[root] === 0) return undefined;
-    const names = new Map([[root, 'root']]);
+    const names = this.#names.set(root, 'root');
     const lines: string[] = [];
     let characters = 0;
     const nameOf = (rule: Rule) => {
@@ -102,6 +103,11 @@ export class GrammarBuilder {
       lines.push(line);
     }
     return lines.join('\n');
+  }
+
+  /** What `text` called a rule; undefined when nothing came to it. */
+  nameOf(rule: Rule): string | undefined {
+    return this.#names.get(rule);
   }
 
   /** Which rules derive a finite text: not `a ::= "[" a "]"`, nor what was never defined. */

@@ -1,21 +1,29 @@
-import { type GrammarBuilder, once, type Rule, set } from './grammar-builder.js';
+import { type GrammarBuilder, type Item, once, type Rule, set } from './grammar-builder.js';
 import { INTEGER_DIGITS_MAX } from './schema-limits.js';
 import { PLAIN_CHARACTERS } from './write-automaton.js';
 
 /** Blanks in a row after the end of a line: an indentation, but not a page of nothing. */
 export const INDENTATION_MAX = 40;
 
-const WHOLE = `"-"? ("0" | [1-9] [0-9]{0,${INTEGER_DIGITS_MAX - 1}})`;
+const EXPONENT = '([03-9] [0-9]? | [12] ([0-7] [0-9]? | [89])?)';
+
+const wholeOf = (digits: number) => `"-"? ("0" | [1-9] [0-9]{0,${digits - 1}})`;
 
 /** Rules for JSON as such, written when they are first asked for. Only text that `JSON.parse` takes, and no lone surrogates. */
 export class JsonRules {
   readonly #rules = new Map<string, Rule>();
 
-  constructor(private readonly builder: GrammarBuilder) {}
+  /** @param bare without blanks and with one string and one number only, to see what else a grammar does. */
+  constructor(
+    private readonly builder: GrammarBuilder,
+    private readonly bare = false,
+  ) {}
 
   /** Nothing, a blank, or a new line with its indentation: what models write between the parts of a value. */
   get blank(): Rule {
-    return this.#once('blank', () => this.builder.add([[], ['" "'], [`"\\n" [ \\t]{0,${INDENTATION_MAX}}`]]));
+    return this.#once('blank', () =>
+      this.bare ? this.builder.add([[]]) : this.builder.add([[], ['" "'], [`"\\n" [ \\t]{0,${INDENTATION_MAX}}`]]),
+    );
   }
 
   /** One character within a string, in any spelling. */
@@ -35,18 +43,23 @@ export class JsonRules {
 
   get string(): Rule {
     return this.#once('string', () =>
-      this.builder.add([['"\\""', { rule: this.character, min: 0, max: undefined }, '"\\""']]),
+      this.stringOf(this.bare ? [] : [{ rule: this.character, min: 0, max: undefined }]),
     );
   }
 
-  get integer(): Rule {
-    return this.#once('integer', () => this.builder.add([[WHOLE]]));
+  stringOf(contents: Item[]): Rule {
+    return this.builder.add([['"\\""', ...contents, '"\\""']]);
   }
 
-  /** Exponents of two digits at the most: the number stays within what a double holds. */
+  get integer(): Rule {
+    return this.#once('integer', () => this.builder.add([[this.bare ? '"0"' : wholeOf(INTEGER_DIGITS_MAX)]]));
+  }
+
+  /** As long as `JSON.stringify` makes them, with exponents up to 279: the number stays within what a double holds. */
   get number(): Rule {
+    if (this.bare) return this.integer;
     return this.#once('number', () =>
-      this.builder.add([[`${WHOLE} ("." [0-9]{1,${INTEGER_DIGITS_MAX}})? ([eE] [-+]? [0-9]{1,2})?`]]),
+      this.builder.add([[`${wholeOf(21)} ("." [0-9]{1,25})? ([eE] [-+]? ${EXPONENT})?`]]),
     );
   }
 

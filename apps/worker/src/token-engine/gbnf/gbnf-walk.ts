@@ -140,6 +140,8 @@ function chain(elements: readonly GbnfElement[], nextId: () => number): Position
 
 /** What is still to come: `position`, and after its alternative what `below` holds. The bottom has no position. */
 export interface Stack {
+  /** Of its own among the stacks of a table. */
+  readonly id: number;
   readonly position: Position | undefined;
   readonly below: Stack | undefined;
   /** Stacks that stand on this one, by the id of their position. */
@@ -151,7 +153,7 @@ export interface Stack {
 /** All stacks of a walk, each once. */
 export class StackTable {
   size = 0;
-  readonly #bottom: Stack = { position: undefined, below: undefined, above: new Map(), after: [] };
+  readonly #bottom: Stack = { id: 0, position: undefined, below: undefined, above: new Map(), after: [] };
 
   constructor(readonly positions: Positions) {}
 
@@ -216,9 +218,8 @@ export class StackTable {
     if (position === undefined) return below;
     let stack = below.above.get(position.id);
     if (stack === undefined) {
-      stack = { position, below, above: new Map(), after: undefined };
+      stack = { id: ++this.size, position, below, above: new Map(), after: undefined };
       below.above.set(position.id, stack);
-      this.size++;
     }
     return stack;
   }

@@ -1,0 +1,91 @@
+import fc from 'fast-check';
+import { beforeAll, describe, expect, it } from 'vitest';
+import { checkGrammar } from '../../gbnf/check-ambiguity.js';
+import { COMPILED_GRAMMAR } from '../../gbnf/compiled-grammar.testing.js';
+import { COMPILED_GBNF_LIMITS, type Gbnf } from '../../gbnf/gbnf.js';
+import { GbnfWalk } from '../../gbnf/gbnf-walk.js';
+import { ORDINARY_GRAMMARS } from '../../gbnf/grammars.testing.js';
+import { randomGrammars, randomTexts } from '../../gbnf/random-gbnf.testing.js';
+import { randomText } from '../../gbnf/random-text.testing.js';
+import { readGbnf } from '../../gbnf/read-gbnf.js';
+import { type Addon, addonOf } from './addon.js';
+import { llamaFor } from './llama-instance.js';
+
+interface NativeGrammar {
+  isTextCompatible(text: string): boolean;
+}
+
+const silent = { debug: () => {}, info: () => {}, warn: () => {}, error: () => {} };
+let addon: Addon;
+
+beforeAll(async () => {
+  addon = await addonOf(await llamaFor('off', silent));
+});
+
+/** llama.cpp's own grammar, which can say whether a whole text is one of it. */
+function native(gbnf: string): NativeGrammar {
+  return new addon.AddonGrammar(gbnf, { addonExports: addon, rootRuleName: 'root' }) as unknown as NativeGrammar;
+}
+
+function ours(gbnf: Gbnf, text: string): boolean {
+  const walk = new GbnfWalk(gbnf);
+  return walk.accept(Buffer.from(text)) && walk.complete;
+}
+
+function readable(text: string): Gbnf | undefined {
+  try {
+    return checkGrammar(text);
+  } catch {
+    return undefined;
+  }
+}
+
+const randomness = fc.infiniteStream(fc.double({ min: 0, max: 1, noNaN: true }));
+
+describe("our reading of a grammar and llama.cpp's", () => {
+  it('agree on random grammars: what is let through is read there, and derives the same texts', () => {
+    let read = 0;
+    fc.assert(
+      fc.property(randomGrammars, fc.array(randomTexts, { maxLength: 8 }), randomness, (text, others, stream) => {
+        const gbnf = readable(text);
+        if (gbnf === undefined) return;
+        read++;
+        const llama = native(text);
+        const derived = Array.from({ length: 4 }, () => randomText(gbnf, () => stream.next().value as number, 12));
+        for (const sample of [...others, ...derived.filter((sample) => sample !== undefined)]) {
+          expect([sample, ours(gbnf, sample)]).toEqual([sample, llama.isTextCompatible(sample)]);
+        }
+        for (const sample of derived)
+          if (sample !== undefined) expect([sample, ours(gbnf, sample)]).toEqual([sample, true]);
+      }),
+      { numRuns: 400, endOnFailure: true },
+    );
+    expect(read).toBeGreaterThan(80);
+  });
+
+  for (const [name, { gbnf, yes, no }] of Object.entries(ORDINARY_GRAMMARS)) {
+    it(`agree on ${name}`, () => {
+      const llama = native(gbnf);
+      expect(yes.filter((text) => llama.isTextCompatible(text))).toEqual(yes);
+      expect(no.filter((text) => llama.isTextCompatible(text))).toEqual([]);
+    });
+  }
+
+  it('agree on a grammar that was compiled from a schema', () => {
+    const { gbnf, yes, no } = COMPILED_GRAMMAR;
+    const read = readGbnf(gbnf, COMPILED_GBNF_LIMITS);
+    const llama = native(gbnf);
+    expect(yes.filter((text) => llama.isTextCompatible(text))).toEqual(yes);
+    expect(no.filter((text) => llama.isTextCompatible(text))).toEqual([]);
+    fc.assert(
+      fc.property(randomness, fc.nat(), (stream, at) => {
+        const text = randomText(read, () => stream.next().value as number, 80)!;
+        expect([text, llama.isTextCompatible(text)]).toEqual([text, true]);
+        const broken = text.slice(0, at % text.length) + text.slice((at % text.length) + 1);
+        if (broken.isWellFormed())
+          expect([broken, ours(read, broken)]).toEqual([broken, llama.isTextCompatible(broken)]);
+      }),
+      { numRuns: 60 },
+    );
+  });
+});
