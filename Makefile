@@ -9,7 +9,7 @@ ARGS ?=
 
 .DEFAULT_GOAL := help
 .PHONY: help run dev build test check lint format types docs proto proto-check e2e bench bench-engine bench-reuse load-test \
-  demo-model-eval engine-cuda engine-vulkan install clean
+  demo-model-eval demo-embed-eval engine-cuda engine-vulkan install clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' Makefile
@@ -85,6 +85,9 @@ proto-check: ## compare the committed code with the .proto files
 
 demo-model-eval: build ## score the built-in model, served as it is for everybody
 	@tools/with-service.sh node tools/demo-model/evaluate.ts --url URL/v1 $(ARGS)
+
+demo-embed-eval: build ## score the built-in embedding model, served as it is for everybody
+	@tools/with-service.sh node tools/demo-embed/evaluate.ts --url URL/v1 $(ARGS)
 
 clean: ## remove builds and installed packages
 	rm -rf node_modules apps/*/node_modules libs/*/node_modules apps/*/dist libs/*/dist coverage

@@ -201,9 +201,9 @@ export const IMPORT_RULES: readonly ImportRule[] = [
     instead: 'The CLI talks to running processes; it does not import their sources.',
   },
   {
-    name: 'tools/demo-model',
-    files: /^tools\/demo-model\//,
-    ours: [/^tools\/demo-model\//],
+    name: 'tools/demo-model and tools/demo-embed',
+    files: /^tools\/demo-(model|embed)\//,
+    ours: [/^tools\/demo-(model|embed)\//],
     // The tokenizer that trains the model is compared with llama.cpp's own.
     packages: [NODE, /^node-llama-cpp$/],
     instead: 'The recipe stands by itself; the trained model is judged over the OpenAI protocol.',
