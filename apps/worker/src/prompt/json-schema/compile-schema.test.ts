@@ -526,6 +526,29 @@ describe('a schema that is too large', () => {
     expect(refusal({ anyOf: branches }).message).toContain('has 257 branches; at most 256 are possible');
   });
 
+  it('is refused by the combinations of its branches', () => {
+    const either = () => ({ anyOf: [{ type: 'string' }, { type: 'integer' }, { maxLength: 4 }] });
+    const { message } = refusal({ allOf: Array.from({ length: 12 }, either) });
+    expect(message).toMatch(/combined in at least \d+ ways; at most 1000 are possible/);
+    const chain = Object.fromEntries(
+      Array.from({ length: 2_000 }, (_, n) => [
+        `d${n}`,
+        { anyOf: [{ $ref: `#/$defs/d${(n + 1) % 2_000}` }, { type: 'null' }] },
+      ]),
+    );
+    expect(refusal({ $ref: '#/$defs/d0', $defs: chain }).message).toContain('at most 1000 are possible');
+  });
+
+  it('follows references however many follow each other', () => {
+    const chain = Object.fromEntries(
+      Array.from({ length: 5_000 }, (_, n) => [
+        `d${n}`,
+        n === 4_999 ? { type: 'null' } : { $ref: `#/$defs/d${n + 1}` },
+      ]),
+    );
+    expectAllowed({ $ref: '#/$defs/d0', $defs: chain }, ['null'], ['1']);
+  });
+
   it('is refused when a pattern with its length has too many states', () => {
     expect(refusal({ type: 'string', pattern: '^a', maxLength: 50_000 }).message).toContain('more than 5000 states');
   });

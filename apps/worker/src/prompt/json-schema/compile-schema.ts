@@ -11,7 +11,8 @@ import { type Property, writeObject } from './object-grammar.js';
 import { constantAutomaton, patternAutomaton, UnusablePattern } from './pattern.js';
 import { readSchema, refuse, type SchemaNode } from './read-schema.js';
 import { Demands } from './schema-demands.js';
-import { expand, type Situation } from './schema-situations.js';
+import { SCHEMA_LIMITS } from './schema-limits.js';
+import { type Expanded, expand, type Situation } from './schema-situations.js';
 import { wordsAutomaton } from './words.js';
 import { writeStrings, writeTexts } from './write-automaton.js';
 
@@ -55,7 +56,8 @@ class Compiler {
   readonly #known = new Map<string, Rule>();
   readonly #patterns = new Map<string, Automaton>();
   /** Situations whose rule is named and not yet written: a queue rather than recursion, which has no bound. */
-  readonly #open: { readonly rule: Rule; readonly situation: Situation }[] = [];
+  readonly #open: { readonly rule: Rule; readonly expanded: Expanded }[] = [];
+  #combinations = 0;
   /** Rules with branches that may begin alike. */
   readonly choices = new Set<Rule>();
 
@@ -70,7 +72,7 @@ class Compiler {
   compile(root: SchemaNode): string {
     const rule = this.#ruleOf([root]);
     for (let next = this.#open.shift(); next !== undefined; next = this.#open.shift()) {
-      this.#builder.define(next.rule, this.#alternatives(next.rule, next.situation));
+      this.#builder.define(next.rule, this.#alternatives(next.rule, next.expanded));
     }
     const text = this.#builder.text(rule);
     if (text === undefined) {
@@ -106,10 +108,10 @@ class Compiler {
   }
 
   #ruleOfSituation(situation: Situation): Rule {
-    const { key, situation: expanded } = expand(situation);
-    return this.#once(key, () => {
+    const expanded = expand(situation);
+    return this.#once(expanded.key, () => {
       const rule = this.#builder.add();
-      this.#open.push({ rule, situation: expanded });
+      this.#open.push({ rule, expanded });
       return rule;
     });
   }
@@ -122,9 +124,10 @@ class Compiler {
     return rule;
   }
 
-  #alternatives(rule: Rule, situation: Situation): Item[][] {
-    const { branches } = expand(situation);
-    if (branches !== undefined) {
+  #alternatives(rule: Rule, { situation, choice }: Expanded): Item[][] {
+    if (choice !== undefined) {
+      const branches = choice.branches();
+      if (situation.chosen.size > 0) this.#countCombinations(branches.length, choice.path);
       const rules = new Set(branches.map((branch) => this.#ruleOfSituation(branch)));
       if (rules.size > 1) this.choices.add(rule);
       return [...rules].map((branch) => [once(branch)]);
@@ -133,6 +136,17 @@ class Compiler {
     if (demands.impossible) return [];
     if (demands.values !== undefined) return this.#listed(demands);
     return demands.types.flatMap((type) => this.#ofType(type, demands));
+  }
+
+  /** Branches within branches multiply: each combination is a schema of its own. */
+  #countCombinations(branches: number, path: string): void {
+    this.#combinations += branches;
+    const { combinationsMax } = SCHEMA_LIMITS;
+    if (this.#combinations <= combinationsMax) return;
+    throw refuse(
+      path,
+      `Branches of \`anyOf\` and \`oneOf\` are combined in at least ${this.#combinations} ways; at most ${combinationsMax} are possible. List the combinations that are meant in one \`anyOf\`.`,
+    );
   }
 
   #ofType(type: string, demands: Demands): Item[][] {

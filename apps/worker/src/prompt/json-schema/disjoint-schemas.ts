@@ -2,24 +2,43 @@ import type { JsonType, SchemaNode } from './read-schema.js';
 import { closure } from './schema-closure.js';
 import { Demands, isOfType } from './schema-demands.js';
 
-/** Whether no value can obey both, as far as can be seen at a glance. Both are closed under `$ref` and `allOf`. */
-export function isDisjoint(a: readonly SchemaNode[], b: readonly SchemaNode[]): boolean {
-  const [left, right] = [new Demands(a), new Demands(b)];
-  if (left.impossible || right.impossible) return true;
-  return haveOtherTypes(left, right) || haveOtherValues(left, right) || haveOtherKinds(left, right);
+/** What tells the values of one schema from those of another. */
+export interface Facts {
+  readonly impossible: boolean;
+  readonly types: readonly JsonType[] | undefined;
+  readonly values: ReadonlyMap<string, unknown> | undefined;
+  /** Of objects, and nothing else: the values that required properties may have, where they are listed. */
+  readonly kinds: ReadonlyMap<string, ReadonlyMap<string, unknown>>;
 }
 
-function haveOtherTypes(a: Demands, b: Demands): boolean {
-  const [left, right] = [a.declaredTypes, b.declaredTypes];
-  if (left === undefined || right === undefined) return false;
+/** @param nodes closed under `$ref` and `allOf` */
+export function factsOf(nodes: readonly SchemaNode[]): Facts {
+  const demands = new Demands(nodes);
+  const { impossible, declaredTypes: types, values } = demands;
+  const kinds = new Map<string, ReadonlyMap<string, unknown>>();
+  if (types?.length === 1 && types[0] === 'object') {
+    for (const { name, required, nodes } of demands.properties()) {
+      const listed = required ? new Demands(closure(nodes)).values : undefined;
+      if (listed !== undefined) kinds.set(name, listed);
+    }
+  }
+  return { impossible, types, values, kinds };
+}
+
+/** Whether no value can obey both, as far as can be seen at a glance. */
+export function isDisjoint(a: Facts, b: Facts): boolean {
+  return a.impossible || b.impossible || haveOtherTypes(a, b) || haveOtherValues(a, b) || haveOtherKinds(a, b);
+}
+
+function haveOtherTypes(a: Facts, b: Facts): boolean {
+  if (a.types === undefined || b.types === undefined) return false;
   const plain = (type: JsonType) => (type === 'integer' ? 'number' : type);
-  return left.every((type) => right.every((other) => plain(type) !== plain(other)));
+  return a.types.every((type) => b.types!.every((other) => plain(type) !== plain(other)));
 }
 
-function haveOtherValues(a: Demands, b: Demands): boolean {
-  const [left, right] = [a.values, b.values];
-  if (left !== undefined && right !== undefined) return [...left.keys()].every((key) => !right.has(key));
-  return excludesAll(left, b.declaredTypes) || excludesAll(right, a.declaredTypes);
+function haveOtherValues(a: Facts, b: Facts): boolean {
+  if (a.values !== undefined && b.values !== undefined) return shareNothing(a.values, b.values);
+  return excludesAll(a.values, b.types) || excludesAll(b.values, a.types);
 }
 
 function excludesAll(
@@ -30,15 +49,15 @@ function excludesAll(
   return [...values.values()].every((value) => types.every((type) => !isOfType(value, type)));
 }
 
-/** Objects that differ in a property which both must have. */
-function haveOtherKinds(a: Demands, b: Demands): boolean {
-  const isObject = ({ declaredTypes }: Demands) => declaredTypes?.length === 1 && declaredTypes[0] === 'object';
-  if (!isObject(a) || !isObject(b)) return false;
-  const others = new Map(b.properties().map((property) => [property.name, property]));
-  return a.properties().some(({ name, required, nodes }) => {
-    const other = others.get(name);
-    if (!required || !other?.required) return false;
-    const [left, right] = [new Demands(closure(nodes)).values, new Demands(closure(other.nodes)).values];
-    return left !== undefined && right !== undefined && [...left.keys()].every((key) => !right.has(key));
-  });
+function haveOtherKinds(a: Facts, b: Facts): boolean {
+  for (const [name, values] of a.kinds) {
+    const others = b.kinds.get(name);
+    if (others !== undefined && shareNothing(values, others)) return true;
+  }
+  return false;
+}
+
+function shareNothing(a: ReadonlyMap<string, unknown>, b: ReadonlyMap<string, unknown>): boolean {
+  for (const key of a.keys()) if (b.has(key)) return false;
+  return true;
 }

@@ -10,8 +10,10 @@ export const SCHEMA_LIMITS = {
   enumValuesMax: 5_000,
   /** Characters of all values in `enum` and `const` together, as JSON. */
   enumCharactersMax: 120_000,
-  /** Branches of `anyOf` and `oneOf` that one value can choose between, combined with each other. */
+  /** Branches of one `anyOf` or `oneOf`. */
   branchesMax: 256,
+  /** Branches of one `anyOf` or `oneOf` together with branches of another, for the same value. */
+  combinationsMax: 1_000,
   /** `minLength`, `maxLength`, `minItems` and `maxItems`. With `pattern` or `format`, lengths count as states. */
   lengthMax: 100_000,
   /** The remainders that `multipleOf` leaves, times its decimal places and one. */

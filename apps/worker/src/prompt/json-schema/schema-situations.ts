@@ -1,4 +1,4 @@
-import { isDisjoint } from './disjoint-schemas.js';
+import { factsOf, isDisjoint } from './disjoint-schemas.js';
 import { refuse, type SchemaNode } from './read-schema.js';
 import { circle, closure } from './schema-closure.js';
 import { SCHEMA_LIMITS } from './schema-limits.js';
@@ -10,12 +10,12 @@ export interface Situation {
   readonly chosen: ReadonlySet<string>;
 }
 
-/** The same demands with `$ref` and `allOf` followed. `branches`: one of these situations must hold, and they say all. */
+/** The same demands with `$ref` and `allOf` followed. `choice`: one of its branches must hold, and they say all. */
 export interface Expanded {
   /** Equal for equal situations, however they came about: a rule is written once, and recursion comes round to it. */
   readonly key: string;
   readonly situation: Situation;
-  readonly branches: readonly Situation[] | undefined;
+  readonly choice: { readonly path: string; branches(): readonly Situation[] } | undefined;
 }
 
 const CHOICES = ['anyOf', 'oneOf'] as const;
@@ -30,20 +30,20 @@ export function expand({ nodes, chosen }: Situation): Expanded {
       const choice = `${node.id}.${keyword}`;
       const branches = node.children.get(keyword);
       if (branches === undefined || chosen.has(choice)) continue;
-      return { key, situation, branches: choose(situation, node, keyword, branches, choice) };
+      const path = `${node.path}.${keyword}`;
+      return { key, situation, choice: { path, branches: () => choose(situation, path, keyword, branches, choice) } };
     }
   }
-  return { key, situation, branches: undefined };
+  return { key, situation, choice: undefined };
 }
 
 function choose(
   { nodes, chosen }: Situation,
-  node: SchemaNode,
+  path: string,
   keyword: 'anyOf' | 'oneOf',
   branches: readonly SchemaNode[],
   choice: string,
 ): Situation[] {
-  const path = `${node.path}.${keyword}`;
   if (branches.length > SCHEMA_LIMITS.branchesMax) {
     throw refuse(
       path,
@@ -57,14 +57,16 @@ function choose(
     if (inner.some(({ id }) => owners.has(id))) throw circle(path);
     return { nodes: closure([...nodes, ...inner]), chosen: decided };
   });
-  if (
-    keyword === 'oneOf' &&
-    !situations.every((a, at) => situations.slice(at + 1).every((b) => isDisjoint(a.nodes, b.nodes)))
-  ) {
+  if (keyword === 'oneOf' && !areDisjoint(situations)) {
     throw refuse(
       path,
       '`oneOf` is only supported where its branches exclude each other: by their types, by `const` or `enum`, or by a required property with a `const` of its own in each. Use `anyOf`.',
     );
   }
   return situations;
+}
+
+function areDisjoint(situations: readonly Situation[]): boolean {
+  const facts = situations.map(({ nodes }) => factsOf(nodes));
+  return facts.every((a, at) => facts.slice(at + 1).every((b) => isDisjoint(a, b)));
 }
