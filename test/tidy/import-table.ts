@@ -236,4 +236,5 @@ export const TEST_EXTRAS: readonly RegExp[] = [
   /^@grpc\/grpc-js$/,
   /^yaml$/,
   /^pino$/,
+  /^ajv(-formats|\/|$)/,
 ];
