@@ -1,6 +1,5 @@
 import { InferenceError } from '@millrace/contracts';
 import { describe, expect, it } from 'vitest';
-import { COMPILED_GRAMMAR, COMPILED_SCHEMA } from '../../token-engine/gbnf/compiled-grammar.testing.js';
 import { COMPILED_GBNF_LIMITS } from '../../token-engine/gbnf/gbnf.js';
 import { GbnfWalk } from '../../token-engine/gbnf/gbnf-walk.js';
 import { readGbnf } from '../../token-engine/gbnf/read-gbnf.js';
@@ -412,14 +411,6 @@ describe('a schema without a type', () => {
     expectAllowed({ minLength: 1, minimum: 0 }, ['"a"', '1'], ['""', '-1', 'null']);
     expectAllowed({}, ['1', '"a"', 'null', '[{}]', '{"a":[1.5e3]}'], ['x']);
     expectAllowed(true, ['1', '{}'], ['']);
-  });
-});
-
-describe('the grammar of a schema', () => {
-  // The same grammar is tried on llama.cpp itself, in the folder that may call it.
-  it('is the one that llama.cpp was seen to read as we do', () => {
-    expect(compileSchema(COMPILED_SCHEMA, WHERE)).toBe(COMPILED_GRAMMAR.gbnf);
-    expectAllowed(COMPILED_SCHEMA, COMPILED_GRAMMAR.yes, COMPILED_GRAMMAR.no);
   });
 });
 

@@ -1,7 +1,8 @@
 import fc from 'fast-check';
 import { beforeAll, describe, expect, it } from 'vitest';
+import { compileSchema } from '../../../prompt/json-schema/compile-schema.js';
+import { schemasWithValues } from '../../../prompt/json-schema/random-schema.testing.js';
 import { checkGrammar } from '../../gbnf/check-ambiguity.js';
-import { COMPILED_GRAMMAR } from '../../gbnf/compiled-grammar.testing.js';
 import { COMPILED_GBNF_LIMITS, type Gbnf } from '../../gbnf/gbnf.js';
 import { GbnfWalk } from '../../gbnf/gbnf-walk.js';
 import { ORDINARY_GRAMMARS } from '../../gbnf/grammars.testing.js';
@@ -71,19 +72,20 @@ describe("our reading of a grammar and llama.cpp's", () => {
     });
   }
 
-  it('agree on a grammar that was compiled from a schema', () => {
-    const { gbnf, yes, no } = COMPILED_GRAMMAR;
-    const read = readGbnf(gbnf, COMPILED_GBNF_LIMITS);
-    const llama = native(gbnf);
-    expect(yes.filter((text) => llama.isTextCompatible(text))).toEqual(yes);
-    expect(no.filter((text) => llama.isTextCompatible(text))).toEqual([]);
+  it('agree on grammars that were compiled from schemas', () => {
     fc.assert(
-      fc.property(randomness, fc.nat(), (stream, at) => {
-        const text = randomText(read, () => stream.next().value as number, 80)!;
-        expect([text, llama.isTextCompatible(text)]).toEqual([text, true]);
-        const broken = text.slice(0, at % text.length) + text.slice((at % text.length) + 1);
-        if (broken.isWellFormed())
+      fc.property(schemasWithValues, randomness, fc.nat(), ({ schema, value }, stream, at) => {
+        const text = compileSchema(schema, 'schema');
+        const read = readGbnf(text, COMPILED_GBNF_LIMITS);
+        const llama = native(text);
+        const written = JSON.stringify(value);
+        expect([written, llama.isTextCompatible(written)]).toEqual([written, true]);
+        const derived = randomText(read, () => stream.next().value as number, 60)!;
+        expect([derived, llama.isTextCompatible(derived)]).toEqual([derived, true]);
+        const broken = derived.slice(0, at % derived.length) + derived.slice((at % derived.length) + 1);
+        if (broken.isWellFormed()) {
           expect([broken, ours(read, broken)]).toEqual([broken, llama.isTextCompatible(broken)]);
+        }
       }),
       { numRuns: 60 },
     );
