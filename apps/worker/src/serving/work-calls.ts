@@ -46,6 +46,9 @@ interface Work {
 /** The part of a call that every kind has. */
 type Call = Pick<ServerUnaryCall<unknown, unknown>, 'cancelled' | 'on'>;
 
+/** OpenAI's limit of inputs; documents are held to it as well. The gateway has checked it. */
+const INPUTS_MAX = 2_048;
+
 class Cancelled extends Error {}
 
 /**
@@ -88,6 +91,7 @@ export class WorkCalls {
   async #embed(call: ServerWritableStream<EmbedRequest, EmbedPart>): Promise<void> {
     const { heading, inputs, dimensions } = call.request;
     const work = async ({ engine, request, signal }: Work): Promise<EmbedPart> => {
+      checkCount(inputs.length, 'input');
       const asked = { ...request, inputs: inputs.map(inputOf), ...(dimensions > 0 && { dimensions }) };
       const { vectors, promptTokens } = await engine.embed(asked, signal);
       const parts = inParts(vectors);
@@ -104,6 +108,7 @@ export class WorkCalls {
   async #rerank(call: ServerUnaryCall<RerankRequest, RerankReply>, answer: sendUnaryData<RerankReply>): Promise<void> {
     const { heading, query, documents } = call.request;
     const work = async ({ engine, request, signal }: Work): Promise<RerankReply> => {
+      checkCount(documents.length, 'documents');
       const { scores, promptTokens } = await engine.rerank({ ...request, query, documents }, signal);
       return { scores: [...scores], promptTokens, failure: undefined };
     };
@@ -229,6 +234,12 @@ function inParts(vectors: readonly Float32Array[]): Uint8Array[][] {
 /** As they lie in memory: every machine that llama.cpp's packages are made for is little-endian. */
 function bytesOf({ buffer, byteOffset, byteLength }: Float32Array): Uint8Array {
   return new Uint8Array(buffer, byteOffset, byteLength);
+}
+
+function checkCount(count: number, param: string): void {
+  if (count <= INPUTS_MAX) return;
+  const [given, most] = [count, INPUTS_MAX].map((number) => number.toLocaleString('en-US'));
+  throw new InferenceError('invalid_request', `${param} has ${given} entries; at most ${most} are allowed.`, { param });
 }
 
 function inputOf({ input }: EmbedRequest['inputs'][number], index: number): EmbeddingInput {

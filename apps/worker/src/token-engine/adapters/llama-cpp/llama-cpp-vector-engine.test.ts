@@ -4,11 +4,13 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { vectorEngineContract } from '../../vector-engine.contract.js';
+import type { Addon, AddonModel } from './addon.js';
 import { joinByTemplate } from './join-vector-pair.js';
 import type { EngineLogger } from './llama-instance.js';
 import { type LlamaCppVectorOptions, openLlamaCppVectors, vectorBatchSize } from './open-llama-cpp-vectors.js';
 import { Pooling, purposeOf, readModelFile } from './read-model-file.js';
 import { type TinyVectorModel, writeTinyVectorModel } from './tiny-vector-model.testing.js';
+import { forVectors } from './vector-addon.js';
 
 const DEMO_MODEL = fileURLToPath(new URL('../../../../../../models/millrace-demo.gguf', import.meta.url));
 const NEVER = new AbortController().signal;
@@ -92,6 +94,15 @@ describe('LlamaCppVectorEngine', () => {
     await expect(open({}, { path: DEMO_MODEL })).rejects.toThrow(/made to generate text/);
     await expect(open({ pooling: null })).rejects.toThrow(/does not say how .*pooling_type/);
     await expect(open({}, { path: join(folder, 'absent.gguf') })).rejects.toThrow(/can't be read/);
+  });
+});
+
+describe('the check of what vectors need of the addon', () => {
+  it('names the version and every member that is missing', async () => {
+    const addon = { AddonContext: class {} } as unknown as Addon;
+    await expect(forVectors(addon, {} as AddonModel)).rejects.toThrow(
+      /^node-llama-cpp 3\.\S+ lacks .*AddonContext\.getEmbedding.*AddonModel\.sepToken.*Install the version/,
+    );
   });
 });
 
