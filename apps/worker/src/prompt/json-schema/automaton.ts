@@ -24,7 +24,7 @@ export const AUTOMATON_STATES_MAX = 5_000;
 /** States of the undetermined automaton: a pattern with its repetitions written out. */
 export const PATTERN_STATES_MAX = 20_000;
 /** Steps of work for all automata of a schema; some tenths of a second. */
-export const AUTOMATON_STEPS_MAX = 1_500_000;
+export const AUTOMATON_STEPS_MAX = 1_000_000;
 
 /** Thrown when a limit is reached; whoever knows the keyword makes a sentence of it. */
 export class TooLarge extends Error {

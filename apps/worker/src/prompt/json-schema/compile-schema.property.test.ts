@@ -1,3 +1,4 @@
+import { InferenceError } from '@millrace/contracts';
 import { Ajv2020 } from 'ajv/dist/2020.js';
 import addFormats from 'ajv-formats';
 import fc from 'fast-check';
@@ -8,6 +9,7 @@ import { randomText } from '../../token-engine/gbnf/random-text.testing.js';
 import { readGbnf } from '../../token-engine/gbnf/read-gbnf.js';
 import { compileSchema } from './compile-schema.js';
 import { schemasWithValues } from './random-schema.testing.js';
+import { SUPPORTED_KEYWORDS } from './read-schema.js';
 
 // A validator that knows nothing of ours. With decimals it divides doubles, hence the precision.
 const ajv = new Ajv2020({ strict: false, multipleOfPrecision: 9, unicodeRegExp: true });
@@ -31,6 +33,51 @@ const RECURSIVE = {
     },
   },
 };
+
+/** Anything that JSON can say, with the words of schemas in it. */
+const nonsense = fc.letrec((tie) => ({
+  any: fc.oneof(
+    { maxDepth: 4 },
+    fc.constantFrom(
+      null,
+      true,
+      false,
+      0,
+      -1,
+      2.5,
+      1e300,
+      '',
+      'string',
+      'object',
+      'integer',
+      '#',
+      '#/$defs/a',
+      '^a+$',
+      '(',
+      'date',
+    ),
+    fc.array(tie('any'), { maxLength: 3 }),
+    fc.dictionary(fc.constantFrom('a', ...Object.keys(SUPPORTED_KEYWORDS), 'title', '__proto__'), tie('any'), {
+      maxKeys: 4,
+    }),
+  ),
+})).any;
+
+describe('any JSON as a schema', () => {
+  it('is compiled, or refused with the parameter at fault', () => {
+    fc.assert(
+      fc.property(nonsense, (schema) => {
+        try {
+          compiled(schema);
+        } catch (error) {
+          expect(error).toBeInstanceOf(InferenceError);
+          expect((error as InferenceError).details.param).toMatch(/^schema/);
+        }
+      }),
+      { numRuns: 2_000 },
+    );
+  });
+});
 
 describe('a compiled schema', () => {
   it('derives only texts that parse and validate', () => {

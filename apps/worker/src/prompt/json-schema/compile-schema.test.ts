@@ -490,6 +490,17 @@ describe('a schema that is too large', () => {
     expect(walk.complete).toBe(true);
   });
 
+  it('is refused by the length of its names', () => {
+    const { message, param } = refusal({ properties: { ['x'.repeat(1_000_000)]: {} } });
+    expect(message).toContain('at least 1000002 characters together; at most 120000 are possible');
+    expect(param).toBe(`${WHERE}.properties`);
+    const required = Array.from({ length: 100_000 }, (_, n) => `${n}`);
+    expect(refusal({ required })).toMatchObject({
+      param: `${WHERE}.required`,
+      message: expect.stringContaining('at most 5000'),
+    });
+  });
+
   it('is refused by its depth', () => {
     const nested = (depth: number) => {
       let schema: object = { type: 'null' };
@@ -507,8 +518,8 @@ describe('a schema that is too large', () => {
     expect(refusal(words(SCHEMA_LIMITS.enumValuesMax + 1)).message).toContain(
       'lists at least 5001 values; at most 5000 are possible',
     );
-    expect(refusal({ enum: ['x'.repeat(SCHEMA_LIMITS.enumCharactersMax)] }).message).toContain(
-      'more than 120000 characters',
+    expect(refusal({ enum: ['x'.repeat(SCHEMA_LIMITS.charactersMax)] }).message).toContain(
+      'at least 120002 characters together; at most 120000 are possible',
     );
   });
 
@@ -520,14 +531,14 @@ describe('a schema that is too large', () => {
   it('is refused by the combinations of its branches', () => {
     const either = () => ({ anyOf: [{ type: 'string' }, { type: 'integer' }, { maxLength: 4 }] });
     const { message } = refusal({ allOf: Array.from({ length: 12 }, either) });
-    expect(message).toMatch(/combined in at least \d+ ways; at most 1000 are possible/);
+    expect(message).toMatch(/combined in at least \d+ ways; at most 500 are possible/);
     const chain = Object.fromEntries(
       Array.from({ length: 2_000 }, (_, n) => [
         `d${n}`,
         { anyOf: [{ $ref: `#/$defs/d${(n + 1) % 2_000}` }, { type: 'null' }] },
       ]),
     );
-    expect(refusal({ $ref: '#/$defs/d0', $defs: chain }).message).toContain('at most 1000 are possible');
+    expect(refusal({ $ref: '#/$defs/d0', $defs: chain }).message).toContain('at most 500 are possible');
   });
 
   it('follows references however many follow each other', () => {
@@ -541,7 +552,10 @@ describe('a schema that is too large', () => {
   });
 
   it('is refused when a pattern with its length has too many states', () => {
-    expect(refusal({ type: 'string', pattern: '^a', maxLength: 50_000 }).message).toContain('more than 5000 states');
+    const { message, param } = refusal({ properties: { a: { type: 'string', pattern: '^a', maxLength: 50_000 } } });
+    expect(message).toContain('more than 5000 states');
+    expect(param).toBe(`${WHERE}.properties.a`);
+    expect(refusal({ items: { type: 'integer', multipleOf: 3001 } }).param).toBe(`${WHERE}.items`);
   });
 
   it('is refused when its branches begin alike without an end', () => {

@@ -157,7 +157,7 @@ class Compiler {
         return [['"true"'], ['"false"']];
       case 'integer':
       case 'number':
-        return [[once(this.#number({ ...demands.range, integer: type === 'integer' }))]];
+        return [[once(this.#number({ ...demands.range, integer: type === 'integer' }, demands))]];
       case 'string':
         return [[once(this.#string(demands))]];
       case 'array':
@@ -175,12 +175,15 @@ class Compiler {
     return texts.length === 0 ? [] : [[once(writeTexts(this.#builder, wordsAutomaton(texts)))]];
   }
 
-  #number(range: NumberRange): Rule {
+  #number(range: NumberRange, demands: Demands): Rule {
     if (range.minimum === undefined && range.maximum === undefined && range.multiplesOf.length === 0) {
       return range.integer ? this.#json.integer : this.#json.number;
     }
     return this.#once(`number ${JSON.stringify(range)}`, () =>
-      writeTexts(this.#builder, numberAutomaton(range, this.#budget)),
+      writeTexts(
+        this.#builder,
+        this.#within(demands, () => numberAutomaton(range, this.#budget)),
+      ),
     );
   }
 
@@ -199,7 +202,8 @@ class Compiler {
   }
 
   /** What a string may contain; undefined where nothing is demanded. */
-  #contents({ minLength, maxLength, patterns, formats }: Demands): Automaton | undefined {
+  #contents(demands: Demands): Automaton | undefined {
+    const { minLength, maxLength, patterns, formats } = demands;
     const demanded = [
       ...formats.map((format) => constantAutomaton(FORMATS.get(format)!)),
       ...patterns.map(({ pattern, path }) => this.#pattern(pattern, path)),
@@ -207,8 +211,23 @@ class Compiler {
     const bounded = minLength > 0 || maxLength !== undefined;
     if (demanded.length === 0 && !bounded) return undefined;
     if (maxLength !== undefined && maxLength < minLength) return { states: [] };
-    if (bounded) demanded.push(lengths(minLength, maxLength));
-    return demanded.reduce((a, b) => intersect(a, b, this.#budget));
+    return this.#within(demands, () => {
+      if (bounded) demanded.push(lengths(minLength, maxLength));
+      return demanded.reduce((a, b) => intersect(a, b, this.#budget));
+    });
+  }
+
+  /** Names the schema whose automaton becomes too large. */
+  #within(demands: Demands, make: () => Automaton): Automaton {
+    try {
+      return make();
+    } catch (error) {
+      if (!(error instanceof TooLarge)) throw error;
+      throw refuse(
+        demands.path ?? this.where,
+        `What this schema asks of the value needs ${error.message}, which is the most. Ask for less at once: shorter lengths, narrower or simpler bounds.`,
+      );
+    }
   }
 
   #pattern(pattern: string, path: string): Automaton {

@@ -138,7 +138,7 @@ function multiplesAutomaton(of: number): Automaton {
   const divisor = Number(whole + fraction);
   const size = divisor * (places + 1);
   if (size > SCHEMA_LIMITS.multipleOfMax) {
-    throw new TooLarge(`${size} remainders and places; at most ${SCHEMA_LIMITS.multipleOfMax} are possible`);
+    throw new TooLarge(`${size} remainders and decimal places, more than ${SCHEMA_LIMITS.multipleOfMax}`);
   }
   // States: the sign, the first digit after a sign, then `remainder` with `behind` digits after the point, -1 for none.
   const idOf = (remainder: number, behind: number) => 2 + remainder * (places + 2) + behind + 1;

@@ -171,7 +171,12 @@ class SchemaReader {
       this.#node(value, pointer + steps.map(pointerStep).join(''), path + steps.map(pathStep).join(''), depth + 1);
     for (const keyword of MAPS) {
       const entries = Object.entries((schema[keyword] ?? {}) as Record<string, unknown>);
-      if (keyword === 'properties') this.#countProperties(entries, `${path}.${keyword}`);
+      if (keyword === 'properties') {
+        this.#countProperties(
+          entries.map(([name]) => name),
+          `${path}.${keyword}`,
+        );
+      }
       for (const [name, value] of entries) {
         const child = below(value, keyword, name);
         if (keyword === 'properties') properties.set(name, child);
@@ -208,12 +213,19 @@ class SchemaReader {
         throw refuse(`${path}.${keyword}`, `\`${keyword}\` ${wrong}.${instead}`);
       }
     }
+    if (Array.isArray(schema.required)) this.#checkRequired(schema, `${path}.required`);
     if (Array.isArray(schema.enum)) this.#countValues(schema.enum, `${path}.enum`);
     if (Object.hasOwn(schema, 'const')) this.#countValues([schema.const], `${path}.const`);
   }
 
-  #countProperties(entries: readonly (readonly [string, unknown])[], path: string): void {
-    this.#properties += entries.length;
+  /** Names that are required without being declared count as properties, too. */
+  #checkRequired({ required, properties }: Readonly<Record<string, unknown>>, path: string): void {
+    const undeclared = (required as string[]).filter((name) => !Object.hasOwn((properties ?? {}) as object, name));
+    this.#countProperties(undeclared, path);
+  }
+
+  #countProperties(names: readonly string[], path: string): void {
+    this.#properties += names.length;
     const { propertiesMax } = SCHEMA_LIMITS;
     if (this.#properties > propertiesMax) {
       throw refuse(
@@ -221,13 +233,14 @@ class SchemaReader {
         `The schema has at least ${this.#properties} properties; at most ${propertiesMax} are possible. Use fewer.`,
       );
     }
-    for (const [name] of entries) {
+    for (const name of names) {
       if (!name.isWellFormed()) throw refuse(path, 'The name of a property has half a surrogate pair.');
+      this.#countCharacters(name, path);
     }
   }
 
   #countValues(values: readonly unknown[], path: string): void {
-    const { enumValuesMax, enumCharactersMax } = SCHEMA_LIMITS;
+    const { enumValuesMax } = SCHEMA_LIMITS;
     this.#values += values.length;
     if (this.#values > enumValuesMax) {
       throw refuse(
@@ -237,14 +250,18 @@ class SchemaReader {
     }
     for (const value of values) {
       checkValue(value, path);
-      this.#characters += JSON.stringify(value).length;
-      if (this.#characters > enumCharactersMax) {
-        throw refuse(
-          path,
-          `The values listed have more than ${enumCharactersMax} characters, which is the most. Use fewer or shorter ones.`,
-        );
-      }
+      this.#countCharacters(value, path);
     }
+  }
+
+  #countCharacters(value: unknown, path: string): void {
+    this.#characters += JSON.stringify(value).length;
+    const { charactersMax } = SCHEMA_LIMITS;
+    if (this.#characters <= charactersMax) return;
+    throw refuse(
+      path,
+      `The names of properties and the values listed have at least ${this.#characters} characters together; at most ${charactersMax} are possible. Use fewer or shorter ones.`,
+    );
   }
 
   #resolve(node: SchemaNode): void {

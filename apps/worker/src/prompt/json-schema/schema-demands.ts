@@ -36,6 +36,11 @@ export class Demands {
     this.#all = this.#nodes.map(({ schema }) => schema as Keywords);
   }
 
+  /** Where the first of them stands. */
+  get path(): string | undefined {
+    return this.#nodes[0]?.path;
+  }
+
   /** The types that `type` leaves; undefined where no schema has it. Never both `integer` and `number`. */
   get declaredTypes(): readonly JsonType[] | undefined {
     const named = this.#of<JsonType | JsonType[]>('type').map((type) => (Array.isArray(type) ? type : [type]));

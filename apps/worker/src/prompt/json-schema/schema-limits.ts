@@ -8,12 +8,12 @@ export const SCHEMA_LIMITS = {
   schemasMax: 10_000,
   /** Values in `enum`, of all schemas together. OpenAI's own limit is 1,000. */
   enumValuesMax: 5_000,
-  /** Characters of all values in `enum` and `const` together, as JSON. */
-  enumCharactersMax: 120_000,
+  /** Characters of all names of properties and all values in `enum` and `const` together, as JSON. As OpenAI's. */
+  charactersMax: 120_000,
   /** Branches of one `anyOf` or `oneOf`. */
   branchesMax: 256,
   /** Branches of one `anyOf` or `oneOf` together with branches of another, for the same value. */
-  combinationsMax: 1_000,
+  combinationsMax: 500,
   /** `minLength`, `maxLength`, `minItems` and `maxItems`. With `pattern` or `format`, lengths count as states. */
   lengthMax: 100_000,
   /** The remainders that `multipleOf` leaves, times its decimal places and one. */
