@@ -187,4 +187,48 @@ describe('planStep', () => {
     const scored = { ...waiting('scored', 90), readMax: 32, reusable: 0 };
     expect(named(plan([], [scored, waiting('next', 90)])).shares).toEqual({ scored: 32, next: 68 });
   });
+
+  it('does not let a prompt wait for one that is read in small pieces, as its reader takes them', () => {
+    const system = ownTokens(300);
+    const scored = running('scored', 0, 290, { tokens: system, readMax: 32, reusable: 0 });
+    const planned = plan([scored], [waiting('a', 300, 0, system)]);
+    expect(planned.heldBack).toEqual([]);
+    expect(named(planned).shares).toEqual({ scored: 32, a: 68 });
+  });
+
+  it('lets the prompt that one of high priority waits for go before all that it goes before', () => {
+    const system = ownTokens(300);
+    const low = { ...running('low', 0, 250, { tokens: system }), standing: standingOf(0, -1, AGEING_MS) };
+    const high = waiting('high', 305, 1, [...system, 1, 2, 3, 4, 5]);
+    const planned = plan([low], [waiting('ordinary', 500), high]);
+    expect(planned.heldBack).toEqual([high]);
+    expect(named(planned).shares).toEqual({ low: 100 });
+  });
+
+  it('counts copies as what they cost, so that many of them make no step longer than a chunk', () => {
+    const system = ownTokens(300);
+    const reader = running('reader', 0, 1, { tokens: [...system, 1] });
+    const three = ['a', 'b', 'c'].map((name, index) => waiting(name, 305, 0, [...system, ...Array(5).fill(-index)]));
+    const planned = plan([reader], three, { prefillChunkTokens: 20 });
+    expect(named(planned).shares).toEqual({ reader: 1, a: 5, b: 5 });
+  });
+
+  it('reads a prompt once for several answers also where a place can only be copied whole', () => {
+    const prompt = ownTokens(10);
+    const three = ['first', 'second', 'third'].map((name) => waiting(name, 10, 0, prompt));
+    const now = plan([], three, { cutsAnywhere: false });
+    expect(named(now).shares).toEqual({ first: 9 });
+    expect(now.heldBack.map(({ name }) => name)).toEqual(['second', 'third']);
+
+    const then = plan([{ ...three[0]!, place: 0, unread: 1 }], three.slice(1), { cutsAnywhere: false });
+    expect(named(then).shares).toEqual({ first: 1, second: 1, third: 1 });
+    for (const { copyFrom, kept } of then.joining) expect({ copyFrom, kept }).toEqual({ copyFrom: 0, kept: 9 });
+  });
+
+  it('does not let different prompts wait for each other where a place can only be copied whole', () => {
+    const system = ownTokens(300);
+    const reader = running('reader', 0, 200, { tokens: [...system, 1, 2] });
+    const more = { cutsAnywhere: false, prefillChunkTokens: 500, tokensPerStepMax: 600 };
+    expect(plan([reader], [waiting('a', 303, 0, [...system, 3, 4, 5])], more).heldBack).toEqual([]);
+  });
 });

@@ -60,6 +60,7 @@ const HOLD_BACK_GAIN_TOKENS_MIN = 32;
  *
  * A prompt that shares its beginning with one that is being read just now waits for that one and copies: `n` answers to
  * one prompt, or many callers with one system prompt, cost one reading. It keeps its claim to a place while it waits.
+ * Where a place can't be cut, a prompt can only be copied while its last token is unread: it is left for the next step.
  *
  * @param places what each place of the engine holds, by its number; of a running one, what was read so far.
  */
@@ -72,27 +73,39 @@ export function planStep<S extends PlannedSequence>(
   const taking = running.filter((sequence) => !sequence.paused);
   const shares = taking.filter(decodes).map((sequence) => ({ sequence, tokens: 1 }));
   const prompts = [...taking.filter((sequence) => !decodes(sequence)), ...waiting].sort(byStanding);
-  const seats = new Seats(running, places, limits);
+  const seats = new Seats(running, waiting, places, limits);
   const joining: ({ sequence: S } & Seat)[] = [];
   const heldBack: S[] = [];
   let tokensLeft = Math.min(limits.prefillChunkTokens, limits.tokensPerStepMax - shares.length);
+  const reading = new Set<S>();
+  const read = (sequence: S, unread: number) => {
+    if (reading.has(sequence)) return;
+    reading.add(sequence);
+    const tokens = Math.min(unread - seats.leftForCopies(sequence, unread), sequence.readMax, tokensLeft);
+    shares.push({ sequence, tokens });
+    tokensLeft -= tokens;
+  };
 
   for (const sequence of prompts) {
     if (tokensLeft <= 0) break;
-    let { unread } = sequence;
-    if (sequence.place === undefined) {
-      if (!seats.claim()) continue; // Not `break`: prompts that have a place must go on, or nobody's would ever be free.
-      if (seats.isWorthWaitingFor(sequence)) {
-        heldBack.push(sequence);
-        continue;
-      }
-      const seat = seats.take(sequence);
-      joining.push({ sequence, ...seat });
-      unread -= seat.kept;
+    if (sequence.place !== undefined) {
+      read(sequence, sequence.unread);
+      continue;
     }
-    const tokens = Math.min(unread, sequence.readMax, tokensLeft);
-    shares.push({ sequence, tokens });
-    tokensLeft -= tokens;
+    if (!seats.claim()) continue; // Not `break`: prompts that have a place must go on, or nobody's would ever be free.
+    const reader = seats.readerFor(sequence);
+    if (reader !== undefined) {
+      heldBack.push(sequence);
+      // It reads for both, so it goes as early as the better of the two: others might pass it for as long as ageing takes.
+      read(reader, reader.unread);
+      continue;
+    }
+    const seat = seats.take(sequence);
+    joining.push({ sequence, ...seat });
+    read(sequence, sequence.unread - seat.kept);
+    // It is paid for in the same coin: many copies in one step would keep the streams waiting like a second chunk. Not
+    // where a place can't be cut: there, the next step would be too late to copy.
+    if (seat.copyFrom !== undefined && limits.cutsAnywhere) tokensLeft -= limits.copyCostTokens;
   }
   return { shares, joining, heldBack };
 }
@@ -100,6 +113,11 @@ export function planStep<S extends PlannedSequence>(
 /** The last token of a prompt costs what a decoding sequence costs, and is treated like one. */
 function decodes(sequence: PlannedSequence): boolean {
   return sequence.unread === 1;
+}
+
+/** Nobody should wait for a prompt that is read in small pieces, and only as fast as its reader takes what is told. */
+function readsOn(sequence: PlannedSequence): boolean {
+  return sequence.readMax === Number.POSITIVE_INFINITY;
 }
 
 function byStanding(a: PlannedSequence, b: PlannedSequence): number {
@@ -126,12 +144,13 @@ class Seats<S extends PlannedSequence> {
 
   constructor(
     running: readonly S[],
+    private readonly waiting: readonly S[],
     places: readonly PlaceContents[],
     private readonly limits: StepLimits,
   ) {
     this.#contents = places.slice(0, limits.placesMax);
     this.#taken = new Set(running.map(({ place }) => place!));
-    this.#readers = running.filter((sequence) => !decodes(sequence) && !sequence.paused);
+    this.#readers = running.filter((sequence) => !decodes(sequence) && !sequence.paused && readsOn(sequence));
     this.#prompts = new Set(running.map(({ prompt }) => prompt));
     this.#unclaimed = limits.placesMax - running.length;
   }
@@ -143,17 +162,26 @@ class Seats<S extends PlannedSequence> {
     return true;
   }
 
-  isWorthWaitingFor(sequence: S): boolean {
-    if (this.#readers.length === 0 || sequence.reusable === 0) return false;
+  /** Who is reading so much of this sequence's prompt that it should wait and copy. */
+  readerFor(sequence: S): S | undefined {
+    if (this.#readers.length === 0 || sequence.reusable === 0) return undefined;
     let found: number | undefined;
-    return this.#readers.some((reader) => {
+    return this.#readers.find((reader) => {
+      const siblings = reader.prompt === sequence.prompt;
+      if (!siblings && !this.limits.cutsAnywhere) return false;
       // Answers to one prompt wait for each other however little it saves: it is to be read once.
-      const gainMin = reader.prompt === sequence.prompt ? 1 : this.limits.copyCostTokens + HOLD_BACK_GAIN_TOKENS_MIN;
+      const gainMin = siblings ? 1 : this.limits.copyCostTokens + HOLD_BACK_GAIN_TOKENS_MIN;
       const soon = Math.min(commonPrefix(reader.tokens, reader.tokens.length, sequence.tokens), sequence.reusable);
       if (soon < gainMin) return false;
       found ??= Math.max(...this.#contents.map(({ tokens, held }) => commonPrefix(tokens, held, sequence.tokens)));
       return soon - found >= gainMin;
     });
+  }
+
+  /** How many of its unread tokens a sequence should leave for the next step, so that others can copy before them. */
+  leftForCopies(sequence: S, unread: number): 0 | 1 {
+    if (this.limits.cutsAnywhere || unread === 1 || sequence.reusable === 0) return 0;
+    return this.waiting.some((other) => other !== sequence && other.prompt === sequence.prompt) ? 1 : 0;
   }
 
   take(sequence: S): Seat {
@@ -162,7 +190,7 @@ class Seats<S extends PlannedSequence> {
     const seat = choosePlace(sequence, this.#contents, this.#taken, { ...this.limits, copyCostTokens });
     this.#taken.add(seat.place);
     this.#contents[seat.place] = { tokens: sequence.tokens, held: seat.kept, lastUsed: Number.MAX_SAFE_INTEGER };
-    this.#readers.push(sequence);
+    if (readsOn(sequence)) this.#readers.push(sequence);
     return seat;
   }
 }
