@@ -39,6 +39,13 @@ describe('AnswerText', () => {
     expect({ text, tokens, stopped }).toEqual({ text: 'one tw', tokens: [0, 1], stopped: true });
   });
 
+  it('tells of the tokens of one character together, and of none when a stop text begins with it', () => {
+    const half = ['a', '', '\u00e9', 'b'];
+    expect(run(half, []).out.map(({ logprobs }) => logprobs.length)).toEqual([1, 0, 2, 1, 0]);
+    expect(run(half, ['\u00e9']).tokens).toEqual([0]);
+    expect(run(['a', ''], ['b']).tokens).toEqual([0, 1]);
+  });
+
   it('never lets a stop text out, in the text or in what is told, however it is cut into tokens', () => {
     const piece = fc.string({ unit: fc.constantFrom('a', 'b', 'c'), maxLength: 4 });
     const stop = fc.string({ unit: fc.constantFrom('a', 'b', 'c'), minLength: 1, maxLength: 4 });

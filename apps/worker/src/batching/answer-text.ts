@@ -44,7 +44,8 @@ export class AnswerText {
   push(token: number, logprob: TokenLogprob | undefined): LetOut {
     const piece = this.detokenizer.push(token);
     this.#length += piece.length;
-    if (logprob !== undefined) this.#pending.push({ logprob, end: this.#length });
+    // A token without a text of its own begins a character, and is told with it: a stop text may yet cut that.
+    if (logprob !== undefined) this.#pending.push({ logprob, end: this.#length + (piece === '' ? 1 : 0) });
     const text = this.#stops.push(piece);
     this.#letOut += text.length;
     return { text, logprobs: this.#ready() };

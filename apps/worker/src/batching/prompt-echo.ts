@@ -15,20 +15,22 @@ export interface EchoPiece {
  */
 export class PromptEcho {
   readonly #decoder = new TextDecoder('utf-8', { ignoreBOM: true });
+  /** Some vocabularies begin every text with a blank of their own. */
+  #addedBlank: boolean;
   #next: number;
-  #begun = false;
 
   /**
    * @param from the index of the first token that the caller sent.
-   * @param text what the caller sent, if it was text: some vocabularies begin it with a blank of their own.
+   * @param text what the caller sent, if it was text.
    */
   constructor(
     private readonly tokens: readonly number[],
     from: number,
-    private readonly text: string | undefined,
+    text: string | undefined,
     private readonly engine: Pick<TokenEngine, 'bytesOf'>,
   ) {
     this.#next = from;
+    this.#addedBlank = text !== undefined && spelling(tokens.slice(from), engine) === ` ${text}`;
   }
 
   /** The first token when nothing precedes it: nobody can say how likely it was. */
@@ -51,10 +53,15 @@ export class PromptEcho {
   }
 
   #withoutAddedBlank(text: string): string {
-    if (this.#begun || text === '') return text;
-    this.#begun = true;
-    return text.startsWith(' ') && this.text?.startsWith(' ') === false ? text.slice(1) : text;
+    if (!this.#addedBlank || text === '') return text;
+    this.#addedBlank = false;
+    return text.slice(1);
   }
+}
+
+/** The text of tokens as the vocabulary spells them, control tokens by name. */
+export function spelling(tokens: readonly number[], engine: Pick<TokenEngine, 'bytesOf'>): string {
+  return Buffer.concat(tokens.map((token) => engine.bytesOf(token))).toString('utf8');
 }
 
 /** What the engine says of a token, with the spellings that a caller reads. */

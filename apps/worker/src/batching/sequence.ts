@@ -1,9 +1,9 @@
-import { type AnswerEvent, type FinishReason, InferenceError } from '@millrace/contracts';
+import { type AnswerEvent, type FinishReason, InferenceError, type TokenLogprob } from '@millrace/contracts';
 import type { Choosing, Chosen, Logprob, TokenEngine } from '../token-engine/token-engine.js';
 import { AnswerBuffer } from './answer-buffer.js';
 import { AnswerText } from './answer-text.js';
 import type { PlannedSequence } from './plan-step.js';
-import { PromptEcho, tokenLogprob } from './prompt-echo.js';
+import { PromptEcho, spelling, tokenLogprob } from './prompt-echo.js';
 import type { ReadPrompt } from './read-prompt.js';
 
 /** How a sequence was settled; a metric's label. */
@@ -273,13 +273,12 @@ export class Sequence implements PlannedSequence {
     const { text, logprobs } = this.#text.end();
     // The last bytes may have become a stop text; the answer then ends with it, whatever else was about to end it.
     const truth = this.#text.stopped ? 'stop' : reason;
-    if (!this.settled) this.answer.addText('', logprobs);
-    this.#finish(truth, seam + text);
+    this.#finish(truth, seam + text, logprobs);
   }
 
-  #finish(reason: FinishReason, text: string): void {
+  #finish(reason: FinishReason, text: string, logprobs: readonly TokenLogprob[] = []): void {
     if (!this.#settle(reason)) return;
-    this.answer.addText(text, []);
+    this.answer.addText(text, logprobs);
     const { promptTokens, completionTokens, cachedTokens } = this;
     this.answer.end({ event: { kind: 'finished', reason, usage: { promptTokens, completionTokens, cachedTokens } } });
   }
@@ -322,7 +321,7 @@ export class Sequence implements PlannedSequence {
   #promptText(): string {
     const { text, tokens, added } = this.request.prompt;
     if (text !== undefined) return text;
-    return Buffer.concat(tokens.slice(added).map((token) => this.engine.bytesOf(token))).toString('utf8');
+    return spelling(tokens.slice(added), this.engine);
   }
 
   #add(token: number, logprob: Logprob | undefined): void {
@@ -330,8 +329,7 @@ export class Sequence implements PlannedSequence {
     const told = logprob && tokenLogprob(token, logprob, this.engine);
     const { text, logprobs } = this.#text.push(token, told);
     if (this.#text.stopped) {
-      this.answer.addText('', logprobs);
-      this.#finish('stop', this.#takeSeam() + text);
+      this.#finish('stop', this.#takeSeam() + text, logprobs);
       return;
     }
     this.answer.addToken(token, this.#takeSeam() + text, logprobs);
