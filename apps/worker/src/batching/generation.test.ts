@@ -44,6 +44,28 @@ describe('prompt reuse', () => {
     expect(found.finished!.usage.cachedTokens).toBe(89);
   });
 
+  it('reads everything again when a copy fails, and says so', async () => {
+    bench = openBench({}, { prefillChunkTokens: 512 });
+    bench.tokenEngine.copy = () => Promise.reject(new Error('no memory for a copy'));
+    const running = ask('s'.repeat(200), { maxTokens: 60 });
+    await expect.poll(() => bench.engine.load().running).toBe(1);
+    const { finished, text } = await ask(`${'s'.repeat(200)}two`, { maxTokens: 5 });
+    expect(finished!.usage.cachedTokens).toBe(0);
+    expect(bench.observer.decisions).not.toContain('copied');
+    await running;
+    expect((await ask(`${'s'.repeat(200)}two`, { maxTokens: 5 })).text).toBe(text);
+  });
+
+  it('does not call it ageing when one of high priority waits for what another reads', async () => {
+    bench = openBench({ msPerStep: 5 });
+    const reader = ask('s'.repeat(120), { maxTokens: 2 });
+    await expect.poll(() => bench.steps.length, { interval: 1 }).toBe(1);
+    const others = [ask(`${'s'.repeat(110)}high`, { maxTokens: 2, priority: 1 }), ask('low', { maxTokens: 2 })];
+    await Promise.all([reader, ...others]);
+    expect(bench.observer.decisions).toContain('held_back');
+    expect(bench.observer.decisions).not.toContain('aged');
+  });
+
   it('finds nothing after the engine broke, since nobody knows what its places hold', async () => {
     bench = openBench({ breakAtStep: 4 });
     await expect(ask('a'.repeat(100), { maxTokens: 20 })).rejects.toMatchObject({ code: 'worker_lost' });
@@ -107,6 +129,15 @@ describe('log-probabilities', () => {
     bench = openBench();
     const { events } = await ask('a', { maxTokens: 3 });
     for (const event of events) if (event.kind === 'tokens') expect(event.logprobs).toBeUndefined();
+  });
+
+  it('come with the text of their tokens, also at the end', async () => {
+    bench = openBench({ says: () => 'one two ST' });
+    const { events } = await ask('a', { logprobs: 0, stop: ['two STOP'] });
+    for (const event of events) {
+      if (event.kind !== 'tokens') continue;
+      expect(Buffer.concat((event.logprobs ?? []).map(({ bytes }) => bytes)).toString()).toBe(event.text);
+    }
   });
 
   it('tell nothing of a stop text', async () => {

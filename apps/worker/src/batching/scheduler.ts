@@ -8,6 +8,7 @@ import {
   type TokenEngine,
 } from '../token-engine/token-engine.js';
 import type { BatchingObserver } from './batching-observer.js';
+import type { Seat } from './choose-place.js';
 import { Company } from './company.js';
 import { planStep, type StepLimits, type StepPlan } from './plan-step.js';
 import type { Outcome, Sequence, SequenceListener } from './sequence.js';
@@ -120,7 +121,7 @@ export class Scheduler implements SequenceListener {
     await this.#awaitCompany(stop);
     const plan = planStep(this.#running, this.#waiting, this.#shelf.contents(), this.#stepLimits);
     for (const sequence of plan.heldBack) if (sequence.holdBack()) this.observer.decided('held_back');
-    await this.#join(plan.joining);
+    await this.#join(plan);
     const shares = plan.shares.filter(({ sequence }) => !sequence.settled);
     if (shares.length === 0) return this.#someSettled ? undefined : this.#work.heard();
 
@@ -174,23 +175,36 @@ export class Scheduler implements SequenceListener {
     this.#waiting = this.#waiting.filter((sequence) => !sequence.settled);
   }
 
-  async #join(joining: StepPlan<Sequence>['joining']): Promise<void> {
+  async #join({ joining, heldBack }: StepPlan<Sequence>): Promise<void> {
     if (joining.length === 0) return;
     for (const { sequence, ...seat } of joining) {
       sequence.join(seat.place, seat.kept);
       this.#running.push(sequence);
       this.observer.decided('joined');
-      if (seat.kept > 0) this.observer.decided(seat.copyFrom === undefined ? 'reused' : 'copied');
       // While a copy is under way, anyone may settle anyone; who is settled leaves before the next step, as always.
-      if (!(await this.#shelf.seat(sequence, seat))) sequence.loseKept();
+      await this.#seat(sequence, seat);
       this.#prepare(sequence, seat.place);
     }
     this.#waiting = this.#waiting.filter((sequence) => sequence.state === 'waiting');
-    this.#countAged(joining);
+    this.#countAged(joining, heldBack);
   }
 
-  #countAged(joining: StepPlan<Sequence>['joining']): void {
-    const highest = Math.max(...this.#waiting.map(({ priority }) => priority));
+  async #seat(sequence: Sequence, seat: Seat): Promise<void> {
+    try {
+      await this.#shelf.seat(sequence, seat);
+      if (seat.kept > 0) this.observer.decided(seat.copyFrom === undefined ? 'reused' : 'copied');
+    } catch (error) {
+      // It only costs time: the place is cleared, and everything is read again.
+      this.logger.warn({ error }, 'The engine could not keep what was read before.');
+      this.#shelf.clear(seat.place);
+      sequence.loseKept();
+    }
+  }
+
+  /** Those who are held back wait for what they share with another, and not for their turn. */
+  #countAged(joining: StepPlan<Sequence>['joining'], heldBack: readonly Sequence[]): void {
+    const passed = this.#waiting.filter((sequence) => !heldBack.includes(sequence));
+    const highest = Math.max(...passed.map(({ priority }) => priority));
     for (const { sequence } of joining) if (sequence.priority < highest) this.observer.decided('aged');
   }
 

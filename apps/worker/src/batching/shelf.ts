@@ -37,20 +37,21 @@ export class Shelf {
     });
   }
 
-  /** Seats a sequence, and makes its place hold what it keeps and no more. False when what it was to keep is lost. */
-  async seat(sequence: Sequence, { place, copyFrom, kept }: Seat): Promise<boolean> {
+  /**
+   * Seats a sequence, and makes its place hold what it keeps and no more.
+   *
+   * @throws what the engine threw; the sequence is seated, but what its place holds is unknown until it is cleared.
+   */
+  async seat(sequence: Sequence, { place, copyFrom, kept }: Seat): Promise<void> {
     const { held } = this.#left[place]!;
     this.#left[place] = NOTHING;
     this.#sitting[place] = sequence;
-    try {
-      if (copyFrom !== undefined) await this.engine.copy(copyFrom, place, kept);
-      else if (held > kept) this.engine.cutBack(place, kept);
-      return true;
-    } catch {
-      // It only costs time: the place is cleared, and everything is read again.
-      this.engine.cutBack(place, 0);
-      return false;
-    }
+    if (copyFrom !== undefined) await this.engine.copy(copyFrom, place, kept);
+    else if (held > kept) this.engine.cutBack(place, kept);
+  }
+
+  clear(place: number): void {
+    this.engine.cutBack(place, 0);
   }
 
   /** A settled sequence leaves; what it has read stays. */
@@ -63,10 +64,8 @@ export class Shelf {
 
   /** The engine broke: nobody knows what its places hold. */
   forgetAll(): void {
-    for (const [place] of this.#left.entries()) {
-      this.#left[place] = NOTHING;
-      this.#sitting[place] = undefined;
-      this.engine.cutBack(place, 0);
-    }
+    this.#left.fill(NOTHING);
+    this.#sitting.fill(undefined);
+    for (const place of this.#left.keys()) this.clear(place);
   }
 }
