@@ -74,7 +74,7 @@ describe('any JSON as a schema', () => {
           expect((error as InferenceError).details.param).toMatch(/^schema/);
         }
       }),
-      { numRuns: 2_000 },
+      { numRuns: 1_000 },
     );
   });
 });
@@ -96,7 +96,7 @@ describe('a compiled schema', () => {
           }
         },
       ),
-      { numRuns: 80 },
+      { numRuns: 50 },
     );
   });
 
@@ -122,7 +122,7 @@ describe('a compiled schema', () => {
           expect([text, walk.accept(Buffer.from(text)) && walk.complete]).toEqual([text, true]);
         }
       }),
-      { numRuns: 80 },
+      { numRuns: 50 },
     );
   });
 });
