@@ -218,7 +218,8 @@ export const IMPORT_RULES: readonly ImportRule[] = [
       /^openai/,
       /^yaml$/,
       /^fast-check$/,
-  /^ajv(-formats)?(\/|$)/,
+      /^ajv(-formats)?(\/|$)/,
+      /^zod$/,
       /^@grpc\/grpc-js$/,
       /^@millrace\/(gateway|worker)\/metrics$/,
     ],
@@ -236,5 +237,4 @@ export const TEST_EXTRAS: readonly RegExp[] = [
   /^@grpc\/grpc-js$/,
   /^yaml$/,
   /^pino$/,
-  /^ajv(-formats|\/|$)/,
 ];
