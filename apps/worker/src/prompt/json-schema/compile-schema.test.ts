@@ -285,6 +285,17 @@ describe('a choice', () => {
     expectAllowed({ type: ['integer', 'number', 'boolean'] }, ['1', '1.5', 'true'], ['null']);
   });
 
+  it('may be between schemas that have much in common', () => {
+    const alike = {
+      anyOf: [
+        { type: 'number' },
+        { type: 'integer', minimum: 1 },
+        { anyOf: [{ type: 'number', maximum: 9 }, { type: 'null' }] },
+      ],
+    };
+    expectAllowed({ type: 'array', items: alike }, ['[1,2.5,-3,null,12]'], ['[true]']);
+  });
+
   it('is one of several schemas, with what stands beside them', () => {
     const schema = {
       type: 'object',

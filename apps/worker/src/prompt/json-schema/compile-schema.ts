@@ -48,6 +48,12 @@ export function jsonObjectGrammar(): string {
   return builder.text(new JsonRules(builder).object)!;
 }
 
+/**
+ * Characters of JSON that one token may hold, where branches that say the same come again with every item of an array. In
+ * a grammar that a caller sends, they may come again with every character.
+ */
+const TOKEN_CHARACTERS = 8;
+
 class Compiler {
   readonly #builder = new GrammarBuilder();
   readonly #json: JsonRules;
@@ -92,7 +98,7 @@ class Compiler {
     const gbnf = readGbnf(this.compile(root), COMPILED_GBNF_LIMITS, this.where);
     const names = new Set([...this.choices].map((rule) => this.#builder.nameOf(rule)));
     try {
-      checkAmbiguity(gbnf, this.where, ({ name }) => names.has(name));
+      checkAmbiguity(gbnf, this.where, ({ name }) => names.has(name), TOKEN_CHARACTERS);
     } catch (error) {
       if (!(error instanceof InferenceError)) throw error;
       throw refuse(

@@ -31,14 +31,16 @@ export function checkGrammar(text: string, param = 'grammar'): Gbnf {
  * text with a `GbnfWalk` beside the engine has the proof for that text.
  *
  * @param from the rules to begin with, besides `root`.
+ * @param tokenCharactersMax how long the texts are whose ways are counted
  */
 export function checkAmbiguity(
   gbnf: Gbnf,
   param = 'grammar',
   // The rules of a written-out repetition hold nothing that the rule they stand in doesn't hold.
   from: (rule: GbnfRule) => boolean = ({ named }) => named,
+  tokenCharactersMax = TOKEN_CHARACTERS_MAX,
 ): void {
-  const trial = new Trial(gbnf, param);
+  const trial = new Trial(gbnf, param, tokenCharactersMax);
   trial.from(gbnf.root, TRIED_STEPS_MAX / 2);
   const others = [...gbnf.rules.keys()].filter((rule) => rule !== gbnf.root && from(gbnf.rules[rule]!));
   for (const rule of others) trial.from(rule, TRIED_STEPS_MAX / 2 / others.length);
@@ -56,6 +58,7 @@ class Trial {
   constructor(
     gbnf: Gbnf,
     private readonly param: string,
+    private readonly tokenCharactersMax: number,
   ) {
     this.#table = new StackTable(positionsOf(gbnf));
   }
@@ -64,7 +67,7 @@ class Trial {
   from(rule: number, steps: number): void {
     this.#stepsLeft = steps;
     const begin: Ways = new Map(this.#table.begin(rule).map((stack) => [stack, 1]));
-    this.#tryGreedily(begin, TOKEN_CHARACTERS_MAX, true);
+    this.#tryGreedily(begin, this.tokenCharactersMax, true);
     for (const character of this.#characters(begin)) this.#tryRun(begin, character);
     this.#tryGreedily(begin, TRIED_CHARACTERS_MAX, false);
   }
