@@ -38,15 +38,12 @@ export class LogitChanges {
     prompt: readonly number[],
     chosen: readonly number[],
     private readonly vocabulary: Vocabulary,
-    /** Never chosen. */
-    banned: readonly number[] = [],
   ) {
     this.#history = new TokenHistory(this.#looksBack() ? [...prompt, ...chosen] : []);
     this.#breakers = sampling.drySequenceBreakers.filter((text) => text !== '').map((text) => Buffer.from(text));
     for (const token of chosen) this.#count(token);
     for (const { token, bias } of sampling.logitBias) add(this.#fixed, token, bias);
     if (sampling.ignoreEos) for (const token of vocabulary.endTokens) this.#fixed.set(token, LAST_RESORT);
-    for (const token of banned) this.#fixed.set(token, Number.NEGATIVE_INFINITY);
   }
 
   /** Notes a token that was chosen. */

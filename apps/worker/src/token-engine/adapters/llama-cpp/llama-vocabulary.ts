@@ -7,7 +7,7 @@ export class LlamaVocabulary implements Vocabulary {
   readonly bytes: TokenBytes;
   readonly endTokens: readonly number[];
   /** Tokens without a text of their own that end nothing: the other control tokens, and unused ones. */
-  readonly silentTokens: readonly number[];
+  readonly silentTokens: Uint32Array;
   readonly #ends: ReadonlySet<number>;
 
   constructor(
@@ -18,7 +18,7 @@ export class LlamaVocabulary implements Vocabulary {
     const tokens = Array.from({ length: size }, (_, token) => token);
     this.endTokens = tokens.filter((token) => model.isEogToken(token));
     this.#ends = new Set(this.endTokens);
-    this.silentTokens = tokens.filter((token) => !this.bytes.isText(token) && !this.isEnd(token));
+    this.silentTokens = Uint32Array.from(tokens.filter((token) => !this.bytes.isText(token) && !this.isEnd(token)));
   }
 
   isEnd(token: number): boolean {

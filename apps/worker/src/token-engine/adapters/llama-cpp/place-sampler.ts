@@ -16,11 +16,15 @@ const REPEAT_PENALTY_MIN = 1e-6;
 /** Seeds llama.cpp reads as "draw one yourself" (`LLAMA_DEFAULT_SEED`). */
 const SEED_BY_CLOCK = 0xffffffff;
 
+const NONE = new Uint32Array();
+
 /** How one answer is chosen. */
 interface Answer {
   readonly sampling: ResolvedSampling;
   readonly grammar: GrammarProgress | undefined;
   readonly changes: LogitChanges;
+  /** Never chosen. */
+  readonly banned: Uint32Array;
   /** Prompt and answer, for the repeat penalty; empty where there is none. */
   readonly history: TokenHistory;
   /** The number of tokens so far. */
@@ -57,12 +61,12 @@ export class PlaceSampler {
   prepare({ sampling, grammar: handle }: Choosing, prompt: readonly number[], chosen: readonly number[]): void {
     // Only this folder makes such handles, and only of this class.
     const grammar = (handle as LlamaGrammar | undefined)?.begin(chosen);
-    // Control tokens have no text here, but llama.cpp's grammar reads their names as text.
-    const banned = grammar === undefined ? [] : this.vocabulary.silentTokens;
     this.#answer = {
       sampling,
       grammar,
-      changes: new LogitChanges(sampling, prompt, chosen, this.vocabulary, banned),
+      changes: new LogitChanges(sampling, prompt, chosen, this.vocabulary),
+      // Control tokens have no text here, but llama.cpp's grammar reads their names as text.
+      banned: grammar === undefined ? NONE : this.vocabulary.silentTokens,
       history: new TokenHistory(penalisesRepeats(sampling) ? [...prompt, ...chosen] : []),
       index: chosen.length,
       biases: undefined,
@@ -138,13 +142,20 @@ function seedAt({ seed }: ResolvedSampling, index: number): number {
 
 function biasesOf(answer: Answer): Partial<SamplerConfig> {
   const changes = answer.changes.next();
-  if (changes.size === 0) return {};
-  if (answer.biases?.of !== changes) {
-    answer.biases = {
-      of: changes,
-      keys: Uint32Array.from(changes.keys()),
-      values: Float32Array.from(changes.values()),
-    };
+  if (answer.biases?.of !== changes) answer.biases = { of: changes, ...withBanned(changes, answer.banned) };
+  const { keys, values } = answer.biases;
+  return keys.length === 0 ? {} : { tokenBiasKeys: keys, tokenBiasValues: values };
+}
+
+/** The banned are copied as a block: some vocabularies have thousands, and penalties change with every token. */
+function withBanned(changes: ReadonlyMap<number, number>, banned: Uint32Array): Omit<Biases, 'of'> {
+  const keys = new Uint32Array(banned.length + changes.size);
+  const values = new Float32Array(keys.length).fill(Number.NEGATIVE_INFINITY);
+  keys.set(banned);
+  let at = banned.length;
+  for (const [token, change] of changes) {
+    keys[at] = token;
+    values[at++] = change;
   }
-  return { tokenBiasKeys: answer.biases.keys, tokenBiasValues: answer.biases.values };
+  return { keys, values };
 }
