@@ -96,29 +96,69 @@ describe('the older shape of log-probabilities', () => {
     expect(writer.takeAll()).toEqual({ tokens: [], token_logprobs: [], top_logprobs: [], text_offset: [] });
   });
 
+  it('goes on from the first token of an echo that is a part of a character', () => {
+    const writer = new TextLogprobsWriter();
+    writer.add(echo('', token([0xc3], Number.NaN)));
+    writer.add(echo('Ün', token([0x9c]), token('n')));
+    expect(writer.take()?.text_offset).toEqual([0, 1, 1]);
+  });
+
+  it('does not count control tokens of the answer, which are in no text', () => {
+    const writer = new TextLogprobsWriter();
+    writer.add(piece('', token('<|sep|>')));
+    writer.add(piece('a<b', token('a'), token('<|sep|>'), token('<'), token('b')));
+    writer.add(piece('c', token('c')));
+    expect(writer.take()?.text_offset).toEqual([0, 0, 1, 1, 2, 3]);
+  });
+
+  it('does not count the blank that a vocabulary puts before a text', () => {
+    const writer = new TextLogprobsWriter();
+    writer.add(echo('ab c', token(' ab', Number.NaN), token(' c')));
+    expect(writer.take()?.text_offset).toEqual([0, 2]);
+  });
+
+  it('finds its way again after bytes that are no characters', () => {
+    const writer = new TextLogprobsWriter();
+    writer.add(piece('\ufffd\ufffda', token([0x98]), token([0x80]), token('a')));
+    writer.add(piece('b', token('b')));
+    expect(writer.take()?.text_offset.slice(2)).toEqual([2, 3]);
+  });
+
   it('tells where each token begins in the text, wherever tokens cut its characters and pieces cut its tokens', () => {
     const text = fc.string({ unit: 'binary', maxLength: 12 });
     const cuts = fc.infiniteStream(fc.integer({ min: 1, max: 5 }));
     fc.assert(
       fc.property(text, text, cuts, cuts, (prompt, answer, tokenCuts, pieceCuts) => {
         const writer = new TextLogprobsWriter();
-        const prompted = tokensOf(utf8(prompt), tokenCuts);
-        const generated = tokensOf(utf8(answer), tokenCuts);
-        // The text of an echo and its tokens may come in pieces that do not match; only the answer waits for all of it.
-        writer.add(echo(prompt));
-        for (const some of groups(prompted, pieceCuts)) writer.add(echo('', ...some));
-        for (const some of groups(generated, pieceCuts)) writer.add(piece('', ...some));
+        const prompted = withControls(tokensOf(utf8(prompt), tokenCuts), pieceCuts);
+        const generated = withControls(tokensOf(utf8(answer), tokenCuts), pieceCuts);
+        for (const [spoken, tell] of [[prompted, echo] as const, [generated, piece] as const]) {
+          const decoder = new TextDecoder('utf-8', { ignoreBOM: true });
+          const textOf = (one: TokenLogprob) =>
+            one.token === CONTROL ? '' : decoder.decode(one.bytes, { stream: true });
+          for (const some of groups(spoken, pieceCuts)) writer.add(tell(some.map(textOf).join(''), ...some));
+        }
         const whole = [...(prompt + answer)];
         const { tokens, text_offset } = writer.takeAll();
         expect(tokens).toHaveLength(prompted.length + generated.length);
-        for (const [index, spelt] of tokens.entries()) {
-          if (spelt.startsWith('bytes:')) continue;
+        for (const [index, { token }] of [...prompted, ...generated].entries()) {
+          const spelt = tokens[index]!;
+          if (token === CONTROL || spelt.startsWith('bytes:')) continue;
           expect(whole.slice(text_offset[index]).join('').startsWith(spelt)).toBe(true);
         }
+        expect(text_offset).toEqual(text_offset.toSorted((a, b) => a - b));
       }),
     );
   });
 });
+
+const CONTROL = 2;
+
+/** A token that is in no text, here and there among the others. */
+function withControls(tokens: readonly TokenLogprob[], cuts: Iterator<number>): TokenLogprob[] {
+  const control = { ...token('<|control|>'), token: CONTROL };
+  return tokens.flatMap((one) => ((cuts.next().value as number) === 1 ? [control, one] : [one]));
+}
 
 function tokensOf(bytes: Uint8Array, cuts: Iterator<number>): TokenLogprob[] {
   return groups([...bytes], cuts).map((some) => token(some));
