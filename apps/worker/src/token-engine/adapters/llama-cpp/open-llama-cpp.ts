@@ -50,7 +50,7 @@ export async function openLlamaCpp(options: LlamaCppOptions): Promise<TokenEngin
   const loaded = await load(llama, options, complaints);
   try {
     const model = await addonModelOf(loaded);
-    const context = await openContext(addon, model, file, options);
+    const context = await openContext(llama, addon, model, file, options);
     // Recurrent models, wholly or in part, keep one state per sequence and not one per token.
     const cutsAnywhere = !addon.getIsArchRecurrent(file.architecture) && !addon.getIsArchHybrid(file.architecture);
     const description = { ...describe(llama, model, file, options), cutsAnywhere };
@@ -95,6 +95,7 @@ async function load(llama: Llama, options: LlamaCppOptions, complaints: readonly
 }
 
 async function openContext(
+  llama: Llama,
   addon: Addon,
   model: AddonModel,
   file: ModelFile,
@@ -106,12 +107,23 @@ async function openContext(
     batchSize: tokensPerStepMax,
     sequences: placesMax,
     threads,
-    flashAttention: 'auto',
+    flashAttention: flashes(llama, file) && 'auto',
     swaFullCache: true,
   });
   if (await context.init()) return context;
   await context.dispose();
   throw new Error(memoryRefused(options, file));
+}
+
+/**
+ * Whether llama.cpp's flash attention is worth while. On a CPU and with heads shorter than this it is not: a token behind
+ * 1,800 others took the built-in model, whose heads have 32 numbers, 8 ms with it and less than 1 ms without, though
+ * prompts were read in two thirds of the time (docs/concepts/engine.md). With heads of 64 both ways decode alike.
+ */
+export const FLASH_HEAD_LENGTH_MIN = 64;
+
+function flashes(llama: Llama, { headLength }: ModelFile): boolean {
+  return llama.gpu !== false || headLength >= FLASH_HEAD_LENGTH_MIN;
 }
 
 /** What llama.cpp reserves for a place. */

@@ -38,6 +38,9 @@ export interface ModelFile {
   readonly vocabularySize: number;
   /** What one token of one sequence takes in the key-value cache. */
   readonly cacheBytesPerToken: number;
+  readonly heads: number;
+  /** Numbers of one head's part of a token. */
+  readonly headLength: number;
   readonly chatTemplate: string | undefined;
   readonly purpose: ModelPurpose;
   /** See `Pooling`. */
@@ -131,6 +134,7 @@ function architectureFacts(info: GgufFileInfo) {
     causal: facts.attention?.causal ?? !ENCODERS.has(architecture),
     layers,
     embeddingLength,
+    ...headsOf(layers, embeddingLength, facts.attention ?? {}),
     contextTrained: facts.context_length ?? 0,
     cacheBytesPerToken: cacheBytesPerToken(layers, embeddingLength, facts.attention ?? {}),
   };
@@ -158,21 +162,27 @@ function rerankTemplateOf(info: GgufFileInfo): string | undefined {
  * Keys and values of all layers for one token. Models with grouped queries have fewer key-value heads than heads, and
  * mixed ones have a number per layer, with 0 for layers without attention.
  */
-export function cacheBytesPerToken(
-  layers: number,
-  embeddingLength: number,
-  attention: {
-    readonly head_count?: number | readonly number[];
-    readonly head_count_kv?: number | readonly number[];
-    readonly key_length?: number;
-    readonly value_length?: number;
-  },
-): number {
-  const heads = perLayer(attention.head_count ?? 0, layers);
-  const cacheHeads = perLayer(attention.head_count_kv ?? heads, layers);
-  const headLength = embeddingLength / Math.max(1, ...heads);
+export function cacheBytesPerToken(layers: number, embeddingLength: number, attention: Attention): number {
+  const { heads, headLength } = headsOf(layers, embeddingLength, attention);
+  const cacheHeads = perLayer(attention.head_count_kv ?? attention.head_count ?? heads, layers);
   const values = (attention.key_length ?? headLength) + (attention.value_length ?? headLength);
   return cacheHeads.reduce((sum, each) => sum + each, 0) * values * BYTES_PER_VALUE;
+}
+
+interface Attention {
+  readonly head_count?: number | readonly number[];
+  readonly head_count_kv?: number | readonly number[];
+  readonly key_length?: number;
+  readonly value_length?: number;
+}
+
+function headsOf(
+  layers: number,
+  embeddingLength: number,
+  { head_count = 0 }: Attention,
+): { readonly heads: number; readonly headLength: number } {
+  const heads = Math.max(1, ...perLayer(head_count, layers));
+  return { heads, headLength: embeddingLength / heads };
 }
 
 function perLayer(count: number | readonly number[], layers: number): readonly number[] {
