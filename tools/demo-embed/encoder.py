@@ -112,7 +112,11 @@ class DemoEncoder(nn.Module):
             nn.init.normal_(block.down.weight, std=0.02)
 
     def forward(self, texts, shift=0):
-        """The vectors, of length 1, of texts given as lists of token ids. `shift` moves the positions."""
+        """The vectors, of length 1, of texts given as lists of token ids."""
+        return self.vectors_and_states(texts, shift)[0]
+
+    def vectors_and_states(self, texts, shift=0):
+        """Also what the last layer makes of every token, of one text after another. `shift` moves the positions."""
         lengths = torch.tensor([len(text) for text in texts])
         begins = F.pad(lengths.cumsum(0), (1, 0)).int()
         ids = torch.tensor([token for text in texts for token in text])
@@ -122,4 +126,4 @@ class DemoEncoder(nn.Module):
         for block in self.blocks:
             x = block(x, begins)
         sums = torch.zeros(len(texts), x.shape[1]).index_add_(0, owner, x)
-        return F.normalize(sums / lengths[:, None], dim=1)
+        return F.normalize(sums / lengths[:, None], dim=1), x

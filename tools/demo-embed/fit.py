@@ -24,6 +24,7 @@ from lexicon import prose
 HERE = Path(__file__).parent
 VOCABULARY = 6144
 TEMPERATURE = 0.05
+TOKENS_MAX = 256
 
 
 def vocabulary(seed):
@@ -44,18 +45,45 @@ def vocabulary(seed):
     return wordpiece.train(texts(), VOCABULARY)
 
 
+# The parts that things play in a statement. Which word plays which part has to be read from the order of the words, and
+# the triples alone teach that very slowly: the same words in another order are nearly the same to a young model.
+PARTS = {name: part for part, name in enumerate("abopxy")}
+
+
+def cut_with_parts(cutter, text, rng, torn, known):
+    """-> (ids, the part of each token or -100). `known` holds how the example's words were cut before: mostly they are
+    cut in the same way again, as an unknown word is."""
+    words = wordpiece.words_of(text)
+    parts = [-100] * len(words)
+    for name, said in getattr(text, "spoken", {}).items():
+        said = wordpiece.words_of(said)
+        for at in range(len(words) - len(said) + 1):
+            if name in PARTS and said and words[at:at + len(said)] == said:
+                parts[at:at + len(said)] = [PARTS[name]] * len(said)
+    ids, marks = [wordpiece.BEGIN], [-100]
+    for word, part in zip(words, parts):
+        if word not in known or rng.random() < 0.1:
+            known[word] = cutter.pieces(word, rng if rng.random() < torn else None)
+        pieces = known[word]
+        ids += pieces
+        marks += [part] * len(pieces)
+    return ids[:TOKENS_MAX - 1] + [wordpiece.END], marks[:TOKENS_MAX - 1] + [-100]
+
+
 def produce(queue, tokens, seed, batch):
     cutter, rng = wordpiece.WordPiece(tokens), random.Random(seed)
     while True:
-        anchors, nears, falses, keys, sources = [], [], [], [], []
+        anchors, nears, falses, keys = [], [], [], []
         while len(anchors) < batch:
             anchor, near, false, key = triples.example(rng)
-            cut = [cutter.encode(text, rng, rng.choice([0, 0, 0.15, 0.3, 0.5]), 256) for text in (anchor, near, *false)]
+            torn, known = rng.choice([0, 0, 0.15, 0.3, 0.6]), {}
+            cut = [cut_with_parts(cutter, text, rng, torn, known) for text in (anchor, near, *false)]
             anchors.append(cut[0])
             nears.append(cut[1])
             falses += cut[2:]
             keys.append(key)
-        queue.put((anchors, nears, falses, keys))
+        texts = anchors + nears + falses
+        queue.put(([ids for ids, _ in texts], [mark for _, marks in texts for mark in marks], keys))
 
 
 def loss_of(vectors, keys, count):
@@ -93,6 +121,7 @@ def main():
     parser.add_argument("--rate", type=float, default=0.01)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--parts", type=float, default=20, help="weight of the question which word plays which part, at first")
     parser.add_argument("--begin", help="checkpoint of an earlier stage, whose vocabulary is kept")
     options = parser.parse_args()
     out = Path(options.out)
@@ -111,7 +140,8 @@ def main():
     named = list(model.named_parameters())
     is_matrix = lambda name, p: p.dim() == 2 and name.startswith("blocks.")
     muon = Muon([p for name, p in named if is_matrix(name, p)])
-    adam = torch.optim.Adam([p for name, p in named if not is_matrix(name, p)], betas=(0.9, 0.98))
+    head = torch.nn.Linear(shape.width, len(PARTS))
+    adam = torch.optim.Adam([*head.parameters()] + [p for name, p in named if not is_matrix(name, p)], betas=(0.9, 0.98))
     print(f"{sum(p.numel() for _, p in named):,} parameters, {shape}", flush=True)
 
     sets = {name: [json.loads(line) for line in (HERE / "eval" / f"{name}.jsonl").read_text().splitlines()] for name in ("trained", "held-out")}
@@ -121,29 +151,35 @@ def main():
 
     started, step, running, progress, checked = time.time(), 0, None, 0.0, 0.0
     while progress < 1:
-        anchors, nears, falses, keys = queue.get()
+        texts, parts, keys = queue.get()
         # Texts seldom reach the later positions; moving some batches there gives every position its training.
-        longest = max(map(len, anchors + nears + falses))
+        longest = max(map(len, texts))
         shift = rng.randint(0, shape.context - longest) if rng.random() < 0.08 else 0
-        loss = loss_of(model(anchors + nears + falses, shift), keys, len(anchors))
-        loss.backward()
+        vectors, states = model.vectors_and_states(texts, shift)
+        loss = loss_of(vectors, keys, len(keys))
+        part_loss = F.cross_entropy(head(states), torch.tensor(parts))
+        # At first the parts, then the vectors made of them: together from the start, the triples' larger gradients drown them.
+        (loss + options.parts * max(0.1, 1 - progress / 0.4) * part_loss).backward()
         rate = schedule(progress)
-        adam.param_groups[0]["lr"] = 0.3 * options.rate * rate
+        adam.param_groups[0]["lr"] = 0.2 * options.rate * rate
         adam.step()
         adam.zero_grad(set_to_none=True)
         muon.step(options.rate * rate)
-        running = loss.item() if running is None else 0.97 * running + 0.03 * loss.item()
+        now = torch.tensor([loss.item(), part_loss.item()])
+        running = now if running is None else 0.97 * running + 0.03 * now
         if step % 25 == 0:
-            print(f"step {step} loss {running:.4f} seconds {time.time() - started:.0f} rate {rate:.3f}", flush=True)
+            print(f"step {step} loss {running[0]:.3f} parts {running[1]:.3f} seconds {time.time() - started:.0f} rate {rate:.3f}", flush=True)
         step += 1
         progress = (time.time() - started) / 60 / options.minutes
-        if progress >= 1 or progress - checked > 0.15:
+        if progress >= 1 or progress - checked > 0.14:
             checked = progress
             for name, lines in sets.items():
                 totals = check(model, cutter, lines)
                 right, every = (sum(column) for column in zip(*totals.values()))
                 print(f"  {name}: {100 * right / every:.1f} %  " + " ".join(f"{kind}={100 * r / a:.0f}" for kind, (r, a) in totals.items()), flush=True)
-            torch.save({"shape": vars(shape), "weights": model.state_dict(), "tokens": tokens}, out / "checkpoint.pt")
+            # Renamed when whole, so that ending the program at any time leaves a checkpoint that can be read.
+            torch.save({"shape": vars(shape), "weights": model.state_dict(), "tokens": tokens}, out / "new.pt")
+            (out / "new.pt").replace(out / "checkpoint.pt")
     producer.terminate()
 
 

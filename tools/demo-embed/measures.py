@@ -152,11 +152,11 @@ class Measure:
 
     def variants(self, meaning, rng, held_out):
         slots, asked = meaning.slots, bool(meaning.extra)
-        said = {name for name in slots if not asked or all("{" + name + "}" in question for question in self.questions)}
+        said = [name for name in slots if not asked or all("{" + name + "}" in question for question in self.questions)]
         if not asked:
             yield "negation", replace(meaning, positive=not meaning.positive)
         for x, y in self.same:
-            if self.name not in ("distance",) and {x, y} <= said:
+            if self.name not in ("distance",) and {x, y} <= set(said):
                 for _ in range(2):
                     yield "swap", meaning.with_slot(x, slots[y]).with_slot(y, slots[x])
         for name in said:

@@ -113,6 +113,7 @@ class Voice:
     held_out: bool = False
     other: dict = field(default_factory=dict)
     chosen: dict = field(default_factory=dict)
+    spoken: dict = field(default_factory=dict)  # What was said for each slot: training learns which words play which part.
 
     def pick(self, place, ways, known=True):
         """One of the `ways`. Of a meaning that training never shows (not `known`), both sides use the same words: nothing
@@ -159,6 +160,11 @@ def _date(rng, month, day):
 
 
 def say_value(voice, place, value):
+    voice.spoken[place] = said = _say_value(voice, place, value)
+    return said
+
+
+def _say_value(voice, place, value):
     kind, data = value
     rng = voice.rng
     if kind == "concept":
@@ -221,7 +227,9 @@ def thing(rng, kind, held_out):
         article += " " + draw(rng, lex.COLORS if kind == "goods" and rng.random() < 0.6 else lex.QUALITIES, held_out, 6)
     elif pick < 0.22:
         article += " " + draw(rng, words.ADJECTIVES, held_out, 6)
-    if kind == "noun" or (rng.random() < 0.12 and kind in ("goods", "device", "document", "software", "data", "room", "part")):
+    if not held_out and rng.random() < 0.15:
+        return "concept", (article, (_made_up(rng, False).lower(),))
+    if (rng.random() < 0.12 and kind in ("goods", "device", "document", "software", "data", "room")):
         return "concept", (article, draw(rng, _NOUNS, held_out, 6))
     return "concept", (article, draw(rng, lex.THINGS[kind], held_out, 8))
 
@@ -413,6 +421,9 @@ class Action:
         every = lex.VERBS[kind]
         if held_out and rng.random() < 0.75:
             return draw(rng, every, False, 9)
+        # A made-up verb teaches that what is done is the same in every form of an unknown word.
+        if not held_out and rng.random() < 0.1:
+            return (_made_up(rng, False).lower(),)
         return draw(rng, every, held_out, 9)
 
     def _target(self, rng, kind, held_out, agent):

@@ -32,9 +32,17 @@ def _seed(rng):
     return rng.getrandbits(48)
 
 
+class Said(str):
+    """A text that remembers which of its words say which slot."""
+
+    spoken = {}
+
+
 def say(meaning, seed, held_out=False, other=None):
     voice = Voice(random.Random(seed), held_out, other or {})
-    return meaning.frame.say(meaning, voice), voice.chosen
+    text = Said(meaning.frame.say(meaning, voice))
+    text.spoken = voice.spoken
+    return text, voice.chosen
 
 
 def paraphrases(rng, held_out, meaning):
