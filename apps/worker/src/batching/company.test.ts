@@ -21,6 +21,15 @@ describe('Company', () => {
     expect(company.waitMs(1_010)).toBe(0);
   });
 
+  it('remembers company although more have come since, to a worker that was busy', () => {
+    const company = new Company(10);
+    company.noteArrival(0, true);
+    company.noteArrival(3, false);
+    company.noteArrival(200, false);
+    company.noteArrival(1_000, true);
+    expect(company.waitMs(1_000)).toBe(2.5);
+  });
+
   it('begins when nobody new has come for a while', () => {
     const company = new Company(10);
     company.noteArrival(0, true);

@@ -8,17 +8,19 @@ export class Company {
   #foundIdleAtMs = Number.NEGATIVE_INFINITY;
   #lastCameAtMs = Number.NEGATIVE_INFINITY;
   #expected = false;
+  /** Whether somebody came soon after the last one who found the worker idle. */
+  #followed = false;
 
   constructor(private readonly maxWaitMs: number) {}
 
   /** A sequence has come. `idle`: nobody ran or waited. */
   noteArrival(nowMs: number, idle: boolean): void {
     if (idle) {
-      // The one before found nobody after it, unless somebody said otherwise since.
-      if (!this.#within(this.#lastCameAtMs, this.#foundIdleAtMs)) this.#expected = false;
+      this.#expected = this.#followed;
+      this.#followed = false;
       this.#foundIdleAtMs = nowMs;
     } else if (this.#within(nowMs, this.#foundIdleAtMs)) {
-      this.#expected = true;
+      this.#followed = true;
     }
     this.#lastCameAtMs = nowMs;
   }
