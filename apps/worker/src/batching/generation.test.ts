@@ -88,6 +88,13 @@ describe('several answers to one prompt', () => {
     expect(bench.observer.decisions.filter((decision) => decision === 'held_back')).toHaveLength(3);
   });
 
+  it('does so too with a model whose places can not be cut', async () => {
+    bench = openBench({ cutsAnywhere: false });
+    const answers = await several({ kind: 'text', text: 'p'.repeat(150) }, [1, 2, 3, 4], { maxTokens: 1 });
+    expect(tokensRead(bench)).toBe(150 + 3);
+    expect(answers.map(({ finished }) => finished!.usage.cachedTokens)).toEqual([0, 149, 149, 149]);
+  });
+
   it('gives each the answer that it would have alone, and different ones without a seed', async () => {
     bench = openBench();
     const text = 'once upon a time';
