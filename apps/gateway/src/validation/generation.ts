@@ -14,6 +14,8 @@ type Body = ChatRequestBody | TextRequestBody;
 
 /** Smaller ones would become 0 on their way, in 32 bits, which asks for nothing; both leave only the likeliest token. */
 const TOP_P_MIN = 1e-6;
+/** As there: a worker would refuse the 0, which the caller never sent. */
+const REPEAT_PENALTY_MIN = 1e-6;
 
 type Generation = Pick<AnswerRequest, 'sampling' | 'stop' | 'format'> &
   Pick<ValidRequest, 'model' | 'n' | 'schemaParam' | 'stream' | 'includeUsage'>;
@@ -44,7 +46,7 @@ function samplingOf(request: Body, model: ModelDescription): Sampling {
     seed: seed32(request.seed),
     presencePenalty: request.presence_penalty ?? undefined,
     frequencyPenalty: request.frequency_penalty ?? undefined,
-    repeatPenalty: request.repeat_penalty ?? request.repetition_penalty ?? undefined,
+    repeatPenalty: repeatPenaltyOf(request.repeat_penalty ?? request.repetition_penalty),
     // The protocol's 0 is none of them and it has no word for all, so all is as many as there can be.
     repeatLastN: request.repeat_last_n === -1 ? model.contextLength : (request.repeat_last_n ?? undefined),
     ...drySampling(request),
@@ -53,6 +55,10 @@ function samplingOf(request: Body, model: ModelDescription): Sampling {
     logitBias: biasesOf(request.logit_bias),
     ignoreEos: request.ignore_eos ?? undefined,
   };
+}
+
+function repeatPenaltyOf(penalty: number | null | undefined): number | undefined {
+  return penalty == null ? undefined : Math.max(REPEAT_PENALTY_MIN, penalty);
 }
 
 function drySampling(request: Body): Sampling {

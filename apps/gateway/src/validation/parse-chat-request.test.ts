@@ -68,6 +68,10 @@ describe('parseChatRequest', () => {
     expect(parse({ top_p: topP }).sampling.topP).toBe(read);
   });
 
+  it.each(['repeat_penalty', 'repetition_penalty'])('reads a %s near 0 as one that survives 32 bits', (name) => {
+    expect(Math.fround(parse({ [name]: 1e-60 }).sampling.repeatPenalty!)).toBeGreaterThan(0);
+  });
+
   it.each(['', [{ type: 'text', text: '' }]])('takes an answer back that was empty: %j', (content) => {
     const conversation = [...messages, { role: 'assistant', content }, ...messages];
     expect(parse({ messages: conversation }).prompts[0]).toMatchObject({ messages: { 1: { content: '' } } });
