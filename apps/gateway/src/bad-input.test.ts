@@ -309,6 +309,12 @@ const BAD_BODIES: readonly BadBody[] = [
     message: '`logit_bias.7` is 101; it must be at most 100.',
   },
   {
+    what: 'a bias for a token named __proto__',
+    body: '{"messages":[{"role":"user","content":"hi"}],"logit_bias":{"__proto__":5}}',
+    param: 'logit_bias',
+    message: '`logit_bias` is an object; it must have no key `__proto__`.',
+  },
+  {
     what: 'a bias beyond all numbers',
     body: '{"messages":[{"role":"user","content":"hi"}],"logit_bias":{"7":-1e999}}',
     param: 'logit_bias.7',

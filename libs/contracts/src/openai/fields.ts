@@ -35,6 +35,12 @@ export function recordOf(keysMax: number, inOpenApi: object = { additionalProper
         addIssue({ code: 'invalid_type', expected: 'record', input: value, continue: false });
         return;
       }
+      if (Object.hasOwn(value, '__proto__')) {
+        // Zod leaves this key out without a word, and what was asked for with it.
+        const message = 'must have no key `__proto__`';
+        addIssue({ code: 'custom', message, input: value, continue: false });
+        return;
+      }
       const keys = Object.keys(value).length;
       if (keys <= keysMax) return;
       const message = `must have at most ${keysMax} keys, and has ${keys}`;
