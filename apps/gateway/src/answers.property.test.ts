@@ -35,7 +35,7 @@ let script: readonly Script[] = [];
 let bed: TestBed;
 
 beforeAll(async () => {
-  // So little credit that sequences pause and their tokens come merged.
+  // So little credit that every sequence pauses now and then.
   bed = await TestBed.start({ creditTokens: 2 }, [{ script: (_start, index) => script[index] ?? {} }]);
 });
 afterAll(() => bed[Symbol.asyncDispose]());
@@ -80,7 +80,7 @@ it('a usage adds up to all prompts and all candidates, whatever is asked for', a
   );
 }, 60_000);
 
-it('a stream adds up to the whole answer, however tokens cut its characters and readers are behind', async () => {
+it('a stream adds up to the whole answer, however tokens cut its characters and pauses its tokens', async () => {
   await fc.assert(
     fc.asyncProperty(parameters, answers, async (asked, all) => {
       script = all.map((tokens) => ({ answer: tokens }));

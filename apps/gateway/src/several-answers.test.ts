@@ -216,6 +216,16 @@ describe('several prompts', () => {
     expect(answer.choices.map(({ text }) => text)).toEqual(['<1><2>', '<3>']);
   });
 
+  it('are told apart when one of them is refused', async () => {
+    const failure = { code: 'context_length_exceeded', message: 'The prompt has 9 tokens.', param: 'prompt' };
+    const script = ({ prompt }: { prompt?: { value: unknown } | undefined }): Script =>
+      prompt?.value === 'long' ? { failure } : {};
+    await using bed = await TestBed.start({}, [{ script }]);
+    const refusalOf = async (prompt: unknown) => (await bed.post('/v1/completions', { prompt, n: 2 })).json();
+    expect(await refusalOf(['a', 'long'])).toMatchObject({ error: { ...failure, param: 'prompt[1]' } });
+    expect(await refusalOf('long')).toMatchObject({ error: failure });
+  });
+
   it('take the schema along, and count toward the size of one request', async () => {
     await using bed = await TestBed.start({ bodyBytesMax: 64 * 1024 });
     const grammar = `root ::= "${'x'.repeat(20_000)}"`;
@@ -395,7 +405,7 @@ describe('log-probabilities of a chat', () => {
     expect(bed.worker.started[0]?.logprobs).toBeUndefined();
   });
 
-  it('beyond a million end a whole answer with a 400, recorded once, and its sequences', async () => {
+  it('beyond a quarter of a million end a whole answer with a 400, recorded once, and its sequences', async () => {
     const script = () => ({ answer: [], endless: 'a' });
     await using bed = await TestBed.start({}, [{ script }]);
     const response = await bed.chat({ n: 128, logprobs: true, top_logprobs: 20 });

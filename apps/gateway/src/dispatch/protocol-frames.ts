@@ -156,12 +156,18 @@ export function usageOf({ promptTokens, completionTokens, cachedTokens }: protoc
   return { promptTokens, completionTokens, cachedTokens };
 }
 
-/** Why a sequence, or other work, ended without an answer. A worker's own words reach the caller only with a code that we know. */
-export function failureOf({ reason, failure }: Pick<protocol.Settled, 'reason' | 'failure'>): InferenceError {
+/**
+ * Why a sequence, or other work, ended without an answer. A worker's own words reach the caller only with a code that we
+ * know. It gets one prompt at a time: which of several it means is ours to say, by `prompt`.
+ */
+export function failureOf(
+  { reason, failure }: Pick<protocol.Settled, 'reason' | 'failure'>,
+  prompt?: number,
+): InferenceError {
   if (failure && isErrorCode(failure.code)) {
     return new InferenceError(failure.code, failure.message, {
       limit: failure.code === 'rate_limit_exceeded' ? 'queue' : undefined,
-      param: failure.param || undefined,
+      param: failure.param === 'prompt' && prompt !== undefined ? `prompt[${prompt}]` : failure.param || undefined,
       retryAfterSeconds: failure.retryAfterSeconds || undefined,
     });
   }

@@ -89,6 +89,13 @@ const CHANNEL_BYTES_MAX = 1_088 * 1024 * 1024;
 /** The reply to a call, or why there is none. */
 type OnReply<R> = (error: ServiceError | null, reply?: R) => void;
 
+interface Sequence {
+  readonly inbox: SequenceInbox;
+  readonly answer: AnswerInbox;
+  /** Which of the request's prompts it answers; undefined if there is only one. */
+  readonly prompt: number | undefined;
+}
+
 type Converse = ClientDuplexStream<GatewayFrame, WorkerFrame>;
 
 /**
@@ -101,7 +108,7 @@ type Converse = ClientDuplexStream<GatewayFrame, WorkerFrame>;
  */
 export class GrpcWorkerClient implements WorkerClient {
   readonly #client: InferenceClient;
-  readonly #sequences = new Map<number, { readonly inbox: SequenceInbox; readonly answer: AnswerInbox }>();
+  readonly #sequences = new Map<number, Sequence>();
   readonly #calls = new WorkCalls();
   #nextSequenceId = 1;
   #stream: Converse | undefined;
@@ -162,7 +169,10 @@ export class GrpcWorkerClient implements WorkerClient {
     const all = ids.flat();
     const inboxes = all.map((id, index) => new SequenceInbox(index, this.#controlsOf(id, stream)));
     const answer = new AnswerInbox(inboxes, signal);
-    for (const [index, inbox] of inboxes.entries()) this.#sequences.set(all[index]!, { inbox, answer });
+    for (const [index, inbox] of inboxes.entries()) {
+      const prompt = request.prompts.length > 1 ? Math.floor(index / request.answers) : undefined;
+      this.#sequences.set(all[index]!, { inbox, answer, prompt });
+    }
     for (const start of starts) stream.write(start);
     return answer;
   }
@@ -360,7 +370,7 @@ export class GrpcWorkerClient implements WorkerClient {
       this.#sequences.delete(sequenceId);
       const reason = finishReasonOf(settled.reason);
       if (reason) inbox.finish({ kind: 'finished', reason, usage: usageOf(settled) });
-      else inbox.fail(failureOf(settled));
+      else inbox.fail(failureOf(settled, sequence.prompt));
     }
     answer.deliver();
   }
