@@ -1,8 +1,11 @@
 import { InferenceError } from '@millrace/contracts';
 import type { SequenceEvent, ValidRequest } from '../vocabulary.js';
 
-/** About 200 megabytes while they are collected, and half of that as JSON. */
-const CHANCES_MAX = 1_000_000;
+/**
+ * About 50 megabytes while they are collected, so that as many requests as run by default (64) fit in Node's heap, and 20
+ * as JSON, which is written in one go: some 120 ms in which no stream goes on.
+ */
+const CHANCES_MAX = 250_000;
 
 /**
  * How many log-probabilities a whole answer may still collect, those of the likeliest tokens included. Many long answers
