@@ -171,6 +171,8 @@ export class BatchingEngine implements Engine {
     checkTokens(request.resume?.tokens ?? [], model, 'resume');
     const room = model.contextLength - prompt.tokens.length;
     const { priority, format } = request;
+    const grammar = () => format && this.#grammars.grammarOf(format);
+    grammar(); // What it refuses is said now; it is most likely still known when the sequence joins.
     return new Sequence(
       {
         priority,
@@ -179,9 +181,9 @@ export class BatchingEngine implements Engine {
         prompt,
         choosing: {
           sampling: resolveSampling(request.sampling, samplingDefaults, model, () => randomInt(2 ** 32)),
-          grammar: format && this.#grammars.grammarOf(format),
           logprobs: request.logprobs,
         },
+        grammar,
         completionTokensMax: Math.min(request.maxTokens ?? maxTokensDefault ?? room, room),
         stop: request.stop,
         echo: request.echo ?? false,

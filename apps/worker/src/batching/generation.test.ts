@@ -257,6 +257,23 @@ describe('what an answer must be', () => {
     }
   });
 
+  it('holds no grammar for those who wait, and reads it again when they join', async () => {
+    bench = openBench({}, { maxBatchSize: 1 });
+    const { tokenEngine } = bench;
+    const openGrammar = tokenEngine.openGrammar.bind(tokenEngine);
+    let opened = 0;
+    tokenEngine.openGrammar = (gbnf) => {
+      opened++;
+      return openGrammar(gbnf);
+    };
+    const words = Array.from({ length: 40 }, (_, index) => `word${index}`);
+    const answers = await Promise.all(
+      words.map((word) => ask('a', { format: { kind: 'grammar', grammar: `root ::= "${word}"` } })),
+    );
+    expect(answers.map(({ text }) => text)).toEqual(words);
+    expect(opened).toBeGreaterThan(40);
+  });
+
   it('refuses a grammar that can not be read, and a schema that can not be expressed', async () => {
     bench = openBench();
     await expect(ask('a', { format: { kind: 'grammar', grammar: 'root ::= (' } })).rejects.toMatchObject({

@@ -3,14 +3,20 @@ import { compileSchema, jsonObjectGrammar } from '../prompt/json-schema/compile-
 import { checkGrammar } from '../token-engine/gbnf/check-ambiguity.js';
 import type { Grammar, TokenEngine } from '../token-engine/token-engine.js';
 
-/** Schemas are used again and again by one program; a few hundred kilobytes each at the most. */
+/** Schemas are used again and again by one program. */
 const GRAMMARS_MAX = 32;
-const GRAMMAR_CHARACTERS_MAX = 4 * 1024 * 1024;
+/** Of the grammars' text: once read, it takes about a hundred times as much memory. */
+const GRAMMAR_CHARACTERS_MAX = 1024 * 1024;
+
+interface Known {
+  readonly grammar: Grammar;
+  readonly characters: number;
+}
 
 /** From what an answer must be to a grammar that the engine follows; the last ones are remembered. */
 export class OutputGrammars {
   // A Map iterates in insertion order, so putting an entry back when it is used keeps the oldest first.
-  readonly #known = new Map<string, Grammar>();
+  readonly #known = new Map<string, Known>();
   #characters = 0;
 
   constructor(private readonly engine: Pick<TokenEngine, 'openGrammar'>) {}
@@ -22,20 +28,22 @@ export class OutputGrammars {
     if (known !== undefined) {
       this.#known.delete(key);
       this.#known.set(key, known);
-      return known;
+      return known.grammar;
     }
-    const grammar = this.engine.openGrammar(gbnfOf(format));
-    this.#known.set(key, grammar);
-    this.#characters += key.length;
+    const gbnf = gbnfOf(format);
+    const grammar = this.engine.openGrammar(gbnf);
+    const characters = key.length + gbnf.length;
+    this.#known.set(key, { grammar, characters });
+    this.#characters += characters;
     this.#forgetOldest();
     return grammar;
   }
 
   #forgetOldest(): void {
-    for (const key of this.#known.keys()) {
+    for (const [key, { characters }] of this.#known) {
       if (this.#known.size <= GRAMMARS_MAX && this.#characters <= GRAMMAR_CHARACTERS_MAX) return;
       this.#known.delete(key);
-      this.#characters -= key.length;
+      this.#characters -= characters;
     }
   }
 }

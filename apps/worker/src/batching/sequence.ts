@@ -1,5 +1,5 @@
 import { type AnswerEvent, type FinishReason, InferenceError, type TokenLogprob } from '@millrace/contracts';
-import type { Choosing, Chosen, Logprob, TokenEngine } from '../token-engine/token-engine.js';
+import type { Choosing, Chosen, Grammar, Logprob, TokenEngine } from '../token-engine/token-engine.js';
 import { AnswerBuffer } from './answer-buffer.js';
 import { AnswerText } from './answer-text.js';
 import type { PlannedSequence } from './plan-step.js';
@@ -15,7 +15,9 @@ export interface SequenceRequest {
   readonly arrival: number;
   /** Answers to the same prompt hold the same object. */
   readonly prompt: ReadPrompt;
-  readonly choosing: Choosing;
+  readonly choosing: Omit<Choosing, 'grammar'>;
+  /** Asked for when it joins: those who wait should not hold what a large grammar takes, each its own. */
+  readonly grammar: () => Grammar | undefined;
   /** The most tokens of the answer, resumed ones included. The prompt and they fit the context. */
   readonly completionTokensMax: number;
   readonly stop: readonly string[];
@@ -56,7 +58,6 @@ export class Sequence implements PlannedSequence {
   readonly standing: number;
   readonly arrival: number;
   readonly prompt: readonly number[];
-  readonly choosing: Choosing;
   /** Prompt, resumed tokens and the answer so far, in the order the engine reads them. */
   readonly #tokens: number[];
   readonly #text: AnswerText;
@@ -89,7 +90,6 @@ export class Sequence implements PlannedSequence {
     this.priority = request.priority;
     this.standing = request.standing;
     this.arrival = request.arrival;
-    this.choosing = choosing;
     this.prompt = prompt.tokens;
     this.#tokens = [...prompt.tokens];
     this.#text = new AnswerText(engine.openDetokenizer(), request.stop);
@@ -122,6 +122,11 @@ export class Sequence implements PlannedSequence {
   /** Where in its place the next token is read. */
   get position(): number {
     return this.#position;
+  }
+
+  /** @throws InferenceError when its grammar can't be read, though it could be when it came. */
+  get choosing(): Choosing {
+    return { ...this.request.choosing, grammar: this.request.grammar() };
   }
 
   get tokens(): readonly number[] {
