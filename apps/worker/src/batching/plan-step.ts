@@ -165,17 +165,25 @@ class Seats<S extends PlannedSequence> {
   /** Who is reading so much of this sequence's prompt that it should wait and copy. */
   readerFor(sequence: S): S | undefined {
     if (this.#readers.length === 0 || sequence.reusable === 0) return undefined;
-    let found: number | undefined;
     return this.#readers.find((reader) => {
       const siblings = reader.prompt === sequence.prompt;
       if (!siblings && !this.limits.cutsAnywhere) return false;
       // Answers to one prompt wait for each other however little it saves: it is to be read once.
       const gainMin = siblings ? 1 : this.limits.copyCostTokens + HOLD_BACK_GAIN_TOKENS_MIN;
       const soon = Math.min(commonPrefix(reader.tokens, reader.tokens.length, sequence.tokens), sequence.reusable);
-      if (soon < gainMin) return false;
-      found ??= Math.max(...this.#contents.map(({ tokens, held }) => commonPrefix(tokens, held, sequence.tokens)));
-      return soon - found >= gainMin;
+      return soon >= gainMin && !this.#holds(sequence, soon - gainMin + 1);
     });
+  }
+
+  /** Whether a place holds the first `count` tokens of a sequence. Most that do not, differ in the last of them. */
+  #holds({ tokens }: S, count: number): boolean {
+    const last = count - 1;
+    return this.#contents.some(
+      (place) =>
+        place.held >= count &&
+        place.tokens[last] === tokens[last] &&
+        commonPrefix(place.tokens, count, tokens) === count,
+    );
   }
 
   /** How many of its unread tokens a sequence should leave for the next step, so that others can copy before them. */
