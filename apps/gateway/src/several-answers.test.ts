@@ -408,10 +408,10 @@ describe('log-probabilities of a chat', () => {
   it('beyond a quarter of a million end a whole answer with a 400, recorded once, and its sequences', async () => {
     const script = () => ({ answer: [], endless: 'a' });
     await using bed = await TestBed.start({}, [{ script }]);
-    const response = await bed.chat({ n: 128, logprobs: true, top_logprobs: 20 });
+    const response = await bed.chat({ n: 16, logprobs: true, top_logprobs: 20 });
     expect(response.status).toBe(400);
     expect(await response.json()).toMatchObject({ error: { code: 'invalid_request', param: 'logprobs' } });
-    await expect.poll(() => bed.worker.running).toBe(0);
+    await expect.poll(() => bed.worker.running, { timeout: 10_000 }).toBe(0);
     expect(bed.records()).toMatchObject([{ outcome: 'rejected', code: 'invalid_request' }]);
   });
 });
