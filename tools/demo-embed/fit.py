@@ -50,11 +50,16 @@ def vocabulary(seed):
 PARTS = {name: part for part, name in enumerate("abopxy")}
 
 
-def cut_with_parts(cutter, text, rng, torn, known):
+def cut_with_parts(cutter, text, rng, torn, torn_slots, known):
     """-> (ids, the part of each token or -100). `known` holds how the example's words were cut before: mostly they are
     cut in the same way again, as an unknown word is."""
     words = wordpiece.words_of(text)
     parts = [-100] * len(words)
+    # Names and things above all: those of the evaluation are unknown.
+    if torn_slots:
+        for said in getattr(text, "spoken", {}).values():
+            for word in wordpiece.words_of(said):
+                known.setdefault(word, cutter.pieces(word, rng))
     for name, said in getattr(text, "spoken", {}).items():
         said = wordpiece.words_of(said)
         for at in range(len(words) - len(said) + 1):
@@ -62,7 +67,7 @@ def cut_with_parts(cutter, text, rng, torn, known):
                 parts[at:at + len(said)] = [PARTS[name]] * len(said)
     ids, marks = [wordpiece.BEGIN], [-100]
     for word, part in zip(words, parts):
-        if word not in known or rng.random() < 0.1:
+        if word not in known or rng.random() < 0.05:
             known[word] = cutter.pieces(word, rng if rng.random() < torn else None)
         pieces = known[word]
         ids += pieces
@@ -76,8 +81,8 @@ def produce(queue, tokens, seed, batch):
         anchors, nears, falses, keys = [], [], [], []
         while len(anchors) < batch:
             anchor, near, false, key = triples.example(rng)
-            torn, known = rng.choice([0, 0, 0.15, 0.3, 0.6]), {}
-            cut = [cut_with_parts(cutter, text, rng, torn, known) for text in (anchor, near, *false)]
+            torn, torn_slots, known = rng.choice([0, 0, 0.1, 0.2, 0.5]), rng.random() < 0.45, {}
+            cut = [cut_with_parts(cutter, text, rng, torn, torn_slots, known) for text in (anchor, near, *false)]
             anchors.append(cut[0])
             nears.append(cut[1])
             falses += cut[2:]

@@ -6,6 +6,7 @@ A line is: name; slots and their kinds (see statements.value_of); ways to say it
 from dataclasses import replace
 
 import lexicon as lex
+import templates as further
 from statements import Meaning, Voice, _NUMERIC, _fill, another, finish, fresh, kept_back, say_value, templates, value_of, wrap
 
 _LINES = """price; a=thing:goods n=money:2:900; {a} costs {n}|the price of {a} is {n}|you have to pay {n} for {a}|{a} is sold for {n}|{n} is what {a} costs|one can buy {a} for {n}|{a} has a price of {n}|{a} goes for {n}; how much is {a}?|what does {a} cost?|what is the price of {a}?|how expensive is {a}?
@@ -180,7 +181,7 @@ class Measure:
             fitting = [(old, new) for old, new in _NEGATED if old in way]
             if fitting and rng.random() < 0.8:
                 return finish(rng, self._words(way.replace(*rng.choice(fitting), 1), slots, voice))
-        return finish(rng, rng.choice(templates(_NOT_TRUE, voice.held_out)).format(s=self._words(rng.choice(templates(self.ways, side)), slots, voice)))
+        return finish(rng, rng.choice(templates(_NOT_TRUE, voice.held_out, further.NOT_TRUE)).format(s=self._words(rng.choice(templates(self.ways, side)), slots, voice)))
 
     def question(self, meaning, voice):
         return finish(voice.rng, self._words(voice.rng.choice(templates(self.questions, voice.held_out and not self.held_out)), meaning.slots, voice))

@@ -9,6 +9,7 @@ import zlib
 from dataclasses import dataclass, field, replace
 
 import lexicon as lex
+import templates as further
 from lexicon import words
 
 KINDS = ["negation", "swap", "number", "name", "verb", "same-frame", "other-topic"]
@@ -33,13 +34,13 @@ def share(items, held_out, every=5):
     return chosen or list(items)
 
 
-def templates(items, held_out):
-    """A quarter of the templates, at least one of three or more, are kept for evaluation."""
+def templates(items, held_out, more=()):
+    """A quarter of the templates, at least one of three or more, are kept for evaluation. `more` are training's alone."""
     if len(items) < 3:
         return items
     ordered = sorted(items, key=lambda item: zlib.crc32(item.encode()))
     count = max(1, round(len(items) / 4))
-    return ordered[:count] if held_out else ordered[count:]
+    return ordered[:count] if held_out else ordered[count:] + list(more)
 
 
 class Exhausted(Exception):
@@ -186,8 +187,14 @@ def _say_value(voice, place, value):
 
 
 def _made_up(rng, held_out):
-    name = words.random_letters(rng) if not held_out and rng.random() < 0.25 else words.made_up(rng, held_out)
-    return name.capitalize()
+    pick = 1.0 if held_out else rng.random()
+    if pick < 0.2:
+        return words.random_letters(rng).capitalize()
+    if pick < 0.65:
+        # Two halves of real ones: short, and of the pieces that real names have.
+        begin, end = (draw(rng, rng.choice([lex.PERSONS, lex.CITIES, lex.SURNAMES, words.NOUNS]), False) for _ in range(2))
+        return (begin[:rng.randint(1, 4)] + end[-rng.randint(1, 4):]).replace(" ", "").capitalize()
+    return words.made_up(rng, held_out).capitalize()
 
 
 def person(rng, held_out):
@@ -334,7 +341,7 @@ WRAPPERS = [
     "I was told that {s}", "just so you know: {s}", "reportedly, {s}", "it turns out that {s}", "{s}, I believe", "I think that {s}",
     "it is certain that {s}", "by the way, {s}", "let me tell you that {s}", "{s}, it seems", "everybody knows that {s}", "indeed, {s}",
 ]
-_PLAIN = 0.72
+_PLAIN = 0.65
 
 
 def wrap(voice, sentence, extra, may_wrap=True):
@@ -343,7 +350,7 @@ def wrap(voice, sentence, extra, may_wrap=True):
     for part in extra:
         sentence = f"{part}, {sentence}" if rng.random() < 0.35 else f"{sentence} {part}"
     if may_wrap and rng.random() > _PLAIN:
-        sentence = rng.choice(templates(WRAPPERS, voice.held_out)).format(s=sentence)
+        sentence = rng.choice(templates(WRAPPERS, voice.held_out, further.WRAPPERS)).format(s=sentence)
     return finish(rng, sentence)
 
 
@@ -450,7 +457,7 @@ class Action:
 
     def say(self, meaning, voice):
         slots = meaning.slots
-        template = voice.rng.choice(templates(_SVO[slots["mood"], meaning.positive], voice.held_out))
+        template = voice.rng.choice(templates(_SVO[slots["mood"], meaning.positive], voice.held_out, further.ACTION[slots["mood"], meaning.positive]))
         verb = _say_verb(voice, "v", slots["v"])
         values = {"v": verb, "a": lambda _: say_value(voice, "a", slots["a"]), "o": lambda _: say_value(voice, "o", slots["o"])}
         return wrap(voice, _fill(voice, template, values), meaning.extra, slots["mood"] not in ("please", "how", "why"))
@@ -486,7 +493,7 @@ class Transfer:
     def say(self, meaning, voice):
         slots = meaning.slots
         gives, gets = lex.TRANSFERS[slots["which"]]
-        template = voice.rng.choice(templates(self.positive if meaning.positive else self.negative, voice.held_out))
+        template = voice.rng.choice(templates(self.positive if meaning.positive else self.negative, voice.held_out, further.TRANSFER[meaning.positive]))
         values = {"g": _say_verb(voice, "g", gives), "r": _say_verb(voice, "r", gets)}
         values |= {name: (lambda _, name=name: say_value(voice, name, slots[name])) for name in "abo"}
         return wrap(voice, _fill(voice, template, values), meaning.extra)
@@ -532,7 +539,7 @@ class Relation:
         values = {name: (lambda _, name=name: say_value(voice, name, slots[name])) for name in "ab"}
         sentence = _fill(voice, sentence, values)
         if not meaning.positive:
-            return finish(voice.rng, voice.rng.choice(templates(self.negative, voice.held_out)).format(s=sentence))
+            return finish(voice.rng, voice.rng.choice(templates(self.negative, voice.held_out, further.NOT_TRUE)).format(s=sentence))
         return wrap(voice, sentence, ())
 
 
@@ -563,7 +570,7 @@ class Comparison:
     def say(self, meaning, voice):
         slots = meaning.slots
         p, c, q, d, _ = lex.COMPARISONS[slots["which"]]
-        template = voice.rng.choice(templates(self.positive if meaning.positive else self.negative, voice.held_out))
+        template = voice.rng.choice(templates(self.positive if meaning.positive else self.negative, voice.held_out, further.COMPARISON[meaning.positive]))
         values = {"p": lambda _: p, "q": lambda _: q, "c": lambda _: voice.pick("c", c.split("|")), "d": lambda _: voice.pick("d", d.split("|"))}
         values |= {name: (lambda _, name=name: say_value(voice, name, slots[name])) for name in "ab"}
         return wrap(voice, _fill(voice, template, values), ())
@@ -598,7 +605,7 @@ class Property:
         one, two, _ = lex.OPPOSITES[slots["which"]]
         if not meaning.positive:
             one, two = two, one
-        template = voice.rng.choice(templates(self.positive, voice.held_out))
+        template = voice.rng.choice(templates(self.positive, voice.held_out, further.PROPERTY))
         values = {"p": lambda _: voice.pick("p", one), "q": lambda _: voice.pick("q", two), "a": lambda _: say_value(voice, "a", slots["a"])}
         return wrap(voice, _fill(voice, template, values), ())
 
@@ -627,9 +634,9 @@ class Coordination:
         slots, rng = meaning.slots, voice.rng
         verbs = {"v": _say_verb(voice, "v", slots["v"]), "w": _say_verb(voice, "w", slots["w"])}
         values = verbs | {name: (lambda _, name=name: say_value(voice, name, slots[name])) for name in "abop"}
-        forms = templates(["{a} {v:past} {o}", "{o} was {v:pp} by {a}", "it was {a} who {v:past} {o}", "{a} has {v:pp} {o}"], voice.held_out)
+        forms = templates(["{a} {v:past} {o}", "{o} was {v:pp} by {a}", "it was {a} who {v:past} {o}", "{a} has {v:pp} {o}"], voice.held_out, further.CLAUSES)
         one = _fill(voice, rng.choice(forms), values)
         two = _fill(voice, rng.choice(forms).replace("{a}", "{b}").replace("{v", "{w").replace("{o}", "{p}"), values)
         if rng.random() < 0.5:
             one, two = two, one
-        return wrap(voice, rng.choice(templates(self.joints, voice.held_out)).format(x=one, y=two), ())
+        return wrap(voice, rng.choice(templates(self.joints, voice.held_out, further.JOINTS)).format(x=one, y=two), ())
