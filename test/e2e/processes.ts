@@ -20,6 +20,13 @@ export function isAlive({ pid }: Process): boolean {
   }
 }
 
+/** Of Node's pool, in which it waits for what can't be waited for otherwise. Linux only. */
+export function poolThreadsOf({ pid }: Process): number {
+  const threads = readdirSync(`/proc/${pid}/task`);
+  return threads.filter((thread) => readFileSync(`/proc/${pid}/task/${thread}/comm`, 'utf8').startsWith('libuv-worker'))
+    .length;
+}
+
 /** From /proc where there is one: a bare machine may have no `ps`. */
 function allProcesses(): Process[] {
   if (!existsSync('/proc/self/stat')) return fromPs();

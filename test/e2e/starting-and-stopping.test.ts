@@ -4,7 +4,7 @@ import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, describe, expect, it } from 'vitest';
-import { childrenOf, isAlive } from './processes.js';
+import { childrenOf, isAlive, poolThreadsOf } from './processes.js';
 import { millrace, type Stack, serveToItsEnd, startStack } from './stack.js';
 
 describe('millrace serve', () => {
@@ -60,6 +60,13 @@ describe('millrace serve', () => {
       temperature: 0,
     });
     expect(completion.choices[0]?.message.content).toContain('Paris');
+  });
+
+  it.runIf(process.platform === 'linux')('has threads enough that no chat waits for texts to embed', async () => {
+    stack = await startStack();
+    const worker = childrenOf(stack.serve.pid!).find(({ command }) => command.includes('worker'))!;
+    // At least those that 64 contexts, the most of a model, and files need.
+    expect(poolThreadsOf(worker)).toBeGreaterThan(64);
   });
 
   it('serves a model by its path, under the name that it is given', async () => {

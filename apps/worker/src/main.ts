@@ -1,3 +1,4 @@
+import './pool-threads.js'; // Before everything else.
 import { existsSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { resolve } from 'node:path';
@@ -122,13 +123,13 @@ class EngineOpeners {
     const plan = await this.#planText(model, file);
     if (!plan.fits) throw new Error(plan.sentence);
     logger.info({ model: model.id, path: model.path }, plan.sentence);
-    this.#budget.promise(bytesOf(plan));
     const tokenEngine = await openLlamaCpp({
       ...this.#loading(model, report, signal),
       contextLength: plan.contextLength,
       placesMax: settings.maxBatchSize,
       tokensPerStepMax: tokensPerStepMax(settings),
     });
+    this.#budget.take(bytesOf(plan));
     return new BatchingEngine(tokenEngine, {
       model: {
         ...described(model, file),
@@ -151,12 +152,12 @@ class EngineOpeners {
     const plan = vectorPlan(model, file, settings, this.#budget.availableBytes, this.#budget.reserveBytes);
     if (!plan.fits) throw new Error(plan.sentence);
     logger.info({ model: model.id, path: model.path }, plan.sentence);
-    this.#budget.promise(plan.bytes);
     const vectors = await openLlamaCppVectors({
       ...this.#loading(model, report, signal),
       contextLength: plan.contextLength,
       contexts: settings.embeddingContexts,
     });
+    this.#budget.take(plan.bytes);
     return new EmbeddingEngine(vectors, {
       model: { ...described(model, file), samplingDefaults: {} },
       limits: settings,

@@ -121,9 +121,9 @@ describe('EmbeddingEngine', () => {
       message: 'input has 17 tokens; this model accepts 16. Shorten it, or choose a model with a longer context.',
       param: 'input',
     });
-    expect(await refusal(engine.embed(texts('a', 'b', 'x'.repeat(5_000_000)), NEVER))).toMatchObject({
+    expect(await refusal(engine.embed(texts('a', 'b', 'x'.repeat(1_025)), NEVER))).toMatchObject({
       code: 'context_length_exceeded',
-      message: expect.stringMatching(/^input\[2\] has more than 65,\d{3} tokens; this model accepts 16\./),
+      message: expect.stringMatching(/^input\[2\] has 1,025 characters; this model reads at most 1,024\./),
     });
     const tokens = (...ids: number[]): EmbedRequest => ({ ...HEADING, inputs: [{ kind: 'tokens', tokens: ids }] });
     expect(await refusal(engine.embed(tokens(), NEVER))).toMatchObject({ code: 'invalid_request', param: 'input' });
@@ -131,6 +131,22 @@ describe('EmbeddingEngine', () => {
       code: 'invalid_request',
       message: expect.stringContaining('its vocabulary has 258'),
     });
+  });
+
+  it('does not tokenise a text of more characters than the model could ever hold', async () => {
+    const { engine, vectors } = open();
+    const longest: number[] = [];
+    const tokenize = vectors.tokenize.bind(vectors);
+    vectors.tokenize = (text) => {
+      longest.push(text.length);
+      // As the vocabularies of real models have it: spaces alone are no token.
+      return tokenize(text.trim());
+    };
+    expect(await refusal(engine.embed(texts(' '.repeat(2_000_000)), NEVER))).toMatchObject({ param: 'input' });
+    expect(await refusal(engine.rerank(ranking(' '.repeat(2_000_000), 'a'), NEVER))).toMatchObject({ param: 'query' });
+    expect(longest).toEqual([]);
+    await engine.embed(texts(' '.repeat(32_768)), NEVER);
+    expect(longest).toEqual([32_768]);
   });
 
   it('ranks documents by the cosine of vectors, or by scores where the model gives them', async () => {

@@ -2,11 +2,15 @@ import { setImmediate as nextTurn } from 'node:timers/promises';
 import { type EmbeddingInput, InferenceError } from '@millrace/contracts';
 import type { VectorEngine } from '../token-engine/vector-engine.js';
 
-/** Characters per token of the densest ordinary text; a text that is longer still is counted before it is tokenised. */
-const CHARACTERS_PER_TOKEN_USUALLY = 8;
-const PIECE_CHARACTERS = 65_536;
-/** The most tokens that cutting a text in two can add: more than the bytes of any token that a vocabulary has. */
-const TOKENS_PER_CUT_MAX = 256;
+/**
+ * Many times what ordinary text has. Counted first, since tokens are no bound: millions of spaces may be none at all, and
+ * hold up everything else until that is known.
+ */
+const CHARACTERS_PER_TOKEN_MAX = 64;
+/** However long the context is; so much takes about a fifth of a second. */
+const CHARACTERS_MAX = 1_048_576;
+/** After so many there is a pause. */
+const CHARACTERS_IN_A_ROW_MAX = 65_536;
 
 /**
  * Reads the texts of requests into tokens, and checks that the model can hold each.
@@ -53,19 +57,13 @@ export class InputReader {
     );
   }
 
-  /** Refuses a text that is certainly too long without tokenising all of it. */
+  /** What can be said of a text without tokenising it. */
   #checkText(text: string, param: string): void {
     if (text === '') {
       throw new InferenceError('invalid_request', `${param} is empty. Send at least one character.`, { param });
     }
-    const { contextLength } = this.engine.model;
-    if (text.length <= contextLength * CHARACTERS_PER_TOKEN_USUALLY) return;
-    let tokensAtLeast = 0;
-    for (let at = 0; at < text.length; at += PIECE_CHARACTERS) {
-      const piece = this.engine.tokenizePlain(text.slice(at, at + PIECE_CHARACTERS), false);
-      tokensAtLeast += piece.length - TOKENS_PER_CUT_MAX;
-      if (tokensAtLeast > contextLength) throw tooLong(`more than ${numberText(tokensAtLeast)}`, contextLength, param);
-    }
+    const most = Math.min(this.engine.model.contextLength * CHARACTERS_PER_TOKEN_MAX, CHARACTERS_MAX);
+    if (text.length > most) throw tooManyCharacters(text.length, most, param);
   }
 
   #checkLength(tokens: readonly number[], param: string): readonly number[] {
@@ -73,13 +71,13 @@ export class InputReader {
     if (tokens.length === 0) {
       throw new InferenceError('invalid_request', `${param} has no tokens. Send at least one.`, { param });
     }
-    if (tokens.length > contextLength) throw tooLong(numberText(tokens.length), contextLength, param);
+    if (tokens.length > contextLength) throw tooLong(tokens.length, contextLength, param);
     return tokens;
   }
 
   async #breathe(characters: number): Promise<void> {
     this.#charactersInARow += characters;
-    if (this.#charactersInARow < PIECE_CHARACTERS) return;
+    if (this.#charactersInARow < CHARACTERS_IN_A_ROW_MAX) return;
     this.#charactersInARow = 0;
     await nextTurn();
     this.signal.throwIfAborted();
@@ -98,10 +96,18 @@ export function checkTokens(tokens: readonly number[], engine: VectorEngine, par
   );
 }
 
-function tooLong(count: string, contextLength: number, param: string): InferenceError {
+function tooLong(count: number, contextLength: number, param: string): InferenceError {
   return new InferenceError(
     'context_length_exceeded',
-    `${param} has ${count} tokens; this model accepts ${numberText(contextLength)}. Shorten it, or choose a model with a longer context.`,
+    `${param} has ${numberText(count)} tokens; this model accepts ${numberText(contextLength)}. Shorten it, or choose a model with a longer context.`,
+    { param },
+  );
+}
+
+function tooManyCharacters(count: number, most: number, param: string): InferenceError {
+  return new InferenceError(
+    'context_length_exceeded',
+    `${param} has ${numberText(count)} characters; this model reads at most ${numberText(most)}. Shorten it, or choose a model with a longer context.`,
     { param },
   );
 }

@@ -179,6 +179,19 @@ describe('Library of several models', () => {
     expect(() => several.engineFor('vectors')).toThrow(expect.objectContaining({ code: 'model_not_ready' }));
   });
 
+  it('says once which engine broke, though the chosen model is lost with it', async () => {
+    const { library: several } = libraryOf(
+      model('chat', async () => new NamedEngine('chat')),
+      model('other', async () => new NamedEngine('other')),
+    );
+    await several.load();
+    several.noteBroken('other');
+    expect(several).toMatchObject({
+      state: 'failed',
+      detail: 'The engine of other broke; this worker has to be restarted.',
+    });
+  });
+
   it('ends with the chosen model, and then does not try the others', async () => {
     const opened: string[] = [];
     const { library: several } = libraryOf(

@@ -72,9 +72,9 @@ export class Library {
     const loading = this.#entries.find(({ state }) => state === 'loading');
     const failed = this.#entries.filter(({ state }) => state === 'failed');
     const chosenFailed = this.#entries[0]!.state === 'failed';
-    return [...failed, ...(loading === undefined || chosenFailed ? [] : [loading])]
-      .map(({ detail }) => detail)
-      .join(' ');
+    const about = [...failed, ...(loading === undefined || chosenFailed ? [] : [loading])];
+    // An engine that broke is said of its own model and of the chosen one.
+    return [...new Set(about.map(({ detail }) => detail))].join(' ');
   }
 
   /** Of all engines together. */

@@ -1,11 +1,11 @@
 import { expect, it } from 'vitest';
 import { MemoryBudget } from './memory-budget.js';
 
-it('takes what was promised from what is left, and never says less than nothing', () => {
+it('takes what models were given from what is left, and never says less than nothing', () => {
   const budget = new MemoryBudget(1_000, 100);
   expect([budget.availableBytes, budget.reserveBytes]).toEqual([1_000, 100]);
-  budget.promise(700);
+  budget.take(700);
   expect(budget.availableBytes).toBe(300);
-  budget.promise(700);
+  budget.take(700);
   expect(budget.availableBytes).toBe(0);
 });

@@ -1,11 +1,11 @@
 /**
  * What the models of this worker may take together, in bytes.
  *
- * What one was promised is gone for the next, whether the system shows it as taken yet or not: weights that are mapped
- * from their file, for one, look free for as long as nobody reads them.
+ * What an open one was planned with is gone for the next, whether the system shows it as taken yet or not: weights that
+ * are mapped from their file, for one, look free for as long as nobody reads them.
  */
 export class MemoryBudget {
-  #promisedBytes = 0;
+  #takenBytes = 0;
 
   /**
    * @param freeBytes memory that was free before the first model.
@@ -17,10 +17,11 @@ export class MemoryBudget {
   ) {}
 
   get availableBytes(): number {
-    return Math.max(0, this.freeBytes - this.#promisedBytes);
+    return Math.max(0, this.freeBytes - this.#takenBytes);
   }
 
-  promise(bytes: number): void {
-    this.#promisedBytes += bytes;
+  /** A model is open that was planned with so much; one that failed to open takes nothing. */
+  take(bytes: number): void {
+    this.#takenBytes += bytes;
   }
 }
