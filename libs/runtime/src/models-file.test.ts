@@ -25,7 +25,7 @@ function read(yaml: string) {
 describe('readModelsFile', () => {
   it('reads a list of models and fills in what was left out', () => {
     expect(read('models:\n  - {id: tiny, path: tiny.gguf}\n')).toEqual({
-      models: [{ id: 'tiny', path: 'tiny.gguf', aliases: [], engine: 'llama.cpp', defaults: {} }],
+      models: [{ id: 'tiny', path: 'tiny.gguf', aliases: [], warm: false, engine: 'llama.cpp', defaults: {} }],
     });
   });
 
