@@ -125,7 +125,7 @@ export const IMPORT_RULES: readonly ImportRule[] = [
   ),
   {
     name: 'worker entry',
-    files: worker('main\\.ts$'),
+    files: worker('(main|pool-threads)\\.ts$'),
     ours: [CONTRACTS, RUNTIME, worker('')],
     packages: [NODE],
     instead: 'main.ts only puts the parts together.',

@@ -23,7 +23,7 @@ export const checkCommand: Command = {
 
 async function check(context: CommandContext): Promise<number> {
   const { findings, json } = await look(context);
-  context.write(json ? `${JSON.stringify(findings, null, 2)}\n` : `${findings.map(line).join('\n')}\n`);
+  context.write(json ? `${JSON.stringify(findings, null, 2)}\n` : linesOf(findings));
   return findings.every(({ ok }) => ok) ? 0 : 1;
 }
 
@@ -53,7 +53,12 @@ function load({ args, environment, workingFolder }: CommandContext): LoadedSetti
   return loadSettings({ reader: 'serve', args, environment, workingFolder, own });
 }
 
-function line({ about, ok, detail, remedy }: Finding): string {
+function linesOf(findings: readonly Finding[]): string {
+  const width = Math.max(...findings.map(({ about }) => about.length));
+  return findings.map((finding) => `${lineOf(finding, width)}\n`).join('');
+}
+
+function lineOf({ about, ok, detail, remedy }: Finding, width: number): string {
   const verdict = ok ? pc.green('ok    ') : pc.red('not ok');
-  return `${verdict}  ${about.padEnd(24)} ${detail}${remedy === undefined ? '' : ` ${pc.bold(remedy)}`}`;
+  return `${verdict}  ${about.padEnd(width)}  ${detail}${remedy === undefined ? '' : ` ${pc.bold(remedy)}`}`;
 }

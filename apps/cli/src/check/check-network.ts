@@ -50,8 +50,9 @@ async function checkWorker(address: string, timeoutMs: number, isNeeded: boolean
     }
     const models = worker.models.map(({ id }) => id).join(', ') || 'no model yet';
     const detail = `${worker.state}: ${models}${worker.detail === '' ? '' : ` (${worker.detail})`}`;
-    if (worker.state === 'ready' || worker.state === 'loading') return fine(about, detail);
-    return wrong(about, detail, 'See its log.');
+    // A worker that is ready has something to say only where a model beside the chosen one is missing.
+    const isFine = worker.state === 'loading' || (worker.state === 'ready' && worker.detail === '');
+    return isFine ? fine(about, detail) : wrong(about, detail, 'See its log.');
   } catch (error) {
     const reason = (error as ServiceError).details ?? String(error);
     if (!isNeeded) return fine(about, 'not running: fine before `make run`');

@@ -3,12 +3,17 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer, type Server } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { promisify } from 'node:util';
+import { Server as GrpcServer, ServerCredentials, type sendUnaryData } from '@grpc/grpc-js';
+import { PROTOCOL_VERSION } from '@millrace/contracts';
+import { InferenceService, type WorkerDescription } from '@millrace/contracts/protocol';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { checkCommand } from './check-command.js';
 import type { Finding } from './finding.js';
 
 let folder: string;
 let occupied: Server | undefined;
+let worker: GrpcServer | undefined;
 beforeEach(() => {
   folder = mkdtempSync(join(tmpdir(), 'millrace-check-'));
   mkdirSync(join(folder, 'configs'));
@@ -16,6 +21,8 @@ beforeEach(() => {
 afterEach(() => {
   occupied?.close();
   occupied = undefined;
+  worker?.forceShutdown();
+  worker = undefined;
   rmSync(folder, { recursive: true, force: true });
 });
 
@@ -26,7 +33,12 @@ const models = (entry: string) =>
 async function check(...args: string[]): Promise<{ status: number; findings: Finding[] }> {
   let written = '';
   const status = await checkCommand.run({
-    args: ['--json', '--port=0', '--workers=127.0.0.1:9', ...args],
+    args: [
+      '--json',
+      '--port=0',
+      ...(args.some((arg) => arg.startsWith('--workers=')) ? [] : ['--workers=127.0.0.1:9']),
+      ...args,
+    ],
     environment: {},
     workingFolder: folder,
     write: (text) => {
@@ -38,6 +50,28 @@ async function check(...args: string[]): Promise<{ status: number; findings: Fin
 }
 
 const about = (findings: Finding[], what: string) => findings.filter((finding) => finding.about.startsWith(what));
+
+/** A worker that says this of itself, and its address. */
+async function workerThatSays(detail: string): Promise<string> {
+  worker = new GrpcServer();
+  const description: WorkerDescription = {
+    workerId: 'worker',
+    protocolVersion: PROTOCOL_VERSION,
+    version: '0.1.0',
+    state: 'ready',
+    detail,
+    models: [],
+    sequencesMax: 1,
+    waitingMax: 1,
+    load: undefined,
+  };
+  worker.addService(
+    { describe: InferenceService.describe },
+    { describe: (_call: unknown, answer: sendUnaryData<WorkerDescription>) => answer(null, description) },
+  );
+  const bind = promisify(worker.bindAsync.bind(worker));
+  return `127.0.0.1:${await bind('127.0.0.1:0', ServerCredentials.createInsecure())}`;
+}
 
 describe('check', () => {
   it('finds nothing wrong where nothing is', async () => {
@@ -86,6 +120,21 @@ describe('check', () => {
       expect.stringContaining('--max-batch-size is "0".'),
     ]);
     expect(status).toBe(1);
+  });
+
+  it('is content with a worker that is ready, and not with one that lacks a model', async () => {
+    writeFileSync(join(folder, 'tiny.gguf'), GGUF);
+    models('path: ../tiny.gguf');
+    const whole = await check(`--workers=${await workerThatSays('')}`);
+    expect(about(whole.findings, 'worker')[0]).toMatchObject({ ok: true, detail: 'ready: no model yet' });
+    worker!.forceShutdown();
+    const detail = "The model vectors can't be loaded: its file is missing.";
+    const lacking = await check(`--workers=${await workerThatSays(detail)}`);
+    expect(about(lacking.findings, 'worker')[0]).toMatchObject({
+      ok: false,
+      detail: `ready: no model yet (${detail})`,
+    });
+    expect(lacking.status).toBe(1);
   });
 
   it('finds a port that another program holds', async () => {
