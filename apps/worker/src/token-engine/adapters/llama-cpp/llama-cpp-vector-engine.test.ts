@@ -1,4 +1,4 @@
-import { mkdtemp, rm } from 'node:fs/promises';
+import { mkdtemp, rm, stat, truncate } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -88,6 +88,13 @@ describe('LlamaCppVectorEngine', () => {
   it('stops loading when its signal is aborted', async () => {
     const reason = new Error('no longer wanted');
     await expect(open({}, { signal: AbortSignal.abort(reason) })).rejects.toBe(reason);
+  });
+
+  it('says that a file which was cut within its last tensor ends too early', async () => {
+    const path = join(folder, 'cut.gguf');
+    await writeTinyVectorModel(path);
+    await truncate(path, (await stat(path)).size - 100);
+    await expect(open({}, { path })).rejects.toThrow(/ends too early\. Copy it again\.$/);
   });
 
   it('says when a file is not made for vectors, or does not say how it pools', async () => {

@@ -1,29 +1,20 @@
-import { InsufficientMemoryError, type Llama, type LlamaModel } from 'node-llama-cpp';
 import type { VectorEngine, VectorModel } from '../../vector-engine.js';
-import { addonModelOf, addonOf } from './addon.js';
 import { checkRerankTemplate, pairMarks } from './join-vector-pair.js';
 import { LlamaCppVectorEngine, type OpenedVectorModel } from './llama-cpp-vector-engine.js';
-import { type EngineLogger, type GpuChoice, llamaFor } from './llama-instance.js';
+import type { EngineLogger } from './llama-instance.js';
+import { type LoadOptions, loadModel } from './load-model.js';
 import { type ModelFile, Pooling, readModelFile } from './read-model-file.js';
 import { TokenBytes } from './token-bytes.js';
 import { forVectors, type VectorAddon, type VectorAddonContext, type VectorAddonModel } from './vector-addon.js';
 
-export interface LlamaCppVectorOptions {
-  /** The `.gguf` file; of a model in parts, the first. Its `purpose` must be `vectors` or `scores`. */
-  readonly path: string;
+/** The file's `purpose` must be `vectors` or `scores`. */
+export interface LlamaCppVectorOptions extends LoadOptions {
   /** Tokens that an input may have. */
   readonly contextLength: number;
   /** Inputs that are computed side by side; each has a context of its own. */
   readonly contexts: number;
   /** Of all contexts together; each has at least one. */
   readonly threads: number;
-  readonly gpu: GpuChoice;
-  /** Layers that go to the GPU; absent: as many as fit. */
-  readonly gpuLayers?: number | undefined;
-  readonly logger: EngineLogger;
-  /** Told how much of the model is loaded, 0 to 1. */
-  readonly onProgress?: ((loaded: number) => void) | undefined;
-  readonly signal?: AbortSignal | undefined;
 }
 
 /** llama.cpp makes a context that is a multiple of this. */
@@ -56,22 +47,17 @@ export function vectorBatchSize(
 export async function openLlamaCppVectors(options: LlamaCppVectorOptions): Promise<VectorEngine> {
   const file = await readModelFile(options.path);
   checkPurpose(file);
-  const llama = await llamaFor(options.gpu, withoutFalseAlarm(options.logger));
-  const engine = `llama.cpp ${llama.llamaCppRelease.release}`;
-  const knownAddon = await addonOf(llama);
-  if (!knownAddon.getIsArchSupported(file.architecture)) {
-    throw new Error(
-      `${options.path} is of the architecture "${file.architecture}", which ${engine} does not know. ` +
-        'Choose another model, or a newer version of this server.',
-    );
-  }
-  options.signal?.throwIfAborted();
-  const loaded = await load(llama, options);
+  const { contextLength, contexts: contextsMax } = options;
+  const { loaded, engine, ...known } = await loadModel(
+    file,
+    { ...options, logger: withoutFalseAlarm(options.logger) },
+    { contextSize: contextLength * contextsMax, embeddingContext: true, refusal: memoryRefused(options) },
+  );
   try {
-    const { addon, model } = await forVectors(knownAddon, await addonModelOf(loaded));
+    const { addon, model } = await forVectors(known.addon, known.model);
     const pair = pairOf(file, model);
     const described = describe(model, file, options, engine);
-    const batchSize = vectorBatchSize(file, options.contextLength);
+    const batchSize = vectorBatchSize(file, contextLength);
     const contexts = await openContexts(addon, model, file, batchSize, options);
     return new LlamaCppVectorEngine(described, {
       loaded,
@@ -108,24 +94,6 @@ function checkPurpose({ purpose, pooling, path }: ModelFile): void {
     throw new Error(
       `${path} does not say how the vectors of its tokens become one (\`pooling_type\`). Choose another conversion of this model.`,
     );
-  }
-}
-
-async function load(llama: Llama, options: LlamaCppVectorOptions): Promise<LlamaModel> {
-  const { path, contextLength, contexts, gpuLayers, onProgress, signal } = options;
-  try {
-    return await llama.loadModel({
-      modelPath: path,
-      gpuLayers: gpuLayers ?? { fitContext: { contextSize: contextLength * contexts, embeddingContext: true } },
-      ...(onProgress && { onLoadProgress: onProgress }),
-      ...(signal && { loadSignal: signal }),
-    });
-  } catch (cause) {
-    if (signal?.aborted) throw cause;
-    if (cause instanceof InsufficientMemoryError) throw new Error(memoryRefused(options), { cause });
-    throw new Error(`llama.cpp can't load ${path}; its log says why. Copy the file again, or choose another.`, {
-      cause,
-    });
   }
 }
 

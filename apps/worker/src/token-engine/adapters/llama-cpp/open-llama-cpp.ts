@@ -1,26 +1,16 @@
-import { setTimeout as sleep } from 'node:timers/promises';
-import { InsufficientMemoryError, type Llama, type LlamaModel } from 'node-llama-cpp';
+import type { Llama } from 'node-llama-cpp';
 import type { TokenEngine, TokenModel } from '../../token-engine.js';
-import { type Addon, type AddonContext, type AddonModel, addonModelOf, addonOf } from './addon.js';
+import type { AddonContext, AddonModel } from './addon.js';
 import { LlamaCppTokenEngine } from './llama-cpp-token-engine.js';
-import { type EngineLogger, type GpuChoice, llamaFor } from './llama-instance.js';
+import { type LoadedModel, type LoadOptions, loadModel } from './load-model.js';
 import { type ModelFile, readModelFile } from './read-model-file.js';
 
-export interface LlamaCppOptions {
-  /** The `.gguf` file; of a model in parts, the first. */
-  readonly path: string;
+export interface LlamaCppOptions extends LoadOptions {
   /** Tokens that a place holds. */
   readonly contextLength: number;
   readonly placesMax: number;
   readonly tokensPerStepMax: number;
   readonly threads: number;
-  readonly gpu: GpuChoice;
-  /** Layers that go to the GPU; absent: as many as fit. */
-  readonly gpuLayers?: number | undefined;
-  readonly logger: EngineLogger;
-  /** Told how much of the model is loaded, 0 to 1. */
-  readonly onProgress?: ((loaded: number) => void) | undefined;
-  readonly signal?: AbortSignal | undefined;
 }
 
 /** llama.cpp reserves a sequence's cache in pieces of so many tokens. */
@@ -37,23 +27,18 @@ const COPY_COST_TOKENS_MIN = 8;
  */
 export async function openLlamaCpp(options: LlamaCppOptions): Promise<TokenEngine> {
   const file = await readModelFile(options.path);
-  const complaints: string[] = [];
-  const llama = await llamaFor(options.gpu, withComplaints(options.logger, complaints));
-  const addon = await addonOf(llama);
-  if (!addon.getIsArchSupported(file.architecture)) {
-    throw new Error(
-      `${options.path} is of the architecture "${file.architecture}", which ${engineName(llama)} does not know. ` +
-        'Choose another model, or a newer version of this server.',
-    );
-  }
-  options.signal?.throwIfAborted();
-  const loaded = await load(llama, options, complaints);
+  const { contextLength, placesMax } = options;
+  const opened = await loadModel(file, options, {
+    contextSize: contextLength * placesMax,
+    embeddingContext: false,
+    refusal: memoryRefused(options),
+  });
+  const { addon, loaded, model } = opened;
   try {
-    const model = await addonModelOf(loaded);
-    const context = await openContext(llama, addon, model, file, options);
+    const context = await openContext(opened, file, options);
     // Recurrent models, wholly or in part, keep one state per sequence and not one per token.
     const cutsAnywhere = !addon.getIsArchRecurrent(file.architecture) && !addon.getIsArchHybrid(file.architecture);
-    const description = { ...describe(llama, model, file, options), cutsAnywhere };
+    const description = { ...describe(opened, file, options), cutsAnywhere };
     return new LlamaCppTokenEngine(description, { loaded, addon, model, context });
   } catch (error) {
     await loaded.dispose();
@@ -61,43 +46,8 @@ export async function openLlamaCpp(options: LlamaCppOptions): Promise<TokenEngin
   }
 }
 
-/** llama.cpp says why it failed only in its log, so its errors are also kept for the message. */
-function withComplaints(logger: EngineLogger, complaints: string[]): EngineLogger {
-  return {
-    debug: (message) => logger.debug(message),
-    info: (message) => logger.info(message),
-    warn: (message) => logger.warn(message),
-    error: (message) => {
-      if (complaints.length < 8) complaints.push(message);
-      logger.error(message);
-    },
-  };
-}
-
-async function load(llama: Llama, options: LlamaCppOptions, complaints: readonly string[]): Promise<LlamaModel> {
-  const { path, contextLength, placesMax, gpuLayers, onProgress, signal } = options;
-  try {
-    return await llama.loadModel({
-      modelPath: path,
-      gpuLayers: gpuLayers ?? { fitContext: { contextSize: contextLength * placesMax } },
-      ...(onProgress && { onLoadProgress: onProgress }),
-      ...(signal && { loadSignal: signal }),
-    });
-  } catch (cause) {
-    if (signal?.aborted) throw cause;
-    if (cause instanceof InsufficientMemoryError) throw new Error(memoryRefused(options), { cause });
-    await sleep(50); // The log lines come from another thread, a little later than the failure.
-    const why = complaints.at(0) ?? String(cause);
-    if (why.includes('not within the file bounds'))
-      throw new Error(`${path} ends too early. Copy it again.`, { cause });
-    throw new Error(`llama.cpp can't load ${path}: ${why}`, { cause });
-  }
-}
-
 async function openContext(
-  llama: Llama,
-  addon: Addon,
-  model: AddonModel,
+  { llama, addon, model }: LoadedModel,
   file: ModelFile,
   options: LlamaCppOptions,
 ): Promise<AddonContext> {
@@ -144,8 +94,7 @@ function mebibytes(bytes: number): string {
 }
 
 function describe(
-  llama: Llama,
-  model: AddonModel,
+  { model, engine }: LoadedModel,
   file: ModelFile,
   options: LlamaCppOptions,
 ): Omit<TokenModel, 'cutsAnywhere'> {
@@ -159,7 +108,7 @@ function describe(
     chatTemplate: file.chatTemplate,
     beginningText: textOf(model, model.tokenBos()),
     endText: textOf(model, model.tokenEos()),
-    engine: engineName(llama),
+    engine,
   };
 }
 
@@ -181,8 +130,4 @@ function infillOf(model: AddonModel): TokenModel['infill'] {
 
 function textOf(model: AddonModel, token: number): string {
   return token < 0 ? '' : (model.getTokenString(token) ?? '');
-}
-
-function engineName(llama: Llama): string {
-  return `llama.cpp ${llama.llamaCppRelease.release}`;
 }
