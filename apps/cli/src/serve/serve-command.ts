@@ -1,7 +1,8 @@
-import { type ModelBody, modelListSchema, type SettingTable, VERSION } from '@millrace/contracts';
+import { type ModelBody, modelListSchema, type SettingTable } from '@millrace/contracts';
 import { createLogger, loadSettings, terminationRequested } from '@millrace/runtime';
 import pc from 'picocolors';
 import { type Command, type CommandContext, CommandError } from '../command.js';
+import { banner } from './banner.js';
 import { Service } from './service.js';
 
 const own = {} as const satisfies SettingTable;
@@ -39,9 +40,9 @@ async function serve(context: CommandContext): Promise<number> {
   try {
     const started = await Promise.race([service.start(), stopRequested]);
     if (typeof started !== 'string') {
-      const model = await defaultModel(started.url);
-      if (logFormat === 'json') logger.info({ url: started.url, model: model?.id }, 'ready');
-      else context.write(banner(started.url, model));
+      const models = await servedModels(started.url);
+      if (logFormat === 'json') logger.info({ url: started.url, models: models.map(({ id }) => id) }, 'ready');
+      else context.write(banner(started.url, models));
       await stopRequested;
     }
     if (context.isTerminal && logFormat !== 'json') {
@@ -53,32 +54,9 @@ async function serve(context: CommandContext): Promise<number> {
   }
 }
 
-/** What a request without `model` gets, as far as it can be told from the list. */
-async function defaultModel(url: string): Promise<ModelBody | undefined> {
+/** The chosen one comes first. */
+async function servedModels(url: string): Promise<readonly ModelBody[]> {
   const response = await fetch(`${url}/v1/models`);
   if (!response.ok) throw new CommandError(`The gateway is ready, but answers /v1/models with ${response.status}.`);
-  return modelListSchema.parse(await response.json()).data[0];
-}
-
-function banner(url: string, model: ModelBody | undefined): string {
-  const question = JSON.stringify({
-    ...(model === undefined ? {} : { model: model.id }),
-    messages: [{ role: 'user', content: 'What is the capital of France?' }],
-    stream: true,
-  });
-  const described = model && `${model.id} (context ${model.context_length.toLocaleString('en-US')} tokens)`;
-  return `
-  ${pc.green(pc.bold(`Millrace ${VERSION} is ready.`))}
-
-  Address  ${pc.bold(`${url}/v1`)}
-  Model    ${described ?? 'none'}
-  Docs     ${url}/docs
-
-  Ask it something:
-
-curl -sN ${url}/v1/chat/completions -H 'Content-Type: application/json' -d '${question}'
-
-  Ctrl-C stops.
-
-`;
+  return modelListSchema.parse(await response.json()).data;
 }

@@ -1,0 +1,29 @@
+import type { ModelBody } from '@millrace/contracts';
+import { describe, expect, it } from 'vitest';
+import { banner } from './banner.js';
+
+const URL = 'http://127.0.0.1:8000';
+
+function model(id: string, ...capabilities: ModelBody['capabilities']): ModelBody {
+  return { id, object: 'model', created: 0, owned_by: 'millrace', context_length: 4_096, capabilities };
+}
+
+describe('what serve says when it is ready', () => {
+  it('names every model, and what it can', () => {
+    const text = banner(URL, [model('chatty', 'chat', 'completion'), model('vectors', 'embedding', 'rerank')]);
+    expect(text).toContain('Models   chatty (chat, completion; context 4,096 tokens)\n');
+    expect(text).toContain('\n           vectors (embedding, rerank; context 4,096 tokens)\n');
+    expect(banner(URL, [])).toContain('Models   none');
+  });
+
+  it.each([
+    ['chat/completions', model('m', 'chat', 'completion')],
+    ['completions', model('m', 'completion')],
+    ['embeddings', model('m', 'embedding', 'rerank')],
+    ['rerank', model('m', 'rerank')],
+  ])('gives a request to %s where the chosen model answers that', (path, chosen) => {
+    const [, asked, body] = /curl -sN (\S+) .* -d '(.*)'\n/.exec(banner(URL, [chosen]))!;
+    expect(asked).toBe(`${URL}/v1/${path}`);
+    expect(JSON.parse(body!)).toMatchObject({ model: 'm' });
+  });
+});

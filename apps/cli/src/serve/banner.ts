@@ -1,0 +1,41 @@
+import { type ModelBody, VERSION } from '@millrace/contracts';
+import pc from 'picocolors';
+
+/** What `serve` says when all is ready. `models` are those that are served, the chosen one first. */
+export function banner(url: string, models: readonly ModelBody[]): string {
+  const lines = models.map(
+    ({ id, context_length, capabilities }) =>
+      `${id} (${capabilities.join(', ')}; context ${context_length.toLocaleString('en-US')} tokens)`,
+  );
+  const { path, body } = firstRequest(models[0]);
+  return `
+  ${pc.green(pc.bold(`Millrace ${VERSION} is ready.`))}
+
+  Address  ${pc.bold(`${url}/v1`)}
+  Models   ${lines.join('\n           ') || 'none'}
+  Docs     ${url}/docs
+
+  Ask it something:
+
+curl -sN ${url}/v1/${path} -H 'Content-Type: application/json' -d '${JSON.stringify(body)}'
+
+  Ctrl-C stops.
+
+`;
+}
+
+/** One that the model can answer. */
+function firstRequest(model: ModelBody | undefined): { readonly path: string; readonly body: object } {
+  const named = model && { model: model.id };
+  const can = new Set<string>(model?.capabilities ?? ['chat']);
+  const question = 'What is the capital of France?';
+  if (can.has('chat')) {
+    return {
+      path: 'chat/completions',
+      body: { ...named, messages: [{ role: 'user', content: question }], stream: true },
+    };
+  }
+  if (can.has('completion')) return { path: 'completions', body: { ...named, prompt: question, stream: true } };
+  if (can.has('embedding')) return { path: 'embeddings', body: { ...named, input: question } };
+  return { path: 'rerank', body: { ...named, query: question, documents: ['Paris.', 'Rain falls in Spain.'] } };
+}
