@@ -75,7 +75,7 @@ describe('millrace serve', () => {
     });
 
     const models = await stack.client().models.list();
-    expect(models.data.map((model) => model.id)).toEqual(['mine']);
+    expect(models.data.map((model) => model.id)).toEqual(['mine', 'millrace-demo-embed']);
     expect(models.data[0]).toMatchObject({ context_length: 512 });
   });
 });
