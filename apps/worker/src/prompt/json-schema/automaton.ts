@@ -259,6 +259,39 @@ export function lengths(min: number, max: number | undefined): Automaton {
   return trim({ states });
 }
 
+/** How long the texts are; `max` is infinite where there is no bound. */
+export function lengthsOf({ states }: Automaton): { readonly min: number; readonly max: number } {
+  return { min: shortest(states), max: longest(states) };
+}
+
+/** Step by step, all states that texts of that length lead to. */
+function shortest(states: readonly State[]): number {
+  const seen = new Set([0]);
+  let now = [0];
+  for (let length = 0; now.length > 0; length++) {
+    if (now.some((state) => states[state]?.accepts)) return length;
+    now = now
+      .flatMap((state) => states[state]?.moves.map(({ to }) => to) ?? [])
+      .filter((to) => !seen.has(to) && seen.add(to));
+  }
+  return 0;
+}
+
+/** Every state is reached and leads to an end, so a circle anywhere makes texts of any length. */
+function longest(states: readonly State[]): number {
+  const into = states.map(() => 0);
+  for (const { moves } of states) for (const { to } of moves) into[to]!++;
+  const lengths = states.map(() => 0);
+  const open = into[0] === 0 ? [0] : [];
+  for (const state of open) {
+    for (const { to } of states[state]!.moves) {
+      lengths[to] = Math.max(lengths[to]!, lengths[state]! + 1);
+      if (--into[to]! === 0) open.push(to);
+    }
+  }
+  return open.length < states.length ? Number.POSITIVE_INFINITY : Math.max(0, ...lengths);
+}
+
 export function accepts(automaton: Automaton, text: string): boolean {
   let state = automaton.states[0];
   for (const character of text) {

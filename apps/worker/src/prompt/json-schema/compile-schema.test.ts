@@ -25,6 +25,8 @@ function expectAllowed(schema: unknown, yes: readonly unknown[], no: readonly un
   expect(allowed(schema, [...yes, ...no])).toEqual(yes);
 }
 
+const quoted = (text: string) => JSON.stringify(text);
+
 function refusal(schema: unknown): { message: string; param: string } {
   try {
     compileSchema(schema, WHERE);
@@ -218,6 +220,28 @@ describe('a string', () => {
       yes.map((text) => JSON.stringify(text)),
       no.map((text) => JSON.stringify(text)),
     );
+  });
+});
+
+describe('a string with a format', () => {
+  it('may have bounds on its length as programs send them, which hold anyway or are narrowed', () => {
+    expectAllowed(
+      { type: 'string', format: 'uri', minLength: 1, maxLength: 2_083 },
+      ['"https://example.com/a?b=c"', `"http://a.de/${'x'.repeat(116)}"`],
+      ['""', `"http://a.de/${'x'.repeat(117)}"`],
+    );
+    expectAllowed({ type: 'string', format: 'hostname', maxLength: 253 }, ['"a.example.com"'], ['""']);
+    expectAllowed({ type: 'string', format: 'date', maxLength: 100_000 }, ['"2024-02-29"'], ['"2023-02-29"']);
+    expectAllowed(
+      { format: 'ipv4', minLength: 9, maxLength: 10 },
+      ['"10.0.0.10"', '"10.0.0.100"'],
+      ['"10.0.0.1"', '"10.0.100.100"'],
+    );
+  });
+
+  it('is listed whole, however long', () => {
+    const url = `https://a.de/${'x'.repeat(300)}`;
+    expectAllowed({ format: 'uri', maxLength: 2_083, enum: [url, 'no'] }, [`"${url}"`], ['"no"']);
   });
 });
 
@@ -416,6 +440,22 @@ describe('a reference', () => {
   });
 });
 
+describe('schemas as programs write them', () => {
+  it("may have pydantic's hint at a branch, and zod's at names", () => {
+    const kind = (name: string) => ({ properties: { kind: { const: name } }, required: ['kind'], type: 'object' });
+    const pet = {
+      discriminator: { mapping: { cat: '#/$defs/Cat', dog: '#/$defs/Dog' }, propertyName: 'kind' },
+      oneOf: [{ $ref: '#/$defs/Cat' }, { $ref: '#/$defs/Dog' }],
+    };
+    const schema = { $defs: { Cat: kind('cat'), Dog: kind('dog') }, properties: { pet }, required: ['pet'] };
+    expectAllowed(schema, [{ pet: { kind: 'dog' } }], [{ pet: { kind: 'cow' } }]);
+
+    const numbers = { additionalProperties: { type: 'number' }, type: 'object' };
+    expectAllowed({ ...numbers, propertyNames: { type: 'string' } }, [{ 'ä b': 1.5 }], [{ a: 'b' }]);
+    expect(refusal({ ...numbers, propertyNames: { pattern: '^a' } }).param).toBe(`${WHERE}.propertyNames`);
+  });
+});
+
 describe('a schema without a type', () => {
   it('speaks of the types that its keywords mean', () => {
     expectAllowed({ properties: { a: { type: 'null' } }, additionalProperties: false }, [{}, { a: null }], ['1', '[]']);
@@ -550,6 +590,40 @@ describe('a schema that is too large', () => {
       ]),
     );
     expect(refusal({ $ref: '#/$defs/d0', $defs: chain }).message).toContain('at most 500 are possible');
+  });
+
+  it('is refused when its branches are too many to be followed at once', () => {
+    // Each may go on in three ways right after the brace: a blank, a new line, or neither.
+    const branch = (at: number) => ({
+      type: 'object',
+      properties: { a: { type: 'string' }, [`b${at}`]: { type: 'integer' } },
+      required: ['a', `b${at}`],
+    });
+    const { message, param } = refusal({ anyOf: Array.from({ length: 200 }, (_, at) => branch(at)) });
+    expect(message).toContain('begin alike for too long');
+    expect(param).toBe(WHERE);
+  });
+
+  it('is refused when more values begin differently than can be followed at once', () => {
+    const values = (count: number) => Array.from({ length: count }, (_, at) => `${String.fromCodePoint(0x4e00 + at)}!`);
+    expectAllowed({ enum: values(400) }, values(400).slice(-2).map(quoted), ['"丂"']);
+    const { message, param } = refusal({ properties: { city: { enum: values(401) } } });
+    expect(message).toContain('401 values listed need more than 400 different characters');
+    expect(param).toBe(`${WHERE}.properties.city`);
+  });
+
+  it('may become as many rules as there may be', () => {
+    const values = Array.from({ length: 5_000 }, (_, at) => `${(at * 7_919) % 5_000}-${(at * 104_729) % 999_983}`);
+    expectAllowed({ enum: values }, values.slice(-2).map(quoted), ['"0-1"']);
+  });
+
+  it('is refused when thousands of values lead through a long chain of references', () => {
+    const to = (at: number) => ({ $ref: `#/$defs/d${at}` });
+    const chain = Array.from({ length: 2_000 }, (_, at) => [`d${at}`, at < 1_999 ? to(at + 1) : { type: 'null' }]);
+    const properties = Object.fromEntries(chain.map(([name], at) => [name, to(at)]));
+    const { message, param } = refusal({ properties, $defs: Object.fromEntries(chain) });
+    expect(message).toContain('at most 300000 are possible');
+    expect(param).toMatch(/^response_format\.json_schema\.schema\.properties\.d\d+$/);
   });
 
   it('follows references however many follow each other', () => {

@@ -2,7 +2,7 @@ import { InferenceError } from '@millrace/contracts';
 import { checkAmbiguity } from '../../token-engine/gbnf/check-ambiguity.js';
 import { COMPILED_GBNF_LIMITS } from '../../token-engine/gbnf/gbnf.js';
 import { readGbnf } from '../../token-engine/gbnf/read-gbnf.js';
-import { type Automaton, accepts, Budget, intersect, lengths, TooLarge } from './automaton.js';
+import { type Automaton, accepts, Budget, intersect, lengths, lengthsOf, TooLarge } from './automaton.js';
 import { FORMATS } from './formats.js';
 import { GrammarBuilder, type Item, once, type Rule } from './grammar-builder.js';
 import { JsonRules } from './json-rules.js';
@@ -11,7 +11,7 @@ import { type Property, writeObject } from './object-grammar.js';
 import { constantAutomaton, patternAutomaton, UnusablePattern } from './pattern.js';
 import { readSchema, refuse, type SchemaNode } from './read-schema.js';
 import { Demands } from './schema-demands.js';
-import { SCHEMA_LIMITS } from './schema-limits.js';
+import { FORMAT_LENGTH_MAX, SCHEMA_LIMITS } from './schema-limits.js';
 import { type Expanded, expand, type Situation } from './schema-situations.js';
 import { wordsAutomaton } from './words.js';
 import { writeStrings, writeTexts } from './write-automaton.js';
@@ -31,7 +31,11 @@ export function compileSchema(schema: unknown, where: string): string {
   try {
     const compiler = new Compiler(where);
     const text = compiler.compile(root);
-    if (compiler.choices.size > 0) new Compiler(where, true).checkBranches(root);
+    if (compiler.choices.size > 0) {
+      compiler.checkBranches(text);
+      const bare = new Compiler(where, true);
+      bare.checkBranches(bare.compile(root));
+    }
     return text;
   } catch (error) {
     if (!(error instanceof TooLarge)) throw error;
@@ -54,6 +58,9 @@ export function jsonObjectGrammar(): string {
  */
 const TOKEN_CHARACTERS = 8;
 
+/** Work spent on each of the two grammars; a few tenths of a second. */
+const BRANCH_STEPS_MAX = 500_000;
+
 class Compiler {
   readonly #builder = new GrammarBuilder();
   readonly #json: JsonRules;
@@ -64,6 +71,7 @@ class Compiler {
   /** Situations whose rule is named and not yet written: a queue rather than recursion, which has no bound. */
   readonly #open: { readonly rule: Rule; readonly expanded: Expanded }[] = [];
   #combinations = 0;
+  #together = 0;
   /** Rules with branches that may begin alike. */
   readonly choices = new Set<Rule>();
 
@@ -92,13 +100,15 @@ class Compiler {
 
   /**
    * Refuses branches that begin alike for too long: they are followed side by side, and nested their number may explode.
-   * Only for a bare grammar, in which every circle is short enough to be gone through many times.
+   * A bare grammar shows where they multiply, since every circle in it is short enough to be gone through many times; the
+   * real one, how many there are at once: each with a blank or without, with a digit more or at its end.
    */
-  checkBranches(root: SchemaNode): void {
-    const gbnf = readGbnf(this.compile(root), COMPILED_GBNF_LIMITS, this.where);
+  checkBranches(text: string): void {
+    const gbnf = readGbnf(text, COMPILED_GBNF_LIMITS, this.where);
     const names = new Set([...this.choices].map((rule) => this.#builder.nameOf(rule)));
     try {
-      checkAmbiguity(gbnf, this.where, ({ name }) => names.has(name), TOKEN_CHARACTERS);
+      const characters = this.bare ? TOKEN_CHARACTERS : 0;
+      checkAmbiguity(gbnf, this.where, ({ name }) => names.has(name), characters, BRANCH_STEPS_MAX);
     } catch (error) {
       if (!(error instanceof InferenceError)) throw error;
       throw refuse(
@@ -115,6 +125,7 @@ class Compiler {
 
   #ruleOfSituation(situation: Situation): Rule {
     const expanded = expand(situation);
+    this.#countTogether(expanded.situation.nodes.length, expanded.situation.nodes[0]?.path);
     return this.#once(expanded.key, () => {
       const rule = this.#builder.add();
       this.#open.push({ rule, expanded });
@@ -132,6 +143,8 @@ class Compiler {
 
   #alternatives(rule: Rule, { situation, choice }: Expanded): Item[][] {
     if (choice !== undefined) {
+      // Each branch is put together with all of them.
+      this.#countTogether(choice.count * situation.nodes.length, choice.path);
       const branches = choice.branches();
       if (situation.chosen.size > 0) this.#countCombinations(branches.length, choice.path);
       const rules = new Set(branches.map((branch) => this.#ruleOfSituation(branch)));
@@ -142,6 +155,17 @@ class Compiler {
     if (demands.impossible) return [];
     if (demands.values !== undefined) return this.#listed(demands);
     return demands.types.flatMap((type) => this.#ofType(type, demands));
+  }
+
+  /** References lead on to references: each value that meets a long chain of them goes through all of it. */
+  #countTogether(nodes: number, path = this.where): void {
+    this.#together += nodes;
+    const { togetherMax } = SCHEMA_LIMITS;
+    if (this.#together <= togetherMax) return;
+    throw refuse(
+      path,
+      `The values of this schema meet at least ${this.#together} schemas by way of \`$ref\`, \`allOf\` and branches; at most ${togetherMax} are possible. Shorten the chains.`,
+    );
   }
 
   /** Branches within branches multiply: each combination is a schema of its own. */
@@ -174,11 +198,22 @@ class Compiler {
   }
 
   #listed(demands: Demands): Item[][] {
+    const { minLength, maxLength = Number.POSITIVE_INFINITY } = demands;
+    const contents = this.#unbounded(demands);
     const texts = demands.listed((text) => {
-      const automaton = this.#contents(demands);
-      return automaton === undefined || accepts(automaton, text);
+      const { length } = [...text];
+      return length >= minLength && length <= maxLength && (contents === undefined || accepts(contents, text));
     });
-    return texts.length === 0 ? [] : [[once(writeTexts(this.#builder, wordsAutomaton(texts)))]];
+    if (texts.length === 0) return [];
+    try {
+      return [[once(writeTexts(this.#builder, wordsAutomaton(texts)))]];
+    } catch (error) {
+      if (!(error instanceof TooLarge)) throw error;
+      throw refuse(
+        demands.path ?? this.where,
+        `The ${texts.length} values listed need ${error.message}, which is the most. List fewer, or let them begin alike.`,
+      );
+    }
   }
 
   #number(range: NumberRange, demands: Demands): Rule {
@@ -197,7 +232,7 @@ class Compiler {
     const { minLength, maxLength, patterns, formats } = demands;
     if (patterns.length > 0 || formats.length > 0) {
       return this.#once(`string ${JSON.stringify([minLength, maxLength, patterns, formats])}`, () =>
-        writeStrings(this.#builder, this.#contents(demands)!),
+        writeStrings(this.#builder, this.#contents(demands, formats.length > 0 ? FORMAT_LENGTH_MAX : undefined)!),
       );
     }
     if (minLength === 0 && maxLength === undefined) return this.#json.string;
@@ -207,20 +242,30 @@ class Compiler {
     );
   }
 
-  /** What a string may contain; undefined where nothing is demanded. */
-  #contents(demands: Demands): Automaton | undefined {
-    const { minLength, maxLength, patterns, formats } = demands;
-    const demanded = [
+  /** What a string may contain; undefined where nothing is demanded. A larger `maxLength` is taken for `narrowed`. */
+  #contents(demands: Demands, narrowed = Number.POSITIVE_INFINITY): Automaton | undefined {
+    const { minLength, maxLength } = demands;
+    if (maxLength !== undefined && maxLength < minLength) return { states: [] };
+    const contents = this.#unbounded(demands);
+    if (contents === undefined) return undefined;
+    // Each length costs as many states as the rest has, so bounds that hold anyway are left out.
+    const has = lengthsOf(contents);
+    const min = has.min >= minLength ? 0 : minLength;
+    const max = maxLength === undefined || has.max <= maxLength ? undefined : maxLength;
+    if (min === 0 && max === undefined) return contents;
+    const bounds = () => lengths(min, max && Math.min(max, Math.max(minLength, narrowed)));
+    return this.#within(demands, () => intersect(contents, bounds(), this.#budget));
+  }
+
+  /** What formats and patterns leave; undefined where there is neither. */
+  #unbounded(demands: Demands): Automaton | undefined {
+    const { patterns, formats } = demands;
+    const [first, ...others] = [
       ...formats.map((format) => constantAutomaton(FORMATS.get(format)!)),
       ...patterns.map(({ pattern, path }) => this.#pattern(pattern, path)),
     ];
-    const bounded = minLength > 0 || maxLength !== undefined;
-    if (demanded.length === 0 && !bounded) return undefined;
-    if (maxLength !== undefined && maxLength < minLength) return { states: [] };
-    return this.#within(demands, () => {
-      if (bounded) demanded.push(lengths(minLength, maxLength));
-      return demanded.reduce((a, b) => intersect(a, b, this.#budget));
-    });
+    if (first === undefined) return undefined;
+    return this.#within(demands, () => others.reduce((a, b) => intersect(a, b, this.#budget), first));
   }
 
   /** Names the schema whose automaton becomes too large. */

@@ -10,6 +10,12 @@ export type Item = string | { readonly rule: Rule; readonly min: number; readonl
 /** What `{m,n}` is used for up to here; beyond, blocks of this size are put together. llama.cpp's own bound is 2,000. */
 const BLOCK = 1_000;
 
+/**
+ * Alternatives of one rule, which mostly are characters that decide how to go on. All are followed at once, and to rule a token out, llama.cpp tries it on each: with 128,000
+ * tokens, this many take about a fifth of a second. A little below `STACKS_MAX`, which would stop the answer.
+ */
+export const ALTERNATIVES_MAX = 400;
+
 export function once(rule: Rule): Item {
   return { rule, min: 1, max: 1 };
 }
@@ -34,6 +40,9 @@ export class GrammarBuilder {
   }
 
   define(rule: Rule, alternatives: Item[][]): void {
+    if (alternatives.length > ALTERNATIVES_MAX) {
+      throw new TooLarge(`more than ${ALTERNATIVES_MAX} different characters at one place of the text`);
+    }
     this.#rules[rule] = alternatives;
     for (const items of alternatives) for (const item of items) this.#elements += elementsOf(item);
     if (this.#elements > COMPILED_GBNF_LIMITS.elementsMax) {
@@ -80,7 +89,8 @@ export class GrammarBuilder {
     const lines: string[] = [];
     let characters = 0;
     const nameOf = (rule: Rule) => {
-      const name = names.get(rule) ?? `r${names.size.toString(36)}`;
+      // Not `r…`: number 31,997 would be `root`.
+      const name = names.get(rule) ?? `x${names.size.toString(36)}`;
       names.set(rule, name);
       return name;
     };

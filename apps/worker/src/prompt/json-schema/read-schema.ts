@@ -50,6 +50,11 @@ const format: Check = (value) =>
     : `is ${shown(value)}; the formats are ${[...FORMATS.keys()].join(', ')}. Use \`pattern\`, or leave it out`;
 const multiple: Check = (value) =>
   Number.isFinite(value) && (value as number) > 0 ? undefined : 'must be a number above 0';
+const onlyStrings: Check = (value) =>
+  value === true ||
+  (isObject(value) && Object.entries(value).every(([key, inner]) => key === 'type' && inner === 'string'))
+    ? undefined
+    : 'is only supported as {"type": "string"}, which every name obeys';
 const off: Check = (value) => (value === false ? undefined : 'is only supported as false');
 
 /** Keywords that are obeyed, with what their values must be. */
@@ -94,6 +99,9 @@ export const IGNORED_KEYWORDS: Readonly<Record<string, Check>> = {
   deprecated: any,
   readOnly: any,
   writeOnly: any,
+  // OpenAPI's hint at which branch of a `oneOf` is meant; the branches say it themselves.
+  discriminator: any,
+  propertyNames: onlyStrings,
   uniqueItems: off,
   nullable: off,
 };
@@ -107,6 +115,7 @@ const INSTEAD = new Map(
     patternProperties: 'Use `properties`, or `additionalProperties` with a schema for all other names.',
     $anchor: 'Point to a definition by its path: `#/$defs/name`.',
     $dynamicRef: 'Use `$ref`.',
+    propertyNames: 'Use `properties`.',
     uniqueItems: 'Check the answer yourself.',
   }),
 );

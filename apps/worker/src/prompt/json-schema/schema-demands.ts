@@ -142,14 +142,15 @@ export class Demands {
   properties(): { readonly name: string; readonly required: boolean; readonly nodes: readonly SchemaNode[] }[] {
     const required = new Set(this.#of<string[]>('required').flat());
     const names = new Set([...this.#nodes.flatMap(({ properties }) => [...properties.keys()]), ...required]);
-    return [...names].map((name) => ({
-      name,
-      required: required.has(name),
-      nodes: this.#nodes.flatMap(({ properties, children }) => {
-        const own = properties.get(name);
-        return own === undefined ? (children.get('additionalProperties') ?? []) : [own];
-      }),
-    }));
+    const nodes = new Map<string, SchemaNode[]>([...names].map((name) => [name, []]));
+    for (const { properties, children } of this.#nodes) {
+      const others = children.get('additionalProperties');
+      // Only what speaks of all names costs as much as there are names: thousands of schemas may name one each.
+      for (const name of others === undefined ? properties.keys() : names) {
+        nodes.get(name)!.push(...(properties.has(name) ? [properties.get(name)!] : others!));
+      }
+    }
+    return [...nodes].map(([name, nodes]) => ({ name, required: required.has(name), nodes }));
   }
 
   /** The schemas for properties that are not named; undefined where there may be none. */

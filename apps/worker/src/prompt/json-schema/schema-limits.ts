@@ -14,6 +14,8 @@ export const SCHEMA_LIMITS = {
   branchesMax: 256,
   /** Branches of one `anyOf` or `oneOf` together with branches of another, for the same value. */
   combinationsMax: 500,
+  /** Schemas that apply to a value by `$ref`, `allOf` and branches, of all values together. */
+  togetherMax: 300_000,
   /** `minLength`, `maxLength`, `minItems` and `maxItems`. With `pattern` or `format`, lengths count as states. */
   lengthMax: 100_000,
   /** The remainders that `multipleOf` leaves, times its decimal places and one. */
@@ -24,3 +26,8 @@ export const SCHEMA_LIMITS = {
 export const NUMBER_DIGITS_MAX = 15;
 /** Digits of integers without `multipleOf`: enough for 64 bits. */
 export const INTEGER_DIGITS_MAX = 19;
+/**
+ * Characters of strings with `format` where `maxLength` allows more: programs send such bounds as 2,083 for an URL, and each
+ * length costs as many states as the format has.
+ */
+export const FORMAT_LENGTH_MAX = 128;

@@ -15,10 +15,17 @@ export interface Expanded {
   /** Equal for equal situations, however they came about: a rule is written once, and recursion comes round to it. */
   readonly key: string;
   readonly situation: Situation;
-  readonly choice: { readonly path: string; branches(): readonly Situation[] } | undefined;
+  readonly choice: Choice | undefined;
 }
 
 const CHOICES = ['anyOf', 'oneOf'] as const;
+
+interface Choice {
+  readonly path: string;
+  /** How many branches there are. */
+  readonly count: number;
+  branches(): readonly Situation[];
+}
 
 export function expand({ nodes, chosen }: Situation): Expanded {
   const all = closure(nodes);
@@ -31,13 +38,14 @@ export function expand({ nodes, chosen }: Situation): Expanded {
       const branches = node.children.get(keyword);
       if (branches === undefined || chosen.has(choice)) continue;
       const path = `${node.path}.${keyword}`;
-      return { key, situation, choice: { path, branches: () => choose(situation, path, keyword, branches, choice) } };
+      const choose = () => chooseAmong(situation, path, keyword, branches, choice);
+      return { key, situation, choice: { path, count: branches.length, branches: choose } };
     }
   }
   return { key, situation, choice: undefined };
 }
 
-function choose(
+function chooseAmong(
   { nodes, chosen }: Situation,
   path: string,
   keyword: 'anyOf' | 'oneOf',

@@ -2,13 +2,14 @@ import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import { WAYS_MAX } from '../../token-engine/gbnf/check-ambiguity.js';
 import { COMPILED_GBNF_LIMITS, GBNF_LIMITS, GBNF_REPETITIONS_MAX } from '../../token-engine/gbnf/gbnf.js';
-import { STACKS_MAX } from '../../token-engine/gbnf/gbnf-walk.js';
+import { MEMBERS_MAX, STACKS_MAX } from '../../token-engine/gbnf/gbnf-walk.js';
 import { AUTOMATON_STATES_MAX, AUTOMATON_STEPS_MAX, PATTERN_STATES_MAX } from './automaton.js';
 import { FORMATS } from './formats.js';
+import { ALTERNATIVES_MAX } from './grammar-builder.js';
 import { INDENTATION_MAX } from './json-rules.js';
 import { PATTERN_DEPTH_MAX, PATTERN_LENGTH_MAX } from './pattern.js';
 import { IGNORED_KEYWORDS, SUPPORTED_KEYWORDS } from './read-schema.js';
-import { INTEGER_DIGITS_MAX, NUMBER_DIGITS_MAX, SCHEMA_LIMITS } from './schema-limits.js';
+import { FORMAT_LENGTH_MAX, INTEGER_DIGITS_MAX, NUMBER_DIGITS_MAX, SCHEMA_LIMITS } from './schema-limits.js';
 
 const page = readFileSync(new URL('../../../../../docs/reference/structured-output.md', import.meta.url), 'utf8');
 const between = (from: string, to: string) => page.slice(page.indexOf(from), page.indexOf(to, page.indexOf(from)));
@@ -38,10 +39,13 @@ describe('docs/reference/structured-output.md', () => {
       `lengths included | ${inEnglish(PATTERN_STATES_MAX)} / ${inEnglish(AUTOMATON_STATES_MAX)} |`,
       `ranges of a schema | ${inEnglish(AUTOMATON_STEPS_MAX)} |`,
       `bytes / elements / rules | ${[textBytesMax, elementsMax, rulesMax].map(inEnglish).join(' / ')} |`,
+      `at one place, of values listed, names or patterns | ${ALTERNATIVES_MAX} |`,
+      `compared with at once | ${inEnglish(MEMBERS_MAX)} |`,
       `the numbers in \`{m,n}\` | ${inEnglish(GBNF_REPETITIONS_MAX)} |`,
       `leads to at once | ${STACKS_MAX} |`,
       `may be read | ${inEnglish(WAYS_MAX)} |`,
       `an indentation of up to ${INDENTATION_MAX};`,
+      `strings have up to ${FORMAT_LENGTH_MAX} characters`,
       `up to ${INTEGER_DIGITS_MAX} digits and no exponent`,
       `up to ${NUMBER_DIGITS_MAX} digits and no exponent`,
     ]) {

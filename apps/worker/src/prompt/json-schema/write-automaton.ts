@@ -1,4 +1,5 @@
-import { type Automaton, both, type Move } from './automaton.js';
+import { MEMBERS_MAX } from '../../token-engine/gbnf/gbnf-walk.js';
+import { type Automaton, both, type Move, TooLarge } from './automaton.js';
 import { type GrammarBuilder, type Item, once, type Rule, set } from './grammar-builder.js';
 
 /** Characters that stand for themselves in a JSON string. Surrogates are none. */
@@ -39,6 +40,10 @@ type WriteMoves = (moves: readonly Move[], ruleOf: (state: number) => Rule) => I
 function writeStates(builder: GrammarBuilder, { states }: Automaton, write: WriteMoves, end: string | undefined): Rule {
   const rules = states.map(() => builder.add());
   for (const [id, { accepts, moves }] of states.entries()) {
+    // Half of them, since a place in a text may be in two such strings.
+    if (2 * moves.length > MEMBERS_MAX) {
+      throw new TooLarge(`more than ${MEMBERS_MAX / 2} ranges of characters at one place of the text`);
+    }
     const alternatives = write(moves, (state) => rules[state]!);
     if (accepts) alternatives.push(end === undefined ? [] : [end]);
     builder.define(rules[id]!, alternatives);
@@ -58,15 +63,30 @@ function byTarget(moves: readonly Move[]): Map<number, number[]> {
 }
 
 function plainMoves(moves: readonly Move[], ruleOf: (state: number) => Rule): Item[][] {
-  return [...byTarget(moves)].map(([to, ranges]) => [set(ranges), once(ruleOf(to))]);
+  return [...byTarget(moves)].flatMap(([to, ranges]) => parts(ranges).map((part) => [set(part), once(ruleOf(to))]));
 }
+
+/** Sets of fewer ranges than this are written in one. */
+const LARGE_SET = 32;
+
+/**
+ * A large set in two: llama.cpp compares each character of each token with all ranges of a set, and `\p{L}` has 650. Most
+ * tokens are ASCII; those are done with what has a few ranges. It tries the last alternative first.
+ */
+function parts(ranges: readonly number[]): readonly (readonly number[])[] {
+  const all = ranges.length < 2 * LARGE_SET ? [ranges] : [both(ranges, BEYOND_ASCII), both(ranges, ASCII)];
+  return all.filter(({ length }) => length > 0);
+}
+
+const ASCII: readonly number[] = [0, 0x7f];
+const BEYOND_ASCII: readonly number[] = [0x80, 0x10ffff];
 
 function stringMoves(builder: GrammarBuilder, moves: readonly Move[], ruleOf: (state: number) => Rule): Item[][] {
   const alternatives: Item[][] = [];
   const escapes: Item[][] = [];
   for (const [to, ranges] of byTarget(moves)) {
     const plain = both(ranges, PLAIN_CHARACTERS);
-    if (plain.length > 0) alternatives.push([set(plain), once(ruleOf(to))]);
+    for (const part of parts(plain)) alternatives.push([set(part), once(ruleOf(to))]);
     const short = SHORT_ESCAPES.filter(([code]) => both(ranges, [code, code]).length > 0).map(([, letter]) => letter);
     if (short.length > 0) escapes.push([`[${short.join('')}]`, once(ruleOf(to))]);
     const long = LONG_ESCAPES.flatMap(([digit, codes]) => {

@@ -25,6 +25,17 @@ describe('a grammar that a caller sends', () => {
     );
   });
 
+  it('is refused when each character must be compared with too many', () => {
+    const set = (count: number) =>
+      `[${Array.from({ length: count }, (_, at) => String.fromCodePoint(0x4e00 + 2 * at)).join('')}]`;
+    expect(checkGrammar(`root ::= ${set(4_000)}`).rules.length).toBeGreaterThan(0);
+    expect(() => checkGrammar(`root ::= ${set(4_001)}`)).toThrow(
+      'with 4001 characters and ranges at once; at most 4000',
+    );
+    const many = Array.from({ length: 9 }, (_, at) => `set "${at}"`).join(' | ');
+    expect(() => checkGrammar(`root ::= "x" (${many})\nset ::= ${set(500)}`)).toThrow('4500 characters');
+  });
+
   it('may be ambiguous to a degree', () => {
     expect(checkGrammar('root ::= ("- " .* "\\n")+').rules.length).toBeGreaterThan(0);
     expect(checkGrammar('root ::= ws "a" ws ws\nws ::= [ \\n]*').rules.length).toBeGreaterThan(0);

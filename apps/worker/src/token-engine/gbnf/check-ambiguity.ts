@@ -32,6 +32,7 @@ export function checkGrammar(text: string, param = 'grammar'): Gbnf {
  *
  * @param from the rules to begin with, besides `root`.
  * @param tokenCharactersMax how long the texts are whose ways are counted
+ * @param stepsMax work to spend; `TRIED_STEPS_MAX` is about a second
  */
 export function checkAmbiguity(
   gbnf: Gbnf,
@@ -39,11 +40,12 @@ export function checkAmbiguity(
   // The rules of a written-out repetition hold nothing that the rule they stand in doesn't hold.
   from: (rule: GbnfRule) => boolean = ({ named }) => named,
   tokenCharactersMax = TOKEN_CHARACTERS_MAX,
+  stepsMax = TRIED_STEPS_MAX,
 ): void {
   const trial = new Trial(gbnf, param, tokenCharactersMax);
-  trial.from(gbnf.root, TRIED_STEPS_MAX / 2);
+  trial.from(gbnf.root, stepsMax / 2);
   const others = [...gbnf.rules.keys()].filter((rule) => rule !== gbnf.root && from(gbnf.rules[rule]!));
-  for (const rule of others) trial.from(rule, TRIED_STEPS_MAX / 2 / others.length);
+  for (const rule of others) trial.from(rule, stepsMax / 2 / others.length);
 }
 
 /** Stacks, each with the number of ways that lead to it. */

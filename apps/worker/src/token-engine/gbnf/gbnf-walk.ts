@@ -8,6 +8,11 @@ import { CODE_POINT_MAX, type Gbnf, type GbnfCharacters, type GbnfElement } from
 export const STACKS_MAX = 500;
 /** How many it may pass on its way there without reading a character. */
 export const STACKS_PASSED_MAX = 5_000;
+/**
+ * With how many characters and ranges the next character may be compared at once: to rule out 128,000 tokens, llama.cpp
+ * takes about half a second for this many.
+ */
+export const MEMBERS_MAX = 4_000;
 /** Stacks remembered before those that are out of use are forgotten, unless more than half of them are in use. */
 const STACKS_KEPT = 20_000;
 
@@ -169,6 +174,7 @@ export class StackTable {
     const next = new Set<Stack>();
     for (const stack of matching) for (const after of this.after(stack)) next.add(after);
     if (next.size > STACKS_MAX) throw tooAmbiguous(`can be continued in more than ${STACKS_MAX} ways`);
+    checkMembers(next);
     return [...next];
   }
 
@@ -211,6 +217,7 @@ export class StackTable {
       const below = this.#push(stack.below!, position.next);
       for (const start of this.positions.starts[position.rule]!) passed.add(this.#push(below, start));
     }
+    checkMembers(opened);
     return opened;
   }
 
@@ -223,6 +230,18 @@ export class StackTable {
     }
     return stack;
   }
+}
+
+function checkMembers(stacks: Iterable<Stack>): void {
+  let members = 0;
+  for (const { position } of stacks) members += position?.characters?.members ?? 0;
+  if (members <= MEMBERS_MAX) return;
+  throw new InferenceError(
+    'invalid_request',
+    `The grammar compares a character with ${members} characters and ranges at once; at most ${MEMBERS_MAX} are ` +
+      'possible. Write neighbouring characters as ranges (`[a-z]`), and use fewer sets side by side.',
+    { param: 'grammar' },
+  );
 }
 
 export function tooAmbiguous(what: string, param = 'grammar'): InferenceError {

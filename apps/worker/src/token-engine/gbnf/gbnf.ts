@@ -24,6 +24,8 @@ export interface GbnfCharacters {
   readonly kind: 'characters';
   /** Code points, as pairs of first and last; in rising order, apart from each other. Empty: nothing can follow. */
   readonly ranges: readonly number[];
+  /** Characters and ranges as they stand in the text, each of which llama.cpp compares with. */
+  readonly members: number;
 }
 
 /** What another rule derives. */
@@ -40,7 +42,7 @@ export interface GbnfLimits {
   readonly depthMax: number;
   /** Rules that stand in the text. */
   readonly rulesMax: number;
-  /** Characters, sets and references of all rules, with repetitions written out. */
+  /** Characters, members of sets, and references of all rules, with repetitions written out. */
   readonly elementsMax: number;
 }
 

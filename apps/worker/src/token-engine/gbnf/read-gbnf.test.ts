@@ -141,6 +141,12 @@ describe('a grammar that is too large', () => {
     expect(readGbnf('root ::= (("a"{100}){100}){100}').rules).toHaveLength(3);
   });
 
+  it('is refused by the members of a set that is repeated, each of which llama.cpp stores each time', () => {
+    const set = `[${'ab'.repeat(50)}]`;
+    expect(readGbnf(`root ::= ${set}{199}`).rules.length).toBeGreaterThan(0);
+    expect(() => readGbnf(`root ::= ${set}{201}`)).toThrow('at least 20200 elements; at most 20000 are possible');
+  });
+
   it('is refused by its repetitions', () => {
     expect(readGbnf(`root ::= "a"{0,${GBNF_REPETITIONS_MAX}}`).rules).toHaveLength(GBNF_REPETITIONS_MAX + 1);
     expect(refusal(`root ::= "a"{0,${GBNF_REPETITIONS_MAX + 1}}`)).toContain(

@@ -143,7 +143,7 @@ class Reader {
       if (item === undefined) return sequence;
       weight = item.group ? Math.max(1, this.#drafts.length - symbols) : 1;
       lastFrom = sequence.length;
-      this.#count(item.elements.length);
+      this.#count(sizeOf(item.elements));
       for (const element of item.elements) sequence.push(element);
       this.#take(blank);
     }
@@ -161,7 +161,7 @@ class Reader {
         return { elements: [this.#takeGroup(owner, depth)], group: true };
       case '.':
         this.#at++;
-        return { elements: [{ kind: 'characters', ranges: [0, CODE_POINT_MAX] }], group: false };
+        return { elements: [{ kind: 'characters', ranges: [0, CODE_POINT_MAX], members: 1 }], group: false };
       case '<':
       case '!':
         return this.#fail('References to tokens (`<…>`, `!<…>`) are not supported: write the text of the token.');
@@ -176,7 +176,7 @@ class Reader {
     const elements: GbnfElement[] = [];
     while (this.text[this.#at] !== '"') {
       const character = this.#takeCharacter('literal', from);
-      elements.push({ kind: 'characters', ranges: normalRanges([[character, character]], false) });
+      elements.push({ kind: 'characters', ranges: normalRanges([[character, character]], false), members: 1 });
     }
     this.#at++;
     return elements;
@@ -199,7 +199,7 @@ class Reader {
     if (pairs.length === 0)
       this.#fail('A set of characters needs at least one: `[…]`. For any character, write `.`.', from);
     this.#at++;
-    return { kind: 'characters', ranges: normalRanges(pairs, negated) };
+    return { kind: 'characters', ranges: normalRanges(pairs, negated), members: pairs.length };
   }
 
   #takeGroup(owner: string, depth: number): GbnfElement {
@@ -311,7 +311,7 @@ class Reader {
     }
     const item = sequence.slice(from);
     const optional = max === undefined ? 1 : max - min;
-    this.#count(item.length * (min + optional) + optional);
+    this.#count(sizeOf(item) * (min + optional) + optional);
     if (min === 0) sequence.length = from;
     for (let i = 1; i < min; i++) sequence.push(...item);
     let last: number | undefined;
@@ -373,6 +373,11 @@ class Reader {
       param: this.param,
     });
   }
+}
+
+/** As llama.cpp stores them: a repeated set is there with all its members each time. */
+function sizeOf(elements: readonly GbnfElement[]): number {
+  return elements.reduce((sum, element) => sum + (element.kind === 'characters' ? element.members : 1), 0);
 }
 
 interface Repetition {
