@@ -30,7 +30,7 @@ const strings: fc.Arbitrary<SchemaWithValue> = fc.oneof(
       fc.boolean(),
     )
     .map(([[pattern, value], bounded]) => ({
-      schema: { type: 'string', pattern, ...(bounded ? { minLength: 1, maxLength: 12 } : {}) },
+      schema: { type: 'string', pattern, ...(bounded ? { minLength: [...value!].length, maxLength: 12 } : {}) },
       value,
     })),
   fc
