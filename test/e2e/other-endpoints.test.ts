@@ -20,7 +20,7 @@ describe('vectors, scores and tokens of the built-in models', () => {
       headers: { 'content-type': 'application/json' },
       body: JSON.stringify(body),
     });
-    return { status: response.status, body: (await response.json()) as Record<string, never> };
+    return { status: response.status, body: (await response.json()) as Record<string, unknown> };
   };
 
   it('lists both models on the first run, and what each can do', async () => {
