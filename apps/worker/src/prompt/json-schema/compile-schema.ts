@@ -59,7 +59,7 @@ export function jsonObjectGrammar(): string {
 const TOKEN_CHARACTERS = 8;
 
 /** Work spent on each of the two grammars; a few tenths of a second. */
-const BRANCH_STEPS_MAX = 500_000;
+const BRANCH_STEPS_MAX = 300_000;
 
 class Compiler {
   readonly #builder = new GrammarBuilder();
