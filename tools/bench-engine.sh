@@ -15,28 +15,34 @@ MODEL=${MODEL#"$PWD"/} # Shorter, and the same on every machine.
 
 port=$(node -e 'const s = require("node:net").createServer().listen(0, "127.0.0.1", () => { console.log(s.address().port); s.close(); })')
 log=$(mktemp)
-# What is not said below is llama-server's default, flash attention "auto" and prompt reuse among it.
 flags="-np $clients -c $((clients * CONTEXT)) --threads $THREADS -cb"
-# Unquoted: each word is a flag.
-"$server" -m "$MODEL" $flags --host 127.0.0.1 --port "$port" >"$log" 2>&1 &
-pid=$!
-set -- --beside "http://127.0.0.1:$port" --beside-pid "$pid" "$@"
+pid=
 stop() {
-  kill "$pid" 2>/dev/null || true
-  wait "$pid" 2>/dev/null || true
-  rm -f "$log"
+  [ -z "$pid" ] || kill "$pid" 2>/dev/null || true
+  [ -z "$pid" ] || wait "$pid" 2>/dev/null || true
+  pid=
 }
-trap stop EXIT
+trap 'stop; rm -f "$log"' EXIT
 trap 'exit 130' INT TERM
-until node -e 'fetch(process.argv[1]).then((r) => process.exit(r.ok ? 0 : 1), () => process.exit(1))' "http://127.0.0.1:$port/health"; do
-  kill -0 "$pid" 2>/dev/null || { cat "$log" >&2; exit 1; }
-  sleep 0.5
-done
+
+# What is not said here is llama-server's default, flash attention "auto" and prompt reuse among it.
+start() {
+  # Unquoted: each word is a flag.
+  "$server" -m "$MODEL" $flags --host 127.0.0.1 --port "$port" >"$log" 2>&1 &
+  pid=$!
+  until node -e 'fetch(process.argv[1]).then((r) => process.exit(r.ok ? 0 : 1), () => process.exit(1))' "http://127.0.0.1:$port/health"; do
+    kill -0 "$pid" 2>/dev/null || { cat "$log" >&2; exit 1; }
+    sleep 0.5
+  done
+}
 
 echo "Beside: $("$server" --version 2>&1 | sed -n 's/^version: //p'), \`llama-server -m $(basename "$MODEL") $flags\`"
 for temperature in $TEMPERATURES; do
   printf '\n## Temperature %s\n\n' "$temperature"
-  tools/millrace.sh bench --model "$MODEL" --context "$CONTEXT" --threads "$THREADS" --max-batch-size "$clients" \
-    --clients "$clients" --requests $((clients * 8)) --requests-per-turn 1 --max-tokens 64 \
+  # Anew for each: the prompts are the same, and the last run's would be found read.
+  start
+  tools/millrace.sh bench --beside "http://127.0.0.1:$port" --beside-pid "$pid" --model "$MODEL" --context "$CONTEXT" --threads "$THREADS" \
+    --max-batch-size "$clients" --clients "$clients" --requests $((clients * 10)) --requests-per-turn 2 --max-tokens 64 \
     --completion --ignore-eos --temperature "$temperature" --markdown "$@"
+  stop
 done
