@@ -104,7 +104,7 @@ describe('the first answer, by the official client', () => {
     const ids: string[] = [];
     for await (const model of stack.client().models.list()) ids.push(model.id);
 
-    expect(ids).toEqual(['millrace-demo']);
+    expect(ids).toEqual(['millrace-demo', 'millrace-demo-embed']);
     expect((await stack.client().models.retrieve('millrace-demo')).object).toBe('model');
   });
 
@@ -112,7 +112,12 @@ describe('the first answer, by the official client', () => {
     expect(await (await fetch(`${stack.url}/healthz`)).json()).toEqual({ status: 'ok' });
     expect(await (await fetch(`${stack.url}/readyz`)).json()).toEqual({
       status: 'ready',
-      capabilities: { chat: ['millrace-demo'], completion: ['millrace-demo'] },
+      capabilities: {
+        chat: ['millrace-demo'],
+        completion: ['millrace-demo'],
+        embedding: ['millrace-demo-embed'],
+        rerank: ['millrace-demo-embed'],
+      },
     });
     expect((await (await fetch(`${stack.url}/health`)).json()) as object).toMatchObject({
       status: 'ok',
