@@ -72,6 +72,18 @@ describe('choosePlace', () => {
     expect(choosePlace(joining([...tokens(99), 5]), places, new Set(), whole)).toMatchObject({ kept: 0 });
   });
 
+  it('fills a tile where the engine reads a whole one sooner than a part', () => {
+    const tiles = { ...costs, tileTokens: 64 };
+    const places = shelf(2, { 0: tokens(1_000) });
+    const kept = (more: number) =>
+      choosePlace(joining([...tokens(1_000), ...tokens(more, 5_000)]), places, new Set(), tiles).kept;
+    expect(kept(12)).toBe(1_012 - 65);
+    expect(kept(64)).toBe(1_064 - 65);
+    expect(kept(65)).toBe(1_000);
+    expect(kept(2)).toBe(1_000);
+    expect(choosePlace(joining([...tokens(100), ...tokens(12, 5_000)]), places, new Set(), tiles).kept).toBe(100);
+  });
+
   it('finds nothing for a prompt of which each token has to be read', () => {
     const places = shelf(2, { 0: tokens(100) });
     expect(choosePlace({ tokens: tokens(100), reusable: 0 }, places, new Set(), costs).kept).toBe(0);

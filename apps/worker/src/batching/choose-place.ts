@@ -24,7 +24,7 @@ const FILLED_COST_TOKENS = 32;
 const FILLED_MAX = 3;
 
 type Joining = Pick<PlannedSequence, 'tokens' | 'reusable'>;
-type Costs = Pick<StepLimits, 'copyCostTokens' | 'cutsAnywhere'>;
+type Costs = Pick<StepLimits, 'copyCostTokens' | 'cutsAnywhere' | 'tileTokens'>;
 
 /**
  * The free place where it is cheapest to put a sequence.
@@ -60,7 +60,21 @@ export function choosePlace(
     consider({ place, copyFrom: longest, kept: there }, apart - there + costs.copyCostTokens + held * worth(place));
   }
   if (best === undefined) throw new Error('No place is free; claim one before choosing it.');
-  return best.seat;
+  return { ...best.seat, kept: keptForTile(best.seat.kept, sequence.tokens.length, costs) };
+}
+
+/** Fewer than these are read quickly one by one; behind less than that, one by one is no matter. */
+const TILE_WORTH_TOKENS_MIN = 8;
+const TILE_BEHIND_TOKENS_MIN = 256;
+
+/**
+ * Where a whole tile is read sooner than a part of one, a part of what could be kept is read again, to fill it. One more
+ * than a tile: beside others, llama.cpp reads the first token of each sequence in a pass of its own.
+ */
+function keptForTile(kept: number, length: number, { tileTokens = 0, cutsAnywhere }: Costs): number {
+  const rest = length - kept;
+  if (!cutsAnywhere || rest < TILE_WORTH_TOKENS_MIN || rest > tileTokens || kept < TILE_BEHIND_TOKENS_MIN) return kept;
+  return length - tileTokens - 1;
 }
 
 /** How many tokens `tokens` and the first `held` of `others` have in common at their beginning. */

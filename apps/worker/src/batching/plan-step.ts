@@ -32,6 +32,7 @@ export interface StepLimits {
   /** As `TokenModel` has them. */
   readonly copyCostTokens: number;
   readonly cutsAnywhere: boolean;
+  readonly tileTokens?: number | undefined;
 }
 
 export interface StepPlan<S> {

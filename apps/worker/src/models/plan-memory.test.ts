@@ -8,7 +8,6 @@ const GIB = 1024 * MIB;
 /** The built-in model: 3,840 bytes per token, so 32 × 8,192 tokens make 960 MiB. */
 const demo = {
   weightsBytes: 5 * MIB,
-  heads: 3, // It has 6; these are long enough for flash attention, which keeps the figures below simple.
   cacheBytesPerToken: 3840,
   contextTrained: 8192,
   embeddingLength: 192,
@@ -18,7 +17,6 @@ const demo = {
 /** A model of eight thousand million parameters in four bits, with grouped queries. */
 const large = {
   weightsBytes: 4.6 * GIB,
-  heads: 32,
   cacheBytesPerToken: 131_072,
   contextTrained: 131_072,
   embeddingLength: 4096,
@@ -118,13 +116,5 @@ describe('planMemory', () => {
         if (sequences) expect(planMemory({ ...wish, sequences: Number(sequences) }).fits).toBe(true);
       }),
     );
-  });
-
-  it('counts the scores of heads that are too short for flash attention', () => {
-    const short = planMemory({ ...wish, model: { ...demo, heads: 6 } });
-    const long = planMemory({ ...wish, model: { ...demo, heads: 3 } });
-    if (!short.fits || !long.fits) throw new Error('both fit');
-    expect(short.contextLength).toBe(long.contextLength);
-    expect(short.computeBytes - long.computeBytes).toBe(wish.tokensPerStepMax * 4 * 6 * short.contextLength);
   });
 });

@@ -1,8 +1,5 @@
 const MIB = 1024 * 1024;
 
-/** As the engine's adapter for llama.cpp has it. */
-const FLASH_HEAD_LENGTH_MIN = 64;
-
 /** llama.cpp reserves the cache of a sequence in pieces of so many tokens. */
 const PIECE_TOKENS = 256;
 
@@ -18,7 +15,6 @@ export interface ModelSize {
   readonly contextTrained: number;
   readonly embeddingLength: number;
   readonly vocabularySize: number;
-  readonly heads: number;
 }
 
 export interface MemoryWish {
@@ -121,15 +117,12 @@ function cacheBytesOf({ model }: MemoryWish, sequences: number, contextLength: n
 /**
  * What llama.cpp holds beside weights and cache while it computes: per token of a step, the widest layer (about twelve
  * embeddings of 32-bit floats, measured with models of 2 and 85 million parameters; sixteen here, as some are wider) or
- * the row of all tokens' scores, whichever is more, and two bytes of mask per token of context. A model whose heads are
- * too short for flash attention also holds a 32-bit score per head and token of context.
+ * the row of all tokens' scores, whichever is more, and two bytes of mask per token of context.
  */
 function computeBytesOf({ model, tokensPerStepMax, sequences }: MemoryWish, contextLength: number): number {
   const widest = Math.max(16 * model.embeddingLength, model.vocabularySize + 2 * model.embeddingLength) * 4;
   const scores = sequences * model.vocabularySize * 4;
-  const short = model.embeddingLength / Math.max(1, model.heads) < FLASH_HEAD_LENGTH_MIN;
-  const attention = short ? 4 * model.heads * contextLength : 0;
-  return tokensPerStepMax * (widest + 2 * contextLength + attention) + scores;
+  return tokensPerStepMax * (widest + 2 * contextLength) + scores;
 }
 
 function contextBeyondModel(context: number, trained: number): string {

@@ -7,7 +7,6 @@ const MIB = 1024 * 1024;
 /** As large as the common small encoders. */
 const small = {
   weightsBytes: 64 * MIB,
-  heads: 12,
   cacheBytesPerToken: 18_432,
   contextTrained: 512,
   embeddingLength: 384,

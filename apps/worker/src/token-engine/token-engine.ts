@@ -173,6 +173,11 @@ export interface TokenModel {
   readonly vocabularySize: number;
   /** Whether a place can forget its last tokens, or only all of them (models with a recurrent state). */
   readonly cutsAnywhere: boolean;
+  /**
+   * Behind a long beginning, reading fewer tokens than this at a time (but more than a few) costs more than reading as
+   * many. Absent where fewer are always cheaper.
+   */
+  readonly tileTokens?: number | undefined;
   /** The cost of a `copy`, in tokens that could be read in its time; a rough figure. */
   readonly copyCostTokens: number;
   /** Control tokens around the parts of a text with a gap to be filled; absent where the model knows none. */

@@ -34,7 +34,7 @@ export interface AddonContextOptions {
   readonly batchSize: number;
   readonly sequences: number;
   readonly threads: number;
-  readonly flashAttention: 'auto' | false;
+  readonly flashAttention: 'auto';
   /** Without it, models with a sliding window forget what `removeTokenCellsFromSequence` may want to go back to. */
   readonly swaFullCache: boolean;
 }

@@ -47,7 +47,7 @@ export async function openLlamaCpp(options: LlamaCppOptions): Promise<TokenEngin
 }
 
 async function openContext(
-  { llama, addon, model }: LoadedModel,
+  { addon, model }: LoadedModel,
   file: ModelFile,
   options: LlamaCppOptions,
 ): Promise<AddonContext> {
@@ -57,7 +57,7 @@ async function openContext(
     batchSize: tokensPerStepMax,
     sequences: placesMax,
     threads,
-    flashAttention: flashes(llama, file) && 'auto',
+    flashAttention: 'auto',
     swaFullCache: true,
   });
   if (await context.init()) return context;
@@ -66,14 +66,14 @@ async function openContext(
 }
 
 /**
- * Whether llama.cpp's flash attention is worth while. On a CPU and with heads shorter than this it is not: a token behind
- * 1,800 others took the built-in model, whose heads have 32 numbers, 8 ms with it and less than 1 ms without, though
- * prompts were read in two thirds of the time (docs/concepts/engine.md). With heads of 64 both ways decode alike.
+ * What llama.cpp's flash attention on a CPU reads at a time; fewer tokens it reads one by one, which with heads shorter
+ * than 64 numbers costs more than reading as many (docs/concepts/engine.md).
  */
-export const FLASH_HEAD_LENGTH_MIN = 64;
+const TILE_TOKENS = 64;
+const TILE_HEAD_LENGTH = 64;
 
-function flashes(llama: Llama, { headLength }: ModelFile): boolean {
-  return llama.gpu !== false || headLength >= FLASH_HEAD_LENGTH_MIN;
+function tileTokensOf(llama: Llama, { headLength }: ModelFile): number | undefined {
+  return llama.gpu === false && headLength < TILE_HEAD_LENGTH ? TILE_TOKENS : undefined;
 }
 
 /** What llama.cpp reserves for a place. */
@@ -94,7 +94,7 @@ function mebibytes(bytes: number): string {
 }
 
 function describe(
-  { model, engine }: LoadedModel,
+  { llama, model, engine }: LoadedModel,
   file: ModelFile,
   options: LlamaCppOptions,
 ): Omit<TokenModel, 'cutsAnywhere'> {
@@ -103,6 +103,7 @@ function describe(
     placesMax: options.placesMax,
     tokensPerStepMax: options.tokensPerStepMax,
     vocabularySize: file.vocabularySize,
+    tileTokens: tileTokensOf(llama, file),
     copyCostTokens: copyCostTokens(file, options),
     infill: infillOf(model),
     chatTemplate: file.chatTemplate,
