@@ -178,6 +178,7 @@ describe('CORS', () => {
   });
 
   it.each([{}, { corsOrigins: ['*'] }, { corsOrigins: ['https://a.example'] }])(
+    // %j stands for the settings of the case.
     'refuses an OPTIONS that is no preflight as any other method: %j',
     async (settings) => {
       await using bed = await TestBed.start(settings);

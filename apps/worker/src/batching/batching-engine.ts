@@ -14,12 +14,13 @@ import {
 } from '@millrace/contracts';
 import type { Logger } from '@millrace/runtime';
 import { ChatTemplate } from '../prompt/chat-template.js';
+import { checkTokens } from '../token-engine/check-tokens.js';
 import type { TokenEngine } from '../token-engine/token-engine.js';
 import { AnswerBuffer } from './answer-buffer.js';
 import type { BatchingObserver } from './batching-observer.js';
 import { OutputGrammars } from './output-grammars.js';
 import { standingOf } from './plan-step.js';
-import { checkTokens, type ReadPrompt, readPrompt } from './read-prompt.js';
+import { type ReadPrompt, readPrompt } from './read-prompt.js';
 import { resolveSampling, type SamplingDefaults } from './resolve-sampling.js';
 import { Scheduler } from './scheduler.js';
 import { Sequence } from './sequence.js';

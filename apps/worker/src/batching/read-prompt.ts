@@ -1,6 +1,7 @@
 import { InferenceError, type Prompt } from '@millrace/contracts';
 import type { ChatTemplate } from '../prompt/chat-template.js';
-import type { TokenEngine, TokenModel } from '../token-engine/token-engine.js';
+import { checkTokens } from '../token-engine/check-tokens.js';
+import type { TokenEngine } from '../token-engine/token-engine.js';
 
 /** Characters per token of the densest ordinary text; a text that is longer still is counted before it is tokenised. */
 const CHARACTERS_PER_TOKEN_USUALLY = 8;
@@ -104,18 +105,6 @@ function checkLength(text: string, engine: TokenEngine, param: string): void {
     tokensAtLeast += engine.tokenize(piece, { special: true, beginning: false }).length - TOKENS_PER_CUT_MAX;
     if (tokensAtLeast >= contextLength) throw tooLong(`more than ${numberText(tokensAtLeast)}`, contextLength, param);
   }
-}
-
-/** @throws InferenceError when a token is none of the model's; the engine would break on it, for everyone in the step. */
-export function checkTokens(tokens: readonly number[], model: TokenModel, param: string): void {
-  const { vocabularySize } = model;
-  const wrong = tokens.find((token) => !Number.isInteger(token) || token < 0 || token >= vocabularySize);
-  if (wrong === undefined) return;
-  throw new InferenceError(
-    'invalid_request',
-    `${wrong} is none of this model's tokens; its vocabulary has ${numberText(vocabularySize)}, numbered from 0. Use the tokens of this model.`,
-    { param },
-  );
 }
 
 function tooLong(count: string, contextLength: number, param: string): InferenceError {

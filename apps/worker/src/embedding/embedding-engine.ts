@@ -11,11 +11,12 @@ import {
   type Tokenized,
   type TokenizeRequest,
 } from '@millrace/contracts';
+import { checkTokens } from '../token-engine/check-tokens.js';
 import { unitVector } from '../token-engine/unit-vector.js';
 import type { VectorEngine } from '../token-engine/vector-engine.js';
 import type { EmbeddingObserver } from './embedding-observer.js';
 import { type ComputeInput, InputQueue } from './input-queue.js';
-import { checkTokens, InputReader } from './read-input.js';
+import { InputReader } from './read-input.js';
 
 /** Tokenising holds up the process; so much of it takes about a fifth of a second. */
 const TOKENIZED_CHARACTERS_MAX = 1_048_576;
@@ -135,7 +136,7 @@ export class EmbeddingEngine implements Engine {
   async tokenize({ prompt, addSpecial, parseSpecial }: TokenizeRequest): Promise<Tokenized> {
     if (prompt.kind === 'chat') throw this.#generatesNothing();
     if (prompt.kind === 'tokens') {
-      checkTokens(prompt.tokens, this.vectors, 'prompt');
+      checkTokens(prompt.tokens, this.vectors.model, 'prompt');
       return this.#spelled(prompt.tokens);
     }
     const { text } = prompt;
@@ -150,7 +151,7 @@ export class EmbeddingEngine implements Engine {
   }
 
   async detokenize(tokens: readonly number[]): Promise<string> {
-    checkTokens(tokens, this.vectors, 'tokens');
+    checkTokens(tokens, this.vectors.model, 'tokens');
     return this.vectors.detokenize(tokens);
   }
 

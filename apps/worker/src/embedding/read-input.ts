@@ -1,5 +1,6 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { type EmbeddingInput, InferenceError } from '@millrace/contracts';
+import { checkTokens } from '../token-engine/check-tokens.js';
 import type { VectorEngine } from '../token-engine/vector-engine.js';
 
 /**
@@ -29,7 +30,7 @@ export class InputReader {
   /** @throws InferenceError naming `param`. */
   async readInput(input: EmbeddingInput, param: string): Promise<readonly number[]> {
     if (input.kind === 'tokens') {
-      checkTokens(input.tokens, this.engine, param);
+      checkTokens(input.tokens, this.engine.model, param);
       return this.#checkLength(input.tokens, param);
     }
     return this.readText(input.text, param);
@@ -82,18 +83,6 @@ export class InputReader {
     await nextTurn();
     this.signal.throwIfAborted();
   }
-}
-
-/** @throws InferenceError when a token is none of the model's. */
-export function checkTokens(tokens: readonly number[], engine: VectorEngine, param: string): void {
-  const { vocabularySize } = engine.model;
-  const wrong = tokens.find((token) => !Number.isInteger(token) || token < 0 || token >= vocabularySize);
-  if (wrong === undefined) return;
-  throw new InferenceError(
-    'invalid_request',
-    `${wrong} is none of this model's tokens; its vocabulary has ${numberText(vocabularySize)}, numbered from 0. Use the tokens of this model.`,
-    { param },
-  );
 }
 
 function tooLong(count: number, contextLength: number, param: string): InferenceError {
