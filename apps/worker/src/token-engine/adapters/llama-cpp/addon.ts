@@ -193,12 +193,13 @@ export async function addonModelOf(model: LlamaModel): Promise<AddonModel> {
   return addonModel as AddonModel;
 }
 
-function missingFrom(prefix: string, owner: unknown, members: readonly string[]): string[] {
+export function missingFrom(prefix: string, owner: unknown, members: readonly string[]): string[] {
   const present = (owner ?? {}) as Readonly<Record<string, unknown>>;
   return members.filter((member) => typeof present[member] !== 'function').map((member) => prefix + member);
 }
 
-async function refuse(missing: readonly string[]): Promise<void> {
+/** @throws Error naming what is missing, unless nothing is. */
+export async function refuse(missing: readonly string[]): Promise<void> {
   if (missing.length === 0) return;
   throw new Error(
     `node-llama-cpp ${await getModuleVersion()} lacks ${missing.join(', ')}, which the engine calls. ` +

@@ -1,5 +1,4 @@
-import { getModuleVersion } from 'node-llama-cpp';
-import type { Addon, AddonModel } from './addon.js';
+import { type Addon, type AddonModel, missingFrom, refuse } from './addon.js';
 
 /**
  * What the addon offers for vectors, beside what `addon.ts` declares; the same holds: nobody promises its shape, so it is
@@ -68,16 +67,6 @@ export async function forVectors(
     ...missingFrom('AddonContext.', addon.AddonContext.prototype, CONTEXT_MEMBERS),
     ...missingFrom('AddonModel.', model, MODEL_MEMBERS),
   ];
-  if (missing.length === 0) {
-    return { addon: addon as unknown as VectorAddon, model: model as VectorAddonModel };
-  }
-  throw new Error(
-    `node-llama-cpp ${await getModuleVersion()} lacks ${missing.join(', ')}, which vectors need. ` +
-      "Install the version that this project pins, with the workspace's lock file.",
-  );
-}
-
-function missingFrom(prefix: string, owner: unknown, members: readonly string[]): string[] {
-  const present = (owner ?? {}) as Readonly<Record<string, unknown>>;
-  return members.filter((member) => typeof present[member] !== 'function').map((member) => prefix + member);
+  await refuse(missing);
+  return { addon: addon as unknown as VectorAddon, model: model as VectorAddonModel };
 }
