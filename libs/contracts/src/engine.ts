@@ -52,6 +52,16 @@ export type Prompt =
       readonly tools: readonly Readonly<Record<string, unknown>>[];
       /** Further variables for the template (`chat_template_kwargs`). */
       readonly templateVariables: Readonly<Record<string, unknown>>;
+      /** Whether the answer must, may or must not call a tool. Absent: `auto`. Not `none` while there are tools. */
+      readonly toolChoice?: ToolChoice | undefined;
+      /** Whether one answer may call several times. Absent: true. */
+      readonly parallelCalls?: boolean | undefined;
+      /** What the answer should be grounded in, as the template reads it: objects of texts, such as `title` and `text`. */
+      readonly documents?: readonly Readonly<Record<string, unknown>>[] | undefined;
+      /** The last message is the assistant's and unfinished: the answer goes on with it, and begins behind it. */
+      readonly continueFinal?: boolean | undefined;
+      /** How much the model should think before it answers. Absent: as its template does by itself. */
+      readonly reasoningEffort?: ReasoningEffort | undefined;
     }
   | {
       readonly kind: 'text';
@@ -60,6 +70,45 @@ export type Prompt =
       readonly suffix?: string | undefined;
     }
   | { readonly kind: 'tokens'; readonly tokens: readonly number[] };
+
+export type ToolChoice = 'auto' | 'none' | 'required' | { readonly name: string };
+
+export const REASONING_EFFORTS = ['none', 'minimal', 'low', 'medium', 'high', 'xhigh'] as const;
+export type ReasoningEffort = (typeof REASONING_EFFORTS)[number];
+
+/** What an answer has brought so far, or brings now. Each is a stream of its own: only within it is the order told. */
+export interface AnswerContent {
+  /** What the caller asked for. Whole characters only. */
+  readonly text: string;
+  /** What the model thought before. Whole characters only. */
+  readonly reasoning?: string | undefined;
+  readonly calls?: readonly CallDelta[] | undefined;
+  readonly citations?: readonly Citation[] | undefined;
+}
+
+/** A piece of a tool call: first its name, then its arguments bit by bit. */
+export interface CallDelta {
+  /** Which call of the answer, from 0; they come one after another. */
+  readonly index: number;
+  /** Set in the first piece, whole, and in no other. */
+  readonly name?: string | undefined;
+  /** The next bit of the arguments' JSON text; may be empty. */
+  readonly arguments: string;
+}
+
+/** A passage of the answer's text, and what it is taken from. */
+export interface Citation {
+  /** Counted in Unicode code points of the whole text, as OpenAI counts; `end` is behind the last. */
+  readonly start: number;
+  readonly end: number;
+  readonly sources: readonly CitationSource[];
+}
+
+export type CitationSource =
+  /** Index into the prompt's documents. */
+  | { readonly kind: 'document'; readonly document: number }
+  /** The id of a call in the prompt's messages, and which of its results. */
+  | { readonly kind: 'toolResult'; readonly callId: string; readonly result: number };
 
 /** One answer that is asked for: a sequence in the making. */
 export interface AnswerRequest {
@@ -82,14 +131,23 @@ export interface AnswerRequest {
   /** Up to four texts that end the answer and are never part of it. */
   readonly stop: readonly string[];
   /** What an earlier attempt has already delivered: the answer goes on after it. */
-  readonly resume?: { readonly tokens: readonly number[]; readonly text: string } | undefined;
+  readonly resume?: ResumedAnswer | undefined;
   /** Milliseconds from now until the answer fails with `deadline_exceeded`. Absent: the engine's own limit. */
   readonly deadlineMs?: number | undefined;
   /** Higher runs sooner; 0 is ordinary. */
   readonly priority: number;
 }
 
-export type FinishReason = 'stop' | 'length';
+/** An answer that another attempt began. */
+export interface ResumedAnswer extends Omit<AnswerContent, 'citations'> {
+  readonly tokens: readonly number[];
+  /** How many citations were delivered. Absent: none. */
+  readonly citations?: number | undefined;
+}
+
+/** `tool_calls`: the answer ends with calls. `content_filter`: a provider held the rest back. */
+export const FINISH_REASONS = ['stop', 'length', 'tool_calls', 'content_filter'] as const;
+export type FinishReason = (typeof FINISH_REASONS)[number];
 
 /** Tokens as the engine counted them. */
 export interface Usage {
@@ -98,6 +156,8 @@ export interface Usage {
   readonly completionTokens: number;
   /** How many of the prompt's tokens were already in the engine's cache. */
   readonly cachedTokens: number;
+  /** How many of `completionTokens` were thought. Absent: none. */
+  readonly reasoningTokens?: number | undefined;
 }
 
 /** One token and what the model thought of it, before penalties, biases, grammar and sampling changed that. */
@@ -107,6 +167,7 @@ export interface TokenLogprob extends TokenChance {
 }
 
 export interface TokenChance {
+  /** TOKEN_UNKNOWN where the engine has only the text. */
   readonly token: number;
   /** As the vocabulary spells it; a token may be a part of a character. Control tokens are spelt by name. */
   readonly bytes: Uint8Array;
@@ -119,6 +180,9 @@ export interface TokenChance {
 
 /** OpenAI's value for "all but impossible"; JSON knows no infinity. */
 export const LOGPROB_MIN = -9999;
+
+/** In place of a token's number, from an engine that learns no numbers. */
+export const TOKEN_UNKNOWN = 0xffff_ffff;
 
 /**
  * In this order: `begun` once, any number of `echo` if that was asked for, any number of `tokens`, `finished` once. A
@@ -133,14 +197,15 @@ export type AnswerEvent =
       /** One for every token of the piece; empty when none were asked for. */
       readonly logprobs: readonly TokenLogprob[];
     }
-  | {
+  | ({
       readonly kind: 'tokens';
       readonly tokens: readonly number[];
-      /** Whole characters only; may lag behind `tokens`, and may be empty. */
-      readonly text: string;
+      /** How many more tokens there were whose numbers the engine doesn't know, at a guess. Absent: none. */
+      readonly unnumbered?: number | undefined;
       /** Of the tokens whose text has been let out so far, so that these lag too. Absent when none were asked for. */
       readonly logprobs?: readonly TokenLogprob[] | undefined;
-    }
+      // The content may lag behind `tokens`, and may be empty.
+    } & AnswerContent)
   | { readonly kind: 'finished'; readonly reason: FinishReason; readonly usage: Usage };
 
 // ------------------------------------------------------------------------------------------------ other kinds of work
@@ -213,7 +278,15 @@ export interface ModelDescription {
   readonly embeddingLength?: number | undefined;
   /** Answers requests that name no model. */
   readonly isDefault: boolean;
+  /** Absent: `loaded`. */
+  readonly state?: ModelState | undefined;
+  /** How far loading is, or why it failed: a sentence. Absent or empty where there is nothing to say. */
+  readonly detail?: string | undefined;
 }
+
+/** `idle`: it will be loaded when it is asked for. `failed`: it could not be, and `detail` says why. */
+export const MODEL_STATES = ['loaded', 'loading', 'idle', 'failed'] as const;
+export type ModelState = (typeof MODEL_STATES)[number];
 
 /** How full an engine is. */
 export interface EngineLoad {

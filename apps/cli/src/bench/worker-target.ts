@@ -1,6 +1,7 @@
 import { type ClientDuplexStream, credentials, Metadata } from '@grpc/grpc-js';
 import { PROTOCOL_VERSION } from '@millrace/contracts';
 import {
+  type ChatPrompt,
   type GatewayFrame,
   InferenceClient,
   type SequenceUpdate,
@@ -119,6 +120,9 @@ export class WorkerTarget implements Target {
       format: undefined,
       echo: false,
       siblings: [],
+      resumeReasoning: '',
+      resumeCalls: [],
+      resumeCitations: 0,
     };
   }
 
@@ -151,8 +155,19 @@ export class WorkerTarget implements Target {
   }
 }
 
+const BARE_CHAT: ChatPrompt = {
+  messagesJson: '',
+  toolsJson: '',
+  templateVariablesJson: '',
+  toolChoice: undefined,
+  singleCall: false,
+  documentsJson: '',
+  continueFinal: false,
+  reasoningEffort: '',
+};
+
 function promptOf(request: BenchRequest): Start['prompt'] {
   if (request.completion) return { $case: 'text', value: request.prompt };
   const messagesJson = JSON.stringify(messagesOf(request));
-  return { $case: 'chat', value: { messagesJson, toolsJson: '', templateVariablesJson: '' } };
+  return { $case: 'chat', value: { ...BARE_CHAT, messagesJson } };
 }

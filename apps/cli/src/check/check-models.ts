@@ -20,11 +20,10 @@ export async function checkModels(settings: Settings, workingFolder: string): Pr
   // As the worker does it: one's own model needs no list.
   const needsList = settings.model === undefined || !namesFile(settings.model) || existsSync(modelsFile);
   const { findings, listed } = needsList ? readList(modelsFile) : { findings: [], listed: undefined };
-  const files = (listed?.models ?? []).map(({ id, path, sha256 }) => ({
-    about: `model ${id}`,
-    path: resolve(dirname(modelsFile), path),
-    sha256,
-  }));
+  const files = (listed?.models ?? []).flatMap(({ id, engine, path, sha256 }) => {
+    if (engine !== 'llama.cpp' || path === undefined) return [];
+    return [{ about: `model ${id}`, path: resolve(dirname(modelsFile), path), sha256 }];
+  });
   const chosen = chosenFile(settings.model, listed, workingFolder);
   if (chosen !== undefined && 'ok' in chosen) findings.push(chosen);
   else if (chosen !== undefined) files.push(chosen);

@@ -1,13 +1,16 @@
 import {
+  FINISH_REASONS,
   type FinishReason,
   InferenceError,
   isErrorCode,
+  MODEL_STATES,
   type ModelCapability,
   type ModelDescription,
   type OutputFormat,
   type Prompt,
   type Sampling,
   type TokenLogprob,
+  type ToolChoice,
   type Usage,
 } from '@millrace/contracts';
 import type * as protocol from '@millrace/contracts/protocol';
@@ -37,6 +40,9 @@ export function startFrames(
     stop: [...request.stop],
     resumeTokenIds: [...(request.resume?.tokens ?? [])],
     resumeText: request.resume?.text ?? '',
+    resumeReasoning: request.resume?.reasoning ?? '',
+    resumeCalls: (request.resume?.calls ?? []).map((call) => ({ ...call, name: call.name ?? '' })),
+    resumeCitations: request.resume?.citations ?? 0,
     creditTokens,
     deadlineMs: request.deadlineMs ?? 0,
     priority: request.priority,
@@ -116,8 +122,8 @@ function sum(numbers: readonly number[]): number {
 function promptTexts(prompt: protocol.Start['prompt']): readonly string[] {
   if (prompt?.$case === 'text') return [prompt.value];
   if (prompt?.$case !== 'chat') return [];
-  const { messagesJson, toolsJson, templateVariablesJson } = prompt.value;
-  return [messagesJson, toolsJson, templateVariablesJson];
+  const { messagesJson, toolsJson, templateVariablesJson, documentsJson } = prompt.value;
+  return [messagesJson, toolsJson, templateVariablesJson, documentsJson];
 }
 
 function promptField(prompt: Prompt): protocol.Start['prompt'] {
@@ -136,6 +142,19 @@ export function chatField(prompt: Extract<Prompt, { kind: 'chat' }>): protocol.C
     messagesJson: JSON.stringify(prompt.messages),
     toolsJson: jsonUnlessEmpty(prompt.tools),
     templateVariablesJson: jsonUnlessEmpty(prompt.templateVariables),
+    toolChoice: toolChoiceField(prompt.toolChoice),
+    singleCall: prompt.parallelCalls === false,
+    documentsJson: jsonUnlessEmpty(prompt.documents ?? []),
+    continueFinal: prompt.continueFinal ?? false,
+    reasoningEffort: prompt.reasoningEffort ?? '',
+  };
+}
+
+function toolChoiceField(choice: ToolChoice | undefined): protocol.ToolChoice | undefined {
+  // `none` needs no word of its own: such a prompt has no tools.
+  if (choice === undefined || choice === 'auto' || choice === 'none') return undefined;
+  return {
+    choice: choice === 'required' ? { $case: 'required', value: true } : { $case: 'name', value: choice.name },
   };
 }
 
@@ -149,11 +168,11 @@ export function logprobOf({ token, spelling, logprob, top }: protocol.TokenLogpr
 }
 
 export function finishReasonOf(reason: string): FinishReason | undefined {
-  return reason === 'stop' || reason === 'length' ? reason : undefined;
+  return FINISH_REASONS.find((known) => known === reason);
 }
 
-export function usageOf({ promptTokens, completionTokens, cachedTokens }: protocol.Settled): Usage {
-  return { promptTokens, completionTokens, cachedTokens };
+export function usageOf({ promptTokens, completionTokens, cachedTokens, reasoningTokens }: protocol.Settled): Usage {
+  return { promptTokens, completionTokens, cachedTokens, ...(reasoningTokens > 0 && { reasoningTokens }) };
 }
 
 /**
@@ -191,6 +210,8 @@ export function modelOf(model: protocol.ModelDescription): ModelDescription {
     maxTokensDefault: model.maxTokensDefault || undefined,
     embeddingLength: model.embeddingLength || undefined,
     isDefault: model.isDefault,
+    state: MODEL_STATES.find((known) => known === model.state),
+    detail: model.detail,
   };
 }
 

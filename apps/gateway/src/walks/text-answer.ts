@@ -1,9 +1,11 @@
-import type { FinishReason, TextCompletion } from '@millrace/contracts';
+import type { FinishReason as AnswerEnd, TextCompletion } from '@millrace/contracts';
 import { UsageTally } from '../request-log/usage-tally.js';
 import type { SequenceEvent, ValidTextRequest } from '../vocabulary.js';
 import { type AnswerHeading, endedEarly, usageBody } from './answer-heading.js';
 import { chooseBest } from './choose-best.js';
 import { TextLogprobsWriter } from './text-logprobs.js';
+
+type FinishReason = NonNullable<TextCompletion['choices'][number]['finish_reason']>;
 
 /**
  * A text completion as OpenAI streams it: no role; an echoed prompt is text like the answer after it; the last chunk of
@@ -35,7 +37,7 @@ export async function* textChunks(
       if (event.text !== '') yield [chunk(index, event.text)];
     }
     if (event.kind === 'finished') {
-      const last = chunk(index, '', event.reason);
+      const last = chunk(index, '', finishReasonOf(event.reason));
       const usage = request.includeUsage && tally.finished;
       yield usage ? [last, { ...common, choices: [], usage: usageBody(tally.total()) }] : [last];
     }
@@ -59,7 +61,7 @@ class Candidate {
   }
 
   add(event: SequenceEvent): void {
-    if (event.kind === 'finished') this.reason = event.reason;
+    if (event.kind === 'finished') this.reason = finishReasonOf(event.reason);
     if (event.kind !== 'echo' && event.kind !== 'tokens') return;
     this.text += event.text;
     if (this.told) this.#writer.add(event);
@@ -95,4 +97,9 @@ export async function collectText(
   const best = prompts.flatMap((_, prompt) => chooseBest(candidates.slice(prompt * bestOf, (prompt + 1) * bestOf), n));
   const choices = best.map((candidate, index) => candidate.choice(index));
   return { id, object: 'text_completion', ...rest, choices, usage: usageBody(tally.total()) };
+}
+
+/** A completion calls no tools; a server that says so all the same has ended its answer. */
+function finishReasonOf(reason: AnswerEnd): FinishReason {
+  return reason === 'tool_calls' ? 'stop' : reason;
 }

@@ -7,7 +7,7 @@ import { PromptEcho, spelling, tokenLogprob } from './prompt-echo.js';
 import type { ReadPrompt } from './read-prompt.js';
 
 /** How a sequence was settled; a metric's label. */
-export type Outcome = 'stop' | 'length' | 'cancelled' | 'stalled' | 'expired' | 'failed';
+export type Outcome = FinishReason | 'cancelled' | 'stalled' | 'expired' | 'failed';
 
 export interface SequenceRequest {
   readonly priority: number;

@@ -49,12 +49,17 @@ export function chooseModels(
   const chosen = chooseModel(settings, modelsFile, workingFolder);
   const folder = dirname(resolve(workingFolder, settings.modelsFile));
   const warm = (modelsFile?.models ?? [])
+    .filter(hasPath)
     .filter((entry) => entry.warm)
     .map((entry) => ({ ...withSettings(entry, resolve(folder, entry.path), forWarm(settings)), isDefault: false }))
     // The chosen one may be a warm entry itself, also by its file.
     .filter(({ path }) => path !== chosen.path);
   refuseSameNames(chosen, warm);
   return [chosen, ...warm];
+}
+
+function hasPath(entry: ModelEntry): entry is ModelEntry & { readonly path: string } {
+  return entry.path !== undefined;
 }
 
 /** `modelId` and `context` are about the model that was chosen, not about those beside it. */
@@ -90,11 +95,11 @@ export function chooseModel(
   const entries = modelsFile?.models ?? [];
   if (model !== undefined && namesFile(model)) {
     const path = resolve(workingFolder, model);
-    const entry = entries.find((each) => resolve(folder, each.path) === path);
+    const entry = entries.find((each) => each.path !== undefined && resolve(folder, each.path) === path);
     return withSettings(entry ?? { id: modelNameOf(path), aliases: [], defaults: {} }, path, settings);
   }
   const entry = chooseEntry(model ?? modelsFile?.defaultModel, entries, settings.modelsFile);
-  return withSettings(entry, resolve(folder, entry.path), settings);
+  return withSettings(entry, resolve(folder, entry.path ?? ''), settings);
 }
 
 function chooseEntry(name: string | undefined, entries: readonly ModelEntry[], file: string): ModelEntry {

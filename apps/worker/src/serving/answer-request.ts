@@ -1,4 +1,11 @@
-import { type AnswerRequest, InferenceError, type OutputFormat, type Prompt, type Sampling } from '@millrace/contracts';
+import {
+  type AnswerRequest,
+  InferenceError,
+  type OutputFormat,
+  type Prompt,
+  type ResumedAnswer,
+  type Sampling,
+} from '@millrace/contracts';
 import type * as protocol from '@millrace/contracts/protocol';
 import { checkedSampling } from './check-sampling.js';
 import { chatPrompt } from './prompt-message.js';
@@ -37,7 +44,7 @@ export function toAnswerRequests(
     echo: checkedEcho(start),
     maxTokens: checkedMaxTokens(start),
     stop: checkedStops(start.stop),
-    resume: start.resumeTokenIds.length > 0 ? { tokens: start.resumeTokenIds, text: start.resumeText } : undefined,
+    resume: resumeOf(start),
     deadlineMs: start.deadlineMs || undefined,
     priority: start.priority,
   };
@@ -55,6 +62,21 @@ function checkGroup({ creditTokens, siblings, resumeTokenIds }: protocol.Start, 
   if (answers > 1 && resumeTokenIds.length > 0) {
     throw new InferenceError('internal_error', 'The gateway asked for further answers to one that goes on.');
   }
+}
+
+function resumeOf(start: protocol.Start): ResumedAnswer | undefined {
+  if (start.resumeTokenIds.length === 0) return undefined;
+  return {
+    tokens: start.resumeTokenIds,
+    text: start.resumeText,
+    reasoning: start.resumeReasoning,
+    calls: start.resumeCalls.map(({ index, name, arguments: text }) => ({
+      index,
+      ...(name !== '' && { name }),
+      arguments: text,
+    })),
+    citations: start.resumeCitations,
+  };
 }
 
 function promptOf({ prompt, suffix }: protocol.Start): Prompt {

@@ -1,4 +1,4 @@
-import { InferenceError, type Prompt } from '@millrace/contracts';
+import { InferenceError, type Prompt, REASONING_EFFORTS, type ToolChoice } from '@millrace/contracts';
 import type * as protocol from '@millrace/contracts/protocol';
 
 /** A chat as the engine takes it. @throws InferenceError naming the part that is no JSON, or not of the right kind. */
@@ -8,7 +8,23 @@ export function chatPrompt(chat: protocol.ChatPrompt): Extract<Prompt, { kind: '
     messages: objectsIn(chat.messagesJson, 'messages'),
     tools: objectsIn(chat.toolsJson, 'tools'),
     templateVariables: objectIn(chat.templateVariablesJson, 'chat_template_kwargs'),
+    documents: objectsIn(chat.documentsJson, 'documents'),
+    toolChoice: toolChoiceOf(chat.toolChoice),
+    parallelCalls: !chat.singleCall,
+    continueFinal: chat.continueFinal,
+    reasoningEffort: REASONING_EFFORTS.find((effort) => effort === chat.reasoningEffort),
   };
+}
+
+function toolChoiceOf(message: protocol.ToolChoice | undefined): ToolChoice {
+  switch (message?.choice?.$case) {
+    case undefined:
+      return 'auto';
+    case 'required':
+      return 'required';
+    case 'name':
+      return { name: message.choice.value };
+  }
 }
 
 type JsonObject = Readonly<Record<string, unknown>>;

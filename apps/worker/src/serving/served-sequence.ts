@@ -4,7 +4,7 @@ import {
   type TokenChance as LogprobChance,
   type TokenLogprob as LogprobEvent,
 } from '@millrace/contracts';
-import type { SequenceUpdate, Settled, TokenLogprob } from '@millrace/contracts/protocol';
+import type { CallDelta, Citation, SequenceUpdate, Settled, TokenLogprob } from '@millrace/contracts/protocol';
 import { failureOf } from './failure-message.js';
 import type { StepWriter } from './step-writer.js';
 
@@ -31,6 +31,9 @@ const ECHO_CHARACTERS_MAX = 65_536;
 
 /** Of an answer without log-probabilities; shared, and never changed. */
 const NO_LOGPROBS: TokenLogprob[] = [];
+/** Of an answer without them; shared, and never changed. */
+const NO_CALLS: CallDelta[] = [];
+const NO_CITATIONS: Citation[] = [];
 
 type Echoed = Extract<AnswerEvent, { kind: 'echo' }>;
 type Tokens = Extract<AnswerEvent, { kind: 'tokens' }>;
@@ -208,6 +211,10 @@ export class ServedSequence {
         settled: undefined,
         logprobs: NO_LOGPROBS,
         echo: undefined,
+        reasoning: '',
+        calls: NO_CALLS,
+        citations: NO_CITATIONS,
+        unnumberedTokens: 0,
       };
       this.#updateFrame = this.writer.frame;
       this.writer.add(this.#update);
@@ -231,6 +238,7 @@ export class ServedSequence {
       promptTokens: this.#promptTokens,
       completionTokens: this.#completionTokens,
       cachedTokens: this.#cachedTokens,
+      reasoningTokens: 0,
       failure: undefined,
     };
   }
@@ -242,7 +250,7 @@ function stalled(allowedMs: number): InferenceError {
 }
 
 function settledWith({ reason, usage }: Extract<AnswerEvent, { kind: 'finished' }>): Settled {
-  return { reason, ...usage, failure: undefined };
+  return { reason, ...usage, reasoningTokens: usage.reasoningTokens ?? 0, failure: undefined };
 }
 
 function logprobMessage({ top, ...chance }: LogprobEvent): TokenLogprob {

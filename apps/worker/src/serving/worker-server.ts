@@ -266,6 +266,8 @@ function toMessage(model: ModelDescription): ModelMessage {
     maxTokensDefault: model.maxTokensDefault ?? 0,
     isDefault: model.isDefault,
     embeddingLength: model.embeddingLength ?? 0,
+    state: model.state ?? 'loaded',
+    detail: model.detail ?? '',
   };
 }
 

@@ -15,8 +15,14 @@ export interface TokenEngine {
    */
   tokenize(text: string, options: { readonly special: boolean; readonly beginning: boolean }): number[];
 
-  /** Turns tokens back into text, one after another, never splitting a character. */
-  openDetokenizer(): Detokenizer;
+  /**
+   * Turns tokens back into text, one after another, never splitting a character. Control tokens have no text, but for
+   * those in `spelled`, whose text is their name.
+   */
+  openDetokenizer(spelled?: readonly number[]): Detokenizer;
+
+  /** The control token of that name, such as `[TOOL_CALLS]`; undefined where the vocabulary has none. */
+  controlToken(name: string): number | undefined;
 
   /** The bytes of a token as the vocabulary spells it; of a control token, its name. Not to be changed. */
   bytesOf(token: number): Uint8Array;
@@ -26,17 +32,18 @@ export interface TokenEngine {
 
   /**
    * Reads a grammar in GBNF. What it returns may be used for any number of places and is freed by the garbage collector.
+   * A control token can't be chosen under it, unless it is in `spelled` and its name is what the grammar derives there.
    *
    * @throws InferenceError `invalid_request` when it can't be read.
    */
-  openGrammar(gbnf: string): Grammar;
+  openGrammar(gbnf: string, spelled?: readonly number[]): Grammar;
 
   /**
    * Prepares `place` for choosing tokens by `choosing`, forgetting how it chose before. `prompt` is what penalties look
-   * back at; `chosen` are the tokens of this answer so far: none for a new one, some for one that goes on elsewhere. Not
-   * to be called during a step.
+   * back at; `chosen` are the tokens of this answer so far: none for a new one, some for one that goes on elsewhere or
+   * whose grammar changes in its midst. Not to be called during a step.
    *
-   * @throws InferenceError `invalid_request` when `chosen` does not obey the grammar.
+   * @throws InferenceError `invalid_request` when what was written before does not obey the grammar.
    */
   prepare(place: number, choosing: Choosing, prompt: readonly number[], chosen: readonly number[]): void;
 
@@ -134,6 +141,11 @@ export interface Choosing {
   readonly sampling: ResolvedSampling;
   /** What the tokens of the answer must spell. Where only an end is possible, an end is chosen. */
   readonly grammar?: Grammar | undefined;
+  /**
+   * For a grammar that begins in the midst of an answer: the text that it has derived already, which may begin and end
+   * within a token. Absent: it has derived all of `chosen`.
+   */
+  readonly derived?: string | undefined;
   /** How many of the likeliest tokens to tell beside each token. Absent: no log-probabilities. */
   readonly logprobs?: number | undefined;
 }

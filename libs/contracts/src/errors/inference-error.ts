@@ -62,6 +62,18 @@ export const ERROR_CATALOG = {
     meaning: 'The model was not made to fill gaps, so `suffix` means nothing to it.',
     remedy: 'Leave `suffix` out, or choose a model with control tokens for infilling.',
   },
+  tools_not_supported: {
+    status: 400,
+    type: 'invalid_request_error',
+    meaning: 'The model, or the server behind it, can call no tools in the way that was asked for.',
+    remedy: 'Leave `tools` out, or choose another model; docs/reference/engines.md says what each engine can do.',
+  },
+  tokenization_not_supported: {
+    status: 400,
+    type: 'invalid_request_error',
+    meaning: 'The model runs on another server, which does not tell how it tokenises.',
+    remedy: 'Choose a model that runs in a worker, or a server with such an endpoint (docs/reference/engines.md).',
+  },
   invalid_api_key: {
     status: 401,
     type: 'invalid_request_error',
@@ -123,6 +135,26 @@ export const ERROR_CATALOG = {
     meaning: 'The server failed in a way that nobody foresaw.',
     remedy: 'Look for the x-request-id in the log, and report it.',
   },
+  upstream_failed: {
+    status: 502,
+    type: 'server_error',
+    meaning: 'The server that runs this model failed, or sent something that is no answer. The message says which.',
+    remedy: 'Send the request again; if it happens again, look at that server.',
+  },
+  upstream_unauthorized: {
+    status: 502,
+    type: 'server_error',
+    meaning: 'The server that runs this model refuses the key that the worker has for it.',
+    remedy: 'Whoever runs Millrace has to put a valid key into the environment and start the worker again.',
+  },
+  model_failed: {
+    status: 503,
+    type: 'server_error',
+    retryAfterSeconds: 30,
+    meaning:
+      'The model could not be loaded: its file is damaged, it does not fit into memory, or its engine is missing.',
+    remedy: 'The message and `/readyz` say why. Whoever runs Millrace has to mend it; it is tried again after a while.',
+  },
   model_not_ready: {
     status: 503,
     type: 'server_error',
@@ -159,7 +191,7 @@ export interface ErrorDetails {
   readonly param?: string | undefined;
   readonly retryAfterSeconds?: number | undefined;
   /** Which limit refused the request: sent as `x-millrace-limit`, so that a caller need not read the message. */
-  readonly limit?: 'queue' | undefined;
+  readonly limit?: 'queue' | 'upstream' | undefined;
   readonly cause?: unknown;
 }
 

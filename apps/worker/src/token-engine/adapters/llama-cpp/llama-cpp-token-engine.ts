@@ -83,6 +83,13 @@ export class LlamaCppTokenEngine implements TokenEngine {
     return this.#vocabulary.bytesOf(token);
   }
 
+  controlToken(name: string): number | undefined {
+    this.#checkOpen('controlToken');
+    const [token, ...others] = this.opened.model.tokenize(name, true);
+    if (token === undefined || others.length > 0 || this.#vocabulary.bytes.isText(token)) return undefined;
+    return token;
+  }
+
   isEnd(token: number): boolean {
     return this.#vocabulary.isEnd(token);
   }

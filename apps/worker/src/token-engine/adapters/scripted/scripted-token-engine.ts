@@ -132,6 +132,11 @@ export class ScriptedTokenEngine implements TokenEngine {
     return bytesOf(token);
   }
 
+  controlToken(name: string): number | undefined {
+    const [token, ...others] = tokensOf(name, true);
+    return others.length === 0 && token !== undefined && token > 255 ? token : undefined;
+  }
+
   isEnd(token: number): boolean {
     return token === END_TOKEN;
   }

@@ -31,7 +31,7 @@ export interface GatewayFrame {
 }
 
 export interface Hello {
-  /** PROTOCOL_VERSION of the gateway: 2. */
+  /** PROTOCOL_VERSION of the gateway: 3. */
   protocolVersion: number;
   /** A name for logs, such as the pod's or "gateway@host:pid". */
   gatewayId: string;
@@ -108,6 +108,10 @@ export interface Start {
    * own Settled, and can be cancelled alone. The prompt is read once for all of them.
    */
   siblings: Sibling[];
+  /** As resume_text: what else of the answer was delivered for resume_token_ids. */
+  resumeReasoning: string;
+  resumeCalls: CallDelta[];
+  resumeCitations: number;
 }
 
 export interface Sibling {
@@ -142,6 +146,29 @@ export interface ChatPrompt {
   toolsJson: string;
   /** A JSON object of further variables for the template (chat_template_kwargs), or empty. */
   templateVariablesJson: string;
+  /** Whether the answer must call a tool. Absent: it may. */
+  toolChoice:
+    | ToolChoice
+    | undefined;
+  /** The answer makes at most one call. */
+  singleCall: boolean;
+  /** A JSON array of documents that the answer should be grounded in, or empty. */
+  documentsJson: string;
+  /** The last message is the assistant's and unfinished: the answer goes on with it, and begins behind it. */
+  continueFinal: boolean;
+  /** "none", "minimal", "low", "medium", "high", "xhigh"; empty: as the template does by itself. */
+  reasoningEffort: string;
+}
+
+export interface ToolChoice {
+  choice:
+    | //
+    /** Any tool, but at least one call. */
+    { $case: "required"; value: boolean }
+    | //
+    /** This tool. */
+    { $case: "name"; value: string }
+    | undefined;
 }
 
 export interface TokenIds {
@@ -258,11 +285,9 @@ export interface Credit {
 }
 
 export interface WorkerFrame {
-  frame:
-    | { $case: "welcome"; value: Welcome }
-    | { $case: "step"; value: Step }
-    | { $case: "load"; value: Load }
-    | undefined;
+  frame: { $case: "welcome"; value: Welcome } | { $case: "step"; value: Step } | { $case: "load"; value: Load } | //
+  /** Sent when the models change: one was loaded, unloaded or failed. At most four times a second. */
+  { $case: "worker"; value: WorkerDescription } | undefined;
 }
 
 export interface Welcome {
@@ -299,7 +324,48 @@ export interface SequenceUpdate {
   /** Only with Start.logprobs: of the tokens whose text has been sent so far, so that they may lag behind token_ids. */
   logprobs: TokenLogprob[];
   /** Only with Start.echo; comes after `begun` and before the first of token_ids. */
-  echo: Echo | undefined;
+  echo:
+    | Echo
+    | undefined;
+  /** What the model thought before it answers. Like `text`, whole characters, and may lag behind token_ids. */
+  reasoning: string;
+  calls: CallDelta[];
+  citations: Citation[];
+  /** Tokens whose numbers the engine doesn't know, beside those in token_ids; they take credit like those. */
+  unnumberedTokens: number;
+}
+
+/** A piece of a tool call: first its name, then its arguments bit by bit. */
+export interface CallDelta {
+  /** Which call of the answer, from 0. */
+  index: number;
+  /** In the first piece, whole; empty in all others. */
+  name: string;
+  /** The next bit of the arguments' JSON text. */
+  arguments: string;
+}
+
+/** A passage of the answer's text, and what it is taken from. Counted in code points of the whole text. */
+export interface Citation {
+  start: number;
+  end: number;
+  sources: CitationSource[];
+}
+
+export interface CitationSource {
+  source:
+    | //
+    /** Index into ChatPrompt.documents_json. */
+    { $case: "document"; value: number }
+    | { $case: "toolResult"; value: ToolResultSource }
+    | undefined;
+}
+
+export interface ToolResultSource {
+  /** The id of a call in ChatPrompt.messages_json. */
+  callId: string;
+  /** Which of its results. */
+  result: number;
 }
 
 /** A piece of the prompt. With log-probabilities, every token of it takes one of the credit; else it takes none. */
@@ -327,14 +393,21 @@ export interface Begun {
 }
 
 export interface Settled {
-  /** "stop" (end of answer or a stop text), "length" (max_tokens or the context is full), "cancelled", "failed". */
+  /**
+   * "stop" (end of answer or a stop text), "length" (max_tokens or the context is full), "tool_calls" (it ends with
+   * calls), "content_filter" (a provider held the rest back), "cancelled", "failed".
+   */
   reason: string;
   promptTokens: number;
   /** Every token the engine chose for this answer: the resumed ones, those behind a stop text and the one that ended it. */
   completionTokens: number;
   cachedTokens: number;
   /** Only with "failed". */
-  failure: Failure | undefined;
+  failure:
+    | Failure
+    | undefined;
+  /** How many of completion_tokens were thought. */
+  reasoningTokens: number;
 }
 
 export interface Failure {
@@ -392,6 +465,10 @@ export interface ModelDescription {
   isDefault: boolean;
   /** Numbers of a vector; 0 where the model makes none. */
   embeddingLength: number;
+  /** "loaded", "loading", "idle" (loaded when it is asked for), "failed". */
+  state: string;
+  /** How far loading is, or why it failed: a sentence, or empty. */
+  detail: string;
 }
 
 /** Who asks, for what model, and for how long. */
@@ -635,6 +712,9 @@ function createBaseStart(): Start {
     echo: false,
     suffix: undefined,
     siblings: [],
+    resumeReasoning: "",
+    resumeCalls: [],
+    resumeCitations: 0,
   };
 }
 
@@ -711,6 +791,15 @@ export const Start: MessageFns<Start> = {
     }
     for (const v of message.siblings) {
       Sibling.encode(v!, writer.uint32(178).fork()).join();
+    }
+    if (message.resumeReasoning !== "") {
+      writer.uint32(186).string(message.resumeReasoning);
+    }
+    for (const v of message.resumeCalls) {
+      CallDelta.encode(v!, writer.uint32(194).fork()).join();
+    }
+    if (message.resumeCitations !== 0) {
+      writer.uint32(200).uint32(message.resumeCitations);
     }
     return writer;
   },
@@ -914,6 +1003,30 @@ export const Start: MessageFns<Start> = {
             message.siblings.push(Sibling.decode(reader, reader.uint32()));
             continue;
           }
+          case 23: {
+            if (tag !== 186) {
+              break;
+            }
+
+            message.resumeReasoning = reader.string();
+            continue;
+          }
+          case 24: {
+            if (tag !== 194) {
+              break;
+            }
+
+            message.resumeCalls.push(CallDelta.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 25: {
+            if (tag !== 200) {
+              break;
+            }
+
+            message.resumeCitations = reader.uint32();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1055,7 +1168,16 @@ export const OutputFormat: MessageFns<OutputFormat> = {
 };
 
 function createBaseChatPrompt(): ChatPrompt {
-  return { messagesJson: "", toolsJson: "", templateVariablesJson: "" };
+  return {
+    messagesJson: "",
+    toolsJson: "",
+    templateVariablesJson: "",
+    toolChoice: undefined,
+    singleCall: false,
+    documentsJson: "",
+    continueFinal: false,
+    reasoningEffort: "",
+  };
 }
 
 export const ChatPrompt: MessageFns<ChatPrompt> = {
@@ -1068,6 +1190,21 @@ export const ChatPrompt: MessageFns<ChatPrompt> = {
     }
     if (message.templateVariablesJson !== "") {
       writer.uint32(26).string(message.templateVariablesJson);
+    }
+    if (message.toolChoice !== undefined) {
+      ToolChoice.encode(message.toolChoice, writer.uint32(34).fork()).join();
+    }
+    if (message.singleCall !== false) {
+      writer.uint32(40).bool(message.singleCall);
+    }
+    if (message.documentsJson !== "") {
+      writer.uint32(50).string(message.documentsJson);
+    }
+    if (message.continueFinal !== false) {
+      writer.uint32(56).bool(message.continueFinal);
+    }
+    if (message.reasoningEffort !== "") {
+      writer.uint32(66).string(message.reasoningEffort);
     }
     return writer;
   },
@@ -1107,6 +1244,105 @@ export const ChatPrompt: MessageFns<ChatPrompt> = {
             }
 
             message.templateVariablesJson = reader.string();
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.toolChoice = ToolChoice.decode(reader, reader.uint32());
+            continue;
+          }
+          case 5: {
+            if (tag !== 40) {
+              break;
+            }
+
+            message.singleCall = reader.bool();
+            continue;
+          }
+          case 6: {
+            if (tag !== 50) {
+              break;
+            }
+
+            message.documentsJson = reader.string();
+            continue;
+          }
+          case 7: {
+            if (tag !== 56) {
+              break;
+            }
+
+            message.continueFinal = reader.bool();
+            continue;
+          }
+          case 8: {
+            if (tag !== 66) {
+              break;
+            }
+
+            message.reasoningEffort = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseToolChoice(): ToolChoice {
+  return { choice: undefined };
+}
+
+export const ToolChoice: MessageFns<ToolChoice> = {
+  encode(message: ToolChoice, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    switch (message.choice?.$case) {
+      case "required":
+        writer.uint32(8).bool(message.choice.value);
+        break;
+      case "name":
+        writer.uint32(18).string(message.choice.value);
+        break;
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ToolChoice {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseToolChoice();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.choice = { $case: "required", value: reader.bool() };
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.choice = { $case: "name", value: reader.string() };
             continue;
           }
         }
@@ -1656,6 +1892,9 @@ export const WorkerFrame: MessageFns<WorkerFrame> = {
       case "load":
         Load.encode(message.frame.value, writer.uint32(26).fork()).join();
         break;
+      case "worker":
+        WorkerDescription.encode(message.frame.value, writer.uint32(34).fork()).join();
+        break;
     }
     return writer;
   },
@@ -1695,6 +1934,14 @@ export const WorkerFrame: MessageFns<WorkerFrame> = {
             }
 
             message.frame = { $case: "load", value: Load.decode(reader, reader.uint32()) };
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.frame = { $case: "worker", value: WorkerDescription.decode(reader, reader.uint32()) };
             continue;
           }
         }
@@ -1823,6 +2070,10 @@ function createBaseSequenceUpdate(): SequenceUpdate {
     settled: undefined,
     logprobs: [],
     echo: undefined,
+    reasoning: "",
+    calls: [],
+    citations: [],
+    unnumberedTokens: 0,
   };
 }
 
@@ -1855,6 +2106,18 @@ export const SequenceUpdate: MessageFns<SequenceUpdate> = {
     }
     if (message.echo !== undefined) {
       Echo.encode(message.echo, writer.uint32(66).fork()).join();
+    }
+    if (message.reasoning !== "") {
+      writer.uint32(74).string(message.reasoning);
+    }
+    for (const v of message.calls) {
+      CallDelta.encode(v!, writer.uint32(82).fork()).join();
+    }
+    for (const v of message.citations) {
+      Citation.encode(v!, writer.uint32(90).fork()).join();
+    }
+    if (message.unnumberedTokens !== 0) {
+      writer.uint32(96).uint32(message.unnumberedTokens);
     }
     return writer;
   },
@@ -1944,6 +2207,290 @@ export const SequenceUpdate: MessageFns<SequenceUpdate> = {
             }
 
             message.echo = Echo.decode(reader, reader.uint32());
+            continue;
+          }
+          case 9: {
+            if (tag !== 74) {
+              break;
+            }
+
+            message.reasoning = reader.string();
+            continue;
+          }
+          case 10: {
+            if (tag !== 82) {
+              break;
+            }
+
+            message.calls.push(CallDelta.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 11: {
+            if (tag !== 90) {
+              break;
+            }
+
+            message.citations.push(Citation.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 12: {
+            if (tag !== 96) {
+              break;
+            }
+
+            message.unnumberedTokens = reader.uint32();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseCallDelta(): CallDelta {
+  return { index: 0, name: "", arguments: "" };
+}
+
+export const CallDelta: MessageFns<CallDelta> = {
+  encode(message: CallDelta, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.index !== 0) {
+      writer.uint32(8).uint32(message.index);
+    }
+    if (message.name !== "") {
+      writer.uint32(18).string(message.name);
+    }
+    if (message.arguments !== "") {
+      writer.uint32(26).string(message.arguments);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): CallDelta {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseCallDelta();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.index = reader.uint32();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.name = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.arguments = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseCitation(): Citation {
+  return { start: 0, end: 0, sources: [] };
+}
+
+export const Citation: MessageFns<Citation> = {
+  encode(message: Citation, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.start !== 0) {
+      writer.uint32(8).uint32(message.start);
+    }
+    if (message.end !== 0) {
+      writer.uint32(16).uint32(message.end);
+    }
+    for (const v of message.sources) {
+      CitationSource.encode(v!, writer.uint32(26).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Citation {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseCitation();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.start = reader.uint32();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.end = reader.uint32();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.sources.push(CitationSource.decode(reader, reader.uint32()));
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseCitationSource(): CitationSource {
+  return { source: undefined };
+}
+
+export const CitationSource: MessageFns<CitationSource> = {
+  encode(message: CitationSource, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    switch (message.source?.$case) {
+      case "document":
+        writer.uint32(8).uint32(message.source.value);
+        break;
+      case "toolResult":
+        ToolResultSource.encode(message.source.value, writer.uint32(18).fork()).join();
+        break;
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): CitationSource {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseCitationSource();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.source = { $case: "document", value: reader.uint32() };
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.source = { $case: "toolResult", value: ToolResultSource.decode(reader, reader.uint32()) };
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseToolResultSource(): ToolResultSource {
+  return { callId: "", result: 0 };
+}
+
+export const ToolResultSource: MessageFns<ToolResultSource> = {
+  encode(message: ToolResultSource, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.callId !== "") {
+      writer.uint32(10).string(message.callId);
+    }
+    if (message.result !== 0) {
+      writer.uint32(16).uint32(message.result);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ToolResultSource {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseToolResultSource();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.callId = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.result = reader.uint32();
             continue;
           }
         }
@@ -2164,7 +2711,7 @@ export const Begun: MessageFns<Begun> = {
 };
 
 function createBaseSettled(): Settled {
-  return { reason: "", promptTokens: 0, completionTokens: 0, cachedTokens: 0, failure: undefined };
+  return { reason: "", promptTokens: 0, completionTokens: 0, cachedTokens: 0, failure: undefined, reasoningTokens: 0 };
 }
 
 export const Settled: MessageFns<Settled> = {
@@ -2183,6 +2730,9 @@ export const Settled: MessageFns<Settled> = {
     }
     if (message.failure !== undefined) {
       Failure.encode(message.failure, writer.uint32(42).fork()).join();
+    }
+    if (message.reasoningTokens !== 0) {
+      writer.uint32(48).uint32(message.reasoningTokens);
     }
     return writer;
   },
@@ -2238,6 +2788,14 @@ export const Settled: MessageFns<Settled> = {
             }
 
             message.failure = Failure.decode(reader, reader.uint32());
+            continue;
+          }
+          case 6: {
+            if (tag !== 48) {
+              break;
+            }
+
+            message.reasoningTokens = reader.uint32();
             continue;
           }
         }
@@ -2591,6 +3149,8 @@ function createBaseModelDescription(): ModelDescription {
     maxTokensDefault: 0,
     isDefault: false,
     embeddingLength: 0,
+    state: "",
+    detail: "",
   };
 }
 
@@ -2625,6 +3185,12 @@ export const ModelDescription: MessageFns<ModelDescription> = {
     }
     if (message.embeddingLength !== 0) {
       writer.uint32(80).uint32(message.embeddingLength);
+    }
+    if (message.state !== "") {
+      writer.uint32(90).string(message.state);
+    }
+    if (message.detail !== "") {
+      writer.uint32(98).string(message.detail);
     }
     return writer;
   },
@@ -2720,6 +3286,22 @@ export const ModelDescription: MessageFns<ModelDescription> = {
             }
 
             message.embeddingLength = reader.uint32();
+            continue;
+          }
+          case 11: {
+            if (tag !== 90) {
+              break;
+            }
+
+            message.state = reader.string();
+            continue;
+          }
+          case 12: {
+            if (tag !== 98) {
+              break;
+            }
+
+            message.detail = reader.string();
             continue;
           }
         }
