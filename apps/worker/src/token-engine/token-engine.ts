@@ -146,6 +146,8 @@ export interface Choosing {
    * within a token. Absent: it has derived all of `chosen`.
    */
   readonly derived?: string | undefined;
+  /** How many tokens of `chosen` there were at that moment; what came behind them it derives as well. Absent: all. */
+  readonly derivedAt?: number | undefined;
   /** How many of the likeliest tokens to tell beside each token. Absent: no log-probabilities. */
   readonly logprobs?: number | undefined;
 }
