@@ -1,10 +1,19 @@
-import type { AnswerEvent, TokenLogprob } from '@millrace/contracts';
+import type { AnswerEvent, CallDelta, Citation, TokenLogprob } from '@millrace/contracts';
+import type { LetOut } from './answer-text.js';
 
 export interface AnswerReader {
   /** The reader has taken everything there was. */
   readonly onRead: () => void;
   /** The reader wants no more. */
   readonly onReturn: () => void;
+}
+
+interface UnreadContent {
+  text: string;
+  reasoning: string;
+  readonly calls: CallDelta[];
+  readonly citations: Citation[];
+  readonly logprobs: TokenLogprob[];
 }
 
 type Result = IteratorResult<AnswerEvent, undefined>;
@@ -23,8 +32,7 @@ export class AnswerBuffer implements AsyncIterableIterator<AnswerEvent, undefine
   #begun: AnswerEvent | undefined;
   #echo: { text: string; logprobs: TokenLogprob[] } | undefined;
   #tokens: number[] = [];
-  #text = '';
-  #logprobs: TokenLogprob[] | undefined;
+  #content: UnreadContent | undefined;
   #ending: Ending | undefined;
   #finished = false;
   #pending: { resolve(result: Result): void; reject(error: unknown): void } | undefined;
@@ -52,24 +60,27 @@ export class AnswerBuffer implements AsyncIterableIterator<AnswerEvent, undefine
     this.#deliver();
   }
 
-  addToken(token: number, text: string, logprobs: readonly TokenLogprob[]): void {
+  addToken(token: number, content: LetOut): void {
     this.#tokens.push(token);
-    this.#addText(text, logprobs);
+    this.#addContent(content);
     this.#deliver();
   }
 
   /** What is let out without a token of its own. */
-  addText(text: string, logprobs: readonly TokenLogprob[]): void {
-    if (text === '' && logprobs.length === 0) return;
-    this.#addText(text, logprobs);
-    this.#deliver();
+  addContent(content: LetOut): void {
+    this.#addContent(content);
+    if (this.#content !== undefined) this.#deliver();
   }
 
-  #addText(text: string, logprobs: readonly TokenLogprob[]): void {
-    this.#text += text;
-    if (logprobs.length === 0) return;
-    this.#logprobs ??= [];
-    for (const logprob of logprobs) this.#logprobs.push(logprob);
+  #addContent({ text, reasoning, calls, citations, logprobs }: LetOut): void {
+    if (text === '' && logprobs.length === 0 && !reasoning && !calls?.length && !citations?.length) return;
+    this.#content ??= { text: '', reasoning: '', calls: [], citations: [], logprobs: [] };
+    const unread = this.#content;
+    unread.text += text;
+    if (reasoning) unread.reasoning += reasoning;
+    for (const call of calls ?? []) addCall(unread.calls, call);
+    for (const citation of citations ?? []) unread.citations.push(citation);
+    for (const logprob of logprobs) unread.logprobs.push(logprob);
   }
 
   /** What was added before is still read, and then the ending. */
@@ -128,7 +139,7 @@ export class AnswerBuffer implements AsyncIterableIterator<AnswerEvent, undefine
       return begun;
     }
     if (this.#echo !== undefined) return this.#takeEcho();
-    if (this.#tokens.length > 0 || this.#text !== '' || this.#logprobs !== undefined) return this.#takeTokens();
+    if (this.#tokens.length > 0 || this.#content !== undefined) return this.#takeTokens();
     if (this.#ending !== undefined && 'event' in this.#ending) {
       const { event } = this.#ending;
       this.#ending = undefined;
@@ -146,10 +157,18 @@ export class AnswerBuffer implements AsyncIterableIterator<AnswerEvent, undefine
   }
 
   #takeTokens(): AnswerEvent {
-    const event = { kind: 'tokens', tokens: this.#tokens, text: this.#text, logprobs: this.#logprobs } as const;
+    const { text = '', reasoning = '', calls = [], citations = [], logprobs = [] } = this.#content ?? {};
+    const event = {
+      kind: 'tokens',
+      tokens: this.#tokens,
+      text,
+      ...(reasoning !== '' && { reasoning }),
+      ...(calls.length > 0 && { calls }),
+      ...(citations.length > 0 && { citations }),
+      logprobs: logprobs.length > 0 ? logprobs : undefined,
+    } as const;
     this.#tokens = [];
-    this.#text = '';
-    this.#logprobs = undefined;
+    this.#content = undefined;
     this.reader.onRead();
     return event;
   }
@@ -158,8 +177,14 @@ export class AnswerBuffer implements AsyncIterableIterator<AnswerEvent, undefine
     this.#begun = undefined;
     this.#echo = undefined;
     this.#tokens = [];
-    this.#text = '';
-    this.#logprobs = undefined;
+    this.#content = undefined;
     this.#ending = undefined;
   }
+}
+
+/** Pieces of one call become one piece. */
+function addCall(calls: CallDelta[], call: CallDelta): void {
+  const last = calls.at(-1);
+  if (last?.index !== call.index || call.name !== undefined) calls.push(call);
+  else calls[calls.length - 1] = { ...last, arguments: last.arguments + call.arguments };
 }

@@ -1,6 +1,7 @@
 import type { TokenLogprob } from '@millrace/contracts';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import { PlainReader } from '../prompt/answer-reader.js';
 import { AnswerText } from './answer-text.js';
 
 /** Tokens are indexes into these pieces; each piece is whole characters. */
@@ -11,7 +12,7 @@ function detokenizerOf(pieces: readonly string[]) {
 const told = (token: number): TokenLogprob => ({ token, bytes: new Uint8Array(), logprob: -1, top: [] });
 
 function run(pieces: readonly string[], stops: readonly string[]) {
-  const answer = new AnswerText(detokenizerOf(pieces), stops);
+  const answer = new AnswerText(detokenizerOf(pieces), new PlainReader(undefined), stops);
   const out = pieces.map((_, token) => answer.push(token, told(token)));
   if (!answer.stopped) out.push(answer.end());
   return {

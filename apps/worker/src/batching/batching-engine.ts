@@ -7,20 +7,24 @@ import {
   type EngineLoad,
   InferenceError,
   type ModelDescription,
+  type OutputFormat,
   type Prompt,
   type Ranking,
   type Tokenized,
   type TokenizeRequest,
 } from '@millrace/contracts';
 import type { Logger } from '@millrace/runtime';
-import { ChatTemplate } from '../prompt/chat-template.js';
+import { type AnswerReader, PlainReader } from '../prompt/answer-reader.js';
+import type { ChatModel } from '../prompt/chat-model.js';
 import { checkTokens } from '../token-engine/check-tokens.js';
 import type { TokenEngine } from '../token-engine/token-engine.js';
 import { AnswerBuffer } from './answer-buffer.js';
 import type { BatchingObserver } from './batching-observer.js';
-import { OutputGrammars } from './output-grammars.js';
+import { GrammarShelf } from './grammar-shelf.js';
+import { LateAnswer } from './late-answer.js';
 import { standingOf } from './plan-step.js';
 import { type ReadPrompt, readPrompt } from './read-prompt.js';
+import { Reading } from './reading.js';
 import { resolveSampling, type SamplingDefaults } from './resolve-sampling.js';
 import { Scheduler } from './scheduler.js';
 import { Sequence } from './sequence.js';
@@ -37,8 +41,7 @@ const TOKENIZE_CHARACTERS_MAX = 1_048_576;
 export interface BatchingOptions {
   /** What is served, as `describe()` says it. */
   readonly model: Omit<ModelDescription, 'engine' | 'contextLength'>;
-  /** Replaces the chat template of the model's file. */
-  readonly chatTemplate: string | undefined;
+  readonly prompts: PromptReader;
   readonly samplingDefaults: SamplingDefaults;
   readonly maxTokensDefault: number | undefined;
   readonly limits: {
@@ -56,31 +59,47 @@ export interface BatchingOptions {
   readonly onBroken: (error: unknown) => void;
 }
 
+/** What makes prompts and grammars of requests, away from the event loop. */
+export interface PromptReader {
+  readonly chat: ChatModel;
+  /** The grammar of a format, in GBNF. @throws InferenceError naming the keyword or the line at fault. */
+  compile(format: OutputFormat, signal: AbortSignal): Promise<string>;
+}
+
+/** A request that the engine can begin with. */
+interface ReadRequest {
+  readonly prompt: ReadPrompt;
+  readonly openReader: () => AnswerReader;
+}
+
 /**
  * The engine that answers by batching: many sequences on one `TokenEngine`.
  *
- * Ownership: owns the token engine, and closes it.
+ * Ownership: owns the token engine, and closes it. The prompt reader is the caller's.
  */
 export class BatchingEngine implements Engine {
-  readonly #template: ChatTemplate;
-  readonly #grammars: OutputGrammars;
-  /** What was read for a request; others may hold the same prompt. */
-  readonly #read = new WeakMap<Prompt, ReadPrompt>();
+  /** Control tokens that are marks in this model's answers to chats. */
+  readonly #marks: readonly number[];
+  readonly #grammars: { readonly chat: GrammarShelf; readonly text: GrammarShelf };
+  /** What is read, or was, for a request; others may hold the same prompt. */
+  readonly #readings = new WeakMap<Prompt, Reading<ReadRequest>>();
+  readonly #texts = new WeakMap<Prompt, ReadPrompt>();
   readonly #scheduler: Scheduler;
   readonly #stop = new AbortController();
   readonly #ended: Promise<void>;
+  /** Requests whose prompt is being prepared. */
+  #preparing = 0;
   #broken = false;
   #arrivals = 0;
 
-  /** @throws Error when the model's chat template can't be read. */
   constructor(
     private readonly tokenEngine: TokenEngine,
     private readonly options: BatchingOptions,
   ) {
     const { model } = tokenEngine;
-    const { limits, observer, logger } = options;
-    this.#template = new ChatTemplate(options.chatTemplate ?? model.chatTemplate, model);
-    this.#grammars = new OutputGrammars(tokenEngine);
+    const { limits, observer, logger, prompts } = options;
+    this.#marks = prompts.chat.marks.flatMap((name) => tokenEngine.controlToken(name) ?? []);
+    this.#grammars = { chat: new GrammarShelf(tokenEngine, this.#marks), text: new GrammarShelf(tokenEngine, []) };
     this.#scheduler = new Scheduler(
       tokenEngine,
       {
@@ -104,16 +123,22 @@ export class BatchingEngine implements Engine {
   }
 
   load(): EngineLoad {
-    return { running: this.#scheduler.running, waiting: this.#scheduler.waiting };
+    return { running: this.#scheduler.running, waiting: this.#scheduler.waiting + this.#preparing };
   }
 
   /** The sequence begins to wait at once, not at the first read. What refuses it is thrown by the first read. */
   answer(request: AnswerRequest, signal: AbortSignal): AsyncIterable<AnswerEvent> {
     try {
       signal.throwIfAborted();
-      const sequence = this.#open(request, signal);
-      this.#scheduler.submit(sequence);
-      return sequence.answer;
+      this.#checkOpen();
+      const arrival: Arrival = { number: this.#arrivals++, atMs: performance.now() };
+      const { prompt, format } = request;
+      // Nothing to prepare: it joins the waiting in this turn.
+      if (prompt.kind !== 'chat' && format === undefined) {
+        return this.#submit(request, this.#readText(prompt, request, undefined), arrival, signal);
+      }
+      const leaving = new AbortController();
+      return new LateAnswer(this.#prepare(request, arrival, signal, leaving), () => leaving.abort());
     } catch (error) {
       return failed(error);
     }
@@ -127,8 +152,8 @@ export class BatchingEngine implements Engine {
     throw this.#cannot('rerank_not_supported', 'scores no documents', 'rerank');
   }
 
-  async tokenize({ prompt, addSpecial, parseSpecial }: TokenizeRequest): Promise<Tokenized> {
-    const tokens = this.#tokensOf(prompt, addSpecial, parseSpecial);
+  async tokenize(request: TokenizeRequest): Promise<Tokenized> {
+    const tokens = await this.#tokensOf(request);
     return { tokens, pieces: tokens.map((token) => this.tokenEngine.bytesOf(token)) };
   }
 
@@ -139,11 +164,11 @@ export class BatchingEngine implements Engine {
   }
 
   async renderPrompt(prompt: Extract<Prompt, { kind: 'chat' }>): Promise<string> {
-    return this.#template.render(prompt);
+    return this.options.prompts.chat.render(prompt, this.#stop.signal);
   }
 
   async close(): Promise<void> {
-    this.#stop.abort();
+    this.#stop.abort(new InferenceError('shutting_down', 'This worker stops. Send the request again.'));
     await this.#ended;
     await this.tokenEngine.close();
   }
@@ -154,37 +179,126 @@ export class BatchingEngine implements Engine {
     return new InferenceError(code, `The model \`${id}\` generates text and ${what}. ${remedy}`, { param: 'model' });
   }
 
-  #tokensOf(prompt: Prompt, beginning: boolean, special: boolean): readonly number[] {
-    if (prompt.kind === 'tokens') return prompt.tokens;
-    if (prompt.kind === 'chat') return readPrompt(prompt, this.tokenEngine, this.#template, 0).tokens;
-    if (prompt.text.length > TOKENIZE_CHARACTERS_MAX) throw tooLongToTokenize(prompt.text.length);
-    return this.tokenEngine.tokenize(prompt.text, { special, beginning });
-  }
-
-  #open(request: AnswerRequest, signal: AbortSignal): Sequence {
+  #checkOpen(): void {
     if (this.#broken) {
       throw new InferenceError('model_not_ready', 'The engine broke; this worker restarts.', { retryAfterSeconds: 5 });
     }
-    this.#scheduler.checkRoom();
+    this.#scheduler.checkRoom(this.#preparing);
+  }
+
+  async #tokensOf({ prompt, addSpecial, parseSpecial }: TokenizeRequest): Promise<readonly number[]> {
+    if (prompt.kind === 'tokens') return prompt.tokens;
+    if (prompt.kind === 'chat') {
+      const text = await this.renderPrompt(prompt);
+      return readPrompt({ kind: 'rendered', text }, this.tokenEngine, 0).tokens;
+    }
+    if (prompt.text.length > TOKENIZE_CHARACTERS_MAX) throw tooLongToTokenize(prompt.text.length);
+    return this.tokenEngine.tokenize(prompt.text, { special: parseSpecial, beginning: addSpecial });
+  }
+
+  // --------------------------------------------------------------------------------------- from a request to a sequence
+
+  /** Until it is submitted, it counts as one that waits. */
+  async #prepare(
+    request: AnswerRequest,
+    arrival: Arrival,
+    signal: AbortSignal,
+    leaving: AbortController,
+  ): Promise<AnswerBuffer> {
+    const allowedMs = this.#deadlineMs(request);
+    const expiry = setTimeout(() => leaving.abort(expired(allowedMs)), allowedMs);
+    const stops = [signal, this.#stop.signal].map((each) => {
+      const onAbort = () => leaving.abort(each.reason);
+      each.addEventListener('abort', onAbort, { once: true });
+      return () => each.removeEventListener('abort', onAbort);
+    });
+    this.#preparing++;
+    try {
+      const read = await this.#readingOf(request).result(leaving.signal);
+      return this.#submit(request, read, arrival, signal);
+    } finally {
+      this.#preparing--;
+      clearTimeout(expiry);
+      for (const unlisten of stops) unlisten();
+    }
+  }
+
+  /** Requests that hold the same prompt and the same format, as the answers to one request do, wait for one reading. */
+  #readingOf(request: AnswerRequest): Reading<ReadRequest> {
+    const { prompt, format } = request;
+    const known = this.#readings.get(prompt);
+    if (known !== undefined && known.about === format && !known.failed) return known;
+    const reading = new Reading(format, (signal) => this.#readRequest(request, signal));
+    this.#readings.set(prompt, reading);
+    return reading;
+  }
+
+  async #readRequest(request: AnswerRequest, signal: AbortSignal): Promise<ReadRequest> {
+    const { prompt, format } = request;
+    const { chat, compile } = this.options.prompts;
+    if (prompt.kind !== 'chat') {
+      const grammar = format && (await compile(format, signal));
+      return this.#readText(prompt, request, grammar);
+    }
+    const prepared = await chat.prepare(prompt, format, signal);
+    const rendered = { kind: 'rendered', text: prepared.text } as const;
+    return { prompt: readPrompt(rendered, this.tokenEngine, 1), openReader: () => prepared.openReader() };
+  }
+
+  #readText(
+    prompt: Exclude<Prompt, { kind: 'chat' }>,
+    { maxTokens }: AnswerRequest,
+    grammar: string | undefined,
+  ): ReadRequest {
+    const binding = grammar === undefined ? undefined : { grammar, derived: '' };
+    return {
+      prompt: this.#readTextOnce(prompt, maxTokens === 0 ? 0 : 1),
+      openReader: () => new PlainReader(binding),
+    };
+  }
+
+  #readTextOnce(prompt: Exclude<Prompt, { kind: 'chat' }>, room: 0 | 1): ReadPrompt {
+    const known = this.#texts.get(prompt);
+    if (known !== undefined) return known;
+    const read = readPrompt(prompt, this.tokenEngine, room);
+    this.#texts.set(prompt, read);
+    return read;
+  }
+
+  #deadlineMs({ deadlineMs }: AnswerRequest): number {
+    const { requestTimeoutMs } = this.options.limits;
+    return Math.min(deadlineMs ?? requestTimeoutMs, requestTimeoutMs);
+  }
+
+  #submit(request: AnswerRequest, read: ReadRequest, arrival: Arrival, signal: AbortSignal): AnswerBuffer {
+    const sequence = this.#open(request, read, arrival, signal);
+    this.#scheduler.submit(sequence);
+    return sequence.answer;
+  }
+
+  #open(request: AnswerRequest, { prompt, openReader }: ReadRequest, arrival: Arrival, signal: AbortSignal): Sequence {
     const { limits, samplingDefaults, maxTokensDefault } = this.options;
     const { model } = this.tokenEngine;
-    const prompt = this.#readPrompt(request);
     checkTokens(request.resume?.tokens ?? [], model, 'resume');
     const room = model.contextLength - prompt.tokens.length;
-    const { priority, format } = request;
-    const grammar = () => format && this.#grammars.grammarOf(format);
-    grammar(); // What it refuses is said now; it is most likely still known when the sequence joins.
+    const chat = request.prompt.kind === 'chat';
+    const grammars = chat ? this.#grammars.chat : this.#grammars.text;
+    const reader = openReader();
+    // What the engine refuses is said now; it is most likely still known when the sequence joins.
+    if (reader.binding !== undefined) grammars.open(reader.binding.grammar);
     return new Sequence(
       {
-        priority,
-        standing: standingOf(performance.now(), priority, limits.priorityAgeingMs),
-        arrival: this.#arrivals++,
+        priority: request.priority,
+        standing: standingOf(arrival.atMs, request.priority, limits.priorityAgeingMs),
+        arrival: arrival.number,
         prompt,
         choosing: {
           sampling: resolveSampling(request.sampling, samplingDefaults, model, () => randomInt(2 ** 32)),
           logprobs: request.logprobs,
         },
-        grammar,
+        reader,
+        spelled: chat ? this.#marks : [],
+        grammarOf: (binding) => grammars.open(binding.grammar),
         completionTokensMax: Math.min(request.maxTokens ?? maxTokensDefault ?? room, room),
         stop: request.stop,
         echo: request.echo ?? false,
@@ -192,7 +306,7 @@ export class BatchingEngine implements Engine {
       },
       this.tokenEngine,
       {
-        deadlineMs: Math.min(request.deadlineMs ?? limits.requestTimeoutMs, limits.requestTimeoutMs),
+        deadlineMs: Math.max(1, this.#deadlineMs(request) - (performance.now() - arrival.atMs)),
         stallTimeoutMs: limits.stallTimeoutMs,
         unreadTokensMax: UNREAD_TOKENS_MAX,
       },
@@ -200,14 +314,21 @@ export class BatchingEngine implements Engine {
       signal,
     );
   }
+}
 
-  #readPrompt({ prompt, maxTokens }: AnswerRequest): ReadPrompt {
-    const known = this.#read.get(prompt);
-    if (known !== undefined) return known;
-    const read = readPrompt(prompt, this.tokenEngine, this.#template, maxTokens === 0 ? 0 : 1);
-    this.#read.set(prompt, read);
-    return read;
-  }
+interface Arrival {
+  /** Counted from 0. */
+  readonly number: number;
+  /** On the clock of `performance.now()`. */
+  readonly atMs: number;
+}
+
+function expired(allowedMs: number): InferenceError {
+  const allowed = allowedMs.toLocaleString('en-US');
+  return new InferenceError(
+    'deadline_exceeded',
+    `The prompt was not even prepared after ${allowed} ms. Send a smaller one, or allow more time.`,
+  );
 }
 
 function tooLongToTokenize(characters: number): InferenceError {

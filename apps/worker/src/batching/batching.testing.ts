@@ -4,6 +4,7 @@ import { type Script, ScriptedTokenEngine } from '../token-engine/adapters/scrip
 import type { StepWork } from '../token-engine/token-engine.js';
 import { BatchingEngine, type BatchingOptions } from './batching-engine.js';
 import type { BatchingObserver, Decision } from './batching-observer.js';
+import { type ToldPrompts, toldPrompts } from './prompts.testing.js';
 import type { Outcome } from './sequence.js';
 
 /** Writes down what it is told. */
@@ -36,7 +37,11 @@ export interface TestBench {
   readonly broken: unknown[];
 }
 
-export function openBench(script: Script = {}, more: Partial<BatchingOptions['limits']> = {}): TestBench {
+export function openBench(
+  script: Script = {},
+  more: Partial<BatchingOptions['limits']> = {},
+  prompts: ToldPrompts = {},
+): TestBench {
   const steps: (readonly StepWork[])[] = [];
   const tokenEngine = new ScriptedTokenEngine({
     ...script,
@@ -56,7 +61,7 @@ export function openBench(script: Script = {}, more: Partial<BatchingOptions['li
       samplingDefaults: {},
       isDefault: true,
     },
-    chatTemplate: undefined,
+    prompts: toldPrompts(prompts),
     samplingDefaults: { temperature: 0, topP: 1, topK: 0, minP: 0 },
     maxTokensDefault: undefined,
     limits: {

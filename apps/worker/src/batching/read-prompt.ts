@@ -1,5 +1,4 @@
 import { InferenceError, type Prompt } from '@millrace/contracts';
-import type { ChatTemplate } from '../prompt/chat-template.js';
 import { checkTokens } from '../token-engine/check-tokens.js';
 import type { TokenEngine } from '../token-engine/token-engine.js';
 
@@ -18,19 +17,22 @@ export interface ReadPrompt {
   readonly text: string | undefined;
 }
 
+/** A prompt whose chat, if it is one, has been rendered. */
+export type RenderedPrompt = Exclude<Prompt, { kind: 'chat' }> | { readonly kind: 'rendered'; readonly text: string };
+
 /**
  * The tokens of a prompt.
  *
- * A chat is rendered by the model's template. The text, rendered or sent as it is, is tokenised as a whole and control
+ * The text, rendered or sent as it is, is tokenised as a whole and control
  * tokens with it, as llama.cpp's server does: a template's own markers can't be told from the same text in a message.
  * Whoever must not be able to write `<|im_start|>system` has to keep it out of what is sent.
  *
  * @param room tokens of an answer for which there must be room, at least: 1, or 0 when only the prompt is asked about.
- * @throws InferenceError when the template refuses the messages, or when the prompt leaves no room for an answer.
+ * @throws InferenceError when the prompt is empty or leaves no room for an answer.
  */
-export function readPrompt(prompt: Prompt, engine: TokenEngine, template: ChatTemplate, room: 0 | 1): ReadPrompt {
-  const param = prompt.kind === 'chat' ? 'messages' : 'prompt';
-  const read = tokensOf(prompt, engine, template, param);
+export function readPrompt(prompt: RenderedPrompt, engine: TokenEngine, room: 0 | 1): ReadPrompt {
+  const param = prompt.kind === 'rendered' ? 'messages' : 'prompt';
+  const read = tokensOf(prompt, engine, param);
   const { tokens } = read;
   if (tokens.length === 0) {
     throw new InferenceError('invalid_request', 'The prompt is empty. Send at least one token of text.', { param });
@@ -40,14 +42,13 @@ export function readPrompt(prompt: Prompt, engine: TokenEngine, template: ChatTe
   return read;
 }
 
-function tokensOf(prompt: Prompt, engine: TokenEngine, template: ChatTemplate, param: string): ReadPrompt {
+function tokensOf(prompt: RenderedPrompt, engine: TokenEngine, param: string): ReadPrompt {
   if (prompt.kind === 'tokens') {
     checkTokens(prompt.tokens, engine.model, param);
     return { tokens: prompt.tokens, added: 0, text: undefined };
   }
   if (prompt.kind === 'text' && prompt.suffix !== undefined) return infill(prompt.text, prompt.suffix, engine);
-  const text = prompt.kind === 'chat' ? template.render(prompt) : prompt.text;
-  return tokensOfText(text, engine, param);
+  return tokensOfText(prompt.text, engine, param);
 }
 
 /** @throws InferenceError when there are far too many; a few too many are not counted here. */

@@ -75,22 +75,26 @@ export class Scheduler implements SequenceListener {
     return this.#waiting.length;
   }
 
-  /** @throws InferenceError when nobody may join the waiting; cheap, so ask before work is put into a sequence. */
-  checkRoom(): void {
+  /**
+   * @param preparing how many are being prepared, and will join the waiting.
+   * @throws InferenceError when nobody may join the waiting; cheap, so ask before work is put into a sequence.
+   */
+  checkRoom(preparing: number): void {
     if (this.#stopped) {
       throw new InferenceError('shutting_down', 'This worker is about to stop. Send the request again.');
     }
     const { placesMax, queueMax } = this.limits;
-    if (this.#running.length + this.#waiting.length < placesMax + queueMax) return;
+    const waiting = this.#waiting.length + preparing;
+    if (this.#running.length + waiting < placesMax + queueMax) return;
     this.observer.decided('refused');
     throw new InferenceError(
       'rate_limit_exceeded',
-      `${this.#waiting.length} answers wait for a place on this worker; ${queueMax} may. Retry shortly.`,
+      `${waiting} answers wait for a place on this worker; ${queueMax} may. Retry shortly.`,
       { retryAfterSeconds: 1 },
     );
   }
 
-  /** Call `checkRoom` first, in the same turn of the event loop. */
+  /** Call `checkRoom` first. */
   submit(sequence: Sequence): void {
     if (sequence.settled) return; // Resumed tokens may already be the whole answer.
     this.#company.noteArrival(performance.now(), this.#running.length + this.#waiting.length === 0);
@@ -210,7 +214,7 @@ export class Scheduler implements SequenceListener {
 
   #prepare(sequence: Sequence, place: number): void {
     try {
-      this.engine.prepare(place, sequence.choosing, sequence.prompt, sequence.chosen);
+      this.engine.prepare(place, sequence.takeChoosing(), sequence.prompt, sequence.chosen);
     } catch (error) {
       // What it asks for is its own affair; the others of the batch go on.
       if (!(error instanceof InferenceError)) this.logger.error({ error }, 'The engine could not prepare a sequence.');
@@ -226,6 +230,8 @@ export class Scheduler implements SequenceListener {
     for (const each of chosen) {
       const sequence = this.#shelf.at(each.place)!;
       this.#guarded(sequence, () => sequence.receive(each));
+      // A call was opened, say, and from now on a grammar binds what is written.
+      if (sequence.rebinds && !sequence.settled) this.#prepare(sequence, each.place);
     }
   }
 
@@ -279,12 +285,15 @@ export class Scheduler implements SequenceListener {
 
   onSettled(sequence: Sequence, outcome: Outcome): void {
     this.#someSettled = true;
-    if (sequence.place === undefined && outcome !== 'stop' && outcome !== 'length') this.observer.decided('dropped');
+    if (sequence.place === undefined && !ANSWERED.has(outcome)) this.observer.decided('dropped');
     const { position, promptTokens, cachedTokens } = sequence;
     this.observer.settled(outcome, Math.min(position, promptTokens) - cachedTokens, cachedTokens);
     this.#work.ring();
   }
 }
+
+/** Of a sequence that was never given a place: its resumed tokens were the whole answer. */
+const ANSWERED: ReadonlySet<Outcome> = new Set(['stop', 'length', 'tool_calls']);
 
 type Shares = StepPlan<Sequence>['shares'];
 

@@ -1,10 +1,18 @@
-import { type AnswerEvent, type FinishReason, InferenceError, type TokenLogprob } from '@millrace/contracts';
+import {
+  type AnswerEvent,
+  type FinishReason,
+  InferenceError,
+  type ResumedAnswer,
+  type TokenLogprob,
+} from '@millrace/contracts';
+import type { AnswerReader, Binding } from '../prompt/answer-reader.js';
 import type { Choosing, Chosen, Grammar, Logprob, TokenEngine } from '../token-engine/token-engine.js';
 import { AnswerBuffer } from './answer-buffer.js';
-import { AnswerText } from './answer-text.js';
+import { AnswerText, type LetOut } from './answer-text.js';
 import type { PlannedSequence } from './plan-step.js';
 import { PromptEcho, spelling, tokenLogprob } from './prompt-echo.js';
 import type { ReadPrompt } from './read-prompt.js';
+import { undelivered } from './undelivered.js';
 
 /** How a sequence was settled; a metric's label. */
 export type Outcome = FinishReason | 'cancelled' | 'stalled' | 'expired' | 'failed';
@@ -15,14 +23,18 @@ export interface SequenceRequest {
   readonly arrival: number;
   /** Answers to the same prompt hold the same object. */
   readonly prompt: ReadPrompt;
-  readonly choosing: Omit<Choosing, 'grammar'>;
+  readonly choosing: Omit<Choosing, 'grammar' | 'derived' | 'derivedAt'>;
+  /** Its own: it follows this answer. */
+  readonly reader: AnswerReader;
+  /** Control tokens that the reader knows by name. */
+  readonly spelled: readonly number[];
   /** Asked for when it joins: those who wait should not hold what a large grammar takes, each its own. */
-  readonly grammar: () => Grammar | undefined;
+  readonly grammarOf: (binding: Binding) => Grammar;
   /** The most tokens of the answer, resumed ones included. The prompt and they fit the context. */
   readonly completionTokensMax: number;
   readonly stop: readonly string[];
   readonly echo: boolean;
-  readonly resume: { readonly tokens: readonly number[]; readonly text: string } | undefined;
+  readonly resume: ResumedAnswer | undefined;
 }
 
 export interface SequenceLimits {
@@ -72,8 +84,14 @@ export class Sequence implements PlannedSequence {
   #begun = false;
   #heldBack = false;
   #outcome: Outcome | undefined;
-  /** Text of resumed tokens that the earlier attempt held back; goes out with the first new token. */
-  #seamText = '';
+  /** What resumed tokens bring beyond what was delivered for them; goes out with the first new token. */
+  #seam: LetOut | undefined;
+  /** What binds the next token, and how many tokens there were when it began to. */
+  #binding: Binding | undefined;
+  #boundAt = 0;
+  /** Whether the engine has yet to be told of `#binding`. */
+  #rebinds = false;
+  #reasoningTokens = 0;
   readonly #abort = () => this.cancel(this.signal.reason);
   /** The token that ended the answer is chosen, but not part of it. */
   #endingTokens = 0;
@@ -92,7 +110,8 @@ export class Sequence implements PlannedSequence {
     this.arrival = request.arrival;
     this.prompt = prompt.tokens;
     this.#tokens = [...prompt.tokens];
-    this.#text = new AnswerText(engine.openDetokenizer(), request.stop);
+    this.#text = new AnswerText(engine.openDetokenizer(request.spelled), request.reader, request.stop);
+    this.#binding = request.reader.binding;
     this.#scoring =
       this.#echoes && choosing.logprobs !== undefined
         ? new PromptEcho(prompt.tokens, prompt.added, prompt.text, engine)
@@ -125,8 +144,20 @@ export class Sequence implements PlannedSequence {
   }
 
   /** @throws InferenceError when its grammar can't be read, though it could be when it came. */
-  get choosing(): Choosing {
-    return { ...this.request.choosing, grammar: this.request.grammar() };
+  takeChoosing(): Choosing {
+    this.#rebinds = false;
+    const { choosing, grammarOf } = this.request;
+    const binding = this.#binding;
+    if (binding === undefined) return choosing;
+    const grammar = grammarOf(binding);
+    // One that binds from the beginning has derived all that was chosen.
+    if (this.#boundAt === 0 && binding.derived === '') return { ...choosing, grammar };
+    return { ...choosing, grammar, derived: binding.derived, derivedAt: this.#boundAt };
+  }
+
+  /** Whether what binds the next token has changed since `takeChoosing`. */
+  get rebinds(): boolean {
+    return this.#rebinds;
   }
 
   get tokens(): readonly number[] {
@@ -220,7 +251,7 @@ export class Sequence implements PlannedSequence {
     this.#begin();
     const { text, logprobs } = this.#scoring.push(scores, from);
     this.answer.addEcho(text, logprobs);
-    if (!this.#chooses && this.unread === 0) this.#finish('length', '');
+    if (!this.#chooses && this.unread === 0) this.#finish('length', undefined);
     else if (this.paused) this.#pause();
   }
 
@@ -270,22 +301,26 @@ export class Sequence implements PlannedSequence {
 
   #finishEmpty(): void {
     this.#begin();
-    this.#finish('length', '');
+    this.#finish('length', undefined);
   }
 
-  #finishWithRest(reason: FinishReason): void {
-    const seam = this.#takeSeam();
-    const { text, logprobs } = this.#text.end();
+  #finishWithRest(reason: 'stop' | 'length'): void {
+    const rest = this.#text.end();
     // The last bytes may have become a stop text; the answer then ends with it, whatever else was about to end it.
-    const truth = this.#text.stopped ? 'stop' : reason;
-    this.#finish(truth, seam + text, logprobs);
+    this.#finish(this.#text.stopped ? 'stop' : reason, rest);
   }
 
-  #finish(reason: FinishReason, text: string, logprobs: readonly TokenLogprob[] = []): void {
+  #finish(ending: 'stop' | 'length', rest: LetOut | undefined): void {
+    const reason: FinishReason = ending === 'stop' && this.request.reader.calls > 0 ? 'tool_calls' : ending;
     if (!this.#settle(reason)) return;
-    this.answer.addText(text, logprobs);
+    this.#letSeamOut();
+    if (rest !== undefined) this.answer.addContent(rest);
     const { promptTokens, completionTokens, cachedTokens } = this;
-    this.answer.end({ event: { kind: 'finished', reason, usage: { promptTokens, completionTokens, cachedTokens } } });
+    const usage = { promptTokens, completionTokens, cachedTokens };
+    const reasoningTokens = this.#reasoningTokens;
+    this.answer.end({
+      event: { kind: 'finished', reason, usage: reasoningTokens === 0 ? usage : { ...usage, reasoningTokens } },
+    });
   }
 
   /** Every way out leads through here; false when it was settled before. */
@@ -332,12 +367,13 @@ export class Sequence implements PlannedSequence {
   #add(token: number, logprob: Logprob | undefined): void {
     this.#tokens.push(token);
     const told = logprob && tokenLogprob(token, logprob, this.engine);
-    const { text, logprobs } = this.#text.push(token, told);
+    const content = this.#read(token, told);
     if (this.#text.stopped) {
-      this.#finish('stop', this.#takeSeam() + text, logprobs);
+      this.#finish('stop', content);
       return;
     }
-    this.answer.addToken(token, this.#takeSeam() + text, logprobs);
+    this.#letSeamOut();
+    this.answer.addToken(token, content);
     if (this.#isFull()) this.#finishWithRest('length');
     else if (this.paused) this.#pause();
   }
@@ -347,10 +383,26 @@ export class Sequence implements PlannedSequence {
     return this.completionTokens >= this.request.completionTokensMax;
   }
 
-  #takeSeam(): string {
-    const text = this.#seamText;
-    this.#seamText = '';
-    return text;
+  /** The token is the last of `#tokens`. */
+  #read(token: number, logprob: TokenLogprob | undefined): LetOut {
+    const { reader } = this.request;
+    const thought = reader.reasoning;
+    const content = this.#text.push(token, logprob);
+    // The mark that opens a thought and the one that closes it are counted with it.
+    if (thought || reader.reasoning) this.#reasoningTokens++;
+    if (reader.binding !== this.#binding) {
+      this.#binding = reader.binding;
+      this.#boundAt = this.#tokens.length - this.prompt.length;
+      this.#rebinds = true;
+    }
+    return content;
+  }
+
+  #letSeamOut(): void {
+    if (this.#seam === undefined) return;
+    const seam = this.#seam;
+    this.#seam = undefined;
+    this.answer.addContent(seam);
   }
 
   /**
@@ -358,16 +410,16 @@ export class Sequence implements PlannedSequence {
    * out beyond the text already delivered is what that attempt held back: the beginning of a character or of a stop
    * text, or text whose frame was lost.
    */
-  #replay({ tokens, text: delivered }: { readonly tokens: readonly number[]; readonly text: string }): void {
-    let text = '';
-    for (const token of tokens) {
+  #replay(resume: ResumedAnswer): void {
+    const pieces: LetOut[] = [];
+    for (const token of resume.tokens) {
       this.#tokens.push(token);
-      text += this.#text.push(token, undefined).text;
+      pieces.push(this.#read(token, undefined));
     }
-    this.#seamText = text.slice(delivered.length);
+    this.#seam = undelivered(pieces, resume);
     if (!this.#text.stopped && !this.#isFull()) return;
     this.#begin();
-    if (this.#text.stopped) this.#finish('stop', this.#takeSeam());
+    if (this.#text.stopped) this.#finish('stop', undefined);
     else this.#finishWithRest('length');
   }
 

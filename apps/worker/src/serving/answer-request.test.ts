@@ -3,14 +3,14 @@ import type { Sampling, Start } from '@millrace/contracts/protocol';
 import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { toAnswerRequests } from './answer-request.js';
-import { samplingMessage } from './serving.testing.js';
+import { chatMessage, samplingMessage } from './serving.testing.js';
 
 const SEQUENCES_MAX = 8;
 
 const text = (value = 'hello'): Start['prompt'] => ({ $case: 'text', value });
 const chat = (messagesJson = '[]'): Start['prompt'] => ({
   $case: 'chat',
-  value: { messagesJson, toolsJson: '', templateVariablesJson: '' },
+  value: chatMessage(messagesJson),
 });
 
 function start(more: Partial<Start> = {}): Start {
@@ -35,6 +35,9 @@ function start(more: Partial<Start> = {}): Start {
     echo: false,
     suffix: undefined,
     siblings: [],
+    resumeReasoning: '',
+    resumeCalls: [],
+    resumeCitations: 0,
     ...more,
   };
 }

@@ -1,10 +1,19 @@
 import {
   type AnswerEvent,
+  type CallDelta,
+  type Citation,
+  type CitationSource,
   InferenceError,
   type TokenChance as LogprobChance,
   type TokenLogprob as LogprobEvent,
 } from '@millrace/contracts';
-import type { CallDelta, Citation, SequenceUpdate, Settled, TokenLogprob } from '@millrace/contracts/protocol';
+import type {
+  CallDelta as CallMessage,
+  Citation as CitationMessage,
+  SequenceUpdate,
+  Settled,
+  TokenLogprob,
+} from '@millrace/contracts/protocol';
 import { failureOf } from './failure-message.js';
 import type { StepWriter } from './step-writer.js';
 
@@ -32,8 +41,8 @@ const ECHO_CHARACTERS_MAX = 65_536;
 /** Of an answer without log-probabilities; shared, and never changed. */
 const NO_LOGPROBS: TokenLogprob[] = [];
 /** Of an answer without them; shared, and never changed. */
-const NO_CALLS: CallDelta[] = [];
-const NO_CITATIONS: Citation[] = [];
+const NO_CALLS: CallMessage[] = [];
+const NO_CITATIONS: CitationMessage[] = [];
 
 type Echoed = Extract<AnswerEvent, { kind: 'echo' }>;
 type Tokens = Extract<AnswerEvent, { kind: 'tokens' }>;
@@ -100,7 +109,7 @@ export class ServedSequence {
         if (event.kind === 'finished') return this.#settle(settledWith(event));
         if (event.kind === 'begun') this.#begin(event);
         else if (event.kind === 'echo') await this.#echo(event);
-        else if (this.#maySend(event)) this.#send(event.tokens, event.text, event.logprobs);
+        else if (this.#maySend(event)) this.#send(event.tokens, event.unnumbered ?? 0, event);
         else await this.#sendInParts(event);
       }
       throw new Error('The engine ended an answer without saying how.');
@@ -116,16 +125,25 @@ export class ServedSequence {
     this.#pending().begun = { promptTokens, cachedTokens, waitedMs };
   }
 
-  #maySend({ tokens }: Tokens): boolean {
-    return this.#credit >= tokens.length && !this.writer.blocked;
+  #maySend({ tokens, unnumbered = 0 }: Tokens): boolean {
+    return this.#credit >= tokens.length + unnumbered && !this.writer.blocked;
   }
 
-  #send(tokens: readonly number[], text: string, logprobs: readonly LogprobEvent[] | undefined): void {
+  /** @param content of which nothing is sent but what it has brought; undefined when it comes with a later part. */
+  #send(tokens: readonly number[], unnumbered: number, content: Tokens | undefined): void {
     const update = this.#pending();
     for (const token of tokens) update.tokenIds.push(token);
+    update.unnumberedTokens += unnumbered;
+    this.#credit -= tokens.length + unnumbered;
+    this.#completionTokens += tokens.length + unnumbered;
+    if (content !== undefined) this.#sendContent(update, content);
+  }
+
+  #sendContent(update: SequenceUpdate, { text, reasoning, calls, citations, logprobs }: Tokens): void {
     update.text += text;
-    this.#credit -= tokens.length;
-    this.#completionTokens += tokens.length;
+    if (reasoning) update.reasoning += reasoning;
+    if (calls?.length) update.calls = [...update.calls, ...calls.map(callMessage)];
+    if (citations?.length) update.citations = [...update.citations, ...citations.map(citationMessage)];
     if (logprobs !== undefined) this.#sendLogprobs(logprobs);
   }
 
@@ -140,18 +158,20 @@ export class ServedSequence {
   }
 
   /**
-   * The rare case. Text and log-probabilities go with the last part, since tokens may run ahead of their text but not
+   * The rare case. Content and log-probabilities go with the last part, since tokens may run ahead of their text but not
    * behind it.
    */
-  async #sendInParts({ tokens, text, logprobs }: Tokens): Promise<void> {
-    let rest = tokens;
+  async #sendInParts(event: Tokens): Promise<void> {
+    let rest = event.tokens;
+    let unnumbered = event.unnumbered ?? 0;
     do {
-      await this.#mayGoOn(rest.length > 0);
+      await this.#mayGoOn(rest.length + unnumbered > 0);
       const part = rest.slice(0, this.#credit);
+      const more = Math.min(unnumbered, this.#credit - part.length);
       rest = rest.slice(part.length);
-      const last = rest.length === 0;
-      this.#send(part, last ? text : '', last ? logprobs : undefined);
-    } while (rest.length > 0);
+      unnumbered -= more;
+      this.#send(part, more, rest.length + unnumbered === 0 ? event : undefined);
+    } while (rest.length + unnumbered > 0);
   }
 
   /** Text and log-probabilities need not go together: a gateway joins what it is told of the prompt. */
@@ -251,6 +271,20 @@ function stalled(allowedMs: number): InferenceError {
 
 function settledWith({ reason, usage }: Extract<AnswerEvent, { kind: 'finished' }>): Settled {
   return { reason, ...usage, reasoningTokens: usage.reasoningTokens ?? 0, failure: undefined };
+}
+
+function callMessage({ index, name = '', arguments: text }: CallDelta): CallMessage {
+  return { index, name, arguments: text };
+}
+
+function citationMessage({ start, end, sources }: Citation): CitationMessage {
+  return { start, end, sources: sources.map(sourceMessage) };
+}
+
+function sourceMessage(source: CitationSource): CitationMessage['sources'][number] {
+  if (source.kind === 'document') return { source: { $case: 'document', value: source.document } };
+  const { callId, result } = source;
+  return { source: { $case: 'toolResult', value: { callId, result } } };
 }
 
 function logprobMessage({ top, ...chance }: LogprobEvent): TokenLogprob {

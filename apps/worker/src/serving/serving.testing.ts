@@ -1,6 +1,7 @@
 import { Client, type ClientDuplexStream, credentials, type ServiceError } from '@grpc/grpc-js';
 import { type Engine, PROTOCOL_VERSION } from '@millrace/contracts';
 import {
+  type ChatPrompt,
   type DetokenizeReply,
   type DetokenizeRequest,
   type EmbedInput,
@@ -181,6 +182,9 @@ export class TestGateway {
       echo: false,
       suffix: undefined,
       siblings: [],
+      resumeReasoning: '',
+      resumeCalls: [],
+      resumeCitations: 0,
       ...more,
     };
     this.send({ $case: 'start', value });
@@ -262,4 +266,19 @@ export class TestGateway {
     this.stream.cancel();
     this.#client.close();
   }
+}
+
+/** A chat as a gateway sends it. */
+export function chatMessage(messagesJson: string, more: Partial<ChatPrompt> = {}): ChatPrompt {
+  return {
+    messagesJson,
+    toolsJson: '',
+    templateVariablesJson: '',
+    toolChoice: undefined,
+    singleCall: false,
+    documentsJson: '',
+    continueFinal: false,
+    reasoningEffort: '',
+    ...more,
+  };
 }

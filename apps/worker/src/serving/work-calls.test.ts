@@ -5,7 +5,7 @@ import { afterEach, describe, expect, it } from 'vitest';
 import { EmbeddingEngine } from '../embedding/embedding-engine.js';
 import { NOBODY_OBSERVES_EMBEDDING } from '../embedding/embedding-observer.js';
 import { ScriptedVectorEngine, type VectorScript } from '../token-engine/adapters/scripted/scripted-vector-engine.js';
-import { openServer, TestGateway } from './serving.testing.js';
+import { chatMessage, openServer, TestGateway } from './serving.testing.js';
 import { TellingEngine, type Told } from './telling-engine.testing.js';
 import type { WorkerServerSettings } from './worker-server.js';
 
@@ -29,7 +29,7 @@ async function open(script: VectorScript = {}, told: Told = {}, settings: Partia
 }
 
 const floats = (bytes: Uint8Array) => new Float32Array(Uint8Array.from(bytes).buffer);
-const chat = { messagesJson: '[{"role":"user","content":"hi"}]', toolsJson: '', templateVariablesJson: '' };
+const chat = chatMessage('[{"role":"user","content":"hi"}]');
 
 describe('calls for work that is no answer', () => {
   it('describes what each model can', async () => {
