@@ -2,7 +2,7 @@ import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'nod
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { SETTINGS, type SettingTable } from '@millrace/contracts';
-import { afterEach, beforeEach, expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { loadSettings } from './load-settings.js';
 import { readModelsFile } from './models-file.js';
 
@@ -37,4 +37,36 @@ it('.env.example loads with the # taken off, and holds the defaults', () => {
 
 it('configs/models.yaml loads', () => {
   expect(readModelsFile(join(ROOT, 'configs/models.yaml')).models.length).toBeGreaterThan(0);
+});
+
+describe('the examples in configs/models.yaml', () => {
+  const shipped = readFileSync(join(ROOT, 'configs/models.yaml'), 'utf8');
+  /** Prose begins with `##`; what begins with `#` is meant to be used without it. */
+  const examples = [...shipped.matchAll(/(?:^ {2}# .*\n?)+/gm)].map(([block]) => block.replaceAll(/^( {2})# /gm, '$1'));
+  const entryOf = (example: string) => {
+    writeFileSync(join(folder, 'configs/models.yaml'), `models:\n${example}`);
+    return readModelsFile(join(folder, 'configs/models.yaml')).models[0]!;
+  };
+
+  it('cover what people ask for, and each loads', () => {
+    const entries = examples.map(entryOf);
+    expect(entries.map(({ id, engine, upstream }) => `${id}: ${upstream?.preset ?? engine}`)).toEqual([
+      'command-r: llama.cpp',
+      'llama-3.3-8b-instruct: llama.cpp',
+      'llama-3.3-8b-instruct: max-serve',
+      'qwen-2.5-7b-instruct: ovms',
+      'qwen-2.5-7b-instruct: openvino',
+      'chat/llama-small: groq',
+      'chat/qwen-small: fireworks',
+    ]);
+  });
+
+  it('stand where they can be uncommented, each by itself', () => {
+    for (const example of examples) {
+      const commented = example.replaceAll(/^ {2}/gm, '  # ');
+      expect(shipped).toContain(commented);
+      writeFileSync(join(folder, 'configs/models.yaml'), shipped.replace(commented, example));
+      expect(readModelsFile(join(folder, 'configs/models.yaml')).models).toHaveLength(3);
+    }
+  });
 });
