@@ -1,5 +1,6 @@
 export * from './configuration-error.js';
 export * from './doorbell.js';
+export * from './gguf-layout.js';
 export * from './instruments.js';
 export * from './load-settings.js';
 export * from './logger.js';

@@ -1,0 +1,281 @@
+import { type FileHandle, open } from 'node:fs/promises';
+
+/** What a GGUF file holds and how long it must be, by what it says at its beginning. */
+export interface GgufLayout {
+  readonly version: number;
+  readonly tensors: number;
+  readonly keys: number;
+  readonly fileBytes: number;
+  /** Where the last tensor ends, as far as the sizes of the tensors' types are known. */
+  readonly neededBytes: number;
+}
+
+/** The file is none that a model can be loaded from; `message` goes on after "…: ". */
+export class GgufDamage extends Error {
+  override readonly name = 'GgufDamage';
+
+  constructor(
+    problem: string,
+    /** Whether it is a beginning of a good file. */
+    readonly truncated: boolean,
+  ) {
+    super(problem);
+  }
+}
+
+/** Far beyond what is known (a vocabulary takes about 12 MiB), and soon read. */
+const HEADER_BYTES_MAX = 512 * 1024 * 1024;
+const KEYS_MAX = 65_536;
+const TENSORS_MAX = 1_000_000;
+/** Of llama.cpp. */
+const DIMENSIONS_MAX = 4;
+const NAME_BYTES_MAX = 65_535;
+const ARRAY_DEPTH_MAX = 4;
+const WINDOW_BYTES = 1024 * 1024;
+
+/**
+ * Walks over the beginning of a GGUF file (https://github.com/ggml-org/ggml/blob/master/docs/gguf.md): every count and
+ * length in it is held against what is left of the file before anything is done by it, so that a damaged file costs a
+ * sentence, and neither memory nor time. It keeps no value of it.
+ *
+ * @throws GgufDamage when it is no GGUF, is cut short or contradicts itself; what `open` and `read` throw.
+ */
+export async function readGgufLayout(path: string): Promise<GgufLayout> {
+  const file = await open(path, 'r');
+  try {
+    const { size } = await file.stat();
+    return await new Walk(file, size).layout();
+  } finally {
+    await file.close();
+  }
+}
+
+/** By type of a value: u8 i8 u16 i16 u32 i32 f32 bool, string and array, u64 i64 f64. */
+const VALUE_BYTES: readonly (number | undefined)[] = [1, 1, 2, 2, 4, 4, 4, 1, undefined, undefined, 8, 8, 8];
+const STRING = 8;
+const ARRAY = 9;
+const UINT32 = 4;
+
+/** By ggml's number of a tensor's type: weights of a block, and its bytes. Types that are not here are left to llama.cpp. */
+const BLOCKS: Readonly<Record<number, readonly [weights: number, bytes: number]>> = {
+  0: [1, 4], // f32
+  1: [1, 2], // f16
+  2: [32, 18], // q4_0
+  3: [32, 20], // q4_1
+  6: [32, 22], // q5_0
+  7: [32, 24], // q5_1
+  8: [32, 34], // q8_0
+  10: [256, 84], // q2_K
+  11: [256, 110], // q3_K
+  12: [256, 144], // q4_K
+  13: [256, 176], // q5_K
+  14: [256, 210], // q6_K
+  15: [256, 292], // q8_K
+  16: [256, 66], // iq2_xxs
+  17: [256, 74], // iq2_xs
+  18: [256, 98], // iq3_xxs
+  19: [256, 50], // iq1_s
+  20: [32, 18], // iq4_nl
+  21: [256, 110], // iq3_s
+  22: [256, 82], // iq2_s
+  23: [256, 136], // iq4_xs
+  24: [1, 1], // i8
+  25: [1, 2], // i16
+  26: [1, 4], // i32
+  27: [1, 8], // i64
+  28: [1, 8], // f64
+  29: [256, 56], // iq1_m
+  30: [1, 2], // bf16
+  34: [256, 54], // tq1_0
+  35: [256, 66], // tq2_0
+  39: [32, 17], // mxfp4
+};
+
+const ALIGNMENT_KEY = 'general.alignment';
+const ALIGNMENT_USUAL = 32;
+/** A multiple of 8 in the specification; a page is more than anyone takes. */
+const ALIGNMENT_MAX = 1024 * 1024;
+
+/**
+ * One pass over the beginning of a file. Ownership: the file is the caller's.
+ *
+ * `#fill` alone reads; whatever it made sure of is taken from the window without waiting, since a vocabulary has some
+ * hundred thousand texts and a promise for each would be most of the time.
+ */
+class Walk {
+  #window = Buffer.alloc(0);
+  /** Of the window's first byte, in the file. */
+  #windowAt = 0;
+  /** In the window. */
+  #at = 0;
+  #alignment = ALIGNMENT_USUAL;
+
+  constructor(
+    private readonly file: FileHandle,
+    private readonly fileBytes: number,
+  ) {}
+
+  async layout(): Promise<GgufLayout> {
+    const { version, tensors, keys } = await this.#start();
+    for (let key = 0; key < keys; key++) await this.#key(key);
+    let end = 0;
+    for (let tensor = 0; tensor < tensors; tensor++) end = Math.max(end, await this.#tensor(tensor));
+    const neededBytes = end === 0 ? this.#position : this.#aligned(this.#position) + end;
+    const { fileBytes } = this;
+    if (neededBytes > fileBytes) throw cutShort(fileBytes, neededBytes);
+    return { version, tensors, keys, fileBytes, neededBytes };
+  }
+
+  async #start(): Promise<{ version: number; tensors: number; keys: number }> {
+    if (this.fileBytes < 24) throw new GgufDamage(`it has only ${count(this.fileBytes)} bytes`, true);
+    await this.#fill(24);
+    const magic = this.#window.toString('latin1', 0, 4);
+    if (magic !== 'GGUF') throw new GgufDamage(`it begins with ${JSON.stringify(magic)}, not with "GGUF"`, false);
+    const version = this.#window.readUInt32LE(4);
+    if (version < 2 || version > 3) {
+      throw new GgufDamage(`it is of GGUF version ${version}; versions 2 and 3 can be read`, false);
+    }
+    const [tensors, keys] = [this.#window.readBigUInt64LE(8), this.#window.readBigUInt64LE(16)];
+    this.#at = 24;
+    if (tensors > TENSORS_MAX) throw tooMany('tensors', tensors, TENSORS_MAX);
+    if (keys > KEYS_MAX) throw tooMany('keys', keys, KEYS_MAX);
+    return { version, tensors: Number(tensors), keys: Number(keys) };
+  }
+
+  async #key(index: number): Promise<void> {
+    const name = await this.#text(`the name of key ${index}`);
+    const type = await this.#uint32();
+    if (name === ALIGNMENT_KEY && type === UINT32) this.#alignment = checkedAlignment(await this.#uint32());
+    else await this.#skipValue(type, name, 0);
+  }
+
+  async #skipValue(type: number, name: string, depth: number): Promise<void> {
+    const bytes = VALUE_BYTES[type];
+    if (bytes !== undefined) return this.#skip(bytes, name);
+    if (type === STRING) return this.#skip(await this.#length(name), name);
+    if (type !== ARRAY || depth === ARRAY_DEPTH_MAX) {
+      throw new GgufDamage(`its key ${JSON.stringify(name)} has a value of the unknown type ${type}`, false);
+    }
+    const itemType = await this.#uint32();
+    const items = await this.#length(name);
+    const itemBytes = VALUE_BYTES[itemType];
+    if (itemBytes !== undefined) return this.#skip(items * itemBytes, name);
+    for (let item = 0; item < items; item++) {
+      if (itemType !== STRING || !this.#skipNear(name)) await this.#skipValue(itemType, name, depth + 1);
+    }
+  }
+
+  /** Whether a text was skipped whose length the window holds: all of a vocabulary but one in many thousand. */
+  #skipNear(name: string): boolean {
+    if (!this.#has(8)) return false;
+    const length = this.#window.readBigUInt64LE(this.#at);
+    if (length > BigInt(this.#window.length - this.#at - 8)) return false;
+    this.#skip(8 + Number(length), name);
+    return true;
+  }
+
+  /** Where it ends, counted from the first tensor's beginning. */
+  async #tensor(index: number): Promise<number> {
+    const name = await this.#text(`the name of tensor ${index}`);
+    const dimensions = await this.#uint32();
+    if (dimensions > DIMENSIONS_MAX) {
+      const problem = `its tensor ${JSON.stringify(name)} has ${count(dimensions)} dimensions; there can be ${DIMENSIONS_MAX}`;
+      throw new GgufDamage(problem, false);
+    }
+    let weights = 1;
+    for (let dimension = 0; dimension < dimensions; dimension++) weights *= Number(await this.#uint64());
+    const type = await this.#uint32();
+    const offset = Number(await this.#uint64());
+    const [blockWeights, blockBytes] = BLOCKS[type] ?? [1, 0];
+    return offset + Math.ceil(weights / blockWeights) * blockBytes;
+  }
+
+  async #text(about: string): Promise<string> {
+    const bytes = await this.#length(about);
+    if (bytes > NAME_BYTES_MAX) {
+      throw new GgufDamage(`${about} has ${count(bytes)} bytes; at most ${count(NAME_BYTES_MAX)} make sense`, false);
+    }
+    await this.#fill(bytes);
+    const text = this.#window.toString('utf8', this.#at, this.#at + bytes);
+    this.#at += bytes;
+    return text;
+  }
+
+  /** A number of bytes, or of items of at least one byte: never more than the file has left. */
+  async #length(about: string): Promise<number> {
+    const length = await this.#uint64();
+    const left = this.fileBytes - this.#position;
+    if (length > BigInt(left)) {
+      const problem = `it says that ${JSON.stringify(about)} has ${count(length)} bytes or entries, and only ${count(left)} bytes are left`;
+      throw new GgufDamage(problem, true);
+    }
+    return Number(length);
+  }
+
+  async #uint32(): Promise<number> {
+    if (!this.#has(4)) await this.#fill(4);
+    const value = this.#window.readUInt32LE(this.#at);
+    this.#at += 4;
+    return value;
+  }
+
+  async #uint64(): Promise<bigint> {
+    if (!this.#has(8)) await this.#fill(8);
+    const value = this.#window.readBigUInt64LE(this.#at);
+    this.#at += 8;
+    return value;
+  }
+
+  #skip(bytes: number, about: string): void {
+    const left = this.fileBytes - this.#position;
+    if (bytes > left) throw cutShort(this.fileBytes, this.#position + bytes);
+    this.#at += bytes;
+    if (this.#position <= HEADER_BYTES_MAX) return;
+    const problem = `its header is beyond ${count(HEADER_BYTES_MAX)} bytes at ${JSON.stringify(about)}`;
+    throw new GgufDamage(problem, false);
+  }
+
+  get #position(): number {
+    return this.#windowAt + this.#at;
+  }
+
+  #aligned(position: number): number {
+    return Math.ceil(position / this.#alignment) * this.#alignment;
+  }
+
+  #has(bytes: number): boolean {
+    return this.#at + bytes <= this.#window.length;
+  }
+
+  /** Makes sure that the window holds the next `bytes`. */
+  async #fill(bytes: number): Promise<void> {
+    if (this.#has(bytes)) return;
+    const position = this.#position;
+    if (position + bytes > this.fileBytes) throw cutShort(this.fileBytes, position + bytes);
+    const window = Buffer.alloc(Math.min(Math.max(bytes, WINDOW_BYTES), this.fileBytes - position));
+    const { bytesRead } = await this.file.read(window, 0, window.length, position);
+    // Somebody cuts the file while it is read.
+    if (bytesRead < bytes) throw cutShort(position + bytesRead, position + bytes);
+    this.#window = window.subarray(0, bytesRead);
+    this.#windowAt = position;
+    this.#at = 0;
+  }
+}
+
+function checkedAlignment(alignment: number): number {
+  if (alignment >= 1 && alignment <= ALIGNMENT_MAX) return alignment;
+  throw new GgufDamage(`its alignment is ${count(alignment)}; it must be from 1 to ${count(ALIGNMENT_MAX)}`, false);
+}
+
+function tooMany(what: string, given: bigint, most: number): GgufDamage {
+  return new GgufDamage(`it says that it has ${count(given)} ${what}; at most ${count(most)} make sense`, false);
+}
+
+function cutShort(fileBytes: number, neededBytes: number): GgufDamage {
+  const problem = `it ends too early, after ${count(fileBytes)} bytes, and needs ${count(neededBytes)}`;
+  return new GgufDamage(problem, true);
+}
+
+function count(number: number | bigint): string {
+  return number.toLocaleString('en-US');
+}
