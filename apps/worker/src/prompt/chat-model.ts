@@ -24,6 +24,13 @@ export interface ChatModel {
 
   /** The prompt alone. @throws InferenceError as `prepare`. */
   render(prompt: ChatPrompt, signal: AbortSignal): Promise<string>;
+
+  /**
+   * An output format as a grammar in GBNF, for prompts that are no chat.
+   *
+   * @throws InferenceError `invalid_request` naming the keyword or the line at fault; as `prepare`.
+   */
+  compile(format: OutputFormat, signal: AbortSignal): Promise<string>;
 }
 
 export interface PreparedChat {

@@ -1,6 +1,6 @@
 import { Environment, Interpreter, parse, tokenize } from '@huggingface/jinja';
 import { InferenceError, type Prompt } from '@millrace/contracts';
-import { formatTime } from './format-time.js';
+import { formatTime } from './templates/format-time.js';
 
 type ChatPrompt = Extract<Prompt, { kind: 'chat' }>;
 type Message = ChatPrompt['messages'][number];

@@ -1,0 +1,100 @@
+import { Environment, Interpreter, parse, tokenize } from '@huggingface/jinja';
+
+type Program = ReturnType<typeof parse>;
+
+interface Value {
+  readonly value: unknown;
+}
+
+/** The library's declarations lead nowhere under Node's rules for modules, so what is used of its class is said here. */
+const LibraryInterpreter = Interpreter as new (
+  environment: unknown,
+) => { run(program: Program): Value; evaluate(statement: unknown, environment: unknown): Value };
+
+export interface RenderLimits {
+  readonly timeMs: number;
+  /** Of any text that a template makes on its way, and of the whole. */
+  readonly charactersMax: number;
+}
+
+/** No honest template comes near: a list has as many items as a chat has messages, or a text has lines. */
+const LIST_LENGTH_MAX = 1_000_000;
+/** Reading the clock costs more than a step. */
+const STEPS_PER_LOOK_AT_CLOCK = 256;
+/** Characters of all texts that one rendering may make, for each that the whole may have. */
+const MADE_PER_CHARACTER_MAX = 32;
+
+/** A template went beyond its limits. The sentence says which, and goes on after "The model's chat template ". */
+export class TemplateOverrun extends Error {
+  override readonly name = 'TemplateOverrun';
+}
+
+/** A template that was read: Jinja, as Hugging Face's transformers set it up, for which chat templates are written. */
+export class Jinja {
+  readonly #program: Program;
+
+  /** @throws Error when `source` is not Jinja that we can read. */
+  constructor(source: string) {
+    this.#program = parse(tokenize(source, { lstrip_blocks: true, trim_blocks: true }));
+  }
+
+  /**
+   * @param variables what the template may ask for, functions included.
+   * @throws TemplateOverrun; whatever the template throws.
+   */
+  render(variables: Readonly<Record<string, unknown>>, limits: RenderLimits): string {
+    const environment = new Environment();
+    for (const [name, value] of Object.entries(variables)) environment.set(name, value);
+    return String(new BoundedInterpreter(environment, limits).run(this.#program).value);
+  }
+}
+
+/**
+ * Looks at every value on its way. Most of what a hostile template could do ends here, with a sentence; the rest, such as
+ * one filter on one large text, is left to whoever watches the process.
+ */
+class BoundedInterpreter extends LibraryInterpreter {
+  readonly #endsAt: number;
+  #steps = 0;
+  #charactersMade = 0;
+
+  constructor(
+    environment: unknown,
+    private readonly limits: RenderLimits,
+  ) {
+    super(environment);
+    this.#endsAt = performance.now() + limits.timeMs;
+  }
+
+  override evaluate(statement: unknown, environment: unknown): Value {
+    if (++this.#steps % STEPS_PER_LOOK_AT_CLOCK === 0) this.#checkClock();
+    const value = super.evaluate(statement, environment);
+    const { value: made } = value;
+    if (typeof made === 'string') this.#checkText(made.length);
+    else if (Array.isArray(made)) checkList(made.length);
+    return value;
+  }
+
+  #checkClock(): void {
+    if (performance.now() > this.#endsAt) throw new TemplateOverrun(overrunSentence(this.limits.timeMs));
+  }
+
+  #checkText(length: number): void {
+    const { charactersMax } = this.limits;
+    this.#charactersMade += length;
+    if (length <= charactersMax && this.#charactersMade <= charactersMax * MADE_PER_CHARACTER_MAX) return;
+    throw new TemplateOverrun(
+      `makes a text of more than ${charactersMax.toLocaleString('en-US')} characters of these messages, which is the most that is rendered. Shorten them.`,
+    );
+  }
+}
+
+export function overrunSentence(timeLimitMs: number): string {
+  return `took longer than ${timeLimitMs.toLocaleString('en-US')} ms for these messages (templateTimeoutMs). Shorten them, or give the model another template.`;
+}
+
+function checkList(length: number): void {
+  if (length <= LIST_LENGTH_MAX) return;
+  const [made, limit] = [length, LIST_LENGTH_MAX].map((count) => count.toLocaleString('en-US'));
+  throw new TemplateOverrun(`makes a list of ${made} items; ${limit} are accepted. Shorten the messages.`);
+}
