@@ -8,7 +8,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help run dev build test check lint format types docs proto proto-check e2e bench bench-agreement bench-engine bench-reuse load-test \
+.PHONY: help run dev build test check lint format types docs proto proto-check e2e bench bench-agreement bench-engine bench-reuse bench-upstream load-test \
   demo-model-eval demo-embed-eval engine-cuda engine-vulkan install clean
 
 help: ## list the targets
@@ -38,6 +38,9 @@ bench-engine: build ## measure beside llama-server, which is built from the engi
 
 bench-agreement: build ## see whether a model answers in a batch as alone: ARGS="model.gguf threads"
 	@$(BIN)/node test/bench/agreement.ts $(ARGS)
+
+bench-upstream: build ## measure what the way through Millrace adds to a server that answers at once
+	@$(BIN)/node test/bench/upstream.ts $(ARGS)
 
 bench-reuse: build ## measure how much sooner an answer begins when its system prompt was read before
 	@tools/bench-reuse.sh $(ARGS)
