@@ -51,7 +51,7 @@ export class GbnfWalk {
 
   /** Whether the text so far is one that the grammar derives. */
   get complete(): boolean {
-    return this.#begun === undefined && this.#stacks.some(({ position }) => position === undefined);
+    return this.#begun === undefined && isComplete(this.#stacks);
   }
 
   /** How many places in the grammar the text so far leads to. */
@@ -72,6 +72,12 @@ export class GbnfWalk {
   /** Whether some text of the grammar goes on by `bytes`. */
   mayFollow(bytes: Uint8Array): boolean {
     return this.#follow(bytes) !== undefined;
+  }
+
+  /** Whether the text so far is, with `bytes` behind it, one that the grammar derives. */
+  completes(bytes: Uint8Array): boolean {
+    const next = this.#follow(bytes);
+    return next !== undefined && next.begun === undefined && isComplete(next.stacks);
   }
 
   #follow(bytes: Uint8Array): { stacks: readonly Stack[]; begun: Begun | undefined } | undefined {
@@ -230,6 +236,10 @@ export class StackTable {
     }
     return stack;
   }
+}
+
+function isComplete(stacks: readonly Stack[]): boolean {
+  return stacks.some(({ position }) => position === undefined);
 }
 
 function checkMembers(stacks: Iterable<Stack>): void {

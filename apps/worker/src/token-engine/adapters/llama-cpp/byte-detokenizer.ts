@@ -1,15 +1,15 @@
 import type { Detokenizer } from '../../token-engine.js';
-import type { TokenBytes } from './token-bytes.js';
 
 /** The decoder holds back the bytes of a character until its last one is there: at most three, so never for long. */
 export class ByteDetokenizer implements Detokenizer {
   // `ignoreBOM`: a decoder would otherwise swallow a U+FEFF at the start of an answer.
   readonly #decoder = new TextDecoder('utf-8', { ignoreBOM: true });
 
-  constructor(private readonly bytes: TokenBytes) {}
+  /** @param shown what the answer shows of a token. */
+  constructor(private readonly shown: (token: number) => Uint8Array) {}
 
   push(token: number): string {
-    return this.#decoder.decode(this.bytes.of(token), { stream: true });
+    return this.#decoder.decode(this.shown(token), { stream: true });
   }
 
   end(): string {

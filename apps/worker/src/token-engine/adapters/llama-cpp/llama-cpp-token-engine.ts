@@ -73,8 +73,9 @@ export class LlamaCppTokenEngine implements TokenEngine {
     return wanted ? [first, ...tokens] : tokens;
   }
 
-  openDetokenizer(): Detokenizer {
-    return new ByteDetokenizer(this.#vocabulary.bytes);
+  openDetokenizer(spelled: readonly number[] = []): Detokenizer {
+    const names = new Set(spelled);
+    return new ByteDetokenizer((token) => this.#vocabulary.shownBytesOf(token, names));
   }
 
   bytesOf(token: number): Uint8Array {
@@ -85,19 +86,18 @@ export class LlamaCppTokenEngine implements TokenEngine {
 
   controlToken(name: string): number | undefined {
     this.#checkOpen('controlToken');
-    const [token, ...others] = this.opened.model.tokenize(name, true);
-    if (token === undefined || others.length > 0 || this.#vocabulary.bytes.isText(token)) return undefined;
-    return token;
+    return this.#vocabulary.controlToken(name);
   }
 
   isEnd(token: number): boolean {
     return this.#vocabulary.isEnd(token);
   }
 
-  openGrammar(gbnf: string): Grammar {
+  openGrammar(gbnf: string, spelled: readonly number[] = []): Grammar {
     this.#checkOpen('openGrammar');
+    this.#ledger.checkTokens(spelled);
     const { addon, model } = this.opened;
-    return new LlamaGrammar(addon, model, this.#vocabulary, gbnf) as unknown as Grammar;
+    return new LlamaGrammar(addon, model, this.#vocabulary, gbnf, spelled) as unknown as Grammar;
   }
 
   prepare(place: number, choosing: Choosing, prompt: readonly number[], chosen: readonly number[]): void {
@@ -186,7 +186,9 @@ export class LlamaCppTokenEngine implements TokenEngine {
       if (chooseAt === undefined) return;
       const sampler = this.#samplerOf(place);
       try {
-        const token = await this.opened.context.sampleToken(chooseAt, sampler.next());
+        const drawn = await this.opened.context.sampleToken(chooseAt, sampler.next());
+        const again = drawn < 0 ? undefined : sampler.again(drawn);
+        const token = again === undefined ? drawn : await this.opened.context.sampleToken(chooseAt, again);
         if (token >= 0 && sampler.accept(token)) tokens.set(place, token);
         else failed.push(place);
       } catch (error) {

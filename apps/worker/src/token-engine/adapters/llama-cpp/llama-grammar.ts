@@ -1,23 +1,29 @@
 import { InferenceError } from '@millrace/contracts';
+import { derivedBytes } from '../../answer-bytes.js';
 import { COMPILED_GBNF_LIMITS, type Gbnf } from '../../gbnf/gbnf.js';
 import { GbnfWalk } from '../../gbnf/gbnf-walk.js';
 import { readGbnf } from '../../gbnf/read-gbnf.js';
 import type { Addon, AddonGrammarState, AddonModel } from './addon.js';
+import { GrammarProgress } from './grammar-progress.js';
+import { GrammarTokens } from './grammar-tokens.js';
 import type { LlamaVocabulary } from './llama-vocabulary.js';
 
 /** A grammar that llama.cpp has read, at its beginning. */
 export class LlamaGrammar {
+  /** See `GrammarProgress.weight`: this is the state at the beginning, and the grammar itself. */
+  readonly weight: ArrayBuffer;
   readonly #beginning: AddonGrammarState;
   readonly #walk: GbnfWalk;
-  readonly #silent: ReadonlySet<number>;
+  readonly #tokens: GrammarTokens;
   readonly #stateBytes: number;
 
   /** @throws InferenceError `invalid_request` when it can't be read. */
   constructor(
     private readonly addon: Addon,
     model: AddonModel,
-    private readonly vocabulary: LlamaVocabulary,
+    vocabulary: LlamaVocabulary,
     gbnf: string,
+    spelled: readonly number[],
   ) {
     // Read by our own reader first, which is bounded: llama.cpp's overflows its stack on 60,000 nested parentheses. The
     // narrower limits for what a caller sends are checked where it comes in.
@@ -34,66 +40,38 @@ export class LlamaGrammar {
         { param: 'grammar', cause },
       );
     }
-    this.#silent = new Set(vocabulary.silentTokens);
+    this.#tokens = new GrammarTokens(vocabulary, spelled);
+    this.weight = new ArrayBuffer(2 * this.#stateBytes);
   }
 
-  /** A new answer, after `chosen`. @throws InferenceError `invalid_request` when the grammar does not derive them. */
-  begin(chosen: readonly number[]): GrammarProgress {
+  /**
+   * An answer that goes on after `chosen`, which the grammar has derived: all of it, or `derived` when there were
+   * `derivedAt` tokens, and those behind.
+   *
+   * @throws InferenceError `invalid_request` when the grammar does not derive that.
+   */
+  begin(chosen: readonly number[], derived?: string, derivedAt = chosen.length): GrammarProgress {
     const state = new this.addon.AddonGrammarEvaluationState(this.#beginning);
-    const progress = new GrammarProgress(state, this.#walk.clone(), this.vocabulary, this.#stateBytes);
-    for (const [index, token] of chosen.entries()) {
-      if (!this.#allows(state, token) || !progress.accept(token)) {
-        throw new InferenceError(
-          'invalid_request',
-          `The answer so far does not obey the grammar: token ${token}, at ${index}, can't follow there. Begin anew.`,
-          { param: 'grammar' },
-        );
-      }
-      // An end leaves the grammar where it is, as in the addon's own sampling.
-      if (!this.vocabulary.isEnd(token)) this.addon.AddonSampler.acceptGrammarEvaluationStateToken(state, token);
+    const progress = new GrammarProgress(this.addon, state, this.#walk.clone(), this.#tokens, this.#stateBytes);
+    const from = derived === undefined ? 0 : derivedAt;
+    if (derived !== undefined) {
+      const { text, unfinished } = derivedBytes(derived, chosen.slice(0, from), (token) => this.#tokens.shown(token));
+      if (!progress.derive(text) || !progress.derive(unfinished)) throw disobeys('what it began with');
+    }
+    for (let index = from; index < chosen.length; index++) {
+      const token = chosen[index]!;
+      if (!progress.replay(token)) throw disobeys(`token ${token}, at ${index},`);
     }
     return progress;
   }
-
-  #allows(state: AddonGrammarState, token: number): boolean {
-    // llama.cpp reads the names of control tokens as text; here they have none.
-    if (this.#silent.has(token)) return false;
-    return this.addon.AddonSampler.canBeNextTokenForGrammarEvaluationState(state, token);
-  }
 }
 
-/**
- * How far an answer has come in its grammar: llama.cpp's state, which goes on by itself, and our own walk beside it.
- *
- * The walk is bounded where llama.cpp is not. An answer that could be read in ever more ways is stopped by it, before
- * llama.cpp spends seconds on a token. It also knows when an end is no real choice: with nothing left to choose from
- * llama.cpp takes the first token or the last, and if that is an end, takes it as it comes.
- */
-export class GrammarProgress {
-  /**
-   * Never used. llama.cpp's state is freed with its JavaScript object and in no other way, but JavaScript thinks that it
-   * is tiny, and waits until thousands have gathered. This much memory, which the system hands out only if somebody
-   * writes to it, tells when to collect.
-   */
-  readonly weight: ArrayBuffer;
-
-  constructor(
-    readonly state: AddonGrammarState,
-    private readonly walk: GbnfWalk,
-    private readonly vocabulary: LlamaVocabulary,
-    stateBytes: number,
-  ) {
-    this.weight = new ArrayBuffer(stateBytes);
-  }
-
-  /**
-   * Notes what was chosen. False when it can't follow.
-   *
-   * @throws InferenceError `invalid_request` when the answer can be read in too many ways.
-   */
-  accept(token: number): boolean {
-    return this.vocabulary.isEnd(token) ? this.walk.complete : this.walk.accept(this.vocabulary.bytes.of(token));
-  }
+function disobeys(what: string): InferenceError {
+  return new InferenceError(
+    'invalid_request',
+    `The answer so far does not obey the grammar: ${what} can't follow there. Begin anew.`,
+    { param: 'grammar' },
+  );
 }
 
 /** About what a state takes in llama.cpp: the text, and lists of elements of 8 bytes each. */

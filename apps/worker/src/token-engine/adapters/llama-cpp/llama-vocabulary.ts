@@ -1,6 +1,7 @@
 import type { Vocabulary } from '../../logit-changes.js';
 import type { AddonModel } from './addon.js';
 import { TokenBytes } from './token-bytes.js';
+import { TokenIndex } from './token-index.js';
 
 /** What the engine knows of its tokens; read once, when it opens. */
 export class LlamaVocabulary implements Vocabulary {
@@ -9,6 +10,8 @@ export class LlamaVocabulary implements Vocabulary {
   /** Tokens without a text of their own that end nothing: the other control tokens, and unused ones. */
   readonly silentTokens: Uint32Array;
   readonly #ends: ReadonlySet<number>;
+  readonly #controlTokens: ReadonlyMap<string, number>;
+  #index: TokenIndex | undefined;
 
   constructor(
     private readonly model: AddonModel,
@@ -19,10 +22,23 @@ export class LlamaVocabulary implements Vocabulary {
     this.endTokens = tokens.filter((token) => model.isEogToken(token));
     this.#ends = new Set(this.endTokens);
     this.silentTokens = Uint32Array.from(tokens.filter((token) => !this.bytes.isText(token) && !this.isEnd(token)));
+    const controls = [...this.silentTokens, ...this.endTokens].filter((token) => this.bytes.isControl(token));
+    this.#controlTokens = new Map(controls.map((token) => [model.getTokenString(token) ?? '', token]));
+  }
+
+  /** Made when it is first asked for. */
+  get index(): TokenIndex {
+    this.#index ??= new TokenIndex(this.model, this.bytes, this.size, (token) => this.isEnd(token));
+    return this.#index;
   }
 
   isEnd(token: number): boolean {
     return this.#ends.has(token);
+  }
+
+  /** The control token of that name. Tokens that a model defines for itself are text, whatever they look like. */
+  controlToken(name: string): number | undefined {
+    return this.#controlTokens.get(name);
   }
 
   /** As the vocabulary spells it; control tokens by their name, though the detokenizer is silent about them. */
@@ -30,5 +46,10 @@ export class LlamaVocabulary implements Vocabulary {
     return this.bytes.isText(token)
       ? this.bytes.of(token)
       : new TextEncoder().encode(this.model.getTokenString(token) ?? '');
+  }
+
+  /** What an answer shows of a token: control tokens only if they are in `spelled`. */
+  shownBytesOf(token: number, spelled: ReadonlySet<number>): Uint8Array {
+    return spelled.has(token) ? this.bytesOf(token) : this.bytes.of(token);
   }
 }

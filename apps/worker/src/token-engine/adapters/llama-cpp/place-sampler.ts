@@ -4,7 +4,8 @@ import type { Choosing, ResolvedSampling } from '../../token-engine.js';
 import { TokenHistory } from '../../token-history.js';
 import { xtcFires } from '../../xtc-fires.js';
 import type { AddonSampler, SamplerConfig } from './addon.js';
-import type { GrammarProgress, LlamaGrammar } from './llama-grammar.js';
+import type { Bounds, GrammarProgress } from './grammar-progress.js';
+import type { LlamaGrammar } from './llama-grammar.js';
 import type { LlamaVocabulary } from './llama-vocabulary.js';
 
 /** Below this, dividing by the temperature overflows 32-bit floats; the likeliest token has won long before. */
@@ -16,15 +17,13 @@ const REPEAT_PENALTY_MIN = 1e-6;
 /** Seeds llama.cpp reads as "draw one yourself" (`LLAMA_DEFAULT_SEED`). */
 const SEED_BY_CLOCK = 0xffffffff;
 
-const NONE = new Uint32Array();
+const UNBOUND: Bounds = { banned: new Uint32Array(), state: undefined };
 
 /** How one answer is chosen. */
 interface Answer {
   readonly sampling: ResolvedSampling;
   readonly grammar: GrammarProgress | undefined;
   readonly changes: LogitChanges;
-  /** Never chosen. */
-  readonly banned: Uint32Array;
   /** Prompt and answer, for the repeat penalty; empty where there is none. */
   readonly history: TokenHistory;
   /** The number of tokens so far. */
@@ -34,6 +33,7 @@ interface Answer {
 
 interface Biases {
   readonly of: ReadonlyMap<number, number>;
+  readonly banned: Uint32Array;
   readonly keys: Uint32Array;
   readonly values: Float32Array;
 }
@@ -58,15 +58,14 @@ export class PlaceSampler {
   ) {}
 
   /** @throws InferenceError when `chosen` does not obey the grammar; the place chooses as before then. */
-  prepare({ sampling, grammar: handle }: Choosing, prompt: readonly number[], chosen: readonly number[]): void {
+  prepare(choosing: Choosing, prompt: readonly number[], chosen: readonly number[]): void {
+    const { sampling, grammar: handle, derived, derivedAt } = choosing;
     // Only this folder makes such handles, and only of this class.
-    const grammar = (handle as LlamaGrammar | undefined)?.begin(chosen);
+    const grammar = (handle as LlamaGrammar | undefined)?.begin(chosen, derived, derivedAt);
     this.#answer = {
       sampling,
       grammar,
       changes: new LogitChanges(sampling, prompt, chosen, this.vocabulary),
-      // Control tokens have no text here, but llama.cpp's grammar reads their names as text.
-      banned: grammar === undefined ? NONE : this.vocabulary.silentTokens,
       history: new TokenHistory(penalisesRepeats(sampling) ? [...prompt, ...chosen] : []),
       index: chosen.length,
       biases: undefined,
@@ -77,7 +76,17 @@ export class PlaceSampler {
 
   /** The addon's sampler, ready for the next token of the answer. */
   next(): AddonSampler {
-    this.sampler.applyConfig(this.#config(this.#answer!));
+    const answer = this.#answer!;
+    this.sampler.applyConfig(this.#config(answer, answer.grammar?.bounds() ?? UNBOUND));
+    return this.sampler;
+  }
+
+  /** The addon's sampler, ready to draw again, when `token` was drawn and can't be had; undefined when it can. */
+  again(token: number): AddonSampler | undefined {
+    const answer = this.#answer!;
+    const bounds = answer.grammar?.boundsAgain(token);
+    if (bounds === undefined) return undefined;
+    this.sampler.applyConfig(this.#config(answer, bounds));
     return this.sampler;
   }
 
@@ -100,8 +109,8 @@ export class PlaceSampler {
   }
 
   /** Only the members that are in force: the addon takes a member's presence for a wish. */
-  #config(answer: Answer): SamplerConfig {
-    const { sampling, grammar } = answer;
+  #config(answer: Answer, bounds: Bounds): SamplerConfig {
+    const { sampling } = answer;
     const greedy = sampling.temperature < TEMPERATURE_MIN;
     return {
       temperature: greedy ? 0 : sampling.temperature,
@@ -113,8 +122,8 @@ export class PlaceSampler {
       // Always, for it was decided already: the addon seeds this draw like the choice itself, so the two would agree.
       ...(xtcFires(sampling, answer.index) && { xtcProbability: 1, xtcThreshold: sampling.xtcThreshold }),
       ...this.#repeatPenalty(answer),
-      ...biasesOf(answer),
-      ...(grammar !== undefined && { grammarEvaluationState: grammar.state }),
+      ...biasesOf(answer, bounds.banned),
+      ...(bounds.state !== undefined && { grammarEvaluationState: bounds.state }),
     };
   }
 
@@ -140,15 +149,17 @@ function seedAt({ seed }: ResolvedSampling, index: number): number {
   return mixed === SEED_BY_CLOCK ? 0 : mixed;
 }
 
-function biasesOf(answer: Answer): Partial<SamplerConfig> {
+function biasesOf(answer: Answer, banned: Uint32Array): Partial<SamplerConfig> {
   const changes = answer.changes.next();
-  if (answer.biases?.of !== changes) answer.biases = { of: changes, ...withBanned(changes, answer.banned) };
+  if (answer.biases?.of !== changes || answer.biases.banned !== banned) {
+    answer.biases = { of: changes, banned, ...withBanned(changes, banned) };
+  }
   const { keys, values } = answer.biases;
   return keys.length === 0 ? {} : { tokenBiasKeys: keys, tokenBiasValues: values };
 }
 
 /** The banned are copied as a block: some vocabularies have thousands, and penalties change with every token. */
-function withBanned(changes: ReadonlyMap<number, number>, banned: Uint32Array): Omit<Biases, 'of'> {
+function withBanned(changes: ReadonlyMap<number, number>, banned: Uint32Array): Pick<Biases, 'keys' | 'values'> {
   const keys = new Uint32Array(banned.length + changes.size);
   const values = new Float32Array(keys.length).fill(Number.NEGATIVE_INFINITY);
   keys.set(banned);

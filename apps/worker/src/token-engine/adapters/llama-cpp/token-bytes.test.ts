@@ -26,7 +26,8 @@ function vocabulary(kind: number, tokens: readonly (readonly [text: string, attr
 }
 
 function pieces(model: AddonModel, tokens: readonly number[]): string[] {
-  const detokenizer = new ByteDetokenizer(new TokenBytes(model));
+  const bytes = new TokenBytes(model);
+  const detokenizer = new ByteDetokenizer((token) => bytes.of(token));
   return [...tokens.map((token) => detokenizer.push(token)), detokenizer.end()];
 }
 

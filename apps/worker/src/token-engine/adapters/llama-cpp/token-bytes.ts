@@ -4,7 +4,7 @@ import type { AddonModel } from './addon.js';
 const VocabularyKind = { sentencePiece: 1, bytePair: 2, wordPiece: 3, unigram: 4 } as const;
 
 /** llama.cpp's `llama_token_attr`, the bits that matter here. */
-const TokenAttribute = { normal: 1 << 2, userDefined: 1 << 4, byte: 1 << 5 } as const;
+const TokenAttribute = { normal: 1 << 2, control: 1 << 3, userDefined: 1 << 4, byte: 1 << 5 } as const;
 
 const TEXT = TokenAttribute.normal | TokenAttribute.userDefined | TokenAttribute.byte;
 
@@ -29,7 +29,7 @@ export class TokenBytes {
   of(token: number): Uint8Array {
     const known = this.#known.get(token);
     if (known !== undefined) return known;
-    const bytes = this.#spell(token);
+    const bytes = this.spell(token);
     this.#known.set(token, bytes);
     return bytes;
   }
@@ -39,7 +39,12 @@ export class TokenBytes {
     return (this.model.getTokenAttributes(token) & TEXT) !== 0;
   }
 
-  #spell(token: number): Uint8Array {
+  isControl(token: number): boolean {
+    return (this.model.getTokenAttributes(token) & TokenAttribute.control) !== 0;
+  }
+
+  /** As `of`, and forgotten again: for a walk over the whole vocabulary. */
+  spell(token: number): Uint8Array {
     const text = this.model.getTokenString(token) ?? '';
     const attributes = this.model.getTokenAttributes(token);
     if (attributes & TokenAttribute.userDefined) return utf8(text);

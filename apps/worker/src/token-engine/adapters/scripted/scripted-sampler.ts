@@ -1,13 +1,12 @@
-import { InferenceError } from '@millrace/contracts';
-import type { GbnfWalk } from '../../gbnf/gbnf-walk.js';
 import { LogitChanges } from '../../logit-changes.js';
 import { mixSeed } from '../../mix-seed.js';
 import type { Choosing, Logprob, ResolvedSampling } from '../../token-engine.js';
 import { TokenHistory } from '../../token-history.js';
 import { xtcFires } from '../../xtc-fires.js';
-import { bytesOf, END_TOKEN } from './scripted-vocabulary.js';
+import type { ScriptedGrammar, ScriptedProgress } from './scripted-grammar.js';
+import { bytesOf, END_TOKENS } from './scripted-vocabulary.js';
 
-const VOCABULARY = { endTokens: [END_TOKEN], bytesOf };
+const VOCABULARY = { endTokens: END_TOKENS, bytesOf };
 
 interface Candidate {
   readonly token: number;
@@ -19,18 +18,18 @@ export class ScriptedSampler {
   readonly #sampling: ResolvedSampling;
   readonly #changes: LogitChanges;
   readonly #history: TokenHistory;
-  readonly #walk: GbnfWalk | undefined;
+  readonly #grammar: ScriptedProgress | undefined;
   #index: number;
 
   /** @throws InferenceError `invalid_request` when `chosen` does not obey the grammar. */
-  constructor({ sampling, grammar }: Choosing, prompt: readonly number[], chosen: readonly number[]) {
+  constructor(choosing: Choosing, prompt: readonly number[], chosen: readonly number[]) {
+    const { sampling, grammar, derived, derivedAt } = choosing;
     this.#sampling = sampling;
     this.#changes = new LogitChanges(sampling, prompt, chosen, VOCABULARY);
     this.#history = new TokenHistory([...prompt, ...chosen]);
-    // Only this engine makes such handles, and only of walks at their beginning.
-    this.#walk = (grammar as GbnfWalk | undefined)?.clone();
+    // Only this engine makes such handles.
+    this.#grammar = (grammar as ScriptedGrammar | undefined)?.begin(chosen, derived, derivedAt);
     this.#index = chosen.length;
-    for (const token of chosen) this.#walkOn(token);
   }
 
   /** The next token of the answer; undefined when all are ruled out. */
@@ -40,7 +39,7 @@ export class ScriptedSampler {
     this.#index++;
     this.#changes.accept(token);
     this.#history.push(token);
-    this.#walkOn(token);
+    this.#grammar?.accept(token);
     return token;
   }
 
@@ -62,9 +61,7 @@ export class ScriptedSampler {
   }
 
   #mayFollow(token: number): boolean {
-    if (this.#walk === undefined) return true;
-    if (token === END_TOKEN) return this.#walk.complete;
-    return token < 256 && this.#walk.mayFollow(bytesOf(token));
+    return this.#grammar?.mayFollow(token) ?? true;
   }
 
   #pick(candidates: readonly Candidate[]): number | undefined {
@@ -83,18 +80,6 @@ export class ScriptedSampler {
     const nucleus = few.slice(0, nucleusLength(probabilities(few), topP));
     const least = (nucleus[0]?.logit ?? 0) + Math.log(minP);
     return nucleus.filter(({ logit }, index) => index === 0 || logit >= least);
-  }
-
-  /** @throws InferenceError `invalid_request` when the token can't follow. */
-  #walkOn(token: number): void {
-    if (this.#walk === undefined) return;
-    const follows = token === END_TOKEN ? this.#walk.complete : token < 256 && this.#walk.accept(bytesOf(token));
-    if (follows) return;
-    throw new InferenceError(
-      'invalid_request',
-      `The answer so far does not obey the grammar: token ${token} can't follow there. Begin anew.`,
-      { param: 'grammar' },
-    );
   }
 }
 

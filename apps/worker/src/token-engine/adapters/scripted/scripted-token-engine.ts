@@ -1,7 +1,4 @@
 import { setImmediate as nextTurn, setTimeout as sleep } from 'node:timers/promises';
-import { COMPILED_GBNF_LIMITS } from '../../gbnf/gbnf.js';
-import { GbnfWalk } from '../../gbnf/gbnf-walk.js';
-import { readGbnf } from '../../gbnf/read-gbnf.js';
 import { mixSeed } from '../../mix-seed.js';
 import { PlaceLedger } from '../../place-ledger.js';
 import {
@@ -17,13 +14,16 @@ import {
   type TokenModel,
 } from '../../token-engine.js';
 import { letterLogits } from './letters.js';
+import { ScriptedGrammar } from './scripted-grammar.js';
 import { logprobOf, ScriptedSampler } from './scripted-sampler.js';
 import {
   ByteDetokenizer,
   bytesOf,
   CHAT_TEMPLATE,
+  controlToken,
   END_TEXT,
   END_TOKEN,
+  END_TOKENS,
   INFILL,
   textOf,
   tokensOf,
@@ -52,6 +52,8 @@ export interface Script {
    * script at the next position. Absent: letters without an end, by a rule (letters.ts).
    */
   readonly says?: (prompt: string) => string;
+  /** Whether names of control tokens in what it says are those tokens; default false, and they are letters. */
+  readonly saysControlTokens?: boolean;
   /** Milliseconds that every step takes; default 0. */
   readonly msPerStep?: number;
   /** The step that breaks the engine, counted from 1; later ones work again. */
@@ -123,8 +125,8 @@ export class ScriptedTokenEngine implements TokenEngine {
     return tokensOf(text, special);
   }
 
-  openDetokenizer(): Detokenizer {
-    return new ByteDetokenizer();
+  openDetokenizer(spelled: readonly number[] = []): Detokenizer {
+    return new ByteDetokenizer(new Set(spelled));
   }
 
   bytesOf(token: number): Uint8Array {
@@ -133,16 +135,16 @@ export class ScriptedTokenEngine implements TokenEngine {
   }
 
   controlToken(name: string): number | undefined {
-    const [token, ...others] = tokensOf(name, true);
-    return others.length === 0 && token !== undefined && token > 255 ? token : undefined;
+    return controlToken(name);
   }
 
   isEnd(token: number): boolean {
-    return token === END_TOKEN;
+    return END_TOKENS.includes(token);
   }
 
-  openGrammar(gbnf: string): Grammar {
-    return new GbnfWalk(readGbnf(gbnf, COMPILED_GBNF_LIMITS)) as unknown as Grammar;
+  openGrammar(gbnf: string, spelled: readonly number[] = []): Grammar {
+    this.#ledger.checkTokens(spelled);
+    return new ScriptedGrammar(gbnf, spelled) as unknown as Grammar;
   }
 
   prepare(place: number, choosing: Choosing, prompt: readonly number[], chosen: readonly number[]): void {
@@ -223,7 +225,8 @@ export class ScriptedTokenEngine implements TokenEngine {
     const { says } = this.script;
     if (says === undefined) return undefined;
     // The place holds the prompt and the answer so far, so what came before the answer is the prompt.
-    place.lines ??= tokensOf(says(textOf(place.tokens.slice(0, place.tokens.length - place.answered))), false);
+    const prompt = place.tokens.slice(0, place.tokens.length - place.answered);
+    place.lines ??= tokensOf(says(textOf(prompt)), this.script.saysControlTokens ?? false);
     return place.lines[place.answered] ?? END_TOKEN;
   }
 
