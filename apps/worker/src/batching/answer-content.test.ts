@@ -2,7 +2,7 @@ import type { AnswerEvent, AnswerRequest, ResumedAnswer } from '@millrace/contra
 import { afterEach, describe, expect, it } from 'vitest';
 import { collect, isIdle, NEVER, openBench, type TestBench, textRequest } from './batching.testing.js';
 import { MarkedReader } from './marked-reader.testing.js';
-import type { ToldPrompts } from './prompts.testing.js';
+import type { ToldChatOptions } from './told-chat.testing.js';
 
 let bench: TestBench;
 afterEach(() => bench.engine.close());
@@ -15,7 +15,7 @@ const prompt: AnswerRequest['prompt'] = {
   templateVariables: {},
 };
 const chat = (more: Partial<AnswerRequest> = {}) => textRequest('', { prompt: { ...prompt }, ...more });
-const marked = (grammar?: string, more: ToldPrompts = {}): ToldPrompts => ({
+const marked = (grammar?: string, more: ToldChatOptions = {}): ToldChatOptions => ({
   openReader: () => new MarkedReader(grammar),
   ...more,
 });

@@ -88,7 +88,7 @@ describe('BatchingEngine', () => {
       code: 'invalid_request',
       details: { param: 'prompt' },
     });
-    for (const tokens of [[1, 261], [-1], [1.5], [Number.NaN]]) {
+    for (const tokens of [[1, 264], [-1], [1.5], [Number.NaN]]) {
       const request = textRequest('', { prompt: { kind: 'tokens', tokens } });
       await expect(collect(bench.engine.answer(request, NEVER))).rejects.toMatchObject({ code: 'invalid_request' });
     }

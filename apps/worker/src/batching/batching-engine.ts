@@ -7,7 +7,6 @@ import {
   type EngineLoad,
   InferenceError,
   type ModelDescription,
-  type OutputFormat,
   type Prompt,
   type Ranking,
   type Tokenized,
@@ -41,7 +40,8 @@ const TOKENIZE_CHARACTERS_MAX = 1_048_576;
 export interface BatchingOptions {
   /** What is served, as `describe()` says it. */
   readonly model: Omit<ModelDescription, 'engine' | 'contextLength'>;
-  readonly prompts: PromptReader;
+  /** How this model is spoken to. */
+  readonly chat: ChatModel;
   readonly samplingDefaults: SamplingDefaults;
   readonly maxTokensDefault: number | undefined;
   readonly limits: {
@@ -59,13 +59,6 @@ export interface BatchingOptions {
   readonly onBroken: (error: unknown) => void;
 }
 
-/** What makes prompts and grammars of requests, away from the event loop. */
-export interface PromptReader {
-  readonly chat: ChatModel;
-  /** The grammar of a format, in GBNF. @throws InferenceError naming the keyword or the line at fault. */
-  compile(format: OutputFormat, signal: AbortSignal): Promise<string>;
-}
-
 /** A request that the engine can begin with. */
 interface ReadRequest {
   readonly prompt: ReadPrompt;
@@ -75,7 +68,7 @@ interface ReadRequest {
 /**
  * The engine that answers by batching: many sequences on one `TokenEngine`.
  *
- * Ownership: owns the token engine, and closes it. The prompt reader is the caller's.
+ * Ownership: owns the token engine, and closes it. The chat model is the caller's.
  */
 export class BatchingEngine implements Engine {
   /** Control tokens that are marks in this model's answers to chats. */
@@ -97,8 +90,8 @@ export class BatchingEngine implements Engine {
     private readonly options: BatchingOptions,
   ) {
     const { model } = tokenEngine;
-    const { limits, observer, logger, prompts } = options;
-    this.#marks = prompts.chat.marks.flatMap((name) => tokenEngine.controlToken(name) ?? []);
+    const { limits, observer, logger, chat } = options;
+    this.#marks = chat.marks.flatMap((name) => tokenEngine.controlToken(name) ?? []);
     this.#grammars = { chat: new GrammarShelf(tokenEngine, this.#marks), text: new GrammarShelf(tokenEngine, []) };
     this.#scheduler = new Scheduler(
       tokenEngine,
@@ -164,7 +157,7 @@ export class BatchingEngine implements Engine {
   }
 
   async renderPrompt(prompt: Extract<Prompt, { kind: 'chat' }>): Promise<string> {
-    return this.options.prompts.chat.render(prompt, this.#stop.signal);
+    return this.options.chat.render(prompt, this.#stop.signal);
   }
 
   async close(): Promise<void> {
@@ -235,9 +228,9 @@ export class BatchingEngine implements Engine {
 
   async #readRequest(request: AnswerRequest, signal: AbortSignal): Promise<ReadRequest> {
     const { prompt, format } = request;
-    const { chat, compile } = this.options.prompts;
+    const { chat } = this.options;
     if (prompt.kind !== 'chat') {
-      const grammar = format && (await compile(format, signal));
+      const grammar = format && (await chat.compile(format, signal));
       return this.#readText(prompt, request, grammar);
     }
     const prepared = await chat.prepare(prompt, format, signal);

@@ -4,8 +4,8 @@ import { type Script, ScriptedTokenEngine } from '../token-engine/adapters/scrip
 import type { StepWork } from '../token-engine/token-engine.js';
 import { BatchingEngine, type BatchingOptions } from './batching-engine.js';
 import type { BatchingObserver, Decision } from './batching-observer.js';
-import { type ToldPrompts, toldPrompts } from './prompts.testing.js';
 import type { Outcome } from './sequence.js';
+import { ToldChat, type ToldChatOptions } from './told-chat.testing.js';
 
 /** Writes down what it is told. */
 export class RecordingObserver implements BatchingObserver {
@@ -40,7 +40,7 @@ export interface TestBench {
 export function openBench(
   script: Script = {},
   more: Partial<BatchingOptions['limits']> = {},
-  prompts: ToldPrompts = {},
+  chat: ToldChatOptions = {},
 ): TestBench {
   const steps: (readonly StepWork[])[] = [];
   const tokenEngine = new ScriptedTokenEngine({
@@ -61,7 +61,7 @@ export function openBench(
       samplingDefaults: {},
       isDefault: true,
     },
-    prompts: toldPrompts(prompts),
+    chat: new ToldChat(chat),
     samplingDefaults: { temperature: 0, topP: 1, topK: 0, minP: 0 },
     maxTokensDefault: undefined,
     limits: {

@@ -3,9 +3,11 @@ import type { AnswerRequest, Prompt } from '@millrace/contracts';
 import { createLogger } from '@millrace/runtime';
 import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { openChatModel } from '../prompt/open-chat-model.js';
+import { PromptsHere } from '../prompt/process/prompts-here.testing.js';
 import { openLlamaCpp } from '../token-engine/adapters/llama-cpp/open-llama-cpp.js';
 import type { StepWork, TokenEngine } from '../token-engine/token-engine.js';
-import { collect, RecordingObserver, textRequest } from './batching.testing.js';
+import { collect, NEVER, RecordingObserver, textRequest } from './batching.testing.js';
 import { BatchingEngine } from './batching-engine.js';
 
 const DEMO_MODEL = fileURLToPath(new URL('../../../../models/millrace-demo.gguf', import.meta.url));
@@ -53,6 +55,17 @@ describe('the built-in model in a batch', () => {
       steps.push(works);
       return step(works);
     };
+    const { chatTemplate, beginningText, endText } = tokenEngine.model;
+    const chat = await openChatModel(
+      {
+        defaultTemplate: chatTemplate,
+        namedTemplates: {},
+        beginningText,
+        endText,
+        work: new PromptsHere(),
+      },
+      NEVER,
+    );
     engine = new BatchingEngine(tokenEngine, {
       model: {
         id: 'demo',
@@ -62,7 +75,7 @@ describe('the built-in model in a batch', () => {
         samplingDefaults: {},
         isDefault: true,
       },
-      chatTemplate: undefined,
+      chat,
       samplingDefaults: { temperature: 0, topP: 1, topK: 0, minP: 0 },
       maxTokensDefault: 150,
       limits: {

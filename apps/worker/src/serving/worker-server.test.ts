@@ -4,7 +4,7 @@ import { createLogger } from '@millrace/runtime';
 import { afterEach, describe, expect, it } from 'vitest';
 import { BatchingEngine } from '../batching/batching-engine.js';
 import { NOBODY_OBSERVES } from '../batching/batching-observer.js';
-import { toldPrompts } from '../batching/prompts.testing.js';
+import { ToldChat } from '../batching/told-chat.testing.js';
 import { type Script, ScriptedTokenEngine } from '../token-engine/adapters/scripted/scripted-token-engine.js';
 import { askHealth, openServer, SILENT, samplingMessage, TestGateway, type TestServer } from './serving.testing.js';
 import type { WorkerServerSettings } from './worker-server.js';
@@ -25,7 +25,7 @@ function scripted(script: Script = {}): { engine: BatchingEngine; tokenEngine: S
       samplingDefaults: { temperature: 0 },
       isDefault: true,
     },
-    prompts: toldPrompts(),
+    chat: new ToldChat(),
     samplingDefaults: { temperature: 0, topP: 1, topK: 0, minP: 0 },
     maxTokensDefault: 500,
     limits: {

@@ -3,9 +3,8 @@ import { type AnswerReader, PlainReader } from '../prompt/answer-reader.js';
 import type { ChatModel, ChatPrompt, PreparedChat } from '../prompt/chat-model.js';
 import { compileSchema, jsonObjectGrammar } from '../prompt/json-schema/compile-schema.js';
 import { checkGrammar } from '../token-engine/gbnf/check-ambiguity.js';
-import type { PromptReader } from './batching-engine.js';
 
-export interface ToldPrompts {
+export interface ToldChatOptions {
   readonly marks?: readonly string[];
   /** How an answer is read; absent: as plain text that the format binds. */
   readonly openReader?: (prompt: ChatPrompt) => AnswerReader;
@@ -18,7 +17,7 @@ export class ToldChat implements ChatModel {
   readonly marks: readonly string[];
   prepared = 0;
 
-  constructor(private readonly told: ToldPrompts = {}) {
+  constructor(private readonly told: ToldChatOptions = {}) {
     this.marks = told.marks ?? [];
   }
 
@@ -31,14 +30,14 @@ export class ToldChat implements ChatModel {
     return { text, openReader: () => this.told.openReader?.(prompt) ?? new PlainReader(binding) };
   }
 
+  async compile(format: OutputFormat): Promise<string> {
+    return gbnfOf(format);
+  }
+
   async render({ messages }: ChatPrompt): Promise<string> {
     const turns = messages.map(({ role, content }) => `<|im_start|>${role}\n${content}<|im_end|>\n`);
     return `${turns.join('')}<|im_start|>assistant\n`;
   }
-}
-
-export function toldPrompts(told: ToldPrompts = {}): PromptReader {
-  return { chat: new ToldChat(told), compile: async (format) => gbnfOf(format) };
 }
 
 function gbnfOf(format: OutputFormat): string {
