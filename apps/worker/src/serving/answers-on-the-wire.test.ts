@@ -85,6 +85,84 @@ describe('log-probabilities on the wire', () => {
   });
 });
 
+describe('channels on the wire', () => {
+  it('carry thoughts, calls and citations beside the text, and how the answer ended', async () => {
+    const { gateway } = await open(async function* () {
+      yield begun;
+      yield { kind: 'tokens', tokens: [1], text: '', reasoning: 'hm' };
+      yield { kind: 'tokens', tokens: [2], text: 'a', calls: [{ index: 0, name: 'f', arguments: '' }] };
+      yield {
+        kind: 'tokens',
+        tokens: [3],
+        text: 'b',
+        calls: [{ index: 0, arguments: '{}' }],
+        citations: [
+          {
+            start: 0,
+            end: 2,
+            sources: [
+              { kind: 'document', document: 4 },
+              { kind: 'toolResult', callId: 'call_1', result: 2 },
+            ],
+          },
+        ],
+      };
+      const usage = { promptTokens: 3, completionTokens: 4, cachedTokens: 2, reasoningTokens: 1 };
+      yield { kind: 'finished', reason: 'tool_calls', usage };
+    });
+    gateway.start(1);
+    await expect.poll(() => gateway.settled(1)).toMatchObject({ reason: 'tool_calls', reasoningTokens: 1 });
+    const updates = gateway.updates(1);
+    expect(gateway.text(1)).toBe('ab');
+    expect(updates.map(({ reasoning }) => reasoning).join('')).toBe('hm');
+    expect(updates.flatMap(({ calls }) => calls)).toEqual([
+      { index: 0, name: 'f', arguments: '' },
+      { index: 0, name: '', arguments: '{}' },
+    ]);
+    expect(updates.flatMap(({ citations }) => citations)).toEqual([
+      {
+        start: 0,
+        end: 2,
+        sources: [
+          { source: { $case: 'document', value: 4 } },
+          { source: { $case: 'toolResult', value: { callId: 'call_1', result: 2 } } },
+        ],
+      },
+    ]);
+  });
+
+  it('let tokens without numbers take credit like others', async () => {
+    let asked = 0;
+    const { gateway } = await open(async function* () {
+      yield begun;
+      for (; asked < 10; asked++) yield { kind: 'tokens', tokens: [], unnumbered: 2, text: `${asked}` };
+      yield finished(20);
+    });
+    gateway.start(1, { creditTokens: 5 });
+    const unnumbered = () => gateway.updates(1).reduce((sum, update) => sum + update.unnumberedTokens, 0);
+    await expect.poll(unnumbered).toBe(5);
+    await new Promise((resolve) => setTimeout(resolve, 30));
+    // The third waits for credit, and the engine is not asked for a fourth.
+    expect({ sent: unnumbered(), text: gateway.text(1), asked }).toEqual({ sent: 5, text: '01', asked: 2 });
+    gateway.credit(1, 100);
+    await expect.poll(() => gateway.settled(1)?.reason).toBe('stop');
+    expect({ sent: unnumbered(), text: gateway.text(1) }).toEqual({ sent: 20, text: '0123456789' });
+  });
+
+  it('do not make a frame larger than a gateway reads, however long the text of one token is', async () => {
+    const text = 'x'.repeat(1_000_000);
+    const { gateway } = await open(async function* () {
+      yield begun;
+      for (let sent = 0; sent < 6; sent++) yield { kind: 'tokens', tokens: [], unnumbered: 1, text };
+      yield finished(6);
+    });
+    gateway.start(1);
+    await expect.poll(() => gateway.settled(1)?.reason, { timeout: 10_000 }).toBe('stop');
+    expect(gateway.error).toBeUndefined();
+    expect(gateway.text(1)).toHaveLength(6_000_000);
+  });
+});
+
 describe('echoes on the wire', () => {
   it('come after begun and before the first token, and cost no credit', async () => {
     const { gateway } = await open(async function* () {

@@ -38,6 +38,9 @@ class Cancelled extends Error {}
 /** Characters of an echo that go into one update: a prompt may have millions, and a frame has a limit. */
 const ECHO_CHARACTERS_MAX = 65_536;
 
+/** From so many on, the text of one event counts toward the size of a frame. */
+const LONG_TEXT_CHARACTERS = 256;
+
 /** Of an answer without log-probabilities; shared, and never changed. */
 const NO_LOGPROBS: TokenLogprob[] = [];
 /** Of an answer without them; shared, and never changed. */
@@ -145,6 +148,9 @@ export class ServedSequence {
     if (calls?.length) update.calls = [...update.calls, ...calls.map(callMessage)];
     if (citations?.length) update.citations = [...update.citations, ...citations.map(citationMessage)];
     if (logprobs !== undefined) this.#sendLogprobs(logprobs);
+    const characters = text.length + (reasoning?.length ?? 0) + sum(calls?.map((call) => call.arguments.length));
+    // Of a token it is a few; a server that runs the model may send any number at once.
+    if (characters > LONG_TEXT_CHARACTERS) this.writer.grew(characters * 3);
   }
 
   /** Into the update of each moment: a frame that has grown large goes out in the middle of this. */
@@ -262,6 +268,10 @@ export class ServedSequence {
       failure: undefined,
     };
   }
+}
+
+function sum(numbers: readonly number[] = []): number {
+  return numbers.reduce((total, number) => total + number, 0);
 }
 
 function stalled(allowedMs: number): InferenceError {

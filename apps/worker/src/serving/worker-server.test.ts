@@ -82,7 +82,7 @@ describe('WorkerServer', () => {
       .poll(() => gateway.error)
       .toMatchObject({
         code: status.FAILED_PRECONDITION,
-        details: expect.stringMatching(/version 1 .* version 2/),
+        details: expect.stringMatching(/version 1 .* version 3/),
       });
   });
 
@@ -96,6 +96,7 @@ describe('WorkerServer', () => {
       promptTokens: 5,
       completionTokens: 16,
       cachedTokens: 0,
+      reasoningTokens: 0,
       failure: undefined,
     });
     const updates = gateway.updates(1);
