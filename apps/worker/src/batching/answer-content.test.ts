@@ -133,10 +133,16 @@ describe('a grammar that begins in the midst of an answer', () => {
 });
 
 describe('an answer that goes on elsewhere', () => {
-  /** What a client has of the first `count` tokens. */
+  /** What a client has of an answer that broke off behind its first `count` tokens, or a few more. */
   async function begin(count: number, grammar?: string): Promise<ResumedAnswer> {
     open(SAYS, marked(grammar));
-    const { events, tokens } = await collect(bench.engine.answer(chat({ maxTokens: count }), NEVER));
+    const events: AnswerEvent[] = [];
+    const tokens: number[] = [];
+    for await (const event of bench.engine.answer(chat(), NEVER)) {
+      events.push(event);
+      if (event.kind === 'tokens') tokens.push(...event.tokens);
+      if (tokens.length >= count) break;
+    }
     await bench.engine.close();
     const { text, reasoning, calls } = contentOf(events);
     return { tokens, text, reasoning, calls: calls.map((call, index) => ({ index, ...call })) };
@@ -153,8 +159,8 @@ describe('an answer that goes on elsewhere', () => {
       const resume = await begin(cut, GRAMMAR);
       open(SAYS, marked(GRAMMAR));
       const { events, finished } = await collect(bench.engine.answer(chat({ resume }), NEVER));
-      const rest = contentOf([{ kind: 'tokens', ...resume, citations: [] }, ...events]);
-      expect({ cut, ...rest }).toEqual({ cut, ...whole });
+      const all = contentOf([{ kind: 'tokens', ...resume, citations: [] }, ...events]);
+      expect({ cut, ...all }).toEqual({ cut, ...whole });
       expect(finished).toMatchObject({ reason: 'tool_calls', usage: { completionTokens: bytes + 1 } });
       await bench.engine.close();
     }
