@@ -1,6 +1,7 @@
 import * as fc from 'fast-check';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { choosingContract } from './choosing.contract.js';
+import { type Marks, marksContract } from './marks.contract.js';
 import type { ResolvedSampling, TokenEngine } from './token-engine.js';
 import { chosenBy, detokenize, type EngineSizes, GREEDY, generate, inTurn, NOTHING } from './token-engine.testing.js';
 
@@ -32,7 +33,11 @@ const ODD_TEXTS = [
  * Nothing here knows what a model says: two runs are compared, so it holds for any weights. Tokens are taken as they
  * come, past the end of an answer too.
  */
-export function tokenEngineContract(adapter: string, open: (sizes: EngineSizes) => Promise<TokenEngine>): void {
+export function tokenEngineContract(
+  adapter: string,
+  open: (sizes: EngineSizes) => Promise<TokenEngine>,
+  marks: Marks,
+): void {
   describe(`${adapter} as a TokenEngine`, () => {
     let engine: TokenEngine;
     beforeAll(async () => {
@@ -286,6 +291,8 @@ export function tokenEngineContract(adapter: string, open: (sizes: EngineSizes) 
     });
 
     choosingContract(() => engine);
+
+    marksContract(() => engine, marks);
 
     describe('copies', () => {
       const COUNT = 6;

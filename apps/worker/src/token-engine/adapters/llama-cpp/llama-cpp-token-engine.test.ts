@@ -19,7 +19,11 @@ const options: LlamaCppOptions = {
   logger: quiet,
 };
 
-tokenEngineContract('LlamaCppTokenEngine', (sizes) => openLlamaCpp({ ...options, ...sizes }));
+tokenEngineContract('LlamaCppTokenEngine', (sizes) => openLlamaCpp({ ...options, ...sizes }), {
+  mark: '<|im_start|>',
+  end: '<|endoftext|>',
+  other: '<|im_end|>',
+});
 
 describe('LlamaCppTokenEngine', () => {
   it('names the release of llama.cpp, and the texts that templates ask for', async () => {

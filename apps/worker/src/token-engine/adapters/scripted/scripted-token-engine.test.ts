@@ -4,7 +4,11 @@ import type { Choosing } from '../../token-engine.js';
 import { GREEDY } from '../../token-engine.testing.js';
 import { ScriptedTokenEngine } from './scripted-token-engine.js';
 
-tokenEngineContract('ScriptedTokenEngine', async (sizes) => new ScriptedTokenEngine(sizes));
+tokenEngineContract('ScriptedTokenEngine', async (sizes) => new ScriptedTokenEngine(sizes), {
+  mark: '<|python_tag|>',
+  end: '<|eom_id|>',
+  other: '[TOOL_CALLS]',
+});
 
 describe('ScriptedTokenEngine', () => {
   it('says what the script says to the prompt, then ends', async () => {
@@ -55,6 +59,19 @@ describe('ScriptedTokenEngine', () => {
     expect(engine.model.infill).toBeUndefined();
   });
 
+  it('says control tokens by their names only if told to', async () => {
+    const says = () => 'a[TOOL_CALLS]b<|eom_id|>';
+    const tokens = (engine: ScriptedTokenEngine) =>
+      ['[TOOL_CALLS]', '<|eom_id|>'].map((name) => engine.controlToken(name)!);
+    for (const saysControlTokens of [true, false]) {
+      const engine = new ScriptedTokenEngine({ says, saysControlTokens });
+      expect(await answer(engine, 'x')).toBe(saysControlTokens ? 'ab' : says());
+      expect(await answer(engine, 'x', {}, [], 100, tokens(engine))).toBe(
+        saysControlTokens ? 'a[TOOL_CALLS]b' : says(),
+      );
+    }
+  });
+
   it('tells of every copy', async () => {
     const copies: number[][] = [];
     const engine = new ScriptedTokenEngine({ onCopy: (...copy) => copies.push(copy) });
@@ -88,8 +105,9 @@ async function answer(
   choosing: Partial<Choosing> = {},
   chosen: readonly number[] = [],
   tokensMax = 100,
+  spelled: readonly number[] = [],
 ): Promise<string> {
-  const detokenizer = engine.openDetokenizer();
+  const detokenizer = engine.openDetokenizer(spelled);
   const prompt = engine.tokenize(text, { special: true, beginning: true });
   engine.cutBack(0, 0);
   engine.prepare(0, { sampling: GREEDY, ...choosing }, prompt, chosen);
