@@ -28,15 +28,51 @@ import { writeStrings, writeTexts } from './write-automaton.js';
  */
 export function compileSchema(schema: unknown, where: string): string {
   const root = readSchema(schema, where);
+  return orTooLarge(where, () => compileAlone([root], where));
+}
+
+/**
+ * Writes into a grammar the rules of what a schema allows, as `compileSchema` does; each schema is held to the limits by
+ * itself, and all of them together to those of the grammar.
+ *
+ * @param json the rules that all schemas of the grammar share.
+ * @param only what else must hold: `object` allows only objects.
+ * @returns the rule; it derives nothing where the schema allows no value: see `GrammarBuilder.barren`.
+ * @throws InferenceError as `compileSchema`; TooLarge when the grammar has no room for it, with all that is in it already.
+ */
+export function writeSchema(
+  builder: GrammarBuilder,
+  json: JsonRules,
+  schema: unknown,
+  where: string,
+  only?: 'object',
+): Rule {
+  const nodes = [readSchema(schema, where), ...(only === undefined ? [] : [onlyObjects(where)])];
+  const compiler = new Compiler(where, false, builder, json);
+  const rule = compiler.write(nodes);
+  // Branches are tried in a grammar of their own: what stands beside them says nothing of them.
+  if (compiler.choices.size > 0) orTooLarge(where, () => compileAlone(nodes, where));
+  return rule;
+}
+
+/** The sentence for a schema whose rule is barren. */
+export const BARREN_SCHEMA =
+  'The schema allows no value that ends: something in it contradicts itself, or contains itself without an end.';
+
+function compileAlone(nodes: readonly SchemaNode[], where: string): string {
+  const compiler = new Compiler(where);
+  const text = compiler.compile(nodes);
+  if (compiler.choices.size > 0) {
+    compiler.checkBranches(text);
+    const bare = new Compiler(where, true);
+    bare.checkBranches(bare.compile(nodes));
+  }
+  return text;
+}
+
+function orTooLarge<T>(where: string, make: () => T): T {
   try {
-    const compiler = new Compiler(where);
-    const text = compiler.compile(root);
-    if (compiler.choices.size > 0) {
-      compiler.checkBranches(text);
-      const bare = new Compiler(where, true);
-      bare.checkBranches(bare.compile(root));
-    }
-    return text;
+    return make();
   } catch (error) {
     if (!(error instanceof TooLarge)) throw error;
     throw refuse(
@@ -44,6 +80,11 @@ export function compileSchema(schema: unknown, where: string): string {
       `The schema asks for ${error.message}, which is the most. Make it smaller, or its patterns simpler.`,
     );
   }
+}
+
+/** Beside the nodes of any schema, whose ids begin with 0. */
+function onlyObjects(where: string): SchemaNode {
+  return { ...readSchema({ type: 'object' }, where), id: -1 };
 }
 
 /** The grammar of any JSON object, for `response_format` `json_object`. */
@@ -62,7 +103,7 @@ const TOKEN_CHARACTERS = 8;
 const BRANCH_STEPS_MAX = 300_000;
 
 class Compiler {
-  readonly #builder = new GrammarBuilder();
+  readonly #builder: GrammarBuilder;
   readonly #json: JsonRules;
   readonly #budget = new Budget();
   /** Rules by what they are for: situations, strings and numbers that occur again. */
@@ -79,23 +120,26 @@ class Compiler {
   constructor(
     private readonly where: string,
     private readonly bare = false,
+    builder = new GrammarBuilder(),
+    json = new JsonRules(builder, bare),
   ) {
-    this.#json = new JsonRules(this.#builder, bare);
+    this.#builder = builder;
+    this.#json = json;
   }
 
-  compile(root: SchemaNode): string {
-    const rule = this.#ruleOf([root]);
+  compile(nodes: readonly SchemaNode[]): string {
+    const text = this.#builder.text(this.write(nodes));
+    if (text === undefined) throw refuse(this.where, BARREN_SCHEMA);
+    return text;
+  }
+
+  /** The rule for what all of `nodes` allow, with all rules that it needs. */
+  write(nodes: readonly SchemaNode[]): Rule {
+    const rule = this.#ruleOf(nodes);
     for (let next = this.#open.shift(); next !== undefined; next = this.#open.shift()) {
       this.#builder.define(next.rule, this.#alternatives(next.rule, next.expanded));
     }
-    const text = this.#builder.text(rule);
-    if (text === undefined) {
-      throw refuse(
-        this.where,
-        'The schema allows no value that ends: something in it contradicts itself, or contains itself without an end.',
-      );
-    }
-    return text;
+    return rule;
   }
 
   /**

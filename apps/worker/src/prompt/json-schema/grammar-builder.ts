@@ -115,6 +115,12 @@ export class GrammarBuilder {
     return lines.join('\n');
   }
 
+  /** Those of `rules` that derive no text at all. */
+  barren(rules: readonly Rule[]): Rule[] {
+    const finite = this.#finite();
+    return rules.filter((rule) => finite[rule] === 0);
+  }
+
   /** What `text` called a rule; undefined when nothing came to it. */
   nameOf(rule: Rule): string | undefined {
     return this.#names.get(rule);

@@ -1,0 +1,30 @@
+import type { Item } from '../json-schema/grammar-builder.js';
+import type { CallWriter } from './call-writer.js';
+import type { Scan } from './scan.js';
+
+/** How one kind of model writes tool calls: how they are read, and the grammar of what it may write. */
+export interface CallSyntax {
+  /** The characters that an opening can begin with. */
+  readonly begins: string;
+  /** Whether calls open here; goes on behind what opens them. What follows is bound to be a call. */
+  opens(scan: Scan, place: CallPlace): boolean;
+  /** The next call up to its arguments; undefined where none stands. */
+  head(scan: Scan, place: CallPlace): CallHead | undefined;
+  /** What stands behind arguments, as far as it belongs to the calls. */
+  tail(scan: Scan, place: CallPlace): 'another' | 'over';
+  /** Rules for all calls of an answer, from what opens them to its end. */
+  write(writer: CallWriter): Item[];
+}
+
+/** What is known where a call may stand. */
+export interface CallPlace {
+  readonly names: ReadonlySet<string>;
+  /** Whether nothing but blanks stands before on the line. */
+  readonly lineBegins: boolean;
+}
+
+export interface CallHead {
+  readonly name: string;
+  /** How the arguments are written, which begin where the head ends; or all of them, where they stood before the name. */
+  readonly written: 'object' | 'string' | { readonly whole: string };
+}

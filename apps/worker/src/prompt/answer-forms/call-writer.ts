@@ -1,0 +1,80 @@
+import { type GrammarBuilder, type Item, literal, once, type Rule } from '../json-schema/grammar-builder.js';
+import type { JsonRules } from '../json-schema/json-rules.js';
+
+/** A tool that may be called, and the rule of its arguments. */
+export interface ToolRule {
+  readonly name: string;
+  readonly arguments: Rule;
+}
+
+/** What a form writes its calls with. */
+export class CallWriter {
+  constructor(
+    readonly builder: GrammarBuilder,
+    readonly json: JsonRules,
+    readonly tools: readonly ToolRule[],
+    /** Whether an answer may have several calls. */
+    readonly parallel: boolean,
+  ) {}
+
+  /** Nothing, a blank, or a new line with its indentation. */
+  get blank(): Item {
+    return once(this.json.blank);
+  }
+
+  rule(...alternatives: Item[][]): Item {
+    return once(this.builder.add(alternatives));
+  }
+
+  optional(...items: Item[]): Item {
+    return this.rule(items, []);
+  }
+
+  /** `call`, and any number of times again behind `between`, if there may be several. */
+  row(call: Item[], between: Item[]): Item[] {
+    if (!this.parallel) return call;
+    const one = this.builder.add([call]);
+    const more = this.builder.add([[...between, once(one)]]);
+    return [once(one), { rule: more, min: 0, max: undefined }];
+  }
+
+  /** The name of a tool and what follows it, as a tree of characters: a hundred tools are followed as easily as one. */
+  named(after: (tool: ToolRule) => Item[]): Item {
+    return once(this.#names('', this.tools, after));
+  }
+
+  #names(before: string, tools: readonly ToolRule[], after: (tool: ToolRule) => Item[]): Rule {
+    const at = before.length;
+    const byCharacter = Map.groupBy(tools, ({ name }) => name[at] ?? '');
+    return this.builder.add(
+      [...byCharacter].map(([character, those]): Item[] => {
+        if (character === '') return after(those[0]!);
+        if (those.length === 1) return [literal(those[0]!.name.slice(at)), ...after(those[0]!)];
+        return [literal(character), once(this.#names(before + character, those, after))];
+      }),
+    );
+  }
+
+  /** `{"name": …, "arguments": {…}}`, with other keys in `more`. */
+  object(nameKey: string, argumentsKey: string, before: Item[] = [], behind: Item[] = []): Item {
+    const { blank } = this;
+    return this.rule([
+      '"{"',
+      blank,
+      ...before,
+      literal(`"${nameKey}":`),
+      blank,
+      '"\\""',
+      this.named(({ arguments: rule }) => [
+        literal('",'),
+        blank,
+        literal(`"${argumentsKey}":`),
+        blank,
+        once(rule),
+        ...behind,
+        blank,
+        '"}"',
+      ]),
+    ]);
+  }
+}
