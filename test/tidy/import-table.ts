@@ -16,6 +16,7 @@ export interface ImportRule {
 
 const CONTRACTS = /^libs\/contracts\//;
 const RUNTIME = /^libs\/runtime\//;
+const OPENAI_ENGINE = /^libs\/openai-engine\//;
 const NODE = /^node:/;
 const OTEL_API = /^@opentelemetry\/api$/;
 
@@ -50,6 +51,13 @@ export const IMPORT_RULES: readonly ImportRule[] = [
     ours: [CONTRACTS, RUNTIME],
     packages: [NODE, /^pino(-pretty)?$/, /^yaml$/, /^zod$/, /^@opentelemetry\//],
     instead: 'Runtime knows no app and no framework: give the app a function to call instead.',
+  },
+  {
+    name: 'libs/openai-engine',
+    files: OPENAI_ENGINE,
+    ours: [CONTRACTS, RUNTIME, OPENAI_ENGINE],
+    packages: [NODE],
+    instead: 'It speaks to a server by node:http alone, and knows neither worker nor gateway.',
   },
   {
     name: 'gateway wiring',
@@ -126,7 +134,7 @@ export const IMPORT_RULES: readonly ImportRule[] = [
   {
     name: 'worker entry',
     files: worker('(main|pool-threads)\\.ts$'),
-    ours: [CONTRACTS, RUNTIME, worker('')],
+    ours: [CONTRACTS, RUNTIME, OPENAI_ENGINE, worker('')],
     packages: [NODE],
     instead: 'main.ts only puts the parts together.',
   },
@@ -182,7 +190,7 @@ export const IMPORT_RULES: readonly ImportRule[] = [
   {
     name: 'worker models',
     files: worker('models/'),
-    ours: [CONTRACTS, RUNTIME, worker('models/'), worker('metrics/')],
+    ours: [CONTRACTS, RUNTIME, OPENAI_ENGINE, worker('models/'), worker('metrics/')],
     packages: [NODE],
     instead: 'The library is given the functions that open engines.',
   },
@@ -211,7 +219,7 @@ export const IMPORT_RULES: readonly ImportRule[] = [
   {
     name: 'tests, tools and examples',
     files: /^(test|tools|examples)\//,
-    ours: [/^(test|tools|examples)\//, CONTRACTS, RUNTIME, /^apps\/[a-z]+\/src\/index\.ts$/],
+    ours: [/^(test|tools|examples)\//, CONTRACTS, RUNTIME, OPENAI_ENGINE, /^apps\/[a-z]+\/src\/index\.ts$/],
     packages: [
       NODE,
       /^vitest/,

@@ -1,0 +1,229 @@
+import type { AnswerEvent, CallDelta, FinishReason, TokenLogprob, Usage } from '@millrace/contracts';
+import { StopCut } from './stop-cut.js';
+import { logprobsIn } from './token-logprobs.js';
+import { ToolCallPieces } from './tool-call-pieces.js';
+import { failureOfEvent, noAnswer, type UpstreamFailure, type UpstreamSubject } from './upstream-failure.js';
+
+type Tokens = Extract<AnswerEvent, { kind: 'tokens' }>;
+type Finished = Extract<AnswerEvent, { kind: 'finished' }>;
+type Fields = Readonly<Record<string, unknown>>;
+
+/** What a chunk is read with. */
+export interface ChunkTerms {
+  readonly subject: UpstreamSubject;
+  /** How many of the likeliest tokens were asked for; undefined: no log-probabilities. */
+  readonly logprobs: number | undefined;
+  /** Calls beyond are passed over. */
+  readonly callsMax: number;
+  /** Texts to cut off the end, where the upstream leaves them. */
+  readonly stopsToCut: readonly string[];
+  /** What the prompt has in tokens, at a guess, for an upstream that never says. */
+  readonly promptTokensGuess: number;
+  /** Tokens that an earlier attempt delivered. */
+  readonly resumedTokens: number;
+}
+
+/** Of English, with the vocabularies of today. */
+const CHARACTERS_PER_TOKEN = 4;
+
+const NO_TOKENS: readonly number[] = [];
+
+/** What the reasons of all kinds of server mean. */
+const REASONS: Readonly<Record<string, FinishReason>> = {
+  stop: 'stop',
+  eos: 'stop',
+  eos_token: 'stop',
+  end_turn: 'stop',
+  stop_sequence: 'stop',
+  length: 'length',
+  max_tokens: 'length',
+  model_length: 'length',
+  tool_calls: 'tool_calls',
+  tool_use: 'tool_calls',
+  function_call: 'tool_calls',
+  content_filter: 'content_filter',
+};
+
+/** Reasons that are none: the server gave the answer up. */
+const GIVEN_UP = new Set(['error', 'abort', 'aborted', 'cancelled']);
+
+/**
+ * Makes events of the chunks of one answer, streamed or whole, and repairs what servers get wrong in them.
+ *
+ * Read by hand rather than by a schema: this is done for every token, and what is odd is to be understood, not refused.
+ */
+export class AnswerChunks {
+  readonly #calls: ToolCallPieces;
+  readonly #stopCut: StopCut | undefined;
+  #reason: FinishReason | undefined;
+  #usage: Fields | undefined;
+  #counted = 0;
+  #begun = false;
+
+  constructor(private readonly terms: ChunkTerms) {
+    this.#calls = new ToolCallPieces(terms.callsMax);
+    this.#stopCut = terms.stopsToCut.length > 0 ? new StopCut(terms.stopsToCut) : undefined;
+  }
+
+  /** Whether anything came that belongs to an answer. */
+  get begun(): boolean {
+    return this.#begun;
+  }
+
+  /** Whether the upstream has said how the answer ended. */
+  get ended(): boolean {
+    return this.#reason !== undefined;
+  }
+
+  get usageTold(): boolean {
+    return this.#usage !== undefined;
+  }
+
+  /** What the upstream says of the prompt, once it says it. */
+  get promptTokens(): number {
+    return countIn(this.#usage?.prompt_tokens) ?? this.terms.promptTokensGuess;
+  }
+
+  get cachedTokens(): number {
+    return countIn(fieldsIn(this.#usage?.prompt_tokens_details).cached_tokens) ?? 0;
+  }
+
+  /**
+   * What a chunk brings, if it brings anything.
+   *
+   * @param chunk parsed JSON.
+   * @throws UpstreamFailure when it is an error, or no chunk at all.
+   */
+  add(chunk: unknown): Tokens | undefined {
+    const fields = fieldsIn(chunk);
+    const { choices } = fields;
+    if (fields.error || (!Array.isArray(choices) && isTrouble(fields))) throw this.#failed(chunk);
+    this.#readUsage(fields);
+    // Further choices were not asked for.
+    const choice = Array.isArray(choices) ? fieldsIn(choices.find((each) => (fieldsIn(each).index ?? 0) === 0)) : {};
+    const event = this.#readChoice(choice);
+    this.#begun ||= Array.isArray(choices);
+    return event;
+  }
+
+  /** What was held back. */
+  rest(): Tokens | undefined {
+    const text = this.#stopCut?.end() ?? '';
+    const calls = this.#calls.end();
+    return text === '' && calls.length === 0 ? undefined : tokensEvent(text, '', calls, 0, undefined);
+  }
+
+  finished(): Finished {
+    return { kind: 'finished', reason: this.#reasonToTell(), usage: this.#usageToTell() };
+  }
+
+  #readUsage(fields: Fields): void {
+    // Groq says it in a corner of its own.
+    const usage = fields.usage ?? fieldsIn(fields.x_groq).usage;
+    if (typeof usage === 'object' && usage !== null) this.#usage = usage as Fields;
+  }
+
+  #readChoice(choice: Fields): Tokens | undefined {
+    const { finish_reason: reason, logprobs } = choice;
+    if (typeof reason === 'string' && reason !== '') this.#readReason(reason);
+    const delta = fieldsIn(choice.delta ?? choice.message);
+    const content = textIn(choice.text) + textIn(delta.content) + textIn(delta.refusal);
+    // Some send the same under both names.
+    const reasoning = textIn(delta.reasoning_content) || textIn(delta.reasoning);
+    const calls = this.#readCalls(delta);
+    const chances =
+      this.terms.logprobs === undefined || logprobs == null ? undefined : logprobsIn(logprobs, this.terms.logprobs);
+    if (content === '' && reasoning === '' && calls.length === 0 && !chances?.length) return undefined;
+    const guess = choice.message === undefined ? 1 : guessTokens(content + reasoning);
+    const count = chances?.length || guess;
+    this.#counted += count;
+    const text = this.#stopCut === undefined || content === '' ? content : this.#stopCut.push(content);
+    return tokensEvent(text, reasoning, calls, count, chances);
+  }
+
+  #readCalls(delta: Fields): CallDelta[] {
+    const legacy = delta.function_call;
+    if (legacy != null) return this.#calls.add([{ index: 0, function: legacy }]);
+    return delta.tool_calls == null ? [] : this.#calls.add(delta.tool_calls);
+  }
+
+  #readReason(reason: string): void {
+    if (GIVEN_UP.has(reason))
+      throw this.#failed({ error: { message: `it gave the answer up (${reason})`, code: 500 } });
+    this.#reason = REASONS[reason] ?? 'stop';
+  }
+
+  #reasonToTell(): FinishReason {
+    const reason = this.#reason ?? 'stop';
+    if (reason === 'stop' && this.#calls.any) return 'tool_calls';
+    return reason === 'tool_calls' && !this.#calls.any ? 'stop' : reason;
+  }
+
+  #usageToTell(): Usage {
+    const { promptTokens, cachedTokens } = this;
+    const completion = countIn(this.#usage?.completion_tokens) ?? this.#counted;
+    const reasoning = countIn(fieldsIn(this.#usage?.completion_tokens_details).reasoning_tokens);
+    return {
+      promptTokens,
+      completionTokens: completion + this.terms.resumedTokens,
+      cachedTokens: Math.min(cachedTokens, promptTokens),
+      ...(reasoning !== undefined && reasoning > 0 && { reasoningTokens: reasoning }),
+    };
+  }
+
+  #failed(chunk: unknown): UpstreamFailure {
+    return failureOfEvent(chunk, this.terms.subject);
+  }
+}
+
+/** What an upstream sends in the place of an answer, without calling it an error. */
+function isTrouble(fields: Fields): boolean {
+  return fields.detail !== undefined || fields.object === 'error' || typeof fields.message === 'string';
+}
+
+function tokensEvent(
+  text: string,
+  reasoning: string,
+  calls: readonly CallDelta[],
+  unnumbered: number,
+  logprobs: readonly TokenLogprob[] | undefined,
+): Tokens {
+  return {
+    kind: 'tokens',
+    tokens: NO_TOKENS,
+    text,
+    ...(unnumbered > 0 && { unnumbered }),
+    ...(reasoning !== '' && { reasoning }),
+    ...(calls.length > 0 && { calls }),
+    ...(logprobs !== undefined && { logprobs }),
+  };
+}
+
+/** What a text has in tokens, roughly, for want of a better number: never 0. */
+export function guessTokens(text: string): number {
+  return Math.max(1, Math.ceil(text.length / CHARACTERS_PER_TOKEN));
+}
+
+function fieldsIn(value: unknown): Fields {
+  return typeof value === 'object' && value !== null ? (value as Fields) : {};
+}
+
+/** A text, or the texts of content parts. */
+function textIn(value: unknown): string {
+  if (typeof value === 'string') return value;
+  if (!Array.isArray(value)) return '';
+  return value.map((part) => textIn(fieldsIn(part).text)).join('');
+}
+
+function countIn(value: unknown): number | undefined {
+  return typeof value === 'number' && Number.isInteger(value) && value >= 0 ? value : undefined;
+}
+
+/** The JSON of an event or a body. @throws UpstreamFailure when it is none. */
+export function parsedJson(text: string, subject: UpstreamSubject): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    throw noAnswer(`${/^\s*</.test(text) ? 'a page of HTML' : 'something'} that is no JSON`, subject);
+  }
+}

@@ -1,0 +1,2 @@
+export { type OpenAiEngineOptions, openOpenAiEngine } from './open-openai-engine.js';
+export { PRESETS, type Preset } from './presets.js';

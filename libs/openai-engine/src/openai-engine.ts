@@ -1,0 +1,309 @@
+import {
+  type AnswerEvent,
+  type AnswerRequest,
+  type Embeddings,
+  type EmbedRequest,
+  type Engine,
+  type EngineLoad,
+  InferenceError,
+  type ModelCapability,
+  type ModelDescription,
+  type Prompt,
+  type Ranking,
+  type RerankRequest,
+  type Tokenized,
+  type TokenizeRequest,
+} from '@millrace/contracts';
+import type { Logger } from '@millrace/runtime';
+import { AnswerChunks, type ChunkTerms, guessTokens, parsedJson } from './answer-chunks.js';
+import { AnswerSource } from './answer-source.js';
+import { CallScope } from './call-scope.js';
+import type { Preset } from './presets.js';
+import { rankingIn } from './ranking.js';
+import { retrying } from './retry.js';
+import { openTokenCalls, type TokenCalls } from './token-calls.js';
+import { UpstreamAnswer } from './upstream-answer.js';
+import { type UpstreamBody, upstreamBody } from './upstream-body.js';
+import type { UpstreamClient, UpstreamResponse } from './upstream-client.js';
+import { failureOfStatus, sentence, type UpstreamFailure, type UpstreamSubject } from './upstream-failure.js';
+import { embeddingCalls, joinVectors, shortened, vectorsIn } from './vectors.js';
+import { WaitingLine } from './waiting-line.js';
+
+/** What an engine is made of; `openOpenAiEngine` puts it together. */
+export interface EngineParts {
+  readonly model: ModelDescription;
+  readonly preset: Preset;
+  readonly subject: UpstreamSubject;
+  readonly upstreamModel: string;
+  readonly client: UpstreamClient;
+  readonly limits: {
+    readonly maxConcurrent: number;
+    readonly queueMax: number;
+    readonly requestTimeoutMs: number;
+    readonly retriesMax: number;
+  };
+  readonly logger: Logger;
+}
+
+const ERROR_BYTES_MAX = 64 * 1024;
+/** Vectors of 64 inputs come in under 8 MB, as texts of numbers. */
+const BODY_BYTES_MAX = 32 * 1024 * 1024;
+
+const LACKS: Readonly<Record<ModelCapability, readonly [InferenceError['code'], string]>> = {
+  chat: ['generation_not_supported', 'answers no chats'],
+  completion: ['generation_not_supported', 'continues no texts'],
+  embedding: ['embeddings_not_supported', 'makes no vectors'],
+  rerank: ['rerank_not_supported', 'scores no documents'],
+};
+
+/**
+ * The engine that has another server answer, over OpenAI's protocol.
+ *
+ * Ownership: owns its connections, and closes them. Each answer owns one response of the upstream.
+ */
+export class OpenAiEngine implements Engine {
+  readonly #line: WaitingLine;
+  readonly #calls = new Set<CallScope>();
+  readonly #tokens: TokenCalls | undefined;
+  #closedBy: InferenceError | undefined;
+
+  constructor(private readonly parts: EngineParts) {
+    const { maxConcurrent, queueMax } = parts.limits;
+    this.#line = new WaitingLine({ concurrentMax: maxConcurrent, queueMax });
+    this.#tokens = openTokenCalls(parts, (url, body) => this.#tokenCall(url, body));
+  }
+
+  describe(): ModelDescription {
+    return this.parts.model;
+  }
+
+  load(): EngineLoad {
+    return { running: this.#line.running, waiting: this.#line.waiting };
+  }
+
+  answer(request: AnswerRequest, signal: AbortSignal): AsyncIterable<AnswerEvent> {
+    let body: UpstreamBody;
+    return new UpstreamAnswer({
+      openScope: () => this.#open(request.deadlineMs, signal),
+      enter: async (scope) => {
+        // Refused before it waits.
+        body = this.#bodyOf(request);
+        return this.#line.enter(request.priority, scope.signal);
+      },
+      begin: (scope) => this.#retrying(request.requestId, scope, () => this.#begin(body, request, scope)),
+      echo: async () => (request.echo ? this.#echoOf(request.prompt) : undefined),
+    });
+  }
+
+  async embed(request: EmbedRequest, signal: AbortSignal): Promise<Embeddings> {
+    this.#need('embedding', this.parts.preset.embeddings);
+    const { upstreamModel, subject } = this.parts;
+    return this.#work(request, signal, async (scope) => {
+      const parts = [];
+      for (const body of embeddingCalls(request, upstreamModel)) {
+        parts.push(
+          vectorsIn(await this.#ask('/embeddings', body, request.requestId, scope), body.input.length, subject),
+        );
+      }
+      const { vectors, promptTokens } = joinVectors(parts);
+      return { vectors: shortened(vectors, request.dimensions), promptTokens: promptTokens ?? guessOf(request) };
+    });
+  }
+
+  async rerank(request: RerankRequest, signal: AbortSignal): Promise<Ranking> {
+    this.#need('rerank', this.parts.preset.rerank);
+    const { query, documents } = request;
+    const body = { model: this.parts.upstreamModel, query, documents, top_n: documents.length };
+    return this.#work(request, signal, async (scope) => {
+      const reply = await this.#ask('/rerank', body, request.requestId, scope);
+      return rankingIn(reply, request, this.parts.subject);
+    });
+  }
+
+  async tokenize(request: TokenizeRequest): Promise<Tokenized> {
+    return this.#tokenCalls().tokenize(request);
+  }
+
+  async detokenize(tokens: readonly number[]): Promise<string> {
+    return this.#tokenCalls().detokenize(tokens);
+  }
+
+  async renderPrompt(prompt: Extract<Prompt, { kind: 'chat' }>): Promise<string> {
+    return this.#tokenCalls().renderPrompt(prompt);
+  }
+
+  /** Fails what waits and what runs. */
+  async close(): Promise<void> {
+    this.#closedBy = new InferenceError('shutting_down', 'This worker stops. Send the request again.');
+    this.#line.close(this.#closedBy);
+    for (const scope of [...this.#calls]) scope.leave(this.#closedBy);
+    this.parts.client.close();
+  }
+
+  // -------------------------------------------------------------------------------------------------------- answers
+
+  #bodyOf(request: AnswerRequest): UpstreamBody {
+    const { preset, subject, upstreamModel, model } = this.parts;
+    if (request.prompt.kind === 'chat') this.#need('chat');
+    else this.#need('completion', preset.text.completions);
+    return upstreamBody(request, {
+      preset,
+      presetName: subject.preset,
+      upstreamModel,
+      samplingDefaults: model.samplingDefaults,
+      maxTokensDefault: model.maxTokensDefault,
+    });
+  }
+
+  /** The upstream's answer up to what it says first: until then it may be asked again. */
+  async #begin(
+    { path, json }: UpstreamBody,
+    request: AnswerRequest,
+    scope: CallScope,
+  ): Promise<{ source: AnswerSource; first: AnswerEvent | undefined }> {
+    const { client, subject } = this.parts;
+    const response = await client.send({ method: 'POST', url: client.urlOf(path), body: json }, scope.signal);
+    await this.#checkStatus(response);
+    const source = new AnswerSource(response, new AnswerChunks(this.#chunkTerms(request)), subject);
+    try {
+      return { source, first: await source.next() };
+    } catch (error) {
+      source.close();
+      throw error;
+    }
+  }
+
+  #chunkTerms({ prompt, logprobs, stop, resume }: AnswerRequest): ChunkTerms {
+    const { preset, subject } = this.parts;
+    const oneCall = prompt.kind === 'chat' && prompt.parallelCalls === false;
+    return {
+      subject,
+      logprobs,
+      callsMax: oneCall ? 1 : CALLS_MAX,
+      stopsToCut: preset.stopIncluded ? stop : [],
+      promptTokensGuess: guessOfPrompt(prompt),
+      resumedTokens: resume?.tokens.length ?? 0,
+    };
+  }
+
+  async #echoOf(prompt: Prompt): Promise<string> {
+    if (prompt.kind === 'text') return prompt.text;
+    if (prompt.kind === 'tokens') return this.detokenize(prompt.tokens);
+    return '';
+  }
+
+  // ----------------------------------------------------------------------------------------------------- other work
+
+  /** Within the limits that answers have. */
+  async #work<Result>(
+    { deadlineMs }: { readonly deadlineMs?: number | undefined },
+    signal: AbortSignal,
+    work: (scope: CallScope) => Promise<Result>,
+  ): Promise<Result> {
+    const scope = this.#open(deadlineMs, signal);
+    try {
+      const permit = await this.#line.enter(0, scope.signal);
+      try {
+        return await work(scope);
+      } finally {
+        permit.release();
+      }
+    } finally {
+      scope.close();
+    }
+  }
+
+  #ask(path: string, body: object, requestId: string, scope: CallScope): Promise<unknown> {
+    return this.#retrying(requestId, scope, () => this.#reply(this.parts.client.urlOf(path), body, scope));
+  }
+
+  async #reply(url: URL, body: object, scope: CallScope): Promise<unknown> {
+    const { client, subject } = this.parts;
+    const response = await client.send({ method: 'POST', url, body: JSON.stringify(body) }, scope.signal);
+    await this.#checkStatus(response);
+    try {
+      return parsedJson(await response.text(BODY_BYTES_MAX), subject);
+    } finally {
+      response.close();
+    }
+  }
+
+  #tokenCalls(): TokenCalls {
+    if (this.#tokens !== undefined) return this.#tokens;
+    const { model, subject } = this.parts;
+    throw new InferenceError(
+      'tokenization_not_supported',
+      `The model \`${model.id}\` runs on another server (${subject.preset}), which does not tell how it tokenises. Choose a model that runs in a worker.`,
+      { param: 'model' },
+    );
+  }
+
+  /** Beside the limits: it is quick, and would wait behind long answers. */
+  async #tokenCall(url: URL, body: object): Promise<unknown> {
+    const scope = this.#open(undefined, new AbortController().signal);
+    try {
+      return await this.#retrying('', scope, () => this.#reply(url, body, scope));
+    } finally {
+      scope.close();
+    }
+  }
+
+  // ----------------------------------------------------------------------------------------------------------- both
+
+  #open(deadlineMs: number | undefined, signal: AbortSignal): CallScope {
+    if (this.#closedBy !== undefined) throw this.#closedBy;
+    const { requestTimeoutMs } = this.parts.limits;
+    return new CallScope(Math.min(deadlineMs ?? requestTimeoutMs, requestTimeoutMs), signal, this.#calls);
+  }
+
+  #need(capability: ModelCapability, there = true): void {
+    const { id, capabilities } = this.parts.model;
+    if (there && capabilities.includes(capability)) return;
+    const [code, lacks] = LACKS[capability];
+    const remedy = `Choose one whose capabilities in GET /v1/models have \`${capability}\`.`;
+    throw new InferenceError(code, `The model \`${id}\` ${lacks}. ${remedy}`, { param: 'model' });
+  }
+
+  /** @throws UpstreamFailure for every status but 200. */
+  async #checkStatus(response: UpstreamResponse): Promise<void> {
+    const { status, headers, contentType } = response;
+    if (status === 200) return;
+    try {
+      const body = await response.text(ERROR_BYTES_MAX);
+      throw failureOfStatus(status, headers, contentType.startsWith('text/html') ? '' : body, this.parts.subject);
+    } finally {
+      response.close();
+    }
+  }
+
+  async #retrying<Result>(requestId: string, scope: CallScope, attempt: () => Promise<Result>): Promise<Result> {
+    return retrying(attempt, {
+      retriesMax: this.parts.limits.retriesMax,
+      deadlineAtMs: scope.deadlineAtMs,
+      signal: scope.signal,
+      onFailure: (failure, nextInMs) => this.#logFailure(requestId, failure, nextInMs),
+    });
+  }
+
+  #logFailure(requestId: string, { error }: UpstreamFailure, nextInMs: number | undefined): void {
+    const { logger, subject } = this.parts;
+    const { code } = error;
+    // What the caller did wrong is the caller's, and in its answer.
+    if (code === 'invalid_request' || code === 'context_length_exceeded') return;
+    const line = { requestId, model: subject.model, code, detail: sentence(error.message, subject.secret), nextInMs };
+    logger.warn(line, 'The server behind a model failed.');
+  }
+}
+
+/** As many as a request may have tools. */
+const CALLS_MAX = 128;
+
+function guessOfPrompt(prompt: Prompt): number {
+  if (prompt.kind === 'tokens') return prompt.tokens.length;
+  if (prompt.kind === 'text') return guessTokens(prompt.text);
+  return guessTokens(prompt.messages.map(({ content }) => (typeof content === 'string' ? content : '')).join('\n'));
+}
+
+function guessOf({ inputs }: EmbedRequest): number {
+  return inputs.reduce((sum, input) => sum + guessOfPrompt(input), 0);
+}

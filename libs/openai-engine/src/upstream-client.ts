@@ -1,0 +1,272 @@
+import { type ClientRequest, Agent as HttpAgent, request as httpRequest, type IncomingMessage } from 'node:http';
+import { Agent as HttpsAgent, request as httpsRequest } from 'node:https';
+import type { TLSSocket } from 'node:tls';
+import { InferenceError } from '@millrace/contracts';
+import { UpstreamFailure, type UpstreamSubject } from './upstream-failure.js';
+
+export interface UpstreamClientOptions {
+  /** OpenAI's paths are put behind it. */
+  readonly baseUrl: URL;
+  readonly subject: UpstreamSubject;
+  readonly socketsMax: number;
+  readonly connectTimeoutMs: number;
+  /** How long the upstream may send nothing while it is waited for. */
+  readonly silenceMsMax: number;
+}
+
+export interface UpstreamCall {
+  readonly method: 'GET' | 'POST';
+  readonly url: URL;
+  /** JSON. */
+  readonly body?: string | undefined;
+  /** In place of the client's own. */
+  readonly silenceMsMax?: number | undefined;
+}
+
+/** Idle connections are closed before servers of the usual kind close them (uvicorn: after 5 s, and without notice). */
+const IDLE_MS_MAX = 4_000;
+/** How long the rest of an answer that nobody needs may take, so that its connection can be used again. */
+const REST_MS_MAX = 1_000;
+const BROKEN_CERTIFICATE = /CERT|SELF_SIGNED|UNABLE_TO_VERIFY|ALTNAME|EPROTO|ERR_SSL/;
+
+/**
+ * HTTP to one upstream, over connections of its own.
+ *
+ * node:http and not fetch: a connection's own timeout, no redirect that would carry the key elsewhere, no decompression,
+ * and a response that is read only as fast as someone asks.
+ */
+export class UpstreamClient {
+  readonly #agent: HttpAgent;
+
+  constructor(private readonly options: UpstreamClientOptions) {
+    const settings = {
+      keepAlive: true,
+      maxSockets: options.socketsMax,
+      timeout: IDLE_MS_MAX,
+      scheduling: 'lifo',
+    } as const;
+    this.#agent = options.baseUrl.protocol === 'https:' ? new HttpsAgent(settings) : new HttpAgent(settings);
+  }
+
+  /** OpenAI's path behind the base URL. */
+  urlOf(path: string): URL {
+    return new URL(`${this.options.baseUrl.href}${path}`);
+  }
+
+  /**
+   * The upstream's answer from its first line on; the body is read by who asked, or closed.
+   *
+   * @throws UpstreamFailure when there is none; what `signal` was aborted with.
+   */
+  send(call: UpstreamCall, signal: AbortSignal): Promise<UpstreamResponse> {
+    if (signal.aborted) return Promise.reject(signal.reason);
+    const { subject, connectTimeoutMs } = this.options;
+    const silenceMsMax = call.silenceMsMax ?? this.options.silenceMsMax;
+    const request = this.#request(call);
+    return new Promise((resolve, reject) => {
+      const stop = (): void => void request.destroy(signal.reason);
+      signal.addEventListener('abort', stop, { once: true });
+      const connected = watchConnecting(request, connectTimeoutMs);
+      const silence = setTimeout(() => request.destroy(new Silent(silenceMsMax)), silenceMsMax);
+      request.once('response', (response) => {
+        clearTimeout(silence);
+        // What goes wrong from here on, the body tells.
+        resolve(new UpstreamResponse(response, subject, silenceMsMax, signal, stop));
+      });
+      request.on('error', (error) => {
+        clearTimeout(silence);
+        signal.removeEventListener('abort', stop);
+        if (signal.aborted) reject(signal.reason);
+        else reject(failureOfTransport(error, connected.yet, request.reusedSocket, subject));
+      });
+      request.end(call.body);
+    });
+  }
+
+  close(): void {
+    this.#agent.destroy();
+  }
+
+  #request({ method, url, body }: UpstreamCall): ClientRequest {
+    const send = url.protocol === 'https:' ? httpsRequest : httpRequest;
+    return send(url, {
+      method,
+      agent: this.#agent,
+      headers: {
+        ...this.options.subject.secret.headers(),
+        accept: 'text/event-stream, application/json',
+        // Nothing that a few bytes could blow up.
+        'accept-encoding': 'identity',
+        'user-agent': 'millrace',
+        ...(body !== undefined && { 'content-type': 'application/json', 'content-length': Buffer.byteLength(body) }),
+      },
+    });
+  }
+}
+
+/** What came, from its status on. Ownership: whoever has it reads it to its end or closes it. */
+export class UpstreamResponse {
+  #ended = false;
+  #failure: Error | undefined;
+  #wake: (() => void) | undefined;
+
+  constructor(
+    private readonly response: IncomingMessage,
+    private readonly subject: UpstreamSubject,
+    private readonly silenceMsMax: number,
+    private readonly signal: AbortSignal,
+    private readonly stop: () => void,
+  ) {
+    const wake = (): void => this.#wake?.();
+    response.on('readable', wake);
+    response.once('end', () => {
+      this.#ended = true;
+      wake();
+    });
+    response.on('error', (error) => {
+      this.#failure ??= error;
+      wake();
+    });
+    response.once('close', () => {
+      signal.removeEventListener('abort', stop);
+      this.#failure ??= new Error('the connection was closed');
+      wake();
+    });
+  }
+
+  get status(): number {
+    return this.response.statusCode ?? 0;
+  }
+
+  get headers(): Readonly<Record<string, unknown>> {
+    return this.response.headers;
+  }
+
+  get contentType(): string {
+    return this.response.headers['content-type']?.toLowerCase() ?? '';
+  }
+
+  /**
+   * The next bytes, or undefined at the end. What nobody asks for stays in the socket.
+   *
+   * @param quietSinceMs since when (`performance.now()`) it has said nothing.
+   * @param silenceMsMax how long it may.
+   * @throws UpstreamFailure when the connection broke, or was silent for too long; what the signal was aborted with.
+   */
+  async read(quietSinceMs = performance.now(), silenceMsMax = this.silenceMsMax): Promise<Buffer | undefined> {
+    for (;;) {
+      if (this.signal.aborted) throw this.signal.reason;
+      const bytes = this.response.read() as Buffer | null;
+      if (bytes !== null) return bytes;
+      if (this.#ended) return undefined;
+      if (this.#failure !== undefined) throw failureOfTransport(this.#failure, true, false, this.subject);
+      await this.#woken(quietSinceMs + silenceMsMax - performance.now(), silenceMsMax);
+    }
+  }
+
+  /** The whole body. @throws as `read`, and UpstreamFailure when it has more than `bytesMax`. */
+  async text(bytesMax: number): Promise<string> {
+    const parts: Buffer[] = [];
+    let bytes = 0;
+    for (let part = await this.read(); part !== undefined; part = await this.read()) {
+      bytes += part.length;
+      if (bytes > bytesMax) throw tooLarge(bytesMax, this.subject);
+      parts.push(part);
+    }
+    return Buffer.concat(parts).toString('utf8');
+  }
+
+  /** The rest is of no interest. If little is left, the connection is used again, else it is closed. */
+  leave(): void {
+    if (this.#ended || this.#failure !== undefined) return;
+    this.signal.removeEventListener('abort', this.stop);
+    this.response.removeAllListeners('readable');
+    const timer = setTimeout(() => this.response.destroy(), REST_MS_MAX).unref();
+    this.response.once('close', () => clearTimeout(timer));
+    this.response.resume();
+  }
+
+  /** Closes the connection, so that the upstream stops. */
+  close(): void {
+    if (!this.#ended) this.response.destroy();
+  }
+
+  async #woken(leftMs: number, silenceMsMax: number): Promise<void> {
+    const timer = setTimeout(
+      () => {
+        this.#failure ??= new Silent(silenceMsMax);
+        this.response.destroy();
+        this.#wake?.();
+      },
+      Math.max(0, leftMs),
+    );
+    await new Promise<void>((resolve) => {
+      this.#wake = resolve;
+    });
+    this.#wake = undefined;
+    clearTimeout(timer);
+  }
+}
+
+class Silent extends Error {
+  constructor(readonly silenceMs: number) {
+    super(`silent for ${silenceMs} ms`);
+  }
+}
+
+class ConnectTimeout extends Error {
+  readonly code = 'ETIMEDOUT';
+}
+
+/** Whether the connection stands yet; it is given up when that takes too long. */
+function watchConnecting(request: ClientRequest, timeoutMs: number): { readonly yet: boolean } {
+  const state = { yet: false };
+  request.once('socket', (socket) => {
+    if (request.reusedSocket || !socket.connecting) {
+      state.yet = true;
+      return;
+    }
+    const timer = setTimeout(() => request.destroy(new ConnectTimeout('the connection took too long')), timeoutMs);
+    const event = (socket as TLSSocket).encrypted ? 'secureConnect' : 'connect';
+    socket.once(event, () => {
+      state.yet = true;
+      clearTimeout(timer);
+    });
+    socket.once('close', () => clearTimeout(timer));
+  });
+  return state;
+}
+
+function failureOfTransport(
+  error: Error & { readonly code?: string },
+  connected: boolean,
+  reused: boolean,
+  { model, preset }: UpstreamSubject,
+): UpstreamFailure {
+  const who = `The server of \`${model}\` (${preset})`;
+  const { code = 'no connection' } = error;
+  if (error instanceof Silent) {
+    const said = `${who} said nothing for ${error.silenceMs.toLocaleString('en-US')} ms (\`silenceMsMax\`).`;
+    return new UpstreamFailure(new InferenceError('upstream_failed', said, { cause: error }), 'never');
+  }
+  if (!connected) {
+    const said = `${who} can't be reached (${code}).`;
+    const retry = BROKEN_CERTIFICATE.test(code) ? 'never' : 'later';
+    return new UpstreamFailure(
+      new InferenceError('model_not_ready', said, { retryAfterSeconds: 5, cause: error }),
+      retry,
+    );
+  }
+  const said = `${who} broke the connection off (${code}).`;
+  // It was kept open for the next request, and the server closed it at that moment.
+  return new UpstreamFailure(
+    new InferenceError('upstream_failed', said, { cause: error }),
+    reused ? 'at once' : 'later',
+  );
+}
+
+function tooLarge(bytesMax: number, { model, preset }: UpstreamSubject): UpstreamFailure {
+  const limit = bytesMax.toLocaleString('en-US');
+  const said = `The server of \`${model}\` (${preset}) sent more than ${limit} bytes where fewer are enough.`;
+  return new UpstreamFailure(new InferenceError('upstream_failed', said), 'never');
+}
