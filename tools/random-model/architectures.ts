@@ -82,6 +82,20 @@ export function tensorsOf(shape: Shape): TensorShape[] {
   return shape.architecture === 'bert' ? encoderTensors(shape) : decoderTensors(shape);
 }
 
+/**
+ * Of a LoRA adapter for a model of that shape: for each matrix of its layers two thin ones, whose product is added to it.
+ */
+export function adapterTensorsOf(shape: Shape, rank: number): TensorShape[] {
+  return tensorsOf(shape).flatMap(({ name, dimensions }) => {
+    const [rowLength, rows] = dimensions;
+    if (rows === undefined || !name.startsWith('blk.')) return [];
+    return [
+      { name: `${name}.lora_a`, dimensions: [rowLength, rank] as const },
+      { name: `${name}.lora_b`, dimensions: [rank, rows] as const },
+    ];
+  });
+}
+
 const matrix = (name: string, rowLength: number, rows: number): TensorShape => ({
   name: `${name}.weight`,
   dimensions: [rowLength, rows],

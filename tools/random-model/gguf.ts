@@ -43,6 +43,11 @@ export const bool = (value: boolean): MetadataValue => ({ type: ValueType.bool, 
 
 export const string = (value: string): MetadataValue => ({ type: ValueType.string, bytes: stringBytes(value) });
 
+export const strings = (values: readonly string[]): MetadataValue => ({
+  type: ValueType.array,
+  bytes: Buffer.concat([uint32(ValueType.string).bytes, length64(values.length), ...values.map(stringBytes)]),
+});
+
 function stringBytes(text: string): Buffer {
   const bytes = Buffer.from(text);
   return Buffer.concat([length64(bytes.length), bytes]);
@@ -117,6 +122,19 @@ export function arrayLength(metadata: Metadata, key: string): number {
   const value = metadata.get(key);
   if (value?.type !== ValueType.array) throw new Error(`The metadata has no array "${key}": it has no vocabulary.`);
   return lengthAt(value.bytes, 4);
+}
+
+/** The items of an array of strings. @throws Error when it is none. */
+export function stringsOf({ type, bytes }: MetadataValue): string[] {
+  if (type !== ValueType.array || bytes.readUInt32LE(0) !== ValueType.string)
+    throw new Error('It is no array of strings.');
+  const values: string[] = [];
+  for (let at = 12, left = lengthAt(bytes, 4); left > 0; left--) {
+    const end = at + 8 + lengthAt(bytes, at);
+    values.push(bytes.toString('utf8', at + 8, end));
+    at = end;
+  }
+  return values;
 }
 
 // ----------------------------------------------------------------------------------------------------------- writing

@@ -3,9 +3,10 @@ import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { metadataOf, SIZES, tensorsOf } from './architectures.ts';
-import { arrayLength, readMetadata, writeGguf } from './gguf.ts';
+import { adapterTensorsOf, metadataOf, SIZES, tensorsOf } from './architectures.ts';
+import { arrayLength, readMetadata, string, stringsOf, writeGguf } from './gguf.ts';
 import { bytesOf, halfBits, randomWeights } from './random-weights.ts';
+import { writeRandomAdapter } from './write-random-adapter.ts';
 import { writeRandomModel } from './write-random-model.ts';
 
 /** A real vocabulary that needs no unpacking. */
@@ -46,6 +47,25 @@ describe('writeRandomModel', () => {
     expect(size).toBeLessThan(parameters * 4 + 100_000);
   });
 
+  it('adds templates by name, and their names to the list of them', async () => {
+    const templates = { default: '{{ main }}', tool_use: '{{ tools }}', rag: '{{ documents }}' };
+    await write('templates.gguf', { templates });
+    const metadata = await readMetadata(join(folder, 'templates.gguf'));
+    expect(metadata.get('tokenizer.chat_template')).toEqual(string(templates.default));
+    expect(metadata.get('tokenizer.chat_template.rag')).toEqual(string(templates.rag));
+    expect(stringsOf(metadata.get('tokenizer.chat_templates')!)).toEqual(['tool_use', 'rag']);
+  });
+
+  it('gives tokens other names, in their places', async () => {
+    await write('names.gguf', { tokenNames: { '<tools>': '[TOOLS]', '</tools>': '[/TOOLS]' } });
+    const tokensOf = async (path: string) => stringsOf((await readMetadata(path)).get('tokenizer.ggml.tokens')!);
+    const [before, after] = [await tokensOf(VOCABULARY), await tokensOf(join(folder, 'names.gguf'))];
+    expect(after[before.indexOf('<tools>')]).toBe('[TOOLS]');
+    expect(after.filter((token) => !before.includes(token))).toEqual(['[TOOLS]', '[/TOOLS]']);
+    await expect(write('none.gguf', { tokenNames: { absent: 'x' } })).rejects.toThrow('no token "absent"');
+    await expect(write('twice.gguf', { tokenNames: { '<tools>': '</tools>' } })).rejects.toThrow('"</tools>" already');
+  });
+
   it('refuses a pooling for a model that makes text', async () => {
     await expect(write('pooled.gguf', { pooling: 'rank' })).rejects.toThrow('Only `bert` has a pooling');
   });
@@ -53,6 +73,30 @@ describe('writeRandomModel', () => {
   it('says which file is no GGUF', async () => {
     const vocabulary = resolve(import.meta.dirname, 'gguf.ts');
     await expect(write('none.gguf', { vocabulary })).rejects.toThrow(`${vocabulary} can't be read as GGUF`);
+  });
+});
+
+describe('writeRandomAdapter', () => {
+  it('writes two thin matrices for each of the layers, which fit together and around it', async () => {
+    const shape = { architecture: 'qwen2', size: SIZES.tiny, vocabularySize: 10, contextLength: 8 } as const;
+    const thin = new Map(adapterTensorsOf(shape, 3).map(({ name, dimensions }) => [name, dimensions]));
+    const matrices = tensorsOf(shape).filter(
+      ({ name, dimensions }) => name.startsWith('blk.') && dimensions.length > 1,
+    );
+    expect(thin.size).toBe(2 * matrices.length);
+    for (const { name, dimensions } of matrices) {
+      expect(thin.get(`${name}.lora_a`)).toEqual([dimensions[0], 3]);
+      expect(thin.get(`${name}.lora_b`)).toEqual([3, dimensions[1]]);
+    }
+  });
+
+  it('says in the file what it is', async () => {
+    const out = join(folder, 'adapter.gguf');
+    await writeRandomAdapter({ out, size: 'tiny', rank: 2, alpha: 8 });
+    const metadata = await readMetadata(out);
+    expect(metadata.get('general.type')).toEqual(string('adapter'));
+    expect(metadata.get('general.architecture')).toEqual(string('llama'));
+    expect(metadata.get('adapter.lora.alpha')?.bytes.readFloatLE()).toBe(8);
   });
 });
 

@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
 import {
   ARCHITECTURES,
@@ -12,8 +13,11 @@ import {
 } from './architectures.ts';
 import {
   arrayLength,
+  type MetadataValue,
   readMetadata,
   string,
+  strings,
+  stringsOf,
   type TensorToWrite,
   TensorType,
   type TensorTypeName,
@@ -35,6 +39,10 @@ export interface RandomModel {
   readonly contextLength?: number;
   /** Default: 1. */
   readonly seed?: number;
+  /** Chat templates in Jinja, by name, beside the vocabulary's own; `default` takes the place of its main one. */
+  readonly templates?: Readonly<Record<string, string>>;
+  /** New names of tokens, by the old ones: models often name the reserved tokens of their family's vocabulary. */
+  readonly tokenNames?: Readonly<Record<string, string>>;
 }
 
 /** Used where the vocabulary comes without one, so that the model can be asked as a chat. */
@@ -61,6 +69,8 @@ export async function writeRandomModel(model: RandomModel): Promise<number> {
   if (architecture !== 'bert' && !vocabulary.has('tokenizer.chat_template')) {
     vocabulary.set('tokenizer.chat_template', string(CHAT_TEMPLATE));
   }
+  addTemplates(vocabulary, model.templates ?? {});
+  renameTokens(vocabulary, model.tokenNames ?? {});
   const name = ['general.name', string(`Random ${size} ${architecture}, seed ${seed}`)] as const;
   const metadata = new Map([...metadataOf(shape), name, ...vocabulary]);
   const shapes = tensorsOf(shape);
@@ -70,6 +80,32 @@ export async function writeRandomModel(model: RandomModel): Promise<number> {
     shapes.map((tensor) => tensorToWrite(tensor, type, seed)),
   );
   return shapes.reduce((sum, { dimensions }) => sum + weightsOf(dimensions), 0);
+}
+
+/** As llama.cpp's converter writes them: each under a key of its own, and the names in a list. */
+function addTemplates(vocabulary: Map<string, MetadataValue>, templates: Readonly<Record<string, string>>): void {
+  const { default: main, ...named } = templates;
+  if (main !== undefined) vocabulary.set('tokenizer.chat_template', string(main));
+  if (Object.keys(named).length === 0) return;
+  const listed = vocabulary.get('tokenizer.chat_templates');
+  const names = new Set([...(listed === undefined ? [] : stringsOf(listed)), ...Object.keys(named)]);
+  vocabulary.set('tokenizer.chat_templates', strings([...names]));
+  for (const [name, template] of Object.entries(named)) {
+    vocabulary.set(`tokenizer.chat_template.${name}`, string(template));
+  }
+}
+
+/** @throws Error when there is no token of an old name, or one of a new name. */
+function renameTokens(vocabulary: Map<string, MetadataValue>, names: Readonly<Record<string, string>>): void {
+  if (Object.keys(names).length === 0) return;
+  const tokens = stringsOf(vocabulary.get('tokenizer.ggml.tokens')!);
+  for (const [before, after] of Object.entries(names)) {
+    const index = tokens.indexOf(before);
+    if (index < 0) throw new Error(`The vocabulary has no token "${before}" to be named "${after}".`);
+    if (tokens.includes(after)) throw new Error(`The vocabulary has a token "${after}" already.`);
+    tokens[index] = after;
+  }
+  vocabulary.set('tokenizer.ggml.tokens', strings(tokens));
 }
 
 const isVocabulary = (key: string) => key.startsWith('tokenizer.');
@@ -98,7 +134,9 @@ function tensorToWrite(tensor: TensorShape, typeAsked: TensorTypeName, seed: num
 const USAGE = `node tools/random-model/write-random-model.ts --vocab FILE --out FILE [options]
   --size ${Object.keys(SIZES).join('|')} (135m)   --type ${Object.keys(TensorType).join('|')} (q8_0)
   --architecture ${ARCHITECTURES.join('|')} (llama)   --pooling ${Object.keys(POOLINGS).join('|')} (bert only: mean)
-  --context TOKENS (8192; bert 512)   --seed NUMBER (1)`;
+  --context TOKENS (8192; bert 512)   --seed NUMBER (1)
+  --template NAME=FILE   a chat template in Jinja; the name "default" is the main one; may be repeated
+  --token-name OLD=NEW   gives a token of the vocabulary another name; may be repeated`;
 
 async function main(): Promise<void> {
   const option = { type: 'string' } as const;
@@ -112,6 +150,8 @@ async function main(): Promise<void> {
       pooling: option,
       context: option,
       seed: { ...option, default: '1' },
+      template: { ...option, multiple: true, default: [] },
+      'token-name': { ...option, multiple: true, default: [] },
     },
   });
   if (values.vocab === undefined || values.out === undefined)
@@ -123,12 +163,23 @@ async function main(): Promise<void> {
     type: oneOf(Object.keys(TensorType) as TensorTypeName[], '--type', values.type),
     architecture: oneOf(ARCHITECTURES, '--architecture', values.architecture),
     seed: wholeNumber('--seed', values.seed, 0),
+    templates: Object.fromEntries(
+      values.template.map((each) => pair('--template', each)).map(([name, file]) => [name, readFileSync(file, 'utf8')]),
+    ),
+    tokenNames: Object.fromEntries(values['token-name'].map((each) => pair('--token-name', each))),
     ...(values.pooling !== undefined && {
       pooling: oneOf(Object.keys(POOLINGS) as Pooling[], '--pooling', values.pooling),
     }),
     ...(values.context !== undefined && { contextLength: wholeNumber('--context', values.context, 1) }),
   });
   console.log(`${values.out}: ${(parameters / 1e6).toFixed(1)} million parameters, ${values.type}`);
+}
+
+/** Names of tokens may hold `=` behind the first one. */
+function pair(flag: string, value: string): [string, string] {
+  const at = value.indexOf('=');
+  if (at < 1 || at === value.length - 1) throw new Error(`${flag} is "${value}". Write it as a=b.`);
+  return [value.slice(0, at), value.slice(at + 1)];
 }
 
 function oneOf<T extends string>(known: readonly T[], flag: string, value: string): T {
