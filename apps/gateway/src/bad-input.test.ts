@@ -17,6 +17,14 @@ interface BadBody {
 const manyOf = <T>(count: number, item: T): T[] => new Array<T>(count).fill(item);
 const deep = (levels: number) => `${'['.repeat(levels)}${']'.repeat(levels)}`;
 
+const call = (id: string) => ({ id, type: 'function', function: { name: 'f', arguments: '{}' } });
+const calling = (...ids: string[]) => ({ role: 'assistant', tool_calls: ids.map(call) });
+const result = (id: string) => ({ role: 'tool', tool_call_id: id, content: 'done' });
+const conversation = (...messages: object[]) => chat({ messages });
+const tool = (name: string) => ({ type: 'function', function: { name } });
+const tools = [tool('f'), tool('g')];
+const answered = { role: 'assistant', content: 'I' };
+
 /** Everything that a hostile or hurried client may send as a body, and what it is told. */
 const BAD_BODIES: readonly BadBody[] = [
   { what: 'nothing', body: '', param: null, message: 'The body is empty; it must be a JSON object.' },
@@ -103,6 +111,222 @@ const BAD_BODIES: readonly BadBody[] = [
     message: /without content and without tool_calls/,
   },
   {
+    what: 'a result without a call',
+    body: conversation(user, result('a')),
+    param: 'messages[1].tool_call_id',
+    message: /^`messages\[1\]` has the role tool, .*must be a response to a preceding message with 'tool_calls'\.$/,
+  },
+  {
+    what: 'a result of another call',
+    body: conversation(user, calling('a', 'b'), result('a'), result('c')),
+    param: 'messages[3].tool_call_id',
+    message:
+      '`messages[3].tool_call_id` is "c"; no call in `messages[1].tool_calls` has that id. Send the id of the call that is answered.',
+  },
+  {
+    what: 'a result of a call that was long ago',
+    body: conversation(user, calling('a'), result('a'), user, result('a')),
+    param: 'messages[4].tool_call_id',
+    message: /^`messages\[4\]` has the role tool, but no message with tool_calls stands before it/,
+  },
+  {
+    what: 'two results of one call',
+    body: conversation(user, calling('a', 'b'), result('a'), result('a')),
+    param: 'messages[3].tool_call_id',
+    message: '`messages[3].tool_call_id` is "a", and that call was answered before. Send one result for each.',
+  },
+  {
+    what: 'a call without a result before the next message',
+    body: conversation(user, calling('a', 'b'), result('b'), user),
+    param: 'messages[1].tool_calls',
+    message:
+      "An assistant message with 'tool_calls' must be followed by tool messages responding to each 'tool_call_id'. These of `messages[1]` have none: \"a\".",
+  },
+  {
+    what: 'many calls without a result at the end',
+    body: conversation(user, calling('a', 'b', 'c', 'd', 'e', 'f', 'g')),
+    param: 'messages[1].tool_calls',
+    message: /have none: "a", "b", "c", "d", "e" and 2 more\.$/,
+  },
+  {
+    what: 'two calls of one id',
+    body: conversation(user, calling('a', 'a'), result('a')),
+    param: 'messages[1].tool_calls[1].id',
+    message: '`messages[1].tool_calls[1].id` is "a", as another call\'s is. Give each its own.',
+  },
+  {
+    what: 'a call without an id',
+    body: conversation(user, calling('')),
+    param: 'messages[1].tool_calls[0].id',
+    message: '`messages[1].tool_calls[0].id` has 0 characters; it must have at least 1.',
+  },
+  {
+    what: 'arguments of a million and one characters',
+    body: conversation(user, {
+      role: 'assistant',
+      tool_calls: [{ ...call('a'), function: { name: 'f', arguments: 'x'.repeat(1_000_001) } }],
+    }),
+    param: 'messages[1].tool_calls[0].function.arguments',
+    message: '`messages[1].tool_calls[0].function.arguments` has 1000001 characters; it must have at most 1000000.',
+  },
+  {
+    what: 'two thoughts behind one answer',
+    body: conversation(user, { role: 'assistant', content: 'a', reasoning: 'b', reasoning_content: 'c' }, user),
+    param: 'messages[1].reasoning',
+    message: /^`messages\[1\]` has a `reasoning` and another `reasoning_content`/,
+  },
+  {
+    what: 'a tool that must be called and is not there',
+    body: chat({ tools, tool_choice: { type: 'function', function: { name: 'h' } } }),
+    param: 'tool_choice.function.name',
+    message: '`tool_choice.function.name` is "h"; none of the 2 `tools` has that name. Name one of them, or add it.',
+  },
+  {
+    what: 'an allowed tool that is not there',
+    body: chat({
+      tools,
+      tool_choice: { type: 'allowed_tools', allowed_tools: { mode: 'auto', tools: [tool('g'), tool('h')] } },
+    }),
+    param: 'tool_choice.allowed_tools.tools[1].function.name',
+    message: /\.name` is "h"; none of the 2 `tools` has that name/,
+  },
+  {
+    what: 'no allowed tool',
+    body: chat({ tools, tool_choice: { type: 'allowed_tools', allowed_tools: { mode: 'auto', tools: [] } } }),
+    param: 'tool_choice.allowed_tools.tools',
+    message: '`tool_choice.allowed_tools.tools` has 0 items; it must have at least 1.',
+  },
+  {
+    what: 'a call that is required without a tool',
+    body: chat({ tool_choice: 'required' }),
+    param: 'tool_choice',
+    message:
+      '`tool_choice` is "required", but there are no `tools` to choose from. Send tools, or leave tool_choice out.',
+  },
+  {
+    what: 'a call of one of no tools',
+    body: chat({ tools: [], tool_choice: { type: 'function', function: { name: 'f' } } }),
+    param: 'tool_choice',
+    message: /^`tool_choice` is an object, but there are no `tools`/,
+  },
+  {
+    what: 'a choice of tools that does not exist',
+    body: chat({ tools, tool_choice: 'any' }),
+    param: 'tool_choice',
+    message: '`tool_choice` is "any"; it must be "none", "auto" or "required".',
+  },
+  {
+    what: 'a choice of tools of an unknown type',
+    body: chat({ tools, tool_choice: { type: 'custom', custom: { name: 'f' } } }),
+    param: 'tool_choice.type',
+    message: '`tool_choice.type` is "custom"; it must be "function" or "allowed_tools".',
+  },
+  {
+    what: 'a choice of a function without its name',
+    body: chat({ tools, tool_choice: { type: 'function' } }),
+    param: 'tool_choice.function',
+    message: '`tool_choice.function` is required; it must be an object.',
+  },
+  {
+    what: 'a number as the choice of tools',
+    body: chat({ tools, tool_choice: 5 }),
+    param: 'tool_choice',
+    message: '`tool_choice` is 5; it must be "none", "auto", "required" or an object.',
+  },
+  {
+    what: 'two tools of one name',
+    body: chat({ tools: [...tools, tool('f')] }),
+    param: 'tools[2].function.name',
+    message: '`tools[2].function.name` is "f", as `tools[0].function.name` is. Give each tool its own name.',
+  },
+  {
+    what: 'a tool that is no function',
+    body: chat({ tools: [{ type: 'custom', custom: { name: 'f' } }] }),
+    param: 'tools[0].type',
+    message: '`tools[0].type` is "custom"; it must be "function".',
+  },
+  {
+    what: 'functions, as of old',
+    body: chat({ functions: [{ name: 'f' }] }),
+    code: 'unsupported_parameter',
+    param: 'functions',
+    message: '`functions` is a list, which is not supported here. Use `tools`.',
+  },
+  {
+    what: 'a document that is a number',
+    body: chat({ documents: ['a', 5] }),
+    param: 'documents[1]',
+    message: '`documents[1]` is 5; it must be a string or an object.',
+  },
+  {
+    what: 'a thousand and one documents',
+    body: chat({ documents: manyOf(1_001, 'a') }),
+    param: 'documents',
+    message: '`documents` has 1001 items; it must have at most 1000.',
+  },
+  {
+    what: 'documents of more bytes than any context holds',
+    body: chat({ documents: manyOf(9, 'é'.repeat(500_000)) }),
+    param: 'documents',
+    message: /^`documents` has 9,000,\d{3} bytes as JSON; 8,388,608 are allowed\./,
+  },
+  {
+    what: 'documents in two places',
+    body: chat({ documents: ['a'], chat_template_kwargs: { documents: ['b'] } }),
+    param: 'chat_template_kwargs.documents',
+    message: /^`documents` and `chat_template_kwargs\.documents` are both given/,
+  },
+  {
+    what: 'a wrong document among the variables',
+    body: chat({ chat_template_kwargs: { documents: [[]] } }),
+    param: 'chat_template_kwargs.documents[0]',
+    message: '`chat_template_kwargs.documents[0]` is an empty list; it must be a string or an object.',
+  },
+  {
+    what: 'documents among the variables that are none',
+    body: chat({ chat_template_kwargs: { documents: 'a' } }),
+    param: 'chat_template_kwargs.documents',
+    message: '`chat_template_kwargs.documents` is "a"; it must be a list.',
+  },
+  {
+    what: 'messages among the variables',
+    body: chat({ chat_template_kwargs: { messages: [] } }),
+    param: 'chat_template_kwargs.messages',
+    message:
+      '`chat_template_kwargs.messages` is no variable of a template here. Send `messages` as a parameter of its own.',
+  },
+  {
+    what: 'a question to be continued',
+    body: chat({ continue_final_message: true }),
+    param: 'continue_final_message',
+    message: /^`continue_final_message` is true, but `messages\[0\]` has the role user\./,
+  },
+  {
+    what: 'an answer without text to be continued',
+    body: chat({ messages: [user, { role: 'assistant', content: '' }], continue_final_message: true }),
+    param: 'continue_final_message',
+    message: /^`continue_final_message` is true, but `messages\[1\]` has no content\./,
+  },
+  {
+    what: 'an answer that is to go on and to begin',
+    body: chat({ messages: [user, answered], continue_final_message: true, add_generation_prompt: true }),
+    param: 'continue_final_message',
+    message: /^`continue_final_message` and `add_generation_prompt` are both true/,
+  },
+  {
+    what: 'an answer that neither goes on nor begins',
+    body: chat({ add_generation_prompt: false }),
+    code: 'unsupported_parameter',
+    param: 'add_generation_prompt',
+    message: /^`add_generation_prompt` is false without `continue_final_message`/,
+  },
+  {
+    what: 'an effort that does not exist',
+    body: chat({ reasoning_effort: 'heroic' }),
+    param: 'reasoning_effort',
+    message: '`reasoning_effort` is "heroic"; it must be "none", "minimal", "low", "medium", "high" or "xhigh".',
+  },
+  {
     what: 'two hundred thousand tool calls',
     body: chat({ messages: [{ role: 'assistant', tool_calls: manyOf(200_000, 1) }] }),
     param: 'messages[0].tool_calls',
@@ -125,7 +349,7 @@ const BAD_BODIES: readonly BadBody[] = [
     body: chat({
       messages: manyOf(1_500, {
         role: 'assistant',
-        tool_calls: manyOf(120, { id: '', type: 'function', function: { name: '', arguments: '' } }),
+        tool_calls: manyOf(120, { id: 'x', type: 'function', function: { name: '', arguments: '' } }),
       }),
     }),
     param: 'messages[0].tool_calls[0].function.name',

@@ -17,6 +17,7 @@ describe('GET /v1/models', () => {
         owned_by: 'millrace',
         context_length: 8192,
         capabilities: ['chat', 'completion'],
+        state: 'loaded',
       },
     ]);
   });
@@ -38,7 +39,8 @@ describe('what the gateway says of itself', () => {
   it('is alive, ready and healthy with a worker', async () => {
     await using bed = await TestBed.start();
     const get = async (path: string) => (await fetch(`${bed.url}${path}`)).json();
-    const ready = { status: 'ready', capabilities: { chat: ['demo'], completion: ['demo'] } };
+    const models = [{ id: 'demo', state: 'loaded', detail: '' }];
+    const ready = { status: 'ready', capabilities: { chat: ['demo'], completion: ['demo'] }, models };
     expect(await get('/healthz')).toEqual({ status: 'ok' });
     expect(await get('/readyz')).toEqual(ready);
     expect(await get('/health')).toEqual({

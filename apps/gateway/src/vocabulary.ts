@@ -43,6 +43,8 @@ export interface ValidRequest
   readonly bestOf: number;
   /** Where the schema of `format` stands in the request. */
   readonly schemaParam?: string | undefined;
+  /** Where each tool of the prompt stands in the request, if some were left out. */
+  readonly toolPlaces?: readonly number[] | undefined;
   readonly stream: boolean;
   readonly includeUsage: boolean;
 }
@@ -163,6 +165,8 @@ export interface RequestRecord {
   readonly promptTokens: number;
   readonly completionTokens: number;
   readonly cachedTokens: number;
+  /** Of `completionTokens`, those that were thought. */
+  readonly reasoningTokens: number;
   /** In the gateway's waiting room. */
   readonly waitedMs: number;
   /** From arrival to the first event of the answer; undefined when none came. */

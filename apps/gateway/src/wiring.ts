@@ -56,7 +56,7 @@ export function wire(settings: Settings, logger: Logger): Walks {
     embed: new Embed(models, requestLog, work),
     rerank: new Rerank(models, requestLog, work),
     tokenize: new Tokenize(models, requestLog, work),
-    manageModels: new ManageModels(models),
+    manageModels: new ManageModels(models, directory),
     readiness: new Readiness(directory),
     refuseRequest: new RefuseRequest(requestLog),
     close: async () => {

@@ -1,3 +1,4 @@
+import { PROTOCOL_VERSION } from '@millrace/contracts';
 import { describe, expect, it } from 'vitest';
 import { FakeWorker } from './dispatch/fake-worker.testing.js';
 import { eventsOf, TestBed } from './gateway.testing.js';
@@ -108,6 +109,7 @@ describe('a worker that is not ready', () => {
     expect(await ready.json()).toEqual({
       status: 'not ready',
       reason: expect.stringMatching(/^No worker is ready: 127\.0\.0\.1:9 is connecting \(.+\)\.$/),
+      models: [],
     });
   });
 
@@ -133,7 +135,9 @@ describe('a worker that is not ready', () => {
 
   it('speaks another protocol: /health says both versions', async () => {
     await using bed = await TestBed.start({}, [{ protocolVersion: 9 }], false);
-    await expect.poll(async () => (await health(bed)).workers[0]?.detail).toContain('protocol 2, this worker 9');
+    await expect
+      .poll(async () => (await health(bed)).workers[0]?.detail)
+      .toContain(`protocol ${PROTOCOL_VERSION}, this worker 9`);
   });
 
   it('falls silent: it counts as lost, and its requests end', async () => {

@@ -17,6 +17,8 @@ const ATTEMPTS_MAX = 3;
 const WORTH_ANOTHER_WORKER: ReadonlySet<ErrorCode> = new Set([
   'worker_lost',
   'model_not_ready',
+  'model_failed',
+  'upstream_failed',
   'shutting_down',
   'rate_limit_exceeded',
 ]);
@@ -100,11 +102,17 @@ function toAttempt(attempt: number, request: ValidAnswerRequest, call: Call, dea
 /** Where OpenAI has a schema, and where workers say it stands: the protocol does not tell them that it was elsewhere. */
 const SCHEMA_PARAM = 'response_format.json_schema.schema';
 
-/** A worker names parameters as OpenAI does; of two that came to the same it cannot know which the caller sent. */
-function inWordsOf({ n, bestOf, schemaParam = SCHEMA_PARAM }: ValidAnswerRequest, error: unknown): unknown {
+/**
+ * A worker names parameters as OpenAI does; of two that came to the same it cannot know which the caller sent, nor which
+ * tools were left out before the one at fault.
+ */
+function inWordsOf({ n, bestOf, schemaParam = SCHEMA_PARAM, toolPlaces }: ValidAnswerRequest, error: unknown): unknown {
   if (!(error instanceof InferenceError)) return error;
   const { param = '' } = error.details;
   if (param === 'n' && bestOf > n) return renamed(error, 'n', 'best_of');
+  const [, tool] = /^tools\[(\d+)\]/.exec(param) ?? [];
+  const place = toolPlaces?.[Number(tool)];
+  if (place !== undefined) return renamed(error, `tools[${tool}]`, `tools[${place}]`);
   return param.startsWith(SCHEMA_PARAM) ? renamed(error, SCHEMA_PARAM, schemaParam) : error;
 }
 

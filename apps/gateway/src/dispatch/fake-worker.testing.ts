@@ -1,6 +1,6 @@
 import { StringDecoder } from 'node:string_decoder';
 import { Server, ServerCredentials, type ServerDuplexStream, status } from '@grpc/grpc-js';
-import { PROTOCOL_VERSION } from '@millrace/contracts';
+import { type FinishReason, PROTOCOL_VERSION } from '@millrace/contracts';
 import {
   type Failure,
   type GatewayFrame,
@@ -14,18 +14,24 @@ import {
 } from '@millrace/contracts/protocol';
 import { FakeWork, type WorkMessage, type WorkScript } from './fake-work.testing.js';
 
+/** What else one token may bring: thoughts, pieces of calls, citations. With `unnumberedTokens` it is so many, and has no number. */
+export type ScriptedPiece = Partial<
+  Pick<SequenceUpdate, 'text' | 'reasoning' | 'calls' | 'citations' | 'unnumberedTokens'>
+>;
+export type ScriptedToken = string | Uint8Array | ScriptedPiece;
+
 /** What a fake worker does with one sequence. */
 export interface Script {
   /**
-   * One token each; bytes that are no whole character are held back until they are. Absent: the last user message, or
-   * the prompt, word by word.
+   * One token each; bytes that are no whole character are held back until they are, and a piece goes as it stands.
+   * Absent: the last user message, or the prompt, word by word.
    */
-  readonly answer?: readonly (string | Uint8Array)[];
+  readonly answer?: readonly ScriptedToken[];
   /** Of every token of the answer. */
   readonly logprob?: number;
   /** After `answer`, tokens of this text without end. */
   readonly endless?: string;
-  readonly reason?: 'stop' | 'length';
+  readonly reason?: FinishReason;
   /** Steps to let pass before the first token: a long prompt. */
   readonly stepsBeforeFirst?: number;
   /** After so many tokens the sequence fails. */
@@ -54,7 +60,7 @@ interface Running {
   readonly start: Start;
   readonly script: Script;
   readonly prompt: readonly string[];
-  readonly tokens: readonly (string | Uint8Array)[];
+  readonly tokens: readonly ScriptedToken[];
   readonly stream: Converse;
   readonly decoder: StringDecoder;
   /** Of tokens whose text has not been let out yet. */
@@ -62,6 +68,7 @@ interface Running {
   begun: boolean;
   echoed: number;
   sent: number;
+  thought: number;
   credit: number;
   steps: number;
 }
@@ -88,9 +95,11 @@ export class FakeWorker {
   readonly #running = new Map<number, Running>();
   readonly #streams = new Set<Converse>();
   readonly #timers: NodeJS.Timeout[] = [];
+  #models: readonly Partial<ModelDescription>[];
 
   private constructor(private readonly options: FakeWorkerOptions) {
     this.state = options.state ?? 'ready';
+    this.#models = options.models ?? [{ id: 'demo', aliases: ['gpt-4o-mini'], isDefault: true }];
     this.work = new FakeWork(options.work ?? (() => ({})), () => this.die());
   }
 
@@ -126,6 +135,12 @@ export class FakeWorker {
   drain(): void {
     this.state = 'draining';
     this.#sendLoad();
+  }
+
+  /** Tells every gateway that its models are others now, or stand otherwise. */
+  serve(models: readonly Partial<ModelDescription>[]): void {
+    this.#models = models;
+    for (const stream of this.#streams) stream.write({ frame: { $case: 'worker', value: this.#description() } });
   }
 
   /** Gone, as after `kill -9`: connections break, nothing is said. */
@@ -186,6 +201,7 @@ export class FakeWorker {
       begun: false,
       echoed: 0,
       sent: 0,
+      thought: 0,
       credit: start.creditTokens,
       steps: 0,
     });
@@ -233,10 +249,20 @@ export class FakeWorker {
       settled: undefined,
       logprobs: [],
       echo: undefined,
+      reasoning: '',
+      calls: [],
+      citations: [],
+      unnumberedTokens: 0,
     };
     const settle = (reason: string, failure?: Failure): SequenceUpdate => {
       this.#running.delete(sequenceId);
-      const counts = { promptTokens: prompt.length, completionTokens: running.sent + 1, cachedTokens: 1 };
+      const { sent, thought } = running;
+      const counts = {
+        promptTokens: prompt.length,
+        completionTokens: sent + 1,
+        cachedTokens: 1,
+        reasoningTokens: thought,
+      };
       return { ...update, logprobs: running.untold, settled: { reason, ...counts, failure } };
     };
     if (script.failure && running.sent >= (script.failure.afterTokens ?? 0)) {
@@ -246,7 +272,7 @@ export class FakeWorker {
     if (start.echo && running.echoed < prompt.length) return this.#echo(running, update);
     if (running.sent >= (start.maxTokens ?? Number.POSITIVE_INFINITY)) return settle('length');
     if (running.sent >= tokens.length && script.endless === undefined) return settle(script.reason ?? 'stop');
-    if (running.credit === 0) return undefined;
+    if (running.credit <= 0) return undefined;
     return this.#send(running, update);
   }
 
@@ -269,6 +295,7 @@ export class FakeWorker {
   #send(running: Running, update: SequenceUpdate): SequenceUpdate {
     const { start, script, sequenceId, tokens } = running;
     const token = tokens[running.sent] ?? script.endless ?? '';
+    if (typeof token === 'object' && !(token instanceof Uint8Array)) return this.#sendPiece(running, update, token);
     const text = running.decoder.write(Buffer.from(token));
     running.begun = true;
     running.credit--;
@@ -280,20 +307,29 @@ export class FakeWorker {
     return { ...update, tokenIds: [running.sent], text, logprobs };
   }
 
+  #sendPiece(running: Running, update: SequenceUpdate, piece: ScriptedPiece): SequenceUpdate {
+    const { unnumberedTokens = 0, reasoning = '' } = piece;
+    running.begun = true;
+    running.credit -= Math.max(1, unnumberedTokens);
+    running.sent++;
+    if (reasoning !== '') running.thought++;
+    this.sent.set(running.sequenceId, running.sent);
+    return { ...update, ...piece, tokenIds: unnumberedTokens > 0 ? [] : [running.sent] };
+  }
+
   #sendLoad(): void {
     const value = { running: this.#running.size, waiting: 0, draining: this.state === 'draining' };
     for (const stream of this.#streams) stream.write({ frame: { $case: 'load', value } });
   }
 
   #description(): WorkerDescription {
-    const models = this.options.models ?? [{ id: 'demo', aliases: ['gpt-4o-mini'], isDefault: true }];
     return {
       workerId: `fake@${this.port}`,
       protocolVersion: PROTOCOL_VERSION,
       version: '0.0.1-fake',
       state: this.state,
       detail: this.state === 'loading' ? 'reading demo.gguf' : '',
-      models: this.state === 'loading' ? [] : models.map(fullModel),
+      models: this.state === 'loading' ? [] : this.#models.map(fullModel),
       sequencesMax: 32,
       waitingMax: 64,
       load: { running: this.#running.size, waiting: 0, draining: this.state === 'draining' },
@@ -339,6 +375,8 @@ function fullModel(model: Partial<ModelDescription>): ModelDescription {
     maxTokensDefault: 0,
     isDefault: false,
     embeddingLength: 0,
+    state: 'loaded',
+    detail: '',
     ...model,
   };
 }

@@ -1,4 +1,7 @@
 import {
+  type CallDelta,
+  type Citation,
+  type CitationSource,
   FINISH_REASONS,
   type FinishReason,
   InferenceError,
@@ -15,11 +18,16 @@ import {
 } from '@millrace/contracts';
 import type * as protocol from '@millrace/contracts/protocol';
 import { GatewayFrame } from '@millrace/contracts/protocol';
+import type { TokensPiece } from './content-check.js';
 import type { AnswerAttempt } from './worker-client.js';
 
+/** What a worker says of a model is shown to everybody who asks, and is cut here. */
+const DETAIL_LENGTH_MAX = 500;
 const SHORT_FIELDS_BYTES = 2_048;
 /** A message of two numbers of 32 bits, its tag and length. */
 const PAIR_BYTES = 14;
+/** As a pair, with the lengths of two texts beside them. */
+const CALL_BYTES = 28;
 
 /** Between our words and the protocol's frames. The meaning of every field stands in inference.proto. */
 
@@ -105,14 +113,17 @@ export function startBytes(starts: readonly protocol.GatewayFrame[], bytesMax: n
 /** A UTF-16 unit takes at most 3 bytes, a number of 32 bits at most 5; the short fields have room enough in the rest. */
 function startBytesMost({ frame }: protocol.GatewayFrame): number {
   if (frame?.$case !== 'start') return 0;
-  const { prompt, model, tracestate, stop, resumeTokenIds, resumeText, format, suffix, sampling, siblings } =
-    frame.value;
+  const { prompt, model, tracestate, stop, resumeTokenIds, format, suffix, sampling, siblings } = frame.value;
+  const { resumeText, resumeReasoning, resumeCalls } = frame.value;
   const breakers = sampling?.drySequenceBreakers?.texts ?? [];
-  const texts = [model, tracestate, resumeText, suffix ?? '', ...stop, ...breakers, ...promptTexts(prompt)];
+  const calls = resumeCalls.flatMap((call) => [call.name, call.arguments]);
+  const resumed = [resumeText, resumeReasoning, ...calls];
+  const texts = [model, tracestate, suffix ?? '', ...stop, ...breakers, ...resumed, ...promptTexts(prompt)];
   if (format?.format?.$case === 'schemaJson' || format?.format?.$case === 'grammar') texts.push(format.format.value);
   const tokens = resumeTokenIds.length + (prompt?.$case === 'tokens' ? prompt.value.ids.length : 0);
   const pairs = siblings.length + (sampling?.logitBias.length ?? 0);
-  return SHORT_FIELDS_BYTES + 5 * tokens + PAIR_BYTES * pairs + 3 * sum(texts.map(({ length }) => length));
+  const lists = 5 * tokens + PAIR_BYTES * pairs + CALL_BYTES * resumeCalls.length;
+  return SHORT_FIELDS_BYTES + lists + 3 * sum(texts.map(({ length }) => length));
 }
 
 function sum(numbers: readonly number[]): number {
@@ -167,6 +178,44 @@ export function logprobOf({ token, spelling, logprob, top }: protocol.TokenLogpr
   return { token, bytes: spelling, logprob, top: likeliest };
 }
 
+/** What an update brings of the answer itself; undefined if nothing. */
+export function pieceOf(update: protocol.SequenceUpdate): TokensPiece | undefined {
+  const { tokenIds, unnumberedTokens: unnumbered, text, reasoning, calls, citations, logprobs } = update;
+  const tokens = tokenIds.length + unnumbered;
+  const content = text.length + reasoning.length + calls.length + citations.length + logprobs.length;
+  if (tokens + content === 0) return undefined;
+  return {
+    tokens: tokenIds,
+    unnumbered,
+    text,
+    reasoning,
+    calls: calls.map(callOf),
+    citations: citations.map(citationOf),
+    logprobs: logprobs.map(logprobOf),
+  };
+}
+
+function citationOf({ start, end, sources }: protocol.Citation): Citation {
+  return { start, end, sources: sources.map(sourceOf).filter((source) => source !== undefined) };
+}
+
+/** Undefined for a kind of source that a newer worker may know. */
+function sourceOf({ source }: protocol.CitationSource): CitationSource | undefined {
+  switch (source?.$case) {
+    case undefined:
+      return undefined;
+    case 'document':
+      return { kind: 'document', document: source.value };
+    case 'toolResult':
+      return { kind: 'toolResult', callId: source.value.callId, result: source.value.result };
+  }
+}
+
+/** A call's piece; the empty name of the protocol is none. */
+function callOf({ index, name, arguments: text }: protocol.CallDelta): CallDelta {
+  return { index, name: name || undefined, arguments: text };
+}
+
 export function finishReasonOf(reason: string): FinishReason | undefined {
   return FINISH_REASONS.find((known) => known === reason);
 }
@@ -211,7 +260,7 @@ export function modelOf(model: protocol.ModelDescription): ModelDescription {
     embeddingLength: model.embeddingLength || undefined,
     isDefault: model.isDefault,
     state: MODEL_STATES.find((known) => known === model.state),
-    detail: model.detail,
+    detail: model.detail.slice(0, DETAIL_LENGTH_MAX).toWellFormed(),
   };
 }
 

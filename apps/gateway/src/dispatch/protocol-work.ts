@@ -1,13 +1,7 @@
-import {
-  type EmbedRequest,
-  InferenceError,
-  type Ranking,
-  type RerankRequest,
-  type Tokenized,
-  type WorkRequest,
-} from '@millrace/contracts';
+import type { EmbedRequest, Ranking, RerankRequest, Tokenized, WorkRequest } from '@millrace/contracts';
 import type * as protocol from '@millrace/contracts/protocol';
 import type { TextOrChat } from '../vocabulary.js';
+import { malformed } from './malformed.js';
 import { chatField, failureOf } from './protocol-frames.js';
 import type { DetokenizeWork, RenderWork, TokenizeWork, Vectors } from './worker-client.js';
 
@@ -78,20 +72,15 @@ export function textOf(reply: protocol.DetokenizeReply | protocol.RenderPromptRe
 }
 
 /**
- * The bytes of messages, tools and variables. Of all that is sent, only these may be larger than the body they came in:
+ * The bytes of messages, tools, variables and documents. Of all that is sent, only these may be larger than the body they came in:
  * `1e20` goes on with all of its digits.
  */
 export function chatBytes(chat: protocol.ChatPrompt | undefined): number {
   if (chat === undefined) return 0;
-  const texts = [chat.messagesJson, chat.toolsJson, chat.templateVariablesJson];
+  const texts = [chat.messagesJson, chat.toolsJson, chat.templateVariablesJson, chat.documentsJson];
   return texts.reduce((bytes, text) => bytes + Buffer.byteLength(text), 0);
 }
 
 function throwFailure({ failure }: { readonly failure: protocol.Failure | undefined }): void {
   if (failure) throw failureOf({ reason: 'failed', failure });
-}
-
-function malformed(what: string): InferenceError {
-  const cause = new Error(`The worker sent ${what}.`);
-  return new InferenceError('internal_error', 'The worker failed to answer. Report the x-request-id.', { cause });
 }

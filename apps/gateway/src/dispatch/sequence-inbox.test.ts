@@ -1,7 +1,9 @@
 import { describe, expect, it } from 'vitest';
 import { AnswerInbox } from './answer-inbox.js';
+import { ContentCheck } from './content-check.js';
 import { SequenceInbox } from './sequence-inbox.js';
 
+const prompt = { kind: 'text', text: '' } as const;
 const usage = { promptTokens: 1, completionTokens: 3, cachedTokens: 0 };
 const begun = { kind: 'begun', promptTokens: 1, cachedTokens: 0, waitedMs: 0 } as const;
 const finished = { kind: 'finished', reason: 'stop', usage } as const;
@@ -17,7 +19,7 @@ function open(sequences = 1) {
       read: (tokens: number) => told.push(`read ${tokens}${name}`),
       cancel: () => told.push(`cancel${name}`),
     };
-    return new SequenceInbox(index, controls);
+    return new SequenceInbox(index, controls, new ContentCheck(prompt));
   });
   return { inbox: inboxes[0]!, inboxes, answer: new AnswerInbox(inboxes, leaving.signal), leaving, told };
 }
@@ -26,9 +28,9 @@ describe('an answer of one sequence', () => {
   it('merges what nobody has asked for yet, and returns credit only for what was read', async () => {
     const { inbox, answer, told } = open();
     inbox.begin(begun);
-    inbox.add([1], 'a');
+    inbox.add({ tokens: [1], text: 'a' });
     answer.deliver();
-    inbox.add([2, 3], 'bc');
+    inbox.add({ tokens: [2, 3], text: 'bc' });
     answer.deliver();
     expect((await answer.next()).value).toEqual({ ...begun, index: 0 });
     expect(told).toEqual([]);
@@ -43,10 +45,10 @@ describe('an answer of one sequence', () => {
 
   it('merges log-probabilities with their text, and gives them though their text came before', async () => {
     const { inbox, answer } = open();
-    inbox.add([1, 2], 'a', [logprob(1)]);
-    inbox.add([3], 'b', [logprob(2)]);
+    inbox.add({ tokens: [1, 2], text: 'a', logprobs: [logprob(1)] });
+    inbox.add({ tokens: [3], text: 'b', logprobs: [logprob(2)] });
     expect((await answer.next()).value).toMatchObject({ text: 'ab', logprobs: [{ token: 1 }, { token: 2 }] });
-    inbox.add([], '', [logprob(3)]);
+    inbox.add({ tokens: [], text: '', logprobs: [logprob(3)] });
     expect((await answer.next()).value).toMatchObject({ tokens: [], text: '', logprobs: [{ token: 3 }] });
   });
 
@@ -55,7 +57,7 @@ describe('an answer of one sequence', () => {
     inbox.begin(begun);
     inbox.echo('a', [logprob(1)]);
     inbox.echo('bc', [logprob(2), logprob(3)]);
-    inbox.add([4], 'd');
+    inbox.add({ tokens: [4], text: 'd' });
     await answer.next();
     expect((await answer.next()).value).toEqual({
       kind: 'echo',
@@ -70,7 +72,7 @@ describe('an answer of one sequence', () => {
   it('hands over what arrives while it is waited for', async () => {
     const { inbox, answer } = open();
     const next = answer.next();
-    inbox.add([1], 'a');
+    inbox.add({ tokens: [1], text: 'a' });
     answer.deliver();
     expect((await next).value).toMatchObject({ text: 'a' });
   });
@@ -86,7 +88,7 @@ describe('an answer of one sequence', () => {
 
   it('cancels once when its reader returns', async () => {
     const { inbox, answer, leaving, told } = open();
-    inbox.add([1], 'a');
+    inbox.add({ tokens: [1], text: 'a' });
     for await (const _event of answer) break;
     leaving.abort(new Error('left'));
     expect(told).toEqual(['read 1', 'cancel']);
@@ -97,7 +99,7 @@ describe('an answer of one sequence', () => {
     const leaving = new AbortController();
     leaving.abort(new Error('left'));
     const told: string[] = [];
-    const inbox = new SequenceInbox(0, { read: () => {}, cancel: () => told.push('cancel') });
+    const inbox = new SequenceInbox(0, { read: () => {}, cancel: () => told.push('cancel') }, new ContentCheck(prompt));
     await expect(new AnswerInbox([inbox], leaving.signal).next()).rejects.toThrow('left');
     expect(told).toEqual(['cancel']);
   });
@@ -120,7 +122,7 @@ describe('an answer of one sequence', () => {
 
   it('gives what came before a failure, then throws it', async () => {
     const { inbox, answer } = open();
-    inbox.add([1], 'a');
+    inbox.add({ tokens: [1], text: 'a' });
     inbox.fail(new Error('lost'));
     inbox.fail(new Error('again'));
     answer.deliver();
@@ -134,20 +136,20 @@ describe('an answer of several sequences', () => {
   it('is read in turns, however much one of them brings', async () => {
     const { inboxes, answer } = open(3);
     for (const inbox of inboxes) inbox.begin(begun);
-    inboxes[0]!.add([1], 'a');
-    inboxes[2]!.add([1], 'c');
+    inboxes[0]!.add({ tokens: [1], text: 'a' });
+    inboxes[2]!.add({ tokens: [1], text: 'c' });
     const indexes: unknown[] = [];
     for (let read = 0; read < 5; read++) {
       indexes.push((await answer.next()).value?.index);
-      inboxes[0]!.add([2], 'more');
+      inboxes[0]!.add({ tokens: [2], text: 'more' });
     }
     expect(indexes).toEqual([0, 1, 2, 0, 2]);
   });
 
   it('gives each its own credit', async () => {
     const { inboxes, answer, told } = open(2);
-    inboxes[0]!.add([1], 'a');
-    inboxes[1]!.add([1, 2], 'b');
+    inboxes[0]!.add({ tokens: [1], text: 'a' });
+    inboxes[1]!.add({ tokens: [1, 2], text: 'b' });
     await answer.next();
     await answer.next();
     expect(told).toEqual(['read 1', 'read 2 1']);

@@ -1,24 +1,25 @@
 import type { AnswerEvent, TokenLogprob } from '@millrace/contracts';
 import type { SequenceEvent } from '../vocabulary.js';
+import type { ContentCheck, TokensPiece } from './content-check.js';
+import { UnreadTokens } from './unread-tokens.js';
 
 /** What an inbox asks of the connection that fills it. */
 export interface SequenceControls {
   /** The consumer has read so many tokens more. */
   read(tokens: number): void;
-  /** Nobody waits for the rest. Called at most once, and not after the sequence was settled. */
+  /** Nobody waits for the rest. Called at most once; the worker may have settled the sequence just now. */
   cancel(): void;
 }
 
 type Begun = Extract<AnswerEvent, { kind: 'begun' }>;
 type Finished = Extract<AnswerEvent, { kind: 'finished' }>;
 
-const NO_LOGPROBS: readonly TokenLogprob[] = [];
-
 /**
  * What one sequence has brought and nobody has read yet.
  *
  * Tokens that nobody has asked for yet are merged into one event, and so are pieces of an echo: a slow reader costs one
- * string and no queue of events, and a fast one gets what arrived in one frame as one event.
+ * string and no queue of events, and a fast one gets what arrived in one frame as one event. Content that breaks the
+ * promises of `AnswerEvent` fails the sequence, and cancels it.
  *
  * Ownership: the connection writes (`begin`, `echo`, `add`, `finish`, `fail`) until the sequence is settled; the answer's
  * inbox takes.
@@ -27,9 +28,7 @@ export class SequenceInbox {
   #begun: Begun | undefined;
   #hasBegun = false;
   #echo: { text: string; logprobs: readonly TokenLogprob[] } | undefined;
-  #tokens: readonly number[] = [];
-  #text = '';
-  #logprobs = NO_LOGPROBS;
+  readonly #unread = new UnreadTokens();
   #finished: Finished | undefined;
   #failure: { readonly error: unknown } | undefined;
   #settled = false;
@@ -39,6 +38,7 @@ export class SequenceInbox {
   constructor(
     readonly index: number,
     private readonly controls: SequenceControls,
+    private readonly check: ContentCheck,
   ) {}
 
   /** The worker has nothing more to say. */
@@ -54,35 +54,53 @@ export class SequenceInbox {
   // ------------------------------------------------------------------------------------------- the connection's side
 
   begin(event: Begun): void {
+    if (this.#hasBegun) return;
     this.#hasBegun = true;
     this.#begun = event;
   }
 
   echo(text: string, logprobs: readonly TokenLogprob[]): void {
-    const before = this.#echo;
-    this.#echo = before
-      ? { text: before.text + text, logprobs: joined(before.logprobs, logprobs) }
-      : { text, logprobs };
+    this.#unlessMalformed(() => {
+      this.check.admitEcho(text, logprobs.length);
+      const before = this.#echo;
+      this.#echo = before
+        ? { text: before.text + text, logprobs: joined(before.logprobs, logprobs) }
+        : { text, logprobs };
+    });
   }
 
-  add(tokens: readonly number[], text: string, logprobs: readonly TokenLogprob[] = NO_LOGPROBS): void {
-    this.#tokens = joined(this.#tokens, tokens);
-    this.#text += text;
-    this.#logprobs = joined(this.#logprobs, logprobs);
+  add(piece: TokensPiece): void {
+    this.#unlessMalformed(() => this.#unread.add(this.check.admit(piece)));
   }
 
   finish(event: Finished): void {
+    if (this.#settled) return;
     const { promptTokens, cachedTokens } = event.usage;
     // An answer that ends with its first token need not have begun; its reader relies on it all the same.
     if (!this.#hasBegun) this.begin({ kind: 'begun', promptTokens, cachedTokens, waitedMs: 0 });
-    this.#settled = true;
-    this.#finished = event;
+    try {
+      this.check.end();
+      this.#settled = true;
+      this.#finished = event;
+    } catch (error) {
+      this.fail(error);
+    }
   }
 
   fail(error: unknown): void {
     if (this.#settled) return;
     this.#settled = true;
     this.#failure = { error };
+  }
+
+  #unlessMalformed(take: () => void): void {
+    if (this.#settled) return;
+    try {
+      take();
+    } catch (error) {
+      this.fail(error);
+      this.controls.cancel();
+    }
   }
 
   // ------------------------------------------------------------------------------------------------ the answer's side
@@ -95,7 +113,7 @@ export class SequenceInbox {
       return event;
     }
     if (this.#echo) return this.#takeEcho(this.#echo);
-    if (this.#tokens.length > 0 || this.#text !== '' || this.#logprobs.length > 0) return this.#takeTokens();
+    if (this.#unread.any) return this.#takeTokens();
     if (this.#finished && !this.#ended) {
       this.#ended = true;
       return { ...this.#finished, index: this.index };
@@ -122,17 +140,12 @@ export class SequenceInbox {
   }
 
   #takeTokens(): SequenceEvent {
-    const [tokens, text, logprobs] = [this.#tokens, this.#text, this.#logprobs];
-    this.#tokens = [];
-    this.#text = '';
-    this.#logprobs = NO_LOGPROBS;
-    if (!this.#settled) this.controls.read(tokens.length);
-    const event = { kind: 'tokens', index: this.index, tokens, text } as const;
-    return logprobs.length === 0 ? event : { ...event, logprobs };
+    const piece = this.#unread.take();
+    if (!this.#settled) this.controls.read(piece.tokens.length + (piece.unnumbered ?? 0));
+    return { kind: 'tokens', index: this.index, ...piece };
   }
 }
 
 function joined<T>(before: readonly T[], more: readonly T[]): readonly T[] {
-  if (before.length === 0) return more;
   return more.length === 0 ? before : [...before, ...more];
 }

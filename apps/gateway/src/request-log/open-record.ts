@@ -1,6 +1,6 @@
-import { ERROR_CATALOG, type ErrorCode, toInferenceError, type Usage } from '@millrace/contracts';
+import { ERROR_CATALOG, type ErrorCode, toInferenceError } from '@millrace/contracts';
 import type { Call, Endpoint, Outcome, RequestRecord, SequenceEvent } from '../vocabulary.js';
-import { type Tallied, UsageTally } from './usage-tally.js';
+import { NO_USAGE, type Tallied, type TotalUsage, UsageTally } from './usage-tally.js';
 
 /** What a record wants to know of a valid request. */
 export interface Concerned extends Partial<Tallied> {
@@ -118,8 +118,8 @@ export class OpenRecord {
     return waiting || ERROR_CATALOG[code].status < 500 ? 'rejected' : 'failed';
   }
 
-  #usage(): Usage {
-    const answered = this.#tally?.total() ?? { promptTokens: 0, completionTokens: 0, cachedTokens: 0 };
+  #usage(): TotalUsage {
+    const answered = this.#tally?.total() ?? NO_USAGE;
     return this.#donePromptTokens === undefined ? answered : { ...answered, promptTokens: this.#donePromptTokens };
   }
 

@@ -1,6 +1,11 @@
 import type { Usage } from '@millrace/contracts';
 import type { SequenceEvent } from '../vocabulary.js';
 
+/** Of sequences without any, the reasoning tokens are 0. */
+export type TotalUsage = Usage & { readonly reasoningTokens: number };
+
+export const NO_USAGE: TotalUsage = { promptTokens: 0, completionTokens: 0, cachedTokens: 0, reasoningTokens: 0 };
+
 /** What a tally wants to know of a request. */
 export interface Tallied {
   readonly prompts: readonly unknown[];
@@ -29,7 +34,7 @@ export class UsageTally {
     }
     if (event.kind === 'tokens') {
       this.#sequences[index] ??= { promptTokens: 0, completionTokens: 0, cachedTokens: 0 };
-      this.#sequences[index].completionTokens += event.tokens.length;
+      this.#sequences[index].completionTokens += event.tokens.length + (event.unnumbered ?? 0);
     }
     if (event.kind === 'finished') {
       this.#sequences[index] = event.usage;
@@ -41,14 +46,17 @@ export class UsageTally {
    * Each prompt counts once, however many answers it gets. So do its cached tokens, by the sequence that found the fewest:
    * it was the one to read the prompt, and what its siblings found is what it had just left there.
    */
-  total(): Usage {
-    const total = { promptTokens: 0, completionTokens: 0, cachedTokens: 0 };
+  total(): TotalUsage {
+    const total = { ...NO_USAGE };
     for (let first = 0; first < this.#sequences.length; first += this.request.bestOf) {
       const begun = this.#sequences.slice(first, first + this.request.bestOf).filter((one) => one !== undefined);
       if (begun.length === 0) continue;
       total.promptTokens += Math.max(...begun.map(({ promptTokens }) => promptTokens));
       total.cachedTokens += Math.min(...begun.map(({ cachedTokens }) => cachedTokens));
-      for (const { completionTokens } of begun) total.completionTokens += completionTokens;
+      for (const { completionTokens, reasoningTokens = 0 } of begun) {
+        total.completionTokens += completionTokens;
+        total.reasoningTokens += reasoningTokens;
+      }
     }
     return total;
   }

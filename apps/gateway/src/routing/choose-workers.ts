@@ -1,17 +1,32 @@
+import type { ModelDescription } from '@millrace/contracts';
 import type { Worker, WorkerState } from '../vocabulary.js';
 
+/**
+ * What it weighs, in sequences, that a model has to be loaded first. With less, a second worker would be made to load for
+ * every small burst; with more, it would stay idle while the first is full.
+ */
+const LOADING_WEIGHT = 8;
+/** More than any load: a worker that could not load the model is asked when there is no other, and says why. */
+const FAILED_WEIGHT = 1e9;
+
 /** The ready workers of a model, the least loaded first: the first is asked, the others only if it cannot. */
-export function chooseWorkers<W extends Worker>(model: string, workers: readonly W[]): W[] {
+export function chooseWorkers<W extends Worker>(id: string, workers: readonly W[]): W[] {
   return workers
-    .filter((worker) => serves(worker, model))
-    .map((worker) => ({ worker, state: worker.state() }))
-    .filter(({ state }) => state.phase === 'ready')
-    .sort((a, b) => load(a.state) - load(b.state)) // A stable sort: idle workers are taken in the order configured.
+    .map((worker) => ({ worker, model: worker.models?.find((model) => model.id === id), state: worker.state() }))
+    .filter((one): one is Servant<W> => one.model !== undefined && one.state.phase === 'ready')
+    .sort((a, b) => weight(a) - weight(b)) // A stable sort: idle workers are taken in the order configured.
     .map(({ worker }) => worker);
 }
 
-function serves({ models }: Worker, model: string): boolean {
-  return models?.some(({ id }) => id === model) ?? false;
+interface Servant<W> {
+  readonly worker: W;
+  readonly model: ModelDescription;
+  readonly state: WorkerState;
+}
+
+function weight({ model, state }: Servant<Worker>): number {
+  if (model.state === 'failed') return FAILED_WEIGHT + load(state);
+  return load(state) + (model.state === 'idle' || model.state === 'loading' ? LOADING_WEIGHT : 0);
 }
 
 /**

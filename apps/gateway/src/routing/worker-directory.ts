@@ -1,5 +1,14 @@
-import type { ModelDescription } from '@millrace/contracts';
+import { MODEL_STATES, type ModelDescription, type ModelStateBody } from '@millrace/contracts';
 import type { Worker, WorkerState } from '../vocabulary.js';
+
+/** How a model stands with the workers that are there. */
+export interface ModelStanding {
+  readonly model: ModelDescription;
+  /** The best that any of them has; `unavailable` where none of them is there. */
+  readonly state: ModelStateBody;
+  /** What the worker of that state says of it; empty where there is nothing to say. */
+  readonly detail: string;
+}
 
 /** What is known of the workers. Generic, so that routing need not know how one talks to them. */
 export class WorkerDirectory<W extends Worker> {
@@ -27,4 +36,23 @@ export class WorkerDirectory<W extends Worker> {
       ).values(),
     ].reverse();
   }
+
+  /** Every model as `models`, with its state. Looked up when somebody asks for it, and by no request for an answer. */
+  standings(): readonly ModelStanding[] {
+    const there = this.workers.filter((worker) => worker.state().phase === 'ready');
+    return (this.models() ?? []).map((model) => {
+      const reports = there.flatMap(({ models }) => models?.filter(({ id }) => id === model.id) ?? []);
+      const [best] = reports.sort((a, b) => rank(a) - rank(b));
+      return { model, state: best === undefined ? 'unavailable' : stateOf(best), detail: best?.detail ?? '' };
+    });
+  }
+}
+
+function stateOf({ state = 'loaded' }: ModelDescription): (typeof MODEL_STATES)[number] {
+  return state;
+}
+
+/** They are listed from the best on. */
+function rank(model: ModelDescription): number {
+  return MODEL_STATES.indexOf(stateOf(model));
 }

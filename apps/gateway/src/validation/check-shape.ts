@@ -12,12 +12,16 @@ type Issue = z.core.$ZodIssue;
  */
 const FIRST_WRONG = { abortEarly: true } as z.core.ParseContext<Issue>;
 
-/** The body as the schema types it; the first thing that is wrong with it becomes a sentence and a `param`. */
-export function checkShape<T>(schema: z.ZodType<T>, body: unknown): T {
+/**
+ * The body as the schema types it; the first thing that is wrong with it becomes a sentence and a `param`.
+ *
+ * @param within where the body stands, if it is a part of the whole.
+ */
+export function checkShape<T>(schema: z.ZodType<T>, body: unknown, within?: string): T {
   const result = schema.safeParse(body, FIRST_WRONG);
   if (result.success) return result.data;
   const { path, issue } = closestIssue(result.error.issues[0]!, body);
-  const param = paramPath(path);
+  const param = (within ?? '') + paramPath(path);
   throw new InferenceError('invalid_request', sentence(issue, param, valueAt(body, path)), { param });
 }
 
@@ -34,12 +38,19 @@ interface Located {
 function closestIssue(issue: Issue, body: unknown, above: readonly PropertyKey[] = []): Located {
   const path = [...above, ...issue.path];
   if (issue.code !== 'invalid_union') return { issue, path };
+  const value = valueAt(body, path);
   const meant = issue.errors
     .map((branch) => branch[0])
     .filter((first) => first !== undefined)
-    .filter((first) => first.path.length > 0 || first.code !== 'invalid_type')
+    .filter((first) => first.path.length > 0 || !isOfAnotherType(first, value))
     .sort((a, b) => progress(b) - progress(a))[0];
   return meant ? closestIssue(meant, body, path) : { issue, path };
+}
+
+/** Of a branch that lists its values, none is of the type that was given: an object is no misspelt word. */
+function isOfAnotherType(issue: Issue, value: unknown): boolean {
+  if (issue.code !== 'invalid_value') return issue.code === 'invalid_type';
+  return issue.values.every((one) => typeof one !== typeof value);
 }
 
 /** A wrong value tells more than a wrong type, and a later item of a list more than an earlier one. */
@@ -97,10 +108,15 @@ function nounOf(issue: Issue): string {
 }
 
 function unionExpectation(issue: Extract<Issue, { code: 'invalid_union' }>): string {
-  const options = 'options' in issue && Array.isArray(issue.options) ? issue.options.map(show) : [];
-  if (options.length > 0) return `; it must be ${alternatives(options)}`;
-  const types = issue.errors.map((branch) => branch[0]).filter((first) => first?.code === 'invalid_type');
-  return `; it must be ${alternatives([...new Set(types.map((first) => named(first?.expected ?? '')))])}`;
+  const discriminators = 'options' in issue && Array.isArray(issue.options) ? issue.options.map(show) : [];
+  if (discriminators.length > 0) return `; it must be ${alternatives(discriminators)}`;
+  const options = issue.errors.map((branch) => branch[0]).flatMap((first) => (first ? optionsOf(first) : []));
+  return `; it must be ${alternatives([...new Set(options)])}`;
+}
+
+function optionsOf(issue: Issue): readonly string[] {
+  if (issue.code === 'invalid_value') return issue.values.map(show);
+  return issue.code === 'invalid_type' ? [named(issue.expected)] : [];
 }
 
 const NAMES: Readonly<Record<string, string>> = {

@@ -1,6 +1,8 @@
 import {
   APPLY_TEMPLATE_PARAMETERS,
   applyTemplateRequestSchema,
+  type ChatPromptBody,
+  chatPromptFields,
   DETOKENIZE_PARAMETERS,
   detokenizeRequestSchema,
   InferenceError,
@@ -12,6 +14,9 @@ import type { TextOrChat, ValidDetokenizeRequest, ValidTemplateRequest, ValidTok
 import { chatPromptOf } from './chat-prompt.js';
 import { checkBody } from './check-body.js';
 import type { ModelCatalog } from './model-catalog.js';
+
+/** What means something in chats only. */
+const CHAT_FIELDS = Object.keys(chatPromptFields) as readonly (keyof ChatPromptBody)[];
 
 /** The body of POST /tokenize: unknown before, valid after. */
 export function parseTokenizeRequest(body: unknown, models: ModelCatalog): ValidTokenizeRequest {
@@ -42,7 +47,7 @@ export function parseTemplateRequest(body: unknown, models: ModelCatalog): Valid
   const request = checkBody(body, APPLY_TEMPLATE_PARAMETERS, applyTemplateRequestSchema);
   const valid: Omit<ValidTemplateRequest, symbol> = {
     model: models.resolve(request.model, 'chat'),
-    prompt: chatPromptOf(request),
+    prompt: chatPromptOf(request).prompt,
   };
   return valid as ValidTemplateRequest;
 }
@@ -51,8 +56,8 @@ function promptOf(request: TokenizeRequestBody): TextOrChat {
   const { content, prompt, messages } = request;
   const given = Object.entries({ content, prompt, messages }).filter(([, value]) => value != null);
   if (given.length !== 1) throw notOne(given.map(([name]) => name));
-  if (messages) return chatPromptOf({ ...request, messages });
-  for (const name of ['tools', 'chat_template_kwargs'] as const) if (request[name]) throw onlyInChats(name);
+  if (messages) return chatPromptOf({ ...request, messages }).prompt;
+  for (const name of CHAT_FIELDS) if (request[name] != null) throw onlyInChats(name);
   return { kind: 'text', text: content ?? prompt ?? '' };
 }
 

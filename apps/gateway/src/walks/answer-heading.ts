@@ -33,13 +33,13 @@ function fingerprintOf(engine: string): string {
   return fingerprint;
 }
 
-export function usageBody({ promptTokens, completionTokens, cachedTokens }: Usage): UsageBody {
+export function usageBody({ promptTokens, completionTokens, cachedTokens, reasoningTokens = 0 }: Usage): UsageBody {
   return {
     prompt_tokens: promptTokens,
     completion_tokens: completionTokens,
     total_tokens: promptTokens + completionTokens,
     prompt_tokens_details: { cached_tokens: cachedTokens },
-    completion_tokens_details: { reasoning_tokens: 0 },
+    completion_tokens_details: { reasoning_tokens: reasoningTokens },
   };
 }
 

@@ -1,6 +1,6 @@
 import { type HealthBody, type ReadyzBody, VERSION } from '@millrace/contracts';
 import type { WorkerClient } from '../dispatch/worker-client.js';
-import type { WorkerDirectory } from '../routing/worker-directory.js';
+import type { ModelStanding, WorkerDirectory } from '../routing/worker-directory.js';
 import type { WorkerState } from '../vocabulary.js';
 
 /** /healthz, /readyz and /health: for the one that restarts, the one that routes, and the one who looks. */
@@ -20,10 +20,15 @@ export class Readiness {
 
   ready(): ReadyzBody {
     if (this.#draining) return { status: 'not ready', reason: 'The gateway is stopping and takes nothing new.' };
+    const standings = this.directory.standings();
+    const models = standings.map(modelBody);
     const states = this.directory.states();
-    const ready = states.filter(({ phase }) => phase === 'ready');
-    if (ready.length === 0) return { status: 'not ready', reason: whyNot(states) };
-    return { status: 'ready', capabilities: modelsByCapability(ready) };
+    if (!states.some(({ phase }) => phase === 'ready')) return { status: 'not ready', reason: whyNot(states), models };
+    // Of a model that is idle or being loaded an answer comes, if later.
+    const failed = standings.filter(({ state }) => state === 'failed');
+    const servable = standings.filter(({ state }) => state !== 'failed' && state !== 'unavailable');
+    if (failed.length > 0 && servable.length === 0) return { status: 'not ready', reason: whyFailed(failed), models };
+    return { status: 'ready', capabilities: modelsByCapability(servable), models };
   }
 
   health(): HealthBody {
@@ -44,16 +49,24 @@ function whyNot(states: readonly WorkerState[]): string {
   return `No worker is ready: ${each.join('; ')}.`;
 }
 
+function whyFailed(failed: readonly ModelStanding[]): string {
+  const each = failed.map(({ model, detail }) => `${model.id}${detail && ` (${detail})`}`);
+  return `No model could be loaded: ${each.join('; ')}.`;
+}
+
 /** `{ chat: ['model', …], completion: […] }`: what can be asked for, and of which models. */
-function modelsByCapability(ready: readonly WorkerState[]): Record<string, string[]> {
+function modelsByCapability(servable: readonly ModelStanding[]): Record<string, string[]> {
   const capabilities: Record<string, string[]> = {};
-  for (const model of ready.flatMap(({ models }) => models ?? [])) {
+  for (const { model } of servable) {
     for (const capability of model.capabilities) {
-      const ids = capabilities[capability] ?? [];
-      if (!ids.includes(model.id)) capabilities[capability] = [...ids, model.id];
+      capabilities[capability] = [...(capabilities[capability] ?? []), model.id];
     }
   }
   return capabilities;
+}
+
+function modelBody({ model, state, detail }: ModelStanding): NonNullable<ReadyzBody['models']>[number] {
+  return { id: model.id, state, detail };
 }
 
 function workerBody(state: WorkerState): HealthBody['workers'][number] {

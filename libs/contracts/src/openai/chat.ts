@@ -1,4 +1,5 @@
 import * as z from 'zod';
+import { REASONING_EFFORTS } from '../engine.js';
 import {
   FORMAT_NOTES,
   GENERATION_PARAMETERS,
@@ -23,18 +24,29 @@ const otherPart = z.looseObject({ type: z.enum(['image_url', 'input_audio', 'fil
  * millions costs one comparison.
  */
 const CONTENT_PARTS_MAX = 1_000;
-const TOOL_CALLS_MAX = 128;
+export const TOOL_CALLS_MAX = 128;
+const CALL_ID_LENGTH_MAX = 512;
+/** Of a call's arguments, which a model wrote and a client sends back: they need not be JSON. */
+const CALL_ARGUMENTS_LENGTH_MAX = 1_000_000;
+const TOOLS_MAX = 128;
 const TOOL_KEYS_MAX = 1_000;
 const TEMPLATE_VARIABLES_MAX = 1_000;
+export const DOCUMENTS_MAX = 1_000;
+const DOCUMENT_KEYS_MAX = 100;
 
 const partsOf = <P extends z.ZodType>(part: P) => z.array(part).min(1).max(CONTENT_PARTS_MAX);
 
 const textContent = z.union([z.string(), partsOf(textPart)]);
 
+const callId = z.string().min(1, { abort: true }).max(CALL_ID_LENGTH_MAX);
+
 const toolCall = z.object({
-  id: z.string(),
+  id: callId,
   type: z.literal('function'),
-  function: z.object({ name: z.string().min(1, { abort: true }), arguments: z.string() }),
+  function: z.object({
+    name: z.string().min(1, { abort: true }).max(CALL_ID_LENGTH_MAX),
+    arguments: z.string().max(CALL_ARGUMENTS_LENGTH_MAX),
+  }),
 });
 
 const name = z.string().optional();
@@ -51,48 +63,122 @@ export const chatMessageSchema = z.discriminatedUnion('role', [
     role: z.literal('assistant'),
     content: z.union([z.string(), partsOf(z.discriminatedUnion('type', [textPart, refusalPart])), z.null()]).optional(),
     refusal: z.string().nullish(),
-    tool_calls: z.array(toolCall).max(TOOL_CALLS_MAX).optional(),
+    tool_calls: z.array(toolCall).max(TOOL_CALLS_MAX).nullish(),
+    reasoning_content: z.string().nullish(),
+    /** Another name of the same, which some servers give it. */
+    reasoning: z.string().nullish(),
     name,
   }),
-  z.object({ role: z.literal('tool'), content: textContent, tool_call_id: z.string() }),
+  z.object({ role: z.literal('tool'), content: textContent, tool_call_id: callId, name }),
 ]);
+
+const functionName = z.string().regex(/^[a-zA-Z0-9_-]{1,64}$/, {
+  error: 'must be 1 to 64 letters, digits, underscores or dashes',
+});
 
 const toolSchema = z.object({
   type: z.literal('function'),
   function: z.object({
-    name: z.string().regex(/^[a-zA-Z0-9_-]{1,64}$/, {
-      error: 'must be 1 to 64 letters, digits, underscores or dashes',
-    }),
+    name: functionName,
     description: z.string().optional(),
     parameters: recordOf(TOOL_KEYS_MAX).optional(),
     strict: z.boolean().nullish(),
   }),
 });
 
+const namedTool = z.object({ type: z.literal('function'), function: z.object({ name: z.string() }) });
+
+const toolChoice = z
+  .union([
+    z.enum(['none', 'auto', 'required']),
+    z.discriminatedUnion('type', [
+      namedTool,
+      z.object({
+        type: z.literal('allowed_tools'),
+        allowed_tools: z.object({
+          mode: z.enum(['auto', 'required']),
+          tools: z.array(namedTool).min(1).max(TOOLS_MAX),
+        }),
+      }),
+    ]),
+  ])
+  .nullish();
+
+export const documentsSchema = z
+  .array(z.union([z.string(), recordOf(DOCUMENT_KEYS_MAX)]))
+  .max(DOCUMENTS_MAX)
+  .nullish();
+
+/** What makes the prompt, and how much of it may be an answer. */
+export const chatPromptFields = {
+  messages: z.array(chatMessageSchema).min(1).max(10_000),
+  tools: z.array(toolSchema).max(TOOLS_MAX).nullish(),
+  tool_choice: toolChoice,
+  parallel_tool_calls: z.boolean().nullish(),
+  documents: documentsSchema,
+  chat_template_kwargs: recordOf(TEMPLATE_VARIABLES_MAX).nullish(),
+  reasoning_effort: z.enum(REASONING_EFFORTS).nullish(),
+  continue_final_message: z.boolean().nullish(),
+  add_generation_prompt: z.boolean().nullish(),
+};
+
 export const chatRequestSchema = z
   .object({
     ...generationFields,
-    messages: z.array(chatMessageSchema).min(1).max(10_000),
+    ...chatPromptFields,
     max_tokens: maxTokens,
     max_completion_tokens: maxTokens,
     logprobs: z.boolean().nullish(),
     top_logprobs: z.int().min(0).max(TOP_LOGPROBS_MAX).nullish(),
-    tools: z.array(toolSchema).max(128).nullish(),
-    tool_choice: z.enum(['none', 'auto']).nullish(),
-    chat_template_kwargs: recordOf(TEMPLATE_VARIABLES_MAX).nullish(),
     metadata,
   })
   .meta({ id: 'CreateChatCompletionRequest' });
 
 export type ChatRequestBody = z.infer<typeof chatRequestSchema>;
 export type ChatMessage = z.infer<typeof chatMessageSchema>;
+/** Of the fields of a request, those that make its prompt. */
+export type ChatPromptBody = Pick<ChatRequestBody, keyof typeof chatPromptFields>;
+
+/** What becomes of `chatPromptFields`. */
+export const CHAT_PROMPT_PARAMETERS = {
+  messages: {
+    status: 'supported',
+    note: 'Text parts are joined, a line each. Image, audio and file parts are a 400 that names the part. Every tool call must be answered by a `tool` message before the next other message. An assistant’s `reasoning_content` (or `reasoning`) goes to the template.',
+  },
+  tools: {
+    status: 'supported',
+    note: `Functions, up to ${TOOLS_MAX}, each with a name of its own. Arguments always obey their schema; docs/reference/structured-output.md lists the keywords.`,
+  },
+  tool_choice: {
+    status: 'supported',
+    note: '`auto`, `none` (the tools leave the prompt), `required`, a function by its name, or `{"type": "allowed_tools", …}`, which narrows the tools.',
+  },
+  parallel_tool_calls: { status: 'supported', note: 'Whether one answer may call several times. Left out: yes.' },
+  documents: {
+    status: 'supported',
+    note: `An extension, as at vLLM: up to ${DOCUMENTS_MAX.toLocaleString('en')} texts, or objects such as \`{"title": …, "text": …}\`, that the answer should be grounded in. What the model cites comes back as \`annotations\`.`,
+  },
+  chat_template_kwargs: {
+    status: 'supported',
+    note: 'An extension: further variables for the chat template. `documents` may stand in it, as at llama-server; what has a parameter of its own may not.',
+  },
+  reasoning_effort: {
+    status: 'supported',
+    note: 'How much a model that reasons should do so; `none` turns it off where its template can. Others ignore it.',
+  },
+  continue_final_message: {
+    status: 'supported',
+    note: 'An extension, as at vLLM: the answer goes on with the last message, which must be the assistant’s and have text. The answer begins behind it.',
+  },
+  add_generation_prompt: {
+    status: 'supported',
+    note: 'An extension: `false` only together with `continue_final_message`, and `true` only without.',
+  },
+} as const satisfies ParameterTable;
 
 /** Every parameter of OpenAI's reference, and ours: what happens to it. docs/reference/openai-compatibility.md is made from it. */
 export const CHAT_PARAMETERS = {
-  messages: {
-    status: 'supported',
-    note: 'Text parts are joined, a line each. Image, audio and file parts are a 400 that names the part.',
-  },
+  ...CHAT_PROMPT_PARAMETERS,
   ...GENERATION_PARAMETERS,
   max_tokens: { status: 'supported' },
   max_completion_tokens: { status: 'supported', note: 'Wins over `max_tokens`.' },
@@ -100,18 +186,6 @@ export const CHAT_PARAMETERS = {
   top_logprobs: { status: 'supported', note: `0 to ${TOP_LOGPROBS_MAX}, with \`logprobs\`: true.` },
   response_format: { status: 'supported', note: FORMAT_NOTES.response_format },
   grammar: { status: 'supported', note: FORMAT_NOTES.grammar },
-  tools: {
-    status: 'supported',
-    note: "Rendered by the model's own template. A call comes back as the text that the model wrote; it is not parsed yet.",
-  },
-  tool_choice: {
-    status: 'refused',
-    note: 'Only `auto` and `none` for now; `none` leaves the tools out of the prompt.',
-    allows: ['auto', 'none'],
-  },
-  parallel_tool_calls: { status: 'ignored', note: 'The model decides.' },
-  chat_template_kwargs: { status: 'supported', note: 'An extension: further variables for the chat template.' },
-  reasoning_effort: { status: 'ignored', note: 'No reasoning model is recognised yet.' },
   functions: { status: 'refused', note: 'Use `tools`.' },
   function_call: { status: 'refused', note: 'Use `tools`.' },
   audio: { status: 'refused', note: 'Text only.' },
@@ -142,6 +216,20 @@ const logprobs = z
   .nullable()
   .meta({ description: 'Null unless they were asked for.' });
 
+const calledFunction = z.object({ name: z.string(), arguments: z.string() });
+
+/** What is cited has no address of its own unless its document has a `url`. */
+const annotation = z
+  .object({
+    type: z.literal('url_citation'),
+    url_citation: z.object({ start_index: z.int(), end_index: z.int(), title: z.string(), url: z.string() }),
+  })
+  .meta({
+    description: 'A passage of the content, counted in code points, and the document or tool result that it is from.',
+  });
+
+const reasoningContent = z.string().meta({ description: 'An extension: what the model thought before.' });
+
 export const chatCompletionSchema = z
   .object({
     id: z.string(),
@@ -155,6 +243,11 @@ export const chatCompletionSchema = z
           role: z.literal('assistant'),
           content: z.string().nullable(),
           refusal: z.string().nullable(),
+          reasoning_content: reasoningContent.optional(),
+          tool_calls: z
+            .array(z.object({ id: z.string(), type: z.literal('function'), function: calledFunction }))
+            .optional(),
+          annotations: z.array(annotation).optional(),
         }),
         logprobs,
         finish_reason: finishReason,
@@ -164,6 +257,12 @@ export const chatCompletionSchema = z
     system_fingerprint: z.string(),
   })
   .meta({ id: 'CreateChatCompletionResponse' });
+
+/** The first piece of a call says whose it is, all others only go on with the arguments. */
+const callDelta = z.union([
+  z.strictObject({ index: z.int(), id: z.string(), type: z.literal('function'), function: calledFunction }),
+  z.strictObject({ index: z.int(), function: z.strictObject({ arguments: z.string() }) }),
+]);
 
 export const chatChunkSchema = z
   .object({
@@ -179,6 +278,9 @@ export const chatChunkSchema = z
           role: z.literal('assistant').optional(),
           content: z.string().nullable().optional(),
           refusal: z.string().nullable().optional(),
+          reasoning_content: reasoningContent.optional(),
+          tool_calls: z.array(callDelta).optional(),
+          annotations: z.array(annotation).optional(),
         }),
         logprobs,
         finish_reason: finishReason.nullable(),
@@ -190,4 +292,6 @@ export const chatChunkSchema = z
 
 export type ChatCompletion = z.infer<typeof chatCompletionSchema>;
 export type ChatChunk = z.infer<typeof chatChunkSchema>;
+export type ChatCallDelta = z.infer<typeof callDelta>;
+export type ChatAnnotation = z.infer<typeof annotation>;
 export type ChatTokenLogprob = z.infer<typeof tokenLogprob>;

@@ -1,4 +1,8 @@
 import * as z from 'zod';
+import { MODEL_STATES } from '../engine.js';
+
+/** `unavailable`: no worker that is there now has it. */
+export const modelState = z.enum([...MODEL_STATES, 'unavailable']);
 
 /** https://platform.openai.com/docs/api-reference/models, and what one would like to know beside it. */
 export const modelSchema = z
@@ -12,6 +16,8 @@ export const modelSchema = z
     capabilities: z.array(z.string()),
     /** Another: numbers of a vector, of models that make some. */
     embedding_length: z.int().optional(),
+    /** And another: whether an answer has to wait until it is loaded, or will not come. */
+    state: modelState.optional(),
   })
   .meta({ id: 'Model' });
 
@@ -19,5 +25,6 @@ export const modelListSchema = z
   .object({ object: z.literal('list'), data: z.array(modelSchema) })
   .meta({ id: 'ListModelsResponse' });
 
+export type ModelStateBody = z.infer<typeof modelState>;
 export type ModelBody = z.infer<typeof modelSchema>;
 export type ModelListBody = z.infer<typeof modelListSchema>;

@@ -1,13 +1,17 @@
 import * as z from 'zod';
+import { modelState } from './models.js';
 
 /** What the service says of itself: not OpenAI's, but every orchestrator asks. */
 
 export const healthzSchema = z.object({ status: z.literal('ok') }).meta({ id: 'Healthz' });
 
+/** How far loading is, or why it failed, stands in `detail`; else that is empty. */
+const models = z.array(z.object({ id: z.string(), state: modelState, detail: z.string() })).optional();
+
 export const readyzSchema = z
   .discriminatedUnion('status', [
-    z.object({ status: z.literal('ready'), capabilities: z.record(z.string(), z.array(z.string())) }),
-    z.object({ status: z.literal('not ready'), reason: z.string() }),
+    z.object({ status: z.literal('ready'), capabilities: z.record(z.string(), z.array(z.string())), models }),
+    z.object({ status: z.literal('not ready'), reason: z.string(), models }),
   ])
   .meta({ id: 'Readyz' });
 

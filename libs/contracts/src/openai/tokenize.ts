@@ -1,5 +1,5 @@
 import * as z from 'zod';
-import { chatRequestSchema } from './chat.js';
+import { CHAT_PROMPT_PARAMETERS, chatPromptFields } from './chat.js';
 import { model, type ParameterTable } from './fields.js';
 import { TOKEN_ID_MAX, tokenList } from './tokens.js';
 
@@ -9,7 +9,6 @@ import { TOKEN_ID_MAX, tokenList } from './tokens.js';
 const TEXT_LENGTH_MAX = 1_000_000;
 const TOKENS_MAX = 1_000_000;
 
-const { messages, tools, chat_template_kwargs } = chatRequestSchema.shape;
 const text = z.string().max(TEXT_LENGTH_MAX).nullish();
 
 export const tokenizeRequestSchema = z
@@ -17,9 +16,8 @@ export const tokenizeRequestSchema = z
     model,
     content: text,
     prompt: text,
-    messages: messages.nullish(),
-    tools,
-    chat_template_kwargs,
+    ...chatPromptFields,
+    messages: chatPromptFields.messages.nullish(),
     add_special: z.boolean().nullish(),
     parse_special: z.boolean().nullish(),
     with_pieces: z.boolean().nullish(),
@@ -30,9 +28,7 @@ export const detokenizeRequestSchema = z
   .object({ model, tokens: tokenList(TOKENS_MAX) })
   .meta({ id: 'DetokenizeRequest' });
 
-export const applyTemplateRequestSchema = z
-  .object({ model, messages, tools, chat_template_kwargs })
-  .meta({ id: 'ApplyTemplateRequest' });
+export const applyTemplateRequestSchema = z.object({ model, ...chatPromptFields }).meta({ id: 'ApplyTemplateRequest' });
 
 export type TokenizeRequestBody = z.infer<typeof tokenizeRequestSchema>;
 
@@ -45,21 +41,17 @@ const CHAT_MODEL = {
   note: 'May be left out: the default model answers if it does chat, or the only one that does.',
 } as const;
 
-const CHAT = {
-  tools: { status: 'supported', note: 'As in a chat; only with `messages`.' },
-  chat_template_kwargs: { status: 'supported', note: 'As in a chat; only with `messages`.' },
-  add_generation_prompt: {
-    status: 'refused',
-    note: 'The prompt always ends where the answer begins.',
-    allows: [true],
-  },
-} as const satisfies ParameterTable;
+const AS_IN_CHATS = { status: 'supported', note: 'As in a chat; only with `messages`.' } as const;
+
+const CHAT = Object.fromEntries(Object.keys(CHAT_PROMPT_PARAMETERS).map((name) => [name, AS_IN_CHATS])) as Readonly<
+  Record<keyof typeof CHAT_PROMPT_PARAMETERS, typeof AS_IN_CHATS>
+>;
 
 export const TOKENIZE_PARAMETERS = {
   content: { status: 'supported', note: 'The text; at most 1,000,000 characters.' },
   prompt: { status: 'supported', note: 'Another name for `content`.' },
-  messages: { status: 'supported', note: 'In place of a text: a chat, as the model’s template writes it.' },
   ...CHAT,
+  messages: { status: 'supported', note: 'In place of a text: a chat, as the model’s template writes it.' },
   model: ANY_MODEL,
   add_special: {
     status: 'supported',
@@ -81,8 +73,8 @@ export const DETOKENIZE_PARAMETERS = {
 } as const satisfies ParameterTable;
 
 export const APPLY_TEMPLATE_PARAMETERS = {
-  messages: { status: 'supported', note: 'As in a chat.' },
   ...CHAT,
+  messages: { status: 'supported', note: 'As in a chat.' },
   model: CHAT_MODEL,
 } as const satisfies ParameterTable;
 

@@ -34,7 +34,17 @@ import {
 import type { Logger } from '@millrace/runtime';
 import type { SequenceEvent, WorkerPhase, WorkerState } from '../../vocabulary.js';
 import { AnswerInbox } from '../answer-inbox.js';
-import { failureOf, finishReasonOf, logprobOf, modelOf, startBytes, startFrames, usageOf } from '../protocol-frames.js';
+import { ContentCheck } from '../content-check.js';
+import {
+  failureOf,
+  finishReasonOf,
+  logprobOf,
+  modelOf,
+  pieceOf,
+  startBytes,
+  startFrames,
+  usageOf,
+} from '../protocol-frames.js';
 import {
   chatBytes,
   detokenizeMessage,
@@ -167,10 +177,14 @@ export class GrpcWorkerClient implements WorkerClient {
     const bytes = startBytes(starts, sentBytesMax);
     if (bytes > sentBytesMax) throw tooLarge(bytes, sentBytesMax);
     const all = ids.flat();
-    const inboxes = all.map((id, index) => new SequenceInbox(index, this.#controlsOf(id, stream)));
+    const promptOf = (index: number) => Math.floor(index / request.answers);
+    const inboxes = all.map((id, index) => {
+      const check = new ContentCheck(request.prompts[promptOf(index)]!);
+      return new SequenceInbox(index, this.#controlsOf(id, stream), check);
+    });
     const answer = new AnswerInbox(inboxes, signal);
     for (const [index, inbox] of inboxes.entries()) {
-      const prompt = request.prompts.length > 1 ? Math.floor(index / request.answers) : undefined;
+      const prompt = request.prompts.length > 1 ? promptOf(index) : undefined;
       this.#sequences.set(all[index]!, { inbox, answer, prompt });
     }
     for (const start of starts) stream.write(start);
@@ -268,8 +282,8 @@ export class GrpcWorkerClient implements WorkerClient {
         unreturned = 0;
       },
       cancel: () => {
-        this.#sequences.delete(sequenceId);
-        stream.write({ frame: { $case: 'cancel', value: { sequenceId } } });
+        const open = this.#sequences.delete(sequenceId);
+        if (open) stream.write({ frame: { $case: 'cancel', value: { sequenceId } } });
       },
     };
   }
@@ -321,6 +335,9 @@ export class GrpcWorkerClient implements WorkerClient {
       case 'load':
         this.#onLoad(frame.value);
         return;
+      case 'worker':
+        this.#onDescription(frame.value);
+        return;
     }
   }
 
@@ -359,15 +376,17 @@ export class GrpcWorkerClient implements WorkerClient {
     }, DESCRIBE_DELAY_MS).unref();
   }
 
-  #onUpdate({ sequenceId, begun, echo, tokenIds, text, logprobs, settled }: SequenceUpdate): void {
+  #onUpdate(update: SequenceUpdate): void {
+    const { sequenceId, begun, echo, settled } = update;
     const sequence = this.#sequences.get(sequenceId);
     if (sequence === undefined) return; // Settled here already; the frame crossed our Cancel.
     const { inbox, answer } = sequence;
     if (begun) inbox.begin({ kind: 'begun', ...begun });
     if (echo) inbox.echo(echo.text, echo.logprobs.map(logprobOf));
-    if (tokenIds.length > 0 || text !== '' || logprobs.length > 0) inbox.add(tokenIds, text, logprobs.map(logprobOf));
+    const piece = pieceOf(update);
+    if (settled) this.#sequences.delete(sequenceId);
+    if (piece) inbox.add(piece);
     if (settled) {
-      this.#sequences.delete(sequenceId);
       const reason = finishReasonOf(settled.reason);
       if (reason) inbox.finish({ kind: 'finished', reason, usage: usageOf(settled) });
       else inbox.fail(failureOf(settled, sequence.prompt));

@@ -1,0 +1,100 @@
+import { type AnswerEvent, type Citation, type Prompt, TOOL_CALLS_MAX } from '@millrace/contracts';
+import { malformed } from './malformed.js';
+
+/** Tokens as one update brings them, with the content that they let out. */
+export type TokensPiece = Omit<Extract<AnswerEvent, { kind: 'tokens' }>, 'kind'>;
+
+/** More than the longest context fills: UTF-16 units of text, and eight for each token. */
+const UNITS_MAX = 64 * 1024 * 1024;
+const UNITS_PER_TOKEN = 8;
+/** Of one answer. Each becomes an annotation. */
+const CITED_SOURCES_MAX = 10_000;
+
+/** What of a prompt can be cited. */
+interface Citeable {
+  readonly documents: number;
+  readonly callIds: ReadonlySet<string>;
+}
+
+/**
+ * Holds one answer's content against what `AnswerEvent` promises, so that nobody behind this needs to be ready for calls that
+ * come out of order, for passages that are not there, or for an answer without end.
+ */
+export class ContentCheck {
+  #units = 0;
+  #calls = 0;
+  #codePoints = 0;
+  #citedEnd = 0;
+  #sources = 0;
+  #citeable: Citeable | undefined;
+
+  constructor(private readonly prompt: Prompt) {}
+
+  /**
+   * The piece, without sources that do not exist: a model may well cite a document that it was never given.
+   *
+   * @throws InferenceError `internal_error` for one that no worker should send.
+   */
+  admit(piece: TokensPiece): TokensPiece {
+    this.#count(piece);
+    this.#checkCalls(piece);
+    return piece.citations?.length ? { ...piece, citations: this.#known(piece.citations) } : piece;
+  }
+
+  /** A piece of the prompt. @throws InferenceError as above. */
+  admitEcho(text: string, tokens: number): void {
+    this.#use(UNITS_PER_TOKEN * tokens + text.length);
+  }
+
+  /** @throws InferenceError as above, once there is no more text to come. */
+  end(): void {
+    if (this.#citedEnd <= this.#codePoints) return;
+    throw malformed(`a citation up to ${this.#citedEnd} in a text of ${this.#codePoints} characters`);
+  }
+
+  #count({ tokens, unnumbered = 0, text, reasoning = '', calls = [] }: TokensPiece): void {
+    this.#use(UNITS_PER_TOKEN * (tokens.length + unnumbered) + text.length + reasoning.length);
+    for (const { name = '', arguments: more } of calls) this.#use(name.length + more.length);
+    for (const _character of text) this.#codePoints++;
+  }
+
+  /** One more each time, or there could be pieces of nothing without end. */
+  #use(units: number): void {
+    this.#units += 1 + units;
+    if (this.#units > UNITS_MAX) throw malformed(`an answer of more than ${UNITS_MAX} characters`);
+  }
+
+  #checkCalls({ calls = [] }: TokensPiece): void {
+    for (const { index, name } of calls) {
+      const begins = name !== undefined;
+      if (index !== (begins ? this.#calls : this.#calls - 1)) {
+        throw malformed(`a ${begins ? 'name' : 'piece of arguments'} for call ${index} after ${this.#calls} calls`);
+      }
+      if (begins) this.#calls++;
+    }
+    // A client could not send more of them back.
+    if (this.#calls > TOOL_CALLS_MAX) throw malformed(`more than ${TOOL_CALLS_MAX} calls`);
+  }
+
+  #known(citations: readonly Citation[]): readonly Citation[] {
+    this.#citeable ??= citeableOf(this.prompt);
+    const citeable = this.#citeable;
+    return citations.map(({ start, end, sources }) => {
+      if (start > end) throw malformed(`a citation from ${start} to ${end}`);
+      this.#citedEnd = Math.max(this.#citedEnd, end);
+      this.#sources += 1 + sources.length;
+      if (this.#sources > CITED_SOURCES_MAX) throw malformed(`more than ${CITED_SOURCES_MAX} citations`);
+      return { start, end, sources: sources.filter((source) => isCiteable(source, citeable)) };
+    });
+  }
+}
+
+function isCiteable(source: Citation['sources'][number], { documents, callIds }: Citeable): boolean {
+  return source.kind === 'document' ? source.document < documents : callIds.has(source.callId);
+}
+
+function citeableOf(prompt: Prompt): Citeable {
+  if (prompt.kind !== 'chat') return { documents: 0, callIds: new Set() };
+  const answered = prompt.messages.map(({ tool_call_id: id }) => id).filter((id) => typeof id === 'string');
+  return { documents: prompt.documents?.length ?? 0, callIds: new Set(answered) };
+}
