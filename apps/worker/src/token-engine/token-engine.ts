@@ -198,6 +198,8 @@ export interface TokenModel {
   readonly infill?: { readonly prefix: number; readonly suffix: number; readonly middle: number } | undefined;
   /** The file's own chat template (Jinja), if it has one. */
   readonly chatTemplate: string | undefined;
+  /** Further templates of the file, by name, for purposes of their own: `tool_use` and `rag` are usual. Often none. */
+  readonly namedTemplates: Readonly<Record<string, string>>;
   /** Texts of the tokens that templates ask for; empty where the model has none. */
   readonly beginningText: string;
   readonly endText: string;

@@ -11,6 +11,11 @@ import { getModuleVersion, type Llama, type LlamaModel } from 'node-llama-cpp';
 export interface Addon {
   readonly AddonContext: new (model: AddonModel, options: AddonContextOptions) => AddonContext;
   readonly AddonSampler: AddonSamplerClass;
+  /** Loads nothing by itself: see `AddonModel.loadLora`. Freed with the model. */
+  readonly AddonModelLora: new (
+    model: AddonModel,
+    path: string,
+  ) => AddonLora;
   /** Throws when it can't be parsed. Deep nesting overflows llama.cpp's stack, so read it with `readGbnf` first. */
   readonly AddonGrammar: new (
     gbnf: string,
@@ -64,6 +69,8 @@ export interface AddonContext {
   removeTokenCellsFromSequence(sequence: number, from: number, to: number): boolean;
   /** All of it. Only noted: llama.cpp copies the buffers when it decodes next. */
   copySequenceStateFromOtherSequence(target: number, source: number): Promise<unknown>;
+  /** In place of those before; `scales` has one number for each. */
+  setLoras(loras: readonly AddonLora[], scales: readonly number[]): void;
 }
 
 /** `[token, logit, …]` of these tokens, whether of the highest and the lowest, of the selected one, and of the top n. */
@@ -85,6 +92,9 @@ export interface AddonGrammar {
 }
 export interface AddonGrammarState {
   readonly [opaque]: 'state';
+}
+export interface AddonLora {
+  readonly [opaque]: 'lora';
 }
 
 export interface AddonSamplerClass {
@@ -134,6 +144,8 @@ export interface AddonModel {
   prefixToken(): number;
   suffixToken(): number;
   middleToken(): number;
+  /** Rejects when the file is none, or does not fit the model; the log says why. */
+  loadLora(lora: AddonLora): Promise<void>;
 }
 
 const ADDON_MEMBERS = [
@@ -142,6 +154,7 @@ const ADDON_MEMBERS = [
   'getIsArchHybrid',
   'AddonGrammar',
   'AddonGrammarEvaluationState',
+  'AddonModelLora',
 ] as const satisfies readonly (keyof Addon)[];
 const CONTEXT_MEMBERS = [
   'init',
@@ -153,6 +166,7 @@ const CONTEXT_MEMBERS = [
   'disposeSequence',
   'removeTokenCellsFromSequence',
   'copySequenceStateFromOtherSequence',
+  'setLoras',
 ] as const satisfies readonly (keyof AddonContext)[];
 const SAMPLER_MEMBERS = ['applyConfig', 'dispose'] as const satisfies readonly (keyof AddonSampler)[];
 const SAMPLER_STATICS = [
@@ -171,6 +185,7 @@ const MODEL_MEMBERS = [
   'prefixToken',
   'suffixToken',
   'middleToken',
+  'loadLora',
 ] as const satisfies readonly (keyof AddonModel)[];
 
 /** The addon beneath `llama`. @throws Error naming what is missing, when node-llama-cpp changed its inside. */

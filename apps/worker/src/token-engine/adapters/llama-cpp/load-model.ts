@@ -66,7 +66,7 @@ export async function loadModel(file: ModelFile, options: LoadOptions, needs: Co
 }
 
 /** llama.cpp says why it failed only in its log, so its errors are also kept for the message. */
-function withComplaints(logger: EngineLogger, complaints: string[]): EngineLogger {
+export function withComplaints(logger: EngineLogger, complaints: string[]): EngineLogger {
   return {
     debug: (message) => logger.debug(message),
     info: (message) => logger.info(message),

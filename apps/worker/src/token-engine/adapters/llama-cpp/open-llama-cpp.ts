@@ -3,6 +3,7 @@ import type { TokenEngine, TokenModel } from '../../token-engine.js';
 import type { AddonContext, AddonModel } from './addon.js';
 import { LlamaCppTokenEngine } from './llama-cpp-token-engine.js';
 import { type LoadedModel, type LoadOptions, loadModel } from './load-model.js';
+import { type LoraAdapter, loadLoras } from './lora-adapters.js';
 import { type ModelFile, readModelFile } from './read-model-file.js';
 
 export interface LlamaCppOptions extends LoadOptions {
@@ -11,6 +12,8 @@ export interface LlamaCppOptions extends LoadOptions {
   readonly placesMax: number;
   readonly tokensPerStepMax: number;
   readonly threads: number;
+  /** Adapters that are applied to every answer. Absent: none. */
+  readonly lora?: readonly LoraAdapter[] | undefined;
 }
 
 /** llama.cpp reserves a sequence's cache in pieces of so many tokens. */
@@ -23,7 +26,7 @@ const COPY_COST_TOKENS_MIN = 8;
  * Loads a model and reserves the memory of its places.
  *
  * @throws Error in one sentence, for the person who started the worker: the file is missing, broken or of an unknown
- *   architecture; the memory is refused; the GPU that was asked for is not there.
+ *   architecture; the memory is refused; the GPU that was asked for is not there; an adapter can't be used.
  */
 export async function openLlamaCpp(options: LlamaCppOptions): Promise<TokenEngine> {
   const file = await readModelFile(options.path);
@@ -35,7 +38,13 @@ export async function openLlamaCpp(options: LlamaCppOptions): Promise<TokenEngin
   });
   const { addon, loaded, model } = opened;
   try {
+    const { lora = [], gpu, logger } = options;
+    const loras = await loadLoras(lora, { addon, model, file, gpu, logger });
     const context = await openContext(opened, file, options);
+    if (loras.length > 0) {
+      const scales = lora.map(({ scale }) => scale);
+      context.setLoras(loras, scales);
+    }
     // Recurrent models, wholly or in part, keep one state per sequence and not one per token.
     const cutsAnywhere = !addon.getIsArchRecurrent(file.architecture) && !addon.getIsArchHybrid(file.architecture);
     const description = { ...describe(opened, file, options), cutsAnywhere };
@@ -107,6 +116,7 @@ function describe(
     copyCostTokens: copyCostTokens(file, options),
     infill: infillOf(model),
     chatTemplate: file.chatTemplate,
+    namedTemplates: file.namedTemplates,
     beginningText: textOf(model, model.tokenBos()),
     endText: textOf(model, model.tokenEos()),
     engine,

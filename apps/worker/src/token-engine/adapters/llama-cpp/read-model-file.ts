@@ -42,6 +42,8 @@ export interface ModelFile {
   /** Numbers of one head's part of a token. */
   readonly headLength: number;
   readonly chatTemplate: string | undefined;
+  /** See `TokenModel`. */
+  readonly namedTemplates: Readonly<Record<string, string>>;
   readonly purpose: ModelPurpose;
   /** See `Pooling`. */
   readonly pooling: number;
@@ -68,8 +70,7 @@ export async function readModelFile(path: string): Promise<ModelFile> {
     name: info.metadata.general.name,
     weightsBytes,
     vocabularySize: info.metadata.tokenizer?.ggml?.tokens?.length ?? 0,
-    chatTemplate: info.metadata.tokenizer?.chat_template,
-    rerankTemplate: rerankTemplateOf(info),
+    ...templatesOf(info),
     changedAt: Math.floor(file.mtimeMs / 1000),
   };
 }
@@ -152,10 +153,23 @@ export function purposeOf(architecture: string, pooling: number, classifies: boo
   return encodes || pooling !== Pooling.none ? 'vectors' : 'text';
 }
 
-function rerankTemplateOf(info: GgufFileInfo): string | undefined {
+/** The reader leaves the dots in these keys as they are: `tokenizer.chat_template.rag` is `chat_template.rag` of `tokenizer`. */
+const NAMED_TEMPLATE = /^chat_template\.(.+)$/s;
+
+function templatesOf(info: GgufFileInfo): Pick<ModelFile, 'chatTemplate' | 'namedTemplates' | 'rerankTemplate'> {
   const tokenizer: Readonly<Record<string, unknown>> = { ...info.metadata.tokenizer };
-  const template = tokenizer['chat_template.rerank'];
-  return typeof template === 'string' ? template : undefined;
+  const named: [string, string][] = [];
+  for (const [key, template] of Object.entries(tokenizer)) {
+    const name = NAMED_TEMPLATE.exec(key)?.[1];
+    if (name !== undefined && typeof template === 'string') named.push([name, template]);
+  }
+  // The one for scores is no chat template, and is not written in Jinja.
+  const { rerank, ...namedTemplates } = Object.fromEntries(named) as Readonly<Record<string, string | undefined>>;
+  return {
+    chatTemplate: info.metadata.tokenizer?.chat_template,
+    namedTemplates: namedTemplates as Readonly<Record<string, string>>,
+    rerankTemplate: rerank,
+  };
 }
 
 /**

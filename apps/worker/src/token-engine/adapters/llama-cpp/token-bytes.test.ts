@@ -22,6 +22,7 @@ function vocabulary(kind: number, tokens: readonly (readonly [text: string, attr
     prefixToken: () => -1,
     suffixToken: () => -1,
     middleToken: () => -1,
+    loadLora: async () => {},
   };
 }
 

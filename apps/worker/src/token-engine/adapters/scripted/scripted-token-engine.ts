@@ -100,6 +100,7 @@ export class ScriptedTokenEngine implements TokenEngine {
       copyCostTokens: script.copyCostTokens ?? 8,
       infill: (script.infills ?? true) ? INFILL : undefined,
       chatTemplate: CHAT_TEMPLATE,
+      namedTemplates: {},
       beginningText: '',
       endText: END_TEXT,
       engine: 'scripted 1',
