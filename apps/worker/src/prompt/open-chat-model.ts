@@ -1,8 +1,8 @@
 import { createHash } from 'node:crypto';
 import type { OutputFormat } from '@millrace/contracts';
+import { openReader } from './answer-forms/answer-form.js';
 import type { ChatModel, ChatPrompt, PreparedChat } from './chat-model.js';
 import type { PromptWork } from './process/prompt-work.js';
-import { openReader } from './reading-plan.js';
 import type { ModelTemplates } from './templates/model-templates.js';
 
 export interface ChatModelOptions {

@@ -1,7 +1,6 @@
 import type { OutputFormat } from '@millrace/contracts';
 import type { ChatPrompt } from '../chat-model.js';
 import { formatGrammar } from '../format-grammar.js';
-import { planReading } from '../reading-plan.js';
 import { ChatTemplates } from '../templates/chat-templates.js';
 import type { ModelTemplates } from '../templates/model-templates.js';
 import type { OpenedTemplates, PromptJob, PromptResults } from './prompt-work.js';
@@ -37,16 +36,16 @@ export class PromptDesk {
   }
 
   #open(model: ModelTemplates): OpenedTemplates {
-    this.#templatesOf(model);
-    return { marks: [] };
+    return { marks: this.#templatesOf(model).marks };
   }
 
   #render(model: ModelTemplates, prompt: ChatPrompt, nowMs: number): string {
-    return this.#templatesOf(model).render(prompt, new Date(nowMs));
+    return this.#templatesOf(model).render(prompt, new Date(nowMs)).text;
   }
 
   #prepare(model: ModelTemplates, prompt: ChatPrompt, format: OutputFormat | undefined, nowMs: number) {
-    return { text: this.#render(model, prompt, nowMs), plan: planReading(format) };
+    const { text, form } = this.#templatesOf(model).render(prompt, new Date(nowMs));
+    return { text, plan: form.plan({ prompt, rendered: text, format }) };
   }
 
   #templatesOf(model: ModelTemplates): ChatTemplates {

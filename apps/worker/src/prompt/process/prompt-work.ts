@@ -1,6 +1,6 @@
 import type { OutputFormat } from '@millrace/contracts';
+import type { ReadingPlan } from '../answer-forms/reading-plan.js';
 import type { ChatPrompt } from '../chat-model.js';
-import type { ReadingPlan } from '../reading-plan.js';
 import type { ModelTemplates } from '../templates/model-templates.js';
 
 /**

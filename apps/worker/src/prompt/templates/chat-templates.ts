@@ -1,10 +1,10 @@
 import { InferenceError } from '@millrace/contracts';
+import type { AnswerForm } from '../answer-forms/answer-form.js';
 import type { ChatPrompt } from '../chat-model.js';
-import { Jinja, TemplateOverrun } from './jinja.js';
+import { ChatTemplate } from './chat-template.js';
+import { TemplateOverrun } from './jinja.js';
 import type { ModelTemplates } from './model-templates.js';
-import { OUR_NAMES, templateGlobals } from './template-globals.js';
-
-type Message = ChatPrompt['messages'][number];
+import { OUR_NAMES } from './template-globals.js';
 
 /** For model files without a template of their own: the form that most instruction models have at least seen. */
 const CHAT_ML =
@@ -14,70 +14,71 @@ const CHAT_ML =
 /** The longest prompt that is rendered: more than any model's context holds. */
 const RENDERED_CHARACTERS_MAX = 16_777_216;
 
+/** A prompt, and the form of the answer to it. */
+export interface RenderedChat {
+  readonly text: string;
+  readonly form: AnswerForm;
+}
+
 /** A model's chat templates: turn messages into the text that the model was trained to read. */
 export class ChatTemplates {
-  readonly #jinja: Jinja;
-  readonly #knowsDeveloper: boolean;
+  readonly #default: ChatTemplate;
+  readonly #toolUse: ChatTemplate | undefined;
+  readonly #rag: ChatTemplate | undefined;
 
   /**
    * @param timeLimitMs of one rendering.
    * @throws Error in a sentence when a template is not Jinja that we can read.
    */
-  constructor(
-    private readonly model: ModelTemplates,
-    private readonly timeLimitMs: number,
-  ) {
-    const text = model.defaultTemplate ?? CHAT_ML;
-    this.#jinja = readTemplate(text);
-    this.#knowsDeveloper = text.includes('developer');
+  constructor({ defaultTemplate, namedTemplates, ...texts }: ModelTemplates, timeLimitMs: number) {
+    const limits = { timeMs: timeLimitMs, charactersMax: RENDERED_CHARACTERS_MAX };
+    const read = (source: string) => new ChatTemplate(source, texts, limits);
+    const { default: named, tool_use: toolUse, rag } = namedTemplates;
+    this.#toolUse = toolUse === undefined ? undefined : read(toolUse);
+    this.#rag = rag === undefined ? undefined : read(rag);
+    const source = defaultTemplate ?? named;
+    this.#default = source === undefined ? (this.#toolUse ?? read(CHAT_ML)) : read(source);
+  }
+
+  /** Control tokens that are marks in the answers to any of them. */
+  get marks(): readonly string[] {
+    const all = [this.#default, this.#toolUse, this.#rag].flatMap((template) => template?.form.marks ?? []);
+    return [...new Set(all)];
   }
 
   /** @throws InferenceError `invalid_request` when the template refuses the messages, or a variable has a name of ours. */
-  render(prompt: ChatPrompt, now: Date): string {
+  render(prompt: ChatPrompt, now: Date): RenderedChat {
     checkNames(prompt.templateVariables);
-    const { beginningText, endText } = this.model;
+    const template = this.#templateFor(prompt);
     try {
-      return this.#jinja.render(
-        {
-          ...prompt.templateVariables,
-          messages: prompt.messages.map((message) => this.#forTemplate(message)),
-          // Templates ask `if tools`, but also `tools is defined` and `tools is not none`: absent says no to all three.
-          ...(prompt.tools.length > 0 && { tools: prompt.tools }),
-          ...(prompt.documents !== undefined && { documents: prompt.documents }),
-          add_generation_prompt: true,
-          bos_token: beginningText,
-          eos_token: endText,
-          ...templateGlobals(now),
-        },
-        { timeMs: this.timeLimitMs, charactersMax: RENDERED_CHARACTERS_MAX },
-      );
+      return { text: template.render(prompt, now), form: template.form };
     } catch (error) {
-      throw refusal(error);
+      throw error instanceof InferenceError ? error : refusal(error);
     }
   }
 
-  #forTemplate(message: Message): Message {
-    const { role, content, tool_calls: toolCalls } = message;
-    return {
-      ...message,
-      // OpenAI renamed `system` to `developer`; a template from before that would refuse it or leave it out.
-      ...(role === 'developer' && !this.#knowsDeveloper && { role: 'system' }),
-      ...(Array.isArray(content) && { content: joinedText(content) }),
-      ...(Array.isArray(toolCalls) && { tool_calls: toolCalls.map(withArgumentsAsObject) }),
-    };
+  /**
+   * `tool_use` with tools, `rag` with documents. With both, the one that knows both: Command-R's two generations differ
+   * in that.
+   */
+  #templateFor({ tools, documents = [] }: ChatPrompt): ChatTemplate {
+    const wanted = [
+      ...(tools.length > 0 && this.#toolUse !== undefined ? [this.#toolUse] : []),
+      ...(documents.length > 0 && this.#rag !== undefined ? [this.#rag] : []),
+      this.#default,
+    ];
+    if (documents.length === 0) return wanted[0]!;
+    const withDocuments = wanted.filter((template) => template.mentions('documents'));
+    if (withDocuments.length === 0) throw documentsRefused('This model’s chat template has no place for documents.');
+    if (tools.length === 0) return withDocuments[0]!;
+    const withBoth = withDocuments.find((template) => template.abilities.tools);
+    if (withBoth === undefined) throw documentsRefused('This model takes tools or documents, not both.');
+    return withBoth;
   }
 }
 
-function readTemplate(text: string): Jinja {
-  try {
-    return new Jinja(text);
-  } catch (cause) {
-    const why = cause instanceof Error ? cause.message : String(cause);
-    throw new Error(
-      `The model's chat template can't be read: ${why}. Give the model another one, as \`chatTemplate\` in the models file.`,
-      { cause },
-    );
-  }
+function documentsRefused(why: string): InferenceError {
+  return new InferenceError('invalid_request', `${why} Put their text into a message instead.`, { param: 'documents' });
 }
 
 /** A caller's variable must not replace the messages, nor what we promise templates; nor be left out in silence. */
@@ -89,28 +90,6 @@ function checkNames(variables: ChatPrompt['templateVariables']): void {
     `chat_template_kwargs can't set \`${taken}\`: every template is given it already. Leave it out.`,
     { param: 'chat_template_kwargs' },
   );
-}
-
-/** The texts of a message given in parts, with line breaks between, as vLLM and llama.cpp's server join them. */
-function joinedText(parts: readonly unknown[]): string {
-  return parts
-    .map((part) => (typeof part === 'string' ? part : (part as { text?: unknown } | null)?.text))
-    .filter((text) => typeof text === 'string')
-    .join('\n');
-}
-
-/**
- * OpenAI sends the arguments of a call as JSON text; templates are written for the object and would put quotation
- * marks around the text. What is not JSON stays as it is: a model may have written it so.
- */
-function withArgumentsAsObject(call: Record<string, unknown>): Record<string, unknown> {
-  const called = call.function as { arguments?: unknown } | undefined;
-  if (typeof called?.arguments !== 'string') return call;
-  try {
-    return { ...call, function: { ...called, arguments: JSON.parse(called.arguments) } };
-  } catch {
-    return call;
-  }
 }
 
 /**

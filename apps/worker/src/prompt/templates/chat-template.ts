@@ -1,0 +1,101 @@
+import type { ReasoningEffort } from '@millrace/contracts';
+import { type AnswerForm, answerFormOf } from '../answer-forms/answer-form.js';
+import type { ChatPrompt } from '../chat-model.js';
+import { wantsNineCharacters } from './call-ids.js';
+import { continueAnswer } from './continued-answer.js';
+import { describeTools } from './described-tools.js';
+import { findAbilities } from './find-abilities.js';
+import { formatTime } from './format-time.js';
+import { Jinja, type RenderLimits } from './jinja.js';
+import { type Abilities, type Message, type MessageTraits, shapeMessages, shapeTools } from './message-shape.js';
+import { patchTemplate } from './patch-template.js';
+import { preservingVariables, reasoningVariables } from './reasoning-variables.js';
+import { templateGlobals } from './template-globals.js';
+
+export interface TemplateTexts {
+  /** Texts of the tokens that templates ask for; empty where the model has none. */
+  readonly beginningText: string;
+  readonly endText: string;
+}
+
+/** One chat template, and what it can do. */
+export class ChatTemplate {
+  readonly abilities: Abilities;
+  readonly form: AnswerForm;
+  readonly #jinja: Jinja;
+  readonly #traits: MessageTraits;
+
+  /** @throws Error in a sentence when `source` is not Jinja that we can read. */
+  constructor(
+    readonly source: string,
+    private readonly texts: TemplateTexts,
+    private readonly limits: RenderLimits,
+  ) {
+    this.#jinja = readTemplate(patchTemplate(source));
+    this.#traits = traitsOf(source);
+    this.abilities = findAbilities(this.#jinja, this.#traits, limits);
+    this.form = answerFormOf(source);
+  }
+
+  /** Whether the template asks for `variable` anywhere. */
+  mentions(variable: 'documents' | 'tools'): boolean {
+    return new RegExp(`\\b${variable}\\b`).test(this.source);
+  }
+
+  /** @throws what the template throws, and TemplateOverrun; InferenceError for a message that can't be rendered by any. */
+  render(prompt: ChatPrompt, now: Date): string {
+    const tools = shapeTools(prompt.tools);
+    const described = tools.length > 0 && !this.abilities.tools;
+    const messages = this.abilities.tools ? prompt.messages : describeTools(prompt.messages, tools);
+    const variables = {
+      ...dateVariables(now),
+      ...reasoningVariables(this.source, prompt.reasoningEffort as ReasoningEffort | undefined),
+      ...preservingVariables(prompt.templateVariables),
+      ...prompt.templateVariables,
+      // Templates ask `if tools`, but also `tools is defined` and `tools is not none`: absent says no to all three.
+      ...(tools.length > 0 && !described && { tools }),
+      ...(prompt.documents !== undefined && { documents: prompt.documents }),
+      bos_token: this.texts.beginningText,
+      eos_token: this.texts.endText,
+      add_generation_prompt: true,
+      ...templateGlobals(now),
+    };
+    const render = (some: readonly Message[]) =>
+      this.#jinja.render({ ...variables, messages: shapeMessages(some, this.abilities, this.#traits) }, this.limits);
+    return prompt.continueFinal === true ? continueAnswer(messages, this.source, render) : render(messages);
+  }
+}
+
+function readTemplate(source: string): Jinja {
+  try {
+    return new Jinja(source);
+  } catch (cause) {
+    const why = cause instanceof Error ? cause.message : String(cause);
+    throw new Error(
+      `The model's chat template can't be read: ${why}. Give the model another one, as \`chatTemplate\` in the models file.`,
+      { cause },
+    );
+  }
+}
+
+function traitsOf(source: string): MessageTraits {
+  return {
+    knowsDeveloper: source.includes('<|channel|>'),
+    nineCharacterIds: wantsNineCharacters(source),
+    reasoning: reasoningPlace(source),
+    // StepFun's models think in circles about blanks at the ends.
+    trims: source.includes('You have access to the following functions in JSONSchema format'),
+  };
+}
+
+function reasoningPlace(source: string): MessageTraits['reasoning'] {
+  if (source.includes('<|channel|>')) return 'thinking without content';
+  const ministral = ['[SYSTEM_PROMPT]', '[TOOL_CALLS]', '[ARGS]'].every((mark) => source.includes(mark));
+  if (ministral && !source.includes('[CALL_ID]')) return 'part';
+  return /message\.thinking\b|message\[["']thinking["']\]/.test(source) ? 'thinking' : 'reasoning_content';
+}
+
+/** Today, as llama.cpp gives it to every template; some ask for no other. */
+function dateVariables(now: Date): Readonly<Record<string, string>> {
+  return { date_string: formatTime(now, '%d %b %Y'), datetime: formatTime(now, '%b %d %Y') };
+}

@@ -1,0 +1,97 @@
+import type { Jinja, RenderLimits } from './jinja.js';
+import { type Abilities, type Message, type MessageTraits, shapeMessages, shapeTools } from './message-shape.js';
+import { templateGlobals } from './template-globals.js';
+
+/** Words that no template has of its own. */
+const SAID = 'Xq7TriedWords';
+const NAMED = 'xq7_tried_tool';
+const ARGUED = 'Xq7TriedArgument';
+
+type Rendering = (messages: readonly Message[], tools?: readonly Message[]) => string | undefined;
+
+/**
+ * Finds out what a template can do by rendering small chats with it: its text doesn't tell, and a template that can't do
+ * something often says so only by leaving it out.
+ */
+export function findAbilities(jinja: Jinja, traits: MessageTraits, limits: RenderLimits): Abilities {
+  const plain: Abilities = {
+    textContent: true,
+    partsContent: false,
+    systemRole: true,
+    tools: true,
+    objectArguments: false,
+  };
+  const rendering = (abilities: Abilities): Rendering => {
+    return (messages, tools) => tryRendering(jinja, shapeMessages(messages, abilities, traits), tools, limits);
+  };
+  const content = { ...plain, ...contentAbilities(rendering) };
+  const system = rendering(content)([{ role: 'system', content: SAID }, QUESTION]);
+  const abilities = { ...content, systemRole: system?.includes(SAID) ?? false };
+  return { ...abilities, ...toolAbilities(abilities, rendering) };
+
+  function contentAbilities(rendered: (abilities: Abilities) => Rendering) {
+    const question = [{ role: 'user', content: SAID }];
+    const asText = rendered(plain)(question);
+    const asParts = rendered({ ...plain, textContent: false, partsContent: true })(question);
+    const textContent = asText?.includes(SAID) ?? false;
+    // Printed as a list, it would be there too.
+    return { textContent, partsContent: textContent ? asParts === asText : (asParts?.includes(SAID) ?? false) };
+  }
+}
+
+function toolAbilities(abilities: Abilities, rendering: (abilities: Abilities) => Rendering) {
+  const tried = (objectArguments: boolean) => rendering({ ...abilities, objectArguments })(CALLED, TOOLS);
+  const asObject = tried(true);
+  const objectArguments = asObject?.includes(ARGUED) ?? false;
+  const rendered = objectArguments ? asObject : tried(false);
+  return { objectArguments, tools: rendered?.includes(NAMED) ?? false };
+}
+
+function tryRendering(
+  jinja: Jinja,
+  messages: readonly Message[],
+  tools: readonly Message[] | undefined,
+  limits: RenderLimits,
+): string | undefined {
+  const variables = {
+    messages,
+    ...(tools && { tools }),
+    add_generation_prompt: true,
+    bos_token: '',
+    eos_token: '',
+    enable_thinking: true,
+    ...templateGlobals(new Date(0)),
+  };
+  try {
+    return jinja.render(variables, limits);
+  } catch {
+    return undefined;
+  }
+}
+
+const QUESTION: Message = { role: 'user', content: 'Hello' };
+
+const TOOLS = shapeTools([
+  {
+    type: 'function',
+    function: {
+      name: NAMED,
+      description: 'Tried.',
+      parameters: { type: 'object', properties: { argument: { type: 'string', description: 'Tried.' } } },
+    },
+  },
+]);
+
+const CALLED: readonly Message[] = [
+  QUESTION,
+  {
+    role: 'assistant',
+    content: '',
+    tool_calls: [
+      { id: 'call00001', type: 'function', function: { name: NAMED, arguments: JSON.stringify({ argument: ARGUED }) } },
+    ],
+  },
+  { role: 'tool', tool_call_id: 'call00001', content: 'Done' },
+  { role: 'assistant', content: 'It is done.' },
+  QUESTION,
+];
