@@ -52,6 +52,67 @@ describe('an answer of one sequence', () => {
     expect((await answer.next()).value).toMatchObject({ tokens: [], text: '', logprobs: [{ token: 3 }] });
   });
 
+  it('merges thoughts, calls and citations, each for itself, and gives credit for tokens without a number', async () => {
+    const { inbox, answer, told } = open();
+    const cited = { start: 0, end: 1, sources: [] };
+    inbox.add({ tokens: [1], text: '', reasoning: 'hm', calls: [{ index: 0, name: 'f', arguments: '' }] });
+    inbox.add({ tokens: [], unnumbered: 2, text: 'a', reasoning: 'm', calls: [{ index: 0, arguments: '{' }] });
+    inbox.add({ tokens: [2], text: '', citations: [cited] });
+    const more = [
+      { index: 0, arguments: '}' },
+      { index: 1, name: 'g', arguments: '[' },
+      { index: 1, arguments: ']' },
+    ];
+    inbox.add({ tokens: [], unnumbered: 1, text: 'b', calls: more, citations: [cited] });
+    expect((await answer.next()).value).toEqual({
+      kind: 'tokens',
+      index: 0,
+      tokens: [1, 2],
+      unnumbered: 3,
+      text: 'ab',
+      reasoning: 'hmm',
+      calls: [
+        { index: 0, name: 'f', arguments: '{}' },
+        { index: 1, name: 'g', arguments: '[]' },
+      ],
+      citations: [cited, cited],
+    });
+    expect(told).toEqual(['read 5']);
+    // What was read is gone: a call goes on with its new piece alone.
+    inbox.add({ tokens: [3], text: '', calls: [{ index: 1, arguments: '!' }] });
+    expect((await answer.next()).value).toEqual({
+      kind: 'tokens',
+      index: 0,
+      tokens: [3],
+      text: '',
+      calls: [{ index: 1, arguments: '!' }],
+    });
+  });
+
+  it('fails and is cancelled when its worker breaks a promise, and hears no more of it', async () => {
+    const { inbox, answer, told } = open();
+    inbox.begin(begun);
+    inbox.add({ tokens: [1], text: 'a' });
+    inbox.add({ tokens: [2], text: 'b', calls: [{ index: 0, arguments: '{' }] });
+    inbox.add({ tokens: [3], text: 'c' });
+    inbox.finish(finished);
+    expect(told).toEqual(['cancel']);
+    expect((await answer.next()).value).toMatchObject(begun);
+    expect((await answer.next()).value).toMatchObject({ kind: 'tokens', text: 'a' });
+    await expect(answer.next()).rejects.toMatchObject({ code: 'internal_error' });
+    expect((await answer.next()).done).toBe(true);
+    expect(told).toEqual(['cancel']);
+  });
+
+  it('begins once, however often it is told to', async () => {
+    const { inbox, answer } = open();
+    inbox.begin(begun);
+    await answer.next();
+    inbox.begin(begun);
+    inbox.finish(finished);
+    expect((await answer.next()).value).toMatchObject({ kind: 'finished' });
+  });
+
   it('gives the echo before the answer, and credit for those of its tokens that came with log-probabilities', async () => {
     const { inbox, answer, told } = open();
     inbox.begin(begun);

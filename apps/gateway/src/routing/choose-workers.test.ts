@@ -4,7 +4,9 @@ import type { Worker, WorkerState } from '../vocabulary.js';
 import { chooseWorkers } from './choose-workers.js';
 import { WorkerDirectory } from './worker-directory.js';
 
-const model = (id: string): ModelDescription => ({
+const model = (id: string, state?: ModelDescription['state'], detail = ''): ModelDescription => ({
+  state,
+  detail,
   id,
   aliases: [],
   contextLength: 1,
@@ -61,7 +63,43 @@ describe('chooseWorkers', () => {
   });
 });
 
+describe('a model that is not loaded everywhere', () => {
+  const having = (address: string, state: ModelDescription['state'], running = 0) =>
+    worker(address, { models: [model('m', state)], running });
+
+  it('is asked where it is loaded, unless that one is far busier', () => {
+    expect(chosen([having('idle', 'idle'), having('loaded', 'loaded', 7)])).toEqual(['loaded', 'idle']);
+    expect(chosen([having('idle', 'idle'), having('loading', 'loading'), having('loaded', 'loaded', 9)])).toEqual([
+      'idle',
+      'loading',
+      'loaded',
+    ]);
+  });
+
+  it('is asked last where it could not be loaded, but asked', () => {
+    expect(chosen([having('failed', 'failed'), having('busy', 'loaded', 500)])).toEqual(['busy', 'failed']);
+    expect(chosen([having('failed', 'failed')])).toEqual(['failed']);
+  });
+});
+
 describe('WorkerDirectory', () => {
+  it('tells of each model the best state that a ready worker has, and what that one says', () => {
+    const directory = new WorkerDirectory([
+      worker('a', { models: [model('m', 'failed', 'damaged'), model('n', 'failed', 'damaged')] }),
+      worker('b', { models: [model('m', 'loading', '40%')] }),
+      worker('c', { phase: 'lost', models: [model('m', 'loaded'), model('o', 'loaded')] }),
+      worker('d', { models: [model('p')] }),
+    ]);
+    expect(directory.standings().map(({ model: { id }, state, detail }) => [id, state, detail])).toEqual(
+      expect.arrayContaining([
+        ['m', 'loading', '40%'],
+        ['n', 'failed', 'damaged'],
+        ['o', 'unavailable', ''],
+        ['p', 'loaded', ''],
+      ]),
+    );
+  });
+
   it('knows the models of a worker that is away, each once', () => {
     const directory = new WorkerDirectory([
       worker('a', { phase: 'lost', models: [model('m'), model('n')] }),

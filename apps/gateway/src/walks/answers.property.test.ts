@@ -1,10 +1,32 @@
-import type { AnswerEvent, ChatTokenLogprob, TextLogprobs, TokenLogprob } from '@millrace/contracts';
-import { chatChunkSchema, chatCompletionSchema, textCompletionSchema } from '@millrace/contracts';
+import type {
+  AnswerEvent,
+  CallDelta,
+  ChatChunk,
+  ChatTokenLogprob,
+  Citation,
+  Prompt,
+  TextLogprobs,
+  TokenLogprob,
+} from '@millrace/contracts';
+import { chatChunkSchema, chatCompletionSchema, FINISH_REASONS, textCompletionSchema } from '@millrace/contracts';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import type { SequenceEvent, ValidChatRequest, ValidTextRequest } from '../vocabulary.js';
 import { chatChunks, collectChat } from './chat-answer.js';
 import { collectText, textChunks } from './text-answer.js';
+
+const DOCUMENTS = [{ title: 'One', url: 'https://one.example' }, { id: 'two' }, { text: 'three' }];
+const called = {
+  role: 'assistant',
+  tool_calls: [{ id: 'a', type: 'function', function: { name: 'f', arguments: '' } }],
+};
+const PROMPT: Prompt = {
+  kind: 'chat',
+  messages: [called, { role: 'tool', tool_call_id: 'a', content: '' }],
+  tools: [],
+  templateVariables: {},
+  documents: DOCUMENTS,
+};
 
 const heading = { id: 'x', created: 1, model: 'demo', system_fingerprint: 'fp' };
 
@@ -22,6 +44,35 @@ const logprob: fc.Arbitrary<TokenLogprob> = fc
   .map(({ chance, top }) => ({ ...chance, top }));
 const firstOfPrompt = logprob.map((one): TokenLogprob => ({ ...one, logprob: Number.NaN }));
 const text = fc.string({ unit: 'grapheme', maxLength: 4 });
+
+/** Pieces of calls, as they may come: each begins one or goes on with the last. */
+const callPieces = fc.array(
+  fc.record({ name: fc.option(fc.constantFrom('f', 'g'), { nil: undefined }), arguments: text }),
+  { maxLength: 2 },
+);
+const citation: fc.Arbitrary<Citation> = fc.record({
+  start: fc.nat(3),
+  end: fc.nat(9),
+  sources: fc.array(
+    fc.oneof(
+      fc.record({ kind: fc.constant('document' as const), document: fc.nat(DOCUMENTS.length - 1) }),
+      fc.record({ kind: fc.constant('toolResult' as const), callId: fc.constant('a'), result: fc.nat(2) }),
+    ),
+    { maxLength: 2 },
+  ),
+});
+
+/** The pieces with their indexes; what would go on with a call before there is one is left out. */
+function numbered<P extends { readonly calls: readonly Omit<CallDelta, 'index'>[] }>(pieces: readonly P[]) {
+  let index = -1;
+  return pieces.map((piece) => {
+    const calls = piece.calls.flatMap((call): CallDelta[] => {
+      if (call.name !== undefined) index++;
+      return index < 0 ? [] : [{ ...call, index }];
+    });
+    return { ...piece, calls };
+  });
+}
 
 type Piece = AnswerEvent;
 const echo = (told: boolean): fc.Arbitrary<Piece[]> =>
@@ -46,21 +97,26 @@ const sequence = (told: boolean, echoed: boolean): fc.Arbitrary<Piece[]> =>
       promptTokens: fc.nat(50),
       cachedTokens: fc.nat(50),
       completionTokens: fc.nat(50),
+      reasoningTokens: fc.option(fc.nat(50), { nil: undefined }),
       echo: echoed ? echo(told) : fc.constant([]),
       tokens: fc.array(
         fc.record({
           tokens: fc.array(fc.nat(1_000), { maxLength: 3 }),
           text,
+          reasoning: fc.option(text, { nil: undefined }),
+          calls: callPieces,
+          citations: fc.array(citation, { maxLength: 2 }),
+          unnumbered: fc.option(fc.nat(3), { nil: undefined }),
           ...(told && { logprobs: fc.array(logprob, { maxLength: 3 }) }),
         }),
         { maxLength: 6 },
       ),
-      reason: fc.constantFrom('stop' as const, 'length' as const),
+      reason: fc.constantFrom(...FINISH_REASONS),
     })
     .map(({ echo, tokens, reason, ...usage }) => [
       { kind: 'begun', promptTokens: usage.promptTokens, cachedTokens: usage.cachedTokens, waitedMs: 0 },
       ...echo,
-      ...tokens.map((piece) => ({ kind: 'tokens' as const, ...piece })),
+      ...numbered(tokens).map((piece) => ({ kind: 'tokens' as const, ...piece })),
       { kind: 'finished', reason, usage },
     ]);
 
@@ -115,14 +171,14 @@ async function all<T>(lists: AsyncIterable<readonly T[]>): Promise<T[]> {
 
 function requestOf<R>({ told, prompts, n }: Case): R {
   const logprobs = told ? 3 : undefined;
-  return { prompts: new Array(prompts).fill(''), n, bestOf: n, includeUsage: true, logprobs } as R;
+  return { prompts: new Array(prompts).fill(PROMPT), n, bestOf: n, includeUsage: true, logprobs } as R;
 }
 
 /** As the client gets it. */
 const onTheWire = <T>(value: T): T => JSON.parse(JSON.stringify(value)) as T;
 
 describe('a chat, streamed', () => {
-  it('adds up to the whole answer: text, reasons, log-probabilities, usage', async () => {
+  it('adds up to the whole answer: text, thoughts, calls, annotations, reasons, log-probabilities, usage', async () => {
     await fc.assert(
       fc.asyncProperty(cases(1, false), async (one) => {
         const request = requestOf<ValidChatRequest>(one);
@@ -136,7 +192,17 @@ describe('a chat, streamed', () => {
           const own = deltas.filter((delta) => delta.index === index);
           expect(own[0]?.delta).toEqual({ role: 'assistant', content: '', refusal: null });
           expect(own.slice(1).every(({ delta }) => delta.role === undefined && delta.content !== '')).toBe(true);
-          expect(own.map(({ delta }) => delta.content ?? '').join('')).toBe(message.content);
+          expect(own.map(({ delta }) => delta.content ?? '').join('')).toBe(message.content ?? '');
+          expect(own.map(({ delta }) => delta.reasoning_content ?? '').join('')).toBe(message.reasoning_content ?? '');
+          expect(own.every(({ delta }) => delta.reasoning_content !== '')).toBe(true);
+          expect(joinedCalls(own.map(({ delta }) => delta))).toEqual(message.tool_calls?.map((call) => call.function));
+          expect(message.content === null).toBe(
+            Boolean(message.tool_calls) && own.every(({ delta }) => !delta.content),
+          );
+          // One list of them: openai-python breaks on a second.
+          const annotations = own.map(({ delta }) => delta.annotations).filter((list) => list !== undefined);
+          expect(annotations).toEqual(message.annotations ? [message.annotations] : []);
+          expect(finish_reason).not.toBe(message.tool_calls ? 'stop' : 'tool_calls');
           expect(own.map((delta) => delta.finish_reason).filter(Boolean)).toEqual([finish_reason]);
           expect(own.at(-1)?.delta).toEqual({});
           const told: ChatTokenLogprob[] = own.flatMap((delta) => delta.logprobs?.content ?? []);
@@ -150,6 +216,25 @@ describe('a chat, streamed', () => {
     );
   });
 });
+
+/** As both of OpenAI's clients put them together. Every first piece has an id of its own and no arguments. */
+function joinedCalls(deltas: readonly ChatChunk['choices'][number]['delta'][]): object[] | undefined {
+  const calls: { name: string; arguments: string }[] = [];
+  const ids: string[] = [];
+  for (const call of deltas.flatMap(({ tool_calls }) => tool_calls ?? [])) {
+    if ('id' in call) {
+      expect(call).toMatchObject({ index: calls.length, function: { arguments: '' } });
+      ids.push(call.id);
+      calls.push({ ...call.function });
+    } else {
+      expect(call.function.arguments).not.toBe('');
+      calls[call.index]!.arguments += call.function.arguments;
+    }
+  }
+  expect(new Set(ids).size).toBe(ids.length);
+  for (const id of ids) expect(id).toMatch(/^call_[A-Za-z0-9]{24}$/);
+  return calls.length === 0 ? undefined : calls;
+}
 
 describe('a text, streamed', () => {
   it('adds up to the whole answer: echo, text, reasons, log-probabilities, usage', async () => {
