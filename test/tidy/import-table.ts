@@ -181,6 +181,18 @@ export const IMPORT_RULES: readonly ImportRule[] = [
     instead: 'Prompt turns messages into text and text into answers; it knows no sequence and no step.',
   },
   {
+    name: 'worker engines',
+    files: worker('engines/'),
+    ours: [
+      CONTRACTS,
+      RUNTIME,
+      OPENAI_ENGINE,
+      worker('(engines|models|metrics|batching|embedding|prompt|openvino|token-engine)/'),
+    ],
+    packages: [NODE],
+    instead: 'Engines are put together here, each from its parts; who is served is the library’s and serving’s affair.',
+  },
+  {
     name: 'worker serving',
     files: worker('serving/'),
     ours: [CONTRACTS, RUNTIME, worker('(serving|models|metrics)/')],
@@ -190,7 +202,7 @@ export const IMPORT_RULES: readonly ImportRule[] = [
   {
     name: 'worker models',
     files: worker('models/'),
-    ours: [CONTRACTS, RUNTIME, OPENAI_ENGINE, worker('models/'), worker('metrics/')],
+    ours: [CONTRACTS, RUNTIME, worker('models/'), worker('metrics/')],
     packages: [NODE],
     instead: 'The library is given the functions that open engines.',
   },
@@ -215,6 +227,13 @@ export const IMPORT_RULES: readonly ImportRule[] = [
     // The tokenizer that trains the model is compared with llama.cpp's own.
     packages: [NODE, /^node-llama-cpp$/],
     instead: 'The recipe stands by itself; the trained model is judged over the OpenAI protocol.',
+  },
+  {
+    name: 'engines as wholes',
+    files: /^test\/engines\//,
+    ours: [/^(test|tools)\//, CONTRACTS, RUNTIME, OPENAI_ENGINE, worker('')],
+    packages: [NODE, /^vitest/, /^fast-check$/, /^ajv$/],
+    instead: 'Here engines are tried below the gateway, by their seam; they are put together as main.ts does.',
   },
   {
     name: 'tests, tools and examples',

@@ -34,7 +34,13 @@ const LOOKING_BACK: ResolvedSampling = {
  * answers with tool calls need. `tokenEngineContract` includes it.
  */
 export function marksContract(engineOf: () => TokenEngine, marks: Marks): void {
-  const plain = (text: string) => engineOf().tokenize(text, { special: false, beginning: false });
+  /** Tokens that spell `text` alone: some vocabularies put a space before it, so it is read behind the end of a line. */
+  const plain = (text: string): number[] => {
+    const engine = engineOf();
+    const tokens = engine.tokenize(`\n${text}`, { special: false, beginning: false });
+    while (Buffer.concat(tokens.map((token) => engine.bytesOf(token))).toString() !== text) tokens.shift();
+    return tokens;
+  };
   const start = () => engineOf().tokenize(PROMPT, { special: true, beginning: true });
   const control = (name: string) => engineOf().controlToken(name)!;
   const literal = (name: string) => `"${name}"`;
@@ -42,6 +48,12 @@ export function marksContract(engineOf: () => TokenEngine, marks: Marks): void {
     const detokenizer = engineOf().openDetokenizer(spelled);
     return tokens.map((token) => detokenizer.push(token)).join('') + detokenizer.end();
   };
+  /** Without ends, which some vocabularies give a text of their own. */
+  const textOf = (tokens: readonly number[]) =>
+    detokenize(
+      engineOf(),
+      tokens.filter((token) => !engineOf().isEnd(token)),
+    );
   const preferring = (token: number, more: Partial<ResolvedSampling> = {}) => ({
     ...GREEDY,
     ...more,
@@ -120,7 +132,7 @@ export function marksContract(engineOf: () => TokenEngine, marks: Marks): void {
         const grammar = engineOf().openGrammar(`root ::= "a" ${literal(marks.mark)} "b"`, spelled);
         const answer = await goOn({ sampling, grammar });
         expect(answer).not.toContain(mark);
-        expect(detokenize(engineOf(), answer)).toBe(`a${marks.mark}b`);
+        expect(textOf(answer)).toBe(`a${marks.mark}b`);
       }
     });
 
@@ -189,10 +201,10 @@ export function marksContract(engineOf: () => TokenEngine, marks: Marks): void {
       const end = control(marks.end);
       const within = engineOf().openGrammar(`root ::= "a" ${literal(marks.end)} "b"`, [end]);
       const answer = await goOn({ sampling: preferring(end), grammar: within });
-      expect(detokenize(engineOf(), answer)).toBe(`a${marks.end}b`);
+      expect(textOf(answer)).toBe(`a${marks.end}b`);
 
       const quoted = engineOf().openGrammar('root ::= "\\"" [^"]{8} "\\""', [end]);
-      const text = spell(await goOn({ sampling: preferring(end), grammar: quoted }), []);
+      const text = textOf(await goOn({ sampling: preferring(end), grammar: quoted }));
       expect(text).toMatch(/^"[^"]{8}"$/u);
     });
 
@@ -202,15 +214,13 @@ export function marksContract(engineOf: () => TokenEngine, marks: Marks): void {
       for (const sampling of [GREEDY, preferring(end), { ...GREEDY, ignoreEos: true }]) {
         const answer = await goOn({ sampling, grammar });
         expect(engineOf().isEnd(answer.at(-1)!)).toBe(true);
-        expect(detokenize(engineOf(), answer)).toMatch(/^yes/);
+        expect(textOf(answer)).toMatch(/^yes/);
       }
     });
   });
 
   describe('a grammar that begins in mid-answer', () => {
     const digits = () => engineOf().openGrammar('root ::= [0-9]{3}');
-    const textOf = (tokens: readonly number[]) => detokenize(engineOf(), tokens);
-
     it('begins with the next token, whatever was written before', async () => {
       const chosen = plain('The answer: ');
       const answer = await goOn({ sampling: GREEDY, grammar: digits(), derived: '' }, chosen);
@@ -233,7 +243,7 @@ export function marksContract(engineOf: () => TokenEngine, marks: Marks): void {
             expect(derived + textOf(answer)).toMatch(new RegExp(`^${word}, \\d\\d$`, 'u'));
           },
         ),
-        { numRuns: 25 },
+        { numRuns: 15 },
       );
     });
 
