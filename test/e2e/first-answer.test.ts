@@ -118,7 +118,11 @@ describe('the first answer, by the official client', () => {
         embedding: ['millrace-demo-embed'],
         rerank: ['millrace-demo-embed'],
       },
-      models: ['millrace-demo', 'millrace-demo-embed'].map((id) => ({ id, state: 'loaded', detail: expect.any(String) })),
+      models: ['millrace-demo', 'millrace-demo-embed'].map((id) => ({
+        id,
+        state: 'loaded',
+        detail: expect.any(String),
+      })),
     });
     expect((await (await fetch(`${stack.url}/health`)).json()) as object).toMatchObject({
       status: 'ok',
