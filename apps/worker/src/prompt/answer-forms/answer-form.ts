@@ -1,8 +1,9 @@
 import type { AnswerReader } from '../answer-reader.js';
 import { FormReader } from './form-reader.js';
-import { type FormName, formNamed, formOf } from './forms.js';
-import { planReading, type TemplateTraits, type ToPlan } from './plan-reading.js';
+import { FORMS, type FormName, formOf } from './forms.js';
+import { planReading, type ToPlan } from './plan-reading.js';
 import type { ReadingPlan } from './reading-plan.js';
+import { RememberedGrammars } from './remembered-grammars.js';
 
 /** How the models of one template write their answers: reasoning, tool calls, citations. */
 export interface AnswerForm {
@@ -19,14 +20,12 @@ export interface AnswerForm {
 
 /** @param template the text of a Jinja template; of a file with several, all of them joined. */
 export function answerFormOf(template: string): AnswerForm {
-  const form = formOf(template);
-  const traits: TemplateTraits = {
-    thinks: form.reasoning.opens.some((open) => template.includes(open)),
-    severalCalls: !/single tool-calls/.test(template),
-  };
-  return { name: form.name, marks: form.marks, plan: (toPlan) => planReading(form, traits, toPlan) };
+  const name = formOf(template);
+  const { marks } = FORMS[name];
+  const remembered = new RememberedGrammars();
+  return { name, marks, plan: (toPlan) => planReading(name, template, toPlan, remembered) };
 }
 
 export function openReader(plan: ReadingPlan): AnswerReader {
-  return new FormReader(formNamed(plan.form), plan);
+  return new FormReader(FORMS[plan.form], plan);
 }

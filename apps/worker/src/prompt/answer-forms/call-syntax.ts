@@ -10,15 +10,17 @@ export interface CallSyntax {
   opens(scan: Scan, place: CallPlace): boolean;
   /** The next call up to its arguments; undefined where none stands. */
   head(scan: Scan, place: CallPlace): CallHead | undefined;
-  /** What stands behind arguments, as far as it belongs to the calls. */
-  tail(scan: Scan, place: CallPlace): 'another' | 'over';
-  /** Rules for all calls of an answer, from what opens them to its end. */
-  write(writer: CallWriter): Item[];
+  /** What stands behind the arguments of the call that `head` began, as far as it belongs to the calls. */
+  tail(scan: Scan, head: CallHead): 'another' | 'over';
+  /** All calls of an answer, from what opens them to its end, as the models of `template` write them. */
+  write(writer: CallWriter, template: string): Item[];
 }
 
 /** What is known where a call may stand. */
 export interface CallPlace {
   readonly names: ReadonlySet<string>;
+  /** Whether that is a tool, or a name that stands for calling none. */
+  readonly callable: (name: string) => boolean;
   /** Whether nothing but blanks stands before on the line. */
   readonly lineBegins: boolean;
 }
@@ -27,4 +29,11 @@ export interface CallHead {
   readonly name: string;
   /** How the arguments are written, which begin where the head ends; or all of them, where they stood before the name. */
   readonly written: 'object' | 'string' | { readonly whole: string };
+  /** What the tail is to expect: a list, a fence, a tag. */
+  readonly listed?: boolean;
+  readonly fenced?: boolean;
+  readonly closed?: boolean;
 }
+
+/** What names of tools are made of. */
+export const NAME_CHARACTER = /[\w-]/;

@@ -1,9 +1,11 @@
-import type { CallDelta, Citation } from '@millrace/contracts';
+import type { CallDelta, Citation, CitationSource } from '@millrace/contracts';
 import type { AnswerReader, Binding, ReadContent } from '../answer-reader.js';
 import { type ArgumentsReader, ObjectArguments, StringArguments } from './arguments-reader.js';
 import type { CallHead, CallPlace } from './call-syntax.js';
-import { type CitationMarks, openCitationMarks } from './citation-marks.js';
-import type { Form } from './forms.js';
+import { takeCitationMark } from './citation-marks.js';
+import { codePointsIn } from './code-points.js';
+import type { Form, ReasoningMarks } from './forms.js';
+import { GroundedAnswer } from './grounded-answer.js';
 import type { ReadingPlan } from './reading-plan.js';
 import { MORE, Scan } from './scan.js';
 
@@ -16,7 +18,11 @@ export const HEAD_CHARACTERS_MAX = 8_192;
 
 const BLANK = /\s/;
 
-type Phase = 'start' | 'reasoning' | 'text' | 'head' | 'arguments' | 'tail';
+type Phase = 'start' | 'headings' | 'reasoning' | 'text' | 'head' | 'arguments' | 'tail';
+
+const SKIPPED_HEADINGS = ['Relevant Documents:', 'Cited Documents:'];
+const PLAIN_HEADING = 'Answer:';
+const GROUNDED_HEADING = 'Grounded answer:';
 
 /**
  * Reads answers of every form: what they have in common is that an answer is thought, then text, in which calls may open.
@@ -28,11 +34,14 @@ type Phase = 'start' | 'reasoning' | 'text' | 'head' | 'arguments' | 'tail';
 export class FormReader implements AnswerReader {
   readonly #form: Form;
   readonly #plan: ReadingPlan;
-  readonly #citations: CitationMarks | undefined;
   readonly #names: ReadonlySet<string>;
-  /** Characters at which text or reasoning may have a mark. */
+  readonly #callable: (name: string) => boolean;
+  /** Characters at which a text may have a mark. */
   readonly #candidates: RegExp | undefined;
-  readonly #closing: RegExp | undefined;
+
+  /** The marks around the reasoning, while it is read. */
+  #reasoningMarks: ReasoningMarks | undefined;
+  #closing: RegExp | undefined;
 
   /** What was pushed from `#base` on, of which `#at` characters are decided. */
   #text = '';
@@ -49,10 +58,17 @@ export class FormReader implements AnswerReader {
   #lineBegins = true;
   /** Code points of the text so far. */
   #codePoints = 0;
+  /** Where what is cited begins, in code points. */
+  #citedFrom: number | undefined;
+  /** An answer that is written twice: first plain, then with its sources. */
+  #grounded: GroundedAnswer | undefined;
+  /** The second time has begun. */
+  #repeating = false;
 
   /** Where the head that is being read begins: blanks, then what opens the call. Both may be empty. */
   #headBlanks = 0;
   #headOpening = 0;
+  #head: CallHead | undefined;
   #arguments: ArgumentsReader | undefined;
   #calls = 0;
   /** The call that is read is none that the caller hears of. */
@@ -67,13 +83,17 @@ export class FormReader implements AnswerReader {
     this.#plan = plan;
     this.#phase = plan.begin;
     this.#names = new Set(plan.tools);
-    this.#citations = plan.citations && openCitationMarks(form, plan.citations);
-    const cited = this.#citations?.begins ?? '';
+    this.#callable = (name) => this.#names.has(name) || form.declining.includes(name);
     const called = plan.tools.length > 0 ? form.calls.begins : '';
-    this.#candidates = oneOf(called + cited + form.dropped.map(([first]) => first).join(''));
-    this.#closing = oneOf(form.reasoning.close[0] + cited);
+    const headed = plan.citations?.headings === true ? GROUNDED_HEADING[0] : '';
+    this.#candidates = oneOf(called + headed + this.#cited + form.dropped.map(([character]) => character).join(''));
+    if (plan.begin === 'reasoning') this.#beginReasoning(form.reasoning[plan.opened ?? 0]!);
     const { first } = plan.bindings;
     if (plan.begin !== 'reasoning' && first !== undefined) this.#binding = { grammar: first, derived: '' };
+  }
+
+  get #cited(): string {
+    return this.#plan.citations === undefined ? '' : '<';
   }
 
   get reasoning(): boolean {
@@ -130,6 +150,7 @@ export class FormReader implements AnswerReader {
   /** Goes on by one part of the answer; throws `MORE` where what comes next is not decided. */
   #step(ended: boolean): void {
     if (this.#phase === 'start') this.#readStart(ended);
+    else if (this.#phase === 'headings') this.#readHeading(ended);
     else if (this.#phase === 'head') this.#readHead(ended);
     else if (this.#phase === 'arguments') this.#readArguments();
     else if (this.#phase === 'tail') this.#readTail(ended);
@@ -143,18 +164,38 @@ export class FormReader implements AnswerReader {
   #readStart(ended: boolean): void {
     const scan = this.#scan(this.#at, BLANKS_HELD_MAX + MARK_CHARACTERS_MAX, ended);
     scan.skipBlanks();
-    if (scan.takesOneOf(this.#form.reasoning.opens)) {
+    const marks = this.#form.reasoning.find(({ open }) => scan.takes(open));
+    if (marks !== undefined) {
       this.#at = scan.at;
-      this.#beginReasoning();
+      this.#beginReasoning(marks);
     } else {
-      this.#phase = 'text';
+      this.#phase = this.#plan.citations?.headings === true ? 'headings' : 'text';
     }
   }
 
-  #beginReasoning(): void {
+  #beginReasoning(marks: ReasoningMarks): void {
     this.#phase = 'reasoning';
+    this.#reasoningMarks = marks;
+    this.#closing = oneOf(marks.close[0] + this.#cited);
     this.#trimming = true;
     this.#binding = undefined;
+  }
+
+  /** One heading of an answer that is to name its documents first; without any, all of it is text. */
+  #readHeading(ended: boolean): void {
+    const scan = this.#scan(this.#at, HEAD_CHARACTERS_MAX, ended);
+    scan.skipBlanks();
+    if (scan.takesOneOf(SKIPPED_HEADINGS) && scan.takeUntil('\n') !== undefined) {
+      this.#at = scan.at;
+      return;
+    }
+    const plain = scan.takes(PLAIN_HEADING);
+    if (plain || scan.takes(GROUNDED_HEADING)) {
+      this.#at = scan.at;
+      this.#trimming = true;
+    }
+    if (plain) this.#grounded = new GroundedAnswer();
+    this.#phase = 'text';
   }
 
   /** Text or reasoning, up to the next mark. */
@@ -183,7 +224,7 @@ export class FormReader implements AnswerReader {
   }
 
   get #blanksMayGo(): boolean {
-    return this.#phase === 'reasoning' || this.#plan.tools.length > 0;
+    return this.#phase === 'reasoning' || this.#plan.tools.length > 0 || this.#grounded !== undefined;
   }
 
   /** Where the blanks before `at` begin, as far as they are held. */
@@ -195,21 +236,42 @@ export class FormReader implements AnswerReader {
   }
 
   #takeMark(scan: Scan, at: number): boolean {
-    if (this.#citations?.takes(scan)) {
-      this.#show(at);
-      const citation = this.#citations.read(this.#codePoints);
-      if (citation !== undefined && this.#phase === 'text') this.#draft.citations.push(citation);
-      this.#at = scan.at;
-      return true;
-    }
+    if (this.#takeCitation(scan, at)) return true;
     return this.#phase === 'text' ? this.#takeTextMark(scan, at) : this.#takeClosing(scan, at);
   }
 
+  #takeCitation(scan: Scan, at: number): boolean {
+    const { citations } = this.#plan;
+    if (citations === undefined || this.#form.citations === undefined) return false;
+    const mark = takeCitationMark(scan, this.#form.citations, citations);
+    if (mark === undefined) return false;
+    this.#show(at);
+    this.#at = scan.at;
+    // What was thought is told without its sources.
+    if (this.#phase === 'reasoning') return true;
+    if (mark === 'opens') this.#openCitation();
+    else this.#closeCitation(mark);
+    return true;
+  }
+
+  #openCitation(): void {
+    if (this.#repeating) this.#grounded!.opens();
+    else this.#citedFrom ??= this.#codePoints;
+  }
+
+  #closeCitation(sources: readonly CitationSource[]): void {
+    const from = this.#citedFrom;
+    this.#citedFrom = undefined;
+    const plain = from === undefined || from === this.#codePoints ? undefined : { start: from, end: this.#codePoints };
+    const passage = this.#repeating ? this.#grounded!.closes() : plain;
+    if (passage !== undefined && sources.length > 0) this.#draft.citations.push({ ...passage, sources });
+  }
+
   #takeClosing(scan: Scan, at: number): boolean {
-    const { close, opens } = this.#form.reasoning;
+    const { open, close } = this.#reasoningMarks!;
     if (!scan.takes(close)) {
       // Some models open the reasoning once more that the prompt has opened.
-      if (!this.#trimming || !scan.takesOneOf(opens)) return false;
+      if (!this.#trimming || !scan.takes(open)) return false;
       this.#at = scan.at;
       return true;
     }
@@ -229,6 +291,7 @@ export class FormReader implements AnswerReader {
       this.#at = scan.at;
       return true;
     }
+    if (this.#grounded !== undefined && this.#takeRepeat(scan, at)) return true;
     if (!this.#mayCall || !this.#form.calls.opens(scan, this.#place(at))) return false;
     const from = this.#blanksBefore(at);
     this.#show(from);
@@ -241,6 +304,15 @@ export class FormReader implements AnswerReader {
     return true;
   }
 
+  /** From `Grounded answer:` on, the answer is written once more. */
+  #takeRepeat(scan: Scan, at: number): boolean {
+    if (this.#repeating || !this.#place(at).lineBegins || !scan.takes(GROUNDED_HEADING)) return false;
+    this.#show(this.#blanksBefore(at));
+    this.#at = scan.at;
+    this.#repeating = true;
+    return true;
+  }
+
   get #mayCall(): boolean {
     return this.#plan.tools.length > 0 && (this.#plan.parallelCalls || this.#calls === 0);
   }
@@ -249,7 +321,7 @@ export class FormReader implements AnswerReader {
     let from = at;
     while (from > this.#at && this.#text[from - 1] !== '\n' && BLANK.test(this.#text[from - 1]!)) from--;
     const lineBegins = from > this.#at ? this.#text[from - 1] === '\n' : this.#lineBegins;
-    return { names: this.#names, lineBegins };
+    return { names: this.#names, callable: this.#callable, lineBegins };
   }
 
   #bind(grammar: string, at: number): void {
@@ -261,7 +333,8 @@ export class FormReader implements AnswerReader {
     const scan = this.#scan(from, HEAD_CHARACTERS_MAX, ended);
     const head = this.#form.calls.head(scan, this.#place(this.#at));
     if (head === undefined) {
-      this.#giveUp(from);
+      // At least a character, so that it is not taken for an opening again.
+      this.#giveUp(Math.min(Math.max(from, this.#at + this.#headBlanks + 1), this.#text.length));
     } else {
       this.#at = scan.at;
       this.#beginCall(head);
@@ -277,7 +350,9 @@ export class FormReader implements AnswerReader {
     this.#toBind = undefined;
   }
 
-  #beginCall({ name, written }: CallHead): void {
+  #beginCall(head: CallHead): void {
+    const { name, written } = head;
+    this.#head = head;
     this.#silent = !this.#names.has(name);
     if (!this.#silent) this.#draft.call({ index: this.#calls++, name, arguments: '' });
     this.#phase = 'arguments';
@@ -302,18 +377,14 @@ export class FormReader implements AnswerReader {
 
   #readTail(ended: boolean): void {
     const scan = this.#scan(this.#at, HEAD_CHARACTERS_MAX, ended);
-    const then = this.#form.calls.tail(scan, this.#place(this.#at));
+    const then = this.#form.calls.tail(scan, this.#head!);
     this.#at = scan.at;
-    if (then === 'another' && this.#mayCall) {
-      this.#headBlanks = 0;
-      this.#headOpening = 0;
-      this.#phase = 'head';
-      return;
-    }
-    this.#phase = 'text';
     this.#afterCall = true;
     this.#trimming = this.#codePoints === 0;
     this.#lineBegins = true;
+    this.#headBlanks = 0;
+    this.#headOpening = 0;
+    this.#phase = then === 'another' && this.#mayCall ? 'head' : 'text';
   }
 
   /** What stands before `to` is for the caller. */
@@ -323,13 +394,18 @@ export class FormReader implements AnswerReader {
     this.#at = to;
     if (this.#trimming) while (from < to && BLANK.test(this.#text[from]!)) from++;
     if (from === to) return;
-    this.#trimming = false;
     const text = this.#text.slice(from, to);
+    if (this.#repeating) {
+      this.#grounded!.repeat(text);
+      return;
+    }
+    this.#trimming = false;
     if (this.#phase === 'reasoning') {
       this.#draft.reasoning += text;
       return;
     }
     this.#draft.show(text, this.#base + from);
+    this.#grounded?.write(text);
     this.#noteText(text);
   }
 
@@ -386,14 +462,4 @@ function next(characters: RegExp | undefined, text: string, from: number): numbe
   if (characters === undefined) return undefined;
   characters.lastIndex = from;
   return characters.exec(text)?.index;
-}
-
-/** Counts a pair of surrogates once, also where the pieces of a text are split between the two. */
-function codePointsIn(text: string): number {
-  let count = 0;
-  for (let at = 0; at < text.length; at++) {
-    const code = text.charCodeAt(at);
-    if (code < 0xdc00 || code > 0xdfff) count++;
-  }
-  return count;
 }

@@ -1,45 +1,140 @@
+import { ActionCalls } from './action-calls.js';
 import type { CallSyntax } from './call-syntax.js';
+import { BY_CALL, type CitationStyle, LISTED } from './citation-marks.js';
+import { DeepSeekCalls } from './deepseek-calls.js';
+import { ListCalls } from './list-calls.js';
+import { LlamaCalls } from './llama-calls.js';
+import { MistralCalls } from './mistral-calls.js';
 import { TaggedCalls } from './tagged-calls.js';
-
-export type FormName = 'hermes' | 'generic';
 
 /** How one family of models writes its answers. */
 export interface Form {
-  readonly name: FormName;
   /** Whether a template is one of this family's. The first form that says so is taken. */
-  recognises(template: string): boolean;
+  readonly recognises: (template: string) => boolean;
   /** Control tokens that are marks in its answers, by name. */
   readonly marks: readonly string[];
-  readonly reasoning: { readonly opens: readonly string[]; readonly close: string };
+  /** What stands around the reasoning; some models have one pair, some another. */
+  readonly reasoning: readonly ReasoningMarks[];
   readonly calls: CallSyntax;
+  /** Names of tools, never offered, that a model calls to say that it calls none. */
+  readonly declining: readonly string[];
   /** Marks around text that is for the caller as it stands. */
   readonly dropped: readonly string[];
   /** How what is cited is marked; absent where models cite nothing. */
-  readonly citations?: 'listed' | 'by-call' | undefined;
+  readonly citations?: CitationStyle | undefined;
 }
 
-const THINK = { opens: ['<think>'], close: '</think>' };
-
-const HERMES_CALLS = new TaggedCalls('<tool_call>', '</tool_call>');
-
-const HERMES: Form = {
-  name: 'hermes',
-  recognises: (template) => template.includes('<tool_call>'),
-  marks: ['<tool_call>', '</tool_call>', '<think>', '</think>'],
-  reasoning: THINK,
-  calls: HERMES_CALLS,
-  dropped: [],
-};
-
-/** For templates that tell nothing of tools: they are told how by the prompt. */
-const GENERIC: Form = { ...HERMES, name: 'generic', recognises: () => true };
-
-export const FORMS: readonly Form[] = [HERMES, GENERIC];
-
-export function formNamed(name: FormName): Form {
-  return FORMS.find((form) => form.name === name)!;
+export interface ReasoningMarks {
+  readonly open: string;
+  readonly close: string;
 }
 
-export function formOf(template: string): Form {
-  return FORMS.find((form) => form.recognises(template))!;
+const THINK: ReasoningMarks = { open: '<think>', close: '</think>' };
+const MAGISTRAL_THINK: ReasoningMarks = { open: '[THINK]', close: '[/THINK]' };
+const COHERE_THINK: ReasoningMarks = { open: '<|START_THINKING|>', close: '<|END_THINKING|>' };
+
+const THINK_MARKS = [THINK.open, THINK.close];
+
+const contains =
+  (...texts: readonly string[]) =>
+  (template: string) =>
+    texts.every((text) => template.includes(text));
+
+const PLAIN = { reasoning: [THINK], declining: [], dropped: [] };
+
+/** In the order in which they are tried. */
+const TABLE = {
+  'command-r7b': {
+    recognises: (template) => /<\|START_(?:ACTION|RESPONSE|TEXT)\|>/.test(template),
+    marks: [
+      '<|START_THINKING|>',
+      '<|END_THINKING|>',
+      '<|START_ACTION|>',
+      '<|END_ACTION|>',
+      '<|START_RESPONSE|>',
+      '<|END_RESPONSE|>',
+      '<|START_TEXT|>',
+      '<|END_TEXT|>',
+    ],
+    reasoning: [COHERE_THINK],
+    calls: new ListCalls({
+      opens: ['<|START_ACTION|>'],
+      closes: ['<|END_ACTION|>'],
+      nameKey: 'tool_name',
+      argumentsKey: 'parameters',
+      numberKey: 'tool_call_id',
+    }),
+    declining: [],
+    dropped: ['<|START_RESPONSE|>', '<|END_RESPONSE|>', '<|START_TEXT|>', '<|END_TEXT|>'],
+    citations: BY_CALL,
+  },
+  'command-r': {
+    recognises: contains('<|CHATBOT_TOKEN|>'),
+    marks: [],
+    reasoning: [],
+    calls: new ActionCalls(),
+    declining: ['directly_answer', 'directly-answer'],
+    dropped: [],
+    citations: LISTED,
+  },
+  deepseek: {
+    recognises: contains('<｜tool▁calls▁begin｜>'),
+    marks: [
+      '<｜tool▁calls▁begin｜>',
+      '<｜tool▁call▁begin｜>',
+      '<｜tool▁sep｜>',
+      '<｜tool▁call▁end｜>',
+      '<｜tool▁calls▁end｜>',
+      ...THINK_MARKS,
+    ],
+    ...PLAIN,
+    calls: new DeepSeekCalls(),
+  },
+  mistral: {
+    recognises: contains('[TOOL_CALLS]'),
+    marks: ['[TOOL_CALLS]', '[CALL_ID]', '[ARGS]', '[THINK]', '[/THINK]', ...THINK_MARKS],
+    ...PLAIN,
+    reasoning: [MAGISTRAL_THINK, THINK],
+    calls: new MistralCalls(),
+  },
+  hermes: {
+    recognises: contains('<tool_call>'),
+    marks: ['<tool_call>', '</tool_call>', ...THINK_MARKS],
+    ...PLAIN,
+    calls: new TaggedCalls('<tool_call>', '</tool_call>'),
+  },
+  granite: {
+    recognises: contains('<|tool_call|>'),
+    marks: ['<|tool_call|>', '<|/tool_call|>', ...THINK_MARKS],
+    ...PLAIN,
+    calls: new ListCalls({
+      opens: ['<|tool_call|>'],
+      closes: ['<|/tool_call|>'],
+      nameKey: 'name',
+      argumentsKey: 'arguments',
+    }),
+  },
+  llama: {
+    recognises: (template) =>
+      template.includes('<function=') ||
+      (template.includes('<|start_header_id|>') && /ipython|<\|python_tag\|>/.test(template)),
+    marks: ['<|python_tag|>', ...THINK_MARKS],
+    ...PLAIN,
+    calls: new LlamaCalls(),
+  },
+  // For templates that tell nothing of tools: their prompts ask for calls as Hermes writes them.
+  generic: {
+    recognises: () => true,
+    marks: ['<tool_call>', '</tool_call>', ...THINK_MARKS],
+    ...PLAIN,
+    calls: new TaggedCalls('<tool_call>', '</tool_call>'),
+  },
+} as const satisfies Record<string, Form>;
+
+export type FormName = keyof typeof TABLE;
+
+export const FORMS: Readonly<Record<FormName, Form>> = TABLE;
+
+export function formOf(template: string): FormName {
+  return (Object.keys(FORMS) as FormName[]).find((name) => FORMS[name].recognises(template))!;
 }

@@ -1,136 +1,168 @@
-import type { CitationSource, OutputFormat, ToolChoice } from '@millrace/contracts';
+import type { OutputFormat, ToolChoice } from '@millrace/contracts';
 import { checkGrammar } from '../../token-engine/gbnf/check-ambiguity.js';
 import type { ChatPrompt } from '../chat-model.js';
 import { formatGrammar } from '../format-grammar.js';
 import { TooLarge } from '../json-schema/automaton.js';
-import { writeSchema } from '../json-schema/compile-schema.js';
-import { GrammarBuilder, type Item, literal, once } from '../json-schema/grammar-builder.js';
+import { BARREN_SCHEMA, writeSchema } from '../json-schema/compile-schema.js';
+import { GrammarBuilder, type Item, literal, once, type Rule } from '../json-schema/grammar-builder.js';
 import { JsonRules } from '../json-schema/json-rules.js';
 import { refuse } from '../json-schema/read-schema.js';
 import { CallWriter } from './call-writer.js';
-import type { Form } from './forms.js';
-import type { CitationPlan, ReadingPlan } from './reading-plan.js';
+import { FORMS, type Form, type FormName } from './forms.js';
+import { planCitations } from './plan-citations.js';
+import type { ReadingPlan } from './reading-plan.js';
+import type { RememberedGrammars } from './remembered-grammars.js';
 import { type Tool, toolsOf, writeTools } from './tool-rules.js';
 import { writeGbnf } from './write-gbnf.js';
-
-/** Blanks that may stand between the reasoning and what is bound behind it. */
-const LEAD = '[ \\t\\r\\n]{0,8}';
 
 export interface ToPlan {
   readonly prompt: ChatPrompt;
   /** The prompt as the model reads it. */
   readonly rendered: string;
+  /** What the text of the answer must be. */
   readonly format: OutputFormat | undefined;
 }
 
-/** What of a template matters besides its form. */
-export interface TemplateTraits {
-  /** Whether its models may open the reasoning by themselves. */
-  readonly thinks: boolean;
-  /** Whether it can render several calls of one answer. */
-  readonly severalCalls: boolean;
-}
+/** Blanks that may stand between the reasoning and what is bound behind it; the reader drops them. */
+const LEAD = '[ \\t\\r\\n]{0,8}';
 
-/** @throws InferenceError `invalid_request` naming the keyword of the schema or the line of the grammar at fault. */
-export function planReading(form: Form, traits: TemplateTraits, { prompt, rendered, format }: ToPlan): ReadingPlan {
+/**
+ * How the answer to a prompt is to be read, and what binds it from which place on.
+ *
+ * @throws InferenceError `invalid_request` naming the keyword of the schema or the line of the grammar at fault.
+ */
+export function planReading(
+  name: FormName,
+  template: string,
+  { prompt, rendered, format }: ToPlan,
+  remembered: RememberedGrammars,
+): ReadingPlan {
+  const form: Form = FORMS[name];
   const choice = prompt.toolChoice ?? 'auto';
   const tools = choice === 'none' ? [] : callable(toolsOf(prompt.tools), choice);
-  const begin = beginOf(form, prompt, rendered);
-  const parallelCalls = (prompt.parallelCalls ?? true) && typeof choice === 'string' && traits.severalCalls;
-  const mayThink = begin === 'start' && traits.thinks && !endsWithMark(rendered, [form.reasoning.close]);
-  const bindings = bindingsOf({ form, tools, choice, parallelCalls, format, begin, mayThink });
-  const citations = citationsOf(form, prompt, rendered, format);
-  return { form: form.name, begin, tools: tools.map(({ name }) => name), parallelCalls, bindings, citations };
+  const { begin, opened } = beginOf(form, prompt, rendered);
+  const parallelCalls = (prompt.parallelCalls ?? true) && typeof choice === 'string' && mayCallSeveral(template);
+  const open = openings(form, template, begin, rendered);
+  const bindings = bindingsOf({ form, template, tools, choice, parallelCalls, format, begin, open, remembered });
+  const citations = planCitations(form, prompt, rendered, format);
+  return { form: name, begin, opened, tools: tools.map((tool) => tool.name), parallelCalls, bindings, citations };
 }
 
 function callable(tools: readonly Tool[], choice: ToolChoice): readonly Tool[] {
   return typeof choice === 'string' ? tools : tools.filter(({ name }) => name === choice.name);
 }
 
-function beginOf({ reasoning }: Form, { continueFinal, messages }: ChatPrompt, rendered: string): ReadingPlan['begin'] {
-  if (endsWithMark(rendered, reasoning.opens)) return 'reasoning';
-  if (continueFinal !== true) return 'start';
-  const { content } = messages.at(-1) ?? {};
-  if (typeof content !== 'string') return 'text';
-  const opened = Math.max(...reasoning.opens.map((open) => content.lastIndexOf(open)));
-  return opened > content.lastIndexOf(reasoning.close) ? 'reasoning' : 'text';
+/** Some templates refuse an answer with several calls when it comes back: Llama's says that it "only supports single tool-calls". */
+function mayCallSeveral(template: string): boolean {
+  return !/single tool-calls/.test(template);
 }
 
-function endsWithMark(rendered: string, marks: readonly string[]): boolean {
+function beginOf(
+  { reasoning }: Form,
+  { continueFinal, messages }: ChatPrompt,
+  rendered: string,
+): Pick<ReadingPlan, 'begin' | 'opened'> {
   const end = rendered.trimEnd();
-  return marks.some((mark) => end.endsWith(mark));
+  const opened = reasoning.findIndex(({ open }) => end.endsWith(open));
+  if (opened >= 0) return { begin: 'reasoning', opened };
+  if (continueFinal !== true) return { begin: 'start' };
+  const { content } = messages.at(-1) ?? {};
+  const text = typeof content === 'string' ? content : '';
+  const within = reasoning.findIndex(({ open, close }) => text.lastIndexOf(open) > text.lastIndexOf(close));
+  return within < 0 ? { begin: 'text' } : { begin: 'reasoning', opened: within };
+}
+
+/** What the model may open its reasoning with by itself: the template has that, and the prompt has not closed it. */
+function openings(
+  { reasoning }: Form,
+  template: string,
+  begin: ReadingPlan['begin'],
+  rendered: string,
+): readonly string[] {
+  const end = rendered.trimEnd();
+  if (begin !== 'start' || reasoning.some(({ close }) => end.endsWith(close))) return [];
+  return reasoning.map(({ open }) => open).filter((open) => template.includes(open));
 }
 
 interface ToBind {
   readonly form: Form;
+  readonly template: string;
   readonly tools: readonly Tool[];
   readonly choice: ToolChoice;
   readonly parallelCalls: boolean;
   readonly format: OutputFormat | undefined;
   readonly begin: ReadingPlan['begin'];
-  readonly mayThink: boolean;
+  /** What the model may open its reasoning with. */
+  readonly open: readonly string[];
+  readonly remembered: RememberedGrammars;
 }
 
 function bindingsOf(toBind: ToBind): ReadingPlan['bindings'] {
-  const { tools, format, begin, mayThink, choice } = toBind;
-  const free = format === undefined && (tools.length === 0 || choice === 'auto');
-  // Where a call opens, it is bound anew: what is text by the format may have turned out to be a call.
-  const call = tools.length > 0 && choice === 'auto' ? writeGrammar(toBind, 'call') : undefined;
-  if (free) return { call };
-  const first = begin === 'reasoning' ? undefined : writeGrammar(toBind, 'first');
-  const thought = begin === 'reasoning' || mayThink ? writeGrammar(toBind, 'thought') : undefined;
+  const { tools, format, begin, open, choice } = toBind;
+  // Where a call opens, it is bound anew: what the format takes for a text of its own may have turned out to be a call.
+  const call = tools.length > 0 && choice === 'auto' ? grammarOf(toBind, 'call') : undefined;
+  if (format === undefined && (tools.length === 0 || choice === 'auto')) return { call };
+  const first = begin === 'reasoning' ? undefined : grammarOf(toBind, 'first');
+  const thought = begin === 'reasoning' || open.length > 0 ? grammarOf(toBind, 'thought') : undefined;
   return { first, thought, call };
 }
 
+function grammarOf(toBind: ToBind, from: keyof ReadingPlan['bindings']): string {
+  const { tools, choice, parallelCalls, format, open, remembered } = toBind;
+  // The form and the template are always the same; the names of tools say which of them are meant.
+  const key = JSON.stringify([from, tools, choice, parallelCalls, format, open]);
+  return remembered.get(key, () => writeGrammar(toBind, from));
+}
+
 function writeGrammar(toBind: ToBind, from: keyof ReadingPlan['bindings']): string {
-  const { form, tools, format, mayThink, choice } = toBind;
-  if (format !== undefined && tools.length === 0 && from === 'first' && !mayThink) return formatGrammar(format);
-  const where = tools.length > 0 ? 'tools' : 'response_format';
+  const { tools, format, open } = toBind;
+  // As the caller wrote it, where nothing else may be written.
+  if (format !== undefined && tools.length === 0 && from === 'first' && open.length === 0) return formatGrammar(format);
   try {
     const builder = new GrammarBuilder();
-    const json = new JsonRules(builder);
-    const alternatives: Item[][] = [];
-    if (tools.length > 0) {
-      const rules = writeTools(builder, json, tools);
-      alternatives.push(form.calls.write(new CallWriter(builder, json, rules, toBind.parallelCalls)));
-    }
-    if (from !== 'call' && format !== undefined && choice === 'auto') {
-      alternatives.push([once(writeFormat(builder, json, format))]);
-    }
-    const root = builder.add(alternatives);
+    const root = writeAnswer(builder, toBind, from !== 'call');
+    if (from === 'call') return builder.text(root)!;
     if (from === 'thought') return builder.text(builder.add([[LEAD, once(root)]]))!;
-    if (from === 'call' || !mayThink) return builder.text(root)!;
-    return builder.text(builder.add([...form.reasoning.opens.map((open): Item[] => [literal(open)]), [once(root)]]))!;
+    return builder.text(builder.add([...open.map((mark): Item[] => [literal(mark)]), [once(root)]]))!;
   } catch (error) {
     if (!(error instanceof TooLarge)) throw error;
-    throw refuse(where, `Together they ask for ${error.message}, which is the most. Offer fewer, or smaller schemas.`);
+    throw refuse(
+      tools.length > 0 ? 'tools' : 'response_format',
+      `The ${tools.length} tools and the format ask together for ${error.message}, which is the most. Offer fewer tools, or make their schemas smaller.`,
+    );
   }
 }
 
-function writeFormat(builder: GrammarBuilder, json: JsonRules, format: OutputFormat) {
+/** Calls, the format, or both. */
+function writeAnswer(builder: GrammarBuilder, toBind: ToBind, withFormat: boolean): Rule {
+  const { form, template, tools, choice, format, parallelCalls } = toBind;
+  const json = new JsonRules(builder);
+  const alternatives: Item[][] = [];
+  if (tools.length > 0) {
+    const rules = writeTools(builder, json, tools);
+    // Only who may call none may decline.
+    const declining =
+      choice === 'auto' ? form.declining.map((name) => ({ name, arguments: builder.add([['"{}"']]) })) : [];
+    const writer = new CallWriter(builder, json, [...rules, ...declining], parallelCalls);
+    alternatives.push(form.calls.write(writer, template));
+  }
+  if (withFormat && format !== undefined && choice === 'auto') {
+    alternatives.push([once(writeFormat(builder, json, format))]);
+  }
+  return builder.add(alternatives);
+}
+
+function writeFormat(builder: GrammarBuilder, json: JsonRules, format: OutputFormat): Rule {
   switch (format.kind) {
     case 'json':
       return json.object;
-    case 'schema':
-      return writeSchema(builder, json, format.schema, 'response_format.json_schema.schema');
+    case 'schema': {
+      const where = 'response_format.json_schema.schema';
+      const rule = writeSchema(builder, json, format.schema, where);
+      if (builder.barren([rule]).length > 0) throw refuse(where, BARREN_SCHEMA);
+      return rule;
+    }
     case 'grammar':
       return writeGbnf(builder, checkGrammar(format.grammar));
   }
-}
-
-function citationsOf(
-  form: Form,
-  { documents = [], messages }: ChatPrompt,
-  rendered: string,
-  format: OutputFormat | undefined,
-): CitationPlan | undefined {
-  if (form.citations === undefined) return undefined;
-  const fromDocuments = documents.map((_, document): CitationSource => ({ kind: 'document', document }));
-  const calls = messages
-    .filter(({ role }) => role === 'tool')
-    .map(({ tool_call_id: callId }): CitationSource => ({ kind: 'toolResult', callId: String(callId), result: 0 }));
-  if (fromDocuments.length + calls.length === 0) return undefined;
-  void rendered;
-  void format;
-  return { headings: false, sources: [fromDocuments] };
 }

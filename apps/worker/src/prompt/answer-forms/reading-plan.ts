@@ -6,6 +6,8 @@ export interface ReadingPlan {
   readonly form: FormName;
   /** `reasoning`: the prompt has opened it. `start`: the model may open it. `text`: the answer goes on in mid-text. */
   readonly begin: 'start' | 'reasoning' | 'text';
+  /** Which of the form's pairs of marks the prompt has opened, if it has. */
+  readonly opened?: number | undefined;
   /** Names of the tools that may be called; empty: nothing is read as a call. */
   readonly tools: readonly string[];
   readonly parallelCalls: boolean;

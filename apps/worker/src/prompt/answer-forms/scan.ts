@@ -60,6 +60,11 @@ export class Scan {
     return this.peek() === '';
   }
 
+  /** What is there yet, without asking for more. */
+  soFar(): string {
+    return this.text.slice(this.at, this.#end);
+  }
+
   /** All characters that `allowed` matches. */
   takeAll(allowed: RegExp): string {
     const from = this.at;

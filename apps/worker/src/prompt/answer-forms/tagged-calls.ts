@@ -1,7 +1,8 @@
-import { literal } from '../json-schema/grammar-builder.js';
+import { type Item, literal } from '../json-schema/grammar-builder.js';
 import { readObjectHead, readObjectTail } from './call-objects.js';
-import type { CallPlace, CallSyntax } from './call-syntax.js';
+import type { CallHead, CallPlace, CallSyntax } from './call-syntax.js';
 import type { CallWriter } from './call-writer.js';
+import { takeClose } from './list-calls.js';
 import type { Scan } from './scan.js';
 
 /** Each call is an object between two tags: `<tool_call>{"name": …, "arguments": {…}}</tool_call>`. */
@@ -21,19 +22,17 @@ export class TaggedCalls implements CallSyntax {
     return scan.takes(this.open);
   }
 
-  head(scan: Scan, { names }: CallPlace) {
-    return readObjectHead(scan, (name) => names.has(name));
+  head(scan: Scan, { callable }: CallPlace): CallHead | undefined {
+    return readObjectHead(scan, callable);
   }
 
   tail(scan: Scan): 'over' {
     readObjectTail(scan);
-    const from = scan.at;
-    scan.skipBlanks();
-    if (!scan.takes(this.close)) scan.at = from;
+    takeClose(scan, [this.close]);
     return 'over';
   }
 
-  write(writer: CallWriter) {
+  write(writer: CallWriter): Item[] {
     const { blank } = writer;
     const object = writer.object(this.nameKey, this.argumentsKey);
     return writer.row([literal(this.open), blank, object, blank, literal(this.close)], [blank]);
