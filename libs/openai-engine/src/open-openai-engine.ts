@@ -1,15 +1,16 @@
-import { setTimeout as sleep } from 'node:timers/promises';
 import type { ModelDescription, UpstreamEntry } from '@millrace/contracts';
 import type { Logger } from '@millrace/runtime';
+import { greetUpstream } from './greet-upstream.js';
 import { OpenAiEngine } from './openai-engine.js';
 import { PRESETS, type Preset } from './presets.js';
 import { unheardDefaults } from './sampling-fields.js';
 import { Secret } from './secret.js';
 import { UpstreamClient } from './upstream-client.js';
-import { sentence, UpstreamFailure, type UpstreamSubject } from './upstream-failure.js';
+import type { UpstreamSubject } from './upstream-failure.js';
 
 export interface OpenAiEngineOptions {
-  readonly model: Omit<ModelDescription, 'engine'>;
+  /** `contextLength` may be left out where the server tells it. */
+  readonly model: Omit<ModelDescription, 'engine' | 'contextLength'> & { readonly contextLength?: number | undefined };
   readonly upstream: UpstreamEntry;
   /** Where the key is; nothing else is read from it. */
   readonly environment: NodeJS.ProcessEnv;
@@ -23,14 +24,10 @@ export interface OpenAiEngineOptions {
   report(sentence: string): void;
 }
 
-const PING_TIMEOUT_MS = 5_000;
-const LOADING_POLL_MS = 500;
-/** A server that loads for longer is opened all the same: it refuses by itself until it is ready. */
-const LOADING_MS_MAX = 600_000;
-const MODELS_BYTES_MAX = 4 * 1024 * 1024;
 /** Connections beside those of answers: for tokens, and for the ping. */
 const SIDE_SOCKETS = 8;
-const LISTED_MAX = 10;
+/** Of a server that doesn't tell: what most have today, so that what fits there is not refused here. */
+const CONTEXT_LENGTH_UNKNOWN = 131_072;
 
 /**
  * Opens an engine on another server: its key is there and is taken, and it can be reached or will be.
@@ -51,14 +48,14 @@ export async function openOpenAiEngine(options: OpenAiEngineOptions, signal: Abo
   });
   const upstreamModel = upstream.model ?? model.id;
   reportUnheardDefaults(options, preset);
-  try {
-    await greet({ ...options, client, subject, upstreamModel, preset }, signal);
-  } catch (error) {
+  const greeting = { options, client, subject, upstreamModel, preset };
+  const told = await greetUpstream(greeting, signal).catch((error: unknown) => {
     client.close();
     throw error;
-  }
+  });
+  const contextLength = model.contextLength ?? told.contextLength ?? CONTEXT_LENGTH_UNKNOWN;
   return new OpenAiEngine({
-    model: { ...model, engine: `openai-compatible: ${upstream.preset}` },
+    model: { ...model, contextLength, engine: `openai-compatible: ${upstream.preset}` },
     preset,
     subject,
     upstreamModel,
@@ -110,85 +107,4 @@ function reportUnheardDefaults({ model, upstream, report }: OpenAiEngineOptions,
   if (unheard.length === 0) return;
   const names = unheard.join(', ');
   report(`The server of ${model.id} (${upstream.preset}) doesn't know ${names}; the defaults for it are not in force.`);
-}
-
-interface Greeting extends OpenAiEngineOptions {
-  readonly client: UpstreamClient;
-  readonly subject: UpstreamSubject;
-  readonly upstreamModel: string;
-  readonly preset: Preset;
-}
-
-/** Asks for its models, to see whether it is there and takes the key. @throws Error when it doesn't take the key. */
-async function greet(greeting: Greeting, signal: AbortSignal): Promise<void> {
-  const { model, upstream, report, subject } = greeting;
-  const untilMs = performance.now() + LOADING_MS_MAX;
-  for (let polls = 0; ; polls++) {
-    const reply = await ping(greeting, signal);
-    if (reply.kind === 'refused') {
-      throw new Error(
-        `The server of the model "${model.id}" (${upstream.preset}) refuses the key${subject.secret.exists ? '' : ': there is none'}. Put a valid one into ${upstream.apiKeyEnv ?? greeting.preset.keyEnv ?? 'a variable and name it by `apiKeyEnv`'}.`,
-      );
-    }
-    if (reply.kind === 'loading' && performance.now() < untilMs) {
-      if (polls === 0) report(`The server of ${model.id} (${upstream.preset}) is loading its model; waiting for it.`);
-      await sleep(LOADING_POLL_MS, undefined, { signal });
-      continue;
-    }
-    if (reply.kind === 'away') {
-      report(
-        `The server of ${model.id} (${upstream.preset}) is away (${reply.detail}); it is asked again for every request.`,
-      );
-    }
-    if (reply.kind === 'there') reportMissingModel(greeting, reply.models);
-    return;
-  }
-}
-
-type Pong =
-  | { readonly kind: 'there'; readonly models: readonly string[] }
-  | { readonly kind: 'refused' | 'loading' }
-  | { readonly kind: 'away'; readonly detail: string };
-
-async function ping({ client, subject }: Greeting, signal: AbortSignal): Promise<Pong> {
-  signal.throwIfAborted();
-  try {
-    const call = { method: 'GET', url: client.urlOf('/models'), silenceMsMax: PING_TIMEOUT_MS } as const;
-    const response = await client.send(call, signal);
-    const body = await response.text(MODELS_BYTES_MAX);
-    const { status } = response;
-    if (status === 401 || status === 403) return { kind: 'refused' };
-    if (status === 503 && /loading/i.test(body)) return { kind: 'loading' };
-    if (status === 200) return { kind: 'there', models: modelsIn(body) };
-    // A server without such a list is a server.
-    if (status < 500) return { kind: 'there', models: [] };
-    return { kind: 'away', detail: sentence(`status ${status}`, subject.secret) };
-  } catch (error) {
-    if (!(error instanceof UpstreamFailure)) throw error;
-    return { kind: 'away', detail: sentence(error.message, subject.secret) };
-  }
-}
-
-function modelsIn(body: string): string[] {
-  try {
-    const { data } = JSON.parse(body) as { data?: unknown };
-    return Array.isArray(data) ? data.flatMap((model) => (typeof model?.id === 'string' ? [model.id] : [])) : [];
-  } catch {
-    return [];
-  }
-}
-
-function reportMissingModel(
-  { model, upstream, upstreamModel, preset, report }: Greeting,
-  models: readonly string[],
-): void {
-  if (preset.anyModel || models.length === 0) return;
-  // Ollama adds a tag, others a path.
-  if (
-    models.some((id) => id === upstreamModel || id.startsWith(`${upstreamModel}:`) || id.endsWith(`/${upstreamModel}`))
-  )
-    return;
-  const listed = models.slice(0, LISTED_MAX).join(', ');
-  const more = models.length > LISTED_MAX ? `, and ${models.length - LISTED_MAX} more` : '';
-  report(`The server of ${model.id} (${upstream.preset}) lists no model "${upstreamModel}"; it has ${listed}${more}.`);
 }

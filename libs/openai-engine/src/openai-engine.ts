@@ -25,7 +25,7 @@ import { openTokenCalls, type TokenCalls } from './token-calls.js';
 import { UpstreamAnswer } from './upstream-answer.js';
 import { type UpstreamBody, upstreamBody } from './upstream-body.js';
 import type { UpstreamClient, UpstreamResponse } from './upstream-client.js';
-import { failureOfStatus, sentence, type UpstreamFailure, type UpstreamSubject } from './upstream-failure.js';
+import { failureOfStatus, noAnswer, sentence, type UpstreamFailure, type UpstreamSubject } from './upstream-failure.js';
 import { embeddingCalls, joinVectors, shortened, vectorsIn } from './vectors.js';
 import { WaitingLine } from './waiting-line.js';
 
@@ -264,9 +264,14 @@ export class OpenAiEngine implements Engine {
     throw new InferenceError(code, `The model \`${id}\` ${lacks}. ${remedy}`, { param: 'model' });
   }
 
-  /** @throws UpstreamFailure for every status but 200. */
+  /** @throws UpstreamFailure for every status but 200, and for what is compressed: it could be of any size. */
   async #checkStatus(response: UpstreamResponse): Promise<void> {
     const { status, headers, contentType } = response;
+    const encoding = headers['content-encoding'] ?? 'identity';
+    if (encoding !== 'identity') {
+      response.close();
+      throw noAnswer(`bytes in ${String(encoding).slice(0, 20)}, which nobody asked for`, this.parts.subject);
+    }
     if (status === 200) return;
     try {
       const body = await response.text(ERROR_BYTES_MAX);

@@ -12,17 +12,17 @@ export function logprobsIn(value: unknown, topMax: number): TokenLogprob[] {
   if (Array.isArray(content)) return content.filter(isFields).map((entry) => chatLogprob(entry, topMax));
   if (!Array.isArray(tokens)) return [];
   return tokens.map((token, index) => ({
-    ...chance(token, elementOf(logprobs, index), undefined),
+    ...chance(token, elementOf(logprobs, index)),
     top: textTop(elementOf(tops, index), topMax),
   }));
 }
 
 function chatLogprob(entry: Fields, topMax: number): TokenLogprob {
-  const { token, logprob, bytes, top_logprobs: top } = entry;
+  const { token, logprob, bytes, id, top_logprobs: top } = entry;
   const chances = Array.isArray(top) ? top.filter(isFields) : [];
   return {
-    ...chance(token, logprob, bytes),
-    top: chances.slice(0, topMax).map((other) => chance(other.token, other.logprob, other.bytes)),
+    ...chance(token, logprob, bytes, id),
+    top: chances.slice(0, topMax).map((other) => chance(other.token, other.logprob, other.bytes, other.id)),
   };
 }
 
@@ -30,14 +30,15 @@ function chatLogprob(entry: Fields, topMax: number): TokenLogprob {
 function textTop(value: unknown, topMax: number): TokenChance[] {
   if (!isFields(value)) return [];
   return Object.entries(value)
-    .map(([token, logprob]) => chance(token, logprob, undefined))
+    .map(([token, logprob]) => chance(token, logprob))
     .sort((one, other) => other.logprob - one.logprob)
     .slice(0, topMax);
 }
 
-function chance(token: unknown, logprob: unknown, bytes: unknown): TokenChance {
+function chance(token: unknown, logprob: unknown, bytes?: unknown, id?: unknown): TokenChance {
   return {
-    token: TOKEN_UNKNOWN,
+    // llama-server alone tells the number.
+    token: typeof id === 'number' ? id : TOKEN_UNKNOWN,
     bytes: bytesOf(token, bytes),
     // JSON knows no infinity, so some say null.
     logprob: typeof logprob === 'number' ? Math.min(0, Math.max(LOGPROB_MIN, logprob)) : LOGPROB_MIN,
