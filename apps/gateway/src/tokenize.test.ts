@@ -88,9 +88,10 @@ describe('POST /tokenize', () => {
   it('is a 413 when its chat grows too large on its way to the worker', async () => {
     await using bed = await TestBed.start({ bodyBytesMax: 64 * 1024 }, [{ models }]);
     const numbers = new Array(10_000).fill('1e20').join();
-    const body = `{"messages":${JSON.stringify(messages)},"chat_template_kwargs":{"a":[${numbers}]}}`;
-    for (const path of ['/tokenize', '/apply-template']) {
-      const response = await bed.post(path, body);
+    const grown = [`"chat_template_kwargs":{"a":[${numbers}]}`, `"documents":[{"a":[${numbers}]}]`];
+    const bodies = grown.map((field) => `{"messages":${JSON.stringify(messages)},${field}}`);
+    for (const [path, body] of ['/tokenize', '/apply-template'].flatMap((path) => bodies.map((body) => [path, body]))) {
+      const response = await bed.post(path!, body);
       expect(response.status).toBe(413);
       expect(await response.json()).toMatchObject({
         error: {

@@ -243,9 +243,9 @@ describe('a worker that breaks the order of calls', () => {
     ['arguments before a name', [piece(0, '', '{')]],
     ['a call that jumps', [piece(5, 'f', '{}')]],
     ['more calls than can be sent back', Array.from({ length: 200 }, (_, index) => piece(index, 'f', '{}'))],
-    ['a passage beyond the text', ['short', { citations: [{ start: 0, end: 900, sources: [] }] }]],
+    ['a passage that ends before it begins', ['short', { citations: [{ start: 9, end: 3, sources: [] }] }]],
   ] satisfies [string, ScriptedToken[]][])('fails that answer and is told to stop: %s', async (_what, answer) => {
-    await using bed = await start({ answer: [...answer, 'more '] });
+    await using bed = await start({ answer, endless: 'more ' });
     const whole = await bed.chat({ tools: [weather] });
     expect(whole.status).toBe(500);
     expect(await whole.json()).toMatchObject({ error: { code: 'internal_error' } });
@@ -253,6 +253,15 @@ describe('a worker that breaks the order of calls', () => {
     expect(events.at(-1)).toContain('"code":"internal_error"');
     expect(JSON.stringify(bed.log)).toContain('The worker sent');
     expect(bed.records().map(({ outcome }) => outcome)).toEqual(['failed', 'failed']);
+    await expect.poll(() => bed.worker.cancelled).toEqual([1, 2]);
+    expect(bed.worker.running).toBe(0);
+  });
+
+  it('fails an answer that cites what it never said, once it is over', async () => {
+    await using bed = await start({ answer: ['short', { citations: [{ start: 0, end: 900, sources: [] }] }] });
+    const whole = await bed.chat();
+    expect(whole.status).toBe(500);
+    expect(JSON.stringify(bed.log)).toContain('a citation up to 900 in a text of 5 characters');
   });
 
   it('lets a call of thousands of pieces through, read at the caller’s pace', async () => {

@@ -77,10 +77,13 @@ describe('a request that grows on its way to the worker', () => {
 });
 
 describe('a worker that refuses', () => {
-  it('because it is full: another one is asked', async () => {
-    await using bed = await TestBed.start({}, [failing('rate_limit_exceeded'), {}]);
-    expect((await bed.chat()).status).toBe(200);
-  });
+  it.each(['rate_limit_exceeded', 'upstream_failed', 'model_failed'])(
+    'because of itself: another one is asked: %s',
+    async (code) => {
+      await using bed = await TestBed.start({}, [failing(code), {}]);
+      expect((await bed.chat()).status).toBe(200);
+    },
+  );
 
   it('because of the request: nobody else is asked', async () => {
     await using bed = await TestBed.start({}, [failing('invalid_request'), {}]);
@@ -120,6 +123,20 @@ describe('a worker that is not ready', () => {
     bed.worker.state = 'ready';
     await bed.ready();
     expect((await bed.chat()).status).toBe(200);
+  });
+
+  it('loads, and says so often: it is asked no more often for that', async () => {
+    await using bed = await TestBed.start({}, [{ state: 'loading' }], false);
+    await expect.poll(() => bed.worker.described).toBe(1);
+    for (let told = 0; told < 50; told++) bed.worker.serve([{ id: 'demo' }]);
+    await expect.poll(() => bed.worker.described).toBe(2);
+    expect(bed.worker.described).toBe(2);
+    bed.worker.state = 'ready';
+    bed.worker.serve([{ id: 'demo' }]);
+    await bed.ready();
+    const { described } = bed.worker;
+    await new Promise((resolve) => setTimeout(resolve, 600));
+    expect(bed.worker.described).toBeLessThanOrEqual(described + 1);
   });
 
   it('drains: it finishes what it has and gets nothing new', async () => {

@@ -85,6 +85,8 @@ export class FakeWorker {
   readonly sent = new Map<number, number>();
   /** Streams that gateways opened, over its whole life. */
   conversations = 0;
+  /** How often it was asked to describe itself. */
+  described = 0;
   state: string;
   port = 0;
   readonly work: FakeWork;
@@ -107,8 +109,10 @@ export class FakeWorker {
     const worker = new FakeWorker(options);
     worker.#server.addService(InferenceService, {
       converse: (stream: Converse) => worker.#converse(stream),
-      describe: (_call: unknown, done: (error: null, description: WorkerDescription) => void) =>
-        done(null, worker.#description()),
+      describe: (_call: unknown, done: (error: null, description: WorkerDescription) => void) => {
+        worker.described++;
+        done(null, worker.#description());
+      },
       ...worker.work.handlers,
     });
     const address = `127.0.0.1:${options.port ?? 0}`;

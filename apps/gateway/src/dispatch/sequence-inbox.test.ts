@@ -1,4 +1,6 @@
+import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import type { SequenceEvent } from '../vocabulary.js';
 import { AnswerInbox } from './answer-inbox.js';
 import { ContentCheck } from './content-check.js';
 import { SequenceInbox } from './sequence-inbox.js';
@@ -192,6 +194,68 @@ describe('an answer of one sequence', () => {
     expect((await answer.next()).done).toBe(true);
   });
 });
+
+const piece = fc.record({
+  tokens: fc.array(fc.nat(9), { maxLength: 2 }),
+  unnumbered: fc.nat(2),
+  text: fc.string({ maxLength: 3 }),
+  reasoning: fc.string({ maxLength: 3 }),
+  calls: fc.array(
+    fc.record({ index: fc.nat(2), name: fc.option(fc.constant('f'), { nil: undefined }), arguments: fc.string() }),
+    { maxLength: 2 },
+  ),
+  citations: fc.array(fc.record({ start: fc.nat(3), end: fc.nat(3), sources: fc.constant([]) }), { maxLength: 1 }),
+});
+
+describe('whatever a worker sends', () => {
+  it('adds up to the same, however it is read, or fails as internal_error and cancels once', async () => {
+    const failed = { count: 0 };
+    await fc.assert(
+      fc.asyncProperty(fc.array(fc.tuple(piece, fc.boolean()), { maxLength: 6 }), async (sent) => {
+        const { inbox, answer, told } = open();
+        const events: SequenceEvent[] = [];
+        const read = async () => {
+          const next = await answer.next();
+          if (!next.done) events.push(next.value);
+        };
+        try {
+          for (const [one, now] of sent) {
+            inbox.add(one);
+            if (now) await read();
+          }
+          inbox.finish(finished);
+          for await (const event of answer) events.push(event);
+        } catch (error) {
+          expect(error).toMatchObject({ code: 'internal_error' });
+          expect(told.filter((what) => what === 'cancel').length).toBeLessThanOrEqual(1);
+          failed.count++;
+          return;
+        }
+        expect(summary(events)).toEqual(summary(sent.map(([one]) => ({ kind: 'tokens', index: 0, ...one }))));
+        expect(events.at(-1)).toMatchObject({ kind: 'finished' });
+      }),
+      { numRuns: 1_000 },
+    );
+    expect(failed.count).toBeGreaterThan(0);
+    expect(failed.count).toBeLessThan(1_000);
+  });
+});
+
+/** All that the events bring, each kind of content for itself. */
+function summary(events: readonly SequenceEvent[]): object {
+  const tokens = events.filter((event) => event.kind === 'tokens');
+  return {
+    tokens: tokens.flatMap((event) => event.tokens),
+    unnumbered: tokens.reduce((sum, { unnumbered = 0 }) => sum + unnumbered, 0),
+    text: tokens.map(({ text }) => text).join(''),
+    reasoning: tokens.map(({ reasoning = '' }) => reasoning).join(''),
+    // A name begins a call; what has none goes on with the last.
+    calls: tokens
+      .flatMap(({ calls = [] }) => calls.map((call) => `${call.name ? '\n' : ''}${call.arguments}`))
+      .join(''),
+    citations: tokens.flatMap(({ citations = [] }) => citations),
+  };
+}
 
 describe('an answer of several sequences', () => {
   it('is read in turns, however much one of them brings', async () => {

@@ -12,8 +12,7 @@ const FAILED_WEIGHT = 1e9;
 /** The ready workers of a model, the least loaded first: the first is asked, the others only if it cannot. */
 export function chooseWorkers<W extends Worker>(id: string, workers: readonly W[]): W[] {
   return workers
-    .map((worker) => ({ worker, model: worker.models?.find((model) => model.id === id), state: worker.state() }))
-    .filter((one): one is Servant<W> => one.model !== undefined && one.state.phase === 'ready')
+    .flatMap((worker) => servant(worker, id))
     .sort((a, b) => weight(a) - weight(b)) // A stable sort: idle workers are taken in the order configured.
     .map(({ worker }) => worker);
 }
@@ -22,6 +21,13 @@ interface Servant<W> {
   readonly worker: W;
   readonly model: ModelDescription;
   readonly state: WorkerState;
+}
+
+function servant<W extends Worker>(worker: W, id: string): Servant<W>[] {
+  const model = worker.models?.find((one) => one.id === id);
+  if (model === undefined) return [];
+  const state = worker.state();
+  return state.phase === 'ready' ? [{ worker, model, state }] : [];
 }
 
 function weight({ model, state }: Servant<Worker>): number {

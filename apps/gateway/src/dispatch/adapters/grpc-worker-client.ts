@@ -82,7 +82,7 @@ export interface GrpcWorkerClientLimits {
 /** Pauses between attempts to connect: doubled each time, from the first to the last. */
 const RECONNECT_DELAY_MS_MIN = 100;
 const RECONNECT_DELAY_MS_MAX = 2_000;
-/** How often a worker that loads is asked whether it is ready: the stream does not tell. */
+/** How often a worker that loads is asked how far it is: the stream tells of models that changed, and of no more. */
 const DESCRIBE_DELAY_MS = 250;
 /**
  * A step brings at most some tokens for each of some hundred sequences; more than this is not a step. Vectors come in
@@ -125,6 +125,8 @@ export class GrpcWorkerClient implements WorkerClient {
   #phase: WorkerPhase = 'connecting';
   #detail = 'not connected yet';
   #description: WorkerDescription | undefined;
+  /** The stream for which the worker is being asked how far it is. */
+  #describing: Converse | undefined;
   #models: WorkerState['models'];
   #load: Load | undefined;
   #reconnectDelayMs = RECONNECT_DELAY_MS_MIN;
@@ -364,14 +366,18 @@ export class GrpcWorkerClient implements WorkerClient {
       this.#enter('draining', 'it finishes what it has and takes nothing new');
   }
 
+  /** One question at a time: descriptions also come of their own accord, and each of them leads here. */
   #describeSoon(): void {
     const stream = this.#stream;
+    if (this.#describing === stream) return;
+    this.#describing = stream;
     setTimeout(() => {
       if (this.#stream !== stream) return;
       this.#client.describe({}, (error, worker) => {
         if (this.#stream !== stream) return;
-        if (error) this.#describeSoon();
-        else this.#onDescription(worker);
+        this.#describing = undefined;
+        if (!error) this.#onDescription(worker);
+        else if (this.#phase === 'loading') this.#describeSoon();
       });
     }, DESCRIBE_DELAY_MS).unref();
   }
