@@ -14,6 +14,7 @@ import {
   HELLO,
   hangUp,
   json,
+  listOf,
   openEngine,
   type Play,
   page,
@@ -142,7 +143,7 @@ describe('an answer of another server', () => {
     });
     const { engine } = await engineOn(upstream);
     const events = async (): Promise<AnswerEvent[]> => {
-      const all = await Array.fromAsync(engine.answer(request(), FOREVER));
+      const all = await listOf(engine.answer(request(), FOREVER));
       return all.map((each) => (each.kind === 'begun' ? { ...each, waitedMs: 0 } : each));
     };
     const whole = await events();

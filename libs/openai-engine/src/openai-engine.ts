@@ -101,9 +101,8 @@ export class OpenAiEngine implements Engine {
     return this.#work(request, signal, async (scope) => {
       const parts = [];
       for (const body of embeddingCalls(request, upstreamModel)) {
-        parts.push(
-          vectorsIn(await this.#ask('/embeddings', body, request.requestId, scope), body.input.length, subject),
-        );
+        const read = (reply: unknown) => vectorsIn(reply, body.input.length, subject);
+        parts.push(await this.#ask('/embeddings', body, request.requestId, scope, read));
       }
       const { vectors, promptTokens } = joinVectors(parts);
       return { vectors: shortened(vectors, request.dimensions), promptTokens: promptTokens ?? guessOf(request) };
@@ -114,10 +113,8 @@ export class OpenAiEngine implements Engine {
     this.#need('rerank', this.parts.preset.rerank);
     const { query, documents } = request;
     const body = { model: this.parts.upstreamModel, query, documents, top_n: documents.length };
-    return this.#work(request, signal, async (scope) => {
-      const reply = await this.#ask('/rerank', body, request.requestId, scope);
-      return rankingIn(reply, request, this.parts.subject);
-    });
+    const read = (reply: unknown) => rankingIn(reply, request, this.parts.subject);
+    return this.#work(request, signal, (scope) => this.#ask('/rerank', body, request.requestId, scope, read));
   }
 
   async tokenize(request: TokenizeRequest): Promise<Tokenized> {
@@ -213,8 +210,16 @@ export class OpenAiEngine implements Engine {
     }
   }
 
-  #ask(path: string, body: object, requestId: string, scope: CallScope): Promise<unknown> {
-    return this.#retrying(requestId, scope, () => this.#reply(this.parts.client.urlOf(path), body, scope));
+  /** @param read what it makes of a reply is tried again like anything else that the upstream does. */
+  #ask<Result>(
+    path: string,
+    body: object,
+    requestId: string,
+    scope: CallScope,
+    read: (reply: unknown) => Result,
+  ): Promise<Result> {
+    const url = this.parts.client.urlOf(path);
+    return this.#retrying(requestId, scope, async () => read(await this.#reply(url, body, scope)));
   }
 
   async #reply(url: URL, body: object, scope: CallScope): Promise<unknown> {

@@ -54,7 +54,7 @@ export async function startUpstream(
         busy--;
         call.left = !response.writableFinished;
       });
-      if (path.endsWith('/models')) return onModels(response, call);
+      if (path.endsWith('/models')) return void onModels(response, call);
       calls.push(call);
       await script[Math.min(calls.length, script.length) - 1]?.(response, call);
     });
@@ -238,6 +238,12 @@ function addTokens(whole: Whole, tokens: Extract<AnswerEvent, { kind: 'tokens' }
     if (name !== undefined) whole.calls[index] = { name, arguments: '' };
     whole.calls[index]!.arguments += text;
   }
+}
+
+export async function listOf(events: AsyncIterable<AnswerEvent>): Promise<AnswerEvent[]> {
+  const list: AnswerEvent[] = [];
+  for await (const each of events) list.push(each);
+  return list;
 }
 
 /** What `events` failed with. */
