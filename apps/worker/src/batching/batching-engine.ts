@@ -208,6 +208,8 @@ export class BatchingEngine implements Engine {
     this.#preparing++;
     try {
       const read = await this.#readingOf(request).result(leaving.signal);
+      // Between the end of the reading and this turn: nobody would tell the sequence of what came before it.
+      leaving.signal.throwIfAborted();
       return this.#submit(request, read, arrival, signal);
     } finally {
       this.#preparing--;
