@@ -1,8 +1,7 @@
-import type { ReasoningEffort } from '@millrace/contracts';
 import { type AnswerForm, answerFormOf } from '../answer-forms/answer-form.js';
 import type { ChatPrompt } from '../chat-model.js';
 import { wantsNineCharacters } from './call-ids.js';
-import { continueAnswer } from './continued-answer.js';
+import { continueAnswer, thinkingOf } from './continued-answer.js';
 import { describeTools } from './described-tools.js';
 import { findAbilities } from './find-abilities.js';
 import { formatTime } from './format-time.js';
@@ -46,10 +45,10 @@ export class ChatTemplate {
   render(prompt: ChatPrompt, now: Date): string {
     const tools = shapeTools(prompt.tools);
     const described = tools.length > 0 && !this.abilities.tools;
-    const messages = this.abilities.tools ? prompt.messages : describeTools(prompt.messages, tools);
+    const messages = this.abilities.tools ? prompt.messages : describeTools(prompt.messages, tools, this.abilities);
     const variables = {
       ...dateVariables(now),
-      ...reasoningVariables(this.source, prompt.reasoningEffort as ReasoningEffort | undefined),
+      ...reasoningVariables(this.source, prompt.reasoningEffort, thinkingOf(this.source) !== undefined),
       ...preservingVariables(prompt.templateVariables),
       ...prompt.templateVariables,
       // Templates ask `if tools`, but also `tools is defined` and `tools is not none`: absent says no to all three.
@@ -57,12 +56,15 @@ export class ChatTemplate {
       ...(prompt.documents !== undefined && { documents: prompt.documents }),
       bos_token: this.texts.beginningText,
       eos_token: this.texts.endText,
-      add_generation_prompt: true,
       ...templateGlobals(now),
     };
-    const render = (some: readonly Message[]) =>
-      this.#jinja.render({ ...variables, messages: shapeMessages(some, this.abilities, this.#traits) }, this.limits);
-    return prompt.continueFinal === true ? continueAnswer(messages, this.source, render) : render(messages);
+    const render = (some: readonly Message[], newAnswer: boolean) => {
+      const shaped = shapeMessages(some, this.abilities, this.#traits);
+      // Not false, but absent, as in llama.cpp: some templates only ask whether it is defined.
+      const asked = newAnswer && { add_generation_prompt: true };
+      return this.#jinja.render({ ...variables, ...asked, messages: shaped }, this.limits);
+    };
+    return prompt.continueFinal === true ? continueAnswer(messages, this.source, render) : render(messages, true);
   }
 }
 

@@ -1,7 +1,7 @@
 import { InferenceError } from '@millrace/contracts';
 import { joinedTexts, type Message, textOfPart } from './message-shape.js';
 
-interface Thinking {
+export interface Thinking {
   /** What of a template tells that it is this one. */
   readonly known: (template: string) => boolean;
   readonly open: string;
@@ -34,6 +34,18 @@ const THINKING: readonly Thinking[] = [
   { known: has('[THINK]'), open: '[THINK]', close: '[/THINK]' },
   { known: has('<seed:think>'), open: '<seed:think>', close: '</seed:think>\n' },
   { known: has('<mm:think>'), open: '<mm:think>', close: '</mm:think>' },
+  {
+    known: has('<|open|>', '<|close|>', '<|end_of_msg|>'),
+    open: '<|open|>think<|sep|>',
+    close: '<|close|>think<|sep|><|open|>response<|sep|>',
+  },
+  {
+    known: has(' to=self<|message|>', '<|eom|>'),
+    open: ' to=self<|message|>',
+    close: '<|eom|><|start|>assistant to=user<|message|>',
+  },
+  // No reasoning, but a text says to whom it goes.
+  { known: has('>>>all'), open: '', close: 'all\n' },
   // With line breaks where the template writes them, as source text or with `\n`.
   {
     known: (text) => /<think>(\\n|\n)/.test(text) && /(\\n|\n)<\/think>(\\n|\n){2}/.test(text),
@@ -43,25 +55,51 @@ const THINKING: readonly Thinking[] = [
   { known: has('<think>'), open: '<think>', close: '</think>' },
 ];
 
+/** How a template's models write their reasoning; undefined where they have no form for it. */
+export function thinkingOf(template: string): Thinking | undefined {
+  return THINKING.find(({ known }) => known(template));
+}
+
+/** Words that nobody says, in place of what is to be continued. */
+const THOUGHT = 'Xq7ThoughtHere';
+const SAID = 'Xq7SaidHere';
+
 /**
- * The prompt of an answer that goes on with the assistant's last message: what comes before it, rendered for a new
- * answer, and behind that what the message has so far. Rendering the message itself and cutting its end off would not
- * do: templates trim, and leave reasoning out.
+ * The prompt of an answer that goes on with the assistant's last message, which is rendered with other words in its place
+ * and cut off before them: templates trim what they are given.
  *
- * @param before renders the messages before the last one, for an answer to them.
+ * Many leave reasoning out. Then what comes before the message is rendered for a new answer, and behind that stands the
+ * reasoning in its usual form, closed before the text begins: a model that thinks was trained on no other answers.
+ *
+ * @param render the messages; as the beginning of a new answer, if that is asked for.
  */
 export function continueAnswer(
   messages: readonly Message[],
   template: string,
-  before: (messages: readonly Message[]) => string,
+  render: (messages: readonly Message[], newAnswer: boolean) => string,
 ): string {
-  const last = messages.at(-1);
-  const { content, reasoning } = unfinished(last, messages.length - 1);
-  const opened = before(messages.slice(0, -1));
-  const thinking = THINKING.find(({ known }) => known(template));
+  const { content, reasoning } = unfinished(messages.at(-1), messages.length - 1);
+  const before = messages.slice(0, -1);
+  const opened = render(before, true);
+  const thinking = thinkingOf(template);
   if (thinking === undefined) return opened + content;
-  const { open, close } = thinking;
-  return `${withoutThinking(opened, open)}${open}${reasoning}${content === '' && reasoning !== '' ? '' : close + content}`;
+  const { head, close } = reasoningForm(before, render) ?? {
+    head: withoutThinking(opened, thinking.open) + thinking.open,
+    close: thinking.close,
+  };
+  return head + reasoning + (content === '' && reasoning !== '' ? '' : close + content);
+}
+
+/** What the template writes before reasoning, and between that and the text; undefined where it leaves reasoning out. */
+function reasoningForm(
+  before: readonly Message[],
+  render: (messages: readonly Message[], newAnswer: boolean) => string,
+): { readonly head: string; readonly close: string } | undefined {
+  const rendered = render([...before, { role: 'assistant', content: SAID, reasoning_content: THOUGHT }], false);
+  const thought = rendered.lastIndexOf(THOUGHT);
+  const said = rendered.lastIndexOf(SAID);
+  if (thought < 0 || said < thought) return undefined;
+  return { head: rendered.slice(0, thought), close: rendered.slice(thought + THOUGHT.length, said) };
 }
 
 function unfinished(message: Message | undefined, index: number): { content: string; reasoning: string } {

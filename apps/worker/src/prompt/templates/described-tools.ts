@@ -1,30 +1,40 @@
 import type { Message } from './message-shape.js';
 
 /**
- * For templates that know no tools: the tools as a system message, calls and results as texts of the ordinary roles. In
- * the words that Hermes and Qwen were trained on, which most newer models have at least seen.
+ * For templates that don't tell the model of tools: a system message does. Where they don't know calls either, calls and
+ * results become texts of the ordinary roles. In the words that Hermes and Qwen were trained on, which most newer models
+ * have at least seen.
+ *
+ * @param calls whether the template writes calls and results: then the model has a form of its own for them.
  */
-export function describeTools(messages: readonly Message[], tools: readonly Message[]): readonly Message[] {
-  const told = tools.length === 0 ? messages : withDescription(messages, descriptionOf(tools));
-  return resultsTogether(told.map(withCallsAsText));
+export function describeTools(
+  messages: readonly Message[],
+  tools: readonly Message[],
+  { calls }: { readonly calls: boolean },
+): readonly Message[] {
+  const told = tools.length === 0 ? messages : withDescription(messages, descriptionOf(tools, calls));
+  return calls ? told : resultsTogether(told.map(withCallsAsText));
 }
 
-function descriptionOf(tools: readonly Message[]): string {
+function descriptionOf(tools: readonly Message[], calls: boolean): string {
   const listed = tools.map((tool) => JSON.stringify(tool)).join('\n');
-  return `# Tools
+  const described = `# Tools
 
 You may call one or more functions to assist with the user query.
 
 You are provided with function signatures within <tools></tools> XML tags:
 <tools>
 ${listed}
-</tools>
+</tools>`;
+  return calls ? described : described + HOW_TO_CALL;
+}
+
+const HOW_TO_CALL = `
 
 For each function call, return a json object with function name and arguments within <tool_call></tool_call> XML tags:
 <tool_call>
 {"name": <function-name>, "arguments": <args-json-object>}
 </tool_call>`;
-}
 
 function withDescription(messages: readonly Message[], description: string): readonly Message[] {
   const [first, ...others] = messages;

@@ -19,6 +19,7 @@ export function findAbilities(jinja: Jinja, traits: MessageTraits, limits: Rende
     partsContent: false,
     systemRole: true,
     tools: true,
+    calls: true,
     objectArguments: false,
   };
   const rendering = (abilities: Abilities): Rendering => {
@@ -34,8 +35,10 @@ export function findAbilities(jinja: Jinja, traits: MessageTraits, limits: Rende
     const asText = rendered(plain)(question);
     const asParts = rendered({ ...plain, textContent: false, partsContent: true })(question);
     const textContent = asText?.includes(SAID) ?? false;
-    // Printed as a list, it would be there too.
-    return { textContent, partsContent: textContent ? asParts === asText : (asParts?.includes(SAID) ?? false) };
+    if (!textContent) return { textContent, partsContent: asParts?.includes(SAID) ?? false };
+    // Printed as a list, the words would be there too. What refuses an empty list is no friend of lists.
+    const empty = tryRendering(jinja, [{ role: 'user', content: [] }], undefined, limits);
+    return { textContent, partsContent: asParts === asText && empty !== undefined };
   }
 }
 
@@ -43,8 +46,14 @@ function toolAbilities(abilities: Abilities, rendering: (abilities: Abilities) =
   const tried = (objectArguments: boolean) => rendering({ ...abilities, objectArguments })(CALLED, TOOLS);
   const asObject = tried(true);
   const objectArguments = asObject?.includes(ARGUED) ?? false;
-  const rendered = objectArguments ? asObject : tried(false);
-  return { objectArguments, tools: rendered?.includes(NAMED) ?? false };
+  const called = objectArguments ? asObject : tried(false);
+  const asked = rendering(abilities)([QUESTION], TOOLS);
+  return {
+    objectArguments,
+    calls: called?.includes(ARGUED) ?? false,
+    // Some tell of the tools only at the last question, and only when it is one.
+    tools: asked?.includes(NAMED) ?? false,
+  };
 }
 
 function tryRendering(

@@ -1,15 +1,8 @@
-import { Environment, Interpreter, parse, tokenize } from '@huggingface/jinja';
+import { Environment, parse, tokenize } from '@huggingface/jinja';
+import type { Node, Value } from './jinja-library.js';
+import { LenientInterpreter } from './lenient-interpreter.js';
 
 type Program = ReturnType<typeof parse>;
-
-interface Value {
-  readonly value: unknown;
-}
-
-/** The library's declarations lead nowhere under Node's rules for modules, so what is used of its class is said here. */
-const LibraryInterpreter = Interpreter as new (
-  environment: unknown,
-) => { run(program: Program): Value; evaluate(statement: unknown, environment: unknown): Value };
 
 export interface RenderLimits {
   readonly timeMs: number;
@@ -53,7 +46,7 @@ export class Jinja {
  * Looks at every value on its way. Most of what a hostile template could do ends here, with a sentence; the rest, such as
  * one filter on one large text, is left to whoever watches the process.
  */
-class BoundedInterpreter extends LibraryInterpreter {
+class BoundedInterpreter extends LenientInterpreter {
   readonly #endsAt: number;
   #steps = 0;
   #charactersMade = 0;
@@ -66,9 +59,9 @@ class BoundedInterpreter extends LibraryInterpreter {
     this.#endsAt = performance.now() + limits.timeMs;
   }
 
-  override evaluate(statement: unknown, environment: unknown): Value {
+  override evaluate(node: Node, environment: unknown): Value {
     if (++this.#steps % STEPS_PER_LOOK_AT_CLOCK === 0) this.#checkClock();
-    const value = super.evaluate(statement, environment);
+    const value = super.evaluate(node, environment);
     const { value: made } = value;
     if (typeof made === 'string') this.#checkText(made.length);
     else if (Array.isArray(made)) checkList(made.length);

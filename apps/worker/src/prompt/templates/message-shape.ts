@@ -10,8 +10,10 @@ export interface Abilities {
   /** A message's content may be a list of parts. */
   readonly partsContent: boolean;
   readonly systemRole: boolean;
-  /** It writes the tools into the prompt, and calls and results with them. */
+  /** It tells the model of the tools. */
   readonly tools: boolean;
+  /** It writes earlier calls, with what they were called with, and their results. */
+  readonly calls: boolean;
   /** It takes a call's arguments as an object, not only as JSON text. */
   readonly objectArguments: boolean;
 }

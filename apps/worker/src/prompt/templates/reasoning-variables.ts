@@ -24,21 +24,23 @@ const SWITCHES: readonly { readonly asked: RegExp; readonly on: Variables; reado
 /**
  * The variables that tell `template` how much to think.
  *
- * @param effort absent: as the template does by itself, with thinking on where the name for it is `enable_thinking`:
- *   llama.cpp gives that to every template.
+ * @param effort absent: as the template does by itself, but for `enable_thinking`, which llama.cpp sets as well.
+ * @param thinks whether the template has a form for reasoning.
  */
-export function reasoningVariables(template: string, effort: ReasoningEffort | undefined): Variables {
-  if (effort === undefined) return { enable_thinking: true };
+export function reasoningVariables(template: string, effort: ReasoningEffort | undefined, thinks: boolean): Variables {
+  if (effort === undefined) return { enable_thinking: thinks };
   const asked = SWITCHES.filter((one) => one.asked.test(template));
   const switched = asked.map(({ on, off }) => (effort === 'none' ? off : on));
   const degree = effort === 'none' ? {} : { reasoning_effort: effort, reasoning_strength: effort };
   return Object.assign({ enable_thinking: effort !== 'none' }, ...switched, degree) as Variables;
 }
 
-/** `preserve_reasoning` of a caller, under the names that templates have for it. */
+/**
+ * Whether the reasoning of earlier answers stays in the prompt, under the names that templates have for it: yes, as in
+ * llama.cpp's server, unless the caller says `preserve_reasoning: false`. Who wants it gone need not send it.
+ */
 export function preservingVariables(variables: Variables): Variables {
-  const { preserve_reasoning: preserve } = variables;
-  if (typeof preserve !== 'boolean') return {};
+  const preserve = variables.preserve_reasoning !== false;
   return {
     preserve_thinking: preserve,
     clear_thinking: !preserve,
