@@ -64,6 +64,7 @@ describe('an answer of one sequence', () => {
       { index: 0, arguments: '}' },
       { index: 1, name: 'g', arguments: '[' },
       { index: 1, arguments: ']' },
+      { index: 0, arguments: ' ' },
     ];
     inbox.add({ tokens: [], unnumbered: 1, text: 'b', calls: more, citations: [cited] });
     expect((await answer.next()).value).toEqual({
@@ -74,7 +75,7 @@ describe('an answer of one sequence', () => {
       text: 'ab',
       reasoning: 'hmm',
       calls: [
-        { index: 0, name: 'f', arguments: '{}' },
+        { index: 0, name: 'f', arguments: '{} ' },
         { index: 1, name: 'g', arguments: '[]' },
       ],
       citations: [cited, cited],
@@ -249,10 +250,10 @@ function summary(events: readonly SequenceEvent[]): object {
     unnumbered: tokens.reduce((sum, { unnumbered = 0 }) => sum + unnumbered, 0),
     text: tokens.map(({ text }) => text).join(''),
     reasoning: tokens.map(({ reasoning = '' }) => reasoning).join(''),
-    // A name begins a call; what has none goes on with the last.
-    calls: tokens
-      .flatMap(({ calls = [] }) => calls.map((call) => `${call.name ? '\n' : ''}${call.arguments}`))
-      .join(''),
+    calls: [0, 1, 2].map((index) => {
+      const own = tokens.flatMap(({ calls = [] }) => calls.filter((call) => call.index === index));
+      return [own[0]?.name, own.map((call) => call.arguments).join('')];
+    }),
     citations: tokens.flatMap(({ citations = [] }) => citations),
   };
 }

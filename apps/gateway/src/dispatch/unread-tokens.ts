@@ -50,11 +50,11 @@ export class UnreadTokens {
     return piece;
   }
 
-  /** Only a call's first piece has a name: all others go on with the last call. */
+  /** Whatever is unread of a call is one piece; there are never more calls than `ContentCheck` lets through. */
   #addCall(call: CallDelta): void {
-    const last = this.#calls.at(-1);
-    if (last === undefined || call.name !== undefined) this.#calls.push({ ...call });
-    else last.arguments += call.arguments;
+    const unread = this.#calls.find(({ index }) => index === call.index);
+    if (unread === undefined) this.#calls.push({ ...call });
+    else unread.arguments += call.arguments;
   }
 }
 

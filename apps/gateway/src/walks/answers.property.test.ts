@@ -45,9 +45,13 @@ const logprob: fc.Arbitrary<TokenLogprob> = fc
 const firstOfPrompt = logprob.map((one): TokenLogprob => ({ ...one, logprob: Number.NaN }));
 const text = fc.string({ unit: 'grapheme', maxLength: 4 });
 
-/** Pieces of calls, as they may come: each begins one or goes on with the last. */
+/** Pieces of calls, as they may come: each begins one or goes on with the last, or with one before it. */
 const callPieces = fc.array(
-  fc.record({ name: fc.option(fc.constantFrom('f', 'g'), { nil: undefined }), arguments: text }),
+  fc.record({
+    name: fc.option(fc.constantFrom('f', 'g'), { nil: undefined }),
+    arguments: text,
+    back: fc.constantFrom(0, 0, 1),
+  }),
   { maxLength: 2 },
 );
 const citation: fc.Arbitrary<Citation> = fc.record({
@@ -63,12 +67,14 @@ const citation: fc.Arbitrary<Citation> = fc.record({
 });
 
 /** The pieces with their indexes; what would go on with a call before there is one is left out. */
-function numbered<P extends { readonly calls: readonly Omit<CallDelta, 'index'>[] }>(pieces: readonly P[]) {
+function numbered<P extends { readonly calls: readonly (Omit<CallDelta, 'index'> & { readonly back: number })[] }>(
+  pieces: readonly P[],
+) {
   let index = -1;
   return pieces.map((piece) => {
-    const calls = piece.calls.flatMap((call): CallDelta[] => {
-      if (call.name !== undefined) index++;
-      return index < 0 ? [] : [{ ...call, index }];
+    const calls = piece.calls.flatMap(({ back, ...call }): CallDelta[] => {
+      if (call.name !== undefined) return [{ ...call, index: ++index }];
+      return index < 0 ? [] : [{ ...call, index: Math.max(0, index - back) }];
     });
     return { ...piece, calls };
   });

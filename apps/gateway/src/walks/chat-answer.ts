@@ -149,9 +149,9 @@ function collect(choice: Choice, event: TokensEvent): void {
   for (const logprob of event.logprobs ?? []) choice.logprobs.push(chatLogprob(logprob));
 }
 
-function collectCall(calls: Call[], { name, arguments: text }: CallDelta): void {
-  // Calls come one after another: what has no name goes on with the last of them.
-  if (name === undefined) calls.at(-1)!.function.arguments += text;
+/** A call's index is its place: they begin one after another. */
+function collectCall(calls: Call[], { index, name, arguments: text }: CallDelta): void {
+  if (name === undefined) calls[index]!.function.arguments += text;
   else calls.push({ id: newCallId(), type: 'function', function: { name, arguments: text } });
 }
 
