@@ -12,7 +12,7 @@ const START_TIMEOUT_MS = 30_000;
 export function llamaServerProgram(): string | undefined {
   const cache = join(ROOT, '.millrace/cache');
   const built = existsSync(cache) ? readdirSync(cache).filter((name) => /^llama\.cpp-.*-build$/.test(name)) : [];
-  const candidates = [process.env['LLAMA_SERVER'] ?? '', ...built.map((name) => join(cache, name, 'bin/llama-server'))];
+  const candidates = [process.env.LLAMA_SERVER ?? '', ...built.map((name) => join(cache, name, 'bin/llama-server'))];
   return candidates.find((path) => path !== '' && existsSync(path));
 }
 

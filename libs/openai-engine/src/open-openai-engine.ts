@@ -9,7 +9,7 @@ import { UpstreamClient } from './upstream-client.js';
 import type { UpstreamSubject } from './upstream-failure.js';
 
 export interface OpenAiEngineOptions {
-  /** `contextLength` may be left out where the server tells it. */
+  /** `contextLength` may be left out, or 0, where the server tells it. */
   readonly model: Omit<ModelDescription, 'engine' | 'contextLength'> & { readonly contextLength?: number | undefined };
   readonly upstream: UpstreamEntry;
   /** Where the key is; nothing else is read from it. */
@@ -53,7 +53,7 @@ export async function openOpenAiEngine(options: OpenAiEngineOptions, signal: Abo
     client.close();
     throw error;
   });
-  const contextLength = model.contextLength ?? told.contextLength ?? CONTEXT_LENGTH_UNKNOWN;
+  const contextLength = model.contextLength || told.contextLength || CONTEXT_LENGTH_UNKNOWN;
   return new OpenAiEngine({
     model: { ...model, contextLength, engine: `openai-compatible: ${upstream.preset}` },
     preset,
