@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import * as fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { GgufDamage, readGgufLayout } from './gguf-layout.js';
+import { GgufDamage, ggufParts, readGgufLayout } from './gguf-layout.js';
 
 const DEMO_MODEL = fileURLToPath(new URL('../../../models/millrace-demo.gguf', import.meta.url));
 
@@ -24,6 +24,14 @@ const start = (tensors: number | bigint, keys: number | bigint, version = 3) =>
 /** Of 32-bit floats. */
 const tensor = (name: string, offset: number | bigint, ...dimensions: (number | bigint)[]) =>
   Buffer.concat([text(name), uint32(dimensions.length), ...dimensions.map(uint64), uint32(0), uint64(offset)]);
+
+it('names the parts of a model that lies in several files', () => {
+  expect(ggufParts('/models/a.gguf')).toEqual(['/models/a.gguf']);
+  expect(ggufParts('/models/a-00001-of-00002.gguf')).toEqual([
+    '/models/a-00001-of-00002.gguf',
+    '/models/a-00002-of-00002.gguf',
+  ]);
+});
 
 describe('readGgufLayout', () => {
   let folder: string;

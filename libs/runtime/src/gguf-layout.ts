@@ -50,6 +50,17 @@ export async function readGgufLayout(path: string): Promise<GgufLayout> {
   }
 }
 
+const PART_OF = /-(\d{5})-of-(\d{5})\.gguf$/i;
+
+/** A model may lie in several files (`…-00001-of-00003.gguf`); all of them, by the path of any. */
+export function ggufParts(path: string): readonly string[] {
+  const found = PART_OF.exec(path);
+  if (found === null) return [path];
+  const [ending, , parts] = found;
+  const numbers = Array.from({ length: Number(parts) }, (_, index) => String(index + 1).padStart(5, '0'));
+  return numbers.map((number) => `${path.slice(0, -ending.length)}-${number}-of-${parts}.gguf`);
+}
+
 /** By type of a value: u8 i8 u16 i16 u32 i32 f32 bool, string and array, u64 i64 f64. */
 const VALUE_BYTES: readonly (number | undefined)[] = [1, 1, 2, 2, 4, 4, 4, 1, undefined, undefined, 8, 8, 8];
 const STRING = 8;

@@ -88,6 +88,27 @@ export const MEASURED = {
     labels: [],
     help: 'How long the chosen model took to load. Rises → the disk is slow or shared: keep models on a local one.',
   },
+  loadedModels: {
+    name: 'millrace_worker_loaded_models',
+    kind: 'gauge',
+    unit: '{model}',
+    labels: [],
+    help: 'Models that are loaded. Below the number of models in steady use → they take turns in the memory: see millrace_worker_model_unloads_total.',
+  },
+  modelLoads: {
+    name: 'millrace_worker_model_loads_total',
+    kind: 'counter',
+    unit: '{load}',
+    labels: ['outcome'],
+    help: 'Models that were loaded, or could not be, by outcome (loaded, failed). failed rises → the log and /readyz say which model and why.',
+  },
+  modelUnloads: {
+    name: 'millrace_worker_model_unloads_total',
+    kind: 'counter',
+    unit: '{unload}',
+    labels: ['reason'],
+    help: 'Models that were unloaded, by reason: idle (nobody used them for idleUnloadMs), room (another needed their memory), broken (the engine failed). room rises steadily → models that are in use do not fit together: add a worker, lower their context, or spread the models over workers. broken is above 0 → look in the log.',
+  },
 } as const satisfies Readonly<Record<string, MetricDeclaration>>;
 
 /** The same as a list: docs/reference/metrics.md is made from it. */

@@ -4,12 +4,14 @@ import { MEASURED } from './declarations.js';
 /** What the worker looks up when somebody asks. */
 export interface WorkerLook {
   engineLoad(): { readonly running: number; readonly waiting: number };
+  loadedModels(): number;
 }
 
 /**
  * Counts what batching and embedding tell it. Make it after `startMetrics`.
  *
- * Labels come from the closed unions `Outcome` and `Decision` of batching and `InputOutcome` of embedding.
+ * Labels come from the closed unions `Outcome` and `Decision` of batching, `InputOutcome` of embedding and `UnloadReason`
+ * of the library.
  */
 export class WorkerMetrics {
   readonly #sequences = counter(MEASURED.sequences);
@@ -20,6 +22,8 @@ export class WorkerMetrics {
   readonly #stepTokens = histogram(MEASURED.stepTokens);
   readonly #inputs = counter(MEASURED.embeddingInputs);
   readonly #inputDuration = histogram(MEASURED.embeddingInputDuration);
+  readonly #modelLoads = counter(MEASURED.modelLoads);
+  readonly #modelUnloads = counter(MEASURED.modelUnloads);
   #loadSeconds: number | undefined;
 
   decided(decision: string): void {
@@ -50,14 +54,24 @@ export class WorkerMetrics {
     },
   };
 
-  loaded(durationMs: number): void {
-    this.#loadSeconds = durationMs / 1000;
+  modelLoaded(durationMs: number, isChosen: boolean): void {
+    if (isChosen) this.#loadSeconds = durationMs / 1000;
+    this.#modelLoads.add(1, LOADED);
+  }
+
+  modelFailed(): void {
+    this.#modelLoads.add(1, FAILED);
+  }
+
+  modelUnloaded(reason: string): void {
+    this.#modelUnloads.add(1, { reason });
   }
 
   /** Gauges are read at each scrape. */
   watch(look: WorkerLook): void {
     gauge(MEASURED.running, () => [{ value: look.engineLoad().running }]);
     gauge(MEASURED.waiting, () => [{ value: look.engineLoad().waiting }]);
+    gauge(MEASURED.loadedModels, () => [{ value: look.loadedModels() }]);
     gauge(MEASURED.loadDuration, () => (this.#loadSeconds === undefined ? [] : [{ value: this.#loadSeconds }]));
   }
 }
@@ -66,3 +80,5 @@ export class WorkerMetrics {
 const GENERATED = { kind: 'generated' };
 const PROMPT = { kind: 'prompt' };
 const CACHED = { kind: 'cached' };
+const LOADED = { outcome: 'loaded' };
+const FAILED = { outcome: 'failed' };

@@ -1,6 +1,10 @@
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { type ModelsFile, modelsFileSchema, SETTINGS, type Settings } from '@millrace/contracts';
-import { describe, expect, it } from 'vitest';
-import { chooseModel, chooseModels } from './choose-model.js';
+import { ConfigurationError } from '@millrace/runtime';
+import { afterAll, describe, expect, it } from 'vitest';
+import { chooseModel, chooseModels, refuseUnusableFile } from './choose-model.js';
 
 const defaults = Object.fromEntries(Object.entries(SETTINGS).map(([name, { default: value }]) => [name, value]));
 
@@ -21,17 +25,21 @@ describe('chooseModel', () => {
     expect(chooseModel(settings(), file, '/home')).toEqual({
       id: 'small',
       aliases: [],
+      engine: 'llama.cpp',
       path: '/home/models/small.gguf',
       context: 4096,
       chatTemplate: undefined,
+      lora: [],
       sampling: { temperature: 0.7, topP: 1, topK: 0, minP: 0 },
       maxTokens: 512,
       isDefault: true,
+      loadsAtStart: true,
+      idleUnloadMs: 0,
     });
   });
 
   it('takes an id or an alias', () => {
-    expect(chooseModel(settings({ model: 'large' }), file, '/home').path).toBe('/data/large.gguf');
+    expect(chooseModel(settings({ model: 'large' }), file, '/home')).toMatchObject({ path: '/data/large.gguf' });
     expect(chooseModel(settings({ model: 'big' }), file, '/home').id).toBe('large');
   });
 
@@ -89,15 +97,31 @@ describe('chooseModels', () => {
   });
   const ids = (given: Partial<Settings>) => chooseModels(settings(given), warmFile, '/home').map(({ id }) => id);
 
-  it('puts the warm entries behind the chosen model, also when that is a file outside the list', () => {
-    expect(ids({})).toEqual(['small', 'vectors', 'ranks']);
-    expect(ids({ model: 'large' })).toEqual(['large', 'vectors', 'ranks']);
-    expect(ids({ model: './mine.gguf' })).toEqual(['mine', 'vectors', 'ranks']);
+  it('puts the warm entries behind the chosen model, and behind them those for later', () => {
+    expect(ids({})).toEqual(['small', 'vectors', 'ranks', 'large']);
+    expect(ids({ model: 'large' })).toEqual(['large', 'vectors', 'ranks', 'small']);
+    expect(ids({ model: './mine.gguf' })).toEqual(['mine', 'vectors', 'ranks', 'small', 'large']);
+    const atStart = chooseModels(settings(), warmFile, '/home').map(({ loadsAtStart }) => loadsAtStart);
+    expect(atStart).toEqual([true, true, true, false]);
   });
 
-  it('loads a warm entry once when it is the chosen one, by name or by file', () => {
-    expect(ids({ model: 'embed' })).toEqual(['vectors', 'ranks']);
-    expect(ids({ model: 'models/vectors.gguf' })).toEqual(['vectors', 'ranks']);
+  it('serves an entry once when it is the chosen one, by name or by file', () => {
+    expect(ids({ model: 'embed' })).toEqual(['vectors', 'ranks', 'small', 'large']);
+    expect(ids({ model: 'models/vectors.gguf' })).toEqual(['vectors', 'ranks', 'small', 'large']);
+  });
+
+  it('serves two entries of one file, each in its own way', () => {
+    const twice = modelsFileSchema.parse({
+      models: [
+        { id: 'short', path: 'a.gguf', context: 128 },
+        { id: 'long', path: 'a.gguf', context: 4096, warm: true },
+      ],
+    });
+    const chosen = chooseModels(settings({ model: 'configs/a.gguf' }), twice, '/home');
+    expect(chosen.map(({ id, context }) => [id, context])).toEqual([
+      ['short', 128],
+      ['long', 4096],
+    ]);
   });
 
   it('keeps the chosen model’s settings away from the others, and makes it alone the default', () => {
@@ -106,18 +130,80 @@ describe('chooseModels', () => {
       ['mine', 1024, true],
       ['vectors', 256, false],
       ['ranks', undefined, false],
+      ['large', undefined, false],
     ]);
-    expect(chosen.map(({ sampling }) => sampling.topK)).toEqual([5, 5, 5]);
+    expect(chosen.map(({ sampling }) => sampling.topK)).toEqual([5, 5, 5, 5]);
   });
 
   it('has nothing beside the chosen model where there is no list', () => {
     expect(chooseModels(settings({ model: './mine.gguf' }), undefined, '/home').map(({ id }) => id)).toEqual(['mine']);
   });
 
-  it('refuses a name that a warm model has already, and says what to do', () => {
+  it('refuses a name that another model has already, and says what to do', () => {
     expect(() => ids({ model: '/elsewhere/vectors.gguf' })).toThrow(
       '/elsewhere/vectors.gguf would be served as "vectors", which is also a name of the model vectors',
     );
-    expect(() => ids({ modelId: 'embed' })).toThrow(/Give it another name with --model-id, or set `warm: false`/);
+    expect(() => ids({ modelId: 'embed' })).toThrow(/Give it another name with --model-id, or take vectors out/);
+  });
+});
+
+describe('the engines of models', () => {
+  const engines: ModelsFile = modelsFileSchema.parse({
+    defaultModel: 'chat/llama-small',
+    models: [
+      {
+        id: 'chat/llama-small',
+        engine: 'openai-compatible',
+        upstream: { preset: 'groq', model: 'llama-3.1-8b-instant' },
+        context: 8192,
+        idleUnloadMs: 5_000,
+      },
+      { id: 'qwen', engine: 'openvino', path: '../models/qwen', openvino: { device: 'GPU' } },
+      { id: 'tuned', path: '../models/base.gguf', lora: [{ path: '../adapters/a.gguf', scale: 0.5 }] },
+    ],
+  });
+
+  it('are what the entries name, with paths that hold anywhere', () => {
+    const [upstream, openvino, tuned] = chooseModels(settings({ idleUnloadMs: 60_000 }), engines, '/home');
+    expect(upstream).toMatchObject({
+      id: 'chat/llama-small',
+      engine: 'openai-compatible',
+      isDefault: true,
+      context: 8192,
+      idleUnloadMs: 5_000,
+      upstream: { preset: 'groq', model: 'llama-3.1-8b-instant', maxConcurrent: 32 },
+    });
+    expect(openvino).toMatchObject({
+      engine: 'openvino',
+      path: '/home/models/qwen',
+      device: 'GPU',
+      idleUnloadMs: 60_000,
+    });
+    expect(tuned).toMatchObject({ engine: 'llama.cpp', lora: [{ path: '/home/adapters/a.gguf', scale: 0.5 }] });
+  });
+
+  it('may be chosen by name or folder, whatever they are', () => {
+    expect(chooseModel(settings({ model: 'qwen' }), engines, '/home')).toMatchObject({ engine: 'openvino' });
+    expect(chooseModel(settings({ model: './models/qwen' }), engines, '/home')).toMatchObject({ id: 'qwen' });
+  });
+});
+
+describe('refuseUnusableFile', () => {
+  const folder = mkdtempSync(join(tmpdir(), 'millrace-choose-'));
+  afterAll(() => rmSync(folder, { recursive: true }));
+  const refuse = (path: string) => refuseUnusableFile(chooseModel(settings({ model: path }), undefined, folder));
+
+  it('says at the start that the chosen file is missing or no model, and lets a good one pass', async () => {
+    await expect(refuse('./absent.gguf')).rejects.toThrow(/absent\.gguf can't be read\. Check the path\./);
+    await expect(refuse('./absent.gguf')).rejects.toBeInstanceOf(ConfigurationError);
+    writeFileSync(join(folder, 'text.gguf'), 'this is not a model, and quite long for what it is');
+    await expect(refuse('./text.gguf')).rejects.toThrow(/text\.gguf is no GGUF file that can be read: it begins with/);
+    const demo = readFileSync(new URL('../../../../models/millrace-demo.gguf', import.meta.url));
+    writeFileSync(join(folder, 'cut.gguf'), demo.subarray(0, 1_000_000));
+    await expect(refuse('./cut.gguf')).rejects.toThrow(
+      /cut\.gguf is damaged: it ends too early, after 1,000,000 bytes/,
+    );
+    writeFileSync(join(folder, 'good.gguf'), demo);
+    await refuse('./good.gguf');
   });
 });

@@ -1,17 +1,18 @@
+import { existsSync } from 'node:fs';
 import { dirname, resolve } from 'node:path';
-import type { ModelEntry, ModelsFile, Settings } from '@millrace/contracts';
+import type { ModelEntry, ModelsFile, Settings, UpstreamEntry } from '@millrace/contracts';
 import { ConfigurationError, modelNameOf, namesFile } from '@millrace/runtime';
+import { refuseDamagedFile } from './refuse-damaged-file.js';
+import { sentenceOf } from './sentence-of.js';
 
 /** A model that this worker serves, with everything that settings and the models file say about it. */
-export interface ChosenModel {
+export type ChosenModel = LlamaCppModel | UpstreamModel | OpenVinoModel;
+
+interface ChosenFacts {
   readonly id: string;
   readonly aliases: readonly string[];
-  /** Absolute. */
-  readonly path: string;
   /** Tokens a sequence may hold. Absent: the most that the model was made for and the memory holds. */
   readonly context: number | undefined;
-  /** Replaces the chat template of the file. */
-  readonly chatTemplate: string | undefined;
   readonly sampling: {
     readonly temperature: number;
     readonly topP: number;
@@ -21,6 +22,38 @@ export interface ChosenModel {
   readonly maxTokens: number | undefined;
   /** Whether it answers requests that name no model. */
   readonly isDefault: boolean;
+  /** Whether it is loaded at the start; others are on first use. */
+  readonly loadsAtStart: boolean;
+  /** After how long without use it is unloaded; 0: never for that. */
+  readonly idleUnloadMs: number;
+}
+
+export interface LlamaCppModel extends ChosenFacts {
+  readonly engine: 'llama.cpp';
+  /** Absolute. */
+  readonly path: string;
+  /** Replaces the chat template of the file. */
+  readonly chatTemplate: string | undefined;
+  /** Their paths are absolute. */
+  readonly lora: readonly LoraAdapter[];
+}
+
+export interface LoraAdapter {
+  readonly path: string;
+  readonly scale: number;
+}
+
+/** Another server runs it. */
+export interface UpstreamModel extends ChosenFacts {
+  readonly engine: 'openai-compatible';
+  readonly upstream: UpstreamEntry;
+}
+
+export interface OpenVinoModel extends ChosenFacts {
+  readonly engine: 'openvino';
+  /** The model's folder; absolute. */
+  readonly path: string;
+  readonly device: string;
 }
 
 export type ChoiceSettings = Pick<
@@ -33,10 +66,12 @@ export type ChoiceSettings = Pick<
   | 'defaultTemperature'
   | 'defaultTopP'
   | 'defaultTopK'
+  | 'idleUnloadMs'
 >;
 
 /**
- * Everything to load: first the model that is chosen, then the models file's warm ones, in its order.
+ * Everything that this worker serves: first the model that is chosen, then the models file's warm ones, then the rest,
+ * each in its order. Two entries may share a file: they are two models.
  *
  * @param modelsFile as for `chooseModel`.
  * @throws ConfigurationError as `chooseModel`, and when two of them would be called the same.
@@ -46,41 +81,37 @@ export function chooseModels(
   modelsFile: ModelsFile | undefined,
   workingFolder: string,
 ): readonly [ChosenModel, ...ChosenModel[]] {
-  const chosen = chooseModel(settings, modelsFile, workingFolder);
-  const folder = dirname(resolve(workingFolder, settings.modelsFile));
-  const warm = (modelsFile?.models ?? [])
-    .filter(hasPath)
-    .filter((entry) => entry.warm)
-    .map((entry) => ({ ...withSettings(entry, resolve(folder, entry.path), forWarm(settings)), isDefault: false }))
-    // The chosen one may be a warm entry itself, also by its file.
-    .filter(({ path }) => path !== chosen.path);
-  refuseSameNames(chosen, warm);
-  return [chosen, ...warm];
-}
-
-function hasPath(entry: ModelEntry): entry is ModelEntry & { readonly path: string } {
-  return entry.path !== undefined;
+  const folder = folderOf(settings, workingFolder);
+  const { entry: chosenEntry, model: chosen } = choose(settings, modelsFile, workingFolder);
+  const others = (modelsFile?.models ?? [])
+    .filter((entry) => entry !== chosenEntry)
+    .map((entry) => modelOf(entry, folder, forOthers(settings), false));
+  const inOrder = [...others.filter((model) => model.loadsAtStart), ...others.filter((model) => !model.loadsAtStart)];
+  refuseSameNames(chosen, inOrder);
+  return [chosen, ...inOrder];
 }
 
 /** `modelId` and `context` are about the model that was chosen, not about those beside it. */
-function forWarm(settings: ChoiceSettings): ChoiceSettings {
+function forOthers(settings: ChoiceSettings): ChoiceSettings {
   return { ...settings, modelId: undefined, context: undefined };
 }
 
-function refuseSameNames(chosen: ChosenModel, warm: readonly ChosenModel[]): void {
+/** The models file itself has no name twice; a file that is chosen, or a name that it is given, may repeat one. */
+function refuseSameNames(chosen: ChosenModel, others: readonly ChosenModel[]): void {
   const taken = new Set([chosen.id, ...chosen.aliases]);
-  for (const { id, aliases } of warm) {
+  for (const { id, aliases } of others) {
     const name = [id, ...aliases].find((each) => taken.has(each));
     if (name === undefined) continue;
+    const what = 'path' in chosen ? chosen.path : `The model ${chosen.id}`;
     throw new ConfigurationError([
-      `${chosen.path} would be served as "${name}", which is also a name of the model ${id}, loaded beside it. Give it another name with --model-id, or set \`warm: false\` at ${id} in the models file.`,
+      `${what} would be served as "${name}", which is also a name of the model ${id} of the models file. Give it another name with --model-id, or take ${id} out of the models file.`,
     ]);
   }
 }
 
 /**
- * Chooses what to load. A `model` that names a file needs no entry; but if an entry has that file, its context,
- * template and defaults apply.
+ * Chooses the model that answers by default. A `model` that names a file needs no entry; but if an entry has that file,
+ * its context, template and defaults apply.
  *
  * @param modelsFile absent when it was not read, which only a `model` that names a file allows.
  * @throws ConfigurationError in a sentence that says which models there are.
@@ -90,16 +121,33 @@ export function chooseModel(
   modelsFile: ModelsFile | undefined,
   workingFolder: string,
 ): ChosenModel {
+  return choose(settings, modelsFile, workingFolder).model;
+}
+
+interface Choice {
+  /** Absent where a file without one was chosen. */
+  readonly entry: ModelEntry | undefined;
+  readonly model: ChosenModel;
+}
+
+function choose(settings: ChoiceSettings, modelsFile: ModelsFile | undefined, workingFolder: string): Choice {
   const { model } = settings;
-  const folder = dirname(resolve(workingFolder, settings.modelsFile));
+  const folder = folderOf(settings, workingFolder);
   const entries = modelsFile?.models ?? [];
-  if (model !== undefined && namesFile(model)) {
-    const path = resolve(workingFolder, model);
-    const entry = entries.find((each) => each.path !== undefined && resolve(folder, each.path) === path);
-    return withSettings(entry ?? { id: modelNameOf(path), aliases: [], defaults: {} }, path, settings);
+  if (model === undefined || !namesFile(model)) {
+    const entry = chooseEntry(model ?? modelsFile?.defaultModel, entries, settings.modelsFile);
+    return { entry, model: modelOf(entry, folder, settings, true) };
   }
-  const entry = chooseEntry(model ?? modelsFile?.defaultModel, entries, settings.modelsFile);
-  return withSettings(entry, resolve(folder, entry.path ?? ''), settings);
+  const path = resolve(workingFolder, model);
+  const entry = entries.find((each) => each.path !== undefined && resolve(folder, each.path) === path);
+  if (entry !== undefined) return { entry, model: modelOf(entry, folder, settings, true) };
+  const unlisted = { id: modelNameOf(path), aliases: [], defaults: {} };
+  const facts = factsOf(unlisted, settings, true);
+  return { entry, model: { ...facts, engine: 'llama.cpp', path, chatTemplate: undefined, lora: [] } };
+}
+
+function folderOf({ modelsFile }: ChoiceSettings, workingFolder: string): string {
+  return dirname(resolve(workingFolder, modelsFile));
 }
 
 function chooseEntry(name: string | undefined, entries: readonly ModelEntry[], file: string): ModelEntry {
@@ -117,16 +165,31 @@ function chooseEntry(name: string | undefined, entries: readonly ModelEntry[], f
   ]);
 }
 
-type EntryFacts = Pick<ModelEntry, 'id' | 'aliases' | 'defaults' | 'context' | 'chatTemplate'>;
+/** `entry` is valid, so that it has what its engine needs. */
+function modelOf(entry: ModelEntry, folder: string, settings: ChoiceSettings, isChosen: boolean): ChosenModel {
+  const facts = factsOf(entry, settings, isChosen);
+  const { engine, chatTemplate } = entry;
+  switch (engine) {
+    case 'llama.cpp': {
+      const lora = entry.lora.map(({ path, scale }) => ({ path: resolve(folder, path), scale }));
+      return { ...facts, engine, path: resolve(folder, entry.path!), chatTemplate, lora };
+    }
+    case 'openai-compatible':
+      return { ...facts, engine, upstream: entry.upstream! };
+    case 'openvino':
+      return { ...facts, engine, path: resolve(folder, entry.path!), device: entry.openvino?.device ?? 'CPU' };
+  }
+}
 
-function withSettings(entry: EntryFacts, path: string, settings: ChoiceSettings): ChosenModel {
+type EntryFacts = Pick<ModelEntry, 'id' | 'aliases' | 'defaults'> &
+  Partial<Pick<ModelEntry, 'context' | 'warm' | 'idleUnloadMs'>>;
+
+function factsOf(entry: EntryFacts, settings: ChoiceSettings, isChosen: boolean): ChosenFacts {
   const { defaults } = entry;
   return {
     id: settings.modelId ?? entry.id,
     aliases: entry.aliases.filter((alias) => alias !== settings.modelId),
-    path,
     context: settings.context ?? entry.context,
-    chatTemplate: entry.chatTemplate,
     sampling: {
       temperature: defaults.temperature ?? settings.defaultTemperature,
       topP: defaults.topP ?? settings.defaultTopP,
@@ -134,6 +197,27 @@ function withSettings(entry: EntryFacts, path: string, settings: ChoiceSettings)
       minP: defaults.minP ?? 0,
     },
     maxTokens: defaults.maxTokens ?? settings.defaultMaxTokens,
-    isDefault: true,
+    isDefault: isChosen,
+    loadsAtStart: isChosen || entry.warm === true,
+    idleUnloadMs: entry.idleUnloadMs ?? settings.idleUnloadMs,
   };
+}
+
+/**
+ * Looks at the file of the model that was chosen: one that is missing or no model is said before the worker listens, for
+ * waiting mends neither.
+ *
+ * @throws ConfigurationError
+ */
+export async function refuseUnusableFile(chosen: ChosenModel): Promise<void> {
+  if (chosen.engine === 'openai-compatible') return;
+  if (!existsSync(chosen.path)) {
+    throw new ConfigurationError([`The model file ${chosen.path} can't be read. Check the path.`]);
+  }
+  if (chosen.engine === 'openvino') return;
+  try {
+    await refuseDamagedFile(chosen.path);
+  } catch (error) {
+    throw new ConfigurationError([sentenceOf(error)]);
+  }
 }

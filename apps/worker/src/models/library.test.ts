@@ -1,232 +1,436 @@
-import type { AnswerEvent, Engine, ModelDescription } from '@millrace/contracts';
-import { createLogger } from '@millrace/runtime';
-import { describe, expect, it } from 'vitest';
-import { Library, type LibraryModel, type OpenEngine } from './library.js';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { InferenceError } from '@millrace/contracts';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { openTestLibrary, testModel } from './library.testing.js';
 
-/** An engine that is there and says its name. */
-class NamedEngine implements Engine {
-  closed = false;
+const release = (lease: Disposable) => lease[Symbol.dispose]();
+const states = (library: { models(): readonly { id: string; state?: string | undefined }[] }) =>
+  library.models().map(({ id, state }) => `${id}: ${state}`);
 
-  constructor(private readonly id = 'demo') {}
+describe('a library', () => {
+  it('loads what is to be there from the start, one at a time, and says how far it is', async () => {
+    const gates = new Map(['chat', 'vectors'].map((id) => [id, Promise.withResolvers<void>()]));
+    const gated = (id: string) =>
+      testModel(id, {
+        loadsAtStart: true,
+        open: async ({ report }) => {
+          report(`${id} is half loaded.`);
+          await gates.get(id)!.promise;
+        },
+      });
+    const [chat, vectors, later] = [gated('chat'), gated('vectors'), testModel('later')];
+    await using test = openTestLibrary([chat, vectors, later], { bytes: 300 });
+    const { library, told } = test;
+    expect(library).toMatchObject({ state: 'loading', detail: 'The model chat is about to be loaded.' });
+    const whole = library.load();
+    await expect.poll(() => library.detail).toBe('chat is half loaded.');
+    expect(library.models()[0]).toMatchObject({ id: 'chat', state: 'loading', detail: 'chat is half loaded.' });
+    expect(vectors.opens).toBe(0);
+    gates.get('chat')!.resolve();
+    await expect.poll(() => library.detail).toBe('vectors is half loaded.');
+    using _used = await test.use('chat');
+    expect(library.state).toBe('loading');
+    gates.get('vectors')!.resolve();
+    await whole;
+    expect(library).toMatchObject({ state: 'ready', detail: '', engineLoad: { running: 4, waiting: 2 } });
+    expect(states(library)).toEqual(['chat: loaded', 'vectors: loaded', 'later: idle']);
+    // It was looked at, so that it can be described.
+    expect(library.models()[2]).toMatchObject({ contextLength: 100, capabilities: ['chat'] });
+    expect(told).toEqual(['loaded chat', 'loaded vectors']);
+  });
 
-  describe(): ModelDescription {
-    return {
-      id: this.id,
-      aliases: [],
-      contextLength: 100,
-      capabilities: ['chat'],
-      engine: 'named 1',
-      created: 0,
-      samplingDefaults: {},
-      isDefault: true,
-    };
-  }
+  it('loads a model on first use, by its name or an alias, once for all who wait', async () => {
+    const gate = Promise.withResolvers<void>();
+    const later = testModel('later', { aliases: ['late'], open: () => gate.promise });
+    await using test = openTestLibrary([testModel('chat', { loadsAtStart: true }), later]);
+    await test.library.load();
+    const waiting = [test.use('later'), test.use('late'), test.use('later')];
+    await expect.poll(() => later.opens).toBe(1);
+    expect(test.library.engineLoad.waiting).toBe(4);
+    gate.resolve();
+    const leases = await Promise.all(waiting);
+    expect(leases.map(({ engine }) => engine)).toEqual([later.engine, later.engine, later.engine]);
+    expect(later.opens).toBe(1);
+    for (const lease of leases) release(lease);
+    await expect(test.use('other')).rejects.toThrow('This worker serves chat, later, not "other".');
+  });
 
-  load() {
-    return { running: 2, waiting: 1 };
-  }
+  it('unloads what was used longest ago for one that is asked for, and closes its engine', async () => {
+    const [a, b, c] = [testModel('a'), testModel('b'), testModel('c')];
+    await using test = openTestLibrary([a, b, c]);
+    await test.library.load();
+    for (const id of ['a', 'b', 'a']) release(await test.use(id));
+    await sleep(200); // Both have stayed as long as they may.
+    release(await test.use('c'));
+    expect(states(test.library)).toEqual(['a: loaded', 'b: idle', 'c: loaded']);
+    expect(test.told).toEqual(['loaded a', 'loaded b', 'unloaded b: room', 'loaded c']);
+    expect(b.engine!.closed).toBe(true);
+    expect(test.budget.takenBytes).toBe(200);
+  });
 
-  // biome-ignore lint/correctness/useYield: it only has a name.
-  async *answer(): AsyncGenerator<AnswerEvent, void, undefined> {
-    throw new Error('It answers nothing.');
-  }
+  it('unloads nothing that is in use: it takes nobody new, and goes after its last answer', async () => {
+    const [a, b, c] = [testModel('a'), testModel('b'), testModel('c')];
+    await using test = openTestLibrary([a, b, c]);
+    await test.library.load();
+    const [useA, useB] = [await test.use('a'), await test.use('b')];
+    const waits = test.use('c');
+    await expect.poll(() => test.library.models()[2]?.detail).toBe('The model c waits for the memory of a.');
+    // b, whose turn began later, takes more; a takes nobody new.
+    release(await test.use('b'));
+    const lateForA = test.use('a');
+    await sleep(20);
+    expect([a.engine!.closed, a.opens, c.opens]).toEqual([false, 1, 0]);
+    release(useA);
+    release(await waits);
+    expect(a.engine!.closed).toBe(true);
+    // Now it is the turn of those who wait for a: c has none, b has.
+    release(await lateForA);
+    expect(test.told.slice(2)).toEqual(['unloaded a: room', 'loaded c', 'unloaded c: room', 'loaded a']);
+    release(useB);
+  });
 
-  embed = nothing;
-  rerank = nothing;
-  tokenize = nothing;
-  detokenize = nothing;
-  renderPrompt = nothing;
+  it('lets a model stay when nobody waits for its room any more, and lets in who waited for it', async () => {
+    const [a, b, c] = [testModel('a'), testModel('b'), testModel('c')];
+    await using test = openTestLibrary([a, b, c]);
+    await test.library.load();
+    const held = [await test.use('a'), await test.use('b')];
+    const leaving = new AbortController();
+    const waits = test.use('c', { signal: leaving.signal });
+    waits.catch(() => undefined);
+    await expect.poll(() => test.library.models()[2]?.detail).toContain('waits for the memory of a');
+    const lateForA = test.use('a');
+    leaving.abort(new Error('gone'));
+    await expect(waits).rejects.toThrow('gone');
+    release(await lateForA);
+    expect([a.opens, c.opens]).toEqual([1, 0]);
+    expect(states(test.library)).toEqual(['a: loaded', 'b: loaded', 'c: idle']);
+    for (const lease of held) release(lease);
+  });
 
-  async close(): Promise<void> {
-    this.closed = true;
-  }
-}
+  it('counts a lease once, however often it is disposed of', async () => {
+    const [a, b] = [testModel('a'), testModel('b')];
+    await using test = openTestLibrary([a, b], { bytes: 100 });
+    await test.library.load();
+    const [first, second] = [await test.use('a'), await test.use('a')];
+    release(first);
+    release(first);
+    const waits = test.use('b');
+    await sleep(150);
+    expect(a.engine!.closed).toBe(false);
+    release(second);
+    release(await waits);
+  });
 
-async function nothing(): Promise<never> {
-  throw new Error('It answers nothing.');
-}
-
-const model = (id: string, open: OpenEngine, ...aliases: string[]): LibraryModel => ({ id, aliases, open });
-
-function libraryOf(...models: readonly [LibraryModel, ...LibraryModel[]]) {
-  const states: string[] = [];
-  const lines: string[] = [];
-  const logger = createLogger(
-    { name: 'test', level: 'error', format: 'json' },
-    { write: (line) => void lines.push(line) },
-  );
-  let loaded = 0;
-  const listener = { onState: (state: string) => states.push(state), onLoaded: () => void loaded++ };
-  return { library: new Library(models, listener, logger), states, lines, loaded: () => loaded };
-}
-
-const library = (open: OpenEngine) => libraryOf(model('demo', open, 'alias'));
-
-describe('Library', () => {
-  it('says where loading stands, and then answers for the model and its aliases', async () => {
-    const loading = Promise.withResolvers<Engine>();
-    const opened = library(async (report) => {
-      report('Half of it is loaded.');
-      return loading.promise;
+  it('refuses further ones when too many wait, those whose time is up, and those who left', async () => {
+    const gate = Promise.withResolvers<void>();
+    const a = testModel('a', { open: () => gate.promise });
+    await using test = openTestLibrary([a], { queueMax: 2 });
+    await test.library.load();
+    const late = test.use('a', { deadlineMs: 20 });
+    const left = new AbortController();
+    const leaving = test.use('a', { signal: left.signal });
+    await expect(test.use('a')).rejects.toMatchObject({
+      code: 'rate_limit_exceeded',
+      message: '2 requests wait for a model of this worker to be loaded; 2 may. a is not loaded now: retry shortly.',
     });
-    const loaded = opened.library.load();
-    expect(opened.library).toMatchObject({ state: 'loading', detail: 'Half of it is loaded.' });
-    expect(opened.library.models()).toEqual([]);
-    expect(() => opened.library.engineFor('demo')).toThrow(
-      expect.objectContaining({ code: 'model_not_ready', message: 'Half of it is loaded.' }),
-    );
-
-    const engine = new NamedEngine();
-    loading.resolve(engine);
-    await loaded;
-    expect(opened.library).toMatchObject({ state: 'ready', detail: '', engineLoad: { running: 2, waiting: 1 } });
-    expect(opened.library.engineFor('demo')).toBe(engine);
-    expect(opened.library.engineFor('alias')).toBe(engine);
-    expect(() => opened.library.engineFor('other')).toThrow(expect.objectContaining({ code: 'model_not_found' }));
-    expect(opened.states).toEqual(['ready']);
+    await expect(late).rejects.toMatchObject({ code: 'deadline_exceeded' });
+    left.abort(new Error('gone'));
+    await expect(leaving).rejects.toThrow('gone');
+    await expect(test.use('a', { signal: left.signal })).rejects.toThrow('gone');
+    const again = test.use('a');
+    gate.resolve();
+    release(await again);
   });
 
-  it('loads once, however often it is asked', async () => {
-    let opens = 0;
-    const { library: once } = library(async () => {
-      opens++;
-      return new NamedEngine();
-    });
-    await Promise.all([once.load(), once.load()]);
-    expect(opens).toBe(1);
+  it('opens what is elsewhere beside a model that waits for memory', async () => {
+    const [a, b] = [testModel('a'), testModel('b')];
+    const away = testModel('away', { bytes: 0, isElsewhere: true });
+    await using test = openTestLibrary([a, b, away], { bytes: 100 });
+    await test.library.load();
+    const held = await test.use('a');
+    const waits = test.use('b');
+    await expect.poll(() => test.library.models()[1]?.detail).toContain('waits for the memory of a');
+    release(await test.use('away'));
+    release(held);
+    release(await waits);
+    // It takes no room, so it leaves for nobody.
+    expect(states(test.library)).toEqual(['a: idle', 'b: loaded', 'away: loaded']);
   });
 
-  it('says why loading failed, and throws it', async () => {
-    const { library: failing, states } = library(async () => {
-      throw new Error('The file is cut short. Copy it again.');
-    });
-    await expect(failing.load()).rejects.toThrow('The file is cut short. Copy it again.');
-    expect(failing.detail).toBe("The model demo can't be loaded: The file is cut short. Copy it again.");
-    expect(states).toEqual(['failed']);
-    await failing.close();
+  it('does not unload others for what is to be there from the start, and loads it when it is asked for', async () => {
+    const [chat, big] = [
+      testModel('chat', { loadsAtStart: true }),
+      testModel('big', { loadsAtStart: true, bytes: 150 }),
+    ];
+    await using test = openTestLibrary([chat, big]);
+    await test.library.load();
+    expect(states(test.library)).toEqual(['chat: loaded', 'big: idle']);
+    expect(test.lines.join()).toContain('It is loaded when it is asked for, in place of others.');
+    release(await test.use('big'));
+    expect(states(test.library)).toEqual(['chat: idle', 'big: loaded']);
   });
 
-  it('is not ready any more when its engine broke', async () => {
-    const { library: broken } = library(async () => new NamedEngine());
-    await broken.load();
-    broken.noteBroken('demo');
-    expect(broken.state).toBe('failed');
-    expect(() => broken.engineFor('demo')).toThrow(expect.objectContaining({ code: 'model_not_ready' }));
+  it('closes everything, also in the middle of loading, and refuses who waits', async () => {
+    const [a, b] = [
+      testModel('a', { loadsAtStart: true }),
+      testModel('b', {
+        open: ({ signal }) =>
+          new Promise((_resolve, reject) =>
+            signal.addEventListener('abort', () => reject(new Error('no longer wanted'))),
+          ),
+      }),
+    ];
+    const test = openTestLibrary([a, b]);
+    await test.library.load();
+    const waits = test.use('b');
+    waits.catch(() => undefined);
+    await expect.poll(() => b.opens).toBe(1);
+    await test.library.close();
+    await expect(waits).rejects.toMatchObject({ code: 'shutting_down' });
+    await expect(test.use('a')).rejects.toMatchObject({ code: 'shutting_down' });
+    expect(a.engine!.closed).toBe(true);
+    expect(test.lines).toEqual([]);
   });
 
-  it('stops loading, and closes what came of it', async () => {
-    const engine = new NamedEngine();
-    const { library: closing } = library(
-      (_report, signal) => new Promise((resolve) => signal.addEventListener('abort', () => resolve(engine))),
-    );
-    void closing.load();
-    await closing.close();
-    expect(engine.closed).toBe(true);
+  it('unloads what nobody used for long, and loads it again', async () => {
+    const a = testModel('a', { loadsAtStart: true, idleUnloadMs: 40 });
+    const b = testModel('b', { loadsAtStart: true });
+    await using test = openTestLibrary([a, b]);
+    await test.library.load();
+    const held = await test.use('a');
+    await sleep(80);
+    expect(states(test.library)).toEqual(['a: loaded', 'b: loaded']);
+    release(held);
+    await expect.poll(() => states(test.library)).toEqual(['a: idle', 'b: loaded']);
+    expect(test.told.at(-1)).toBe('unloaded a: idle');
+    release(await test.use('a'));
+    expect(a.opens).toBe(2);
   });
 });
 
-describe('Library of several models', () => {
-  it('loads one at a time, the chosen one first, and is ready when all are', async () => {
-    const opened: string[] = [];
-    const gates = new Map(['chat', 'vectors', 'ranks'].map((id) => [id, Promise.withResolvers<Engine>()]));
-    const open = (id: string): OpenEngine => {
-      return async (report) => {
-        opened.push(id);
-        report(`${id} is loading.`);
-        return gates.get(id)!.promise;
-      };
+describe('a library whose models fail', () => {
+  beforeEach(() => {
+    vi.useFakeTimers({ toFake: ['performance', 'setTimeout', 'clearTimeout'] });
+  });
+  afterEach(() => {
+    vi.useRealTimers();
+  });
+
+  it('lives on, says why, and tries again after a while or when the files change', async () => {
+    let problem: string | undefined = 'The file is cut short. Copy it again.';
+    const open = async () => {
+      if (problem !== undefined) throw new Error(problem);
     };
-    const { library: several, loaded } = libraryOf(
-      model('chat', open('chat')),
-      model('vectors', open('vectors'), 'embed'),
-      model('ranks', open('ranks')),
-    );
-    const whole = several.load();
-    await expect.poll(() => opened).toEqual(['chat']);
-    gates.get('chat')!.resolve(new NamedEngine('chat'));
-    await expect.poll(() => opened).toEqual(['chat', 'vectors']);
-    expect(several).toMatchObject({ state: 'loading', detail: 'vectors is loading.' });
-    expect(several.engineFor('chat').describe().id).toBe('chat');
-    expect(() => several.engineFor('embed')).toThrow(expect.objectContaining({ message: 'vectors is loading.' }));
-    gates.get('vectors')!.resolve(new NamedEngine('vectors'));
-    gates.get('ranks')!.resolve(new NamedEngine('ranks'));
-    await whole;
-    expect(several).toMatchObject({ state: 'ready', detail: '', engineLoad: { running: 6, waiting: 3 } });
-    expect(several.models().map(({ id }) => id)).toEqual(['chat', 'vectors', 'ranks']);
-    expect(several.engineFor('embed').describe().id).toBe('vectors');
-    expect(() => several.engineFor('other')).toThrow('This worker serves chat, vectors, ranks, not "other".');
-    expect(loaded()).toBe(1);
+    const [good, bad] = [testModel('good', { loadsAtStart: true }), testModel('bad', { open })];
+    await using test = openTestLibrary([good, bad]);
+    await test.library.load();
+    const refusal = {
+      code: 'model_failed',
+      message: "The model bad can't be loaded: The file is cut short. Copy it again.",
+    };
+    await expect(test.use('bad')).rejects.toMatchObject(refusal);
+    await expect(test.use('bad')).rejects.toMatchObject(refusal);
+    expect(bad.opens).toBe(1);
+    expect(test.library.models()[1]).toMatchObject({ state: 'failed', detail: refusal.message });
+    expect(test.library).toMatchObject({ state: 'ready', detail: refusal.message });
+    release(await test.use('good'));
+    expect(test.budget.takenBytes).toBe(100);
+
+    await vi.advanceTimersByTimeAsync(30_000);
+    expect(test.library.models()[1]).toMatchObject({ state: 'idle', detail: refusal.message });
+    await expect(test.use('bad')).rejects.toMatchObject(refusal);
+    expect(bad.opens).toBe(2);
+
+    problem = undefined;
+    bad.files = 'copied again';
+    release(await test.use('bad'));
+    expect(states(test.library)).toEqual(['good: loaded', 'bad: loaded']);
+    expect(test.library.detail).toBe('');
+    expect(test.told).toEqual(['loaded good', 'failed bad', 'failed bad', 'loaded bad']);
   });
 
-  it('lives on when one beside the chosen model fails, and says so', async () => {
-    const {
-      library: several,
-      lines,
-      states,
-    } = libraryOf(
-      model('chat', async () => new NamedEngine('chat')),
-      model('vectors', async () => {
-        throw new Error('The file is missing.');
-      }),
-      model('ranks', async () => new NamedEngine('ranks')),
-    );
-    await several.load();
-    expect(several.state).toBe('ready');
-    expect(states.at(-1)).toBe('ready');
-    expect(several.detail).toBe("The model vectors can't be loaded: The file is missing.");
-    expect(lines.join('')).toContain("The model vectors can't be loaded: The file is missing.");
-    expect(several.models().map(({ id }) => id)).toEqual(['chat', 'ranks']);
-    expect(() => several.engineFor('vectors')).toThrow(expect.objectContaining({ code: 'model_not_ready' }));
-  });
-
-  it('says once which engine broke, though the chosen model is lost with it', async () => {
-    const { library: several } = libraryOf(
-      model('chat', async () => new NamedEngine('chat')),
-      model('other', async () => new NamedEngine('other')),
-    );
-    await several.load();
-    several.noteBroken('other');
-    expect(several).toMatchObject({
-      state: 'failed',
-      detail: 'The engine of other broke; this worker has to be restarted.',
+  it('looks before it makes room, so that a damaged file costs no other model its place', async () => {
+    const bad = testModel('bad', {
+      look: async () => {
+        throw new Error('The file is no model.');
+      },
     });
+    await using test = openTestLibrary([testModel('good', { loadsAtStart: true }), bad], { bytes: 100 });
+    await test.library.load();
+    expect(test.library.models()[1]).toMatchObject({ state: 'failed', contextLength: 0, capabilities: [] });
+    await expect(test.use('bad')).rejects.toThrow('The file is no model.');
+    expect(states(test.library)).toEqual(['good: loaded', 'bad: failed']);
   });
 
-  it('ends with the chosen model, and then does not try the others', async () => {
-    const opened: string[] = [];
-    const { library: several } = libraryOf(
-      model('chat', async () => {
-        throw new Error('The file is missing.');
-      }),
-      model('vectors', async () => {
-        opened.push('vectors');
-        return new NamedEngine('vectors');
-      }),
-    );
-    await expect(several.load()).rejects.toThrow('The file is missing.');
-    expect(several).toMatchObject({ state: 'failed', detail: "The model chat can't be loaded: The file is missing." });
-    expect(opened).toEqual([]);
+  it('tries a model before it opens it, and does not open what fails', async () => {
+    const run = vi.fn(async () => {
+      throw new Error('llama.cpp crashed on it.');
+    });
+    const bad = testModel('bad', { trial: { bytes: 20, run } });
+    await using test = openTestLibrary([testModel('good', { loadsAtStart: true, bytes: 150 }), bad]);
+    await test.library.load();
+    await expect(test.use('bad')).rejects.toThrow('llama.cpp crashed on it.');
+    // There was room for the trial, though not for the model.
+    expect(states(test.library)).toEqual(['good: loaded', 'bad: failed']);
+    expect([run.mock.calls.length, bad.opens]).toEqual([1, 0]);
   });
 
-  it('closes all of them, also in the middle of loading', async () => {
-    const engines = [new NamedEngine('chat'), new NamedEngine('vectors')] as const;
-    const { library: several, lines } = libraryOf(
-      model('chat', async () => engines[0]),
-      model('vectors', async () => engines[1]),
-      model('ranks', (_report, signal) => {
-        return new Promise((_resolve, reject) =>
-          signal.addEventListener('abort', () => reject(new Error('no longer wanted'))),
-        );
-      }),
-      model('never', async () => {
-        throw new Error('This one is not tried any more.');
-      }),
-    );
-    const loading = several.load();
-    await expect.poll(() => several.models()).toHaveLength(2);
-    await several.close();
+  it('refuses at once what does not fit even alone, with both numbers', async () => {
+    const mib = 1024 * 1024;
+    const huge = testModel('huge', { bytes: 300 * mib });
+    await using test = openTestLibrary([testModel('a', { loadsAtStart: true, bytes: mib }), huge], {
+      bytes: 200 * mib,
+    });
+    await test.library.load();
+    await expect(test.use('huge')).rejects.toMatchObject({
+      code: 'model_failed',
+      message: expect.stringContaining('it needs 300 MiB of memory, and 200 MiB may be used') as string,
+    });
+    expect(states(test.library)).toEqual(['a: loaded', 'huge: failed']);
+  });
+
+  it('asks the machine too, which others may have filled meanwhile', async () => {
+    let free = 1_000;
+    const [a, b] = [testModel('a', { loadsAtStart: true }), testModel('b')];
+    await using test = openTestLibrary([a, b], { freeNow: () => free });
+    await test.library.load();
+    free = 0;
+    // Giving up a may be enough, and here it is.
+    const waits = test.use('b');
+    waits.catch(() => undefined);
+    await vi.advanceTimersByTimeAsync(200);
+    expect(test.told).toEqual(['loaded a', 'unloaded a: room', 'failed b']);
+    await expect(waits).rejects.toThrow(/may be used even if every other model were unloaded/);
+  });
+
+  it('ends the start with the reason when no model is left that could ever answer', async () => {
+    const broken = (why: string) => async () => {
+      throw new Error(why);
+    };
+    const chosen = testModel('chosen', { loadsAtStart: true, look: broken('The file is missing.') });
+    const other = testModel('other', { look: broken('The file is damaged.') });
+    await using test = openTestLibrary([chosen, other]);
+    await expect(test.library.load()).rejects.toThrow("The model chosen can't be loaded: The file is missing.");
+    expect(test.library.state).toBe('failed');
+  });
+
+  it('lives on without the chosen model while another may answer', async () => {
+    const chosen = testModel('chosen', {
+      loadsAtStart: true,
+      open: async () => {
+        throw new Error('It does not fit.');
+      },
+    });
+    await using test = openTestLibrary([chosen, testModel('other')]);
+    await test.library.load();
+    expect(test.library).toMatchObject({
+      state: 'ready',
+      detail: "The model chosen can't be loaded: It does not fit.",
+    });
+    release(await test.use('other'));
+  });
+
+  it('greets again what is elsewhere, and is ready when that is back', async () => {
+    let isAway = true;
+    const away = testModel('away', {
+      loadsAtStart: true,
+      isElsewhere: true,
+      bytes: 0,
+      open: async () => {
+        if (isAway) throw new InferenceError('upstream_unauthorized', 'The server refuses the key.');
+      },
+    });
+    await using test = openTestLibrary([away]);
+    await test.library.load();
+    expect(test.library).toMatchObject({ state: 'failed', detail: 'The server refuses the key.' });
+    await expect(test.use('away')).rejects.toMatchObject({ code: 'upstream_unauthorized' });
+    isAway = false;
+    await vi.advanceTimersByTimeAsync(30_000);
+    expect(test.library).toMatchObject({ state: 'ready', detail: '' });
+    release(await test.use('away'));
+    expect(away.opens).toBe(2);
+  });
+});
+
+describe('a library whose engines break', () => {
+  it('loads a model again whose engine broke in a sound process, and lets in who waits', async () => {
+    const [a, b] = [testModel('a', { loadsAtStart: true }), testModel('b', { loadsAtStart: true })];
+    await using test = openTestLibrary([a, b]);
+    await test.library.load();
+    const [held, first] = [await test.use('a'), a.engine!];
+    a.breaks(new TypeError('a mistake of ours'), true);
+    const waits = test.use('a');
+    release(await test.use('b'));
+    release(held);
+    const lease = await waits;
+    expect(first.closed).toBe(true);
+    expect(lease.engine).not.toBe(first);
+    expect(test.told).toEqual(['loaded a', 'loaded b', 'unloaded a: broken', 'loaded a']);
+    expect(b.opens).toBe(1);
+    release(lease);
+  });
+
+  it('gives up when the process is not sound, or the same engine breaks again and again', async () => {
+    const unsound = testModel('unsound', { loadsAtStart: true });
+    await using first = openTestLibrary([unsound, testModel('other')]);
+    await first.library.load();
+    unsound.breaks(new Error('llama_decode failed'), false);
+    const sentence = 'The engine of unsound broke; this worker has to be restarted.';
+    expect(first.told.at(-1)).toBe(`hopeless: ${sentence}`);
+    expect(first.library).toMatchObject({ state: 'failed', detail: sentence });
+
+    const again = testModel('again', { loadsAtStart: true });
+    await using second = openTestLibrary([again]);
+    await second.library.load();
+    for (let time = 1; time <= 3; time++) {
+      await expect.poll(() => again.opens).toBe(Math.min(time, 3));
+      await expect.poll(() => second.library.loadedModels).toBe(1);
+      again.breaks(new TypeError('a mistake of ours'), true);
+    }
+    expect(second.told.filter((line) => line.startsWith('hopeless'))).toHaveLength(1);
+  });
+
+  it('notices an engine that breaks while it opens, or while others are still loading', async () => {
+    const gate = Promise.withResolvers<void>();
+    const [a, b] = [
+      testModel('a', { loadsAtStart: true }),
+      testModel('b', { loadsAtStart: true, open: () => gate.promise }),
+    ];
+    await using test = openTestLibrary([a, b]);
+    const loading = test.library.load();
+    await expect.poll(() => b.opens).toBe(1);
+    a.breaks(new TypeError('a mistake of ours'), true);
+    b.breaks(new TypeError('another'), true);
+    gate.resolve();
     await loading;
-    expect(engines.map(({ closed }) => closed)).toEqual([true, true]);
-    expect(lines).toEqual([]);
+    await expect.poll(() => states(test.library)).toEqual(['a: loaded', 'b: failed']);
+    expect(a.opens).toBe(2);
+  });
+});
+
+describe('a library under load', () => {
+  it('switches between three models with room for two, and fails nobody', async () => {
+    const models = ['a', 'b', 'c'].map((id) => testModel(id, { open: () => sleep(1) }));
+    await using test = openTestLibrary(models as never, { queueMax: 100 });
+    await test.library.load();
+    let answers = 0;
+    const clients = models
+      .flatMap(({ id }) => [id, id])
+      .map(async (id) => {
+        while (test.told.filter((line) => line.startsWith('loaded')).length < 30) {
+          using lease = await test.use(id);
+          expect(lease.engine.describe().id).toBe(id);
+          expect((lease.engine as { closed?: boolean }).closed).toBe(false);
+          await sleep(2);
+          expect((lease.engine as { closed?: boolean }).closed).toBe(false);
+          expect(test.budget.takenBytes).toBeLessThanOrEqual(200);
+          answers++;
+        }
+      });
+    await Promise.all(clients);
+    expect(answers).toBeGreaterThan(100);
+    expect(test.told.filter((line) => line.startsWith('failed'))).toEqual([]);
+    const loads = models.map(({ opens }) => opens);
+    expect(Math.max(...loads) - Math.min(...loads)).toBeLessThanOrEqual(2);
   });
 });

@@ -1,182 +1,586 @@
 import { type Engine, type EngineLoad, InferenceError, type ModelDescription } from '@millrace/contracts';
-import type { Logger } from '@millrace/runtime';
+import { Doorbell, type Logger } from '@millrace/runtime';
+import {
+  descriptionOf,
+  failureEndMs,
+  hasFailed,
+  idleEndMs,
+  type Lease,
+  type LibraryEntry,
+  type LoadedModel,
+  loadedNow,
+  residentOf,
+  usableNow,
+} from './library-entry.js';
+import type { LibraryModel, LookedAt, OpenTerms, Report } from './library-model.js';
+import type { MemoryBudget } from './memory-budget.js';
+import { mebibytes } from './plan-memory.js';
+import { planRoom } from './plan-room.js';
+import { sentenceOf } from './sentence-of.js';
+import { WaitingLine, type WaitTerms } from './waiting-line.js';
 
+/** `failed`: no model is there, nor will be. */
 export type LibraryState = 'loading' | 'ready' | 'failed';
 
-/** Opens the engine of a model. `report` says in a sentence where loading stands. */
-export type OpenEngine = (report: (detail: string) => void, signal: AbortSignal) => Promise<Engine>;
-
-/** A model to be served. */
-export interface LibraryModel {
-  readonly id: string;
-  readonly aliases: readonly string[];
-  readonly open: OpenEngine;
-}
+/** Why a model was unloaded. */
+export type UnloadReason = 'idle' | 'room' | 'broken';
 
 export interface LibraryListener {
-  onState(state: LibraryState): void;
-  /** The chosen model is loaded. */
-  onLoaded(durationMs: number): void;
+  /** A model was loaded, unloaded, failed, or is loaded further. May be called very often. */
+  onChange(): void;
+  onLoaded(model: LibraryModel, durationMs: number): void;
+  onFailed(model: LibraryModel): void;
+  onUnloaded(model: LibraryModel, reason: UnloadReason): void;
+  /** Only a new process mends this. Called once. */
+  onHopeless(error: Error): void;
 }
 
-/** A model and how far it is. */
-interface Entry {
-  readonly model: LibraryModel;
-  state: LibraryState;
-  /** Where loading stands, or why it failed; empty when all is well. */
-  detail: string;
-  engine: Engine | undefined;
+export interface LibraryLimits {
+  /** Requests that may wait for a model, of all models together. */
+  readonly queueMax: number;
 }
+
+/** For how long a model that could not be loaded is not tried again, unless its file changes. */
+const RETRY_DELAY_MS = 30_000;
+/** An engine that is closed takes no longer than its running step. */
+const CLOSE_MS_MAX = 60_000;
+/** How long the answers of a broken engine may take to fail. */
+const BROKEN_DRAIN_MS_MAX = 5_000;
+/** An engine that breaks so often within that time is not mended by loading the model again. */
+const BREAKS_MAX = 3;
+const BREAKS_WITHIN_MS = 600_000;
+/** Looking at files that are not loaded holds up the start no longer than that. */
+const LOOK_AT_START_MS_MAX = 2_000;
+/** At most so often does loading say in the log how far it is. */
+const PROGRESS_LOG_MS = 5_000;
 
 /**
- * The models of this worker: the chosen one, and those that are kept warm beside it. One is loaded at a time, since
- * two at once would both be late, and neither would know what memory the other leaves.
+ * The models of this worker. Some are loaded at the start, the others when they are asked for; they are unloaded when
+ * nobody has used them for long, or when another needs their memory, and never while they are in use.
  *
- * Without the chosen one there is no worker; another that fails is an error in the log and in `detail`, and the rest is
- * served.
+ * Whoever asks for a model that is not loaded waits in its line. Lines take turns: the model whose first waiter has waited
+ * longest is loaded next, and everyone who waits for it by then is let in at once. `planRoom` says what has to go for it.
+ * One model is loaded at a time, since two at once would both be late, and neither would know what memory the other leaves;
+ * those that are computed elsewhere need none, and are opened beside that.
  *
- * Ownership: owns the engines from the moment they are open, and closes them.
+ * A model that can't be loaded is an error of those who asked for it. It is tried again when somebody asks after a while,
+ * or after its file has changed.
  *
- * Concurrency: `load` is called once; states change only in it and in `noteBroken`. `close` leaves them as they are: by
- * then the server, through which they could be seen, is closed.
+ * Ownership: owns the engines from the moment they are open, and closes them when no lease is left.
+ *
+ * Concurrency: one loop (`#tend`) loads and unloads; `use` and leases only count, and ring its bell.
  */
 export class Library {
-  readonly #entries: readonly Entry[];
-  /** Whether everything was tried. */
-  #complete = false;
-  #loading: Promise<void> | undefined;
+  readonly #entries: readonly LibraryEntry[];
+  readonly #byName = new Map<string, LibraryEntry>();
+  readonly #bell = new Doorbell();
   readonly #stop = new AbortController();
+  readonly #started = Promise.withResolvers<void>();
+  #hasStarted = false;
+  /** Why only a new process mends this. */
+  #hopeless: string | undefined;
+  #tending: Promise<void> | undefined;
+  /** Models that are being opened beside the loop. */
+  readonly #aside = new Set<Promise<void>>();
 
   /** @param models the chosen one first; no two share a name. */
   constructor(
     models: readonly [LibraryModel, ...LibraryModel[]],
+    private readonly budget: MemoryBudget,
+    private readonly limits: LibraryLimits,
     private readonly listener: LibraryListener,
     private readonly logger: Logger,
   ) {
     this.#entries = models.map((model) => ({
       model,
-      state: 'loading',
-      detail: `The model ${model.id} is about to be loaded.`,
-      engine: undefined,
+      line: new WaitingLine<Lease>(() => this.#bell.ring()),
+      state: 'idle',
+      detail: '',
+      stamp: undefined,
+      looked: undefined,
+      failure: undefined,
+      loaded: undefined,
+      leaving: false,
+      breaksAtMs: [],
     }));
+    for (const entry of this.#entries) {
+      for (const name of [entry.model.id, ...entry.model.aliases]) this.#byName.set(name, entry);
+    }
   }
 
-  /** `ready` once the chosen model is ready and the others are ready or failed. */
+  // ------------------------------------------------------------------------------------------------- what it says
+
+  /** `ready` once everything that is loaded at the start was tried, if there is anything that may answer. */
   get state(): LibraryState {
-    if (this.#entries[0]!.state === 'failed') return 'failed';
-    return this.#complete ? 'ready' : 'loading';
+    if (this.#hopeless !== undefined) return 'failed';
+    if (!this.#hasStarted) return 'loading';
+    return this.#entries.every(hasFailed) ? 'failed' : 'ready';
   }
 
-  /** Where loading stands, or what failed: sentences for `/readyz`. Empty when all is well. */
+  /** What is being loaded, and what failed: sentences for `/readyz`. Empty when all is well. */
   get detail(): string {
-    const loading = this.#entries.find(({ state }) => state === 'loading');
-    const failed = this.#entries.filter(({ state }) => state === 'failed');
-    const chosenFailed = this.#entries[0]!.state === 'failed';
-    const about = [...failed, ...(loading === undefined || chosenFailed ? [] : [loading])];
-    // An engine that broke is said of its own model and of the chosen one.
-    return [...new Set(about.map(({ detail }) => detail))].join(' ');
+    if (this.#hopeless !== undefined) return this.#hopeless;
+    const failed = this.#entries.flatMap(({ failure }) => (failure === undefined ? [] : [failure.error.message]));
+    const loading = this.#entries.filter(({ state }) => state === 'loading').map(({ detail }) => detail);
+    if (!this.#hasStarted && loading.length === 0) loading.push(aboutToLoad(this.#entries[0]!.model.id));
+    return [...failed, ...loading].join(' ');
   }
 
-  /** Of all engines together. */
+  /** Of all engines together; those who wait for a model wait as well. */
   get engineLoad(): EngineLoad {
     let running = 0;
-    let waiting = 0;
-    for (const { engine } of this.#entries) {
-      if (engine === undefined) continue;
-      const load = engine.load();
+    let waiting = this.#waiting();
+    for (const { loaded } of this.#entries) {
+      if (loaded === undefined) continue;
+      const load = loaded.engine.load();
       running += load.running;
       waiting += load.waiting;
     }
     return { running, waiting };
   }
 
+  get loadedModels(): number {
+    return this.#entries.filter(({ state }) => state === 'loaded').length;
+  }
+
+  /** All of them, loaded or not. */
   models(): readonly ModelDescription[] {
-    return this.#entries.flatMap(({ engine }) => (engine === undefined ? [] : [engine.describe()]));
+    return this.#entries.map(descriptionOf);
   }
 
-  /** @throws Error in one sentence, for the person who started the worker, when the chosen model can't be loaded. */
-  async load(): Promise<void> {
-    this.#loading ??= this.#loadAll();
-    await this.#loading;
-  }
-
-  async #loadAll(): Promise<void> {
-    const [chosen, ...others] = this.#entries;
-    this.listener.onLoaded(await this.#load(chosen!));
-    for (const other of others) {
-      if (this.#stop.signal.aborted) return;
-      await this.#load(other).catch((error: unknown) => {
-        if (!this.#stop.signal.aborted) this.logger.error({ model: other.model.id, error }, other.detail);
-      });
-    }
-    this.#complete = true;
-    this.#tell();
-  }
-
-  /** How long it took, in milliseconds. */
-  async #load(entry: Entry): Promise<number> {
-    const { id, open } = entry.model;
-    const startedAtMs = performance.now();
-    const report = (detail: string) => {
-      if (entry.state === 'loading') entry.detail = detail;
-    };
-    try {
-      entry.engine = await open(report, this.#stop.signal);
-    } catch (error) {
-      entry.state = 'failed';
-      entry.detail = `The model ${id} can't be loaded: ${sentenceOf(error)}`;
-      this.#tell();
-      throw error;
-    }
-    const durationMs = performance.now() - startedAtMs;
-    if (entry.state === 'loading') {
-      entry.state = 'ready';
-      entry.detail = '';
-    }
-    this.logger.info({ model: id, durationMs: Math.round(durationMs) }, 'The model is loaded.');
-    return durationMs;
-  }
+  // ------------------------------------------------------------------------------------------------- using a model
 
   /**
-   * The engine that answers for `name`.
+   * The engine that answers for `name`, loaded if it is not yet.
    *
-   * @throws InferenceError `model_not_found`, or `model_not_ready` while it loads or when it failed.
+   * @throws InferenceError `model_not_found`; `model_failed` with the reason; `rate_limit_exceeded` when too many wait;
+   *   `deadline_exceeded`; `shutting_down`; the signal's reason.
    */
-  engineFor(name: string): Engine {
-    const entry = this.#entries.find(({ model }) => model.id === name || model.aliases.includes(name));
-    if (entry === undefined) {
-      const ids = this.#entries.map(({ model }) => model.id).join(', ');
-      throw new InferenceError('model_not_found', `This worker serves ${ids}, not "${name}".`, { param: 'model' });
-    }
-    if (entry.engine === undefined || entry.state !== 'ready') {
-      throw new InferenceError('model_not_ready', entry.detail, { retryAfterSeconds: 2 });
-    }
-    return entry.engine;
+  async use(name: string, terms: WaitTerms): Promise<Lease> {
+    const entry = this.#entryOf(name);
+    terms.signal.throwIfAborted();
+    if (this.#stop.signal.aborted) throw shuttingDown();
+    if (hasFailed(entry)) await this.#refuseUnlessChanged(entry);
+    // Looked at only now: it may have come while the files were looked at.
+    const loaded = usableNow(entry);
+    if (loaded !== undefined) return this.#lease(entry, loaded);
+    this.#refuseWhenFull(entry);
+    const { id, isElsewhere } = entry.model;
+    const admitted = entry.line.wait(terms, () => tooLate(id, entry.detail, terms.deadlineMs));
+    if (isElsewhere && this.#hasStarted) this.#bringAside(entry);
+    this.#bell.ring();
+    return admitted;
   }
 
-  /** The engine of a model gave up, and with it this worker: only a new process mends that. */
-  noteBroken(id: string): void {
-    const broken = this.#entries.find(({ model }) => model.id === id);
-    const chosen = this.#entries[0]!;
-    for (const entry of [broken, chosen]) {
-      if (entry === undefined) continue;
-      entry.state = 'failed';
-      entry.detail = `The engine of ${id} broke; this worker has to be restarted.`;
-    }
-    this.#tell();
+  #entryOf(name: string): LibraryEntry {
+    const entry = this.#byName.get(name);
+    if (entry !== undefined) return entry;
+    const ids = this.#entries.map(({ model }) => model.id).join(', ');
+    throw new InferenceError('model_not_found', `This worker serves ${ids}, not "${name}".`, { param: 'model' });
   }
 
+  async #refuseUnlessChanged(entry: LibraryEntry): Promise<void> {
+    const { error, stamp } = entry.failure!;
+    if ((await entry.model.stamp()) === stamp) throw error;
+  }
+
+  #refuseWhenFull(entry: LibraryEntry): void {
+    if (this.#stop.signal.aborted) throw shuttingDown();
+    const waiting = this.#waiting();
+    if (waiting < this.limits.queueMax) return;
+    throw new InferenceError(
+      'rate_limit_exceeded',
+      `${waiting} requests wait for a model of this worker to be loaded; ${this.limits.queueMax} may. ${entry.model.id} is not loaded now: retry shortly.`,
+      { retryAfterSeconds: 2, limit: 'queue' },
+    );
+  }
+
+  #waiting(): number {
+    return this.#entries.reduce((sum, { line }) => sum + line.length, 0);
+  }
+
+  #lease(entry: LibraryEntry, loaded: LoadedModel): Lease {
+    loaded.inUse++;
+    let isHeld = true;
+    return {
+      engine: loaded.engine,
+      [Symbol.dispose]: () => {
+        if (!isHeld) return;
+        isHeld = false;
+        loaded.inUse--;
+        loaded.lastUsedAtMs = performance.now();
+        // Others need not wake the loop: nothing waits for this one, or it is used on.
+        if (loaded.inUse === 0 || entry.leaving) this.#bell.ring();
+      },
+    };
+  }
+
+  // ------------------------------------------------------------------------------------------------- the loop
+
+  /**
+   * Loads what is to be there from the start, then tends the models until `close`. Resolves once the start is done.
+   *
+   * @throws Error in one sentence, for the person who started the worker, when no model is left that could ever answer.
+   */
+  async load(): Promise<void> {
+    this.#tending ??= this.#run().catch((error: unknown) =>
+      this.#giveUp('The worker lost track of its models.', error),
+    );
+    await this.#started.promise;
+  }
+
+  async #run(): Promise<void> {
+    try {
+      await this.#start();
+    } catch (error) {
+      this.#hopeless = sentenceOf(error);
+      this.listener.onChange();
+      this.#started.reject(error);
+      return;
+    }
+    this.#hasStarted = true;
+    this.listener.onChange();
+    this.#started.resolve();
+    await this.#tend();
+  }
+
+  async #start(): Promise<void> {
+    const stopped = this.#stop.signal;
+    for (const entry of this.#entries.filter(({ model }) => model.loadsAtStart)) {
+      if (stopped.aborted) return;
+      // Only those who are asked for take another's room.
+      await this.#bring(entry, { mayUnload: false });
+    }
+    await this.#lookAtOthers();
+    if (stopped.aborted || this.#entries.some((entry) => entry.model.isElsewhere || !hasFailed(entry))) return;
+    const { error } = this.#entries[0]!.failure!;
+    throw new Error(error.message, { cause: error });
+  }
+
+  /** So that they can be described, and one that is missing is known before anybody asks for it. */
+  async #lookAtOthers(): Promise<void> {
+    const looking = (async () => {
+      for (const entry of this.#entries) {
+        if (this.#stop.signal.aborted) return;
+        if (entry.looked !== undefined || entry.failure !== undefined || entry.state !== 'idle') continue;
+        await this.#look(entry).catch((error: unknown) => this.#fail(entry, error));
+        this.listener.onChange();
+      }
+    })();
+    this.#aside.add(looking);
+    void looking.finally(() => this.#aside.delete(looking));
+    let timer: NodeJS.Timeout | undefined;
+    const late = new Promise<void>((resolve) => {
+      timer = setTimeout(resolve, LOOK_AT_START_MS_MAX);
+    });
+    await Promise.race([looking, late]);
+    clearTimeout(timer);
+  }
+
+  async #tend(): Promise<void> {
+    while (!this.#stop.signal.aborted) {
+      const broken = this.#entries.find(({ loaded }) => loaded?.brokenAtMs !== undefined);
+      const next = this.#longestWaiting();
+      const tooIdle = this.#entries.find((entry) => idleEndMs(entry) <= performance.now());
+      this.#forgetFailures();
+      if (broken !== undefined) await this.#replaceBroken(broken);
+      else if (next?.model.isElsewhere) this.#bringAside(next);
+      else if (next !== undefined) await this.#bring(next, { mayUnload: true });
+      else if (tooIdle !== undefined) await this.#unload(tooIdle, 'idle');
+      else await this.#heard(this.#nextDueMs());
+    }
+  }
+
+  /** Not those that are being opened beside the loop. */
+  #longestWaiting(): LibraryEntry | undefined {
+    let longest: LibraryEntry | undefined;
+    for (const entry of this.#entries) {
+      if (entry.state !== 'idle' || entry.line.sinceMs === undefined) continue;
+      if (longest === undefined || entry.line.sinceMs < longest.line.sinceMs!) longest = entry;
+    }
+    return longest;
+  }
+
+  /** What failed a while ago may be asked for again. What is elsewhere may be back by itself, and is looked for. */
+  #forgetFailures(): void {
+    for (const entry of this.#entries) {
+      if (failureEndMs(entry) > performance.now()) continue;
+      entry.failure!.isPast = true;
+      this.listener.onChange();
+      if (entry.model.isElsewhere && entry.model.loadsAtStart) this.#bringAside(entry);
+    }
+  }
+
+  /** When something is to be done though nobody rings; Infinity: never. */
+  #nextDueMs(): number {
+    return Math.min(...this.#entries.flatMap((entry) => [idleEndMs(entry), failureEndMs(entry)]));
+  }
+
+  /** Waits for the bell, at most until `untilMs`. */
+  async #heard(untilMs: number): Promise<void> {
+    const forMs = Math.min(Math.max(0, untilMs - performance.now()), TIMER_MS_MAX);
+    const timer = Number.isFinite(untilMs) ? setTimeout(() => this.#bell.ring(), Math.ceil(forMs)) : undefined;
+    await this.#bell.heard();
+    clearTimeout(timer);
+  }
+
+  // ------------------------------------------------------------------------------------------------- loading
+
+  #bringAside(entry: LibraryEntry): void {
+    if (entry.state !== 'idle') return;
+    const bringing = this.#bring(entry, { mayUnload: false });
+    this.#aside.add(bringing);
+    void bringing.finally(() => this.#aside.delete(bringing));
+  }
+
+  /** Loads a model and lets in who waits for it, or fails them. Never rejects. */
+  async #bring(entry: LibraryEntry, { mayUnload }: { readonly mayUnload: boolean }): Promise<void> {
+    const { id } = entry.model;
+    entry.state = 'loading';
+    entry.failure = undefined;
+    const report = this.#reporterOf(entry);
+    report(aboutToLoad(id));
+    try {
+      const looked = await this.#look(entry);
+      const { trial } = looked;
+      if (trial !== undefined) {
+        await this.#makeRoom(entry, trial.bytes, mayUnload);
+        await trial.run(report, this.#stop.signal);
+      }
+      await this.#makeRoom(entry, looked.bytes, mayUnload);
+      await this.#open(entry, looked, report);
+    } catch (error) {
+      entry.state = 'idle';
+      entry.detail = '';
+      if (error instanceof NoRoomNow) this.logger.warn({ model: id }, error.message);
+      else if (!(error instanceof NoLongerWanted)) this.#fail(entry, error);
+    }
+    this.#letLeaversStay();
+    this.listener.onChange();
+  }
+
+  async #look(entry: LibraryEntry): Promise<LookedAt> {
+    const stamp = await entry.model.stamp();
+    if (entry.looked === undefined || entry.stamp !== stamp) {
+      entry.stamp = stamp;
+      entry.looked = undefined;
+      entry.looked = await entry.model.look(this.#stop.signal);
+    }
+    return entry.looked;
+  }
+
+  async #open(entry: LibraryEntry, looked: LookedAt, report: Report): Promise<void> {
+    const { model } = entry;
+    const startedAtMs = performance.now();
+    this.budget.take(model.id, looked.bytes);
+    const loaded = await this.#openEngine(entry, looked, report, startedAtMs).catch((error: unknown) => {
+      this.budget.giveBack(model.id);
+      throw error;
+    });
+    entry.loaded = loaded;
+    entry.state = 'loaded';
+    entry.detail = '';
+    const durationMs = performance.now() - startedAtMs;
+    this.logger.info({ model: model.id, durationMs: Math.round(durationMs) }, 'The model is loaded.');
+    this.listener.onLoaded(model, durationMs);
+    entry.line.admitAll(() => this.#lease(entry, loaded));
+  }
+
+  async #openEngine(entry: LibraryEntry, looked: LookedAt, report: Report, startedAtMs: number): Promise<LoadedModel> {
+    let loaded: LoadedModel | undefined;
+    let brokeEarly: unknown;
+    const onBroken: OpenTerms['onBroken'] = (error, isSound) => {
+      if (loaded === undefined) brokeEarly = error ?? new Error('The engine broke.');
+      this.#noteBroken(entry, loaded, error, isSound);
+    };
+    const engine = await looked.open({ report, onBroken, signal: this.#stop.signal });
+    if (brokeEarly !== undefined) {
+      await this.#close(entry.model, engine);
+      throw brokeEarly;
+    }
+    loaded = loadedNow(engine, looked.bytes, startedAtMs);
+    return loaded;
+  }
+
+  /** @throws NoRoomNow, NoLongerWanted; Error in one sentence with both numbers when there will never be room. */
+  async #makeRoom(entry: LibraryEntry, neededBytes: number, mayUnload: boolean): Promise<void> {
+    while (!this.#stop.signal.aborted) {
+      const plan = planRoom({
+        residents: mayUnload ? this.#entries.flatMap((each) => residentOf(each) ?? []) : [],
+        neededBytes,
+        freeBytes: this.budget.freeBytes,
+        usableBytes: this.budget.usableBytes,
+        nowMs: performance.now(),
+      });
+      if (plan.kind === 'fits') return;
+      if (plan.kind === 'never') {
+        if (!mayUnload && neededBytes <= this.budget.usableBytes)
+          throw new NoRoomNow(entry.model.id, neededBytes, plan.mayUseBytes);
+        throw new Error(neverRoom(neededBytes, plan.mayUseBytes));
+      }
+      if (entry.line.length === 0 && mayUnload) throw new NoLongerWanted();
+      if (plan.kind === 'unload') for (const id of plan.ids) await this.#unload(this.#entryOf(id), 'room');
+      else await this.#waitForLeavers(entry, plan.leaving, plan.againAtMs);
+    }
+    throw shuttingDown();
+  }
+
+  async #waitForLeavers(entry: LibraryEntry, leaving: readonly string[], againAtMs: number | undefined): Promise<void> {
+    for (const other of this.#entries) {
+      const leaves = leaving.includes(other.model.id);
+      if (leaves && !other.leaving)
+        this.logger.debug({ model: other.model.id, for: entry.model.id }, 'A model takes nobody new.');
+      other.leaving = leaves;
+    }
+    this.#admitWhoMay();
+    const names = leaving.length === 0 ? 'other models' : leaving.join(' and ');
+    this.#reporterOf(entry)(`The model ${entry.model.id} waits for the memory of ${names}.`);
+    await this.#heard(againAtMs ?? Number.POSITIVE_INFINITY);
+  }
+
+  #letLeaversStay(): void {
+    for (const entry of this.#entries) entry.leaving = false;
+    this.#admitWhoMay();
+  }
+
+  #admitWhoMay(): void {
+    for (const entry of this.#entries) {
+      const loaded = usableNow(entry);
+      if (loaded !== undefined) entry.line.admitAll(() => this.#lease(entry, loaded));
+    }
+  }
+
+  #fail(entry: LibraryEntry, cause: unknown): void {
+    if (this.#stop.signal.aborted) {
+      entry.line.refuseAll(shuttingDown());
+      return;
+    }
+    const { id } = entry.model;
+    const error = failureOf(id, cause);
+    const untilMs = performance.now() + RETRY_DELAY_MS;
+    entry.failure = { error, stamp: entry.stamp, untilMs, isPast: false };
+    this.logger.error({ model: id, error: cause }, error.message);
+    this.listener.onFailed(entry.model);
+    entry.line.refuseAll(error);
+  }
+
+  #reporterOf(entry: LibraryEntry): Report {
+    let loggedAtMs = performance.now();
+    return (detail) => {
+      if (entry.state !== 'loading' || entry.detail === detail) return;
+      entry.detail = detail;
+      this.listener.onChange();
+      if (performance.now() - loggedAtMs < PROGRESS_LOG_MS) return;
+      loggedAtMs = performance.now();
+      this.logger.info({ model: entry.model.id }, detail);
+    };
+  }
+
+  // ------------------------------------------------------------------------------------------------- unloading
+
+  async #unload(entry: LibraryEntry, reason: UnloadReason): Promise<void> {
+    const { model, loaded } = entry;
+    if (loaded === undefined) return;
+    // Whoever asks from here on waits in line.
+    entry.loaded = undefined;
+    entry.state = 'idle';
+    entry.leaving = false;
+    this.listener.onChange();
+    await this.#close(model, loaded.engine);
+    this.budget.giveBack(model.id);
+    this.logger.info({ model: model.id, reason }, 'The model is unloaded.');
+    this.listener.onUnloaded(model, reason);
+  }
+
+  /** An engine that does not close would hold up every other model for ever; that is then a matter of the process. */
+  async #close(model: LibraryModel, engine: Engine): Promise<void> {
+    const late = Symbol('late');
+    let timer: NodeJS.Timeout | undefined;
+    const tooLong = new Promise<typeof late>((resolve) => {
+      timer = setTimeout(resolve, CLOSE_MS_MAX, late);
+    });
+    try {
+      const ended = await Promise.race([engine.close(), tooLong]);
+      if (ended === late) this.#giveUp(`The engine of ${model.id} did not close within ${CLOSE_MS_MAX / 1_000} s.`);
+    } catch (error) {
+      this.logger.error({ model: model.id, error }, 'An engine could not be closed in order.');
+      this.#giveUp(`The engine of ${model.id} could not be closed.`, error);
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+
+  /** @param loaded absent when it broke before it was open. */
+  #noteBroken(entry: LibraryEntry, loaded: LoadedModel | undefined, error: unknown, isSound: boolean): void {
+    const { id } = entry.model;
+    const nowMs = performance.now();
+    entry.breaksAtMs = [...entry.breaksAtMs.filter((atMs) => nowMs - atMs < BREAKS_WITHIN_MS), nowMs];
+    this.logger.error({ model: id, error, isSound }, 'The engine of a model broke.');
+    if (loaded !== undefined) loaded.brokenAtMs = nowMs;
+    if (isSound && entry.breaksAtMs.length < BREAKS_MAX) this.#bell.ring();
+    else this.#giveUp(`The engine of ${id} broke; this worker has to be restarted.`, error);
+  }
+
+  /** Closes what broke, and loads the model again. */
+  async #replaceBroken(entry: LibraryEntry): Promise<void> {
+    const loaded = entry.loaded!;
+    const untilMs = loaded.brokenAtMs! + BROKEN_DRAIN_MS_MAX;
+    while (loaded.inUse > 0 && performance.now() < untilMs && !this.#stop.signal.aborted) await this.#heard(untilMs);
+    await this.#unload(entry, 'broken');
+    if (entry.model.loadsAtStart && this.#hopeless === undefined) await this.#bring(entry, { mayUnload: false });
+  }
+
+  #giveUp(sentence: string, cause?: unknown): void {
+    if (this.#hopeless !== undefined || this.#stop.signal.aborted) return;
+    this.#hopeless = sentence;
+    this.listener.onChange();
+    this.listener.onHopeless(new Error(sentence, { cause }));
+  }
+
+  /** Refuses who waits, and closes the engines. States stay as they are: by then nobody can see them. */
   async close(): Promise<void> {
     this.#stop.abort();
-    await this.#loading?.catch(() => undefined);
-    for (const { engine } of this.#entries) await engine?.close();
-  }
-
-  #tell(): void {
-    this.listener.onState(this.state);
+    this.#bell.ring();
+    for (const { line } of this.#entries) line.refuseAll(shuttingDown());
+    await this.#tending;
+    await Promise.all(this.#aside);
+    for (const { loaded } of this.#entries) await loaded?.engine.close();
   }
 }
 
-function sentenceOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
+/** Node's timers take no more. */
+const TIMER_MS_MAX = 2 ** 31 - 1;
+
+/** There is no room beside what is loaded, and it may not take theirs. */
+class NoRoomNow extends Error {
+  constructor(id: string, neededBytes: number, mayUseBytes: number) {
+    super(
+      `The model ${id} needs ${mebibytes(neededBytes)} of memory, and beside what is loaded ${mebibytes(mayUseBytes)} are left. It is loaded when it is asked for, in place of others.`,
+    );
+  }
+}
+
+/** Everyone who waited for it has left. */
+class NoLongerWanted extends Error {}
+
+/** Another server's refusal keeps its code. */
+function failureOf(id: string, cause: unknown): InferenceError {
+  if (cause instanceof InferenceError && cause.code.startsWith('upstream')) return cause;
+  return new InferenceError('model_failed', `The model ${id} can't be loaded: ${sentenceOf(cause)}`, { cause });
+}
+
+function aboutToLoad(id: string): string {
+  return `The model ${id} is about to be loaded.`;
+}
+
+function neverRoom(neededBytes: number, mayUseBytes: number): string {
+  return `it needs ${mebibytes(neededBytes)} of memory, and ${mebibytes(mayUseBytes)} may be used even if every other model were unloaded. Lower its \`context\` or --max-batch-size, choose a smaller model, or free some memory.`;
+}
+
+function tooLate(id: string, detail: string, allowedMs: number): string {
+  return `The model ${id} was not loaded within ${Math.round(allowedMs).toLocaleString('en-US')} ms. ${detail}`.trimEnd();
+}
+
+function shuttingDown(): InferenceError {
+  return new InferenceError('shutting_down', 'This worker is about to stop. Send the request again.');
 }

@@ -1,27 +1,48 @@
+import { machineMemory } from '@millrace/runtime';
+
 /**
  * What the models of this worker may take together, in bytes.
  *
- * What an open one was planned with is gone for the next, whether the system shows it as taken yet or not: weights that
- * are mapped from their file, for one, look free for as long as nobody reads them.
+ * What a loaded one was planned with is gone for the next, whether the system shows it as taken yet or not: weights that
+ * are mapped from their file, for one, look free for as long as nobody reads them. The system is asked beside that, for
+ * others may have taken what was free at the start; the reserve is there for them, so that it is not kept back twice.
  */
 export class MemoryBudget {
-  #takenBytes = 0;
+  readonly #taken = new Map<string, number>();
 
   /**
-   * @param freeBytes memory that was free before the first model.
+   * @param atStartBytes memory that was free before the first model.
    * @param reserveBytes what is left to everything else (`memoryReserveMib`).
+   * @param freeNow what the system says that is free.
    */
   constructor(
-    private readonly freeBytes: number,
+    readonly atStartBytes: number,
     readonly reserveBytes: number,
+    private readonly freeNow: () => number = machineMemory,
   ) {}
 
-  get availableBytes(): number {
-    return Math.max(0, this.freeBytes - this.#takenBytes);
+  /** Of all models together. */
+  get usableBytes(): number {
+    return Math.max(0, this.atStartBytes - this.reserveBytes);
   }
 
-  /** A model is open that was planned with so much; one that failed to open takes nothing. */
-  take(bytes: number): void {
-    this.#takenBytes += bytes;
+  get takenBytes(): number {
+    let sum = 0;
+    for (const bytes of this.#taken.values()) sum += bytes;
+    return sum;
+  }
+
+  /** What one more may take now. */
+  get freeBytes(): number {
+    return Math.max(0, Math.min(this.usableBytes - this.takenBytes, this.freeNow()));
+  }
+
+  /** From before a model is opened until it is closed. */
+  take(id: string, bytes: number): void {
+    this.#taken.set(id, bytes);
+  }
+
+  giveBack(id: string): void {
+    this.#taken.delete(id);
   }
 }

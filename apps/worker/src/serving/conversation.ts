@@ -1,24 +1,16 @@
 import { status } from '@grpc/grpc-js';
-import {
-  type AnswerEvent,
-  type AnswerRequest,
-  type Engine,
-  type InferenceError,
-  PROTOCOL_VERSION,
-} from '@millrace/contracts';
+import { type InferenceError, PROTOCOL_VERSION } from '@millrace/contracts';
 import type { GatewayFrame, Hello, Load, Start, WorkerDescription } from '@millrace/contracts/protocol';
 import type { Logger } from '@millrace/runtime';
-import { toAnswerRequests } from './answer-request.js';
+import { answersTo, type ModelUser } from './answers-to.js';
 import { type SequenceEnding, ServedSequence } from './served-sequence.js';
 import { type ConverseStream, StepWriter } from './step-writer.js';
 
 /** What a conversation asks of the worker. */
-export interface ConversationHost {
+export interface ConversationHost extends ModelUser {
   describe(): WorkerDescription;
-  /** Answers that one prompt may have. */
-  readonly sequencesMax: number;
-  /** @throws InferenceError when it is not there, or when the worker takes nothing new. */
-  engineFor(model: string): Engine;
+  /** What everyone was told last of the worker, if anything; a newcomer knows more by its Welcome. */
+  readonly told: WorkerDescription | undefined;
   /** A sequence was settled. */
   onSettled(): void;
   /** Called once. */
@@ -35,6 +27,8 @@ export class Conversation {
   readonly #sequences = new Map<number, ServedSequence>();
   readonly #writer: StepWriter;
   #gateway: string | undefined;
+  /** What the gateway was told of the worker last. */
+  #told: WorkerDescription | undefined;
   #ended = false;
 
   constructor(
@@ -58,6 +52,13 @@ export class Conversation {
   sendLoad(load: Load): void {
     if (this.#gateway === undefined || this.#ended || this.#writer.blocked) return;
     this.#writer.write({ frame: { $case: 'load', value: load } });
+  }
+
+  /** Left out while the connection takes no more: who calls again with the same object or a newer one will be heard. */
+  sendWorker(worker: WorkerDescription): void {
+    if (this.#gateway === undefined || this.#ended || this.#writer.blocked || this.#told === worker) return;
+    this.#told = worker;
+    this.#writer.write({ frame: { $case: 'worker', value: worker } });
   }
 
   /** Gives up every sequence, each with its own Settled. */
@@ -115,12 +116,12 @@ export class Conversation {
     this.#gateway = gatewayId;
     this.logger.info({ gateway: gatewayId }, 'A gateway has connected.');
     const worker = this.host.describe();
+    this.#told = this.host.told;
     this.#writer.write({ frame: { $case: 'welcome', value: { protocolVersion: PROTOCOL_VERSION, worker } } });
   }
 
   /**
-   * Begins the sequences of one Start: its own and its siblings'. All are asked of the engine in this turn of the event
-   * loop and with the same prompt, by which it knows that they belong together.
+   * Begins the sequences of one Start: its own and its siblings'.
    */
   #begin(start: Start): void {
     const members = [start, ...start.siblings];
@@ -137,34 +138,14 @@ export class Conversation {
       this.#sequences.set(sequenceId, new ServedSequence({ sequenceId, ...terms }, this.#writer, this.stallTimeoutMs));
     }
     const line = lineOf(start);
-    const requests = this.#requestsOf(start);
+    const sequences = members.map(({ sequenceId }) => this.#sequences.get(sequenceId)!);
+    const signals = sequences.map(({ signal }) => signal);
+    const { answers, noteSettled } = answersTo(start, signals, this.host);
     for (const [index, { sequenceId }] of members.entries()) {
-      const sequence = this.#sequences.get(sequenceId)!;
-      const answer = this.#ask(requests, index, sequence.signal);
-      void sequence.serve(answer).then((ending) => this.#onSettled(sequenceId, line, ending));
-    }
-  }
-
-  /** Or why there are none: that is said to each sequence, since each has an ending of its own. */
-  #requestsOf(start: Start): readonly AnswerRequest[] | { readonly error: unknown } {
-    try {
-      return toAnswerRequests(start, this.host.sequencesMax);
-    } catch (error) {
-      return { error };
-    }
-  }
-
-  #ask(
-    requests: readonly AnswerRequest[] | { readonly error: unknown },
-    index: number,
-    signal: AbortSignal,
-  ): AsyncIterable<AnswerEvent> {
-    try {
-      if ('error' in requests) throw requests.error;
-      const request = requests[index]!;
-      return this.host.engineFor(request.model).answer(request, signal);
-    } catch (error) {
-      return failing(error);
+      void sequences[index]!.serve(answers[index]!).then((ending) => {
+        noteSettled();
+        this.#onSettled(sequenceId, line, ending);
+      });
     }
   }
 
@@ -214,11 +195,6 @@ interface StartLine {
 
 function lineOf({ requestId, traceparent, attempt }: Start): StartLine {
   return { requestId, ...(traceparent && { traceparent }), attempt };
-}
-
-// biome-ignore lint/correctness/useYield: an answer that fails before its first event has none.
-async function* failing(error: unknown): AsyncGenerator<AnswerEvent, void, undefined> {
-  throw error;
 }
 
 /** The gateway did what the protocol does not allow; the stream ends with this. */

@@ -21,7 +21,9 @@ import {
   type WorkerFrame,
 } from '@millrace/contracts/protocol';
 import { createLogger, type Logger } from '@millrace/runtime';
-import { Library, type LibraryListener, type OpenEngine } from '../models/library.js';
+import { Library } from '../models/library.js';
+import type { LibraryModel } from '../models/library-model.js';
+import { MemoryBudget } from '../models/memory-budget.js';
 import { WorkerServer, type WorkerServerSettings } from './worker-server.js';
 
 export const SILENT = createLogger({ name: 'test', level: 'silent', format: 'json' });
@@ -34,8 +36,8 @@ export interface TestServer {
 }
 
 /**
- * A worker's server on a free port; the model is loaded unless `loading` holds it up or breaks it. `others` are served
- * beside it.
+ * A worker's server on a free port; the model is loaded unless `loading` holds it up or breaks it. `others` are loaded
+ * beside it, `late` ones when they are asked for.
  */
 export async function openServer(
   engine: Engine,
@@ -43,18 +45,25 @@ export async function openServer(
   loading?: () => Promise<void>,
   logger: Logger = SILENT,
   others: readonly Engine[] = [],
+  late: readonly Engine[] = [],
 ): Promise<TestServer> {
-  let onState: LibraryListener['onState'] = () => undefined;
-  const listener = { onState: (state: Parameters<typeof onState>[0]) => onState(state), onLoaded: () => undefined };
-  const { id, aliases } = engine.describe();
-  const open: OpenEngine = async (report) => {
+  const chosen = servedBy(engine, { isDefault: true, loadsAtStart: true }, async (report) => {
     report('The weights are being read.');
     await loading?.();
-    return engine;
-  };
+  });
+  const beside = others.map((other) => servedBy(other, { isDefault: false, loadsAtStart: true }));
+  const onRequest = late.map((other) => servedBy(other, { isDefault: false, loadsAtStart: false }));
   const library = new Library(
-    [{ id, aliases, open }, ...others.map((other) => ({ ...other.describe(), open: async () => other }))],
-    listener,
+    [chosen, ...beside, ...onRequest],
+    new MemoryBudget(Number.MAX_SAFE_INTEGER, 0, () => Number.MAX_SAFE_INTEGER),
+    { queueMax: 10 },
+    {
+      onChange: () => server.noteModels(),
+      onLoaded: () => undefined,
+      onFailed: () => undefined,
+      onUnloaded: () => undefined,
+      onHopeless: () => undefined,
+    },
     SILENT,
   );
   const settings = {
@@ -67,7 +76,6 @@ export async function openServer(
     ...more,
   };
   const server = new WorkerServer(settings, library, logger);
-  onState = () => server.updateHealth();
   const port = await server.listen();
   const loaded = library.load();
   if (loading === undefined) await loaded;
@@ -80,6 +88,32 @@ export async function openServer(
       await server.close();
       await library.close();
     },
+  };
+}
+
+/** A model that has this engine, once `before` has let it. */
+function servedBy(
+  engine: Engine,
+  terms: Pick<LibraryModel, 'isDefault' | 'loadsAtStart'>,
+  before?: (report: (detail: string) => void) => Promise<void>,
+): LibraryModel {
+  const description = engine.describe();
+  const { id, aliases } = description;
+  return {
+    id,
+    aliases,
+    ...terms,
+    idleUnloadMs: 0,
+    isElsewhere: false,
+    stamp: async () => '',
+    look: async () => ({
+      description,
+      bytes: 0,
+      open: async ({ report }) => {
+        await before?.(report);
+        return engine;
+      },
+    }),
   };
 }
 
@@ -218,7 +252,9 @@ export class TestGateway {
     return this.updates(sequenceId).find(({ settled }) => settled !== undefined)?.settled;
   }
 
-  framesOf<K extends 'welcome' | 'load' | 'step'>(kind: K): Extract<WorkerFrame['frame'], { $case: K }>['value'][] {
+  framesOf<K extends 'welcome' | 'load' | 'step' | 'worker'>(
+    kind: K,
+  ): Extract<WorkerFrame['frame'], { $case: K }>['value'][] {
     return this.frames.flatMap(({ frame }) => (frame?.$case === kind ? [frame.value as never] : []));
   }
 

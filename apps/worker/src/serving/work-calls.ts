@@ -17,6 +17,8 @@ import type {
   WorkHeading,
 } from '@millrace/contracts/protocol';
 import type { Logger } from '@millrace/runtime';
+import type { Lease } from '../models/library-entry.js';
+import type { WaitTerms } from '../models/waiting-line.js';
 import { failureOf } from './failure-message.js';
 import { chatPrompt } from './prompt-message.js';
 
@@ -29,8 +31,8 @@ const PART_BYTES_MAX = 1024 * 1024;
 
 /** What the calls ask of the worker. */
 export interface WorkHost {
-  /** @throws InferenceError when it is not there, or when the worker takes nothing new. */
-  engineFor(model: string): Engine;
+  /** @throws InferenceError when the model can't be had, or when the worker takes nothing new. */
+  use(model: string, terms: WaitTerms): Promise<Lease>;
   /** A call was settled. */
   onSettled(): void;
 }
@@ -161,15 +163,19 @@ export class WorkCalls {
     const { requestId = '', model = '', deadlineMs = 0 } = heading ?? {};
     const allowedMs = Math.min(deadlineMs || this.requestTimeoutMs, this.requestTimeoutMs);
     const leaving = new AbortController();
+    const startedAtMs = performance.now();
     let timer: NodeJS.Timeout | undefined;
     try {
-      const engine = this.#admit(model);
+      this.#checkRoom();
       this.#running.add(leaving);
       timer = setTimeout(() => leaving.abort(tooLate(allowedMs)), allowedMs);
       call.on('cancelled', () => leaving.abort(new Cancelled('The call was cancelled.')));
       if (call.cancelled) leaving.abort(new Cancelled('The call was cancelled.'));
-      const request = { requestId, model, deadlineMs: allowedMs };
-      const reply = await unlessAborted(work({ engine, request, signal: leaving.signal }), leaving.signal);
+      const { signal } = leaving;
+      using lease = await this.host.use(model, { deadlineMs: allowedMs, signal });
+      const leftMs = Math.max(1, allowedMs - Math.floor(performance.now() - startedAtMs));
+      const request = { requestId, model, deadlineMs: leftMs };
+      const reply = await unlessAborted(work({ engine: lease.engine, request, signal }), signal);
       this.logger.debug({ requestId, model }, 'A call is settled.');
       return reply;
     } catch (error) {
@@ -180,9 +186,8 @@ export class WorkCalls {
     }
   }
 
-  #admit(model: string): Engine {
-    const engine = this.host.engineFor(model);
-    if (this.#running.size < WORK_CALLS_MAX) return engine;
+  #checkRoom(): void {
+    if (this.#running.size < WORK_CALLS_MAX) return;
     throw new InferenceError(
       'rate_limit_exceeded',
       `${this.#running.size} calls are being worked on by this worker; ${WORK_CALLS_MAX} may. Retry shortly.`,

@@ -7,6 +7,7 @@ import { NOBODY_OBSERVES } from '../batching/batching-observer.js';
 import { ToldChat } from '../batching/told-chat.testing.js';
 import { type Script, ScriptedTokenEngine } from '../token-engine/adapters/scripted/scripted-token-engine.js';
 import { askHealth, openServer, SILENT, samplingMessage, TestGateway, type TestServer } from './serving.testing.js';
+import { TellingEngine } from './telling-engine.testing.js';
 import type { WorkerServerSettings } from './worker-server.js';
 
 const closing: (() => Promise<void> | void)[] = [];
@@ -338,7 +339,7 @@ describe('WorkerServer', () => {
     await expect.poll(() => gateway.framesOf('load').length, { timeout: 3_000 }).toBeGreaterThan(soFar);
   });
 
-  it('answers Describe while the model loads, and is ready once it is loaded', async () => {
+  it('says how far loading is, and answers once the model is loaded who asked before', async () => {
     const loading = Promise.withResolvers<void>();
     const { engine } = scripted({ says: () => 'ok' });
     const test = await openServer(engine, {}, () => loading.promise);
@@ -346,18 +347,100 @@ describe('WorkerServer', () => {
     closing.push(test.close, () => gateway.close());
     gateway.hello();
     gateway.start(1);
-    await expect.poll(() => gateway.settled(1)?.failure?.code).toBe('model_not_ready');
+    await expect.poll(async () => (await gateway.describe()).load?.waiting).toBe(1);
     expect(await askHealth(test.address)).toBe('NOT_SERVING');
     expect(await gateway.describe()).toMatchObject({
       state: 'loading',
       detail: 'The weights are being read.',
-      models: [],
+      models: [{ id: 'scripted', state: 'loading', detail: 'The weights are being read.' }],
     });
     loading.resolve();
-    await expect.poll(async () => (await gateway.describe()).state).toBe('ready');
+    await expect.poll(() => gateway.settled(1)?.reason).toBe('stop');
+    expect(await gateway.describe()).toMatchObject({ state: 'ready', detail: '', models: [{ state: 'loaded' }] });
     expect(await askHealth(test.address)).toBe('SERVING');
-    gateway.start(2);
-    await expect.poll(() => gateway.settled(2)?.reason).toBe('stop');
+  });
+
+  it('cancels and gives up those who wait for a model, each by itself', async () => {
+    const { engine } = scripted();
+    const loading = Promise.withResolvers<void>();
+    const test = await openServer(engine, {}, () => loading.promise);
+    const gateway = new TestGateway(test.address);
+    closing.push(test.close, () => gateway.close());
+    gateway.hello();
+    gateway.start(1, { siblings: [{ sequenceId: 2, seed: undefined }] });
+    gateway.start(3, { deadlineMs: 30 });
+    gateway.start(4);
+    await expect.poll(() => gateway.settled(3)?.failure?.code).toBe('deadline_exceeded');
+    expect(gateway.settled(3)?.failure?.message).toContain('was not loaded within 30 ms. The weights are being read.');
+    await expect.poll(() => test.library.engineLoad.waiting).toBe(2);
+    gateway.cancel(1);
+    await expect.poll(() => gateway.settled(1)?.reason).toBe('cancelled');
+    // Its sibling waits on, with what they share.
+    expect(test.library.engineLoad.waiting).toBe(2);
+    gateway.cancel(2);
+    await expect.poll(() => gateway.settled(2)?.reason).toBe('cancelled');
+    await expect.poll(() => test.library.engineLoad.waiting).toBe(1);
+    await test.server.drain(20);
+    await expect.poll(() => gateway.settled(4)?.failure?.code).toBe('shutting_down');
+    loading.resolve();
+  });
+
+  it('loads a model on first use, and tells every gateway when models change', async () => {
+    const { engine } = scripted({ says: () => 'ok' });
+    const late = new TellingEngine({ tokenize: async () => ({ tokens: [1], pieces: [] }) }, 'late');
+    const test = await openServer(engine, {}, undefined, SILENT, [], [late]);
+    const gateway = new TestGateway(test.address);
+    closing.push(test.close, () => gateway.close());
+    gateway.hello();
+    await expect
+      .poll(() => gateway.framesOf('welcome')[0]?.worker?.models.map(({ state }) => state))
+      .toEqual(['loaded', 'idle']);
+    expect((await gateway.tokenize({ prompt: { $case: 'text', value: 'a' } }, { model: 'late' })).tokens).toEqual([1]);
+    await expect
+      .poll(() =>
+        gateway
+          .framesOf('worker')
+          .at(-1)
+          ?.models.map(({ state }) => state),
+      )
+      .toEqual(['loaded', 'loaded']);
+  });
+
+  it('tells of models at most four times a second, and last how things stand', async () => {
+    const { gateway, test } = await open();
+    await expect.poll(() => gateway.framesOf('welcome').length).toBe(1);
+    for (let change = 0; change < 200; change++) test.server.noteModels();
+    await new Promise((resolve) => setTimeout(resolve, 600));
+    const told = gateway.framesOf('worker').length;
+    expect(told).toBeGreaterThanOrEqual(1);
+    expect(told).toBeLessThanOrEqual(3);
+  });
+
+  it('holds a model with one lease for all answers of a request, until the last is settled', async () => {
+    const { gateway, test } = await open({ msPerStep: 2 });
+    let held = 0;
+    const use = test.library.use.bind(test.library);
+    test.library.use = async (name, terms) => {
+      const lease = await use(name, terms);
+      held++;
+      return {
+        engine: lease.engine,
+        [Symbol.dispose]: () => {
+          held--;
+          lease[Symbol.dispose]();
+        },
+      };
+    };
+    gateway.start(1, { maxTokens: 200, siblings: [{ sequenceId: 2, seed: undefined }] });
+    await expect.poll(() => gateway.tokens(2).length).toBeGreaterThan(0);
+    expect(held).toBe(1);
+    gateway.cancel(1);
+    await expect.poll(() => gateway.settled(1)?.reason).toBeDefined();
+    await expect.poll(() => gateway.settled(2)?.reason).toBe('length');
+    await expect.poll(() => held).toBe(0);
+    gateway.start(3, { model: 'scripted', maxTokens: 0 });
+    await expect.poll(() => gateway.settled(3)?.failure?.code).toBe('invalid_request');
+    expect(held).toBe(0);
   });
 
   it('says why loading failed', async () => {

@@ -8,14 +8,7 @@ import {
   setLogVerbosity,
   status,
 } from '@grpc/grpc-js';
-import {
-  type Engine,
-  InferenceError,
-  type ModelDescription,
-  PROTOCOL_VERSION,
-  type Sampling,
-  VERSION,
-} from '@millrace/contracts';
+import { InferenceError, type ModelDescription, PROTOCOL_VERSION, type Sampling, VERSION } from '@millrace/contracts';
 import {
   type DescribeRequest,
   InferenceService,
@@ -27,6 +20,8 @@ import {
 import { Doorbell, type Logger } from '@millrace/runtime';
 import { HealthImplementation } from 'grpc-health-check';
 import type { Library } from '../models/library.js';
+import type { Lease } from '../models/library-entry.js';
+import type { WaitTerms } from '../models/waiting-line.js';
 import { Conversation, type ConversationHost } from './conversation.js';
 import type { ConverseStream } from './step-writer.js';
 import { WorkCalls } from './work-calls.js';
@@ -44,6 +39,8 @@ export interface WorkerServerSettings {
 const HEALTH_NAMES = ['', 'millrace.inference.v1.Inference'];
 const LOAD_CHECK_MS = 100;
 const HEARTBEAT_MS = 1_000;
+/** At most so often are gateways told of models that change. */
+const MODELS_INTERVAL_MS = 250;
 /** Gateways that talk at a time; each holds one stream. */
 const CONVERSATIONS_MAX = 256;
 /** How long connections may take to close once everything is said. */
@@ -78,9 +75,14 @@ export class WorkerServer implements ConversationHost {
   readonly #fewer = new Doorbell();
   readonly #workerId = `worker@${hostname()}:${process.pid}`;
   #draining = false;
+  #serving: boolean | undefined;
   #loadTimer: NodeJS.Timeout | undefined;
   #lastLoad: Load | undefined;
   #lastLoadAtMs = 0;
+  /** What gateways are told of the models; undefined while nothing has changed. */
+  #told: WorkerDescription | undefined;
+  #toldAtMs = Number.NEGATIVE_INFINITY;
+  #changed = false;
 
   constructor(
     private readonly settings: WorkerServerSettings,
@@ -97,7 +99,7 @@ export class WorkerServer implements ConversationHost {
       ) => answer(null, this.describe()),
     });
     this.#health.addToServer(this.#server);
-    this.updateHealth();
+    this.#updateHealth();
   }
 
   /**
@@ -115,13 +117,25 @@ export class WorkerServer implements ConversationHost {
         else reject(new Error(cannotListen(address, error), { cause: error }));
       });
     });
-    this.#loadTimer = setInterval(() => this.#reportLoad(), LOAD_CHECK_MS).unref();
+    this.#loadTimer = setInterval(() => {
+      this.#reportLoad();
+      this.#tellModels();
+    }, LOAD_CHECK_MS).unref();
     return bound;
   }
 
-  /** To be called when the library's state changes. */
-  updateHealth(): void {
+  /** To be called when a model or the library changes; as often as one likes. */
+  noteModels(): void {
+    this.#changed = true;
+    this.#updateHealth();
+    // At once, if nothing was told lately; else the timer sees to it.
+    this.#tellModels();
+  }
+
+  #updateHealth(): void {
     const serving = this.library.state === 'ready' && !this.#draining;
+    if (serving === this.#serving) return;
+    this.#serving = serving;
     for (const name of HEALTH_NAMES) this.#health.setStatus(name, serving ? 'SERVING' : 'NOT_SERVING');
   }
 
@@ -147,7 +161,7 @@ export class WorkerServer implements ConversationHost {
    */
   async drain(timeoutMs: number): Promise<void> {
     this.#draining = true;
-    this.updateHealth();
+    this.#updateHealth();
     this.#reportLoad();
     if (await this.#settledWithin(timeoutMs)) return;
     this.logger.warn({ unsettled: this.#unsettled(), timeoutMs }, 'Draining took too long; the rest is given up.');
@@ -203,11 +217,19 @@ export class WorkerServer implements ConversationHost {
     return this.settings.maxBatchSize;
   }
 
-  engineFor(model: string): Engine {
+  get told(): WorkerDescription | undefined {
+    return this.#told;
+  }
+
+  get requestTimeoutMs(): number {
+    return this.settings.requestTimeoutMs;
+  }
+
+  async use(model: string, terms: WaitTerms): Promise<Lease> {
     if (this.#draining) {
       throw new InferenceError('shutting_down', 'This worker is about to stop. Send the request again.');
     }
-    return this.library.engineFor(model);
+    return this.library.use(model, terms);
   }
 
   onSettled(): void {
@@ -227,6 +249,18 @@ export class WorkerServer implements ConversationHost {
 
   #load(): Load {
     return { ...this.library.engineLoad, draining: this.#draining };
+  }
+
+  /** A gateway that reads slowly is told later, and then how things stand by then. */
+  #tellModels(): void {
+    const nowMs = performance.now();
+    if (this.#changed && nowMs - this.#toldAtMs >= MODELS_INTERVAL_MS) {
+      this.#changed = false;
+      this.#toldAtMs = nowMs;
+      this.#told = this.describe();
+    }
+    if (this.#told === undefined) return;
+    for (const conversation of this.#conversations) conversation.sendWorker(this.#told);
   }
 
   /** Sends the load when it has changed since the last look, and else once a second, so that silence means loss. */

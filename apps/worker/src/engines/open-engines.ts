@@ -1,0 +1,41 @@
+import { availableParallelism } from 'node:os';
+import type { Settings } from '@millrace/contracts';
+import type { Logger } from '@millrace/runtime';
+import type { WorkerMetrics } from '../metrics/worker-metrics.js';
+import type { ChosenModel } from '../models/choose-model.js';
+import type { LibraryModel } from '../models/library-model.js';
+import type { MemoryBudget } from '../models/memory-budget.js';
+import type { PromptWork } from '../prompt/process/prompt-work.js';
+import { LlamaCppModels } from './llama-cpp-models.js';
+import { upstreamModel } from './upstream-models.js';
+
+export interface EngineParts {
+  readonly settings: Settings;
+  readonly budget: MemoryBudget;
+  /** Renders prompts and compiles grammars for every model. */
+  readonly prompts: PromptWork;
+  readonly metrics: WorkerMetrics;
+  readonly logger: Logger;
+}
+
+/** Each model with the engine that its entry names. */
+export function libraryModels(
+  models: readonly [ChosenModel, ...ChosenModel[]],
+  parts: EngineParts,
+): readonly [LibraryModel, ...LibraryModel[]] {
+  const { settings, logger } = parts;
+  const threads = settings.threads ?? Math.max(1, availableParallelism() - 1);
+  const llamaCpp = new LlamaCppModels({ ...parts, models, threads });
+  const libraryModel = (model: ChosenModel): LibraryModel => {
+    switch (model.engine) {
+      case 'llama.cpp':
+        return llamaCpp.libraryModel(model);
+      case 'openai-compatible':
+        return upstreamModel(model, settings, logger);
+      case 'openvino':
+        throw new Error('OpenVINO is not there yet.');
+    }
+  };
+  const [chosen, ...others] = models;
+  return [libraryModel(chosen), ...others.map(libraryModel)];
+}
