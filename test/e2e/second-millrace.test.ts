@@ -55,7 +55,7 @@ describe('a Millrace in front of another', () => {
     endless: { prompt: question('Count to 15.'), sampling: { temperature: 0, ignoreEos: true } },
     weather: question('What is the weather in Oslo?'),
     numbersTokens: false,
-    resumesText: true,
+    resumes: true,
     logprobs: true,
   });
 

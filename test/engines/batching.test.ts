@@ -12,6 +12,7 @@ engineContract('Batching on llama.cpp', {
   endless: { prompt: question('Count to 15.'), sampling: { temperature: 0, ignoreEos: true } },
   weather: question('What is the weather in Oslo?'),
   numbersTokens: true,
+  resumes: true,
   logprobs: true,
 });
 
@@ -42,5 +43,6 @@ engineContract('Batching on a script', {
   weather: question('What is the weather in Oslo?'),
   thoughtful: { prompt: question('Think first.'), reasoning: 'It is a question.', text: 'Yes, é€😀.' },
   numbersTokens: true,
+  resumes: true,
   logprobs: true,
 });

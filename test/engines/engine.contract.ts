@@ -32,8 +32,6 @@ export interface EngineSubject {
   readonly numbersTokens: boolean;
   /** It goes on where another attempt ended. Without that, it says that it can't. */
   readonly resumes: boolean;
-  /** It answers a `resume` all the same, by its text. */
-  readonly resumesText?: boolean;
   /** It tells log-probabilities. */
   readonly logprobs: boolean;
 }

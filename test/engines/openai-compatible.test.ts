@@ -63,7 +63,7 @@ describe.skipIf(program === undefined)('on a real llama-server', () => {
     endless: { prompt: question('Count to 15.'), sampling: { temperature: 0, ignoreEos: true } },
     weather: question('What is the weather in Oslo?'),
     numbersTokens: false,
-    resumesText: true,
+    resumes: true,
     logprobs: true,
   });
 

@@ -33,6 +33,7 @@ describe('in front of a scripted server', () => {
     weather: question('What is the weather in Oslo?'),
     thoughtful: { prompt: question('Think first.'), reasoning: 'It is a question.', text: 'Yes, é€😀.' },
     numbersTokens: false,
+    resumes: false,
     logprobs: false,
   });
 });
