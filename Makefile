@@ -9,7 +9,7 @@ ARGS ?=
 
 .DEFAULT_GOAL := help
 .PHONY: help run dev build test check lint format types docs proto proto-check e2e bench bench-agreement bench-engine bench-reuse bench-upstream load-test \
-  demo-model-eval demo-embed-eval engine-cuda engine-vulkan install clean
+  demo-model-eval demo-embed-eval template-agreement openvino-check engine-cuda engine-vulkan install clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' Makefile
@@ -44,6 +44,9 @@ bench-upstream: build ## measure what the way through Millrace adds to a server 
 
 bench-reuse: build ## measure how much sooner an answer begins when its system prompt was read before
 	@tools/bench-reuse.sh $(ARGS)
+
+template-agreement: build ## compare how prompts are rendered with llama-server (needs cmake and g++)
+	@tools/template-agreement/run.sh $(ARGS)
 
 install: build ## put `millrace` into ~/.local/bin
 	@tools/install-command.sh
@@ -94,6 +97,9 @@ demo-model-eval: build ## score the built-in model, served as it is for everybod
 
 demo-embed-eval: build ## score the built-in embedding model, served as it is for everybody
 	@tools/with-service.sh node tools/demo-embed/evaluate.ts --url URL/v1 $(ARGS)
+
+openvino-check: ## check the program that runs OpenVINO (needs its Python packages; says so where they are missing)
+	@tools/openvino-server/check.sh $(ARGS)
 
 clean: ## remove builds and installed packages
 	rm -rf node_modules apps/*/node_modules libs/*/node_modules apps/*/dist libs/*/dist coverage

@@ -1,0 +1,1 @@
+"""OpenVINO GenAI behind the OpenAI protocol."""
