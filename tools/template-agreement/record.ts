@@ -61,7 +61,11 @@ if (part === '') {
   const { version } = JSON.parse(
     readFileSync(join(ROOT, 'apps/worker/node_modules/node-llama-cpp/package.json'), 'utf8'),
   ) as { version: string };
-  const recorded = { about: `llama.cpp of node-llama-cpp ${version}; written by make template-agreement`, ...texts, digests };
+  const recorded = {
+    about: `llama.cpp of node-llama-cpp ${version}; written by make template-agreement`,
+    ...texts,
+    digests,
+  };
   writeFileSync(join(AGREEMENT, 'digests.json'), `${JSON.stringify(recorded, null, 1)}\n`);
 }
 

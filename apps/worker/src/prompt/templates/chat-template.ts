@@ -7,9 +7,10 @@ import { findAbilities } from './find-abilities.js';
 import { formatTime } from './format-time.js';
 import { Jinja, type RenderLimits } from './jinja.js';
 import { type Abilities, type Message, type MessageTraits, shapeMessages, shapeTools } from './message-shape.js';
-import { patchTemplate } from './patch-template.js';
+import { patchPrompt, patchTemplate } from './patch-template.js';
 import { preservingVariables, reasoningVariables } from './reasoning-variables.js';
 import { templateGlobals } from './template-globals.js';
+import { wantsToolResponses, withToolResponses } from './tool-responses.js';
 
 export interface TemplateTexts {
   /** Texts of the tokens that templates ask for; empty where the model has none. */
@@ -59,12 +60,18 @@ export class ChatTemplate {
       ...templateGlobals(now),
     };
     const render = (some: readonly Message[], newAnswer: boolean) => {
-      const shaped = shapeMessages(some, this.abilities, this.#traits);
+      const shaped = this.#shape(some);
       // Not false, but absent, as in llama.cpp: some templates only ask whether it is defined.
       const asked = newAnswer && { add_generation_prompt: true };
-      return this.#jinja.render({ ...variables, ...asked, messages: shaped }, this.limits);
+      const text = this.#jinja.render({ ...variables, ...asked, messages: shaped }, this.limits);
+      return newAnswer ? patchPrompt(this.source, text) : text;
     };
     return prompt.continueFinal === true ? continueAnswer(messages, this.source, render) : render(messages, true);
+  }
+
+  #shape(messages: readonly Message[]): readonly Message[] {
+    const shaped = shapeMessages(messages, this.abilities, this.#traits);
+    return wantsToolResponses(this.source) ? withToolResponses(shaped) : shaped;
   }
 }
 

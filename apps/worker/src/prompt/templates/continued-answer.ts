@@ -44,6 +44,11 @@ const THINKING: readonly Thinking[] = [
     open: ' to=self<|message|>',
     close: '<|eom|><|start|>assistant to=user<|message|>',
   },
+  {
+    known: has('Here are my reasoning steps:', '[BEGIN FINAL RESPONSE]'),
+    open: 'Here are my reasoning steps:\n',
+    close: '\n[BEGIN FINAL RESPONSE]\n',
+  },
   // No reasoning, but a text says to whom it goes.
   { known: has('>>>all'), open: '', close: 'all\n' },
   // With line breaks where the template writes them, as source text or with `\n`.
@@ -83,6 +88,7 @@ export function continueAnswer(
   const opened = render(before, true);
   const thinking = thinkingOf(template);
   if (thinking === undefined) return opened + content;
+  if (thinking.open === '') return opened + thinking.close + content;
   const { head, close } = reasoningForm(before, render) ?? {
     head: withoutThinking(opened, thinking.open) + thinking.open,
     close: thinking.close,

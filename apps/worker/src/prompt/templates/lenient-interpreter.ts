@@ -98,6 +98,10 @@ export class LenientInterpreter extends LibraryInterpreter {
     if (operator.value === '*' && first instanceof TextValue && second instanceof WholeNumberValue) {
       return repeated(first.value, second.value);
     }
+    if (MEMBERSHIP.has(operator.value) && isNoneOrNothing(first, second)) {
+      const among: readonly Value[] = second instanceof ListValue ? second.value : [];
+      return new TruthValue(among.some(({ type }) => type === first.type) === (operator.value === 'in'));
+    }
     const [one, other] = fitting(first, second);
     return super.evaluateBinaryExpression({ ...node, left: hold(one), right: hold(other) } as Node, environment);
   }
@@ -117,6 +121,8 @@ export class LenientInterpreter extends LibraryInterpreter {
     const { object, property, computed } = callee as Member;
     if (callee.type !== 'MemberExpression' || computed) return super.evaluateCallExpression(node, environment);
     const owner = this.evaluate(object, environment);
+    // `properties.items()` of a tool that has none.
+    if (isNothing(owner)) return new NothingValue();
     const name = String(property.value);
     const values = () => this.evaluateArguments(args, environment)[0];
     if (owner instanceof TextValue) {
@@ -198,14 +204,6 @@ function hold(held: Value): Held {
   return { type: 'Held', held };
 }
 
-/** Nothing is in none. */
-function containing(item: Value, among: Value): readonly [Value, Value] {
-  return [
-    item.type === 'NullValue' ? new NothingValue() : item,
-    among.type === 'NullValue' ? new NothingValue() : among,
-  ];
-}
-
 /** Blanks in front of lines, mostly. */
 const REPEATED_CHARACTERS_MAX = 1_000_000;
 
@@ -217,6 +215,12 @@ function repeated(text: string, times: number): Value {
   return new TextValue(text.repeat(Math.max(0, times)));
 }
 
+const MEMBERSHIP: ReadonlySet<string> = new Set(['in', 'not in']);
+
+function isNoneOrNothing(...values: readonly Value[]): boolean {
+  return values.some((value) => isNothing(value) || value.type === 'NullValue');
+}
+
 const asTheyAre = (first: Value, second: Value): readonly [Value, Value] => [first, second];
 
 /** The operators that take more than the library lets them, and what it is given instead. */
@@ -224,8 +228,8 @@ const FITTING: ReadonlyMap<string, (first: Value, second: Value) => readonly [Va
   ['+', addable],
   ['~', asTheyAre],
   ['*', asTheyAre],
-  ['in', containing],
-  ['not in', containing],
+  ['in', asTheyAre],
+  ['not in', asTheyAre],
   ['<', comparable],
   ['<=', comparable],
   ['>', comparable],

@@ -58,7 +58,7 @@ function shapeMessage(message: Message, index: number, abilities: Abilities, tra
 }
 
 function contentOf(
-  { content }: Message,
+  { role, content }: Message,
   index: number,
   { textContent, partsContent }: Abilities,
   { trims }: MessageTraits,
@@ -73,7 +73,9 @@ function contentOf(
   }
   const texts = given.map(trimmed);
   if (texts.length === 0) return '';
-  return partsContent ? texts.map((text) => ({ type: 'text', text })) : joinedTexts(texts);
+  // Many templates that take parts from users take none in the system message.
+  const asParts = partsContent && !(textContent && (role === 'system' || role === 'developer'));
+  return asParts ? texts.map((text) => ({ type: 'text', text })) : joinedTexts(texts);
 }
 
 /** With line breaks between, as vLLM and llama.cpp's server join them; none before the first that has any text. */
@@ -139,10 +141,11 @@ function partsOf({ reasoning_content: reasoning, content }: Message): readonly u
   return [...(isText(reasoning) ? [{ type: 'thinking', thinking: reasoning }] : []), ...parts];
 }
 
-/** A first system message joins the one behind it; the model was trained without. */
+/** A first system message joins the one behind it, or is the user's where there is none: the model was trained without. */
 function withoutSystem(messages: readonly Message[]): readonly Message[] {
   const [system, next, ...others] = messages;
-  if (system?.role !== 'system' || next === undefined) return messages;
+  if (system?.role !== 'system') return messages;
+  if (next === undefined) return [{ ...system, role: 'user' }];
   return [{ ...next, content: joinedContents(system.content, next.content) }, ...others];
 }
 

@@ -13,3 +13,8 @@ export function patchTemplate(source: string): string {
       '{%- if false %}',
     );
 }
+
+/** Gemma 4's template forgets to begin the model's turn behind a call that had a text before it. */
+export function patchPrompt(source: string, prompt: string): string {
+  return source.includes('<|turn>model') && prompt.endsWith('<turn|>\n') ? `${prompt}<|turn>model\n` : prompt;
+}
