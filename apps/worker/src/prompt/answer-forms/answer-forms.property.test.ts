@@ -16,7 +16,11 @@ const NESTED = tool('get_weather_map', {
   type: 'object',
   properties: {
     area: { type: 'object', properties: { north: { type: 'number' }, name: { type: ['string', 'null'] } } },
-    layers: { type: 'array', items: { enum: ['rain', '</tool_call>', '"]```'] }, maxItems: 3 },
+    layers: { type: 'array', items: { enum: ['rain', '</tool_call>', '"]```', '</parameter>'] }, maxItems: 3 },
+    mood: { type: 'string', minLength: 1, maxLength: 5 },
+    code: { type: 'string', pattern: '[</]' },
+    note: { type: 'string' },
+    unit: { enum: ['C', 'F'] },
     'a "key"': { anyOf: [{ type: 'boolean' }, { type: 'string', pattern: '^[<|>]{1,3}$' }] },
   },
   required: ['layers'],
@@ -108,7 +112,7 @@ describe.each(templates)('%s', (template) => {
 describe('a tool with any schema', () => {
   it('is called with what the schema allows', () => {
     const objects = fc.dictionary(
-      fc.string({ maxLength: 5 }),
+      fc.stringMatching(/^[^<>\n]{0,5}$/),
       schemasWithValues.map(({ schema }) => schema),
       {
         maxKeys: 3,

@@ -125,6 +125,11 @@ const r7b = (...items: string[]) => `<|START_ACTION|>[\n${items.join(',\n')}\n]<
 const r7bItem = (at: number, name: string, args: string) =>
   `    {"tool_call_id": "${at}", "tool_name": "${name}", "parameters": ${args}}`;
 
+const coder = (name: string, parameters: Record<string, string>) =>
+  `<tool_call>\n<function=${name}>\n${Object.entries(parameters)
+    .map(([key, value]) => `<parameter=${key}>\n${value}\n</parameter>\n`)
+    .join('')}</function>\n</tool_call>`;
+
 const SINGLE = '<｜tool▁call▁begin｜>';
 const deepseek = (...items: string[]) =>
   `<｜tool▁calls▁begin｜>${items.map((item) => `${SINGLE}${item}<｜tool▁call▁end｜>`).join('\n')}<｜tool▁calls▁end｜>`;
@@ -134,6 +139,45 @@ const fenced = (name: string, args: string) => `function<｜tool▁sep｜>${name
 export const TABLES: Record<string, Record<string, Row>> = {
   'hermes, in a template with <think> and <tool_call>': tagged,
   'generic, in a template without anything': tagged,
+  'qwen3-coder, <tool_call> <function= <parameter= </think>': {
+    ...plain,
+    ...thinking,
+    'one call': { answer: coder('get_weather', { city: 'Rome' }), calls: [weather()] },
+    'escapes and marks in arguments': {
+      answer: coder('get_weather', { city: 'Kö\\n "x" 🎉\n\n</para <b>\n</parameter', days: '3' }),
+      calls: [weather('{"city": "Kö\\\\n \\"x\\" 🎉\\n\\n</para <b>\\n</parameter", "days": 3}')],
+    },
+    'values that are no JSON, and JSON with marks': {
+      answer: coder('get_weather', { days: 'many', a: 'None', b: '["</parameter>\\\\", {"x": 1}]', city: '' }),
+      calls: [weather('{"days": "many", "a": null, "b": ["</parameter>\\\\", {"x": 1}], "city": ""}')],
+    },
+    'parallel calls behind text': {
+      answer: `Look.\n${coder('get_weather', { city: 'Rome' })}\n${coder('get_time', {})}\n`,
+      text: 'Look.',
+      calls: [weather(), time],
+    },
+    'a call without line ends': {
+      answer: '<tool_call><function=get_weather><parameter=city>Rome</parameter></function></tool_call>',
+      calls: [weather()],
+    },
+    'a call without its first tag': {
+      answer: 'So <function=get_weather>\n<parameter=city>\nRome\n</parameter>\n</function>\n</tool_call>',
+      text: 'So',
+      calls: [weather()],
+    },
+    'a call that is cut off': {
+      answer: '<tool_call>\n<function=get_weather>\n<parameter=city>\nRo',
+      calls: [weather('{"city": "Ro')],
+    },
+    'a call that is cut off behind a parameter': {
+      answer: '<tool_call>\n<function=get_weather>\n<parameter=city>\nRome\n</parameter>\n',
+      calls: [weather()],
+    },
+    'marks that are none': {
+      answer: '<tool_call> <function=rm>\n</function> <function=x',
+      text: '<tool_call> <function=rm>\n</function> <function=x',
+    },
+  },
   'llama, <|start_header_id|> ipython': {
     ...plain,
     ...thinking,

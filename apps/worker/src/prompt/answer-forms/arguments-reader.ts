@@ -2,6 +2,8 @@
 export interface ArgumentsReader {
   /** Reads `text` from `from` on; `at` is behind what was read, `json` what it adds to the arguments. */
   read(text: string, from: number): { readonly at: number; readonly json: string; readonly over: boolean };
+  /** What is missing where the answer ends in their midst, as far as that is known. */
+  end(): string;
 }
 
 /** A JSON object: told by its brackets and quotes, and given out as it is written. */
@@ -15,6 +17,10 @@ export class ObjectArguments implements ArgumentsReader {
     let over = false;
     while (at < text.length && !over) over = this.#ends(text[at++]!);
     return { at, json: text.slice(from, at), over };
+  }
+
+  end(): string {
+    return '';
   }
 
   /** Whether the object ends with this character. */
@@ -53,6 +59,10 @@ export class StringArguments implements ArgumentsReader {
       else json += this.#decode(character);
     }
     return { at: text.length, json, over: false };
+  }
+
+  end(): string {
+    return '';
   }
 
   #decode(character: string): string {

@@ -1,3 +1,4 @@
+import type { PropertyRule } from '../json-schema/compile-schema.js';
 import type { Item } from '../json-schema/grammar-builder.js';
 import type { CallWriter } from './call-writer.js';
 import type { Scan } from './scan.js';
@@ -14,6 +15,15 @@ export interface CallSyntax {
   tail(scan: Scan, head: CallHead): 'another' | 'over';
   /** All calls of an answer, from what opens them to its end, as the models of `template` write them. */
   write(writer: CallWriter, template: string): Item[];
+  /** For models that write each parameter by itself; absent where arguments are a JSON object. */
+  readonly parameters?: ParameterSyntax;
+}
+
+export interface ParameterSyntax {
+  /** What ends a parameter that is a text. */
+  readonly end: string;
+  /** A parameter from its name to its end; undefined where the name can't be written. */
+  write(property: PropertyRule): Item[] | undefined;
 }
 
 /** What is known where a call may stand. */
@@ -28,7 +38,7 @@ export interface CallPlace {
 export interface CallHead {
   readonly name: string;
   /** How the arguments are written, which begin where the head ends; or all of them, where they stood before the name. */
-  readonly written: 'object' | 'string' | { readonly whole: string };
+  readonly written: 'object' | 'string' | 'parameters' | { readonly whole: string };
   /** What the tail is to expect: a list, a fence, a tag. */
   readonly listed?: boolean;
   readonly fenced?: boolean;

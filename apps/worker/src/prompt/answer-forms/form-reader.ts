@@ -6,6 +6,7 @@ import { takeCitationMark } from './citation-marks.js';
 import { codePointsIn } from './code-points.js';
 import type { Form, ReasoningMarks } from './forms.js';
 import { GroundedAnswer } from './grounded-answer.js';
+import { ParameterArguments } from './parameter-arguments.js';
 import type { ReadingPlan } from './reading-plan.js';
 import { MORE, Scan } from './scan.js';
 
@@ -141,10 +142,16 @@ export class FormReader implements AnswerReader {
         this.#step(ended);
       } catch (error) {
         if (error !== MORE) throw error;
-        return;
+        break;
       }
-      if (this.#phase === before && this.#at === from) return;
+      if (this.#phase === before && this.#at === from) break;
     }
+    if (ended && this.#phase === 'arguments') this.#cutArguments();
+  }
+
+  #cutArguments(): void {
+    this.#addArguments(this.#arguments!.end());
+    this.#at = this.#text.length;
   }
 
   /** Goes on by one part of the answer; throws `MORE` where what comes next is not decided. */
@@ -357,11 +364,11 @@ export class FormReader implements AnswerReader {
     if (!this.#silent) this.#draft.call({ index: this.#calls++, name, arguments: '' });
     this.#phase = 'arguments';
     if (typeof written === 'string') {
-      this.#arguments = written === 'object' ? new ObjectArguments() : new StringArguments();
-      return;
+      this.#arguments = openArguments(written, this.#plan.texts?.[name] ?? []);
+    } else {
+      this.#addArguments(written.whole);
+      this.#phase = 'tail';
     }
-    this.#addArguments(written.whole);
-    this.#phase = 'tail';
   }
 
   #addArguments(json: string): void {
@@ -448,6 +455,11 @@ class ContentDraft {
       decided,
     };
   }
+}
+
+function openArguments(written: 'object' | 'string' | 'parameters', texts: readonly string[]): ArgumentsReader {
+  if (written === 'object') return new ObjectArguments();
+  return written === 'string' ? new StringArguments() : new ParameterArguments(new Set(texts));
 }
 
 function oneOf(characters: string): RegExp | undefined {

@@ -5,6 +5,7 @@ import { DeepSeekCalls } from './deepseek-calls.js';
 import { ListCalls } from './list-calls.js';
 import { LlamaCalls } from './llama-calls.js';
 import { MistralCalls } from './mistral-calls.js';
+import { ParameterCalls } from './parameter-calls.js';
 import { TaggedCalls } from './tagged-calls.js';
 
 /** How one family of models writes its answers. */
@@ -96,6 +97,12 @@ const TABLE = {
     ...PLAIN,
     reasoning: [MAGISTRAL_THINK, THINK],
     calls: new MistralCalls(),
+  },
+  'qwen3-coder': {
+    recognises: contains('<tool_call>', '<function=', '<parameter='),
+    marks: ['<tool_call>', '</tool_call>', ...THINK_MARKS],
+    ...PLAIN,
+    calls: new ParameterCalls(),
   },
   hermes: {
     recognises: contains('<tool_call>'),

@@ -100,7 +100,7 @@ function takeColon(scan: Scan): void {
 }
 
 /** Whether the name of a tool stands here, or all that is there yet is the beginning of one. */
-function beginsName(scan: Scan, names: Iterable<string>, end: string): boolean {
+export function beginsName(scan: Scan, names: Iterable<string>, end: string): boolean {
   const soFar = scan.soFar();
   for (const name of names) {
     const whole = name + end;

@@ -12,7 +12,7 @@ import { FORMS, type Form, type FormName } from './forms.js';
 import { planCitations } from './plan-citations.js';
 import type { ReadingPlan } from './reading-plan.js';
 import type { RememberedGrammars } from './remembered-grammars.js';
-import { type Tool, toolsOf, writeTools } from './tool-rules.js';
+import { type Tool, textsOf, toolsOf, writeTools } from './tool-rules.js';
 import { writeGbnf } from './write-gbnf.js';
 
 export interface ToPlan {
@@ -45,7 +45,27 @@ export function planReading(
   const open = openings(form, template, begin, rendered);
   const bindings = bindingsOf({ form, template, tools, choice, parallelCalls, format, begin, open, remembered });
   const citations = planCitations(form, prompt, rendered, format);
-  return { form: name, begin, opened, tools: tools.map((tool) => tool.name), parallelCalls, bindings, citations };
+  const texts = textParameters(form, tools, remembered);
+  return {
+    form: name,
+    begin,
+    opened,
+    tools: tools.map((tool) => tool.name),
+    texts,
+    parallelCalls,
+    bindings,
+    citations,
+  };
+}
+
+function textParameters(
+  { calls: { parameters } }: Form,
+  tools: readonly Tool[],
+  remembered: RememberedGrammars,
+): ReadingPlan['texts'] {
+  if (parameters === undefined) return undefined;
+  const key = JSON.stringify(['texts', tools]);
+  return JSON.parse(remembered.get(key, () => JSON.stringify(textsOf(tools, parameters)))) as ReadingPlan['texts'];
 }
 
 function callable(tools: readonly Tool[], choice: ToolChoice): readonly Tool[] {
@@ -139,7 +159,7 @@ function writeAnswer(builder: GrammarBuilder, toBind: ToBind, withFormat: boolea
   const json = new JsonRules(builder);
   const alternatives: Item[][] = [];
   if (tools.length > 0) {
-    const rules = writeTools(builder, json, tools);
+    const rules = writeTools(builder, json, tools, form.calls.parameters);
     // Only who may call none may decline.
     const declining =
       choice === 'auto' ? form.declining.map((name) => ({ name, arguments: builder.add([['"{}"']]) })) : [];

@@ -10,6 +10,8 @@ export interface ReadingPlan {
   readonly opened?: number | undefined;
   /** Names of the tools that may be called; empty: nothing is read as a call. */
   readonly tools: readonly string[];
+  /** For forms that write each parameter by itself: which ones of a tool are texts. All others are JSON. */
+  readonly texts?: Readonly<Record<string, readonly string[]>> | undefined;
   readonly parallelCalls: boolean;
   /** Grammars that bind from some place on. What the model thinks is free. */
   readonly bindings: {

@@ -40,6 +40,13 @@ const TEMPLATES: Record<
     begins: '<|im_start|>assistant\n',
     ends: '<|im_end|>',
   },
+  'Qwen3-Coder': {
+    begins: '<|im_start|>assistant\n',
+    ends: '<|im_end|>',
+    not: ['reasoning and text', 'reasoning and a call'],
+  },
+  'Qwen3.5-4B': { begins: '<|im_start|>assistant\n', ends: '<|im_end|>' },
+  'NVIDIA-Nemotron-3-Nano-30B-A3B-BF16': { begins: '<|im_start|>assistant\n', ends: '<|im_end|>' },
   'Qwen-QwQ-32B': {
     begins: '<|im_start|>assistant\n',
     ends: '<|im_end|>',

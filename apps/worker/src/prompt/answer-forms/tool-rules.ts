@@ -1,7 +1,8 @@
-import { BARREN_SCHEMA, writeSchema } from '../json-schema/compile-schema.js';
-import type { GrammarBuilder, Rule } from '../json-schema/grammar-builder.js';
-import type { JsonRules } from '../json-schema/json-rules.js';
-import { refuse } from '../json-schema/read-schema.js';
+import { BARREN_SCHEMA, writeProperties, writeSchema } from '../json-schema/compile-schema.js';
+import { GrammarBuilder, type Item, once, type Rule } from '../json-schema/grammar-builder.js';
+import { JsonRules } from '../json-schema/json-rules.js';
+import { refuse, shown } from '../json-schema/read-schema.js';
+import type { ParameterSyntax } from './call-syntax.js';
 import type { ToolRule } from './call-writer.js';
 
 /** A tool that a caller offers. */
@@ -26,13 +27,22 @@ export function toolsOf(tools: readonly Readonly<Record<string, unknown>>[]): To
  *
  * @throws InferenceError `invalid_request` naming the keyword of the tool's schema that can't be expressed.
  */
-export function writeTools(builder: GrammarBuilder, json: JsonRules, tools: readonly Tool[]): ToolRule[] {
+export function writeTools(
+  builder: GrammarBuilder,
+  json: JsonRules,
+  tools: readonly Tool[],
+  parameterSyntax: ParameterSyntax | undefined,
+): ToolRule[] {
   const known = new Map<string, Rule>();
   const rules = tools.map(({ name, parameters, where }): ToolRule => {
     const schema = closed(parameters);
     // Programs offer many tools with the same parameters, such as none.
     const key = JSON.stringify(schema);
-    const rule = known.get(key) ?? writeSchema(builder, json, schema, where, 'object');
+    const rule =
+      known.get(key) ??
+      (parameterSyntax === undefined
+        ? writeSchema(builder, json, schema, where, 'object')
+        : writeOneByOne(builder, json, schema, where, parameterSyntax));
     known.set(key, rule);
     return { name, arguments: rule };
   });
@@ -41,6 +51,36 @@ export function writeTools(builder: GrammarBuilder, json: JsonRules, tools: read
     if (barren.has(rule)) throw refuse(tools[at]!.where, `${BARREN_SCHEMA} Arguments are always an object.`);
   }
   return rules;
+}
+
+/** The parameters in the order of their declaration, without those that may be left out or with them. */
+function writeOneByOne(
+  builder: GrammarBuilder,
+  json: JsonRules,
+  schema: unknown,
+  where: string,
+  syntax: ParameterSyntax,
+): Rule {
+  const items = writeProperties(builder, json, schema, where, syntax.end).map((property): Item => {
+    const written = syntax.write(property);
+    if (written === undefined) {
+      throw refuse(where, `This model can't write a parameter with the name ${shown(property.name)}. Rename it.`);
+    }
+    return once(builder.add(property.required ? [written] : [written, []]));
+  });
+  return builder.add([items]);
+}
+
+/** The parameters of each tool that can only be strings. */
+export function textsOf(tools: readonly Tool[], { end }: ParameterSyntax): Record<string, string[]> {
+  const builder = new GrammarBuilder();
+  const json = new JsonRules(builder);
+  return Object.fromEntries(
+    tools.map(({ name, parameters, where }) => {
+      const rules = writeProperties(builder, json, closed(parameters), where, end);
+      return [name, rules.filter(({ text }) => text).map((rule) => rule.name)];
+    }),
+  );
 }
 
 const NO_PARAMETERS = { type: 'object', additionalProperties: false };

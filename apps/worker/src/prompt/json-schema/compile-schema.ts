@@ -2,9 +2,20 @@ import { InferenceError } from '@millrace/contracts';
 import { checkAmbiguity } from '../../token-engine/gbnf/check-ambiguity.js';
 import { COMPILED_GBNF_LIMITS } from '../../token-engine/gbnf/gbnf.js';
 import { readGbnf } from '../../token-engine/gbnf/read-gbnf.js';
-import { type Automaton, accepts, Budget, intersect, lengths, lengthsOf, TooLarge } from './automaton.js';
+import {
+  ALL_CHARACTERS,
+  type Automaton,
+  accepts,
+  Budget,
+  complement,
+  intersect,
+  lengths,
+  lengthsOf,
+  TooLarge,
+  without,
+} from './automaton.js';
 import { FORMATS } from './formats.js';
-import { GrammarBuilder, type Item, once, type Rule } from './grammar-builder.js';
+import { GrammarBuilder, type Item, once, type Rule, set } from './grammar-builder.js';
 import { JsonRules } from './json-rules.js';
 import { type NumberRange, numberAutomaton } from './number-range.js';
 import { type Property, writeObject } from './object-grammar.js';
@@ -53,6 +64,34 @@ export function writeSchema(
   // Branches are tried in a grammar of their own: what stands beside them says nothing of them.
   if (compiler.choices.size > 0) orTooLarge(where, () => compileAlone(nodes, where));
   return rule;
+}
+
+/** A property of an object, for models that write each by itself. */
+export interface PropertyRule {
+  readonly name: string;
+  readonly required: boolean;
+  /** Whether it can only be a string, which is then written as it stands; else it is JSON. */
+  readonly text: boolean;
+  readonly value: Rule;
+}
+
+/**
+ * As `writeSchema`, for what the properties of an object may be, each by itself.
+ *
+ * @param end what no text may contain, since it ends there.
+ */
+export function writeProperties(
+  builder: GrammarBuilder,
+  json: JsonRules,
+  schema: unknown,
+  where: string,
+  end: string,
+): PropertyRule[] {
+  const nodes = [readSchema(schema, where), onlyObjects(where)];
+  const compiler = new Compiler(where, false, builder, json);
+  const rules = compiler.writeProperties(nodes, end);
+  if (compiler.choices.size > 0) orTooLarge(where, () => compileAlone(nodes, where));
+  return rules;
 }
 
 /** The sentence for a schema whose rule is barren. */
@@ -136,10 +175,61 @@ class Compiler {
   /** The rule for what all of `nodes` allow, with all rules that it needs. */
   write(nodes: readonly SchemaNode[]): Rule {
     const rule = this.#ruleOf(nodes);
+    this.#writeOpen();
+    return rule;
+  }
+
+  /** The properties of the object that all of `nodes` allow, in the order of their declaration. */
+  writeProperties(nodes: readonly SchemaNode[], end: string): PropertyRule[] {
+    const { situation, choice } = expand({ nodes, chosen: new Set() });
+    if (choice !== undefined) {
+      throw refuse(
+        choice.path,
+        'This model writes parameters one by one, so that they can’t depend on each other: branches are only supported within a property. Move them there.',
+      );
+    }
+    const demands = new Demands(situation.nodes);
+    if (demands.impossible || !demands.types.includes('object')) throw refuse(this.where, BARREN_SCHEMA);
+    const rules = demands.properties().map(({ name, required, nodes: inner }) => {
+      const text = this.#text(inner, end);
+      return { name, required, text: text !== undefined, value: text ?? this.#ruleOf(inner) };
+    });
+    this.#writeOpen();
+    return rules;
+  }
+
+  /** What a string may be as it stands; undefined where it might be anything but a string. */
+  #text(nodes: readonly SchemaNode[], end: string): Rule | undefined {
+    const { situation, choice } = expand({ nodes, chosen: new Set() });
+    const demands = new Demands(situation.nodes);
+    if (choice !== undefined || demands.impossible || demands.types.some((type) => type !== 'string')) return undefined;
+    if (demands.values !== undefined) {
+      const words = this.#listedTexts(demands).map((text) => JSON.parse(text) as string);
+      return writeTexts(this.#builder, wordsAutomaton(words.filter((word) => !word.includes(end))));
+    }
+    const { minLength, maxLength, patterns, formats } = demands;
+    if (patterns.length === 0 && formats.length === 0 && (minLength > 0 || maxLength !== undefined)) {
+      // To count the characters of a text that may begin to look like its end takes too many states.
+      const first = end.codePointAt(0)!;
+      const character = this.#builder.add([[set(without(ALL_CHARACTERS, [first, first]))]]);
+      return this.#builder.add([this.#builder.times(character, minLength, maxLength)]);
+    }
+    const contents = this.#contents(demands, formats.length > 0 ? FORMAT_LENGTH_MAX : undefined);
+    return this.#once(`text ${JSON.stringify([minLength, maxLength, patterns, formats])}`, () =>
+      writeTexts(
+        this.#builder,
+        this.#within(demands, () => {
+          const others = complement(patternAutomaton(end.replace(/[^\w<>]/g, '\\$&'), this.#budget));
+          return contents === undefined ? others : intersect(contents, others, this.#budget);
+        }),
+      ),
+    );
+  }
+
+  #writeOpen(): void {
     for (let next = this.#open.shift(); next !== undefined; next = this.#open.shift()) {
       this.#builder.define(next.rule, this.#alternatives(next.rule, next.expanded));
     }
-    return rule;
   }
 
   /**
@@ -241,13 +331,17 @@ class Compiler {
     }
   }
 
-  #listed(demands: Demands): Item[][] {
+  #listedTexts(demands: Demands): string[] {
     const { minLength, maxLength = Number.POSITIVE_INFINITY } = demands;
     const contents = this.#unbounded(demands);
-    const texts = demands.listed((text) => {
+    return demands.listed((text) => {
       const { length } = [...text];
       return length >= minLength && length <= maxLength && (contents === undefined || accepts(contents, text));
     });
+  }
+
+  #listed(demands: Demands): Item[][] {
+    const texts = this.#listedTexts(demands);
     if (texts.length === 0) return [];
     try {
       return [[once(writeTexts(this.#builder, wordsAutomaton(texts)))]];
