@@ -2,12 +2,12 @@ import type { Engine, Prompt } from '@millrace/contracts';
 import { openOpenAiEngine } from '@millrace/openai-engine';
 import { createLogger } from '@millrace/runtime';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { collect, type EngineLimits, engineContract, question } from '../engines/engine.contract.js';
+import { collect, question } from '../engines/engine.contract.js';
 import { type Stack, sequencesOf, startStack } from './stack.js';
 
 const NEVER = new AbortController().signal;
 
-function openOn(url: string, { runningMax, queueMax }: EngineLimits): Promise<Engine> {
+function openOn(url: string): Promise<Engine> {
   return openOpenAiEngine(
     {
       model: {
@@ -23,13 +23,13 @@ function openOn(url: string, { runningMax, queueMax }: EngineLimits): Promise<En
         preset: 'llama-server',
         url: `${url}/v1`,
         model: 'millrace-demo',
-        maxConcurrent: runningMax,
+        maxConcurrent: 4,
         connectTimeoutMs: 2_000,
         silenceMsMax: 10_000,
         retriesMax: 0,
       },
       environment: {},
-      limits: { queueMax, requestTimeoutMs: 20_000 },
+      limits: { queueMax: 4, requestTimeoutMs: 20_000 },
       logger: createLogger({ name: 'test', level: 'silent', format: 'json' }),
       report: () => {},
     },
@@ -37,26 +37,17 @@ function openOn(url: string, { runningMax, queueMax }: EngineLimits): Promise<En
   );
 }
 
+/** The contract of engines is in behind-millrace.test.ts; this is what goes beyond it. */
 describe('a Millrace in front of another', () => {
   let stack: Stack;
   let engine: Engine;
   beforeAll(async () => {
     stack = await startStack();
-    engine = await openOn(stack.url, { runningMax: 4, queueMax: 4 });
+    engine = await openOn(stack.url);
   });
   afterAll(async () => {
     await engine?.close();
     await stack?.stop();
-  });
-
-  engineContract('A second Millrace', {
-    open: (limits) => openOn(stack.url, limits),
-    short: question('Count to 15.'),
-    endless: { prompt: question('Count to 15.'), sampling: { temperature: 0, ignoreEos: true } },
-    weather: question('What is the weather in Oslo?'),
-    numbersTokens: false,
-    resumes: true,
-    logprobs: true,
   });
 
   it('frees the place there when its own reader leaves', async () => {

@@ -18,7 +18,7 @@ export interface Preset {
   /** Sent even where the request leaves them out, since the server's own defaults are others than OpenAI's. */
   readonly always: readonly (keyof Sampling)[];
   /** What it takes for "consider all tokens". Absent: 0. */
-  readonly allTopK?: number | 'left out';
+  readonly allTopK?: number;
   /** What it calls the limit of a chat's answer. */
   readonly maxTokens: 'max_tokens' | 'max_completion_tokens';
   /** Without a limit it stops a text after a few tokens, unless it is told `null`. */
@@ -192,12 +192,13 @@ export const PRESETS: Readonly<Record<UpstreamPreset, Preset>> = {
     sampling: {
       ...OPENAI_SAMPLING,
       topK: 'top_k',
+      minP: 'min_p',
       repeatPenalty: 'repetition_penalty',
       ignoreEos: 'ignore_eos',
     },
-    // The model's generation_config.json has others.
-    always: ['temperature', 'topP'],
-    allTopK: 'left out',
+    // top_k is 40 there, and the model's generation_config.json has others.
+    always: ['temperature', 'topP', 'topK', 'minP', 'repeatPenalty'],
+    allTopK: -1,
     maxTokens: 'max_completion_tokens',
     formats: { json: false, schema: true },
     tools: { choices: 'named', parallel: false },

@@ -71,8 +71,7 @@ export function samplingFields(
       continue;
     }
     const value = sampling[key] ?? defaultOf(key, defaults, preset);
-    const told = value === undefined ? undefined : wireValue(key, value, preset);
-    if (told !== undefined) fields[word] = told;
+    if (value !== undefined) fields[word] = wireValue(key, value, preset);
   }
   return fields;
 }
@@ -100,7 +99,7 @@ function defaultOf(key: SamplingKey, defaults: Sampling, preset: Preset): Sampli
 }
 
 function wireValue(key: SamplingKey, value: NonNullable<Sampling[SamplingKey]>, preset: Preset): unknown {
-  if (key === 'topK' && value === 0) return preset.allTopK === 'left out' ? undefined : (preset.allTopK ?? 0);
+  if (key === 'topK' && value === 0) return preset.allTopK ?? 0;
   // Here 0 is all that the context holds, in llama.cpp's words -1.
   if (key === 'dryLastN' && value === 0) return -1;
   if (key === 'logitBias') {

@@ -57,7 +57,7 @@ describe('sampling', () => {
     expect(bodyOf('llama-server')).toMatchObject({ temperature: 1, top_p: 1, top_k: 0, min_p: 0, repeat_penalty: 1 });
     expect(bodyOf('ollama')).toMatchObject({ temperature: 1, top_p: 1 });
     expect(bodyOf('max-serve')).toMatchObject({ temperature: 1, top_p: 1, top_k: -1, min_p: 0 });
-    expect(bodyOf('ovms')).not.toHaveProperty('top_k');
+    expect(bodyOf('ovms')).toMatchObject({ temperature: 1, top_p: 1, top_k: -1 });
   });
 
   it('falls to the model’s own defaults where the request is silent', () => {
