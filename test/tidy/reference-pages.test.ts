@@ -4,6 +4,7 @@ import { GATEWAY_METRICS } from '@millrace/gateway/metrics';
 import { WORKER_METRICS } from '@millrace/worker/metrics';
 import { describe, expect, it } from 'vitest';
 import { referencePages } from '../../tools/docs/pages.js';
+import { ENGINES_PAGE, withPresetTable } from '../../tools/docs/preset-table.js';
 import { ROOT, readText, trackedFiles } from './source-files.js';
 
 describe('the reference pages', () => {
@@ -14,6 +15,13 @@ describe('the reference pages', () => {
       );
     });
   }
+});
+
+describe('the page of the engines', () => {
+  it('has the presets as the code has them', () => {
+    const page = readText(ENGINES_PAGE);
+    expect(page, 'Run `make docs` and commit what it writes').toBe(withPresetTable(page));
+  });
 });
 
 describe('the pages for people', () => {

@@ -3,11 +3,14 @@ import { dirname, join, resolve } from 'node:path';
 import { GATEWAY_METRICS } from '@millrace/gateway/metrics';
 import { WORKER_METRICS } from '@millrace/worker/metrics';
 import { referencePages } from './pages.ts';
+import { ENGINES_PAGE, withPresetTable } from './preset-table.ts';
 
 /** `make docs`: writes every page that is made from the code, and says which of them changed. */
 const root = resolve(import.meta.dirname, '../..');
 
-for (const { path, text } of referencePages({ gateway: GATEWAY_METRICS, worker: WORKER_METRICS })) {
+const engines = { path: ENGINES_PAGE, text: withPresetTable(readFileSync(join(root, ENGINES_PAGE), 'utf8')) };
+
+for (const { path, text } of [...referencePages({ gateway: GATEWAY_METRICS, worker: WORKER_METRICS }), engines]) {
   const file = join(root, path);
   if (before(file) === text) continue;
   mkdirSync(dirname(file), { recursive: true });
