@@ -81,5 +81,6 @@ try {
   process.exit(0);
 } catch (error) {
   const refusal: TrialRefusal = { sentence: error instanceof Error ? error.message : String(error) };
-  process.send?.(refusal, () => process.exit(1));
+  if (process.send === undefined) process.exit(1);
+  process.send(refusal, () => process.exit(1));
 }
