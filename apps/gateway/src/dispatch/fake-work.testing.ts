@@ -129,7 +129,7 @@ export class FakeWork {
     if (!silent) close();
     if (die) this.die();
     else if (failure)
-      fail({ code: 'internal_error', message: 'scripted', param: '', retryAfterSeconds: 0, ...failure });
+      fail({ code: 'internal_error', message: 'scripted', param: '', retryAfterSeconds: 0, limit: '', ...failure });
     else if (!silent) work(tooFew);
   }
 }

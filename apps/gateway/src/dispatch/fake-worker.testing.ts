@@ -270,8 +270,16 @@ export class FakeWorker {
       return { ...update, logprobs: running.untold, settled: { reason, ...counts, failure } };
     };
     if (script.failure && running.sent >= (script.failure.afterTokens ?? 0)) {
-      const { code = 'internal_error', message = 'scripted', param = '', retryAfterSeconds = 0 } = script.failure;
-      return { ...settle('failed', { code, message, param, retryAfterSeconds }), begun: undefined };
+      const { afterTokens: _, ...failure } = script.failure;
+      const whole = {
+        code: 'internal_error',
+        message: 'scripted',
+        param: '',
+        retryAfterSeconds: 0,
+        limit: '',
+        ...failure,
+      };
+      return { ...settle('failed', whole), begun: undefined };
     }
     if (start.echo && running.echoed < prompt.length) return this.#echo(running, update);
     if (running.sent >= (start.maxTokens ?? Number.POSITIVE_INFINITY)) return settle('length');

@@ -2,7 +2,7 @@ import { REASONING_EFFORTS } from '@millrace/contracts';
 import { GatewayFrame } from '@millrace/contracts/protocol';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { startBytes, startFrames } from './protocol-frames.js';
+import { failureOf, startBytes, startFrames } from './protocol-frames.js';
 import type { AnswerAttempt } from './worker-client.js';
 
 /** Characters of one to four bytes, of which the last has two units. */
@@ -77,5 +77,18 @@ describe('the bytes of a Start', () => {
       1,
     );
     expect(startBytes(starts, Number.POSITIVE_INFINITY)).toBeGreaterThanOrEqual(startBytes(starts, 0));
+  });
+});
+
+describe('failureOf', () => {
+  const failure = { code: 'rate_limit_exceeded', message: 'Full.', param: '', retryAfterSeconds: 3 };
+
+  it("says whose limit it was: the worker's own, unless that names the server behind it", () => {
+    const limits = ['', 'queue', 'upstream', 'made up'].map(
+      (limit) => failureOf({ reason: 'failed', failure: { ...failure, limit } }).details.limit,
+    );
+    expect(limits).toEqual(['queue', 'queue', 'upstream', 'queue']);
+    const other = { ...failure, code: 'upstream_failed', limit: 'upstream' };
+    expect(failureOf({ reason: 'failed', failure: other }).details.limit).toBeUndefined();
   });
 });

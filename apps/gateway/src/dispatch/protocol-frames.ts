@@ -11,6 +11,8 @@ import {
   type ModelDescription,
   type OutputFormat,
   type Prompt,
+  REFUSING_LIMITS,
+  type RefusingLimit,
   type Sampling,
   type TokenLogprob,
   type ToolChoice,
@@ -224,6 +226,10 @@ export function usageOf({ promptTokens, completionTokens, cachedTokens, reasonin
   return { promptTokens, completionTokens, cachedTokens, ...(reasoningTokens > 0 && { reasoningTokens }) };
 }
 
+function limitOf({ limit }: protocol.Failure): RefusingLimit {
+  return REFUSING_LIMITS.find((known) => known === limit) ?? 'queue';
+}
+
 /**
  * Why a sequence, or other work, ended without an answer. A worker's own words reach the caller only with a code that we
  * know. It gets one prompt at a time: which of several it means is ours to say, by `prompt`.
@@ -234,7 +240,7 @@ export function failureOf(
 ): InferenceError {
   if (failure && isErrorCode(failure.code)) {
     return new InferenceError(failure.code, failure.message, {
-      limit: failure.code === 'rate_limit_exceeded' ? 'queue' : undefined,
+      limit: failure.code === 'rate_limit_exceeded' ? limitOf(failure) : undefined,
       param: failure.param === 'prompt' && prompt !== undefined ? `prompt[${prompt}]` : failure.param || undefined,
       retryAfterSeconds: failure.retryAfterSeconds || undefined,
     });

@@ -497,7 +497,7 @@ describe('WorkerServer', () => {
     await expect.poll(() => gateway.settled(1)?.failure?.code).toBe('internal_error');
     expect(gateway.settled(1)?.failure?.message).not.toContain('secret');
     engine.answer = () => {
-      throw new InferenceError('rate_limit_exceeded', 'Full.', { retryAfterSeconds: 4 });
+      throw new InferenceError('rate_limit_exceeded', 'Full.', { retryAfterSeconds: 4, limit: 'upstream' });
     };
     gateway.start(2);
     await expect
@@ -506,6 +506,7 @@ describe('WorkerServer', () => {
         code: 'rate_limit_exceeded',
         message: 'Full.',
         retryAfterSeconds: 4,
+        limit: 'upstream',
       });
   });
 });

@@ -186,12 +186,16 @@ export const ERROR_CATALOG = {
 
 export type ErrorCode = keyof typeof ERROR_CATALOG;
 
+/** `queue`: too many wait here. `upstream`: the server that runs the model has a limit of its own. */
+export const REFUSING_LIMITS = ['queue', 'upstream'] as const;
+export type RefusingLimit = (typeof REFUSING_LIMITS)[number];
+
 export interface ErrorDetails {
   /** The parameter at fault, as a path: `messages[2].content`. */
   readonly param?: string | undefined;
   readonly retryAfterSeconds?: number | undefined;
   /** Which limit refused the request: sent as `x-millrace-limit`, so that a caller need not read the message. */
-  readonly limit?: 'queue' | 'upstream' | undefined;
+  readonly limit?: RefusingLimit | undefined;
   readonly cause?: unknown;
 }
 

@@ -419,6 +419,8 @@ export interface Failure {
   param: string;
   /** 0: none. */
   retryAfterSeconds: number;
+  /** Which limit refused it: "queue" (the worker's own), "upstream" (the server's that runs the model); or empty. */
+  limit: string;
 }
 
 /** Sent when it changes, at most ten times a second, and once a second as a heartbeat. */
@@ -2812,7 +2814,7 @@ export const Settled: MessageFns<Settled> = {
 };
 
 function createBaseFailure(): Failure {
-  return { code: "", message: "", param: "", retryAfterSeconds: 0 };
+  return { code: "", message: "", param: "", retryAfterSeconds: 0, limit: "" };
 }
 
 export const Failure: MessageFns<Failure> = {
@@ -2828,6 +2830,9 @@ export const Failure: MessageFns<Failure> = {
     }
     if (message.retryAfterSeconds !== 0) {
       writer.uint32(32).uint32(message.retryAfterSeconds);
+    }
+    if (message.limit !== "") {
+      writer.uint32(42).string(message.limit);
     }
     return writer;
   },
@@ -2875,6 +2880,14 @@ export const Failure: MessageFns<Failure> = {
             }
 
             message.retryAfterSeconds = reader.uint32();
+            continue;
+          }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.limit = reader.string();
             continue;
           }
         }
