@@ -77,7 +77,7 @@ export class GrammarProgress {
   /** Notes that the answer goes on by `bytes`, whatever its tokens were. False when they can't follow. */
   derive(bytes: Buffer): boolean {
     if (bytes.length === 0) return true;
-    return this.walk.accept(bytes) && this.#advance(this.tokens.vocabulary.index.spelling(bytes));
+    return this.walk.accept(bytes) && this.#advance(this.tokens.vocabulary.tokensSpelling(bytes));
   }
 
   /** An end that is no part of the text leaves the grammar where it is. */

@@ -28,7 +28,7 @@ export class LlamaVocabulary implements Vocabulary {
 
   /** Made when it is first asked for. */
   get index(): TokenIndex {
-    this.#index ??= new TokenIndex(this.model, this.bytes, this.size, (token) => this.isEnd(token));
+    this.#index ??= new TokenIndex(this.bytes, this.size, (token) => this.isEnd(token));
     return this.#index;
   }
 
@@ -46,6 +46,33 @@ export class LlamaVocabulary implements Vocabulary {
     return this.bytes.isText(token)
       ? this.bytes.of(token)
       : new TextEncoder().encode(this.model.getTokenString(token) ?? '');
+  }
+
+  /**
+   * Tokens that together spell exactly `bytes`, as few as may be. None of them ends an answer or is a control token.
+   *
+   * @throws Error when there are none.
+   */
+  tokensSpelling(bytes: Buffer): readonly number[] {
+    return this.#ownTokens(bytes) ?? this.index.byteTokens(bytes);
+  }
+
+  /**
+   * The model's own tokens for `bytes`; undefined where they can't be told. Some vocabularies put a space before a text,
+   * which then becomes a part of its first token: behind the end of a line it does not.
+   */
+  #ownTokens(bytes: Buffer): readonly number[] | undefined {
+    const text = bytes.toString('utf8');
+    for (const before of ['', '\n']) {
+      const tokens = [...this.model.tokenize(before + text, false)];
+      let length = tokens.reduce((sum, token) => sum + this.bytes.of(token).length, 0);
+      let from = 0;
+      while (length > bytes.length) length -= this.bytes.of(tokens[from++]!).length;
+      const own = tokens.slice(from);
+      const spelt = Buffer.concat(own.map((token) => this.bytes.of(token)));
+      if (spelt.equals(bytes) && own.every((token) => this.bytes.isText(token) && !this.isEnd(token))) return own;
+    }
+    return undefined;
   }
 
   /** What an answer shows of a token: control tokens only if they are in `spelled`. */

@@ -1,4 +1,3 @@
-import type { AddonModel } from './addon.js';
 import type { TokenBytes } from './token-bytes.js';
 
 /** No token of this vocabulary. */
@@ -13,12 +12,7 @@ export class TokenIndex {
   /** The token of every single byte, or `NONE`. */
   readonly #byteTokens = new Int32Array(256).fill(NONE);
 
-  constructor(
-    private readonly model: AddonModel,
-    private readonly bytes: TokenBytes,
-    size: number,
-    isEnd: (token: number) => boolean,
-  ) {
+  constructor(bytes: TokenBytes, size: number, isEnd: (token: number) => boolean) {
     this.#firstBytes = new Int16Array(size).fill(NONE);
     for (let token = 0; token < size; token++) {
       if (isEnd(token)) continue;
@@ -36,23 +30,12 @@ export class TokenIndex {
   }
 
   /**
-   * Tokens that together spell exactly `bytes`. None of them ends an answer or is a control token.
+   * One token for each byte. None of them ends an answer or is a control token.
    *
-   * @throws Error when the vocabulary has no token for one of the bytes.
+   * @throws Error when the vocabulary has none for one of the bytes.
    */
-  spelling(bytes: Buffer): readonly number[] {
-    return this.#tokenized(bytes) ?? [...bytes].map((byte) => this.#byteToken(byte));
-  }
-
-  /** The model's own tokens, which are few; undefined where they spell something else, such as a space before it. */
-  #tokenized(bytes: Buffer): readonly number[] | undefined {
-    const text = bytes.toString('utf8');
-    const tokens = [...this.model.tokenize(text, false)];
-    if (tokens.some((token) => this.#firstBytes[token] === NONE)) return undefined;
-    const spelt = Buffer.concat(tokens.map((token) => this.bytes.of(token)));
-    if (spelt.equals(bytes)) return tokens;
-    const spaceBefore = spelt.length === bytes.length + 1 && this.bytes.of(tokens[0]!).length === 1;
-    return spaceBefore && spelt.subarray(1).equals(bytes) ? tokens.slice(1) : undefined;
+  byteTokens(bytes: Uint8Array): readonly number[] {
+    return [...bytes].map((byte) => this.#byteToken(byte));
   }
 
   #byteToken(byte: number): number {
