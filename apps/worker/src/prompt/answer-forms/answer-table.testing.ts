@@ -292,6 +292,49 @@ export const TABLES: Record<string, Record<string, Row>> = {
       calls: [weather(), time],
     },
   },
+  'gpt-oss, <|channel|>analysis<|message|> <|channel|>final': {
+    ...plain,
+    'an answer behind reasoning': {
+      answer:
+        '<|channel|>analysis<|message|>I\nthink <|en.<|end|><|start|>assistant<|channel|>final<|message|>Hello <|you|>!<|return|>',
+      reasoning: 'I\nthink <|en.',
+      text: 'Hello <|you|>!',
+    },
+    'an answer with a constraint': {
+      answer: '<|channel|>final <|constrain|>json<|message|>{"a": 1}',
+      text: '{"a": 1}',
+    },
+    'reasoning in two parts': {
+      answer:
+        '<|channel|>analysis<|message|>One.<|end|><|start|>assistant<|channel|>analysis<|message|> Two.<|end|><|start|>assistant<|channel|>final<|message|>Hello',
+      reasoning: 'One.\n\nTwo.',
+      text: 'Hello',
+    },
+    'a call behind reasoning and a word': {
+      answer:
+        '<|channel|>analysis<|message|>Hm.<|end|><|start|>assistant<|channel|>commentary<|message|>Let me look.<|end|><|start|>assistant<|channel|>commentary to=functions.get_weather <|constrain|>json<|message|>{"city": "Rome"}<|call|>',
+      reasoning: 'Hm.',
+      text: 'Let me look.',
+      calls: [weather()],
+    },
+    'a call whose receiver comes first': {
+      answer: ' to=functions.get_weather<|channel|>commentary json<|message|>{"city": "Rome"}',
+      calls: [weather()],
+    },
+    'a call on the channel of reasoning': {
+      answer: '<|channel|>analysis to=functions.get_time<|message|>{}',
+      calls: [time],
+    },
+    'escapes and marks in arguments': {
+      answer: `<|start|>assistant to=functions.get_weather<|channel|>commentary <|constrain|>json<|message|>${SCARY}`,
+      calls: [weather(SCARY)],
+    },
+    'a call of a tool that nobody offers': {
+      answer: '<|channel|>commentary to=functions.rm<|message|>{}',
+      text: '<|channel|>commentary to=functions.rm<|message|>{}',
+    },
+    'reasoning that never ends': { answer: '<|channel|>analysis<|message|>I think', reasoning: 'I think' },
+  },
   'command-r, <|CHATBOT_TOKEN|>': {
     ...plain,
     'one call': { answer: action(actionItem('get_weather', '{"city": "Rome"}')), calls: [weather()] },

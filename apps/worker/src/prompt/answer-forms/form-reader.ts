@@ -51,6 +51,8 @@ export class FormReader implements AnswerReader {
   #phase: Phase;
   #draft = new ContentDraft();
 
+  /** It is read not for the first time, and nothing has come of it yet. */
+  #thoughtAgain = false;
   /** Blanks are dropped until something else comes. */
   #trimming = false;
   /** Nothing but blanks came since the last call. */
@@ -182,6 +184,7 @@ export class FormReader implements AnswerReader {
 
   #beginReasoning(marks: ReasoningMarks): void {
     this.#phase = 'reasoning';
+    this.#thoughtAgain = this.#reasoningMarks !== undefined;
     this.#reasoningMarks = marks;
     this.#closing = oneOf(marks.close[0] + this.#cited);
     this.#trimming = true;
@@ -293,13 +296,20 @@ export class FormReader implements AnswerReader {
   }
 
   #takeTextMark(scan: Scan, at: number): boolean {
-    if (scan.takesOneOf(this.#form.dropped)) {
-      this.#show(at);
-      this.#at = scan.at;
+    if (this.#grounded !== undefined && this.#takeRepeat(scan, at)) return true;
+    if (this.#mayCall && this.#form.calls.opens(scan, this.#place(at))) {
+      this.#openCalls(scan, at);
       return true;
     }
-    if (this.#grounded !== undefined && this.#takeRepeat(scan, at)) return true;
-    if (!this.#mayCall || !this.#form.calls.opens(scan, this.#place(at))) return false;
+    const marks = this.#form.thinksAgain && this.#form.reasoning.find(({ open }) => scan.takes(open));
+    if (!marks && !scan.takesOneOf(this.#form.dropped)) return false;
+    this.#show(at);
+    this.#at = scan.at;
+    if (marks) this.#beginReasoning(marks);
+    return true;
+  }
+
+  #openCalls(scan: Scan, at: number): void {
     const from = this.#blanksBefore(at);
     this.#show(from);
     this.#headBlanks = at - from;
@@ -308,7 +318,6 @@ export class FormReader implements AnswerReader {
     const { call } = this.#plan.bindings;
     // A further call is within what binds already.
     if (call !== undefined && this.#binding?.grammar !== call) this.#bind(call, at);
-    return true;
   }
 
   /** From `Grounded answer:` on, the answer is written once more. */
@@ -408,7 +417,8 @@ export class FormReader implements AnswerReader {
     }
     this.#trimming = false;
     if (this.#phase === 'reasoning') {
-      this.#draft.reasoning += text;
+      this.#draft.reasoning += this.#thoughtAgain ? `\n\n${text}` : text;
+      this.#thoughtAgain = false;
       return;
     }
     this.#draft.show(text, this.#base + from);

@@ -2,6 +2,7 @@ import { ActionCalls } from './action-calls.js';
 import type { CallSyntax } from './call-syntax.js';
 import { BY_CALL, type CitationStyle, LISTED } from './citation-marks.js';
 import { DeepSeekCalls } from './deepseek-calls.js';
+import { HarmonyCalls } from './harmony-calls.js';
 import { ListCalls } from './list-calls.js';
 import { LlamaCalls } from './llama-calls.js';
 import { MistralCalls } from './mistral-calls.js';
@@ -21,6 +22,10 @@ export interface Form {
   readonly declining: readonly string[];
   /** Marks around text that is for the caller as it stands. */
   readonly dropped: readonly string[];
+  /** What stands before a text that obeys a format; absent where nothing does. */
+  readonly beforeFormat?: { readonly marks: readonly string[]; readonly optional: boolean } | undefined;
+  /** Whether the reasoning may be opened in the midst of the answer, and again. */
+  readonly thinksAgain?: boolean | undefined;
   /** How what is cited is marked; absent where models cite nothing. */
   readonly citations?: CitationStyle | undefined;
 }
@@ -35,6 +40,8 @@ const MAGISTRAL_THINK: ReasoningMarks = { open: '[THINK]', close: '[/THINK]' };
 const COHERE_THINK: ReasoningMarks = { open: '<|START_THINKING|>', close: '<|END_THINKING|>' };
 
 const THINK_MARKS = [THINK.open, THINK.close];
+
+const HARMONY_FINAL = ['<|channel|>final<|message|>', '<|channel|>final <|constrain|>json<|message|>'];
 
 const contains =
   (...texts: readonly string[]) =>
@@ -67,6 +74,7 @@ const TABLE = {
     }),
     declining: [],
     dropped: ['<|START_RESPONSE|>', '<|END_RESPONSE|>', '<|START_TEXT|>', '<|END_TEXT|>'],
+    beforeFormat: { marks: ['<|START_RESPONSE|>', '<|START_TEXT|>'], optional: true },
     citations: BY_CALL,
   },
   'command-r': {
@@ -77,6 +85,26 @@ const TABLE = {
     declining: ['directly_answer', 'directly-answer'],
     dropped: [],
     citations: LISTED,
+  },
+  'gpt-oss': {
+    recognises: contains('<|channel|>'),
+    marks: ['<|start|>', '<|channel|>', '<|constrain|>', '<|message|>', '<|end|>', '<|call|>', '<|return|>'],
+    reasoning: [{ open: '<|channel|>analysis<|message|>', close: '<|end|>' }],
+    thinksAgain: true,
+    calls: new HarmonyCalls(),
+    declining: [],
+    dropped: [
+      ...HARMONY_FINAL,
+      '<|channel|>commentary<|message|>',
+      '<|start|>assistant',
+      '<|end|>',
+      '<|return|>',
+      '<|call|>',
+    ],
+    beforeFormat: {
+      marks: [...HARMONY_FINAL, ...HARMONY_FINAL.map((mark) => `<|start|>assistant${mark}`)],
+      optional: false,
+    },
   },
   deepseek: {
     recognises: contains('<｜tool▁calls▁begin｜>'),

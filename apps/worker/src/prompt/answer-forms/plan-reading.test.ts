@@ -141,6 +141,20 @@ describe('a format', () => {
     expect(obeyed(plan, ['Hello']).refused).toBe('Hello');
   });
 
+  it('stands behind the marks that its text has', () => {
+    const oss = planned('<|channel|>analysis<|message|>', { tools: [], format: NUMBERS });
+    const think = ['<|channel|>analysis<|message|>', 'One', '<|end|>'];
+    expect(obeyed(oss, [...think, '<|start|>', 'assistant', '<|channel|>', 'final', '<|message|>', '[1]'])).toEqual(
+      BEST,
+    );
+    expect(obeyed(oss, [...think, '<|start|>assistant<|channel|>commentary']).refused).toContain('commentary');
+    expect(obeyed(oss, ['[1]']).refused).toBe('[1]');
+    const r7b = planned('<|START_RESPONSE|>', { tools: [], format: NUMBERS });
+    expect(obeyed(r7b, ['<|START_RESPONSE|>', '[1]'])).toEqual(BEST);
+    expect(obeyed(r7b, ['[1]'])).toEqual(BEST);
+    expect(obeyed(r7b, ['<|START_RESPONSE|>', 'One']).refused).toBe('One');
+  });
+
   it('does not pass for a call with wrong arguments', () => {
     const plan = planned(LLAMA, { format: { kind: 'json' } });
     expect(obeyed(plan, ['{"name": "Rome"', ', "parameters": 7}'])).toEqual(BEST);

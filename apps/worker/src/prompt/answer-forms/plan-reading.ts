@@ -72,9 +72,12 @@ function callable(tools: readonly Tool[], choice: ToolChoice): readonly Tool[] {
   return typeof choice === 'string' ? tools : tools.filter(({ name }) => name === choice.name);
 }
 
-/** Some templates refuse an answer with several calls when it comes back: Llama's says that it "only supports single tool-calls". */
+/**
+ * Some templates refuse an answer with several calls when it comes back, or take the first one only: Llama's "only supports
+ * single tool-calls", gpt-oss's says "we assume max 1 tool call per message".
+ */
 function mayCallSeveral(template: string): boolean {
-  return !/single tool-calls/.test(template);
+  return !/single tool-calls|max 1 tool call/.test(template);
 }
 
 function beginOf(
@@ -135,9 +138,10 @@ function grammarOf(toBind: ToBind, from: keyof ReadingPlan['bindings']): string 
 }
 
 function writeGrammar(toBind: ToBind, from: keyof ReadingPlan['bindings']): string {
-  const { tools, format, open } = toBind;
+  const { form, tools, format, open } = toBind;
+  const alone = tools.length === 0 && open.length === 0 && form.beforeFormat === undefined;
   // As the caller wrote it, where nothing else may be written.
-  if (format !== undefined && tools.length === 0 && from === 'first' && open.length === 0) return formatGrammar(format);
+  if (format !== undefined && from === 'first' && alone) return formatGrammar(format);
   try {
     const builder = new GrammarBuilder();
     const root = writeAnswer(builder, toBind, from !== 'call');
@@ -167,9 +171,15 @@ function writeAnswer(builder: GrammarBuilder, toBind: ToBind, withFormat: boolea
     alternatives.push(form.calls.write(writer, template));
   }
   if (withFormat && format !== undefined && choice === 'auto') {
-    alternatives.push([once(writeFormat(builder, json, format))]);
+    alternatives.push([...beforeFormat(builder, form), once(writeFormat(builder, json, format))]);
   }
   return builder.add(alternatives);
+}
+
+function beforeFormat(builder: GrammarBuilder, { beforeFormat: before }: Form): Item[] {
+  if (before === undefined) return [];
+  const marks = before.marks.map((mark): Item[] => [literal(mark)]);
+  return [once(builder.add(before.optional ? [...marks, []] : marks))];
 }
 
 function writeFormat(builder: GrammarBuilder, json: JsonRules, format: OutputFormat): Rule {

@@ -29,7 +29,12 @@ const SAID: Record<string, Said> = {
 /** Templates from llama.cpp's source, what stands before and behind a turn of their models, and what they can't say. */
 const TEMPLATES: Record<
   string,
-  { readonly begins: string; readonly ends: string; readonly not?: readonly (keyof typeof SAID)[] }
+  {
+    readonly begins: string;
+    readonly ends: string;
+    readonly endsCalls?: string;
+    readonly not?: readonly (keyof typeof SAID)[];
+  }
 > = {
   'Qwen-Qwen2.5-7B-Instruct': {
     begins: '<|im_start|>assistant\n',
@@ -39,6 +44,12 @@ const TEMPLATES: Record<
   'Qwen-Qwen3-0.6B': {
     begins: '<|im_start|>assistant\n',
     ends: '<|im_end|>',
+  },
+  'openai-gpt-oss-120b': {
+    begins: '<|start|>assistant',
+    ends: '<|end|>',
+    endsCalls: '<|call|>',
+    not: ['parallel calls', 'a call behind text', 'reasoning and text'],
   },
   'Qwen3-Coder': {
     begins: '<|im_start|>assistant\n',
@@ -140,7 +151,7 @@ function messageOf({ text, reasoning, calls = [] }: Said): Record<string, unknow
   };
 }
 
-describe.each(Object.entries(TEMPLATES))('%s', (file, { begins, ends, not = [] }) => {
+describe.each(Object.entries(TEMPLATES))('%s', (file, { begins, ends, endsCalls, not = [] }) => {
   const source = readFileSync(join(SOURCE, `models/templates/${file}.jinja`), 'utf8');
   const template = new ChatTemplate(
     source,
@@ -162,7 +173,8 @@ describe.each(Object.entries(TEMPLATES))('%s', (file, { begins, ends, not = [] }
     const from = whole.indexOf(begins, whole.indexOf(QUESTION)) + begins.length;
     // Some prompts open the reasoning, or close it at once, which is then no part of the answer.
     const opened = asked.slice(asked.lastIndexOf(begins) + begins.length);
-    const written = whole.slice(from, whole.indexOf(ends, from));
+    const end = said.calls === undefined ? ends : (endsCalls ?? ends);
+    const written = whole.slice(from, whole.indexOf(end, from));
     const answer = written.startsWith(opened) ? written.slice(opened.length) : written;
     const rendered = written.startsWith(opened) ? asked : asked.slice(0, asked.length - opened.length);
     const plan = structuredClone(template.form.plan({ prompt, rendered, format: undefined }));
