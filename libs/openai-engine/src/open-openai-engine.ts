@@ -12,6 +12,8 @@ export interface OpenAiEngineOptions {
   /** `contextLength` may be left out, or 0, where the server tells it. */
   readonly model: Omit<ModelDescription, 'engine' | 'contextLength'> & { readonly contextLength?: number | undefined };
   readonly upstream: UpstreamEntry;
+  /** In place of `upstream.preset`: a server that the worker itself has started, and its name in sentences. */
+  readonly ownServer?: { readonly name: string; readonly preset: Preset } | undefined;
   /** Where the key is; nothing else is read from it. */
   readonly environment: NodeJS.ProcessEnv;
   readonly limits: {
@@ -35,10 +37,10 @@ const CONTEXT_LENGTH_UNKNOWN = 131_072;
  * @throws Error with a sentence for whoever runs it, when it can't work: no key, a wrong key, no address.
  */
 export async function openOpenAiEngine(options: OpenAiEngineOptions, signal: AbortSignal): Promise<OpenAiEngine> {
-  const { upstream, model, limits, logger } = options;
-  const preset = PRESETS[upstream.preset];
+  const { upstream, ownServer, model, limits, logger } = options;
+  const preset = ownServer?.preset ?? PRESETS[upstream.preset];
   const secret = secretOf(options, preset);
-  const subject: UpstreamSubject = { model: model.id, preset: upstream.preset, secret };
+  const subject: UpstreamSubject = { model: model.id, preset: ownServer?.name ?? upstream.preset, secret };
   const client = new UpstreamClient({
     baseUrl: baseUrlOf(options, preset),
     subject,
@@ -55,7 +57,7 @@ export async function openOpenAiEngine(options: OpenAiEngineOptions, signal: Abo
   });
   const contextLength = model.contextLength || told.contextLength || CONTEXT_LENGTH_UNKNOWN;
   return new OpenAiEngine({
-    model: { ...model, contextLength, engine: `openai-compatible: ${upstream.preset}` },
+    model: { ...model, contextLength, engine: ownServer?.name ?? `openai-compatible: ${upstream.preset}` },
     preset,
     subject,
     upstreamModel,
