@@ -4,10 +4,11 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { readLoraFile } from '../../apps/worker/src/token-engine/adapters/llama-cpp/lora-adapters.ts';
 import { openLlamaCpp } from '../../apps/worker/src/token-engine/adapters/llama-cpp/open-llama-cpp.ts';
-import { generate } from '../../apps/worker/src/token-engine/token-engine.testing.ts';
+import { generate, generateAndTell } from '../../apps/worker/src/token-engine/token-engine.testing.ts';
 import { writeRandomAdapter } from '../../tools/random-model/write-random-adapter.ts';
 import { writeRandomModel } from '../../tools/random-model/write-random-model.ts';
 import { DEMO_MODEL, LLAMA_CPP } from './engines.testing.ts';
+import { llamaServerProgram, startLlamaServer } from './llama-server.testing.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'millrace-lora-'));
 const base = join(folder, 'base.gguf');
@@ -93,3 +94,40 @@ describe('LoRA adapters', () => {
     expect(await greedyAnswer([])).toHaveLength(12);
   });
 });
+
+const program = llamaServerProgram();
+if (program === undefined) {
+  console.warn("Skipped: LoRA adapters beside llama-server's, because none is built (tools/build-llama-server.sh).");
+}
+
+describe.skipIf(program === undefined)('LoRA adapters, beside those of llama-server', () => {
+  it.each([1, 0.5, -1])('make tokens as likely at scale %d', async (scale) => {
+    const args = ['-m', base, '--lora-scaled', `${adapter}:${scale}`];
+    const server = await startLlamaServer(program!, { contextLength: 256, args });
+    try {
+      const [plain, adapted] = [await likeliest([]), await likeliest([{ path: adapter, scale }])];
+      const body = { prompt: plain.prompt, n_predict: 1, temperature: 0, n_probs: 10 };
+      const response = await fetch(`${server.url}/completion`, { method: 'POST', body: JSON.stringify(body) });
+      const { completion_probabilities: told } = (await response.json()) as {
+        completion_probabilities: { top_logprobs: { id: number; logprob: number }[] }[];
+      };
+      const theirs = told[0]!.top_logprobs;
+      expect(theirs).toHaveLength(10);
+      for (const { id, logprob } of theirs) expect(adapted.logprobs.get(id)).toBeCloseTo(logprob, 1);
+      // Nothing like without the adapter.
+      expect(theirs.some(({ id, logprob }) => Math.abs(plain.logprobs.get(id)! - logprob) > 0.5)).toBe(true);
+    } finally {
+      await server.stop();
+    }
+  });
+});
+
+/** How likely each token of the vocabulary is after a prompt. */
+async function likeliest(lora: Lora): Promise<{ prompt: readonly number[]; logprobs: ReadonlyMap<number, number> }> {
+  const engine = await open(lora);
+  const prompt = engine.tokenize('What is the capital of France?', { special: true, beginning: true });
+  const logprobs = engine.model.vocabularySize;
+  const [first] = await generateAndTell(engine, { place: 0, tokens: prompt, count: 1, logprobs });
+  await engine.close();
+  return { prompt, logprobs: new Map(first!.logprob!.top.map(({ token, logprob }) => [token, logprob])) };
+}
