@@ -368,6 +368,12 @@ export const SETTINGS = {
     default: '.millrace/cache',
     why: 'Where the worker keeps what it can find out again: digests of model files and how their trials ended.',
   }),
+  python: text({
+    group: 'engine',
+    readBy: ['worker'],
+    default: 'python3',
+    why: 'The Python that runs models with `engine: openvino`. Name that of an environment which has tools/openvino-server/requirements.txt.',
+  }),
   templateTimeoutMs: integer({
     group: 'engine',
     readBy: ['worker'],
