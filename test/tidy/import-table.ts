@@ -193,6 +193,13 @@ export const IMPORT_RULES: readonly ImportRule[] = [
     instead: 'Engines are put together here, each from its parts; who is served is the library’s and serving’s affair.',
   },
   {
+    name: 'worker openvino',
+    files: worker('openvino/'),
+    ours: [CONTRACTS, RUNTIME, OPENAI_ENGINE, worker('openvino/')],
+    packages: [NODE],
+    instead: 'It starts one program and speaks to it; which model that is for, it is told.',
+  },
+  {
     name: 'worker serving',
     files: worker('serving/'),
     ours: [CONTRACTS, RUNTIME, worker('(serving|models|metrics)/')],

@@ -180,8 +180,9 @@ def stop_requested(with_stdin: bool) -> asyncio.Future[None]:
         if not stopped.done():
             stopped.set_result(None)
 
-    for which in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(which, stop)
+    loop.add_signal_handler(signal.SIGTERM, stop)
+    # A terminal sends Ctrl-C to every process of its group; when to stop is then the parent's to say.
+    loop.add_signal_handler(signal.SIGINT, (lambda: None) if with_stdin else stop)
     if with_stdin:
         threading.Thread(target=wait_for_end_of_input, args=(loop, stop), daemon=True).start()
     return stopped

@@ -1,0 +1,70 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+
+/** What the program says of itself at `/health`. */
+export interface Health {
+  readonly status: 'ok' | 'loading' | 'failed';
+  /** Where loading stands, or why it failed; may be empty. */
+  readonly detail: string;
+  /** Tokens that a sequence may hold; 0 while that isn't known. */
+  readonly contextLength: number;
+}
+
+const POLL_MS = 200;
+const REPLY_MS_MAX = 10_000;
+const REPLY_CHARACTERS_MAX = 100_000;
+
+/**
+ * Waits until the model is loaded.
+ *
+ * @throws Error in one sentence when it can't be, or takes longer than `loadMsMax`; what `signal` was aborted with.
+ */
+export async function loaded(
+  port: number,
+  loadMsMax: number,
+  report: (sentence: string) => void,
+  signal: AbortSignal,
+): Promise<Health> {
+  const untilMs = performance.now() + loadMsMax;
+  let told = '';
+  for (;;) {
+    const health = await askHealth(port, signal);
+    if (health?.status === 'ok') return health;
+    if (health?.status === 'failed') throw new Error(health.detail || 'OpenVINO could not load the model.');
+    if (performance.now() > untilMs) throw new Error(`OpenVINO had not loaded the model after ${loadMsMax} ms.`);
+    if (health !== undefined && health.detail !== told) {
+      told = health.detail;
+      report(told);
+    }
+    await sleep(POLL_MS, undefined, { signal }).catch(() => signal.throwIfAborted());
+  }
+}
+
+/** Undefined when it does not answer: loading may keep it from it for a while. */
+async function askHealth(port: number, signal: AbortSignal): Promise<Health | undefined> {
+  const short = AbortSignal.any([signal, AbortSignal.timeout(REPLY_MS_MAX)]);
+  try {
+    const response = await fetch(`http://127.0.0.1:${port}/health`, { signal: short, redirect: 'error' });
+    return healthIn(await response.text());
+  } catch {
+    signal.throwIfAborted();
+    return undefined;
+  }
+}
+
+/** Undefined for anything that is none. */
+export function healthIn(text: string): Health | undefined {
+  if (text.length > REPLY_CHARACTERS_MAX) return undefined;
+  try {
+    const { status, models } = JSON.parse(text) as { status?: unknown; models?: unknown };
+    if (status !== 'ok' && status !== 'loading' && status !== 'failed') return undefined;
+    const [model] = Array.isArray(models) ? (models as Record<string, unknown>[]) : [];
+    const context = Number(model?.context);
+    return {
+      status,
+      detail: typeof model?.detail === 'string' ? model.detail : '',
+      contextLength: Number.isSafeInteger(context) && context > 0 ? context : 0,
+    };
+  } catch {
+    return undefined;
+  }
+}
