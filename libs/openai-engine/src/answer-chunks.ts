@@ -1,4 +1,5 @@
-import type { AnswerEvent, CallDelta, FinishReason, TokenLogprob, Usage } from '@millrace/contracts';
+import type { AnswerEvent, CallDelta, FinishReason, Prompt, Usage } from '@millrace/contracts';
+import { citationsIn } from './citations.js';
 import { StopCut } from './stop-cut.js';
 import { logprobsIn } from './token-logprobs.js';
 import { ToolCallPieces } from './tool-call-pieces.js';
@@ -11,6 +12,8 @@ type Fields = Readonly<Record<string, unknown>>;
 /** What a chunk is read with. */
 export interface ChunkTerms {
   readonly subject: UpstreamSubject;
+  /** What is answered; annotations are of its documents. */
+  readonly prompt: Prompt;
   /** How many of the likeliest tokens were asked for; undefined: no log-probabilities. */
   readonly logprobs: number | undefined;
   /** Calls beyond are passed over. */
@@ -110,7 +113,7 @@ export class AnswerChunks {
   rest(): Tokens | undefined {
     const text = this.#stopCut?.end() ?? '';
     const calls = this.#calls.end();
-    return text === '' && calls.length === 0 ? undefined : tokensEvent(text, '', calls, 0, undefined);
+    return text === '' && calls.length === 0 ? undefined : tokensEvent({ text, calls });
   }
 
   finished(): Finished {
@@ -133,12 +136,14 @@ export class AnswerChunks {
     const calls = this.#readCalls(delta);
     const chances =
       this.terms.logprobs === undefined || logprobs == null ? undefined : logprobsIn(logprobs, this.terms.logprobs);
-    if (content === '' && reasoning === '' && calls.length === 0 && !chances?.length) return undefined;
+    const citations = delta.annotations == null ? [] : citationsIn(delta.annotations, this.terms.prompt);
+    const bare = content === '' && reasoning === '' && calls.length === 0 && !chances?.length;
+    if (bare) return citations.length === 0 ? undefined : tokensEvent({ text: '', citations });
     const guess = choice.message === undefined ? 1 : guessTokens(content + reasoning);
     const count = chances?.length || guess;
     this.#counted += count;
     const text = this.#stopCut === undefined || content === '' ? content : this.#stopCut.push(content);
-    return tokensEvent(text, reasoning, calls, count, chances);
+    return tokensEvent({ text, reasoning, calls, citations, unnumbered: count, logprobs: chances });
   }
 
   #readCalls(delta: Fields): CallDelta[] {
@@ -181,20 +186,23 @@ function isTrouble(fields: Fields): boolean {
   return fields.detail !== undefined || fields.object === 'error' || typeof fields.message === 'string';
 }
 
-function tokensEvent(
-  text: string,
-  reasoning: string,
-  calls: readonly CallDelta[],
-  unnumbered: number,
-  logprobs: readonly TokenLogprob[] | undefined,
-): Tokens {
+/** Without what is empty. */
+function tokensEvent({
+  text,
+  reasoning,
+  calls,
+  citations,
+  unnumbered,
+  logprobs,
+}: Omit<Tokens, 'kind' | 'tokens'>): Tokens {
   return {
     kind: 'tokens',
     tokens: NO_TOKENS,
     text,
-    ...(unnumbered > 0 && { unnumbered }),
-    ...(reasoning !== '' && { reasoning }),
-    ...(calls.length > 0 && { calls }),
+    ...(unnumbered && { unnumbered }),
+    ...(reasoning && { reasoning }),
+    ...(calls?.length && { calls }),
+    ...(citations?.length && { citations }),
     ...(logprobs !== undefined && { logprobs }),
   };
 }

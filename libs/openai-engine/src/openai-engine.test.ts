@@ -1,3 +1,5 @@
+import { once } from 'node:events';
+import { type AddressInfo, createServer } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type AnswerEvent, InferenceError, UPSTREAM_PRESETS } from '@millrace/contracts';
 import fc from 'fast-check';
@@ -463,6 +465,29 @@ describe('a failure of the server', () => {
     expect(await failureOf(engine.answer(request(), FOREVER))).toMatchObject({
       code: 'model_not_ready',
       message: expect.stringMatching(/ECONNREFUSED/),
+    });
+  });
+
+  it('a long page about an error is read in part, and its status counts', async () => {
+    const { engine } = await engineOn(await upstreamOf(page(500, 'x'.repeat(1_000_000), 'text/plain')));
+
+    const error = (await failureOf(engine.answer(request(), FOREVER))) as InferenceError;
+    expect(error.message).toMatch(/status 500: x{500}…$/);
+  });
+
+  it('a connection that never comes to stand is given up', async () => {
+    // It takes the connection, and never begins with TLS.
+    const silent = createServer().listen(0, '127.0.0.1');
+    await once(silent, 'listening');
+    const { port } = silent.address() as AddressInfo;
+    opened.push(async () => void silent.close());
+    const { engine, told } = await openEngine(`https://127.0.0.1:${port}/v1`, { upstream: { connectTimeoutMs: 100 } });
+    opened.push(() => engine.close());
+
+    expect(told).toEqual([expect.stringMatching(/is away: .*ETIMEDOUT/)]);
+    expect(await failureOf(engine.answer(request(), FOREVER))).toMatchObject({
+      code: 'model_not_ready',
+      message: expect.stringMatching(/ETIMEDOUT/),
     });
   });
 

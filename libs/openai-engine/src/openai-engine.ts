@@ -175,6 +175,7 @@ export class OpenAiEngine implements Engine {
     const oneCall = prompt.kind === 'chat' && prompt.parallelCalls === false;
     return {
       subject,
+      prompt,
       logprobs,
       callsMax: oneCall ? 1 : CALLS_MAX,
       stopsToCut: preset.stopIncluded ? stop : [],
@@ -279,7 +280,7 @@ export class OpenAiEngine implements Engine {
     }
     if (status === 200) return;
     try {
-      const body = await response.text(ERROR_BYTES_MAX);
+      const body = await response.head(ERROR_BYTES_MAX);
       throw failureOfStatus(status, headers, contentType.startsWith('text/html') ? '' : body, this.parts.subject);
     } finally {
       response.close();

@@ -271,3 +271,63 @@ describe('log-probabilities', () => {
     expect([...fromText[1]!.top[0]!.bytes]).toEqual([0xf0]);
   });
 });
+
+describe('citations', () => {
+  const documents = [{ text: 'a', id: 'x7' }, { text: 'b', url: 'https://b.example' }, { text: 'c' }];
+  const cited = (url: string, start = 0, end = 4) => ({
+    type: 'url_citation',
+    url_citation: { start_index: start, end_index: end, title: 't', url },
+  });
+
+  it('are of the documents and tool results that annotations name', async () => {
+    const annotations = [
+      cited('document:x7'),
+      cited('https://b.example'),
+      cited('document:2', 5, 9),
+      cited('tool:call_1#3', 5, 9),
+    ];
+    const { engine } = await serve(stream(chunks(delta({ content: 'Text and' }), delta({ annotations }, 'stop'))));
+    const all = await listOf(engine.answer(request({ prompt: chat('Hi', { documents: [] }) }), FOREVER));
+    expect(all.some((each) => each.kind === 'tokens' && each.citations)).toBe(true);
+
+    const { engine: vllm } = await serve(
+      stream(chunks(delta({ content: 'Text and' }), delta({ annotations }, 'stop'))),
+      {
+        upstream: { preset: 'vllm' },
+      },
+    );
+    const events = await listOf(vllm.answer(request({ prompt: chat('Hi', { documents }) }), FOREVER));
+    expect(events.flatMap((each) => (each.kind === 'tokens' ? (each.citations ?? []) : []))).toEqual([
+      {
+        start: 0,
+        end: 4,
+        sources: [
+          { kind: 'document', document: 0 },
+          { kind: 'document', document: 1 },
+        ],
+      },
+      {
+        start: 5,
+        end: 9,
+        sources: [
+          { kind: 'document', document: 2 },
+          { kind: 'toolResult', callId: 'call_1', result: 3 },
+        ],
+      },
+    ]);
+  });
+
+  it.each<[string, unknown]>([
+    ['of other pages', [cited('https://elsewhere.example')]],
+    ['of documents that are not there', [cited('document:9'), cited('document:y')]],
+    ['backwards', [cited('document:0', 5, 1)]],
+    ['that are none', ['x', null, { url_citation: { url: 7 } }]],
+  ])('are left out: %s', async (_name, annotations) => {
+    const { engine } = await serve(stream(chunks(delta({ content: 'a', annotations }, 'stop'))), {
+      upstream: { preset: 'vllm' },
+    });
+    const events = await listOf(engine.answer(request({ prompt: chat('Hi', { documents }) }), FOREVER));
+    expect(events.map(({ kind }) => kind)).toEqual(['begun', 'tokens', 'finished']);
+    expect(events[1]).not.toHaveProperty('citations');
+  });
+});

@@ -45,6 +45,10 @@ export interface Preset {
     readonly developer: boolean;
     /** Whether messages may carry a `name`; else it is left out. */
     readonly names: boolean;
+    /** What it calls the thoughts of an earlier answer. Absent: they are left out. */
+    readonly reasoningBack?: 'reasoning_content' | 'reasoning';
+    /** Whether it knows an assistant's `refusal`; else that becomes what it said. */
+    readonly refusals: boolean;
   };
   readonly text: {
     readonly completions: boolean;
@@ -81,7 +85,7 @@ export const PRESETS: Readonly<Record<UpstreamPreset, Preset>> = {
     maxTokens: 'max_tokens',
     formats: { json: true, schema: true },
     tools: { choices: 'named', parallel: true },
-    chat: { templateVariables: false, continueFinal: false, developer: false, names: true },
+    chat: { templateVariables: false, continueFinal: false, developer: false, names: true, refusals: true },
     text: { ...ANSWERS, suffix: true },
     logprobsMax: { chat: 20, text: 5 },
     embeddings: true,
@@ -118,6 +122,8 @@ export const PRESETS: Readonly<Record<UpstreamPreset, Preset>> = {
       reasoningEffort: 'reasoning_effort',
       developer: false,
       names: true,
+      reasoningBack: 'reasoning_content',
+      refusals: false,
     },
     text: { completions: true, tokens: true, suffix: false },
     logprobsMax: { chat: 20, text: 20 },
@@ -149,6 +155,7 @@ export const PRESETS: Readonly<Record<UpstreamPreset, Preset>> = {
       reasoningEffort: 'chat_template_kwargs',
       developer: false,
       names: true,
+      refusals: false,
     },
     text: ANSWERS,
     logprobsMax: { chat: 5, text: 5 },
@@ -179,6 +186,8 @@ export const PRESETS: Readonly<Record<UpstreamPreset, Preset>> = {
       reasoningEffort: 'reasoning_effort',
       developer: false,
       names: true,
+      reasoningBack: 'reasoning_content',
+      refusals: false,
     },
     text: { completions: true, tokens: true, suffix: false },
     logprobsMax: { chat: 20, text: 20 },
@@ -209,6 +218,8 @@ export const PRESETS: Readonly<Record<UpstreamPreset, Preset>> = {
       reasoningEffort: 'chat_template_kwargs',
       developer: false,
       names: true,
+      reasoningBack: 'reasoning_content',
+      refusals: false,
     },
     text: ANSWERS,
     embeddings: true,
@@ -231,6 +242,8 @@ export const PRESETS: Readonly<Record<UpstreamPreset, Preset>> = {
       reasoningEffort: 'reasoning_effort',
       developer: false,
       names: true,
+      reasoningBack: 'reasoning',
+      refusals: false,
     },
     text: { completions: true, tokens: false, suffix: true },
     embeddings: true,
@@ -251,6 +264,7 @@ export const PRESETS: Readonly<Record<UpstreamPreset, Preset>> = {
       reasoningEffort: 'reasoning_effort',
       developer: true,
       names: true,
+      refusals: true,
     },
     text: { completions: true, tokens: true, suffix: true },
     logprobsMax: { chat: 20, text: 5 },
@@ -274,6 +288,8 @@ export const PRESETS: Readonly<Record<UpstreamPreset, Preset>> = {
       developer: false,
       // A 400, says its page.
       names: false,
+      reasoningBack: 'reasoning',
+      refusals: false,
     },
     text: { completions: false, tokens: false, suffix: false },
     embeddings: false,
@@ -301,6 +317,8 @@ export const PRESETS: Readonly<Record<UpstreamPreset, Preset>> = {
       reasoningEffort: 'reasoning_effort',
       developer: false,
       names: true,
+      reasoningBack: 'reasoning_content',
+      refusals: false,
     },
     text: { completions: true, tokens: true, suffix: false },
     logprobsMax: { chat: 5, text: 5 },

@@ -2,6 +2,7 @@ import { InferenceError, type Prompt, type Tokenized, type TokenizeRequest } fro
 import type { EngineParts } from './openai-engine.js';
 import { pieceBytes } from './piece-bytes.js';
 import { noAnswer } from './upstream-failure.js';
+import { wordedMessage } from './worded-message.js';
 
 type ChatPrompt = Extract<Prompt, { kind: 'chat' }>;
 type Fields = Readonly<Record<string, unknown>>;
@@ -60,7 +61,8 @@ class LlamaServerTokens implements TokenCalls {
 
   async renderPrompt({ messages, tools, templateVariables, documents }: ChatPrompt): Promise<string> {
     const variables = { ...templateVariables, ...(documents !== undefined && { documents }) };
-    const body = { messages, ...(tools.length > 0 && { tools }), chat_template_kwargs: variables };
+    const worded = messages.map((message) => wordedMessage(message, this.parts.preset));
+    const body = { messages: worded, ...(tools.length > 0 && { tools }), chat_template_kwargs: variables };
     return textIn(await this.ask('/apply-template', body), 'prompt', this.parts);
   }
 
@@ -101,7 +103,8 @@ class VllmTokens implements TokenCalls {
     if (prompt.kind === 'text') return { model, prompt: prompt.text, add_special_tokens: addSpecial };
     const { messages, tools, templateVariables, documents } = prompt;
     const variables = { ...templateVariables, ...(documents !== undefined && { documents }) };
-    return { model, messages, ...(tools.length > 0 && { tools }), chat_template_kwargs: variables };
+    const worded = messages.map((message) => wordedMessage(message, this.parts.preset));
+    return { model, messages: worded, ...(tools.length > 0 && { tools }), chat_template_kwargs: variables };
   }
 }
 

@@ -240,13 +240,22 @@ describe('what only templates know', () => {
     const messages = [
       { role: 'developer', content: 'Be brief.' },
       { role: 'user', content: 'Hi', name: 'Ann' },
+      { role: 'assistant', content: 'Hello', refusal: null, reasoning_content: 'A greeting.' },
+      { role: 'assistant', content: null, refusal: 'No.' },
     ];
-    expect(bodyOf('openai', { prompt: chat('', { messages }) }).messages).toEqual(messages);
-    expect(bodyOf('groq', { prompt: chat('', { messages }) }).messages).toEqual([
+    const wordsOf = (preset: UpstreamPreset) => bodyOf(preset, { prompt: chat('', { messages }) }).messages;
+    const [developer, user] = messages;
+    const hello = { role: 'assistant', content: 'Hello' };
+
+    expect(wordsOf('openai')).toEqual([developer, user, hello, messages[3]]);
+    expect(wordsOf('groq')).toEqual([
       { role: 'system', content: 'Be brief.' },
       { role: 'user', content: 'Hi' },
+      { ...hello, reasoning: 'A greeting.' },
+      { role: 'assistant', content: 'No.' },
     ]);
-    expect(bodyOf('vllm', { prompt: chat('', { messages }) }).messages[1]).toEqual(messages[1]);
+    expect(wordsOf('vllm').slice(1, 3)).toEqual([user, { ...hello, reasoning_content: 'A greeting.' }]);
+    expect(wordsOf('max-serve')[2]).toEqual(hello);
   });
 });
 

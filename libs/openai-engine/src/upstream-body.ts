@@ -1,6 +1,7 @@
 import { type AnswerRequest, InferenceError, type Prompt, type Sampling } from '@millrace/contracts';
 import type { Preset } from './presets.js';
 import { samplingFields } from './sampling-fields.js';
+import { wordedMessage } from './worded-message.js';
 
 type ChatPrompt = Extract<Prompt, { kind: 'chat' }>;
 type Fields = Record<string, unknown>;
@@ -59,21 +60,13 @@ function chatFields(request: AnswerRequest, prompt: ChatPrompt, terms: BodyTerms
   const { preset } = terms;
   const limit = answerLimit(request, terms);
   return {
-    messages: prompt.messages.map((message) => wordedFor(message, preset)),
+    messages: prompt.messages.map((message) => wordedMessage(message, preset)),
     ...(limit !== undefined && { [preset.maxTokens]: limit }),
     ...toolFields(prompt, terms),
     ...formatFields(request, terms),
     ...templateFields(prompt, terms),
     ...chatLogprobs(request, terms),
   };
-}
-
-function wordedFor(message: Readonly<Fields>, { chat }: Preset): Readonly<Fields> {
-  const asSystem = message.role === 'developer' && !chat.developer;
-  const withoutName = message.name !== undefined && !chat.names;
-  if (!asSystem && !withoutName) return message;
-  const { name, ...rest } = message;
-  return { ...rest, ...(asSystem && { role: 'system' }), ...(name !== undefined && !withoutName && { name }) };
 }
 
 function toolFields({ tools, toolChoice, parallelCalls }: ChatPrompt, terms: BodyTerms): Fields {

@@ -176,6 +176,17 @@ export class UpstreamResponse {
     return Buffer.concat(parts).toString('utf8');
   }
 
+  /** The beginning of the body, roughly `bytesMax` of it. @throws as `read`. */
+  async head(bytesMax: number): Promise<string> {
+    const parts: Buffer[] = [];
+    let bytes = 0;
+    for (let part = await this.read(); part !== undefined; part = bytes < bytesMax ? await this.read() : undefined) {
+      bytes += part.length;
+      parts.push(part);
+    }
+    return Buffer.concat(parts).toString('utf8');
+  }
+
   /** The rest is of no interest. If little is left, the connection is used again, else it is closed. */
   leave(): void {
     if (this.#ended || this.#failure !== undefined) return;
