@@ -24,6 +24,7 @@ const ROWS: readonly Row[] = [
   ['`chat_template_kwargs`', ({ chat }) => yes(chat.templateVariables)],
   ['`reasoning_effort`', ({ chat }) => (chat.reasoningEffort === undefined ? '–' : `as \`${chat.reasoningEffort}\``)],
   ['`continue_final_message`', ({ chat }) => yes(chat.continueFinal)],
+  ['an earlier answer’s thoughts', ({ chat }) => (chat.reasoningBack ? `as \`${chat.reasoningBack}\`` : 'left out')],
   ['texts, tokens, `suffix`', ({ text }) => [text.completions, text.tokens, text.suffix].map(yes).join(', ')],
   ['log-probabilities: chats, texts', ({ logprobsMax }) => `${most(logprobsMax?.chat)}, ${most(logprobsMax?.text)}`],
   ['embeddings, rerank', ({ embeddings, rerank }) => `${yes(embeddings)}, ${yes(rerank)}`],

@@ -18,6 +18,7 @@ import type { Logger } from '@millrace/runtime';
 import { AnswerChunks, type ChunkTerms, guessTokens, parsedJson } from './answer-chunks.js';
 import { AnswerSource } from './answer-source.js';
 import { CallScope } from './call-scope.js';
+import { FailureLog } from './failure-log.js';
 import type { Preset } from './presets.js';
 import { rankingIn } from './ranking.js';
 import { retrying } from './retry.js';
@@ -25,7 +26,7 @@ import { openTokenCalls, type TokenCalls } from './token-calls.js';
 import { UpstreamAnswer } from './upstream-answer.js';
 import { type UpstreamBody, upstreamBody } from './upstream-body.js';
 import type { UpstreamClient, UpstreamResponse } from './upstream-client.js';
-import { failureOfStatus, noAnswer, sentence, type UpstreamFailure, type UpstreamSubject } from './upstream-failure.js';
+import { failureOfStatus, noAnswer, type UpstreamSubject } from './upstream-failure.js';
 import { embeddingCalls, joinVectors, shortened, vectorsIn } from './vectors.js';
 import { WaitingLine } from './waiting-line.js';
 
@@ -65,11 +66,13 @@ export class OpenAiEngine implements Engine {
   readonly #line: WaitingLine;
   readonly #calls = new Set<CallScope>();
   readonly #tokens: TokenCalls | undefined;
+  readonly #failures: FailureLog;
   #closedBy: InferenceError | undefined;
 
   constructor(private readonly parts: EngineParts) {
     const { maxConcurrent, queueMax } = parts.limits;
     this.#line = new WaitingLine({ concurrentMax: maxConcurrent, queueMax });
+    this.#failures = new FailureLog(parts.subject, parts.logger);
     this.#tokens = openTokenCalls(parts, (url, body) => this.#tokenCall(url, body));
   }
 
@@ -292,17 +295,8 @@ export class OpenAiEngine implements Engine {
       retriesMax: this.parts.limits.retriesMax,
       deadlineAtMs: scope.deadlineAtMs,
       signal: scope.signal,
-      onFailure: (failure, nextInMs) => this.#logFailure(requestId, failure, nextInMs),
+      onFailure: (failure, nextInMs) => this.#failures.tell(requestId, failure, nextInMs),
     });
-  }
-
-  #logFailure(requestId: string, { error }: UpstreamFailure, nextInMs: number | undefined): void {
-    const { logger, subject } = this.parts;
-    const { code } = error;
-    // What the caller did wrong is the caller's, and in its answer.
-    if (code === 'invalid_request' || code === 'context_length_exceeded') return;
-    const line = { requestId, model: subject.model, code, detail: sentence(error.message, subject.secret), nextInMs };
-    logger.warn(line, 'The server behind a model failed.');
   }
 }
 

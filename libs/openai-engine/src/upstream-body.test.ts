@@ -272,6 +272,7 @@ describe('log-probabilities', () => {
     ['fireworks', { logprobs: 6 }, 'top_logprobs'],
     ['vllm', { prompt: text, logprobs: 1, echo: true }, 'echo'],
     ['vllm', { prompt: text, maxTokens: 0, echo: true }, 'max_tokens'],
+    ['openai', { prompt: { kind: 'tokens', tokens: [1] }, echo: true }, 'echo'],
   ])('that %s does not tell are refused: %j', (preset, more, param) => {
     expect(refusal(preset, more)).toEqual({ code: 'unsupported_parameter', param });
   });

@@ -136,6 +136,7 @@ function textFields(request: AnswerRequest, prompt: Exclude<Prompt, ChatPrompt>,
     throw new InferenceError('generation_not_supported', said, { param: 'model' });
   }
   if (prompt.kind === 'tokens' && !text.tokens) throw refused('prompt', 'Send it as a text, and not as tokens.');
+  if (request.echo && prompt.kind === 'tokens' && terms.preset.tokens === undefined) throw refused('echo');
   const suffix = prompt.kind === 'text' ? prompt.suffix : undefined;
   if (suffix !== undefined && !text.suffix) {
     throw new InferenceError(
