@@ -158,7 +158,8 @@ export class PromptProcess implements PromptWork {
     const child = new PromptChild({ entry: this.#entry, timeLimitMs, memoryLimitMib: this.#limits.memoryLimitMib });
     this.#child = child;
     await child.started().catch((cause: unknown) => {
-      throw new Error('The process that renders prompts does not start.', { cause });
+      const said = child.lastWords.trim();
+      throw new Error('The process that renders prompts does not start.', { cause: said === '' ? cause : said });
     });
     return child;
   }

@@ -14,6 +14,8 @@ export interface RenderLimits {
 const LIST_LENGTH_MAX = 1_000_000;
 /** Reading the clock costs more than a step. */
 const STEPS_PER_LOOK_AT_CLOCK = 256;
+/** Macros that call each other, and blocks within blocks. The stack holds more. */
+const DEPTH_MAX = 500;
 /** Characters of all texts that one rendering may make, for each that the whole may have. */
 const MADE_PER_CHARACTER_MAX = 32;
 
@@ -49,6 +51,7 @@ export class Jinja {
 class BoundedInterpreter extends LenientInterpreter {
   readonly #endsAt: number;
   #steps = 0;
+  #depth = 0;
   #charactersMade = 0;
 
   constructor(
@@ -61,11 +64,26 @@ class BoundedInterpreter extends LenientInterpreter {
 
   override evaluate(node: Node, environment: unknown): Value {
     if (++this.#steps % STEPS_PER_LOOK_AT_CLOCK === 0) this.#checkClock();
-    const value = super.evaluate(node, environment);
-    const { value: made } = value;
-    if (typeof made === 'string') this.#checkText(made.length);
-    else if (Array.isArray(made)) checkList(made.length);
-    return value;
+    // Looked at here, since the library takes an overflowing stack for a variable that isn't set.
+    if (this.#depth >= DEPTH_MAX)
+      throw new TemplateOverrun('calls itself without end for these messages. Change them.');
+    this.#depth++;
+    try {
+      const value = super.evaluate(node, environment);
+      const { value: made } = value;
+      if (typeof made === 'string') this.#checkText(made.length);
+      else if (Array.isArray(made)) checkList(made.length);
+      return value;
+    } finally {
+      // In any case: `break` is thrown.
+      this.#depth--;
+    }
+  }
+
+  override evaluateFor(node: Node, environment: unknown): Value {
+    // A loop prepares all its rounds before the first one.
+    this.#checkClock();
+    return super.evaluateFor(node, environment);
   }
 
   #checkClock(): void {
