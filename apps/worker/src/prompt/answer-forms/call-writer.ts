@@ -1,3 +1,4 @@
+import { TOOL_CALLS_MAX } from '@millrace/contracts';
 import { type GrammarBuilder, type Item, literal, once, type Rule } from '../json-schema/grammar-builder.js';
 import type { JsonRules } from '../json-schema/json-rules.js';
 
@@ -30,12 +31,12 @@ export class CallWriter {
     return this.rule(items, []);
   }
 
-  /** `call`, and any number of times again behind `between`, if there may be several. */
+  /** `call`, and as often again behind `between` as an answer may call, if it may call more than once. */
   row(call: Item[], between: Item[]): Item[] {
     if (!this.parallel) return call;
     const one = this.builder.add([call]);
     const more = this.builder.add([[...between, once(one)]]);
-    return [once(one), { rule: more, min: 0, max: undefined }];
+    return [once(one), { rule: more, min: 0, max: TOOL_CALLS_MAX - 1 }];
   }
 
   /** The name of a tool and what follows it, as a tree of characters: a hundred tools are followed as easily as one. */

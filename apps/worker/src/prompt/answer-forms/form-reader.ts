@@ -1,4 +1,4 @@
-import type { CallDelta, Citation, CitationSource } from '@millrace/contracts';
+import { type CallDelta, type Citation, type CitationSource, TOOL_CALLS_MAX } from '@millrace/contracts';
 import type { AnswerReader, Binding, ReadContent } from '../answer-reader.js';
 import { type ArgumentsReader, ObjectArguments, StringArguments } from './arguments-reader.js';
 import type { CallHead, CallPlace } from './call-syntax.js';
@@ -16,6 +16,9 @@ export const BLANKS_HELD_MAX = 64;
 export const MARK_CHARACTERS_MAX = 256;
 /** Characters of a call before its arguments. More, and it is none. */
 export const HEAD_CHARACTERS_MAX = 8_192;
+
+/** Sources of all passages of an answer; what is cited beyond that is told without. */
+export const CITED_SOURCES_MAX = 10_000;
 
 const BLANK = /\s/;
 
@@ -63,6 +66,7 @@ export class FormReader implements AnswerReader {
   #codePoints = 0;
   /** Where what is cited begins, in code points. */
   #citedFrom: number | undefined;
+  #sourcesLeft = CITED_SOURCES_MAX;
   /** An answer that is written twice: first plain, then with its sources. */
   #grounded: GroundedAnswer | undefined;
   /** The second time has begun. */
@@ -172,7 +176,7 @@ export class FormReader implements AnswerReader {
 
   #readStart(ended: boolean): void {
     const scan = this.#scan(this.#at, BLANKS_HELD_MAX + MARK_CHARACTERS_MAX, ended);
-    scan.skipBlanks();
+    scan.skipBlanks(BLANKS_HELD_MAX);
     const marks = this.#form.reasoning.find(({ open }) => scan.takes(open));
     if (marks !== undefined) {
       this.#at = scan.at;
@@ -274,7 +278,9 @@ export class FormReader implements AnswerReader {
     this.#citedFrom = undefined;
     const plain = from === undefined || from === this.#codePoints ? undefined : { start: from, end: this.#codePoints };
     const passage = this.#repeating ? this.#grounded!.closes() : plain;
-    if (passage !== undefined && sources.length > 0) this.#draft.citations.push({ ...passage, sources });
+    this.#sourcesLeft -= sources.length;
+    if (passage === undefined || sources.length === 0 || this.#sourcesLeft < 0) return;
+    this.#draft.citations.push({ ...passage, sources });
   }
 
   #takeClosing(scan: Scan, at: number): boolean {
@@ -330,7 +336,7 @@ export class FormReader implements AnswerReader {
   }
 
   get #mayCall(): boolean {
-    return this.#plan.tools.length > 0 && (this.#plan.parallelCalls || this.#calls === 0);
+    return this.#plan.tools.length > 0 && this.#calls < (this.#plan.parallelCalls ? TOOL_CALLS_MAX : 1);
   }
 
   #place(at: number): CallPlace {

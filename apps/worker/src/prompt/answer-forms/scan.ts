@@ -43,9 +43,10 @@ export class Scan {
     return marks.some((mark) => this.takes(mark));
   }
 
-  /** Goes on behind all blanks; never asks for more, since what follows will. */
-  skipBlanks(): void {
-    while (this.at < this.#end && BLANK.test(this.text[this.at]!)) this.at++;
+  /** Goes on behind all blanks, or so many; never asks for more, since what follows will. */
+  skipBlanks(charactersMax = Number.POSITIVE_INFINITY): void {
+    const end = Math.min(this.#end, this.at + charactersMax);
+    while (this.at < end && BLANK.test(this.text[this.at]!)) this.at++;
   }
 
   /** The next character, or nothing at the end. */
