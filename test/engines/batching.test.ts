@@ -5,7 +5,7 @@ import { LLAMA_CPP, openBatching } from './engines.testing.ts';
 
 engineContract('Batching on llama.cpp', {
   open: async (limits) => {
-    const sizes = { contextLength: 1_024, placesMax: limits.runningMax, tokensPerStepMax: 128, threads: 2 };
+    const sizes = { contextLength: 1_024, placesMax: limits.runningMax, tokensPerStepMax: 128 };
     return openBatching(await openLlamaCpp({ ...LLAMA_CPP, ...sizes }), limits);
   },
   short: question('Count to 15.'),

@@ -27,7 +27,7 @@ export async function startLlamaServer(
   { contextLength, args = [] }: { readonly contextLength: number; readonly args?: readonly string[] },
 ): Promise<RunningServer> {
   const port = await freePort();
-  const sizes = ['-c', String(4 * contextLength), '-np', '4', '-t', '2', '--no-webui'];
+  const sizes = ['-c', String(4 * contextLength), '-np', '4', '-t', '1', '--no-webui'];
   const server = spawn(program, ['-m', DEMO_MODEL, '--host', '127.0.0.1', '--port', String(port), ...sizes, ...args], {
     stdio: 'ignore',
   });

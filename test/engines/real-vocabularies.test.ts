@@ -38,11 +38,12 @@ describe.each<[string, string, Readonly<Record<string, string>>, Marks]>([
       type: 'q8_0',
       tokenNames,
     });
-    engine = await openLlamaCpp({ ...LLAMA_CPP, path, threads: 2 });
+    engine = await openLlamaCpp({ ...LLAMA_CPP, path });
   });
   afterAll(() => engine.close());
 
-  marksContract(() => engine, marks);
+  // Few: llama.cpp compares every token of a large vocabulary with the grammar.
+  marksContract(() => engine, marks, 4);
 });
 
 describe('what real files have besides', () => {

@@ -32,8 +32,10 @@ const LOOKING_BACK: ResolvedSampling = {
 /**
  * Control tokens that are spelled out in an answer, and grammars that change in its midst: the part of the contract that
  * answers with tool calls need. `tokenEngineContract` includes it.
+ *
+ * @param runs of what is tried on random texts.
  */
-export function marksContract(engineOf: () => TokenEngine, marks: Marks): void {
+export function marksContract(engineOf: () => TokenEngine, marks: Marks, runs = 25): void {
   /** Tokens that spell `text` alone: some vocabularies put a space before it, so it is read behind the end of a line. */
   const plain = (text: string): number[] => {
     const engine = engineOf();
@@ -243,7 +245,7 @@ export function marksContract(engineOf: () => TokenEngine, marks: Marks): void {
             expect(derived + textOf(answer)).toMatch(new RegExp(`^${word}, \\d\\d$`, 'u'));
           },
         ),
-        { numRuns: 15 },
+        { numRuns: runs },
       );
     });
 
