@@ -29,6 +29,11 @@ export class OpenVinoEngine implements Engine {
     private readonly inner: Engine,
   ) {}
 
+  /** Of the program, at this moment. */
+  get pid(): number | undefined {
+    return this.program.pid;
+  }
+
   describe(): ModelDescription {
     const description = this.inner.describe();
     const { state } = this.program;
