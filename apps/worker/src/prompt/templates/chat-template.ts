@@ -2,7 +2,7 @@ import { type AnswerForm, answerFormOf } from '../answer-forms/answer-form.js';
 import type { ChatPrompt } from '../chat-model.js';
 import { wantsNineCharacters } from './call-ids.js';
 import { continueAnswer, thinkingOf } from './continued-answer.js';
-import { describeTools } from './described-tools.js';
+import { type CallsKnown, describeTools } from './described-tools.js';
 import { findAbilities } from './find-abilities.js';
 import { formatTime } from './format-time.js';
 import { Jinja, type RenderLimits } from './jinja.js';
@@ -46,7 +46,9 @@ export class ChatTemplate {
   render(prompt: ChatPrompt, now: Date): string {
     const tools = shapeTools(prompt.tools);
     const described = tools.length > 0 && !this.abilities.tools;
-    const messages = this.abilities.tools ? prompt.messages : describeTools(prompt.messages, tools, this.abilities);
+    const messages = this.abilities.tools
+      ? prompt.messages
+      : describeTools(prompt.messages, tools, this.#callsKnown(tools.length > 0));
     const variables = {
       ...dateVariables(now),
       ...reasoningVariables(this.source, prompt.reasoningEffort, thinkingOf(this.source) !== undefined),
@@ -67,6 +69,14 @@ export class ChatTemplate {
       return newAnswer ? patchPrompt(this.source, text) : text;
     };
     return prompt.continueFinal === true ? continueAnswer(messages, this.source, render) : render(messages, true);
+  }
+
+  /** What has to be said of calls beside the tools; the same form that answers are read by. */
+  #callsKnown(asked: boolean): CallsKnown {
+    const { name } = this.form;
+    // Without tools nobody reads calls, and earlier ones may stand as the template has them.
+    const inTemplate = this.abilities.calls && !(asked && name === 'generic');
+    return { inTemplate, toModel: name !== 'generic' && name !== 'hermes' };
   }
 
   #shape(messages: readonly Message[]): readonly Message[] {

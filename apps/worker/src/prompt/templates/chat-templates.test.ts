@@ -158,6 +158,14 @@ describe('tools', () => {
     );
   });
 
+  it('are described without a word on how to call where the model has a form of its own', () => {
+    const deepseek = `{% for message in messages %}<{{ message.role }}>{% if message.content is none %}{% for call in message.tool_calls %}<｜tool▁calls▁begin｜>{{ call.function.name + call.function.arguments }}{% endfor %}{% else %}{{ message.content }}{% endif %}{% endfor %}`;
+    const messages = [user('a'), assistant('', { tool_calls: [call('1', '{"x":1}')] })];
+    const text = rendered(deepseek, messages, { tools: [TOOL] });
+    expect(text).toContain('</tools><user>a<assistant><｜tool▁calls▁begin｜>f{"x":1}');
+    expect(text).not.toContain('<tool_call>');
+  });
+
   it('use the template that was made for them', () => {
     const both = templates('default', { tool_use: 'with {{ tools[0].function.name }}', rag: 'grounded' });
     expect(both.render(chat([user('a')]), NOW).text).toBe('default');

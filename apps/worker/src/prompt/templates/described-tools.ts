@@ -1,22 +1,27 @@
 import type { Message } from './message-shape.js';
 
+export interface CallsKnown {
+  /** The template writes calls and results in the form of its own models. */
+  readonly inTemplate: boolean;
+  /** The model was trained on a form of its own, and needs not be told how to call. */
+  readonly toModel: boolean;
+}
+
 /**
  * For templates that don't tell the model of tools: a system message does. Where they don't know calls either, calls and
  * results become texts of the ordinary roles. In the words that Hermes and Qwen were trained on, which most newer models
  * have at least seen.
- *
- * @param calls whether the template writes calls and results: then the model has a form of its own for them.
  */
 export function describeTools(
   messages: readonly Message[],
   tools: readonly Message[],
-  { calls }: { readonly calls: boolean },
+  { inTemplate, toModel }: CallsKnown,
 ): readonly Message[] {
-  const told = tools.length === 0 ? messages : withDescription(messages, descriptionOf(tools, calls));
-  return calls ? told : resultsTogether(told.map(withCallsAsText));
+  const told = tools.length === 0 ? messages : withDescription(messages, descriptionOf(tools, toModel));
+  return inTemplate ? told : resultsTogether(told.map(withCallsAsText));
 }
 
-function descriptionOf(tools: readonly Message[], calls: boolean): string {
+function descriptionOf(tools: readonly Message[], callsKnown: boolean): string {
   const listed = tools.map((tool) => JSON.stringify(tool)).join('\n');
   const described = `# Tools
 
@@ -26,7 +31,7 @@ You are provided with function signatures within <tools></tools> XML tags:
 <tools>
 ${listed}
 </tools>`;
-  return calls ? described : described + HOW_TO_CALL;
+  return callsKnown ? described : described + HOW_TO_CALL;
 }
 
 const HOW_TO_CALL = `

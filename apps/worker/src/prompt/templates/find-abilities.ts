@@ -20,6 +20,7 @@ export function findAbilities(jinja: Jinja, traits: MessageTraits, limits: Rende
     systemRole: true,
     tools: true,
     calls: true,
+    callsWithoutContent: false,
     objectArguments: false,
   };
   const rendering = (abilities: Abilities): Rendering => {
@@ -43,17 +44,16 @@ export function findAbilities(jinja: Jinja, traits: MessageTraits, limits: Rende
 }
 
 function toolAbilities(abilities: Abilities, rendering: (abilities: Abilities) => Rendering) {
-  const tried = (objectArguments: boolean) => rendering({ ...abilities, objectArguments })(CALLED, TOOLS);
-  const asObject = tried(true);
-  const objectArguments = asObject?.includes(ARGUED) ?? false;
-  const called = objectArguments ? asObject : tried(false);
+  const forms = [
+    { objectArguments: true, callsWithoutContent: false },
+    { objectArguments: false, callsWithoutContent: false },
+    { objectArguments: true, callsWithoutContent: true },
+    { objectArguments: false, callsWithoutContent: true },
+  ];
+  const known = forms.find((form) => rendering({ ...abilities, ...form })(CALLED, TOOLS)?.includes(ARGUED));
+  // The calls of earlier answers have the names of tools as well, so only a question is asked here.
   const asked = rendering(abilities)([QUESTION], TOOLS);
-  return {
-    objectArguments,
-    calls: called?.includes(ARGUED) ?? false,
-    // Some tell of the tools only at the last question, and only when it is one.
-    tools: asked?.includes(NAMED) ?? false,
-  };
+  return { ...(known ?? forms[1]!), calls: known !== undefined, tools: asked?.includes(NAMED) ?? false };
 }
 
 function tryRendering(

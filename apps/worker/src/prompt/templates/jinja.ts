@@ -17,7 +17,7 @@ const STEPS_PER_LOOK_AT_CLOCK = 256;
 /** Macros that call each other, and blocks within blocks. The stack holds more. */
 const DEPTH_MAX = 500;
 /** Characters of all texts that one rendering may make, for each that the whole may have. */
-const MADE_PER_CHARACTER_MAX = 32;
+const MADE_PER_CHARACTER_MAX = 64;
 
 /** A template went beyond its limits. The sentence says which, and goes on after "The model's chat template ". */
 export class TemplateOverrun extends Error {

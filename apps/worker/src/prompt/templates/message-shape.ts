@@ -14,6 +14,8 @@ export interface Abilities {
   readonly tools: boolean;
   /** It writes earlier calls, with what they were called with, and their results. */
   readonly calls: boolean;
+  /** It writes calls only where the content beside them is null, and not an empty text. */
+  readonly callsWithoutContent: boolean;
   /** It takes a call's arguments as an object, not only as JSON text. */
   readonly objectArguments: boolean;
 }
@@ -54,7 +56,8 @@ function shapeMessage(message: Message, index: number, abilities: Abilities, tra
     ...(Array.isArray(calls) &&
       calls.length > 0 && { tool_calls: calls.map((call: Message) => shapeCall(call, abilities, traits)) }),
   };
-  return placeReasoning(shaped, traits);
+  const silent = abilities.callsWithoutContent && 'tool_calls' in shaped && shaped.content === '';
+  return placeReasoning(silent ? { ...shaped, content: null } : shaped, traits);
 }
 
 function contentOf(
