@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import type { OutputFormat } from '@millrace/contracts';
+import { InferenceError, type OutputFormat } from '@millrace/contracts';
 import { openReader } from './answer-forms/answer-form.js';
 import type { ChatModel, ChatPrompt, PreparedChat } from './chat-model.js';
 import type { PromptWork } from './process/prompt-work.js';
@@ -28,8 +28,19 @@ export async function openChatModel(options: ChatModelOptions, signal: AbortSign
   const content = { defaultTemplate, namedTemplates, beginningText, endText };
   const key = createHash('sha256').update(JSON.stringify(content)).digest('base64url');
   const model = { key, ...content };
-  const { marks } = await work.do({ kind: 'open', model }, signal);
+  const { marks } = await work.do({ kind: 'open', model }, signal).catch((error: unknown) => {
+    throw signal.aborted ? error : unusable(error);
+  });
   return new OpenedChatModel(model, marks, work, now);
+}
+
+/** Nobody asked for anything yet: what would refuse a request is the template's fault here. */
+function unusable(error: unknown): unknown {
+  if (!(error instanceof InferenceError) || error.code !== 'invalid_request') return error;
+  return new Error(
+    `The model's chat template can't be used, since it fails for the shortest chats. ${error.message} Give the model another one, as \`chatTemplate\` in the models file.`,
+    { cause: error },
+  );
 }
 
 class OpenedChatModel implements ChatModel {

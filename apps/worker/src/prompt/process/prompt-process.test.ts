@@ -74,6 +74,31 @@ describe('PromptProcess, as it was built', () => {
     );
   });
 
+  it.each([
+    [
+      'loops',
+      '{% for i in range(1000) %}{% for j in range(1000) %}{% for k in range(1000) %}{% endfor %}{% endfor %}{% endfor %}',
+    ],
+    ['calls itself', '{% macro again() %}{{ again() }}{% endmacro %}{{ again() }}'],
+  ])('says at opening that a template %s without end', async (_how, template) => {
+    const work = start({ templateTimeoutMs: 300 });
+    await expect(model(template, work)).rejects.toThrow(
+      /^The model's chat template can't be used, since it fails for the shortest chats\. /,
+    );
+    const spoken = await model('<{{ messages[0].content }}>', work);
+    expect(await spoken.render(chat('next'), never)).toBe('<next>');
+  });
+
+  it('opens a model while others fill the line', async () => {
+    const work = start({ templateTimeoutMs: 1_000, limits: { waitingMax: 1 } });
+    const spoken = await model(HOSTILE, work);
+    const busy = spoken.render(chat('', { how: 'loop' }), never).catch((error) => error);
+    const waiting = spoken.render(chat('waits'), never);
+    const other = await model('({{ messages[0].content }})', work);
+    await busy;
+    expect([await waiting, await other.render(chat(), never)]).toEqual(['<waits>', '(Hi)']);
+  });
+
   it('takes the errors of a template and of a schema across', async () => {
     const spoken = await model(HOSTILE, start());
     await expect(spoken.render(chat('', { how: 'throw' }), never)).rejects.toEqual(

@@ -36,6 +36,9 @@ const LIMITS: PromptProcessLimits = {
 /** The process looks at the clock itself and says more; this much later it is ended. */
 const GRACE_MS = 100;
 
+/** To find out what a template can do takes some ten renderings, each of which is ended when it takes too long. */
+const OPEN_RENDERINGS = 3;
+
 interface WaitingJob {
   readonly id: number;
   readonly kind: PromptJob['kind'];
@@ -75,7 +78,8 @@ export class PromptProcess implements PromptWork {
     if (this.#closed) throw stopping();
     const model = 'model' in job ? job.model : undefined;
     const json = JSON.stringify({ ...job, model: model?.key });
-    this.#checkRoom(json.length);
+    // Who loads a model has waited long enough, and there are few of them.
+    if (job.kind !== 'open') this.#checkRoom(json.length);
     const settled = Promise.withResolvers<unknown>();
     const waiting: WaitingJob = { id: this.#jobs++, kind: job.kind, json, model, signal, settled };
     return (await this.#wait(waiting)) as PromptResults[Kind];
@@ -105,7 +109,8 @@ export class PromptProcess implements PromptWork {
     const { settled, signal } = job;
     const onAbort = () => settled.reject(signal.reason);
     const timer = setTimeout(() => {
-      if (this.#waiting.has(job)) settled.reject(full(`The prompt waited ${count(waitMaxMs)} ms to be rendered`));
+      if (this.#waiting.has(job) && job.kind !== 'open')
+        settled.reject(full(`The prompt waited ${count(waitMaxMs)} ms to be rendered`));
     }, waitMaxMs);
     signal.addEventListener('abort', onAbort, { once: true });
     this.#waiting.add(job);
@@ -144,9 +149,10 @@ export class PromptProcess implements PromptWork {
     }
   }
 
-  async #ask({ id, json, model }: WaitingJob): Promise<ProcessMessage> {
+  async #ask({ id, kind, json, model }: WaitingJob): Promise<ProcessMessage> {
     const child = await this.#startedChild();
-    const timeoutMs = this.options.templateTimeoutMs + GRACE_MS;
+    const renderings = kind === 'open' ? OPEN_RENDERINGS : 1;
+    const timeoutMs = this.options.templateTimeoutMs * renderings + GRACE_MS;
     const answer = await child.ask({ id, job: json }, timeoutMs);
     if (answer.kind !== 'unknownModel' || model === undefined) return answer;
     return child.ask({ id, job: json, model }, timeoutMs);

@@ -28,11 +28,11 @@ export class ChatTemplates {
 
   /**
    * @param timeLimitMs of one rendering.
-   * @throws Error in a sentence when a template is not Jinja that we can read.
+   * @throws Error in a sentence when a template is not Jinja that we can read; InferenceError when it is endless.
    */
   constructor({ defaultTemplate, namedTemplates, ...texts }: ModelTemplates, timeLimitMs: number) {
     const limits = { timeMs: timeLimitMs, charactersMax: RENDERED_CHARACTERS_MAX };
-    const read = (source: string) => new ChatTemplate(source, texts, limits);
+    const read = (source: string) => readTemplate(source, texts, limits);
     const { default: named, tool_use: toolUse, rag } = namedTemplates;
     this.#toolUse = toolUse === undefined ? undefined : read(toolUse);
     this.#rag = rag === undefined ? undefined : read(rag);
@@ -74,6 +74,14 @@ export class ChatTemplates {
     const withBoth = withDocuments.find((template) => template.abilities.tools);
     if (withBoth === undefined) throw documentsRefused('This model takes tools or documents, not both.');
     return withBoth;
+  }
+}
+
+function readTemplate(...[source, texts, limits]: ConstructorParameters<typeof ChatTemplate>): ChatTemplate {
+  try {
+    return new ChatTemplate(source, texts, limits);
+  } catch (error) {
+    throw error instanceof TemplateOverrun ? refusal(error) : error;
   }
 }
 

@@ -1,4 +1,4 @@
-import type { Jinja, RenderLimits } from './jinja.js';
+import { type Jinja, type RenderLimits, TemplateOverrun } from './jinja.js';
 import { type Abilities, type Message, type MessageTraits, shapeMessages, shapeTools } from './message-shape.js';
 import { templateGlobals } from './template-globals.js';
 
@@ -12,6 +12,8 @@ type Rendering = (messages: readonly Message[], tools?: readonly Message[]) => s
 /**
  * Finds out what a template can do by rendering small chats with it: its text doesn't tell, and a template that can't do
  * something often says so only by leaving it out.
+ *
+ * @throws TemplateOverrun
  */
 export function findAbilities(jinja: Jinja, traits: MessageTraits, limits: RenderLimits): Abilities {
   const plain: Abilities = {
@@ -73,7 +75,9 @@ function tryRendering(
   };
   try {
     return jinja.render(variables, limits);
-  } catch {
+  } catch (error) {
+    // What is too slow or too large for so little will be so for every chat.
+    if (error instanceof TemplateOverrun) throw error;
     return undefined;
   }
 }
