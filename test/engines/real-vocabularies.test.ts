@@ -25,7 +25,13 @@ afterAll(() => rmSync(folder, { recursive: true, force: true }));
 /** Vocabularies of real models around random weights: what their control tokens are is real, what they say is not. */
 describe.each<[string, string, Readonly<Record<string, string>>, Marks]>([
   ["Llama 3.1's", 'llama-bpe', LATER_NAMES, { mark: '<|python_tag|>', end: '<|eom_id|>', other: '[TOOL_CALLS]' }],
-  ["Phi 3's, of SentencePiece", 'phi-3', {}, { mark: '<|assistant|>', end: '<|end|>', other: '<|user|>' }],
+  // With one of DeepSeek's names, whose signs are no ASCII: `▁` is what stands for a space in SentencePiece.
+  [
+    "Phi 3's, of SentencePiece",
+    'phi-3',
+    { '<|placeholder1|>': '<｜tool▁calls▁begin｜>' },
+    { mark: '<｜tool▁calls▁begin｜>', end: '<|end|>', other: '<|user|>' },
+  ],
 ])('with the vocabulary %s', (name, vocabulary, tokenNames, marks) => {
   let engine: TokenEngine;
 
