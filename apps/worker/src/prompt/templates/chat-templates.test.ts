@@ -112,6 +112,10 @@ describe('the shape of messages', () => {
     expect(rendered(PLAIN, messages)).toContain('{"name": "f", "arguments": {"city": "Köln"}}');
     const concatenating = `{% for message in messages %}{{ message.content }}{% for call in message.tool_calls or [] %}{{ call.function.name + call.function.arguments }}{% endfor %}{% endfor %}{{ tools | tojson if tools }}`;
     expect(rendered(concatenating, messages)).toContain('f{"city":"Köln"}');
+    const printing =
+      '{% for message in messages %}{% for call in message.tool_calls or [] %}{{ call.function.arguments }}{% endfor %}{% endfor %}';
+    const numbers = [user('a'), assistant('', { tool_calls: [call('call_1', '{"a":1.0,"b":[1,1.5]}')] })];
+    expect(rendered(printing, numbers)).toBe("{'a': 1.0, 'b': [1, 1.5]}");
     // A model may have written what is no JSON.
     const broken = [user('a'), assistant(null, { tool_calls: [call('call_1', '{"city')] })];
     expect(rendered(PLAIN, broken)).toContain('"{\\"city"');

@@ -1,5 +1,5 @@
 import { Environment, parse, tokenize } from '@huggingface/jinja';
-import type { Node, Value } from './jinja-library.js';
+import { type Node, setVariable, type Value } from './jinja-library.js';
 import { LenientInterpreter } from './lenient-interpreter.js';
 
 type Program = ReturnType<typeof parse>;
@@ -39,7 +39,7 @@ export class Jinja {
    */
   render(variables: Readonly<Record<string, unknown>>, limits: RenderLimits): string {
     const environment = new Environment();
-    for (const [name, value] of Object.entries(variables)) environment.set(name, value);
+    for (const [name, value] of Object.entries(variables)) setVariable(environment, name, value);
     return String(new BoundedInterpreter(environment, limits).run(this.#program).value);
   }
 }

@@ -1,5 +1,6 @@
 import { InferenceError } from '@millrace/contracts';
 import { nineCharacters } from './call-ids.js';
+import { parseWritten } from './written-numbers.js';
 
 export type Message = Readonly<Record<string, unknown>>;
 
@@ -113,7 +114,7 @@ function shapeCall(call: Message, { objectArguments }: Abilities, { nineCharacte
 /** What is not JSON stays as it is: a model may have written it so. */
 function parsed(text: string): unknown {
   try {
-    return JSON.parse(text);
+    return parseWritten(text);
   } catch {
     return text;
   }
