@@ -73,7 +73,7 @@ describe.each(templates)('%s', (template) => {
         if (!parallelCalls) expect(whole.calls).toHaveLength(1);
         expectValidCalls(whole);
       }),
-      { numRuns: 60 },
+      { numRuns: 40 },
     );
   });
 
@@ -104,7 +104,7 @@ describe.each(templates)('%s', (template) => {
         const form: Form = FORMS[plan.form];
         expect(bare(whole.reasoning + whole.text, form)).toBe(bare(answer, form));
       }),
-      { numRuns: 150 },
+      { numRuns: 100 },
     );
   });
 });
@@ -128,7 +128,7 @@ describe('a tool with any schema', () => {
         const whole = read(plan, cut(answer, random));
         expectValidCalls(whole, tools);
       }),
-      { numRuns: 60 },
+      { numRuns: 40 },
     );
   });
 });

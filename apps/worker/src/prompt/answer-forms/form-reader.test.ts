@@ -150,6 +150,10 @@ describe('a grounded answer that is written twice', () => {
 
   it('finds what has moved a little, and nothing that is far away', () => {
     expect(cited('It is very old.', 'It is <co: 0>old</co: 0>.')).toEqual(['old']);
+    const { citations } = read(planned(COMMAND_R, asked), [
+      repeated('zz a b a', '<co: 0>yy</co: 0> a b <co: 0>a</co: 0>'),
+    ]);
+    expect(citations.map(({ start }) => start)).toEqual([7]);
     expect(cited(`${'x'.repeat(400)}old`, 'It is <co: 0>old</co: 0>.')).toEqual([]);
   });
 

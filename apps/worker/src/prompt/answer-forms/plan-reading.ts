@@ -65,7 +65,7 @@ function textParameters(
 ): ReadingPlan['texts'] {
   if (parameters === undefined) return undefined;
   const key = JSON.stringify(['texts', tools]);
-  return JSON.parse(remembered.get(key, () => JSON.stringify(textsOf(tools, parameters)))) as ReadingPlan['texts'];
+  return JSON.parse(remembered.get(key, () => JSON.stringify(textsOf(tools)))) as ReadingPlan['texts'];
 }
 
 function callable(tools: readonly Tool[], choice: ToolChoice): readonly Tool[] {

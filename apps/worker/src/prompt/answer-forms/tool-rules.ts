@@ -1,6 +1,6 @@
-import { BARREN_SCHEMA, writeProperties, writeSchema } from '../json-schema/compile-schema.js';
-import { GrammarBuilder, type Item, once, type Rule } from '../json-schema/grammar-builder.js';
-import { JsonRules } from '../json-schema/json-rules.js';
+import { BARREN_SCHEMA, textProperties, writeProperties, writeSchema } from '../json-schema/compile-schema.js';
+import { type GrammarBuilder, type Item, once, type Rule } from '../json-schema/grammar-builder.js';
+import type { JsonRules } from '../json-schema/json-rules.js';
 import { refuse, shown } from '../json-schema/read-schema.js';
 import type { ParameterSyntax } from './call-syntax.js';
 import type { ToolRule } from './call-writer.js';
@@ -41,8 +41,8 @@ export function writeTools(
     const rule =
       known.get(key) ??
       (parameterSyntax === undefined
-        ? writeSchema(builder, json, schema, where, 'object')
-        : writeOneByOne(builder, json, schema, where, parameterSyntax));
+        ? writeSchema(builder, json, schema, where, { onlyObjects: true, among: tools.length })
+        : writeOneByOne(builder, json, schema, where, parameterSyntax, tools.length));
     known.set(key, rule);
     return { name, arguments: rule };
   });
@@ -60,8 +60,9 @@ function writeOneByOne(
   schema: unknown,
   where: string,
   syntax: ParameterSyntax,
+  among: number,
 ): Rule {
-  const items = writeProperties(builder, json, schema, where, syntax.end).map((property): Item => {
+  const items = writeProperties(builder, json, schema, where, syntax.end, among).map((property): Item => {
     const written = syntax.write(property);
     if (written === undefined) {
       throw refuse(where, `This model can't write a parameter with the name ${shown(property.name)}. Rename it.`);
@@ -72,14 +73,9 @@ function writeOneByOne(
 }
 
 /** The parameters of each tool that can only be strings. */
-export function textsOf(tools: readonly Tool[], { end }: ParameterSyntax): Record<string, string[]> {
-  const builder = new GrammarBuilder();
-  const json = new JsonRules(builder);
+export function textsOf(tools: readonly Tool[]): Record<string, string[]> {
   return Object.fromEntries(
-    tools.map(({ name, parameters, where }) => {
-      const rules = writeProperties(builder, json, closed(parameters), where, end);
-      return [name, rules.filter(({ text }) => text).map((rule) => rule.name)];
-    }),
+    tools.map(({ name, parameters, where }) => [name, textProperties(closed(parameters), where)]),
   );
 }
 

@@ -14,6 +14,7 @@ import {
   TooLarge,
   without,
 } from './automaton.js';
+import { beginApart } from './disjoint-schemas.js';
 import { FORMATS } from './formats.js';
 import { GrammarBuilder, type Item, once, type Rule, set } from './grammar-builder.js';
 import { JsonRules } from './json-rules.js';
@@ -47,7 +48,7 @@ export function compileSchema(schema: unknown, where: string): string {
  * itself, and all of them together to those of the grammar.
  *
  * @param json the rules that all schemas of the grammar share.
- * @param only what else must hold: `object` allows only objects.
+ * @param options `onlyObjects`: nothing else is allowed. `among`: how many schemas there are, which share the work of trying branches.
  * @returns the rule; it derives nothing where the schema allows no value: see `GrammarBuilder.barren`.
  * @throws InferenceError as `compileSchema`; TooLarge when the grammar has no room for it, with all that is in it already.
  */
@@ -56,13 +57,14 @@ export function writeSchema(
   json: JsonRules,
   schema: unknown,
   where: string,
-  only?: 'object',
+  options: { readonly onlyObjects?: boolean; readonly among?: number } = {},
 ): Rule {
-  const nodes = [readSchema(schema, where), ...(only === undefined ? [] : [onlyObjects(where)])];
+  const { onlyObjects: only = false, among = 1 } = options;
+  const nodes = [readSchema(schema, where), ...(only ? [onlyObjects(where)] : [])];
   const compiler = new Compiler(where, false, builder, json);
   const rule = compiler.write(nodes);
   // Branches are tried in a grammar of their own: what stands beside them says nothing of them.
-  if (compiler.choices.size > 0) orTooLarge(where, () => compileAlone(nodes, where));
+  if (compiler.choices.size > 0) orTooLarge(where, () => compileAlone(nodes, where, among));
   return rule;
 }
 
@@ -86,25 +88,48 @@ export function writeProperties(
   schema: unknown,
   where: string,
   end: string,
+  among = 1,
 ): PropertyRule[] {
   const nodes = [readSchema(schema, where), onlyObjects(where)];
   const compiler = new Compiler(where, false, builder, json);
   const rules = compiler.writeProperties(nodes, end);
-  if (compiler.choices.size > 0) orTooLarge(where, () => compileAlone(nodes, where));
+  if (compiler.choices.size > 0) orTooLarge(where, () => compileAlone(nodes, where, among));
   return rules;
+}
+
+/** The properties of an object that can only be strings: those for which `writeProperties` says `text`. */
+export function textProperties(schema: unknown, where: string): string[] {
+  const { situation } = expand({ nodes: [readSchema(schema, where), onlyObjects(where)], chosen: new Set() });
+  const properties = new Demands(situation.nodes).properties();
+  return properties.filter(({ nodes }) => onlyTexts(nodes) !== undefined).map(({ name }) => name);
+}
+
+/** What is demanded of a value that can only be a string; undefined where it might be anything else. */
+function onlyTexts(nodes: readonly SchemaNode[]): Demands | undefined {
+  const { situation, choice } = expand({ nodes, chosen: new Set() });
+  const demands = new Demands(situation.nodes);
+  if (choice !== undefined || demands.impossible) return undefined;
+  const { values, declaredTypes, types } = demands;
+  const texts =
+    values !== undefined && declaredTypes === undefined
+      ? [...values.values()].every((value) => typeof value === 'string')
+      : types.length > 0 && types.every((type) => type === 'string');
+  return texts ? demands : undefined;
 }
 
 /** The sentence for a schema whose rule is barren. */
 export const BARREN_SCHEMA =
   'The schema allows no value that ends: something in it contradicts itself, or contains itself without an end.';
 
-function compileAlone(nodes: readonly SchemaNode[], where: string): string {
+/** @param among how many schemas share the work that is spent on trying branches. */
+function compileAlone(nodes: readonly SchemaNode[], where: string, among = 1): string {
   const compiler = new Compiler(where);
   const text = compiler.compile(nodes);
   if (compiler.choices.size > 0) {
-    compiler.checkBranches(text);
+    const stepsMax = Math.max(BRANCH_STEPS_MIN, BRANCH_STEPS_MAX / among);
+    compiler.checkBranches(text, stepsMax);
     const bare = new Compiler(where, true);
-    bare.checkBranches(bare.compile(nodes));
+    bare.checkBranches(bare.compile(nodes), stepsMax);
   }
   return text;
 }
@@ -140,6 +165,8 @@ const TOKEN_CHARACTERS = 8;
 
 /** Work spent on each of the two grammars; a few tenths of a second. */
 const BRANCH_STEPS_MAX = 300_000;
+/** Work spent on a schema among many, however many there are. */
+const BRANCH_STEPS_MIN = 3_000;
 
 class Compiler {
   readonly #builder: GrammarBuilder;
@@ -200,9 +227,8 @@ class Compiler {
 
   /** What a string may be as it stands; undefined where it might be anything but a string. */
   #text(nodes: readonly SchemaNode[], end: string): Rule | undefined {
-    const { situation, choice } = expand({ nodes, chosen: new Set() });
-    const demands = new Demands(situation.nodes);
-    if (choice !== undefined || demands.impossible || demands.types.some((type) => type !== 'string')) return undefined;
+    const demands = onlyTexts(nodes);
+    if (demands === undefined) return undefined;
     if (demands.values !== undefined) {
       const words = this.#listedTexts(demands).map((text) => JSON.parse(text) as string);
       return writeTexts(this.#builder, wordsAutomaton(words.filter((word) => !word.includes(end))));
@@ -237,12 +263,12 @@ class Compiler {
    * A bare grammar shows where they multiply, since every circle in it is short enough to be gone through many times; the
    * real one, how many there are at once: each with a blank or without, with a digit more or at its end.
    */
-  checkBranches(text: string): void {
+  checkBranches(text: string, stepsMax = BRANCH_STEPS_MAX): void {
     const gbnf = readGbnf(text, COMPILED_GBNF_LIMITS, this.where);
     const names = new Set([...this.choices].map((rule) => this.#builder.nameOf(rule)));
     try {
       const characters = this.bare ? TOKEN_CHARACTERS : 0;
-      checkAmbiguity(gbnf, this.where, ({ name }) => names.has(name), characters, BRANCH_STEPS_MAX);
+      checkAmbiguity(gbnf, this.where, ({ name }) => names.has(name), characters, stepsMax);
     } catch (error) {
       if (!(error instanceof InferenceError)) throw error;
       throw refuse(
@@ -282,7 +308,7 @@ class Compiler {
       const branches = choice.branches();
       if (situation.chosen.size > 0) this.#countCombinations(branches.length, choice.path);
       const rules = new Set(branches.map((branch) => this.#ruleOfSituation(branch)));
-      if (rules.size > 1) this.choices.add(rule);
+      if (rules.size > 1 && !beginApart(branches.map(({ nodes }) => nodes))) this.choices.add(rule);
       return [...rules].map((branch) => [once(branch)]);
     }
     const demands = new Demands(situation.nodes);

@@ -1,4 +1,4 @@
-import type { JsonType, SchemaNode } from './read-schema.js';
+import { type JsonType, type SchemaNode, TYPES } from './read-schema.js';
 import { closure } from './schema-closure.js';
 import { Demands, isOfType } from './schema-demands.js';
 
@@ -25,6 +25,29 @@ export function factsOf(nodes: readonly SchemaNode[]): Facts {
   return { impossible, types, values, kinds };
 }
 
+/** Whether each of these begins with a character that no other begins with: they are of different types. */
+export function beginApart(branches: readonly (readonly SchemaNode[])[]): boolean {
+  const taken = new Set<JsonType>();
+  for (const nodes of branches) {
+    const types = plainTypesOf(nodes);
+    if (types === undefined || types.some((type) => taken.has(type))) return false;
+    for (const type of types) taken.add(type);
+  }
+  return true;
+}
+
+function plainTypesOf(nodes: readonly SchemaNode[]): readonly JsonType[] | undefined {
+  const { impossible, declaredTypes, values } = new Demands(nodes);
+  if (impossible) return [];
+  const ofValues = values && TYPES.filter((type) => [...values.values()].some((value) => isOfType(value, type)));
+  const types = ofValues ?? declaredTypes;
+  return types && [...new Set(types.map(plain))];
+}
+
+function plain(type: JsonType): JsonType {
+  return type === 'integer' ? 'number' : type;
+}
+
 /** Whether no value can obey both, as far as can be seen at a glance. */
 export function isDisjoint(a: Facts, b: Facts): boolean {
   return a.impossible || b.impossible || haveOtherTypes(a, b) || haveOtherValues(a, b) || haveOtherKinds(a, b);
@@ -32,7 +55,6 @@ export function isDisjoint(a: Facts, b: Facts): boolean {
 
 function haveOtherTypes(a: Facts, b: Facts): boolean {
   if (a.types === undefined || b.types === undefined) return false;
-  const plain = (type: JsonType) => (type === 'integer' ? 'number' : type);
   return a.types.every((type) => b.types!.every((other) => plain(type) !== plain(other)));
 }
 
