@@ -158,6 +158,8 @@ export const PRESETS: Readonly<Record<UpstreamPreset, Preset>> = {
       refusals: false,
     },
     text: ANSWERS,
+    // And a token more behind it, with a finish of its own (26.7.0).
+    stopIncluded: true,
     logprobsMax: { chat: 5, text: 5 },
     embeddings: true,
     rerank: false,
