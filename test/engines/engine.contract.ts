@@ -2,9 +2,11 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import {
   type AnswerEvent,
   type AnswerRequest,
+  type CallDelta,
   type Engine,
   InferenceError,
   type Prompt,
+  type ResumedAnswer,
   TOKEN_UNKNOWN,
 } from '@millrace/contracts';
 import { Ajv2020 } from 'ajv/dist/2020.js';
@@ -197,7 +199,7 @@ export function engineContract(name: string, subject: EngineSubject): void {
       const tools = [WEATHER];
       const asked = (more: object) => ({ ...(weather as Extract<Prompt, { kind: 'chat' }>), tools, ...more });
 
-      it.each([{ name: 'get_weather' }, 'required'] as const)(
+      it.each([{ name: 'get_weather' }, 'required', 'auto'] as const)(
         'bring a call, whose arguments obey the schema, for the choice %j',
         async (toolChoice) => {
           const { events, calls, text, finished } = await whole({
@@ -208,12 +210,53 @@ export function engineContract(name: string, subject: EngineSubject): void {
           expect(valid(JSON.parse(calls[0]!.arguments)), JSON.stringify(valid.errors)).toBe(true);
           expect(finished.reason).toBe('tool_calls');
           expect(text.trim()).toBe('');
-          const deltas = events.flatMap((event) => (event.kind === 'tokens' ? (event.calls ?? []) : []));
+          const deltas = deltasOf({ events });
           expect(deltas.filter(({ name }) => name !== undefined)).toHaveLength(1);
           expect(deltas[0]!.name).toBe('get_weather');
           expect(deltas.every(({ index }) => index === 0)).toBe(true);
         },
       );
+
+      /** What an answer had delivered when it broke off, after `count` tokens or a few more. */
+      async function brokenOff(
+        prompt: Prompt,
+        count: number,
+      ): Promise<ResumedAnswer & { readonly calls: CallDelta[] }> {
+        const delivered = { tokens: [] as number[], text: '', reasoning: '', calls: [] as CallDelta[] };
+        for await (const event of answer({ prompt })) {
+          if (event.kind !== 'tokens') continue;
+          delivered.tokens.push(...event.tokens);
+          delivered.text += event.text;
+          delivered.reasoning += event.reasoning ?? '';
+          delivered.calls.push(...(event.calls ?? []));
+          if (delivered.tokens.length >= count) break;
+        }
+        return delivered;
+      }
+
+      it.runIf(subject.numbersTokens)('go on within a call that another attempt began', async () => {
+        const prompt = asked({ toolChoice: { name: 'get_weather' } });
+        const undisturbed = await whole({ prompt });
+        for (let cut = 1; cut < undisturbed.tokens.length; cut += 1 + Math.floor(undisturbed.tokens.length / 9)) {
+          const resume = await brokenOff(prompt, cut);
+          const rest = await whole({ prompt, resume });
+          expect(callsOf([...resume.calls, ...deltasOf(rest)])).toEqual(undisturbed.calls);
+          expect(rest.finished.reason).toBe('tool_calls');
+          expect(rest.finished.usage.completionTokens).toBe(undisturbed.finished.usage.completionTokens);
+        }
+        await idle();
+      });
+
+      it.runIf(thoughtful !== undefined && subject.numbersTokens)('go on within a thought', async () => {
+        const { prompt, reasoning, text } = thoughtful!;
+        const undisturbed = await whole({ prompt });
+        for (let cut = 1; cut < undisturbed.tokens.length; cut += 5) {
+          const resume = await brokenOff(prompt, cut);
+          const rest = await whole({ prompt, resume });
+          expect((resume.reasoning + rest.reasoning).trim()).toBe(reasoning);
+          expect((resume.text + rest.text).trim()).toBe(text);
+        }
+      });
 
       it('bring no call where none is allowed', async () => {
         const { calls, finished } = await whole({ prompt: asked({ toolChoice: 'none' }), maxTokens: 40 });
@@ -418,22 +461,32 @@ export async function collect(answer: AsyncIterable<AnswerEvent>): Promise<Whole
   const events: AnswerEvent[] = [];
   for await (const event of answer) events.push(event);
   const pieces = events.filter((event) => event.kind === 'tokens');
-  const calls: { name: string; arguments: string }[] = [];
-  for (const { index, name, arguments: text } of pieces.flatMap((piece) => piece.calls ?? [])) {
-    if (name !== undefined) calls[index] = { name, arguments: '' };
-    calls[index]!.arguments += text;
-  }
   const finished = events.filter((event) => event.kind === 'finished');
   expect(finished).toHaveLength(1);
   return {
     events,
     text: pieces.map(({ text }) => text).join(''),
     reasoning: pieces.map(({ reasoning = '' }) => reasoning).join(''),
-    calls,
+    calls: callsOf(deltasOf({ events })),
     tokens: pieces.flatMap(({ tokens }) => tokens),
     unnumbered: pieces.reduce((sum, { unnumbered = 0 }) => sum + unnumbered, 0),
     finished: finished[0]!,
   };
+}
+
+function deltasOf({ events }: Pick<Whole, 'events'>): readonly CallDelta[] {
+  return events.flatMap((event) => (event.kind === 'tokens' ? (event.calls ?? []) : []));
+}
+
+function callsOf(deltas: readonly CallDelta[]): Whole['calls'] {
+  const calls: { name: string; arguments: string }[] = [];
+  for (const { index, name, arguments: text } of deltas) {
+    if (name !== undefined) calls[index] = { name, arguments: '' };
+    // One that another attempt began has had its name.
+    calls[index] ??= { name: '', arguments: '' };
+    calls[index].arguments += text;
+  }
+  return calls;
 }
 
 async function drain(events: AsyncIterator<AnswerEvent>): Promise<void> {
