@@ -1,4 +1,6 @@
-import { existsSync } from 'node:fs';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { existsSync, readFileSync } from 'node:fs';
 import { InferenceError } from '@millrace/contracts';
 import type { Logger } from '@millrace/runtime';
 import { afterEach, describe, expect, it } from 'vitest';
@@ -195,3 +197,27 @@ describe('PromptProcess, as it was built', () => {
     await expect(model('{{ 1 }}', missing)).rejects.toThrow('The process that renders prompts does not start.');
   });
 });
+
+describe.skipIf(process.platform !== 'linux')(
+  'the prompt process (children of a process are told by Linux only)',
+  () => {
+    it('ends with the worker, even if that is killed', async () => {
+      const module = new URL('./prompt-process.js', entry).href;
+      const worker = spawn(process.execPath, ['--input-type=module', '-e', WORKER.replace('MODULE', module)]);
+      const [line] = (await once(worker.stdout, 'data')) as [Buffer];
+      expect(line.toString()).toBe('"root"');
+      const child = Number(readFileSync(`/proc/${worker.pid}/task/${worker.pid}/children`, 'utf8').trim());
+      expect(existsSync(`/proc/${child}`)).toBe(true);
+      worker.kill('SIGKILL');
+      await expect.poll(() => existsSync(`/proc/${child}`), { timeout: 10_000 }).toBe(false);
+    });
+  },
+);
+
+/** Has one grammar compiled, and goes on. */
+const WORKER = `
+  const { PromptProcess } = await import('MODULE');
+  const work = new PromptProcess({ templateTimeoutMs: 5000, logger: {} });
+  const grammar = await work.do({ kind: 'compile', format: { kind: 'json' } }, new AbortController().signal);
+  process.stdout.write(JSON.stringify(grammar.slice(0, 4)));
+`;
