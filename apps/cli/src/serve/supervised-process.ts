@@ -10,6 +10,8 @@ export interface ProcessPlan {
   readonly entry: string;
   /** Its flags. `portBefore` is the port it had before it died, which others know it by. */
   readonly args: (portBefore: number | undefined) => readonly string[];
+  /** Variables of the environment that it has unless they are set already. */
+  readonly environment?: NodeJS.ProcessEnv;
 }
 
 export interface RestartOptions {
@@ -97,9 +99,10 @@ export class SupervisedProcess {
   }
 
   #spawn(): void {
-    const { entry, args } = this.#plan;
+    const { entry, args, environment } = this.#plan;
     const stdout = this.#options.quiet ? 'ignore' : 'inherit';
-    const child = fork(entry, args(this.#port), { stdio: ['ignore', stdout, 'inherit', 'ipc'] });
+    const env = { ...environment, ...process.env };
+    const child = fork(entry, args(this.#port), { env, stdio: ['ignore', stdout, 'inherit', 'ipc'] });
     const startedMs = performance.now();
     let sentence: string | undefined;
     this.#child = child;

@@ -93,6 +93,11 @@ export function hasFailed({ state, failure }: LibraryEntry): boolean {
   return state === 'idle' && failure !== undefined && !failure.isPast;
 }
 
+/** Whether it is loaded, or may be: nothing speaks against it so far. */
+export function mayAnswer({ state, failure }: LibraryEntry): boolean {
+  return state !== 'idle' || failure === undefined;
+}
+
 export function descriptionOf(entry: LibraryEntry): ModelDescription {
   const { state, detail, failure } = entry;
   const facts = entry.loaded?.description ?? entry.looked?.description ?? unknownFacts(entry.model);

@@ -9,6 +9,7 @@ import {
   type LibraryEntry,
   type LoadedModel,
   loadedNow,
+  mayAnswer,
   residentOf,
   usableNow,
 } from './library-entry.js';
@@ -114,7 +115,7 @@ export class Library {
   get state(): LibraryState {
     if (this.#hopeless !== undefined) return 'failed';
     if (!this.#hasStarted) return 'loading';
-    return this.#entries.every(hasFailed) ? 'failed' : 'ready';
+    return this.#entries.some(mayAnswer) ? 'ready' : 'failed';
   }
 
   /** What is being loaded, and what failed: sentences for `/readyz`. Empty when all is well. */
@@ -252,7 +253,7 @@ export class Library {
       await this.#bring(entry, { mayUnload: false });
     }
     await this.#lookAtOthers();
-    if (stopped.aborted || this.#entries.some((entry) => entry.model.isElsewhere || !hasFailed(entry))) return;
+    if (stopped.aborted || this.#entries.some((entry) => entry.model.isElsewhere || mayAnswer(entry))) return;
     const { error } = this.#entries[0]!.failure!;
     throw new Error(error.message, { cause: error });
   }
@@ -269,11 +270,11 @@ export class Library {
     })();
     this.#aside.add(looking);
     void looking.finally(() => this.#aside.delete(looking));
-    let timer: NodeJS.Timeout | undefined;
-    const late = new Promise<void>((resolve) => {
-      timer = setTimeout(resolve, LOOK_AT_START_MS_MAX);
-    });
-    await Promise.race([looking, late]);
+    const late = Promise.withResolvers<void>();
+    // While nothing can answer yet, it is not ready anyway.
+    const isUrgent = this.#entries.some(({ loaded }) => loaded !== undefined);
+    const timer = isUrgent ? setTimeout(late.resolve, LOOK_AT_START_MS_MAX) : undefined;
+    await Promise.race([looking, late.promise]);
     clearTimeout(timer);
   }
 
@@ -282,7 +283,7 @@ export class Library {
       const broken = this.#entries.find(({ loaded }) => loaded?.brokenAtMs !== undefined);
       const next = this.#longestWaiting();
       const tooIdle = this.#entries.find((entry) => idleEndMs(entry) <= performance.now());
-      this.#forgetFailures();
+      await this.#forgetFailures();
       if (broken !== undefined) await this.#replaceBroken(broken);
       else if (next?.model.isElsewhere) this.#bringAside(next);
       else if (next !== undefined) await this.#bring(next, { mayUnload: true });
@@ -301,13 +302,18 @@ export class Library {
     return longest;
   }
 
-  /** What failed a while ago may be asked for again. What is elsewhere may be back by itself, and is looked for. */
-  #forgetFailures(): void {
+  /**
+   * What failed a while ago may be asked for again. What is to be there from the start is tried without being asked, if it
+   * is elsewhere and may be back by itself, or if nothing else can answer: then nobody asks this worker for anything.
+   */
+  async #forgetFailures(): Promise<void> {
     for (const entry of this.#entries) {
       if (failureEndMs(entry) > performance.now()) continue;
       entry.failure!.isPast = true;
       this.listener.onChange();
-      if (entry.model.isElsewhere && entry.model.loadsAtStart) this.#bringAside(entry);
+      if (!entry.model.loadsAtStart) continue;
+      if (entry.model.isElsewhere) this.#bringAside(entry);
+      else if (this.state === 'failed') await this.#bring(entry, { mayUnload: false });
     }
   }
 
