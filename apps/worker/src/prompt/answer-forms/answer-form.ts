@@ -1,9 +1,8 @@
 import type { AnswerReader } from '../answer-reader.js';
 import { FormReader } from './form-reader.js';
 import { FORMS, type FormName, formOf } from './forms.js';
-import { planReading, type ToPlan } from './plan-reading.js';
+import { planReading, rememberBindings, type ToPlan } from './plan-reading.js';
 import type { ReadingPlan } from './reading-plan.js';
-import { RememberedGrammars } from './remembered-grammars.js';
 
 /** How the models of one template write their answers: reasoning, tool calls, citations. */
 export interface AnswerForm {
@@ -22,7 +21,7 @@ export interface AnswerForm {
 export function answerFormOf(template: string): AnswerForm {
   const name = formOf(template);
   const { marks } = FORMS[name];
-  const remembered = new RememberedGrammars();
+  const remembered = rememberBindings();
   return { name, marks, plan: (toPlan) => planReading(name, template, toPlan, remembered) };
 }
 

@@ -3,8 +3,8 @@ import { describe, expect, it } from 'vitest';
 import type { ChatPrompt } from '../chat-model.js';
 import { openReader } from './answer-form.js';
 import { type Asked, obeyed, planned, read, tool, WEATHER } from './answer-forms.testing.js';
-import { planReading } from './plan-reading.js';
-import { GRAMMARS_REMEMBERED_MAX, RememberedGrammars } from './remembered-grammars.js';
+import { planReading, rememberBindings } from './plan-reading.js';
+import { REMEMBERED_MAX, Remembered } from './remembered.js';
 
 const HERMES = '<tool_call>';
 const THINKS = '<think> <tool_call>';
@@ -263,7 +263,7 @@ describe('many tools', () => {
 
 describe('what is remembered', () => {
   it('is not compiled again for the same tools', () => {
-    const remembered = new RememberedGrammars();
+    const remembered = rememberBindings();
     const plan = (rendered: string, more: Partial<ChatPrompt> = {}) => {
       const prompt: ChatPrompt = {
         kind: 'chat',
@@ -281,9 +281,9 @@ describe('what is remembered', () => {
   });
 
   it('forgets the oldest, by count and by length', () => {
-    const remembered = new RememberedGrammars();
-    for (let at = 0; at <= GRAMMARS_REMEMBERED_MAX; at++) remembered.get(`${at}`, () => 'x');
-    expect(remembered.size).toBe(GRAMMARS_REMEMBERED_MAX);
+    const remembered = new Remembered<string>(({ length }) => length);
+    for (let at = 0; at <= REMEMBERED_MAX; at++) remembered.get(`${at}`, () => 'x');
+    expect(remembered.size).toBe(REMEMBERED_MAX);
     expect(remembered.get('1', () => 'again')).toBe('x');
     expect(remembered.get('0', () => 'again')).toBe('again');
     const large = 'x'.repeat(5_000_000);

@@ -11,7 +11,7 @@ import { CallWriter } from './call-writer.js';
 import { FORMS, type Form, type FormName } from './forms.js';
 import { planCitations } from './plan-citations.js';
 import type { ReadingPlan } from './reading-plan.js';
-import type { RememberedGrammars } from './remembered-grammars.js';
+import { Remembered } from './remembered.js';
 import { type Tool, textsOf, toolsOf, writeTools } from './tool-rules.js';
 import { writeGbnf } from './write-gbnf.js';
 
@@ -35,37 +35,29 @@ export function planReading(
   name: FormName,
   template: string,
   { prompt, rendered, format }: ToPlan,
-  remembered: RememberedGrammars,
+  remembered: RememberedBindings,
 ): ReadingPlan {
   const form: Form = FORMS[name];
   const choice = prompt.toolChoice ?? 'auto';
   const tools = choice === 'none' ? [] : callable(toolsOf(prompt.tools), choice);
   const { begin, opened } = beginOf(form, prompt, rendered);
-  const parallelCalls = (prompt.parallelCalls ?? true) && typeof choice === 'string' && mayCallSeveral(template);
   const open = openings(form, template, begin, rendered);
-  const bindings = bindingsOf({ form, template, tools, choice, parallelCalls, format, begin, open, remembered });
+  const parallelCalls = (prompt.parallelCalls ?? true) && typeof choice === 'string' && mayCallSeveral(template);
+  const mustCall = tools.length > 0 && choice !== 'auto';
+  const toBind: ToBind = { tools, mustCall, parallelCalls, format, thinking: begin === 'reasoning', open };
+  const bound = remembered.get(JSON.stringify(toBind), () => bind(form, template, toBind));
   const citations = planCitations(form, prompt, rendered, format);
-  const texts = textParameters(form, tools, remembered);
-  return {
-    form: name,
-    begin,
-    opened,
-    tools: tools.map((tool) => tool.name),
-    texts,
-    parallelCalls,
-    bindings,
-    citations,
-  };
+  return { form: name, begin, opened, tools: tools.map((tool) => tool.name), parallelCalls, ...bound, citations };
 }
 
-function textParameters(
-  { calls: { parameters } }: Form,
-  tools: readonly Tool[],
-  remembered: RememberedGrammars,
-): ReadingPlan['texts'] {
-  if (parameters === undefined) return undefined;
-  const key = JSON.stringify(['texts', tools]);
-  return JSON.parse(remembered.get(key, () => JSON.stringify(textsOf(tools)))) as ReadingPlan['texts'];
+/** What takes long to plan, and is the same for equal tools. */
+type Bound = Pick<ReadingPlan, 'bindings' | 'texts'>;
+export type RememberedBindings = Remembered<Bound>;
+
+export function rememberBindings(): RememberedBindings {
+  return new Remembered(({ bindings }) =>
+    Object.values(bindings).reduce((sum, grammar) => sum + (grammar?.length ?? 0), 0),
+  );
 }
 
 function callable(tools: readonly Tool[], choice: ToolChoice): readonly Tool[] {
@@ -108,46 +100,24 @@ function openings(
 }
 
 interface ToBind {
-  readonly form: Form;
-  readonly template: string;
   readonly tools: readonly Tool[];
-  readonly choice: ToolChoice;
+  readonly mustCall: boolean;
   readonly parallelCalls: boolean;
   readonly format: OutputFormat | undefined;
-  readonly begin: ReadingPlan['begin'];
+  /** Whether the prompt has opened the reasoning. */
+  readonly thinking: boolean;
   /** What the model may open its reasoning with. */
   readonly open: readonly string[];
-  readonly remembered: RememberedGrammars;
 }
 
-function bindingsOf(toBind: ToBind): ReadingPlan['bindings'] {
-  const { tools, format, begin, open, choice } = toBind;
-  // Where a call opens, it is bound anew: what the format takes for a text of its own may have turned out to be a call.
-  const call = tools.length > 0 && choice === 'auto' ? grammarOf(toBind, 'call') : undefined;
-  if (format === undefined && (tools.length === 0 || choice === 'auto')) return { call };
-  const first = begin === 'reasoning' ? undefined : grammarOf(toBind, 'first');
-  const thought = begin === 'reasoning' || open.length > 0 ? grammarOf(toBind, 'thought') : undefined;
-  return { first, thought, call };
-}
-
-function grammarOf(toBind: ToBind, from: keyof ReadingPlan['bindings']): string {
-  const { tools, choice, parallelCalls, format, open, remembered } = toBind;
-  // The form and the template are always the same; the names of tools say which of them are meant.
-  const key = JSON.stringify([from, tools, choice, parallelCalls, format, open]);
-  return remembered.get(key, () => writeGrammar(toBind, from));
-}
-
-function writeGrammar(toBind: ToBind, from: keyof ReadingPlan['bindings']): string {
-  const { form, tools, format, open } = toBind;
-  const alone = tools.length === 0 && open.length === 0 && form.beforeFormat === undefined;
+function bind(form: Form, template: string, toBind: ToBind): Bound {
+  const { tools, format, thinking, open } = toBind;
+  const alone = tools.length === 0 && open.length === 0 && !thinking && form.beforeFormat === undefined;
   // As the caller wrote it, where nothing else may be written.
-  if (format !== undefined && from === 'first' && alone) return formatGrammar(format);
+  if (alone) return { bindings: format === undefined ? {} : { first: formatGrammar(format) } };
+  const texts = form.calls.parameters === undefined ? undefined : textsOf(tools);
   try {
-    const builder = new GrammarBuilder();
-    const root = writeAnswer(builder, toBind, from !== 'call');
-    if (from === 'call') return builder.text(root)!;
-    if (from === 'thought') return builder.text(builder.add([[LEAD, once(root)]]))!;
-    return builder.text(builder.add([...open.map((mark): Item[] => [literal(mark)]), [once(root)]]))!;
+    return { bindings: writeBindings(form, template, toBind), texts };
   } catch (error) {
     if (!(error instanceof TooLarge)) throw error;
     throw refuse(
@@ -157,23 +127,41 @@ function writeGrammar(toBind: ToBind, from: keyof ReadingPlan['bindings']): stri
   }
 }
 
-/** Calls, the format, or both. */
-function writeAnswer(builder: GrammarBuilder, toBind: ToBind, withFormat: boolean): Rule {
-  const { form, template, tools, choice, format, parallelCalls } = toBind;
+/** All in one grammar, which is then written out from different rules on: what takes long are the schemas. */
+function writeBindings(form: Form, template: string, toBind: ToBind): ReadingPlan['bindings'] {
+  const { format, mustCall, thinking, open } = toBind;
+  const builder = new GrammarBuilder();
   const json = new JsonRules(builder);
-  const alternatives: Item[][] = [];
-  if (tools.length > 0) {
-    const rules = writeTools(builder, json, tools, form.calls.parameters);
-    // Only who may call none may decline.
-    const declining =
-      choice === 'auto' ? form.declining.map((name) => ({ name, arguments: builder.add([['"{}"']]) })) : [];
-    const writer = new CallWriter(builder, json, [...rules, ...declining], parallelCalls);
-    alternatives.push(form.calls.write(writer, template));
-  }
-  if (withFormat && format !== undefined && choice === 'auto') {
+  const calls = toBind.tools.length === 0 ? undefined : writeCalls(builder, json, form, template, toBind);
+  // Where a call opens, it is bound anew: what the format takes for a text of its own may have turned out to be a call.
+  const call = calls === undefined || mustCall ? undefined : builder.text(calls);
+  if (!mustCall && format === undefined) return { call };
+  const alternatives: Item[][] = calls === undefined ? [] : [[once(calls)]];
+  if (!mustCall && format !== undefined) {
     alternatives.push([...beforeFormat(builder, form), once(writeFormat(builder, json, format))]);
   }
-  return builder.add(alternatives);
+  const answer = builder.add(alternatives);
+  const first = builder.add([...open.map((mark): Item[] => [literal(mark)]), [once(answer)]]);
+  const thought = builder.add([[LEAD, once(answer)]]);
+  return {
+    call,
+    first: thinking ? undefined : builder.text(first),
+    thought: thinking || open.length > 0 ? builder.text(thought) : undefined,
+  };
+}
+
+function writeCalls(
+  builder: GrammarBuilder,
+  json: JsonRules,
+  form: Form,
+  template: string,
+  { tools, mustCall, parallelCalls }: ToBind,
+): Rule {
+  const rules = writeTools(builder, json, tools, form.calls.parameters);
+  // Only who may call none may decline.
+  const declining = mustCall ? [] : form.declining.map((name) => ({ name, arguments: builder.add([['"{}"']]) }));
+  const writer = new CallWriter(builder, json, [...rules, ...declining], parallelCalls);
+  return builder.add([form.calls.write(writer, template)]);
 }
 
 function beforeFormat(builder: GrammarBuilder, { beforeFormat: before }: Form): Item[] {

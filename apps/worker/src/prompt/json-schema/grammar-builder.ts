@@ -81,10 +81,11 @@ export class GrammarBuilder {
     return [once(rest)];
   }
 
-  /** The text of the grammar, or undefined when `root` derives no text at all. */
+  /** The text of the grammar from `root` on, or undefined when that derives no text at all. */
   text(root: Rule): string | undefined {
     const finite = this.#finite();
     if (finite[root] === 0) return undefined;
+    this.#names.clear();
     const names = this.#names.set(root, 'root');
     const lines: string[] = [];
     let characters = 0;
@@ -121,7 +122,7 @@ export class GrammarBuilder {
     return rules.filter((rule) => finite[rule] === 0);
   }
 
-  /** What `text` called a rule; undefined when nothing came to it. */
+  /** What the last `text` called a rule; undefined when nothing came to it. */
   nameOf(rule: Rule): string | undefined {
     return this.#names.get(rule);
   }
