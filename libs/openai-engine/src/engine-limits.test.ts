@@ -1,3 +1,4 @@
+import { getEventListeners } from 'node:events';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { AnswerEvent } from '@millrace/contracts';
 import { afterEach, describe, expect, it } from 'vitest';
@@ -27,10 +28,11 @@ afterEach(async () => {
   for (const close of opened.splice(0).reverse()) await close();
 });
 
-async function serve(plays: Play | Play[], options: Parameters<typeof openEngine>[1] = {}) {
+/** Silence is no way out of anything here, unless a test says so. */
+async function serve(plays: Play | Play[], { upstream: entry, ...options }: Parameters<typeof openEngine>[1] = {}) {
   const upstream = await startUpstream(plays);
   opened.push(() => upstream.close());
-  const test = await openEngine(upstream.url, options);
+  const test = await openEngine(upstream.url, { upstream: { silenceMsMax: 60_000, ...entry }, ...options });
   opened.push(() => test.engine.close());
   return { upstream, ...test };
 }
@@ -91,6 +93,26 @@ describe('who leaves', () => {
 
     expect(await next).toMatchObject({ done: true });
     await left(upstream);
+  });
+
+  it('is the engine itself, once the server sends what is no answer', async () => {
+    const { upstream, engine } = await serve((response) => {
+      beginStream(response);
+      response.write(event(delta({ content: 'a' })) + event({ error: { message: 'oh', code: 500 } }));
+    });
+    await failureOf(engine.answer(request(), FOREVER));
+
+    await left(upstream);
+  });
+
+  it('leaves nothing of itself on its signal', async () => {
+    const { engine } = await serve([stream(HELLO), json(400, {}), stream(HELLO)]);
+    const { signal } = new AbortController();
+    await collect(engine.answer(request(), signal));
+    await failureOf(engine.answer(request(), signal));
+    for await (const each of engine.answer(request(), signal)) if (each.kind === 'begun') break;
+
+    expect(getEventListeners(signal, 'abort')).toEqual([]);
   });
 
   it('leaves nothing behind where it never read', async () => {
@@ -207,6 +229,21 @@ describe('the limits', () => {
 
     expect(written).toBeLessThan(32_000_000);
     expect((await answer.next()).value).toMatchObject({ kind: 'tokens' });
+    await answer.return?.();
+  });
+
+  it('count only what a reader waits for as silence of the server', async () => {
+    const slow: Play = async (response) => {
+      beginStream(response);
+      response.write(event(delta({ content: 'a' })));
+      await sleep(500);
+      response.end(HELLO);
+    };
+    const { engine } = await serve(slow, { upstream: { silenceMsMax: 300 } });
+    const answer = await firstTokens(engine.answer(request(), FOREVER));
+    await sleep(400);
+
+    expect((await answer.next()).value).toMatchObject({ kind: 'tokens', text: 'Hel' });
     await answer.return?.();
   });
 
