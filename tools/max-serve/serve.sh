@@ -22,6 +22,6 @@ case " $* " in
 esac
 # Neither a key of the file nor a flag.
 export MAX_SERVE_DISABLE_TELEMETRY=1
-# Flags, and no keys of the file. Without the two bounds MAX queues without end; with them it answers 429, which Millrace passes on.
+# Flags, and no keys of the file. By its help MAX queues without end where it isn't given these, and answers 429 where it is.
 exec "$max" serve --config-file "$config" --model "$model" --host "${MAX_SERVE_HOST:-127.0.0.1}" \
   --max-pending-requests 64 --max-queue-size 64 "$@"

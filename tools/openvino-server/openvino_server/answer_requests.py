@@ -26,7 +26,6 @@ REFUSED: Mapping[str, Callable[[Any], bool]] = {
     "echo": bool,
     "suffix": bool,
     "functions": bool,
-    "continue_final_message": bool,
 }
 
 
@@ -71,6 +70,8 @@ class ChatPrompt:
     tool_choice: ToolChoice = field(default_factory=ToolChoice)
     parallel_calls: bool = True
     template_variables: dict[str, Any] = field(default_factory=dict)
+    # What the assistant has said already: the answer goes on behind it.
+    begun: str = ""
 
 
 @dataclass(frozen=True)
@@ -100,8 +101,18 @@ def parse_chat(body: Any) -> AnswerRequest:
     documents = fields.optional("documents", list)
     if documents:
         variables.setdefault("documents", documents)
+    begun = ""
+    if fields.optional("continue_final_message", bool):
+        last = messages.pop()
+        if last["role"] != "assistant" or last.get("tool_calls") or not messages:
+            raise invalid(
+                "`continue_final_message` needs a last message of the assistant's, without calls, and one before it.",
+                "continue_final_message",
+            )
+        begun = last["content"]
     prompt = ChatPrompt(
         messages=messages,
+        begun=begun,
         tools=_tools(fields),
         tool_choice=_tool_choice(fields),
         parallel_calls=fields.optional("parallel_tool_calls", bool) is not False,

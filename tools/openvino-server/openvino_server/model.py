@@ -20,7 +20,7 @@ import numpy as np
 import openvino as ov
 import openvino_genai as genai
 
-from .answer_reader import THINK_BEGIN, AnswerReader, JsonAnswer, Reading
+from .answer_reader import THINK_BEGIN, THINK_END, AnswerReader, JsonAnswer, Reading
 from .answer_requests import AnswerRequest, ChatPrompt, OutputFormat, Sampling
 from .failures import RequestFailure, internal, invalid
 from .grammar_probe import GrammarProbe, told_by
@@ -238,6 +238,11 @@ class Model:
             )
         except Exception as error:
             raise invalid(f"The model's chat template refuses the messages: {told_by(error)}", "messages") from error
+        thinking = text.rstrip().endswith(THINK_BEGIN)
+        if prompt.begun:
+            # What was said already was said behind the thoughts.
+            text += f"\n{THINK_END}\n\n{prompt.begun}" if thinking else prompt.begun
+            thinking = False
         grammar = call_grammar(form, tools, prompt.tool_choice, prompt.parallel_calls) if form else None
         if grammar is not None and request.format is not None and not grammar.must_call:
             raise invalid("`response_format` and `tools` can't be had together; leave one out.", "response_format")
@@ -245,8 +250,8 @@ class Model:
             tokens=self._tokens(text, special=False),
             tools=form,
             grammar=grammar,
-            thinks=THINK_BEGIN in self._template,
-            thinking=text.rstrip().endswith(THINK_BEGIN),
+            thinks=THINK_BEGIN in self._template and not prompt.begun,
+            thinking=thinking,
         )
 
     def _tool_format(self, tools: list[dict[str, Any]]) -> ToolFormat | None:

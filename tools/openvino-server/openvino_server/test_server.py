@@ -156,6 +156,18 @@ def test_what_an_answer_is_does_not_depend_on_who_else_is_answered(server: Serve
     asyncio.run(run())
 
 
+def test_goes_on_with_what_the_assistant_has_begun(server: Server) -> None:
+    async def run() -> None:
+        asked = chat_body(QUESTIONS[0])
+        asked["messages"].append({"role": "assistant", "content": "The capital of"})
+        _, body = await server.post("/v1/chat/completions", **asked, continue_final_message=True)
+        assert body["choices"][0]["message"]["content"] == " France is Paris."
+        status, refused = await server.chat(QUESTIONS[0], continue_final_message=True)
+        assert (status, refused["error"]["param"]) == (400, "continue_final_message")
+
+    asyncio.run(run())
+
+
 def test_the_same_seed_gives_the_same_answer_and_no_seed_another(server: Server) -> None:
     async def run() -> None:
         async def draw(**more: Any) -> str:
