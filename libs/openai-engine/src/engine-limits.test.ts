@@ -236,12 +236,12 @@ describe('the limits', () => {
     const slow: Play = async (response) => {
       beginStream(response);
       response.write(event(delta({ content: 'a' })));
-      await sleep(500);
+      await sleep(1_500);
       response.end(HELLO);
     };
-    const { engine } = await serve(slow, { upstream: { silenceMsMax: 300 } });
+    const { engine } = await serve(slow, { upstream: { silenceMsMax: 1_000 } });
     const answer = await firstTokens(engine.answer(request(), FOREVER));
-    await sleep(400);
+    await sleep(1_200);
 
     expect((await answer.next()).value).toMatchObject({ kind: 'tokens', text: 'Hel' });
     await answer.return?.();
