@@ -22,7 +22,7 @@ export const OPENVINO_PRESET: Preset = {
   chat: {
     documents: 'documents',
     templateVariables: true,
-    continueFinal: false,
+    continueFinal: true,
     reasoningEffort: 'reasoning_effort',
     developer: false,
     names: true,
