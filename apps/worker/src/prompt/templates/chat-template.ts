@@ -3,6 +3,7 @@ import type { ChatPrompt } from '../chat-model.js';
 import { wantsNineCharacters } from './call-ids.js';
 import { continueAnswer, thinkingOf } from './continued-answer.js';
 import { type CallsKnown, describeTools } from './described-tools.js';
+import { documentVariables } from './document-variables.js';
 import { findAbilities } from './find-abilities.js';
 import { formatTime } from './format-time.js';
 import { Jinja, type RenderLimits } from './jinja.js';
@@ -53,6 +54,7 @@ export class ChatTemplate {
       ...dateVariables(now),
       ...reasoningVariables(this.source, prompt.reasoningEffort, thinkingOf(this.source) !== undefined),
       ...preservingVariables(prompt.templateVariables),
+      ...(prompt.documents !== undefined && documentVariables(this.source)),
       ...prompt.templateVariables,
       // Templates ask `if tools`, but also `tools is defined` and `tools is not none`: absent says no to all three.
       ...(tools.length > 0 && !described && { tools }),

@@ -192,6 +192,16 @@ describe('documents', () => {
     expect(both.render(chat([user('a')], { documents, tools: [TOOL] }), NOW).text).toBe('fA');
   });
 
+  it('ask for citations, by whatever name the template has for it, unless the caller says otherwise', () => {
+    const commandR = `${RAG} {{ citation_mode }}`;
+    expect(rendered(commandR, [user('a')], { documents })).toBe('A accurate');
+    expect(rendered(commandR, [user('a')], { documents, templateVariables: { citation_mode: 'fast' } })).toBe('A fast');
+    expect(rendered(commandR, [user('a')])).toBe(' ');
+    const r7b = `${RAG}{% if enable_citations %} with citations{% endif %}`;
+    expect(rendered(r7b, [user('a')], { documents })).toBe('A with citations');
+    expect(rendered(r7b, [user('a')], { documents, templateVariables: { enable_citations: false } })).toBe('A');
+  });
+
   it('are refused by a template without a place for them', () => {
     expect(() => rendered(PLAIN, [user('a')], { documents })).toThrow(
       expect.objectContaining({ code: 'invalid_request', details: { param: 'documents' } }),

@@ -48,6 +48,16 @@ export const DIFFERENCES: readonly Difference[] = [
     conversations: DOCUMENTS,
   },
   {
+    why: 'Who sends documents wants to know what the answer takes from them: the template is told to ask for citations.',
+    templates: ['CohereForAI-c4ai-command-r7b-12-2024-tool_use'],
+    conversations: ['documents', 'documents and tools'],
+  },
+  {
+    why: 'The same; this template has another name for it than the table of conversations.',
+    templates: ['Cohere2MoE'],
+    conversations: DOCUMENTS,
+  },
+  {
     why: 'The template tells the model nothing of the tools, so a system message does. The calls are in the form of the template, where it has one.',
     templates: [
       'HuggingFaceTB-SmolLM3-3B',
