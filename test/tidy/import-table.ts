@@ -223,7 +223,7 @@ export const IMPORT_RULES: readonly ImportRule[] = [
   {
     name: 'cli',
     files: /^apps\/cli\//,
-    ours: [CONTRACTS, RUNTIME, /^apps\/cli\//],
+    ours: [CONTRACTS, RUNTIME, OPENAI_ENGINE, /^apps\/cli\//],
     packages: [NODE, /^picocolors$/, /^eventsource-parser/, /^@grpc\/grpc-js$/],
     instead: 'The CLI talks to running processes; it does not import their sources.',
   },

@@ -1,4 +1,5 @@
-import { boolean, modelListSchema, optionalText, type SettingTable } from '@millrace/contracts';
+import { boolean, modelListSchema, optionalText, type SettingTable, type UpstreamEntry } from '@millrace/contracts';
+import { PRESETS } from '@millrace/openai-engine';
 import { loadSettings, readModelsFile } from '@millrace/runtime';
 import { type Command, type CommandContext, OWN } from './command.js';
 import { gatewayUrl, urlOfGateway } from './gateway-address.js';
@@ -27,7 +28,12 @@ interface ListedModel {
   readonly context: number | undefined;
   readonly capabilities: readonly string[];
   readonly aliases: readonly string[];
+  /** The file, or the server: as the models file has it. */
   readonly path: string | undefined;
+  readonly upstream: string | undefined;
+  /** Whether it is loaded; what a gateway that says nothing of it serves, is. */
+  readonly state: string | undefined;
+  readonly engine: string | undefined;
 }
 
 async function models({ args, environment, workingFolder, write }: CommandContext): Promise<number> {
@@ -48,36 +54,46 @@ async function models({ args, environment, workingFolder, write }: CommandContex
 async function servedModels(url: string): Promise<ListedModel[]> {
   const response = await askGateway(url, '/v1/models');
   const { data } = modelListSchema.parse(await response.json());
-  return data.map(({ id, context_length, capabilities }) => ({
+  return data.map(({ id, context_length, capabilities, state }) => ({
     id,
-    context: context_length,
+    // 0 is said of a model that nobody could look at yet, and of one elsewhere whose context nobody wrote down.
+    context: context_length === 0 ? undefined : context_length,
     capabilities,
     aliases: [],
     path: undefined,
+    upstream: undefined,
+    state: state ?? 'loaded',
+    engine: undefined,
   }));
 }
 
 function configuredModels(modelsFile: string): ListedModel[] {
-  return readModelsFile(modelsFile).models.map(({ id, context, aliases, path }) => ({
+  return readModelsFile(modelsFile).models.map(({ id, context, aliases, path, engine, upstream }) => ({
     id,
     context,
     capabilities: [],
     aliases,
     path,
+    upstream: upstream === undefined ? undefined : serverOf(upstream),
+    state: undefined,
+    engine,
   }));
+}
+
+function serverOf({ preset, url = PRESETS[preset].url }: UpstreamEntry): string {
+  return url === undefined ? preset : `${preset} at ${url}`;
 }
 
 function tableOf(list: readonly ListedModel[]): string {
   if (list.length === 0) return 'none';
   const columns = [
     { heading: 'MODEL', cell: (model: ListedModel) => model.id },
-    {
-      heading: 'CONTEXT',
-      cell: (model: ListedModel) => model.context?.toLocaleString('en-US') ?? 'the most that fits',
-    },
+    { heading: 'CONTEXT', cell: contextOf },
     { heading: 'CAN', cell: (model: ListedModel) => model.capabilities.join(', ') },
     { heading: 'ALIASES', cell: (model: ListedModel) => model.aliases.join(', ') },
-    { heading: 'FILE', cell: (model: ListedModel) => model.path ?? '' },
+    { heading: 'STATE', cell: (model: ListedModel) => model.state ?? '' },
+    { heading: 'ENGINE', cell: (model: ListedModel) => model.engine ?? '' },
+    { heading: 'FILE OR SERVER', cell: (model: ListedModel) => model.path ?? model.upstream ?? '' },
     // A gateway tells other things than the file does; a column that is empty throughout is left out.
   ].filter(({ cell }) => list.some((model) => cell(model) !== ''));
   return alignedTable(
@@ -85,4 +101,9 @@ function tableOf(list: readonly ListedModel[]): string {
     list.map((model) => columns.map(({ cell }) => cell(model))),
     ['CONTEXT'],
   );
+}
+
+function contextOf({ context, path }: ListedModel): string {
+  if (context !== undefined) return context.toLocaleString('en-US');
+  return path === undefined ? 'not known' : 'the most that fits';
 }

@@ -42,7 +42,7 @@ async function look(context: CommandContext): Promise<{ findings: Finding[]; jso
   const findings = [
     fine('configuration', file === undefined ? 'defaults; there is no YAML file' : file),
     ...(await checkMachine(settings, workingFolder)),
-    ...(await checkModels(settings, workingFolder)),
+    ...(await checkModels(settings, workingFolder, context.environment)),
     ...(await checkNetwork(settings)),
   ];
   return { findings, json: loaded.own.json };

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer, type Server } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -26,9 +26,15 @@ afterEach(() => {
   rmSync(folder, { recursive: true, force: true });
 });
 
+const DEMO_MODEL = new URL('../../../../models/millrace-demo.gguf', import.meta.url);
 const GGUF = Buffer.concat([Buffer.from('GGUF\x03\0\0\0', 'latin1'), Buffer.alloc(16)]);
 const models = (entry: string) =>
   writeFileSync(join(folder, 'configs/models.yaml'), `models:\n  - {id: tiny, ${entry}}\n`);
+
+let environment: NodeJS.ProcessEnv = {};
+beforeEach(() => {
+  environment = {};
+});
 
 async function check(...args: string[]): Promise<{ status: number; findings: Finding[] }> {
   let written = '';
@@ -39,7 +45,7 @@ async function check(...args: string[]): Promise<{ status: number; findings: Fin
       ...(args.some((arg) => arg.startsWith('--workers=')) ? [] : ['--workers=127.0.0.1:9']),
       ...args,
     ],
-    environment: {},
+    environment,
     workingFolder: folder,
     write: (text) => {
       written += text;
@@ -87,7 +93,14 @@ describe('check', () => {
   it.each([
     ['a file that is missing', undefined, '', 'cannot be read (ENOENT).'],
     ['a file of another kind', Buffer.from('<html>'.repeat(10)), '', 'is no GGUF model: it begins with "<htm"'],
-    ['a file that was cut short', Buffer.from('GGUF'), '', 'is no GGUF model: it has only 4 bytes.'],
+    ['a file that was cut short', Buffer.from('GGUF'), '', 'is cut short: it has only 4 bytes.'],
+    [
+      'a file that was cut short within its weights',
+      readFileSync(DEMO_MODEL).subarray(0, 5_000_000),
+      '',
+      'is cut short: it ends too early, after 5,000,000 bytes, and needs 5,281,824.',
+    ],
+    ['an adapter that is missing', GGUF, ', lora: [{path: absent.gguf}]', 'absent.gguf cannot be read (ENOENT).'],
     ['another digest', GGUF, `, sha256: ${'f'.repeat(64)}`, 'has the digest'],
   ])('names %s, and ends with status 1', async (_, content, more, expected) => {
     if (content !== undefined) writeFileSync(join(folder, 'tiny.gguf'), content);
@@ -95,6 +108,45 @@ describe('check', () => {
     const { status, findings } = await check();
     expect(about(findings, 'model tiny')[0]).toMatchObject({ ok: false, detail: expect.stringContaining(expected) });
     expect(status).toBe(1);
+  });
+
+  it('looks at every part of a model', async () => {
+    for (const part of [1, 2]) writeFileSync(join(folder, `tiny-0000${part}-of-00002.gguf`), GGUF);
+    models('path: ../tiny-00001-of-00002.gguf');
+    expect(about((await check()).findings, 'model tiny')[0]!.detail).toContain('in 2 files');
+    rmSync(join(folder, 'tiny-00002-of-00002.gguf'));
+    const { findings } = await check();
+    expect(about(findings, 'model tiny')[0]!.detail).toContain('tiny-00002-of-00002.gguf cannot be read (ENOENT).');
+  });
+
+  it('says which server runs a model, and whether its key is there, but never the key', async () => {
+    models('engine: openai-compatible, upstream: {preset: groq}');
+    const without = await check();
+    expect(about(without.findings, 'model tiny')[0]).toMatchObject({
+      ok: false,
+      detail: expect.stringMatching(/^groq at https:.* needs a key, and GROQ_API_KEY is not set here\.$/) as string,
+      remedy: 'Put the key into GROQ_API_KEY.',
+    });
+    environment = { GROQ_API_KEY: 'gsk-secret' };
+    const withKey = await check();
+    expect(about(withKey.findings, 'model tiny')[0]).toMatchObject({
+      ok: true,
+      detail: expect.stringMatching(/^groq at https:.*; its key is in GROQ_API_KEY$/) as string,
+    });
+    expect(JSON.stringify(withKey)).not.toContain('gsk-secret');
+    models('engine: openai-compatible, upstream: {preset: vllm, url: "http://127.0.0.1:8000/v1"}');
+    expect(about((await check()).findings, 'model tiny')[0]).toMatchObject({
+      ok: true,
+      detail: 'vllm at http://127.0.0.1:8000/v1, without a key',
+    });
+  });
+
+  it('tells a folder for OpenVINO from others', async () => {
+    mkdirSync(join(folder, 'qwen'));
+    models('engine: openvino, path: ../qwen');
+    expect(about((await check()).findings, 'model tiny')[0]!.detail).toContain('has neither a model of OpenVINO');
+    writeFileSync(join(folder, 'qwen/openvino_model.xml'), '<net/>');
+    expect(about((await check()).findings, 'model tiny')[0]).toMatchObject({ ok: true });
   });
 
   it('looks at the model of the flag too, be it a file or a name', async () => {

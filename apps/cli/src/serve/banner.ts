@@ -3,10 +3,7 @@ import pc from 'picocolors';
 
 /** What `serve` says when all is ready. `models` are those that are served, the chosen one first. */
 export function banner(url: string, models: readonly ModelBody[]): string {
-  const lines = models.map(
-    ({ id, context_length, capabilities }) =>
-      `${id} (${capabilities.join(', ')}; context ${context_length.toLocaleString('en-US')} tokens)`,
-  );
+  const lines = models.map(lineOf);
   const { path, body } = firstRequest(models[0]);
   return `
   ${pc.green(pc.bold(`Millrace ${VERSION} is ready.`))}
@@ -22,6 +19,16 @@ curl -sN ${url}/v1/${path} -H 'Content-Type: application/json' -d '${JSON.string
   Ctrl-C stops.
 
 `;
+}
+
+function lineOf({ id, context_length, capabilities, state }: ModelBody): string {
+  const facts = [
+    ...(capabilities.length === 0 ? [] : [capabilities.join(', ')]),
+    ...(context_length === 0 ? [] : [`context ${context_length.toLocaleString('en-US')} tokens`]),
+    ...(state === 'idle' ? ['loaded on first use'] : []),
+    ...(state === 'failed' ? ['can not be loaded: the log says why'] : []),
+  ];
+  return facts.length === 0 ? id : `${id} (${facts.join('; ')})`;
 }
 
 /** One that the model can answer. */

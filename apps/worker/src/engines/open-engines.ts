@@ -7,6 +7,7 @@ import type { LibraryModel } from '../models/library-model.js';
 import type { MemoryBudget } from '../models/memory-budget.js';
 import type { PromptWork } from '../prompt/process/prompt-work.js';
 import { LlamaCppModels } from './llama-cpp-models.js';
+import { openVinoModel } from './openvino-models.js';
 import { upstreamModel } from './upstream-models.js';
 
 export interface EngineParts {
@@ -33,7 +34,7 @@ export function libraryModels(
       case 'openai-compatible':
         return upstreamModel(model, settings, logger);
       case 'openvino':
-        throw new Error('OpenVINO is not there yet.');
+        return openVinoModel(model, settings, logger);
     }
   };
   const [chosen, ...others] = models;
