@@ -8,6 +8,9 @@ const START_TIMEOUT_MS = 20_000;
 /** Of what the process writes while it dies, for the log. */
 const LAST_WORDS_CHARACTERS_MAX = 2_000;
 
+/** How V8 ends a process, depending on the processor. */
+const ABORTS: ReadonlySet<NodeJS.Signals> = new Set(['SIGABRT', 'SIGTRAP', 'SIGILL']);
+
 export interface ChildOptions {
   readonly entry: URL;
   /** Of one rendering, in milliseconds. */
@@ -21,9 +24,18 @@ export class ChildOverrun extends Error {
   override readonly name = 'ChildOverrun';
 }
 
-/** The process ended by itself. */
+/** The process ended by itself, or somebody ended it. */
 export class ChildDied extends Error {
   override readonly name = 'ChildDied';
+
+  /** @param gaveUp whether V8 did, which it does when there is no memory left for what it was asked. */
+  constructor(
+    message: string,
+    readonly gaveUp: boolean,
+    options?: ErrorOptions,
+  ) {
+    super(message, options);
+  }
 }
 
 /** One prompt process, until it ends. It is asked one thing at a time. */
@@ -45,9 +57,14 @@ export class PromptChild {
     this.#process.stderr?.setEncoding('utf8').on('data', (text: string) => this.#remember(text));
     this.#process.on('message', (message: ProcessMessage) => this.#waiting?.resolve(message));
     this.#ended = once(this.#process, 'close').catch(() => undefined);
-    this.#process.on('error', (error) => this.#end(new ChildDied(error.message, { cause: error })));
+    this.#process.on('error', (error) => this.#end(new ChildDied(error.message, false, { cause: error })));
     this.#process.on('exit', (code, by) =>
-      this.#end(new ChildDied(`The process that renders prompts ended with ${by ?? `code ${code}`}.`)),
+      this.#end(
+        new ChildDied(
+          `The process that renders prompts ended with ${by ?? `code ${code}`}.`,
+          by !== null && ABORTS.has(by),
+        ),
+      ),
     );
   }
 
@@ -74,7 +91,7 @@ export class PromptChild {
   }
 
   async end(): Promise<void> {
-    this.#end(new ChildDied('The process that renders prompts is being ended.'));
+    this.#end(new ChildDied('The process that renders prompts is being ended.', false));
     // Not to be put off: it may be in an endless loop.
     this.#process.kill('SIGKILL');
     if (this.#process.pid !== undefined) await this.#ended;

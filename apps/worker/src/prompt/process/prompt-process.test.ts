@@ -1,6 +1,6 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { InferenceError } from '@millrace/contracts';
 import type { Logger } from '@millrace/runtime';
 import { afterEach, describe, expect, it } from 'vitest';
@@ -201,6 +201,16 @@ describe('PromptProcess, as it was built', () => {
 describe.skipIf(process.platform !== 'linux')(
   'the prompt process (children of a process are told by Linux only)',
   () => {
+    it('starts anew when somebody ends it, and does again what it was at', async () => {
+      const spoken = await model(HOSTILE, start({ templateTimeoutMs: 1_000 }));
+      const outcome = spoken.render(chat('', { how: 'loop' }), never).catch((error) => error);
+      for (const child of promptProcesses()) process.kill(child, 'SIGKILL');
+      // What is its own fault is found by the new process.
+      expect(await outcome).toEqual(refused(/^The model's chat template took longer than 1,000 ms/));
+      expect(await spoken.render(chat('next'), never)).toBe('<next>');
+      expect(warnings).toEqual(['The process that renders prompts was ended; it starts again.']);
+    });
+
     it('ends with the worker, even if that is killed', async () => {
       const module = new URL('./prompt-process.js', entry).href;
       const worker = spawn(process.execPath, ['--input-type=module', '-e', WORKER.replace('MODULE', module)]);
@@ -213,6 +223,15 @@ describe.skipIf(process.platform !== 'linux')(
     });
   },
 );
+
+/** The prompt processes that this process started, whichever of its threads did. */
+function promptProcesses(): number[] {
+  const threads = readdirSync('/proc/self/task');
+  const children = threads.flatMap((thread) => readFileSync(`/proc/self/task/${thread}/children`, 'utf8').split(' '));
+  return children
+    .filter((child) => child.trim() !== '' && readFileSync(`/proc/${child}/cmdline`, 'utf8').includes(entry.pathname))
+    .map(Number);
+}
 
 /** Has one grammar compiled, and goes on. */
 const WORKER = `

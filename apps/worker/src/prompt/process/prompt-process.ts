@@ -143,9 +143,20 @@ export class PromptProcess implements PromptWork {
 
   async #run(job: WaitingJob): Promise<void> {
     try {
-      job.settled.resolve(resultOf(await this.#ask(job)));
+      job.settled.resolve(resultOf(await this.#askTwice(job)));
     } catch (error) {
       job.settled.reject(this.#explain(error));
+    }
+  }
+
+  /** Again, if the process was ended by somebody else: that is not the job's fault. */
+  async #askTwice(job: WaitingJob): Promise<ProcessMessage> {
+    try {
+      return await this.#ask(job);
+    } catch (error) {
+      if (!(error instanceof ChildDied) || error.gaveUp || this.#closed) throw error;
+      this.options.logger.warn({ why: error.message }, 'The process that renders prompts was ended; it starts again.');
+      return this.#ask(job);
     }
   }
 
@@ -177,7 +188,7 @@ export class PromptProcess implements PromptWork {
       logger.warn({ templateTimeoutMs }, 'A chat template or schema took too long; its process starts again.');
       return tooMuch(`takes longer than ${count(templateTimeoutMs)} ms (templateTimeoutMs)`);
     }
-    if (error instanceof ChildDied) {
+    if (error instanceof ChildDied && error.gaveUp) {
       const said = this.#child?.lastWords;
       logger.warn({ why: error.message, said }, 'The process that renders prompts died; it starts again.');
       return tooMuch(`needs more memory than the ${count(this.#limits.memoryLimitMib)} MiB that are given to it`);
