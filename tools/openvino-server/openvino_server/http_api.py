@@ -7,7 +7,7 @@ import json
 import logging
 import secrets
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import aclosing
 from typing import Any
 
@@ -76,9 +76,8 @@ class HttpApi:
         async with aclosing(model.answer(request)) as events:
             if not request.stream:
                 return web.json_response(await wire.whole(events))
-            # Its status is held back until the model has taken it, so that a refusal is an ordinary error.
-            begun = await anext(events)
-            return await _stream(http, wire.chunks(begun, events))
+            async with aclosing(_with_heartbeats(wire.chunks(events))) as chunks:
+                return await _stream(http, chunks)
 
     def _model(self, name: str) -> Model:
         model = self._models.get(name)
@@ -118,12 +117,12 @@ class Wire:
             raise internal()
         return {**self._head(self.kind), "choices": [self._choice(all_of_it, finished)], "usage": _usage(finished)}
 
-    async def chunks(self, begun: AnswerEvent, events: AsyncIterator[AnswerEvent]) -> AsyncIterator[dict[str, Any]]:
-        assert isinstance(begun, Begun)
-        for first in self._first():
-            yield self._chunk(first, None)
+    async def chunks(self, events: AsyncIterator[AnswerEvent]) -> AsyncIterator[dict[str, Any]]:
         async for event in events:
-            if isinstance(event, Reading):
+            if isinstance(event, Begun):
+                for first in self._first():
+                    yield self._chunk(first, None)
+            elif isinstance(event, Reading):
                 for piece in self._pieces(event):
                     yield self._chunk(piece, None)
             elif isinstance(event, Finished):
@@ -222,13 +221,16 @@ def _usage(finished: Finished) -> dict[str, int]:
     return {"prompt_tokens": prompt, "completion_tokens": completion, "total_tokens": prompt + completion}
 
 
-async def _stream(http: web.Request, chunks: AsyncIterator[dict[str, Any]]) -> web.StreamResponse:
+async def _stream(http: web.Request, chunks: AsyncIterator[dict[str, Any] | None]) -> web.StreamResponse:
+    # The status is held back until something comes, so that a refusal is an ordinary error.
+    first = await anext(chunks)
     response = web.StreamResponse(headers={"content-type": "text/event-stream; charset=utf-8", "cache-control": "no-cache"})
     await response.prepare(http)
     try:
-        async for chunk in _with_heartbeats(chunks):
+        await response.write(_event(first))
+        async for chunk in chunks:
             # Waits while the client reads slowly; what the model writes meanwhile waits in `Answer.events`.
-            await response.write(b": waiting\n\n" if chunk is None else _event(chunk))
+            await response.write(_event(chunk))
         await response.write(b"data: [DONE]\n\n")
     except RequestFailure as failure:
         # No [DONE]: that it is missing tells a cut answer from a finished one.
@@ -242,11 +244,13 @@ async def _stream(http: web.Request, chunks: AsyncIterator[dict[str, Any]]) -> w
     return response
 
 
-def _event(value: dict[str, Any]) -> bytes:
+def _event(value: dict[str, Any] | None) -> bytes:
+    if value is None:
+        return b": waiting\n\n"
     return b"data: " + json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode() + b"\n\n"
 
 
-async def _with_heartbeats(chunks: AsyncIterator[dict[str, Any]]) -> AsyncIterator[dict[str, Any] | None]:
+async def _with_heartbeats(chunks: AsyncIterator[dict[str, Any]]) -> AsyncGenerator[dict[str, Any] | None, None]:
     """None whenever nothing came for a while."""
     following: asyncio.Future[dict[str, Any]] | None = None
     try:

@@ -152,7 +152,6 @@ class Model:
             if self.state != "ready":
                 raise RequestFailure(503, "model_not_ready", f"The model {self.id} has to be loaded anew.", retry_after_seconds=1)
             self._orders.put(lambda: self._waiting.append(answer))
-            yield Begun(len(answer.prompt))
             while True:
                 event = await answer.events.get()
                 if isinstance(event, RequestFailure):
@@ -412,6 +411,7 @@ class Model:
         answer.handle = self._pipeline.add_request(self._requests, prompt, answer.config)
         self._running.append(answer)
         self._blocks_taken += self._blocks_of(answer)
+        self._send([(answer, [Begun(len(answer.prompt))])])
 
     def _complaint_about(self, answer: Answer) -> str | None:
         structured = answer.config.structured_output_config

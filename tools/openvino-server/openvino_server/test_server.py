@@ -263,6 +263,8 @@ def test_a_schema_without_a_grammar_costs_its_own_request_only(server: Server) -
         status, refused = await server.chat("Hello", response_format=form)
         assert (status, refused["error"]["param"]) == (400, "response_format.json_schema.schema")
         assert "nonsense" in refused["error"]["message"]
+        status, refused = await server.chat("Hello", response_format=form, stream=True)
+        assert (status, refused["error"]["code"]) == (400, "invalid_request")
         bad = {"type": "function", "function": {"name": "bad", "parameters": {"$ref": "#/nowhere"}}}
         status, refused = await server.chat("Hello", tools=[bad])
         assert (status, refused["error"]["param"]) == (400, "tools")
