@@ -36,6 +36,12 @@ const thinking: Record<string, Row> = {
     reasoning: 'So.',
     text: 'Hello',
   },
+  'a mark that opens reasoning, within the reasoning': {
+    answer: 'a<think>b</think>c',
+    asked: { rendered: '<think>\n' },
+    reasoning: 'a<think>b',
+    text: 'c',
+  },
   'empty reasoning': { answer: '<think>\n\n</think>\n\nHello', text: 'Hello' },
   'reasoning that never ends': { answer: '<think>\nI think. <tool', reasoning: 'I think. <tool' },
   'no reasoning where the prompt closed it': {

@@ -1,9 +1,10 @@
-import { type CallDelta, type Citation, type CitationSource, TOOL_CALLS_MAX } from '@millrace/contracts';
+import { type CitationSource, TOOL_CALLS_MAX } from '@millrace/contracts';
 import type { AnswerReader, Binding, ReadContent } from '../answer-reader.js';
 import { type ArgumentsReader, ObjectArguments, StringArguments } from './arguments-reader.js';
 import type { CallHead, CallPlace } from './call-syntax.js';
 import { takeCitationMark } from './citation-marks.js';
 import { codePointsIn } from './code-points.js';
+import { ContentDraft } from './content-draft.js';
 import type { Form, ReasoningMarks } from './forms.js';
 import { GroundedAnswer } from './grounded-answer.js';
 import { ParameterArguments } from './parameter-arguments.js';
@@ -254,6 +255,13 @@ export class FormReader implements AnswerReader {
     return this.#phase === 'text' ? this.#takeTextMark(scan, at) : this.#takeClosing(scan, at);
   }
 
+  /** Of what has not been shown yet. */
+  #onlyBlanksBefore(at: number): boolean {
+    let from = at;
+    while (from > this.#at && BLANK.test(this.#text[from - 1]!)) from--;
+    return from === this.#at;
+  }
+
   #takeCitation(scan: Scan, at: number): boolean {
     const { citations } = this.#plan;
     if (citations === undefined || this.#form.citations === undefined) return false;
@@ -287,7 +295,7 @@ export class FormReader implements AnswerReader {
     const { open, close } = this.#reasoningMarks!;
     if (!scan.takes(close)) {
       // Some models open the reasoning once more that the prompt has opened.
-      if (!this.#trimming || !scan.takes(open)) return false;
+      if (!this.#trimming || !this.#onlyBlanksBefore(at) || !scan.takes(open)) return false;
       this.#at = scan.at;
       return true;
     }
@@ -437,39 +445,6 @@ export class FormReader implements AnswerReader {
     this.#lineBegins = line.trim() === '' && (this.#lineBegins || line.length < text.length);
     if (this.#afterCall && text.trim() !== '') this.#afterCall = false;
     this.#codePoints += codePointsIn(text);
-  }
-}
-
-/** What one push brings. */
-class ContentDraft {
-  text = '';
-  reasoning = '';
-  readonly citations: Citation[] = [];
-  readonly #calls: CallDelta[] = [];
-  readonly #shown: [from: number, to: number][] = [];
-
-  show(text: string, from: number): void {
-    this.text += text;
-    const last = this.#shown.at(-1);
-    if (last?.[1] === from) last[1] += text.length;
-    else this.#shown.push([from, from + text.length]);
-  }
-
-  call(delta: CallDelta): void {
-    const last = this.#calls.at(-1);
-    if (last === undefined || last.index !== delta.index) this.#calls.push(delta);
-    else this.#calls[this.#calls.length - 1] = { ...last, arguments: last.arguments + delta.arguments };
-  }
-
-  content(decided: number): ReadContent {
-    return {
-      text: this.text,
-      ...(this.reasoning === '' ? {} : { reasoning: this.reasoning }),
-      ...(this.#calls.length === 0 ? {} : { calls: this.#calls }),
-      ...(this.citations.length === 0 ? {} : { citations: this.citations }),
-      shown: this.#shown,
-      decided,
-    };
   }
 }
 

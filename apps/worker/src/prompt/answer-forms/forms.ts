@@ -139,7 +139,7 @@ const TABLE = {
     calls: new TaggedCalls('<tool_call>', '</tool_call>'),
   },
   granite: {
-    recognises: contains('<|tool_call|>'),
+    recognises: (template) => /<\|tool_call\|>|<\|\/tool\|>/.test(template),
     marks: ['<|tool_call|>', '<|/tool_call|>', ...THINK_MARKS],
     ...PLAIN,
     calls: new ListCalls({

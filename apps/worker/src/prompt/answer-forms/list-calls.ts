@@ -7,7 +7,7 @@ import type { Scan } from './scan.js';
 export interface ListMarks {
   /** What opens the list, before its bracket. Of several, grammars have the first. */
   readonly opens: readonly string[];
-  /** What closes it, behind its bracket, where the template has that. */
+  /** What closes it, behind its bracket; it may be left out where the template doesn't have it. */
   readonly closes: readonly string[];
   readonly nameKey: string;
   readonly argumentsKey: string;
@@ -42,7 +42,8 @@ export class ListCalls implements CallSyntax {
     const { blank } = writer;
     const number = numberKey === undefined ? [] : [literal(`"${numberKey}":`), blank, '"\\"" [0-9]{1,3} "\\","', blank];
     const calls = writer.row([writer.object(nameKey, argumentsKey, number)], ['","', blank]);
-    const close = closes.filter((mark) => template.includes(mark)).flatMap((mark) => [blank, literal(mark)]);
+    // Not every template says how its models close the list.
+    const close = closes.map((mark) => (template.includes(mark) ? literal(mark) : writer.optional(literal(mark))));
     return [literal(opens[0]!), blank, '"["', blank, ...calls, blank, '"]"', ...close];
   }
 }
