@@ -1,3 +1,6 @@
+import { once } from 'node:events';
+import { createServer, type IncomingMessage } from 'node:http';
+import type { AddressInfo, Socket } from 'node:net';
 import { inspect } from 'node:util';
 import { afterEach, describe, expect, it } from 'vitest';
 import {
@@ -141,6 +144,27 @@ describe('the key', () => {
     await failureOf(engine.answer(request(), FOREVER));
 
     expect(other.calls).toEqual([]);
+  });
+
+  it('is not told to a proxy', async () => {
+    const seen: string[] = [];
+    const proxy = createServer().listen(0, '127.0.0.1');
+    proxy.on('connect', (asked: IncomingMessage, socket: Socket) => {
+      seen.push(`${asked.method} ${asked.url} ${JSON.stringify(asked.headers)}`);
+      socket.end('HTTP/1.1 403 Forbidden\r\n\r\n');
+    });
+    await once(proxy, 'listening');
+    opened.push(async () => void proxy.close());
+    const address = `http://127.0.0.1:${(proxy.address() as AddressInfo).port}`;
+    const { engine, told } = await open(undefined, {
+      upstream: upstreamOptions,
+      environment: { ...environment, HTTPS_PROXY: address },
+    });
+
+    expect(seen).toEqual([expect.stringMatching(/^CONNECT api\.openai\.com:443 /)]);
+    expect(seen[0]).not.toContain(KEY);
+    expect(told).toEqual([expect.stringMatching(/is away/)]);
+    expect(await failureOf(engine.answer(request(), FOREVER))).toMatchObject({ code: 'model_not_ready' });
   });
 
   it('does not belong into the address', async () => {

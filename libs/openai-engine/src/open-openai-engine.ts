@@ -14,7 +14,7 @@ export interface OpenAiEngineOptions {
   readonly upstream: UpstreamEntry;
   /** In place of `upstream.preset`: a server that the worker itself has started, and its name in sentences. */
   readonly ownServer?: { readonly name: string; readonly preset: Preset } | undefined;
-  /** Where the key is; nothing else is read from it. */
+  /** Where the key is, and a proxy for HTTPS; nothing else is read from it. */
   readonly environment: NodeJS.ProcessEnv;
   readonly limits: {
     /** Answers that may wait for one of `maxConcurrent` places. */
@@ -45,6 +45,7 @@ export async function openOpenAiEngine(options: OpenAiEngineOptions, signal: Abo
     baseUrl: baseUrlOf(options, preset),
     subject,
     socketsMax: upstream.maxConcurrent + SIDE_SOCKETS,
+    proxy: proxyOf(options.environment),
     connectTimeoutMs: upstream.connectTimeoutMs,
     silenceMsMax: upstream.silenceMsMax,
   });
@@ -82,6 +83,11 @@ function secretOf({ model, upstream, environment }: OpenAiEngineOptions, preset:
     );
   }
   return new Secret(key);
+}
+
+/** For providers far away; a server beside the worker speaks HTTP, and is behind no proxy. */
+function proxyOf({ HTTPS_PROXY, https_proxy, NO_PROXY, no_proxy }: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
+  return { HTTPS_PROXY, https_proxy, NO_PROXY, no_proxy };
 }
 
 function baseUrlOf({ model, upstream }: OpenAiEngineOptions, preset: Preset): URL {

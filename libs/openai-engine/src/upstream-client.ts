@@ -9,6 +9,8 @@ export interface UpstreamClientOptions {
   readonly baseUrl: URL;
   readonly subject: UpstreamSubject;
   readonly socketsMax: number;
+  /** `HTTPS_PROXY` and `NO_PROXY`, and nothing else of the environment. */
+  readonly proxy: NodeJS.ProcessEnv;
   readonly connectTimeoutMs: number;
   /** How long the upstream may send nothing while it is waited for. */
   readonly silenceMsMax: number;
@@ -45,7 +47,10 @@ export class UpstreamClient {
       timeout: IDLE_MS_MAX,
       scheduling: 'lifo',
     } as const;
-    this.#agent = options.baseUrl.protocol === 'https:' ? new HttpsAgent(settings) : new HttpAgent(settings);
+    this.#agent =
+      options.baseUrl.protocol === 'https:'
+        ? new HttpsAgent({ ...settings, proxyEnv: options.proxy })
+        : new HttpAgent(settings);
   }
 
   /** OpenAI's path behind the base URL. */
