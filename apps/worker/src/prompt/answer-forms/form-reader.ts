@@ -193,7 +193,13 @@ export class FormReader implements AnswerReader {
     this.#reasoningMarks = marks;
     this.#closing = oneOf(marks.close[0] + this.#cited);
     this.#trimming = true;
+    this.#free();
+  }
+
+  /** Nothing binds what comes next. */
+  #free(): void {
     this.#binding = undefined;
+    this.#toBind = undefined;
   }
 
   /** One heading of an answer that is to name its documents first; without any, all of it is text. */
@@ -375,9 +381,7 @@ export class FormReader implements AnswerReader {
   #giveUp(from: number): void {
     this.#phase = 'text';
     this.#show(from);
-    if (this.#plan.bindings.call === undefined) return;
-    this.#binding = undefined;
-    this.#toBind = undefined;
+    if (this.#plan.bindings.call !== undefined) this.#free();
   }
 
   #beginCall(head: CallHead): void {
