@@ -213,7 +213,7 @@ describe.skipIf(process.platform !== 'linux')(
 
     it('ends with the worker, even if that is killed', async () => {
       const module = new URL('./prompt-process.js', entry).href;
-      const worker = spawn(process.execPath, ['--input-type=module', '-e', WORKER.replace('MODULE', module)]);
+      const worker = spawn(process.execPath, ['--input-type=module', '-e', WORKER, module]);
       const [line] = (await once(worker.stdout, 'data')) as [Buffer];
       expect(line.toString()).toBe('"root"');
       const child = Number(readFileSync(`/proc/${worker.pid}/task/${worker.pid}/children`, 'utf8').trim());
@@ -235,7 +235,7 @@ function promptProcesses(): number[] {
 
 /** Has one grammar compiled, and goes on. */
 const WORKER = `
-  const { PromptProcess } = await import('MODULE');
+  const { PromptProcess } = await import(process.argv[1]);
   const work = new PromptProcess({ templateTimeoutMs: 5000, logger: {} });
   const grammar = await work.do({ kind: 'compile', format: { kind: 'json' } }, new AbortController().signal);
   process.stdout.write(JSON.stringify(grammar.slice(0, 4)));
