@@ -458,6 +458,17 @@ describe('a failure of the server', () => {
     });
   });
 
+  it('is told to whoever runs it, before and behind the first token, and with the name of the request', async () => {
+    const broken = event(delta({ content: 'a' })) + event({ error: { message: 'boom', code: 500 } });
+    const { engine, told } = await engineOn(await upstreamOf(json(401, {}), stream(broken), json(400, {})));
+    for (let count = 0; count < 3; count++) await failureOf(engine.answer(request(), FOREVER));
+
+    expect(told.map((line) => JSON.parse(line))).toMatchObject([
+      { level: 'warn', requestId: 'req_1', code: 'upstream_unauthorized' },
+      { level: 'warn', requestId: 'req_1', code: 'upstream_failed', detail: expect.stringMatching(/boom/) },
+    ]);
+  });
+
   it('a server that can not be reached is not ready', async () => {
     const upstream = await startUpstream(stream(HELLO));
     const { engine } = await engineOn(upstream);

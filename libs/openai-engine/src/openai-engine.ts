@@ -94,6 +94,7 @@ export class OpenAiEngine implements Engine {
         return this.#line.enter(request.priority, scope.signal);
       },
       begin: (scope) => this.#retrying(request.requestId, scope, () => this.#begin(body, request, scope)),
+      brokeOff: (failure) => this.#failures.tell(request.requestId, failure, undefined),
       echo: async () => (request.echo ? this.#echoOf(request.prompt) : undefined),
     });
   }

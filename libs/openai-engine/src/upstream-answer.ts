@@ -15,6 +15,8 @@ export interface AnswerHost {
   enter(scope: CallScope): Promise<Permit>;
   /** The upstream's answer, with what came first; tried again if that makes sense. */
   begin(scope: CallScope): Promise<{ readonly source: AnswerSource; readonly first: AnswerEvent | undefined }>;
+  /** The upstream failed after the answer had begun. */
+  brokeOff(failure: UpstreamFailure): void;
   /** The prompt, where the caller wants it back. */
   echo(scope: CallScope): Promise<string | undefined>;
 }
@@ -76,7 +78,9 @@ export class UpstreamAnswer implements AsyncIterableIterator<AnswerEvent, undefi
       if (rest !== undefined) yield rest;
       yield chunks.finished();
     } catch (error) {
-      throw error instanceof UpstreamFailure ? error.error : error;
+      if (!(error instanceof UpstreamFailure)) throw error;
+      this.host.brokeOff(error);
+      throw error.error;
     } finally {
       // Not read to its end: the upstream shall stop.
       source?.close();
