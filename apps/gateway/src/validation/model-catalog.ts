@@ -39,7 +39,8 @@ export class ModelCatalog {
   resolve(name: string | null | undefined, capability?: ModelCapability): ModelDescription {
     if (!name) return this.#unnamed(capability);
     const model = this.find(name);
-    if (can(model, capability)) return model;
+    // One that could not be read yet does nothing that is known: its worker says what it can do, or what is wrong with it.
+    if (can(model, capability) || model.capabilities.length === 0) return model;
     throw new InferenceError(
       refusalOf([model], capability),
       `The model \`${model.id}\` does not do ${capability}; it does ${abilities(model)}. Choose another model or endpoint.`,

@@ -465,7 +465,8 @@ export class Library {
     const error = failureOf(id, cause);
     const untilMs = performance.now() + RETRY_DELAY_MS;
     entry.failure = { error, stamp: entry.stamp, untilMs, isPast: false };
-    this.logger.error({ model: id, error: cause }, error.message);
+    // The sentence says it all, unless the mistake is ours.
+    this.logger.error({ model: id, ...(isMistake(cause) && { error: cause }) }, error.message);
     this.listener.onFailed(entry.model);
     entry.line.refuseAll(error);
   }
@@ -573,6 +574,10 @@ class NoLongerWanted extends Error {}
 function failureOf(id: string, cause: unknown): InferenceError {
   if (cause instanceof InferenceError && cause.code.startsWith('upstream')) return cause;
   return new InferenceError('model_failed', `The model ${id} can't be loaded: ${sentenceOf(cause)}`, { cause });
+}
+
+function isMistake(cause: unknown): boolean {
+  return cause instanceof TypeError || cause instanceof RangeError || cause instanceof ReferenceError;
 }
 
 function aboutToLoad(id: string): string {
