@@ -29,8 +29,9 @@ export class ActionCalls implements CallSyntax {
   }
 
   write(writer: CallWriter): Item[] {
-    const { blank } = writer;
+    const { blank, space } = writer;
     const calls = writer.row([writer.object('tool_name', 'parameters')], ['","', blank]);
-    return ['"Action:"', blank, literal(`${FENCE}json`), blank, '"["', blank, ...calls, blank, literal(`]${FENCE}`)];
+    const fence = [literal(FENCE), writer.optional('"json"')];
+    return ['"Action:"', space, ...fence, space, '"["', space, ...calls, blank, literal(`]${FENCE}`)];
   }
 }

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { answerFormOf } from './answer-form.js';
-import { planned, read, splits } from './answer-forms.testing.js';
+import { planned, read, splits, unfit } from './answer-forms.testing.js';
 import { TABLES } from './answer-table.testing.js';
 
 for (const [template, rows] of Object.entries(TABLES)) {
@@ -15,6 +15,7 @@ for (const [template, rows] of Object.entries(TABLES)) {
         const whole = { text: '', reasoning: '', calls: [], citations: [], ...expected };
         expect(read(plan, [answer])).toEqual(whole);
         for (const pieces of splits(answer)) expect([pieces, read(plan, pieces)]).toEqual([pieces, whole]);
+        expect(unfit(plan, answer)).toEqual([]);
       });
     }
   });

@@ -121,3 +121,16 @@ export function obeyed(plan: ReadingPlan, pieces: readonly string[]): { refused:
   const refused = last?.accept(Buffer.from(reader.binding!.derived)) === false ? reader.binding!.derived : '';
   return { refused, mayEnd: last?.complete ?? true };
 }
+
+/** What was written where a grammar binds in the midst of an answer, and that it does not derive. */
+export function unfit(plan: ReadingPlan, answer: string): string[] {
+  const reader = openReader(plan);
+  let binding = reader.binding;
+  return answer.split('').flatMap((character) => {
+    reader.push(character);
+    if (reader.binding === binding) return [];
+    binding = reader.binding;
+    if (binding === undefined) return [];
+    return new GbnfWalk(grammarOf(binding.grammar)).accept(Buffer.from(binding.derived)) ? [] : [binding.derived];
+  });
+}

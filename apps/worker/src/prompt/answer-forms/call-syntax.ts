@@ -7,8 +7,11 @@ import type { Scan } from './scan.js';
 export interface CallSyntax {
   /** The characters that an opening can begin with. */
   readonly begins: string;
-  /** Whether calls open here; goes on behind what opens them. What follows is bound to be a call. */
-  opens(scan: Scan, place: CallPlace): boolean;
+  /**
+   * Whether calls open here; goes on behind what opens them. From there on it is bound to be what `write` derives, unless it
+   * is written in a way that this doesn't derive (`unbound`).
+   */
+  opens(scan: Scan, place: CallPlace): boolean | 'unbound';
   /** The next call up to its arguments; undefined where none stands. */
   head(scan: Scan, place: CallPlace): CallHead | undefined;
   /** What stands behind the arguments of the call that `head` began, as far as it belongs to the calls. */

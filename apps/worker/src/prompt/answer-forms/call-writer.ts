@@ -8,15 +8,30 @@ export interface ToolRule {
   readonly arguments: Rule;
 }
 
+/**
+ * Blanks where a call opens. More than we would write: what stands there may have been written before anything was bound,
+ * and must not be what the grammar rules out.
+ */
+const SPACE = '[ \\t\\r\\n]{0,40}';
+
 /** What a form writes its calls with. */
 export class CallWriter {
+  readonly #space: Rule;
+
   constructor(
     readonly builder: GrammarBuilder,
     readonly json: JsonRules,
     readonly tools: readonly ToolRule[],
     /** Whether an answer may have several calls. */
     readonly parallel: boolean,
-  ) {}
+  ) {
+    this.#space = builder.add([[SPACE]]);
+  }
+
+  /** Blanks of any kind, where a call opens. */
+  get space(): Item {
+    return once(this.#space);
+  }
 
   /** Nothing, a blank, or a new line with its indentation. */
   get blank(): Item {
@@ -58,13 +73,15 @@ export class CallWriter {
 
   /** `{"name": …, "arguments": {…}}`, with other keys in `more`. */
   object(nameKey: string, argumentsKey: string, before: Item[] = [], behind: Item[] = []): Item {
-    const { blank } = this;
+    const { blank, space } = this;
     return this.rule([
       '"{"',
-      blank,
+      space,
       ...before,
-      literal(`"${nameKey}":`),
-      blank,
+      literal(`"${nameKey}"`),
+      space,
+      '":"',
+      space,
       '"\\""',
       this.named(({ arguments: rule }) => [
         literal('",'),

@@ -62,7 +62,8 @@ export class DeepSeekCalls implements CallSyntax {
   }
 
   write(writer: CallWriter, template: string): Item[] {
-    const { blank } = writer;
+    const { blank, space } = writer;
+    const open = writer.rule(...[ALL_BEGIN, ...ALL_BEGIN_MISSPELT].map((mark) => [literal(mark), space]), []);
     const call = template.includes(`${FENCE}json`)
       ? writer.rule([
           literal(`function${SEPARATOR}`),
@@ -70,6 +71,6 @@ export class DeepSeekCalls implements CallSyntax {
         ])
       : writer.named((tool) => [literal(SEPARATOR), once(tool.arguments), literal(END)]);
     const calls = writer.row([literal(BEGIN), call], [blank]);
-    return [literal(ALL_BEGIN), blank, ...calls, blank, literal(ALL_END)];
+    return [open, ...calls, blank, literal(ALL_END)];
   }
 }

@@ -317,8 +317,9 @@ export class FormReader implements AnswerReader {
 
   #takeTextMark(scan: Scan, at: number): boolean {
     if (this.#grounded !== undefined && this.#takeRepeat(scan, at)) return true;
-    if (this.#mayCall && this.#form.calls.opens(scan, this.#place(at))) {
-      this.#openCalls(scan, at);
+    const opens = this.#mayCall && this.#form.calls.opens(scan, this.#place(at));
+    if (opens !== false) {
+      this.#openCalls(scan, at, opens === true);
       return true;
     }
     const marks = this.#form.thinksAgain && this.#form.reasoning.find(({ open }) => scan.takes(open));
@@ -329,7 +330,7 @@ export class FormReader implements AnswerReader {
     return true;
   }
 
-  #openCalls(scan: Scan, at: number): void {
+  #openCalls(scan: Scan, at: number, bound: boolean): void {
     const from = this.#blanksBefore(at);
     this.#show(from);
     this.#headBlanks = at - from;
@@ -337,7 +338,7 @@ export class FormReader implements AnswerReader {
     this.#phase = 'head';
     const { call } = this.#plan.bindings;
     // A further call is within what binds already.
-    if (call !== undefined && this.#binding?.grammar !== call) this.#bind(call, at);
+    if (bound && call !== undefined && this.#binding?.grammar !== call) this.#bind(call, at);
   }
 
   /** From `Grounded answer:` on, the answer is written once more. */

@@ -10,7 +10,8 @@ const CHANNEL = '<|channel|>';
 const TO = ' to=functions.';
 const CONSTRAIN = '<|constrain|>';
 const MESSAGE = '<|message|>';
-const CHANNEL_CHARACTER = /[a-z]/;
+/** Those on which functions are called. */
+const CHANNELS = [`${CHANNEL}commentary`, `${CHANNEL}analysis`];
 
 /**
  * gpt-oss's: a message to a function. The receiver stands before the channel or behind it:
@@ -24,7 +25,7 @@ export class HarmonyCalls implements CallSyntax {
     const from = scan.at;
     if (scan.peek() === ' ' && !lineBegins) return false;
     scan.takes(START);
-    if (scan.takes(CHANNEL)) scan.takeAll(CHANNEL_CHARACTER);
+    scan.takesOneOf(CHANNELS);
     const opens = scan.takes(TO) && beginsName(scan, names, '');
     scan.at = from;
     return opens;
@@ -32,10 +33,10 @@ export class HarmonyCalls implements CallSyntax {
 
   head(scan: Scan, { callable }: CallPlace): CallHead | undefined {
     scan.takes(START);
-    const channelFirst = takeChannel(scan);
+    const channelFirst = scan.takesOneOf(CHANNELS);
     if (!scan.takes(TO)) return undefined;
     const name = scan.takeAll(NAME_CHARACTER);
-    if (!callable(name) || !(channelFirst || takeChannel(scan))) return undefined;
+    if (!callable(name) || !(channelFirst || scan.takesOneOf(CHANNELS))) return undefined;
     scan.takes(' ');
     scan.takes(CONSTRAIN);
     scan.takes('json');
@@ -51,7 +52,7 @@ export class HarmonyCalls implements CallSyntax {
   }
 
   write(writer: CallWriter): Item[] {
-    const channel = writer.rule([literal(`${CHANNEL}commentary`)], [literal(`${CHANNEL}analysis`)]);
+    const channel = writer.rule(...CHANNELS.map((mark) => [literal(mark)]));
     const json = writer.optional(writer.rule([literal(` ${CONSTRAIN}json`)], [literal(' json')]));
     const to = (behind: Item[]) => [
       literal(TO),
@@ -59,8 +60,4 @@ export class HarmonyCalls implements CallSyntax {
     ];
     return [writer.optional(literal(START)), writer.rule([channel, ...to([])], to([channel]))];
   }
-}
-
-function takeChannel(scan: Scan): boolean {
-  return scan.takes(CHANNEL) && scan.takeAll(CHANNEL_CHARACTER) !== '';
 }

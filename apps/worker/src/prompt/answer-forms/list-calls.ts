@@ -39,12 +39,12 @@ export class ListCalls implements CallSyntax {
 
   write(writer: CallWriter, template: string): Item[] {
     const { opens, closes, nameKey, argumentsKey, numberKey } = this.marks;
-    const { blank } = writer;
+    const { blank, space } = writer;
     const number = numberKey === undefined ? [] : [literal(`"${numberKey}":`), blank, '"\\"" [0-9]{1,3} "\\","', blank];
     const calls = writer.row([writer.object(nameKey, argumentsKey, number)], ['","', blank]);
     // Not every template says how its models close the list.
     const close = closes.map((mark) => (template.includes(mark) ? literal(mark) : writer.optional(literal(mark))));
-    return [literal(opens[0]!), blank, '"["', blank, ...calls, blank, '"]"', ...close];
+    return [literal(opens[0]!), space, '"["', space, ...calls, blank, '"]"', ...close];
   }
 }
 

@@ -1,4 +1,4 @@
-import { type Item, literal } from '../json-schema/grammar-builder.js';
+import { type Item, literal, once } from '../json-schema/grammar-builder.js';
 import { readObjectHead, readObjectTail } from './call-objects.js';
 import { type CallHead, type CallPlace, type CallSyntax, NAME_CHARACTER } from './call-syntax.js';
 import type { CallWriter } from './call-writer.js';
@@ -18,7 +18,7 @@ const FUNCTION_END = '</function>';
 export class LlamaCalls implements CallSyntax {
   readonly begins = '{<';
 
-  opens(scan: Scan, place: CallPlace): boolean {
+  opens(scan: Scan, place: CallPlace): boolean | 'unbound' {
     const from = scan.at;
     if (scan.takes(FUNCTION)) return beginsName(scan, place.names, '>');
     const tagged = scan.takes(PYTHON);
@@ -29,7 +29,7 @@ export class LlamaCalls implements CallSyntax {
       return true;
     }
     scan.at = object;
-    if (tagged && beginsName(scan, place.names, '.call(')) return true;
+    if (tagged && beginsName(scan, place.names, '.call(')) return 'unbound';
     scan.at = from;
     return false;
   }
@@ -78,18 +78,15 @@ export class LlamaCalls implements CallSyntax {
   }
 
   write(writer: CallWriter, template: string): Item[] {
-    const { blank } = writer;
-    if (template.includes(FUNCTION)) {
-      const call = writer.named((tool) => [
-        literal('>'),
-        { rule: tool.arguments, min: 1, max: 1 },
-        literal(FUNCTION_END),
-      ]);
-      return writer.row([literal(FUNCTION), call], [blank]);
-    }
-    const type = writer.optional('"\\"type\\":"', blank, '"\\"function\\","', blank);
-    const tag = template.includes(PYTHON) ? [writer.optional(literal(PYTHON))] : [];
-    return [...tag, ...writer.row([writer.object('name', 'parameters', [type])], ['";"', blank])];
+    const { blank, space } = writer;
+    const call = writer.named((tool) => [literal('>'), space, once(tool.arguments), blank, literal(FUNCTION_END)]);
+    const tagged = writer.row([literal(FUNCTION), call], [blank]);
+    // Models write what their template shows; some write the tags unasked.
+    if (template.includes(FUNCTION)) return [writer.rule(tagged)];
+    const colon: Item[] = [space, '":"', space];
+    const type = writer.optional('"\\"type\\""', ...colon, '"\\"function\\""', space, '","', space);
+    const objects = writer.row([writer.object('name', 'parameters', [type])], ['";"', blank]);
+    return [writer.rule(tagged, [writer.optional(literal(PYTHON), space), ...objects])];
   }
 }
 

@@ -24,8 +24,8 @@ export class MistralCalls implements CallSyntax {
 
   head(scan: Scan, { callable }: CallPlace): CallHead | undefined {
     scan.skipBlanks();
-    scan.takes('[');
-    if (scan.peek() === '{' || scan.peek() === ' ' || scan.peek() === '\n') {
+    if (scan.takes('[')) scan.skipBlanks();
+    if (scan.peek() === '{') {
       const head = readObjectHead(scan, callable);
       return head && { ...head, listed: true };
     }
@@ -51,6 +51,6 @@ export class MistralCalls implements CallSyntax {
     }
     const id = writer.optional('","', blank, '"\\"id\\":"', blank, `"\\"" ${ID_CHARACTERS} "\\""`);
     const calls = writer.row([writer.object('name', 'arguments', [], [id])], ['","', blank]);
-    return [literal(OPEN), blank, '"["', ...calls, '"]"'];
+    return [literal(OPEN), writer.space, '"["', writer.space, ...calls, '"]"'];
   }
 }

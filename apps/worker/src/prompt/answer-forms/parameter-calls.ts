@@ -48,8 +48,9 @@ export class ParameterCalls implements CallSyntax {
   }
 
   write(writer: CallWriter): Item[] {
-    const { blank } = writer;
+    const { blank, space } = writer;
+    const open = writer.optional(literal(OPEN), space);
     const call = writer.named((tool) => [literal('>\n'), once(tool.arguments), literal(FUNCTION_END)]);
-    return writer.row([literal(OPEN), blank, literal(FUNCTION), call, blank, literal(CLOSE)], [blank]);
+    return writer.row([open, literal(FUNCTION), call, blank, literal(CLOSE)], [blank]);
   }
 }

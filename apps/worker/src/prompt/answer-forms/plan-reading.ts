@@ -24,7 +24,7 @@ export interface ToPlan {
 }
 
 /** Blanks that may stand between the reasoning and what is bound behind it; the reader drops them. */
-const LEAD = '[ \\t\\r\\n]{0,8}';
+const LEAD = '[ \\t\\r\\n]{0,16}';
 
 /**
  * How the answer to a prompt is to be read, and what binds it from which place on.

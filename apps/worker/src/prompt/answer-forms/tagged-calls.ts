@@ -33,8 +33,8 @@ export class TaggedCalls implements CallSyntax {
   }
 
   write(writer: CallWriter): Item[] {
-    const { blank } = writer;
+    const { blank, space } = writer;
     const object = writer.object(this.nameKey, this.argumentsKey);
-    return writer.row([literal(this.open), blank, object, blank, literal(this.close)], [blank]);
+    return writer.row([literal(this.open), space, object, blank, literal(this.close)], [blank]);
   }
 }
