@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import json
 import logging
 import math
@@ -12,7 +13,7 @@ import threading
 from collections import deque
 from collections.abc import AsyncGenerator, Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -23,7 +24,7 @@ import openvino_genai as genai
 from .answer_reader import THINK_BEGIN, THINK_END, AnswerReader, JsonAnswer, Reading
 from .answer_requests import AnswerRequest, ChatPrompt, OutputFormat, Sampling
 from .failures import RequestFailure, internal, invalid
-from .grammar_probe import GrammarProbe, told_by
+from .grammar_probe import GRAMMARS_MAX, GrammarProbe, Specification, structured_output, told_by
 from .token_text import TokenText
 from .tool_format import CallGrammar, ToolFormat, call_grammar, format_of_template
 
@@ -86,7 +87,8 @@ class Answer:
     reader: AnswerReader
     # Whether control tokens become text: the marks of calls and thoughts may be such.
     spell_controls: bool
-    # What is at fault when no grammar can be made.
+    # What the answer must be, and what is at fault when no grammar can be made of it.
+    grammar: Specification | None
     param: str
     json: JsonAnswer | None
     # Tokens of the answer at most: what it holds is bounded by the context.
@@ -120,6 +122,10 @@ class Model:
         self._loaded: asyncio.Future[None] | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._requests = 0
+        # Of what the pipeline has made grammars, and keeps them.
+        self._grammars: set[bytes] = set()
+        self._probe = GrammarProbe(options.path)
+        self._probing = ThreadPoolExecutor(1, thread_name_prefix="probe")
 
     # ------------------------------------------------------------------------------------------------ the event loop
 
@@ -149,6 +155,8 @@ class Model:
             await self.load()
             # A long prompt takes a while.
             answer = await asyncio.get_running_loop().run_in_executor(PREPARING, self._prepare, request)
+            await self._try_grammar(answer)
+            # Between this and the order nothing is waited for: a thread that is over takes none.
             if self.state != "ready":
                 raise RequestFailure(503, "model_not_ready", f"The model {self.id} has to be loaded anew.", retry_after_seconds=1)
             self._orders.put(lambda: self._waiting.append(answer))
@@ -166,10 +174,21 @@ class Model:
 
     async def close(self) -> None:
         """Fails what there is, and waits for the thread."""
+        self._probing.shutdown(wait=False, cancel_futures=True)
+        self._probe.close()
         if self._thread is None:
             return
         self._orders.put(self._stop)
         await asyncio.to_thread(self._thread.join, 10)
+
+    async def _try_grammar(self, answer: Answer) -> None:
+        """Raises RequestFailure when no grammar can be made. Those that the model has made already are not tried again."""
+        if answer.grammar is None or _key_of(answer.grammar) in self._grammars:
+            return
+        loop = asyncio.get_running_loop()
+        complaint = await loop.run_in_executor(self._probing, self._probe.complaint_about, answer.grammar)
+        if complaint is not None:
+            raise invalid(f"No grammar can be made of it: {complaint}", answer.param)
 
     def _check_room(self) -> None:
         room = self.options.sequences_max + self.options.queue_max
@@ -204,10 +223,11 @@ class Model:
                 "least one. Shorten it, or choose a model with a longer context.",
                 param="messages" if isinstance(request.prompt, ChatPrompt) else "prompt",
             )
-        structured = self._structured(request.format, rendered.grammar)
+        specification = _specification(request.format, rendered.grammar)
         config = self._generation_config(request.sampling)
         config.max_new_tokens = min(request.max_tokens or room, room)
-        config.structured_output_config = structured
+        if specification is not None:
+            config.structured_output_config = structured_output(specification)
         try:
             config.validate()
         except Exception as error:
@@ -217,8 +237,9 @@ class Model:
             config=config,
             reader=AnswerReader(thinks=rendered.thinks, thinking=rendered.thinking, tools=rendered.tools, stop=request.stop),
             spell_controls=rendered.tools is not None or rendered.thinks,
+            grammar=specification,
             param="tools" if rendered.grammar or not request.format else request.format.param,
-            json=JsonAnswer() if structured is not None and structured.json_schema is not None else None,
+            json=JsonAnswer() if specification is not None and specification["kind"] == "json_schema" else None,
         )
 
     def _render(self, request: AnswerRequest) -> _Rendered:
@@ -270,17 +291,6 @@ class Model:
     def _tokens(self, text: str, *, special: bool) -> list[int]:
         ids = self._tokenizer.encode(text, add_special_tokens=special).input_ids
         return [int(token) for token in ids.data[0]]
-
-    def _structured(self, form: OutputFormat | None, calls: CallGrammar | None) -> genai.StructuredOutputConfig | None:
-        kinds = genai.StructuredOutputConfig
-        if calls is not None:
-            tags = [kinds.Tag(head, kinds.JSONSchema(schema), tail) for head, schema, tail in calls.tags]
-            return kinds(
-                compound_grammar=kinds.TriggeredTags(
-                    triggers=calls.triggers, tags=tags, at_least_one=calls.must_call, stop_after_first=calls.once
-                )
-            )
-        return None if form is None else kinds(**{form.kind: form.text})
 
     def _generation_config(self, sampling: Sampling) -> genai.GenerationConfig:
         """The model's own defaults, then OpenAI's, under what was asked for."""
@@ -355,17 +365,27 @@ class Model:
             self._defaults.set_eos_token_id(self._tokenizer.get_eos_token_id())
         self._ends = {self._defaults.eos_token_id, *self._defaults.stop_token_ids}
         self._blocks_taken = 0
-        self._probe: GrammarProbe | None = None
+        self._grammars.clear()
         # OpenVINO's binding is set up with its first use, and for good blocked when that is from two threads at once.
         self._tokens("warm", special=False)
 
     def _turn(self) -> None:
         """One step, or a wait for something to do."""
         self._take_orders(wait=not (self._running or self._waiting or self._unfinished()))
-        self._admit()
+        if len(self._grammars) < GRAMMARS_MAX:
+            self._admit()
+        elif not self._running:
+            self._renew()
         if self._running or self._unfinished():
             self._pipeline.step()
             self._collect()
+
+    def _renew(self) -> None:
+        """The library keeps every grammar for as long as the pipeline lives: one that has made so many is replaced."""
+        log.info("%s has made %d grammars, and is loaded anew to be rid of them.", self.id, len(self._grammars))
+        self._pipeline = None
+        with LOADING:
+            self._open()
 
     def _unfinished(self) -> bool:
         """Cancelled ones leave the pipeline with the next step."""
@@ -402,25 +422,14 @@ class Model:
         return math.ceil((tokens + 1) / self._block_tokens)
 
     def _begin(self, answer: Answer) -> None:
-        complaint = self._complaint_about(answer)
-        if complaint is not None:
-            self._send([(answer, [invalid(f"No grammar can be made of it: {complaint}", answer.param)])])
-            return
+        if answer.grammar is not None:
+            self._grammars.add(_key_of(answer.grammar))
         self._requests += 1
         prompt = ov.Tensor(np.array([answer.prompt], dtype=np.int64))
         answer.handle = self._pipeline.add_request(self._requests, prompt, answer.config)
         self._running.append(answer)
         self._blocks_taken += self._blocks_of(answer)
         self._send([(answer, [Begun(len(answer.prompt))])])
-
-    def _complaint_about(self, answer: Answer) -> str | None:
-        structured = answer.config.structured_output_config
-        if structured is None:
-            return None
-        if self._probe is None:
-            vocabulary = len(self._tokenizer.get_vocab())
-            self._probe = GrammarProbe(self._tokenizer, vocabulary, self._defaults.eos_token_id)
-        return self._probe.complaint_about(structured)
 
     def _collect(self) -> None:
         """Takes what the step has brought, and sends it off."""
@@ -548,7 +557,7 @@ class Model:
         for answer in [*self._running, *self._waiting]:
             answer.events.put_nowait(failure)
         self._running, self._waiting = [], deque()
-        self._pipeline = self._probe = None
+        self._pipeline = None
 
 
 @dataclass(frozen=True)
@@ -560,6 +569,16 @@ class _Rendered:
     grammar: CallGrammar | None = None
     thinks: bool = False
     thinking: bool = False
+
+
+def _specification(form: OutputFormat | None, calls: CallGrammar | None) -> Specification | None:
+    if calls is not None:
+        return {"kind": "calls", **asdict(calls)}
+    return None if form is None else {"kind": form.kind, "text": form.text}
+
+
+def _key_of(specification: Specification) -> bytes:
+    return hashlib.sha256(json.dumps(specification).encode()).digest()
 
 
 def _given(asked: float | None, default: float) -> float:
