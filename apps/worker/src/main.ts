@@ -39,7 +39,7 @@ async function run(loaded: LoadedSettings): Promise<void> {
   const prompts = new PromptProcess({ templateTimeoutMs: settings.templateTimeoutMs, logger });
   const hopeless = Promise.withResolvers<never>();
   const library = new Library(
-    libraryModels(chosen, { settings, budget, prompts, metrics, logger }),
+    libraryModels(chosen, { settings, budget, prompts, metrics, environment: process.env, logger }),
     budget,
     settings,
     {

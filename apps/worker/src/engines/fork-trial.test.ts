@@ -30,7 +30,8 @@ function demoWith(key: string, value: number): string {
 }
 
 describe('a trial of a model', () => {
-  const trial = (path: string) => forkTrial('demo', request(path), { timeoutMs: 60_000, entry: BUILT }, never);
+  const trial = (path: string) =>
+    forkTrial('demo', request(path), { timeoutMs: 60_000, entry: BUILT, environment: process.env }, never);
 
   it.each(['millrace-demo', 'millrace-demo-embed'])('passes %s', async (name) => {
     expect(await trial(modelFile(name))).toEqual({ passed: true, isLasting: true });
@@ -64,7 +65,12 @@ describe('a process in which a model is tried', () => {
     return pathToFileURL(path);
   };
   const run = (code: string, timeoutMs = 60_000, signal = never) =>
-    forkTrial('demo', request('/a.gguf'), { timeoutMs, entry: entry(code) }, signal);
+    forkTrial(
+      'demo',
+      request('/a.gguf'),
+      { timeoutMs, entry: entry(code), environment: { ...process.env, MILLRACE_TEST_API_KEY: 'secret' } },
+      signal,
+    );
 
   it('is ended when it takes too long', async () => {
     const ending = await run('setInterval(() => {}, 1000)', 300);
@@ -106,17 +112,20 @@ describe('a process in which a model is tried', () => {
   });
 
   it('sees nothing of the environment but what engines need', async () => {
-    process.env.MILLRACE_TEST_API_KEY = 'secret';
     const ending = await run(
       `process.send({ sentence: process.env.MILLRACE_TEST_API_KEY + ' ' + typeof process.env.PATH }, () => process.exit(1))`,
     );
-    delete process.env.MILLRACE_TEST_API_KEY;
     expect(ending).toMatchObject({ sentence: 'undefined string' });
   });
 
   it('says that it could not be started', async () => {
     const nowhere = pathToFileURL(join(folder, 'absent.mjs'));
-    const ending = await forkTrial('demo', request('/a.gguf'), { timeoutMs: 10_000, entry: nowhere }, never);
+    const ending = await forkTrial(
+      'demo',
+      request('/a.gguf'),
+      { timeoutMs: 10_000, entry: nowhere, environment: {} },
+      never,
+    );
     expect(ending).toMatchObject({ passed: false, isLasting: false });
   });
 });

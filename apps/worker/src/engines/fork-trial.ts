@@ -8,6 +8,8 @@ import type { TrialRefusal, TrialRequest } from './trial-request.js';
 
 export interface ForkTrialOptions {
   readonly timeoutMs: number;
+  /** Handed on as far as engines need it, and without any key. */
+  readonly environment: NodeJS.ProcessEnv;
   /** The file to run, for tests that run from sources. */
   readonly entry?: URL | undefined;
 }
@@ -44,12 +46,12 @@ const ENVIRONMENT =
 export async function forkTrial(
   id: string,
   request: TrialRequest,
-  { timeoutMs, entry = new URL('./try-model-main.js', import.meta.url) }: ForkTrialOptions,
+  { timeoutMs, environment, entry = new URL('./try-model-main.js', import.meta.url) }: ForkTrialOptions,
   signal: AbortSignal,
 ): Promise<TrialEnding> {
   signal.throwIfAborted();
   const child = fork(fileURLToPath(entry), [JSON.stringify(request)], {
-    env: Object.fromEntries(Object.entries(process.env).filter(([name]) => ENVIRONMENT.test(name))),
+    env: Object.fromEntries(Object.entries(environment).filter(([name]) => ENVIRONMENT.test(name))),
     execArgv: [`--max-old-space-size=${HEAP_MIB_MAX}`],
     stdio: ['ignore', 'ignore', 'pipe', 'ipc'],
   });

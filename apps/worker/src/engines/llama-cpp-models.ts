@@ -29,6 +29,7 @@ export interface LlamaCppOptions {
   readonly threads: number;
   readonly prompts: PromptWork;
   readonly metrics: WorkerMetrics;
+  readonly environment: NodeJS.ProcessEnv;
   readonly logger: Logger;
 }
 
@@ -80,7 +81,7 @@ export class LlamaCppModels {
   }
 
   #trial(model: LlamaCppModel, file: ModelFile, plan: LlamaCppPlan): ModelTrial {
-    const { settings, threads, logger } = this.options;
+    const { settings, threads, environment, logger } = this.options;
     const { gpu, gpuLayers, trialTimeoutMs: timeoutMs } = settings;
     const { path, lora } = model;
     const request = { path, lora, gpu, gpuLayers, threads };
@@ -95,7 +96,7 @@ export class LlamaCppModels {
         const run = (stop: AbortSignal) => {
           // Opening the library takes as long as starting the process. What is wrong with it is said when it is used.
           llamaFor(gpu, engineLogger(logger)).catch(() => undefined);
-          return forkTrial(model.id, request, { timeoutMs }, stop);
+          return forkTrial(model.id, request, { timeoutMs, environment }, stop);
         };
         await this.#trials.pass(subject, run, report, signal);
       },

@@ -16,6 +16,8 @@ export interface EngineParts {
   /** Renders prompts and compiles grammars for every model. */
   readonly prompts: PromptWork;
   readonly metrics: WorkerMetrics;
+  /** Where keys of other servers are, and what engines look at. */
+  readonly environment: NodeJS.ProcessEnv;
   readonly logger: Logger;
 }
 
@@ -24,7 +26,7 @@ export function libraryModels(
   models: readonly [ChosenModel, ...ChosenModel[]],
   parts: EngineParts,
 ): readonly [LibraryModel, ...LibraryModel[]] {
-  const { settings, logger } = parts;
+  const { settings } = parts;
   const threads = settings.threads ?? Math.max(1, availableParallelism() - 1);
   const llamaCpp = new LlamaCppModels({ ...parts, models, threads });
   const libraryModel = (model: ChosenModel): LibraryModel => {
@@ -32,9 +34,9 @@ export function libraryModels(
       case 'llama.cpp':
         return llamaCpp.libraryModel(model);
       case 'openai-compatible':
-        return upstreamModel(model, settings, logger);
+        return upstreamModel(model, parts);
       case 'openvino':
-        return openVinoModel(model, settings, logger);
+        return openVinoModel(model, parts);
     }
   };
   const [chosen, ...others] = models;

@@ -15,8 +15,14 @@ const PROGRAM_BYTES = 768 * 1024 * 1024;
 /** A model's folder has some twenty files. */
 const FILES_MAX = 1_000;
 
+export interface OpenVinoParts {
+  readonly settings: Settings;
+  readonly environment: NodeJS.ProcessEnv;
+  readonly logger: Logger;
+}
+
 /** A model that OpenVINO runs in a program of its own, which the worker starts. */
-export function openVinoModel(model: OpenVinoModel, settings: Settings, logger: Logger): LibraryModel {
+export function openVinoModel(model: OpenVinoModel, parts: OpenVinoParts): LibraryModel {
   const { id, aliases, isDefault, loadsAtStart, idleUnloadMs } = model;
   return {
     id,
@@ -26,11 +32,11 @@ export function openVinoModel(model: OpenVinoModel, settings: Settings, logger: 
     idleUnloadMs,
     isElsewhere: false,
     stamp: async () => stampOf(await filesOf(model).catch(() => [model.path])),
-    look: () => look(model, settings, logger),
+    look: () => look(model, parts),
   };
 }
 
-async function look(model: OpenVinoModel, settings: Settings, logger: Logger): Promise<LookedAt> {
+async function look(model: OpenVinoModel, { settings, environment, logger }: OpenVinoParts): Promise<LookedAt> {
   const { id, aliases, isDefault, path, device, context, sampling, maxTokens } = model;
   const files = await Promise.all((await filesOf(model)).map((file) => stat(file)));
   const described = {
@@ -53,7 +59,7 @@ async function look(model: OpenVinoModel, settings: Settings, logger: Logger): P
         python,
         threads,
         limits: { sequencesMax, queueMax, requestTimeoutMs },
-        environment: process.env,
+        environment,
         logger,
         report,
         // It is another process: ours is sound, whatever happened there.

@@ -40,7 +40,7 @@ function open(models: readonly object[], usableMib: number, more: Partial<Settin
   const logger = createLogger({ name: 'test', level: 'silent', format: 'json' });
   const chosen = chooseModels(settings, modelsFileSchema.parse({ models }), folder);
   const budget = new MemoryBudget(usableMib * MIB, 0);
-  const parts = { settings, budget, prompts: new PromptsHere(), metrics: new WorkerMetrics(), logger };
+  const parts = { settings, budget, prompts: new PromptsHere(), metrics: new WorkerMetrics(), environment: {}, logger };
   const loads: string[] = [];
   const library = new Library(
     libraryModels(chosen, parts),

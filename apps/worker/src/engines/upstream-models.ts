@@ -4,8 +4,15 @@ import type { Logger } from '@millrace/runtime';
 import type { UpstreamModel } from '../models/choose-model.js';
 import type { LibraryModel, OpenTerms } from '../models/library-model.js';
 
+export interface UpstreamParts {
+  readonly settings: Settings;
+  /** Where the keys are. */
+  readonly environment: NodeJS.ProcessEnv;
+  readonly logger: Logger;
+}
+
 /** A model that another server runs: it takes no memory here, and loading it is a greeting. */
-export function upstreamModel(model: UpstreamModel, settings: Settings, logger: Logger): LibraryModel {
+export function upstreamModel(model: UpstreamModel, { settings, environment, logger }: UpstreamParts): LibraryModel {
   const { id, aliases, isDefault, loadsAtStart, idleUnloadMs, upstream } = model;
   const description = described(model);
   const open = ({ report, signal }: OpenTerms) =>
@@ -13,7 +20,7 @@ export function upstreamModel(model: UpstreamModel, settings: Settings, logger: 
       {
         model: description,
         upstream,
-        environment: process.env,
+        environment,
         limits: settings,
         logger,
         report: (sentence) => {
