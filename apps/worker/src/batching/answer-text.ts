@@ -1,4 +1,4 @@
-import type { AnswerContent, TokenLogprob } from '@millrace/contracts';
+import type { AnswerContent, Citation, TokenLogprob } from '@millrace/contracts';
 import type { AnswerReader, ReadContent } from '../prompt/answer-reader.js';
 import { StopStrings } from '../prompt/stop-strings.js';
 import type { Detokenizer } from '../token-engine/token-engine.js';
@@ -10,6 +10,7 @@ export interface LetOut extends AnswerContent {
 }
 
 const NONE: readonly TokenLogprob[] = [];
+const NO_CITATIONS: readonly Citation[] = [];
 
 interface Pending {
   readonly logprob: TokenLogprob;
@@ -43,6 +44,9 @@ export class AnswerText {
   #known = 0;
   #letOut = 0;
   #decided = 0;
+  /** Code points of the text that is let out, which citations are counted in. */
+  #letOutPoints = 0;
+  #citations: Citation[] = [];
   #pending: Pending[] = [];
   #shown: Shown[] = [];
 
@@ -74,25 +78,38 @@ export class AnswerText {
     this.#length += rest.length;
     const last = this.#letOutOf(this.reader.push(rest));
     const held = this.stopped ? undefined : this.#letOutOf(this.reader.end());
-    const text = this.#stops.found ? '' : this.#stops.end();
-    this.#letOut += text.length;
+    const text = this.#stops.found ? '' : this.#letOutText(this.#stops.end());
     // A token that began a character which never came is told with the end.
     if (!this.stopped) this.#decided = Number.POSITIVE_INFINITY;
     const logprobs = this.#ready();
-    return joined([last, ...(held ? [held] : []), { text, logprobs }]);
+    return joined([last, ...(held ? [held] : []), { text, citations: this.#readyCitations(), logprobs }]);
   }
 
   #letOutOf(read: ReadContent): LetOut {
-    const { reasoning, calls, citations } = read;
+    const { reasoning, calls } = read;
     if (this.#pending.length > 0 || this.#shown.length > 0) this.#noteShown(read);
     else this.#known += read.text.length;
     this.#decided = read.decided;
-    const text = this.#stops.push(read.text);
-    this.#letOut += text.length;
+    const text = this.#letOutText(this.#stops.push(read.text));
     const logprobs = this.#ready();
+    for (const citation of read.citations ?? []) this.#citations.push(citation);
+    const citations = this.#readyCitations();
     // What the model wrote behind a stop text is no part of the answer.
-    if (this.stopped) return { text, reasoning, logprobs };
-    return { text, reasoning, calls, citations, logprobs };
+    return this.stopped ? { text, reasoning, citations, logprobs } : { text, reasoning, calls, citations, logprobs };
+  }
+
+  #letOutText(text: string): string {
+    this.#letOut += text.length;
+    this.#letOutPoints += codePoints(text);
+    return text;
+  }
+
+  /** Those whose passage is let out: of a text that may yet be cut nothing is told. */
+  #readyCitations(): readonly Citation[] {
+    if (this.#citations.length === 0) return NO_CITATIONS;
+    const ready = this.#citations.filter(({ end }) => end <= this.#letOutPoints);
+    this.#citations = this.#citations.filter(({ end }) => end > this.#letOutPoints);
+    return ready;
   }
 
   #noteShown({ shown }: ReadContent): void {
@@ -129,6 +146,12 @@ export class AnswerText {
     // It began a character, and the answer ended within it: the end tells of it.
     return this.#decided === Number.POSITIVE_INFINITY && from >= this.#length ? this.#letOut : undefined;
   }
+}
+
+function codePoints(text: string): number {
+  let points = 0;
+  for (const _ of text) points++;
+  return points;
 }
 
 function joined(parts: readonly LetOut[]): LetOut {

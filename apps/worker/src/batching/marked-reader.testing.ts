@@ -1,9 +1,9 @@
-import type { CallDelta } from '@millrace/contracts';
+import type { CallDelta, Citation } from '@millrace/contracts';
 import type { AnswerReader, Binding, ReadContent } from '../prompt/answer-reader.js';
 
 /**
- * A form of answers that no model has, small enough to see through: `«think»thought«/think»text«call name»{arguments}«/call»`.
- * From `«call` on, `grammar` binds.
+ * A form of answers that no model has, small enough to see through:
+ * `«think»thought«/think»text, «cite»taken from the first document«/cite»«call name»{arguments}«/call»`. From `«call` on, `grammar` binds.
  */
 export class MarkedReader implements AnswerReader {
   reasoning = false;
@@ -13,6 +13,9 @@ export class MarkedReader implements AnswerReader {
   #held = '';
   #length = 0;
   #decided = 0;
+  /** Code points of the text, and where in it the passage begins. */
+  #points = 0;
+  #citedFrom = 0;
 
   constructor(private readonly grammar?: string) {}
 
@@ -40,6 +43,10 @@ export class MarkedReader implements AnswerReader {
   #enter(mark: string, whole: string, read: Read): void {
     if (mark === 'think' || mark === '/think') this.reasoning = mark === 'think';
     if (mark === '/call') this.#inCall = false;
+    if (mark === 'cite') this.#citedFrom = this.#points;
+    if (mark === '/cite') {
+      read.citations.push({ start: this.#citedFrom, end: this.#points, sources: [{ kind: 'document', document: 0 }] });
+    }
     if (!mark.startsWith('call ')) return;
     read.calls.push({ index: this.calls++, name: mark.slice('call '.length), arguments: '' });
     this.#inCall = true;
@@ -56,6 +63,7 @@ export class MarkedReader implements AnswerReader {
     else if (this.#inCall) read.calls.push({ index: this.calls - 1, arguments: piece });
     else {
       read.text += piece;
+      this.#points += [...piece].length;
       read.shown.push([from, from + length]);
     }
   }
@@ -65,5 +73,6 @@ class Read {
   text = '';
   reasoning = '';
   calls: CallDelta[] = [];
+  citations: Citation[] = [];
   shown: [number, number][] = [];
 }

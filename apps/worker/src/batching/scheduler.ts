@@ -216,6 +216,14 @@ export class Scheduler implements SequenceListener {
     try {
       this.engine.prepare(place, sequence.takeChoosing(), sequence.prompt, sequence.chosen);
     } catch (error) {
+      if (error instanceof InferenceError && sequence.dropBinding()) {
+        this.logger.warn(
+          { error },
+          'A grammar that begins in the midst of an answer was refused; the answer goes on without.',
+        );
+        this.#prepare(sequence, place);
+        return;
+      }
       // What it asks for is its own affair; the others of the batch go on.
       if (!(error instanceof InferenceError)) this.logger.error({ error }, 'The engine could not prepare a sequence.');
       sequence.fail(error);

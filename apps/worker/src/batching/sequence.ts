@@ -89,6 +89,7 @@ export class Sequence implements PlannedSequence {
   /** What binds the next token, and how many tokens there were when it began to. */
   #binding: Binding | undefined;
   #boundAt = 0;
+  #dropped: Binding | undefined;
   /** Whether the engine has yet to be told of `#binding`. */
   #rebinds = false;
   #reasoningTokens = 0;
@@ -148,11 +149,23 @@ export class Sequence implements PlannedSequence {
     this.#rebinds = false;
     const { choosing, grammarOf } = this.request;
     const binding = this.#binding;
-    if (binding === undefined) return choosing;
+    if (binding === undefined || binding === this.#dropped) return choosing;
     const grammar = grammarOf(binding);
     // One that binds from the beginning has derived all that was chosen.
     if (this.#boundAt === 0 && binding.derived === '') return { ...choosing, grammar };
     return { ...choosing, grammar, derived: binding.derived, derivedAt: this.#boundAt };
+  }
+
+  /**
+   * The engine refuses a binding that began in the midst of the answer: what was written with its first mark, in one
+   * token, does not fit. The answer goes on unbound, and its reader gives back as text what is no call.
+   *
+   * @returns whether there was such a binding.
+   */
+  dropBinding(): boolean {
+    if (this.#binding === undefined || this.#binding.derived === '' || this.#binding === this.#dropped) return false;
+    this.#dropped = this.#binding;
+    return true;
   }
 
   /** Whether what binds the next token has changed since `takeChoosing`. */
