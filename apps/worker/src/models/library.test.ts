@@ -157,6 +157,27 @@ describe('a library', () => {
     expect(states(test.library)).toEqual(['a: idle', 'b: loaded', 'away: loaded']);
   });
 
+  it('keeps a leaving model closed to newcomers, whatever is opened beside it', async () => {
+    const [a, b] = [testModel('a'), testModel('b')];
+    const away = testModel('away', { bytes: 0, isElsewhere: true });
+    await using test = openTestLibrary([a, b, away], { bytes: 100 });
+    await test.library.load();
+    const held = await test.use('a');
+    const waits = test.use('b');
+    await expect.poll(() => test.library.models()[1]?.detail).toContain('waits for the memory of a');
+    release(await test.use('away'));
+    let gotA = false;
+    const lateForA = test.use('a').then((lease) => {
+      gotA = true;
+      return lease;
+    });
+    await sleep(20);
+    expect(gotA).toBe(false);
+    release(held);
+    release(await waits);
+    release(await lateForA);
+  });
+
   it('does not unload others for what is to be there from the start, and loads it when it is asked for', async () => {
     const [chat, big] = [
       testModel('chat', { loadsAtStart: true }),

@@ -13,9 +13,18 @@ import {
   residentOf,
   usableNow,
 } from './library-entry.js';
+import {
+  aboutToLoad,
+  failureOf,
+  isMistake,
+  NoLongerWanted,
+  NoRoomNow,
+  neverRoom,
+  shuttingDown,
+  tooLate,
+} from './library-failures.js';
 import type { LibraryModel, LookedAt, OpenTerms, Report } from './library-model.js';
 import type { MemoryBudget } from './memory-budget.js';
-import { mebibytes } from './plan-memory.js';
 import { planRoom } from './plan-room.js';
 import { sentenceOf } from './sentence-of.js';
 import { WaitingLine, type WaitTerms } from './waiting-line.js';
@@ -250,8 +259,10 @@ export class Library {
     for (const entry of this.#entries.filter(({ model }) => model.loadsAtStart)) {
       if (stopped.aborted) return;
       // Only those who are asked for take another's room.
-      await this.#bring(entry, { mayUnload: false });
+      if (entry.model.isElsewhere) this.#bringAside(entry);
+      else await this.#bring(entry, { mayUnload: false });
     }
+    await Promise.all(this.#aside);
     await this.#lookAtOthers();
     if (stopped.aborted || this.#entries.some((entry) => entry.model.isElsewhere || mayAnswer(entry))) return;
     const { error } = this.#entries[0]!.failure!;
@@ -361,7 +372,8 @@ export class Library {
       if (error instanceof NoRoomNow) this.logger.warn({ model: id }, error.message);
       else if (!(error instanceof NoLongerWanted)) this.#fail(entry, error);
     }
-    this.#letLeaversStay();
+    // What is opened beside the loop made nobody leave.
+    if (!entry.model.isElsewhere) this.#letLeaversStay();
     this.listener.onChange();
   }
 
@@ -557,41 +569,3 @@ export class Library {
 
 /** Node's timers take no more. */
 const TIMER_MS_MAX = 2 ** 31 - 1;
-
-/** There is no room beside what is loaded, and it may not take theirs. */
-class NoRoomNow extends Error {
-  constructor(id: string, neededBytes: number, mayUseBytes: number) {
-    super(
-      `The model ${id} needs ${mebibytes(neededBytes)} of memory, and beside what is loaded ${mebibytes(mayUseBytes)} are left. It is loaded when it is asked for, in place of others.`,
-    );
-  }
-}
-
-/** Everyone who waited for it has left. */
-class NoLongerWanted extends Error {}
-
-/** Another server's refusal keeps its code. */
-function failureOf(id: string, cause: unknown): InferenceError {
-  if (cause instanceof InferenceError && cause.code.startsWith('upstream')) return cause;
-  return new InferenceError('model_failed', `The model ${id} can't be loaded: ${sentenceOf(cause)}`, { cause });
-}
-
-function isMistake(cause: unknown): boolean {
-  return cause instanceof TypeError || cause instanceof RangeError || cause instanceof ReferenceError;
-}
-
-function aboutToLoad(id: string): string {
-  return `The model ${id} is about to be loaded.`;
-}
-
-function neverRoom(neededBytes: number, mayUseBytes: number): string {
-  return `it needs ${mebibytes(neededBytes)} of memory, and ${mebibytes(mayUseBytes)} may be used even if every other model were unloaded. Lower its \`context\` or --max-batch-size, choose a smaller model, or free some memory.`;
-}
-
-function tooLate(id: string, detail: string, allowedMs: number): string {
-  return `The model ${id} was not loaded within ${Math.round(allowedMs).toLocaleString('en-US')} ms. ${detail}`.trimEnd();
-}
-
-function shuttingDown(): InferenceError {
-  return new InferenceError('shutting_down', 'This worker is about to stop. Send the request again.');
-}
