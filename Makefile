@@ -8,7 +8,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help run dev build test check lint format types docs proto proto-check e2e bench bench-agreement bench-engine bench-reuse bench-upstream load-test \
+.PHONY: help run dev build test check lint format types docs proto proto-check e2e bench chaos bench-agreement bench-engine bench-reuse bench-upstream load-test \
   demo-model-eval demo-embed-eval template-agreement openvino-check engine-cuda engine-vulkan install clean
 
 help: ## list the targets
@@ -41,6 +41,9 @@ bench-agreement: build ## see whether a model answers in a batch as alone: ARGS=
 
 bench-upstream: build ## measure what the way through Millrace adds to a server that answers at once
 	@$(BIN)/node test/bench/upstream.ts $(ARGS)
+
+chaos: build ## switch between three models in a worker that has room for two
+	@$(BIN)/node test/chaos/model-switches.ts $(ARGS)
 
 bench-reuse: build ## measure how much sooner an answer begins when its system prompt was read before
 	@tools/bench-reuse.sh $(ARGS)
