@@ -235,8 +235,25 @@ describe('preparing a chat', () => {
     leaving.abort(new Error('left'));
     await expect(left).rejects.toThrow('left');
     const stopped = collect(bench.engine.answer(chat(), NEVER));
-    await bench.engine.close();
+    const closed = bench.engine.close();
+    const afterwards = collect(bench.engine.answer(chat(), NEVER));
     await expect(stopped).rejects.toMatchObject({ code: 'shutting_down' });
+    await expect(afterwards).rejects.toMatchObject({ code: 'shutting_down' });
+    await closed;
+  });
+
+  it('ends with an engine that broke meanwhile', async () => {
+    const gate = Promise.withResolvers<void>();
+    bench = openBench({}, {}, { held: () => gate.promise });
+    bench.tokenEngine.step = () => Promise.reject(new Error('lost the GPU'));
+    const prepared = collect(bench.engine.answer(chat(), NEVER));
+    for (let breaks = 1; breaks <= 3; breaks++) {
+      await expect(collect(bench.engine.answer(textRequest('a'), NEVER))).rejects.toThrow();
+    }
+    await expect.poll(() => bench.broken).toHaveLength(1);
+    gate.resolve();
+    await expect(prepared).rejects.toMatchObject({ code: 'worker_lost' });
+    expect(isIdle(bench)).toBe(true);
   });
 
   it('is refused at once when too many wait already', async () => {

@@ -173,6 +173,7 @@ export class BatchingEngine implements Engine {
   }
 
   #checkOpen(): void {
+    this.#stop.signal.throwIfAborted();
     if (this.#broken) {
       throw new InferenceError('model_not_ready', 'The engine broke; this worker restarts.', { retryAfterSeconds: 5 });
     }

@@ -42,7 +42,8 @@ export class Scheduler implements SequenceListener {
   #waiting: Sequence[] = [];
   #running: Sequence[] = [];
   #someSettled = false;
-  #stopped = false;
+  /** Why nobody is run any more; undefined while the loop runs. */
+  #stopped: InferenceError | undefined;
   #breaksInARow = 0;
   readonly #shelf: Shelf;
   readonly #company: Company;
@@ -80,7 +81,7 @@ export class Scheduler implements SequenceListener {
    * @throws InferenceError when nobody may join the waiting; cheap, so ask before work is put into a sequence.
    */
   checkRoom(preparing: number): void {
-    if (this.#stopped) {
+    if (this.#stopped !== undefined) {
       throw new InferenceError('shutting_down', 'This worker is about to stop. Send the request again.');
     }
     const { placesMax, queueMax } = this.limits;
@@ -97,6 +98,10 @@ export class Scheduler implements SequenceListener {
   /** Call `checkRoom` first. */
   submit(sequence: Sequence): void {
     if (sequence.settled) return; // Resumed tokens may already be the whole answer.
+    if (this.#stopped !== undefined) {
+      sequence.fail(this.#stopped); // Its prompt was being prepared when the loop ended.
+      return;
+    }
     this.#company.noteArrival(performance.now(), this.#running.length + this.#waiting.length === 0);
     this.#waiting.push(sequence);
     this.#work.ring();
@@ -105,7 +110,7 @@ export class Scheduler implements SequenceListener {
   /** @throws what the engine threw, once it counts as broken. */
   async run(stop: AbortSignal): Promise<void> {
     stop.addEventListener('abort', () => this.#work.ring(), { once: true });
-    let error: unknown = new InferenceError('shutting_down', 'This worker stops. Send the request again.');
+    let error = new InferenceError('shutting_down', 'This worker stops. Send the request again.');
     try {
       while (!stop.aborted) await this.#turn(stop);
     } catch (thrown) {
@@ -113,7 +118,7 @@ export class Scheduler implements SequenceListener {
       throw thrown;
     } finally {
       // Stopped or broken, leave nobody waiting for an answer that will not come.
-      this.#stopped = true;
+      this.#stopped = error;
       for (const sequence of [...this.#running, ...this.#waiting]) sequence.fail(error);
       this.#running = [];
       this.#waiting = [];
