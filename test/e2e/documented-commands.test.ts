@@ -26,13 +26,14 @@ describe('what the documents tell people to type', () => {
       const output = execFileSync('sh', ['-ec', block.replaceAll('http://127.0.0.1:8000', stack.url)], {
         encoding: 'utf8',
       });
-      expect(output).toMatch(/Paris|millrace-demo|ready/);
+      expect(output).toMatch(/Paris|Oslo|millrace-demo|ready/);
     });
   }
 
   it.each([
     ['openai-node.mjs', 'Paris'],
     ['openai-node-embeddings.mjs', '→ Anna wrote the letter.'],
+    ['openai-node-tools.mjs', '21'],
   ])('works: examples/%s', (example, expected) => {
     const output = execFileSync(process.execPath, [`examples/${example}`], {
       cwd: ROOT,
