@@ -140,6 +140,7 @@ export interface AnswerRequest {
 
 /** An answer that another attempt began. */
 export interface ResumedAnswer extends Omit<AnswerContent, 'citations'> {
+  /** Empty, whatever was delivered, where the engine that began it learnt no numbers. */
   readonly tokens: readonly number[];
   /** How many citations were delivered. Absent: none. */
   readonly citations?: number | undefined;

@@ -149,6 +149,22 @@ describe('BatchingEngine', () => {
     expect(none.finished).toMatchObject({ reason: 'length', usage: { completionTokens: 3 } });
   });
 
+  it('does not begin again what was delivered without the numbers of its tokens', async () => {
+    bench = openBench({ says: () => 'abcdef' });
+    const nothing = { tokens: [], text: '' };
+    for (const more of [
+      { text: 'abc' },
+      { reasoning: 'a' },
+      { calls: [{ index: 0, arguments: '' }] },
+      { citations: 1 },
+    ]) {
+      const resumed = collect(bench.engine.answer(textRequest('a', { resume: { ...nothing, ...more } }), NEVER));
+      await expect(resumed).rejects.toMatchObject({ code: 'worker_lost' });
+    }
+    const begun = await collect(bench.engine.answer(textRequest('a', { resume: nothing }), NEVER));
+    expect(begun.text).toBe('abcdef');
+  });
+
   it('pauses a sequence that nobody reads, and no other', async () => {
     bench = openBench();
     const slow = bench.engine.answer(textRequest('slow', { maxTokens: 100 }), NEVER);

@@ -9,6 +9,7 @@ import {
   type ModelDescription,
   type Prompt,
   type Ranking,
+  type ResumedAnswer,
   type Tokenized,
   type TokenizeRequest,
 } from '@millrace/contracts';
@@ -275,7 +276,7 @@ export class BatchingEngine implements Engine {
   #open(request: AnswerRequest, { prompt, openReader }: ReadRequest, arrival: Arrival, signal: AbortSignal): Sequence {
     const { limits, samplingDefaults, maxTokensDefault } = this.options;
     const { model } = this.tokenEngine;
-    checkTokens(request.resume?.tokens ?? [], model, 'resume');
+    if (request.resume !== undefined) checkResume(request.resume, model);
     const room = model.contextLength - prompt.tokens.length;
     const chat = request.prompt.kind === 'chat';
     const grammars = chat ? this.#grammars.chat : this.#grammars.text;
@@ -310,6 +311,19 @@ export class BatchingEngine implements Engine {
       signal,
     );
   }
+}
+
+/**
+ * What was delivered is gone through again token by token. Without their numbers the answer would begin again, and the
+ * caller would have it twice; whoever began it may still be able to go on.
+ */
+function checkResume({ tokens, text, reasoning, calls, citations }: ResumedAnswer, model: TokenEngine['model']): void {
+  checkTokens(tokens, model, 'resume');
+  if (tokens.length > 0 || !(text || reasoning || calls?.length || citations)) return;
+  throw new InferenceError(
+    'worker_lost',
+    'The answer broke off, and none of its tokens has a number that this worker could go on from. Send the request again.',
+  );
 }
 
 interface Arrival {

@@ -225,9 +225,29 @@ describe('toAnswerRequests', () => {
     expect(toAnswerRequests(most, SEQUENCES_MAX)).toHaveLength(8);
   });
 
+  it('goes on with what was delivered, also where no token had a number', () => {
+    const call = { index: 0, name: 'f', arguments: '{' };
+    const delivered: Partial<Start>[] = [
+      { resumeTokenIds: [1] },
+      { resumeText: 'a' },
+      { resumeReasoning: 'a' },
+      { resumeCalls: [call] },
+      { resumeCitations: 1 },
+    ];
+    const nothing = { tokens: [], text: '', reasoning: '', calls: [], citations: 0 };
+    expect(delivered.map((more) => toAnswerRequests(start(more), 1)[0].resume)).toEqual([
+      { ...nothing, tokens: [1] },
+      { ...nothing, text: 'a' },
+      { ...nothing, reasoning: 'a' },
+      { ...nothing, calls: [call] },
+      { ...nothing, citations: 1 },
+    ]);
+  });
+
   it('fails for the gateway, not for the caller, what only a gateway can do wrong', () => {
     expect(refusal({ creditTokens: 0 }).code).toBe('internal_error');
     expect(refusal({ resumeTokenIds: [1], siblings: siblings(1) }).code).toBe('internal_error');
+    expect(refusal({ resumeText: 'a', siblings: siblings(1) }).code).toBe('internal_error');
   });
 
   it('takes or refuses any numbers at all, and lets none through that is no number', () => {

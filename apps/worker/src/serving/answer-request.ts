@@ -31,7 +31,8 @@ export function toAnswerRequests(
   start: protocol.Start,
   sequencesMax: number,
 ): readonly [AnswerRequest, ...AnswerRequest[]] {
-  checkGroup(start, sequencesMax);
+  const resume = resumeOf(start);
+  checkGroup(start, resume, sequencesMax);
   const sampling = checkedSampling(start.sampling);
   const format = formatOf(start.format);
   const first: AnswerRequest = {
@@ -44,14 +45,18 @@ export function toAnswerRequests(
     echo: checkedEcho(start),
     maxTokens: checkedMaxTokens(start),
     stop: checkedStops(start.stop),
-    resume: resumeOf(start),
+    resume,
     deadlineMs: start.deadlineMs || undefined,
     priority: start.priority,
   };
   return [first, ...start.siblings.map(({ seed }) => ({ ...first, sampling: { ...sampling, seed } }))];
 }
 
-function checkGroup({ creditTokens, siblings, resumeTokenIds }: protocol.Start, sequencesMax: number): void {
+function checkGroup(
+  { creditTokens, siblings }: protocol.Start,
+  resume: ResumedAnswer | undefined,
+  sequencesMax: number,
+): void {
   if (creditTokens === 0) {
     throw new InferenceError('internal_error', 'The gateway asked for an answer without credit to send any of it.');
   }
@@ -59,23 +64,32 @@ function checkGroup({ creditTokens, siblings, resumeTokenIds }: protocol.Start, 
   if (answers > sequencesMax) {
     throw refused('n', `is ${answers}; this worker gives at most ${sequencesMax} answers to a request. Ask for fewer.`);
   }
-  if (answers > 1 && resumeTokenIds.length > 0) {
+  if (answers > 1 && resume !== undefined) {
     throw new InferenceError('internal_error', 'The gateway asked for further answers to one that goes on.');
   }
 }
 
+/** Also without token ids: an engine in front of another server learns none. */
 function resumeOf(start: protocol.Start): ResumedAnswer | undefined {
-  if (start.resumeTokenIds.length === 0) return undefined;
+  const { resumeTokenIds, resumeText, resumeReasoning, resumeCalls, resumeCitations } = start;
+  const counts = [
+    resumeTokenIds.length,
+    resumeText.length,
+    resumeReasoning.length,
+    resumeCalls.length,
+    resumeCitations,
+  ];
+  if (counts.every((count) => count === 0)) return undefined;
   return {
-    tokens: start.resumeTokenIds,
-    text: start.resumeText,
-    reasoning: start.resumeReasoning,
-    calls: start.resumeCalls.map(({ index, name, arguments: text }) => ({
+    tokens: resumeTokenIds,
+    text: resumeText,
+    reasoning: resumeReasoning,
+    calls: resumeCalls.map(({ index, name, arguments: text }) => ({
       index,
       ...(name !== '' && { name }),
       arguments: text,
     })),
-    citations: start.resumeCitations,
+    citations: resumeCitations,
   };
 }
 

@@ -78,7 +78,8 @@ export interface Start {
   stop: string[];
   /**
    * Tokens of this answer that another attempt has already delivered. The worker continues after them, sends none of
-   * them again, and counts them in Settled.completion_tokens and toward max_tokens.
+   * them again, and counts them in Settled.completion_tokens and toward max_tokens. None where their numbers are unknown;
+   * an engine that needs them to go on then fails with worker_lost.
    */
   resumeTokenIds: number[];
   /** Text already delivered for resume_token_ids, so that a stop text or a character that straddles the seam is found. */
