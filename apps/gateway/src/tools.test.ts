@@ -30,6 +30,19 @@ const CALLED = [called('get_weather', '{"city":"Rome"}'), called('get_weather', 
 const both: Script = { answer: [...ROME, ...OSLO], reason: 'tool_calls' };
 const start = (script: Script) => TestBed.start({}, [{ script: () => script }]);
 
+describe('a tool', () => {
+  it('may have nulls, as clients send what is not set, and the template sees none of them', async () => {
+    await using bed = await start(both);
+    const nulls = { description: null, parameters: null, strict: null };
+    const tools = [{ type: 'function', function: { ...nulls, name: 'get_time' } }, weather];
+    const response = await bed.chat({ tools, messages: [{ role: 'user', content: 'Hi', name: null }] });
+    expect(response.status).toBe(200);
+    const [{ prompt }] = bed.worker.started as [{ prompt: { value: { messagesJson: string; toolsJson: string } } }];
+    expect(JSON.parse(prompt.value.toolsJson)).toEqual([clock, weather]);
+    expect(JSON.parse(prompt.value.messagesJson)).toEqual([{ role: 'user', content: 'Hi' }]);
+  });
+});
+
 describe('an answer that calls tools', () => {
   it('comes whole, without content', async () => {
     await using bed = await start(both);

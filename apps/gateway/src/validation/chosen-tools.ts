@@ -19,11 +19,16 @@ export function chosenTools({ tools, tool_choice: asked, parallel_tool_calls: pa
   if (all.length === 0) throw noTools(asked);
   const { choice, places } = choiceOf(asked, all);
   return {
-    tools: places === undefined ? all : places.map((place) => all[place]!),
+    tools: (places === undefined ? all : places.map((place) => all[place]!)).map(plainTool),
     toolPlaces: places,
     toolChoice: choice,
     parallelCalls: parallel === false ? false : undefined,
   };
+}
+
+/** Templates print a tool as it stands, and a null would stand in the prompt. */
+function plainTool({ type, function: fields }: Tool): ChatPrompt['tools'][number] {
+  return { type, function: Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== null)) };
 }
 
 function choiceOf(

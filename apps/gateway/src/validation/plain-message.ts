@@ -2,8 +2,10 @@ import { type ChatMessage, InferenceError } from '@millrace/contracts';
 
 /** A message as chat templates read it: its content is one text, since few of them know content parts. */
 export function plainMessage(message: ChatMessage, index: number): Record<string, unknown> {
+  const { name, ...rest } = message;
   const { content } = message;
-  const plain = { ...message, content: Array.isArray(content) ? joinedText(content, contentParam(index)) : content };
+  const text = Array.isArray(content) ? joinedText(content, contentParam(index)) : content;
+  const plain = { ...rest, content: text, ...(name != null && { name }) };
   return message.role === 'assistant' ? plainAnswer(message, plain, index) : plain;
 }
 

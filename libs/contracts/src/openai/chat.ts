@@ -49,7 +49,7 @@ const toolCall = z.object({
   }),
 });
 
-const name = z.string().optional();
+const name = z.string().nullish();
 
 export const chatMessageSchema = z.discriminatedUnion('role', [
   z.object({ role: z.literal('system'), content: textContent, name }),
@@ -80,8 +80,8 @@ const toolSchema = z.object({
   type: z.literal('function'),
   function: z.object({
     name: functionName,
-    description: z.string().optional(),
-    parameters: recordOf(TOOL_KEYS_MAX).optional(),
+    description: z.string().nullish(),
+    parameters: recordOf(TOOL_KEYS_MAX).nullish(),
     strict: z.boolean().nullish(),
   }),
 });
