@@ -25,7 +25,9 @@ function read(yaml: string) {
 describe('readModelsFile', () => {
   it('reads a list of models and fills in what was left out', () => {
     expect(read('models:\n  - {id: tiny, path: tiny.gguf}\n')).toEqual({
-      models: [{ id: 'tiny', path: 'tiny.gguf', aliases: [], warm: false, engine: 'llama.cpp', defaults: {} }],
+      models: [
+        { id: 'tiny', path: 'tiny.gguf', aliases: [], warm: false, engine: 'llama.cpp', lora: [], defaults: {} },
+      ],
     });
   });
 
@@ -60,5 +62,24 @@ describe('the setting model', () => {
 
   it('names a file without an entry after itself', () => {
     expect(['/m/my.model.gguf', '/m/X.GGUF', '/m/noext'].map(modelNameOf)).toEqual(['my.model', 'X', 'noext']);
+  });
+});
+
+describe('the keys that an engine needs', () => {
+  it('are asked for by name, and those that mean nothing to it are refused', () => {
+    expect(read('models:\n  - {id: a}\n')).toEqual([expect.stringMatching(/models\[0\]\.path: .*llama\.cpp needs it/)]);
+    expect(read('models:\n  - {id: a, engine: openai-compatible, path: x}\n')).toEqual(
+      expect.arrayContaining([
+        expect.stringMatching(/models\[0\]\.upstream: .*openai-compatible needs it/),
+        expect.stringMatching(/models\[0\]\.path: .*means nothing to engine openai-compatible/),
+      ]),
+    );
+    const lora = 'models:\n  - {id: a, engine: openvino, path: x, lora: [{path: b}]}\n';
+    expect(read(lora)).toEqual([expect.stringMatching(/models\[0\]\.lora: .*means nothing to engine openvino/)]);
+  });
+
+  it('name a variable for a key, never the key itself', () => {
+    const key = 'models:\n  - {id: a, engine: openai-compatible, upstream: {apiKeyEnv: gsk-abc.def}}\n';
+    expect(read(key)).toEqual([expect.stringMatching(/apiKeyEnv: .*name of an environment variable/)]);
   });
 });

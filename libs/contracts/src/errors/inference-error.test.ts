@@ -11,6 +11,14 @@ describe('Retry-After', () => {
     expect(codes.map((code) => retryAfter(code))).toEqual(['1', '1', '1', '1']);
   });
 
+  it('is not on what only a person can mend, which clients are told not to try again', () => {
+    const told = (Object.keys(ERROR_CATALOG) as ErrorCode[]).filter(
+      (code) => toOpenAiResponse(new InferenceError(code, 'x')).headers['x-should-retry'] === 'false',
+    );
+    expect(told).toEqual(['upstream_unauthorized', 'model_failed']);
+    expect(told.map((code) => retryAfter(code))).toEqual([undefined, undefined]);
+  });
+
   it('is what the refusal says, if it says it', () => {
     expect(retryAfter('rate_limit_exceeded', { retryAfterSeconds: 7 })).toBe('7');
     expect(retryAfter('invalid_request', { retryAfterSeconds: 3 })).toBe('3');

@@ -3,6 +3,8 @@ interface CatalogEntry {
   readonly type: string;
   /** What `Retry-After` says when whoever refuses knows nothing better. */
   readonly retryAfterSeconds?: number;
+  /** False where only a person can mend it. Clients would try a 5xx again by themselves; `x-should-retry` tells them. */
+  readonly shouldRetry?: false;
   readonly meaning: string;
   readonly remedy: string;
 }
@@ -144,13 +146,14 @@ export const ERROR_CATALOG = {
   upstream_unauthorized: {
     status: 502,
     type: 'server_error',
+    shouldRetry: false,
     meaning: 'The server that runs this model refuses the key that the worker has for it.',
     remedy: 'Whoever runs Millrace has to put a valid key into the environment and start the worker again.',
   },
   model_failed: {
     status: 503,
     type: 'server_error',
-    retryAfterSeconds: 30,
+    shouldRetry: false,
     meaning:
       'The model could not be loaded: its file is damaged, it does not fit into memory, or its engine is missing.',
     remedy: 'The message and `/readyz` say why. Whoever runs Millrace has to mend it; it is tried again after a while.',
@@ -249,6 +252,7 @@ export function toOpenAiResponse(thrown: unknown): {
     status,
     headers: {
       ...(retryAfterSeconds !== undefined && { 'retry-after': String(retryAfterSeconds) }),
+      ...(entry.shouldRetry === false && { 'x-should-retry': 'false' }),
       ...(details.limit !== undefined && { 'x-millrace-limit': details.limit }),
     },
     body: { error: { message, type, param: details.param ?? null, code } },
