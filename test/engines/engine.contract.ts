@@ -70,6 +70,11 @@ export function question(content: string): Prompt {
   return { kind: 'chat', messages: [{ role: 'user', content }], tools: [], templateVariables: {} };
 }
 
+/** A case for engines with a certain trait: for others there is nothing to show, and so nothing to skip. */
+function itWhere(applies: boolean): (name: string, body: () => Promise<void>) => void {
+  return applies ? (name, body) => void it(name, body) : () => undefined;
+}
+
 /**
  * What every Engine must do. Nothing here knows what computes, nor whether it is in this process; a trait of the subject
  * that is left out is one that its kind of engine can't have.
@@ -166,7 +171,7 @@ export function engineContract(name: string, subject: EngineSubject): void {
           expect(finished.usage.promptTokens).toBe(answers[0]!.finished.usage.promptTokens);
       });
 
-      it.runIf(subject.logprobs)('tells how likely it was, if that is asked for', async () => {
+      itWhere(subject.logprobs)('tells how likely it was, if that is asked for', async () => {
         const { events, text } = await whole({ logprobs: 2 });
         const logprobs = events.flatMap((event) => (event.kind === 'tokens' ? (event.logprobs ?? []) : []));
         expect(logprobs.length).toBeGreaterThan(0);
@@ -178,7 +183,7 @@ export function engineContract(name: string, subject: EngineSubject): void {
         expect((await whole()).events.some((event) => event.kind === 'tokens' && event.logprobs?.length)).toBe(false);
       });
 
-      it.runIf(subject.resumes)('goes on after what another attempt has delivered', async () => {
+      itWhere(subject.resumes)('goes on after what another attempt has delivered', async () => {
         const { tokens, unnumbered, text, finished } = await whole();
         const first = await whole({ maxTokens: Math.floor((tokens.length + unnumbered) / 2) });
         const rest = await whole({ resume: { tokens: first.tokens, text: first.text } });
@@ -188,7 +193,7 @@ export function engineContract(name: string, subject: EngineSubject): void {
         if (subject.numbersTokens) expect(rest.finished.usage.completionTokens).toBe(finished.usage.completionTokens);
       });
 
-      it.runIf(!subject.resumes)('says so when it can’t go on after another attempt', async () => {
+      itWhere(!subject.resumes)('says so when it can’t go on after another attempt', async () => {
         const failure = await failureOf(answer({ resume: { tokens: [1, 2], text: 'a' } }));
         expect(failure).toBeInstanceOf(InferenceError);
         expect((failure as Error).message).toMatch(/\.$/);
@@ -234,7 +239,7 @@ export function engineContract(name: string, subject: EngineSubject): void {
         return delivered;
       }
 
-      it.runIf(subject.numbersTokens)('go on within a call that another attempt began', async () => {
+      itWhere(subject.numbersTokens)('go on within a call that another attempt began', async () => {
         const prompt = asked({ toolChoice: { name: 'get_weather' } });
         const undisturbed = await whole({ prompt });
         for (let cut = 1; cut < undisturbed.tokens.length; cut += 1 + Math.floor(undisturbed.tokens.length / 9)) {
@@ -247,7 +252,7 @@ export function engineContract(name: string, subject: EngineSubject): void {
         await idle();
       });
 
-      it.runIf(thoughtful !== undefined && subject.numbersTokens)('go on within a thought', async () => {
+      itWhere(thoughtful !== undefined && subject.numbersTokens)('go on within a thought', async () => {
         const { prompt, reasoning, text } = thoughtful!;
         const undisturbed = await whole({ prompt });
         for (let cut = 1; cut < undisturbed.tokens.length; cut += 5) {
@@ -264,7 +269,7 @@ export function engineContract(name: string, subject: EngineSubject): void {
         expect(['stop', 'length']).toContain(finished.reason);
       });
 
-      it.runIf(thoughtful !== undefined)('bring what was thought apart from what is said', async () => {
+      itWhere(thoughtful !== undefined)('bring what was thought apart from what is said', async () => {
         const { reasoning, text, finished } = await whole({ prompt: thoughtful!.prompt });
         expect(reasoning.trim()).toBe(thoughtful!.reasoning);
         expect(text.trim()).toBe(thoughtful!.text);
@@ -416,7 +421,7 @@ export function engineContract(name: string, subject: EngineSubject): void {
         });
       });
 
-      it.runIf(subject.numbersTokens)('name a token that is none of the model’s', async () => {
+      itWhere(subject.numbersTokens)('name a token that is none of the model’s', async () => {
         for (const token of [-1, 1.5, 0x7fff_ffff]) {
           const failure = await failureOf(answer({ prompt: { kind: 'tokens', tokens: [token] } }));
           expect(failure).toMatchObject({ code: 'invalid_request' });
