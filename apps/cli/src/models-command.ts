@@ -57,7 +57,7 @@ async function servedModels(url: string): Promise<ListedModel[]> {
   return data.map(({ id, context_length, capabilities, state }) => ({
     id,
     // 0 is said of a model that nobody could look at yet, and of one elsewhere whose context nobody wrote down.
-    context: context_length === 0 ? undefined : context_length,
+    context: context_length,
     capabilities,
     aliases: [],
     path: undefined,

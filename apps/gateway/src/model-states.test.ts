@@ -68,7 +68,8 @@ describe('the state of models', () => {
     await using alone = await TestBed.start({}, [failing]);
     const response = await alone.chat({ model: 'broken' });
     expect(response.status).toBe(503);
-    expect(response.headers.get('retry-after')).toBe('30');
+    expect(response.headers.get('retry-after')).toBeNull();
+    expect(response.headers.get('x-should-retry')).toBe('false');
     expect(await response.json()).toMatchObject({ error: failure });
 
     await using both = await TestBed.start({}, [failing, { models: [{ id: 'broken' }] }]);
@@ -91,6 +92,34 @@ describe('the state of models', () => {
       reason: 'No model could be loaded: broken (The file is cut short.).',
       models: [{ id: 'broken', state: 'failed', detail: 'The file is cut short.' }],
     });
+  });
+
+  it('is told of a worker that is still loading, as far as it says more than that nobody may ask yet', async () => {
+    await using bed = await TestBed.start({}, [{ state: 'loading', models }], false);
+    const states: [string, string][] = [
+      ['here', 'unavailable'],
+      ['later', 'unavailable'],
+      ['broken', 'failed'],
+      ['soon', 'loading'],
+    ];
+    await expect.poll(() => statesOf(bed)).toEqual(states);
+    expect(await readyz(bed)).toMatchObject({
+      httpStatus: 503,
+      models: [{}, {}, { detail: 'The file is cut short.' }, { detail: '40% read' }],
+    });
+
+    await using both = await TestBed.start({}, [{ state: 'loading', models }, { models: [{ id: 'here' }] }], false);
+    const answerable = { chat: ['here'], completion: ['here'] };
+    await expect.poll(() => readyz(both)).toMatchObject({ capabilities: answerable });
+    await expect.poll(async () => new Map(await statesOf(both))).toEqual(new Map([...states, ['here', 'loaded']]));
+    expect(await readyz(both)).toMatchObject({ capabilities: answerable });
+  });
+
+  it('says no context length of a model of which none is known yet', async () => {
+    await using bed = await TestBed.start({}, [{ models: [{ id: 'idle', state: 'idle', contextLength: 0 }] }]);
+    expect((await bed.client.models.list()).data[0]).not.toHaveProperty('context_length');
+    expect((await bed.chat({ repeat_last_n: -1 })).status).toBe(200);
+    expect(bed.worker.started[0]?.sampling?.repeatLastN).toBeGreaterThan(8_192);
   });
 
   it('is unknown of a worker that is away', async () => {

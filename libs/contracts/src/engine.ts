@@ -266,7 +266,7 @@ export type ModelCapability = 'chat' | 'completion' | 'embedding' | 'rerank';
 export interface ModelDescription {
   readonly id: string;
   readonly aliases: readonly string[];
-  /** Tokens a sequence may hold, prompt and answer together. */
+  /** Tokens a sequence may hold, prompt and answer together; 0 until that is known. */
   readonly contextLength: number;
   readonly capabilities: readonly ModelCapability[];
   /** The engine's name and version, such as `llama.cpp v0.5.0`. */

@@ -18,7 +18,7 @@ describe('what serve says when it is ready', () => {
 
   it('says of each model whether it is loaded, and nothing that is not known', () => {
     const later: ModelBody = { ...model('later', 'chat'), state: 'idle' };
-    const broken: ModelBody = { ...model('broken'), context_length: 0, state: 'failed' };
+    const broken: ModelBody = { ...model('broken'), context_length: undefined, state: 'failed' };
     const text = banner(URL, [{ ...model('here', 'chat'), state: 'loaded' }, later, broken]);
     expect(text).toContain('Models   here (chat; context 4,096 tokens)\n');
     expect(text).toContain('\n           later (chat; context 4,096 tokens; loaded on first use)\n');

@@ -24,7 +24,7 @@ curl -sN ${url}/v1/${path} -H 'Content-Type: application/json' -d '${JSON.string
 function lineOf({ id, context_length, capabilities, state }: ModelBody): string {
   const facts = [
     ...(capabilities.length === 0 ? [] : [capabilities.join(', ')]),
-    ...(context_length === 0 ? [] : [`context ${context_length.toLocaleString('en-US')} tokens`]),
+    ...(context_length === undefined ? [] : [`context ${context_length.toLocaleString('en-US')} tokens`]),
     ...(state === 'idle' ? ['loaded on first use'] : []),
     ...(state === 'failed' ? ['can not be loaded: the log says why'] : []),
   ];

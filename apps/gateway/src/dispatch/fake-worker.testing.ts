@@ -341,7 +341,8 @@ export class FakeWorker {
       version: '0.0.1-fake',
       state: this.state,
       detail: this.state === 'loading' ? 'reading demo.gguf' : '',
-      models: this.state === 'loading' ? [] : this.#models.map(fullModel),
+      // One that loads may know its models already, or not yet.
+      models: this.state === 'loading' && this.options.models === undefined ? [] : this.#models.map(fullModel),
       sequencesMax: 32,
       waitingMax: 64,
       load: { running: this.#running.size, waiting: 0, draining: this.state === 'draining' },

@@ -1,13 +1,15 @@
 import { MODEL_STATES, type ModelDescription, type ModelStateBody } from '@millrace/contracts';
-import type { Worker, WorkerState } from '../vocabulary.js';
+import type { Worker, WorkerPhase, WorkerState } from '../vocabulary.js';
 
 /** How a model stands with the workers that are there. */
 export interface ModelStanding {
   readonly model: ModelDescription;
-  /** The best that any of them has; `unavailable` where none of them is there. */
+  /** The best that any of them has; `unavailable` where none of them may be asked for it. */
   readonly state: ModelStateBody;
   /** What the worker of that state says of it; empty where there is nothing to say. */
   readonly detail: string;
+  /** Whether an answer comes of it, if later. */
+  readonly servable: boolean;
 }
 
 /** What is known of the workers. Generic, so that routing need not know how one talks to them. */
@@ -39,13 +41,24 @@ export class WorkerDirectory<W extends Worker> {
 
   /** Every model as `models`, with its state. Looked up when somebody asks for it, and by no request for an answer. */
   standings(): readonly ModelStanding[] {
-    const there = this.workers.filter((worker) => worker.state().phase === 'ready');
+    const ready = this.#modelsIn('ready');
+    // These answer nobody yet, but say how far they are.
+    const starting = this.#modelsIn('loading').filter(({ state }) => state === 'loading' || state === 'failed');
     return (this.models() ?? []).map((model) => {
-      const reports = there.flatMap(({ models }) => models?.filter(({ id }) => id === model.id) ?? []);
-      const [best] = reports.sort((a, b) => rank(a) - rank(b));
-      return { model, state: best === undefined ? 'unavailable' : stateOf(best), detail: best?.detail ?? '' };
+      const best = bestOf(ready, model) ?? bestOf(starting, model);
+      if (best === undefined) return { model, state: 'unavailable', detail: '', servable: false };
+      const state = stateOf(best);
+      return { model, state, detail: best.detail ?? '', servable: state !== 'failed' && ready.includes(best) };
     });
   }
+
+  #modelsIn(phase: WorkerPhase): readonly ModelDescription[] {
+    return this.workers.filter((worker) => worker.state().phase === phase).flatMap(({ models }) => models ?? []);
+  }
+}
+
+function bestOf(reports: readonly ModelDescription[], { id }: ModelDescription): ModelDescription | undefined {
+  return reports.filter((report) => report.id === id).sort((a, b) => rank(a) - rank(b))[0];
 }
 
 function stateOf({ state = 'loaded' }: ModelDescription): (typeof MODEL_STATES)[number] {

@@ -17,6 +17,9 @@ const TOP_P_MIN = 1e-6;
 /** As there: a worker would refuse the 0, which the caller never sent. */
 const REPEAT_PENALTY_MIN = 1e-6;
 
+/** Of a model that was never loaded: more than most have, and no more than an engine may well make room for. */
+const CONTEXT_UNKNOWN = 131_072;
+
 type Generation = Pick<AnswerRequest, 'sampling' | 'stop' | 'format'> &
   Pick<ValidRequest, 'model' | 'n' | 'schemaParam' | 'stream' | 'includeUsage'>;
 
@@ -48,7 +51,8 @@ function samplingOf(request: Body, model: ModelDescription): Sampling {
     frequencyPenalty: request.frequency_penalty ?? undefined,
     repeatPenalty: repeatPenaltyOf(request.repeat_penalty ?? request.repetition_penalty),
     // The protocol's 0 is none of them and it has no word for all, so all is as many as there can be.
-    repeatLastN: request.repeat_last_n === -1 ? model.contextLength : (request.repeat_last_n ?? undefined),
+    repeatLastN:
+      request.repeat_last_n === -1 ? model.contextLength || CONTEXT_UNKNOWN : (request.repeat_last_n ?? undefined),
     ...drySampling(request),
     xtcProbability: request.xtc_probability ?? undefined,
     xtcThreshold: request.xtc_threshold ?? undefined,

@@ -26,7 +26,7 @@ function modelBody({ model, state }: ModelStanding): ModelBody {
     object: 'model',
     created: model.created,
     owned_by: 'millrace',
-    context_length: model.contextLength,
+    ...(model.contextLength > 0 && { context_length: model.contextLength }),
     capabilities: [...model.capabilities],
     ...(model.embeddingLength !== undefined && { embedding_length: model.embeddingLength }),
     state,

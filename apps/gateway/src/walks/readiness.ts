@@ -24,9 +24,8 @@ export class Readiness {
     const models = standings.map(modelBody);
     const states = this.directory.states();
     if (!states.some(({ phase }) => phase === 'ready')) return { status: 'not ready', reason: whyNot(states), models };
-    // Of a model that is idle or being loaded an answer comes, if later.
     const failed = standings.filter(({ state }) => state === 'failed');
-    const servable = standings.filter(({ state }) => state !== 'failed' && state !== 'unavailable');
+    const servable = standings.filter((standing) => standing.servable);
     if (failed.length > 0 && servable.length === 0) return { status: 'not ready', reason: whyFailed(failed), models };
     return { status: 'ready', capabilities: modelsByCapability(servable), models };
   }

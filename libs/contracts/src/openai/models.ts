@@ -1,7 +1,7 @@
 import * as z from 'zod';
 import { MODEL_STATES } from '../engine.js';
 
-/** `unavailable`: no worker that is there now has it. */
+/** `unavailable`: no worker that takes requests now has it. */
 export const modelState = z.enum([...MODEL_STATES, 'unavailable']);
 
 /** https://platform.openai.com/docs/api-reference/models, and what one would like to know beside it. */
@@ -11,8 +11,8 @@ export const modelSchema = z
     object: z.literal('model'),
     created: z.int(),
     owned_by: z.string(),
-    /** Extensions: tokens a sequence may hold, and what the model can do. */
-    context_length: z.int(),
+    /** Extensions: tokens a sequence may hold, absent until that is known, and what the model can do. */
+    context_length: z.int().optional(),
     capabilities: z.array(z.string()),
     /** Another: numbers of a vector, of models that make some. */
     embedding_length: z.int().optional(),
