@@ -188,7 +188,7 @@ describe('an answer that goes on', () => {
 
 describe('a tool that is refused', () => {
   it('is told with the keyword that is not supported', () => {
-    const wrong = tool('wrong', { type: 'object', properties: { a: { not: {} } } });
+    const wrong = tool('wrong', { type: 'object', properties: { a: { not: { const: 1 } } } });
     expect(refusal({ tools: [WEATHER, wrong] })).toMatchObject({
       code: 'invalid_request',
       details: { param: 'tools[1].function.parameters.properties.a.not' },

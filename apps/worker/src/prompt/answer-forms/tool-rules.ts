@@ -1,6 +1,7 @@
 import { BARREN_SCHEMA, textProperties, writeProperties, writeSchema } from '../json-schema/compile-schema.js';
 import { type GrammarBuilder, type Item, once, type Rule } from '../json-schema/grammar-builder.js';
 import type { JsonRules } from '../json-schema/json-rules.js';
+import { plainSchema } from '../json-schema/plain-schema.js';
 import { refuse, shown } from '../json-schema/read-schema.js';
 import type { ParameterSyntax } from './call-syntax.js';
 import type { ToolRule } from './call-writer.js';
@@ -88,9 +89,10 @@ const COMPOSING = ['additionalProperties', 'anyOf', 'oneOf', 'allOf', '$ref'];
  * The schema, without properties that it doesn't declare unless it says that there may be some: few schemas say that there
  * may be none, and yet no function takes an argument that it has not.
  */
-function closed(schema: unknown): unknown {
-  if (schema === undefined || schema === null) return NO_PARAMETERS;
-  const hasProperties = typeof schema === 'object' && Object.hasOwn(schema, 'properties');
+function closed(parameters: unknown): unknown {
+  if (parameters === undefined || parameters === null) return NO_PARAMETERS;
+  const schema = plainSchema(parameters);
+  const hasProperties = typeof schema === 'object' && schema !== null && Object.hasOwn(schema, 'properties');
   if (!hasProperties || COMPOSING.some((keyword) => Object.hasOwn(schema, keyword))) return schema;
   return { ...schema, additionalProperties: false };
 }

@@ -16,7 +16,7 @@ import {
 } from './automaton.js';
 import { beginApart } from './disjoint-schemas.js';
 import { FORMATS } from './formats.js';
-import { GrammarBuilder, type Item, once, type Rule, set } from './grammar-builder.js';
+import { GrammarBuilder, type Item, literal, once, type Rule, set } from './grammar-builder.js';
 import { JsonRules } from './json-rules.js';
 import { type NumberRange, numberAutomaton } from './number-range.js';
 import { type Property, writeObject } from './object-grammar.js';
@@ -217,7 +217,14 @@ class Compiler {
     }
     const demands = new Demands(situation.nodes);
     if (demands.impossible || !demands.types.includes('object')) throw refuse(this.where, BARREN_SCHEMA);
-    const rules = demands.properties().map(({ name, required, nodes: inner }) => {
+    const properties = demands.properties();
+    if (!this.#mayBeEmpty(demands, properties)) {
+      throw refuse(
+        demands.minProperties.path,
+        'This model writes parameters one by one and can’t count them. Add names to `required`.',
+      );
+    }
+    const rules = properties.map(({ name, required, nodes: inner }) => {
       const text = this.#text(inner, end);
       return { name, required, text: text !== undefined, value: text ?? this.#ruleOf(inner) };
     });
@@ -311,7 +318,7 @@ class Compiler {
       if (rules.size > 1 && !beginApart(branches.map(({ nodes }) => nodes))) this.choices.add(rule);
       return [...rules].map((branch) => [once(branch)]);
     }
-    const demands = new Demands(situation.nodes);
+    const demands = new Demands(situation.nodes, situation.without);
     if (demands.impossible) return [];
     if (demands.values !== undefined) return this.#listed(demands);
     return demands.types.flatMap((type) => this.#ofType(type, demands));
@@ -471,12 +478,62 @@ class Compiler {
       value: this.#ruleOf(nodes),
     }));
     const extra = demands.extraProperties();
-    return writeObject(this.#builder, properties, extra && this.#ruleOf(extra), this.#json.blank);
+    const mayBeEmpty = this.#mayBeEmpty(demands, properties);
+    return writeObject(this.#builder, properties, extra && this.#ruleOf(extra), this.#json.blank, mayBeEmpty);
+  }
+
+  #mayBeEmpty(
+    { minProperties: { count, path } }: Demands,
+    properties: readonly { readonly required: boolean }[],
+  ): boolean {
+    const required = properties.filter((property) => property.required).length;
+    if (count <= required) return true;
+    if (count === 1) return false;
+    throw refuse(
+      path,
+      `\`minProperties\` is ${count}, and ${required} properties are required; at most 1 is possible beyond what is required. Add names to \`required\`.`,
+    );
+  }
+
+  /** Values of a list, each once at the most, in the order of the list: whatever else is unique has no grammar. */
+  #subset(demands: Demands, path: string): Item[][] {
+    const { minItems, maxItems = Number.POSITIVE_INFINITY } = demands;
+    const { situation, choice } = expand({ nodes: demands.item(0), chosen: new Set() });
+    const item = new Demands(situation.nodes);
+    if (choice !== undefined || item.values === undefined || demands.places() > 0) {
+      throw refuse(path, '`uniqueItems` is only supported where `items` lists its values by `enum`. Leave it out.');
+    }
+    return this.#sublists(this.#listedTexts(item), minItems, maxItems);
+  }
+
+  #sublists(texts: readonly string[], minItems: number, maxItems: number): Item[][] {
+    const { length } = texts;
+    if (minItems > length || minItems > maxItems) return [];
+    const blank = once(this.#json.blank);
+    // Beyond this it doesn't matter how many were written.
+    const counted = Math.max(1, minItems, maxItems < length ? maxItems : 0);
+    const after = texts.map(() => Array.from({ length: counted + 1 }, () => this.#builder.add()));
+    const going = (from: number, before: number, separator: Item[]): Item[][] =>
+      before >= maxItems
+        ? []
+        : texts.slice(from).map((text, at) => {
+            const next = after[from + at]![Math.min(before + 1, counted)]!;
+            return [...separator, literal(text), once(next)];
+          });
+    for (const [at, rules] of after.entries()) {
+      for (const [before, rule] of rules.entries()) {
+        const end: Item[][] = before >= minItems ? [[blank, '"]"']] : [];
+        this.#builder.define(rule, [...end, ...going(at + 1, before, ['","', blank])]);
+      }
+    }
+    const first = [...(minItems === 0 ? [['"]"']] : []), ...going(0, 0, [])];
+    return first.map((alternative) => ['"["', blank, ...alternative]);
   }
 
   /** A row of rules, one for each place with a schema of its own, then the rest as often as it may come. */
   #array(demands: Demands): Item[][] {
-    const { minItems, maxItems } = demands;
+    const { minItems, maxItems, uniquePath } = demands;
+    if (uniquePath !== undefined && (maxItems ?? 2) > 1) return this.#subset(demands, uniquePath);
     const blank = once(this.#json.blank);
     const end: Item[] = [blank, '"]"'];
     const places = Math.min(demands.places(), maxItems ?? Number.POSITIVE_INFINITY);

@@ -9,6 +9,10 @@ export interface Facts {
   readonly values: ReadonlyMap<string, unknown> | undefined;
   /** Of objects, and nothing else: the values that required properties may have, where they are listed. */
   readonly kinds: ReadonlyMap<string, ReadonlyMap<string, unknown>>;
+  /** Whether only objects can obey it. */
+  readonly onlyObjects: boolean;
+  /** Names of properties, in the order of naming, and whether they must be there. */
+  readonly names: ReadonlyMap<string, boolean>;
 }
 
 /** @param nodes closed under `$ref` and `allOf` */
@@ -16,13 +20,22 @@ export function factsOf(nodes: readonly SchemaNode[]): Facts {
   const demands = new Demands(nodes);
   const { impossible, declaredTypes: types, values } = demands;
   const kinds = new Map<string, ReadonlyMap<string, unknown>>();
-  if (types?.length === 1 && types[0] === 'object') {
+  const onlyObjects = types?.length === 1 && types[0] === 'object';
+  const names = new Map(demands.properties().map(({ name, required }) => [name, required]));
+  if (onlyObjects) {
     for (const { name, required, nodes } of demands.properties()) {
       const listed = required ? new Demands(closure(nodes)).values : undefined;
       if (listed !== undefined) kinds.set(name, listed);
     }
   }
-  return { impossible, types, values, kinds };
+  return { impossible, types, values, kinds, onlyObjects, names };
+}
+
+/** A property without which an object of `own` can't obey `other`, best one that it has not anyway; undefined where there is none. */
+export function missing(own: Facts, other: Facts): string | undefined {
+  if (!own.onlyObjects) return undefined;
+  const missed = [...other.names].filter(([name, required]) => required && own.names.get(name) !== true);
+  return (missed.find(([name]) => !own.names.has(name)) ?? missed[0])?.[0];
 }
 
 /** Whether each of these begins with a character that no other begins with: they are of different types. */

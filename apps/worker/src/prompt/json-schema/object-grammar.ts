@@ -25,8 +25,9 @@ export function writeObject(
   properties: readonly Property[],
   extra: Rule | undefined,
   blank: Rule,
+  mayBeEmpty = true,
 ): Rule {
-  return new ObjectWriter(builder, properties, extra, blank).write();
+  return new ObjectWriter(builder, properties, extra, blank, mayBeEmpty).write();
 }
 
 /** What may be written of a name from a certain character on. */
@@ -78,6 +79,7 @@ class ObjectWriter {
     private readonly properties: readonly Property[],
     private readonly extra: Rule | undefined,
     private readonly blank: Rule,
+    private readonly mayBeEmpty: boolean,
   ) {
     this.#afterExtra = builder.add();
     this.#endOfExtra = builder.add(
@@ -110,7 +112,7 @@ class ObjectWriter {
   }
 
   #beginning(names: NameTree, mayEnd: boolean): Item[][] {
-    return [...(mayEnd ? [['"}"']] : []), ...this.#named(names, [])];
+    return [...(mayEnd && this.mayBeEmpty ? [['"}"']] : []), ...this.#named(names, [])];
   }
 
   #goingOn(names: NameTree, mayEnd: boolean): Item[][] {

@@ -55,6 +55,7 @@ const onlyStrings: Check = (value) =>
   (isObject(value) && Object.entries(value).every(([key, inner]) => key === 'type' && inner === 'string'))
     ? undefined
     : 'is only supported as {"type": "string"}, which every name obeys';
+const flag: Check = (value) => (typeof value === 'boolean' ? undefined : 'must be true or false');
 const off: Check = (value) => (value === false ? undefined : 'is only supported as false');
 
 /** Keywords that are obeyed, with what their values must be. */
@@ -65,11 +66,13 @@ export const SUPPORTED_KEYWORDS: Readonly<Record<string, Check>> = {
   properties: map,
   required: texts,
   additionalProperties: any,
+  minProperties: count,
   items: (value) =>
     Array.isArray(value) ? 'must be one schema. For one schema for each place, use `prefixItems`' : undefined,
   prefixItems: list,
   minItems: count,
   maxItems: count,
+  uniqueItems: flag,
   minLength: count,
   maxLength: count,
   pattern: text,
@@ -102,7 +105,6 @@ export const IGNORED_KEYWORDS: Readonly<Record<string, Check>> = {
   // OpenAPI's hint at which branch of a `oneOf` is meant; the branches say it themselves.
   discriminator: any,
   propertyNames: onlyStrings,
-  uniqueItems: off,
   nullable: off,
 };
 
@@ -116,7 +118,6 @@ const INSTEAD = new Map(
     $anchor: 'Point to a definition by its path: `#/$defs/name`.',
     $dynamicRef: 'Use `$ref`.',
     propertyNames: 'Use `properties`.',
-    uniqueItems: 'Check the answer yourself.',
   }),
 );
 

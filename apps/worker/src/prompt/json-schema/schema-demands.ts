@@ -6,10 +6,12 @@ const TYPE_OF_KEYWORD: Readonly<Record<string, JsonType>> = {
   properties: 'object',
   required: 'object',
   additionalProperties: 'object',
+  minProperties: 'object',
   items: 'array',
   prefixItems: 'array',
   minItems: 'array',
   maxItems: 'array',
+  uniqueItems: 'array',
   minLength: 'string',
   maxLength: 'string',
   pattern: 'string',
@@ -23,6 +25,16 @@ const TYPE_OF_KEYWORD: Readonly<Record<string, JsonType>> = {
 
 type Keywords = Readonly<Record<string, unknown>>;
 
+/** The schema that no value obeys. No schema that is read has this id. */
+const NOTHING: SchemaNode = {
+  id: -2,
+  path: '',
+  schema: false,
+  properties: new Map(),
+  children: new Map(),
+  target: undefined,
+};
+
 /** What several schemas together demand of a value, but for their references and branches. */
 export class Demands {
   /** Whether one of them is `false`. */
@@ -30,7 +42,11 @@ export class Demands {
   readonly #nodes: readonly SchemaNode[];
   readonly #all: readonly Keywords[];
 
-  constructor(nodes: readonly SchemaNode[]) {
+  /** @param without names of properties that may not be there */
+  constructor(
+    nodes: readonly SchemaNode[],
+    private readonly without: readonly string[] = [],
+  ) {
     this.impossible = nodes.some(({ schema }) => schema === false);
     this.#nodes = nodes.filter(({ schema }) => typeof schema === 'object');
     this.#all = this.#nodes.map(({ schema }) => schema as Keywords);
@@ -82,6 +98,7 @@ export class Demands {
     if (typeof value === 'string') return acceptsText(value);
     if (typeof value === 'number') return inRange(value, this.range);
     if (typeof value !== 'object' || value === null) return true;
+    if (this.without.some((name) => Object.hasOwn(value, name))) return false;
     const about = Array.isArray(value) ? 'array' : 'object';
     for (const { schema, path } of this.#nodes) {
       const keyword = Object.keys(schema).find((name) => TYPE_OF_KEYWORD[name] === about);
@@ -125,6 +142,17 @@ export class Demands {
     return least(this.#of<number>('maxItems'));
   }
 
+  /** Where it is demanded that no item comes twice. */
+  get uniquePath(): string | undefined {
+    return pathOf(this.#nodes, ({ uniqueItems }) => uniqueItems === true, 'uniqueItems');
+  }
+
+  /** How many properties there are at the least, and where most are demanded. */
+  get minProperties(): { readonly count: number; readonly path: string } {
+    const count = Math.max(0, ...this.#of<number>('minProperties'));
+    return { count, path: pathOf(this.#nodes, ({ minProperties }) => minProperties === count, 'minProperties') ?? '' };
+  }
+
   get formats(): readonly string[] {
     return [...new Set(this.#of<string>('format'))];
   }
@@ -141,7 +169,11 @@ export class Demands {
   /** All properties that are named, in the order of naming, each with the schemas for its value. */
   properties(): { readonly name: string; readonly required: boolean; readonly nodes: readonly SchemaNode[] }[] {
     const required = new Set(this.#of<string[]>('required').flat());
-    const names = new Set([...this.#nodes.flatMap(({ properties }) => [...properties.keys()]), ...required]);
+    const names = new Set([
+      ...this.#nodes.flatMap(({ properties }) => [...properties.keys()]),
+      ...required,
+      ...this.without,
+    ]);
     const nodes = new Map<string, SchemaNode[]>([...names].map((name) => [name, []]));
     for (const { properties, children } of this.#nodes) {
       const others = children.get('additionalProperties');
@@ -150,6 +182,7 @@ export class Demands {
         nodes.get(name)!.push(...(properties.has(name) ? [properties.get(name)!] : others!));
       }
     }
+    for (const name of this.without) nodes.get(name)!.push(NOTHING);
     return [...nodes].map(([name, nodes]) => ({ name, required: required.has(name), nodes }));
   }
 
@@ -174,6 +207,11 @@ export class Demands {
   #of<Value>(keyword: string): Value[] {
     return this.#all.flatMap((schema) => (Object.hasOwn(schema, keyword) ? [schema[keyword] as Value] : []));
   }
+}
+
+function pathOf(nodes: readonly SchemaNode[], has: (schema: Keywords) => boolean, keyword: string): string | undefined {
+  const node = nodes.find(({ schema }) => has(schema as Keywords));
+  return node && `${node.path}.${keyword}`;
 }
 
 function least(values: readonly number[]): number | undefined {

@@ -1,4 +1,4 @@
-import { factsOf, isDisjoint } from './disjoint-schemas.js';
+import { factsOf, isDisjoint, missing } from './disjoint-schemas.js';
 import { refuse, type SchemaNode } from './read-schema.js';
 import { circle, closure } from './schema-closure.js';
 import { SCHEMA_LIMITS } from './schema-limits.js';
@@ -8,6 +8,8 @@ export interface Situation {
   readonly nodes: readonly SchemaNode[];
   /** The keywords whose branch is among `nodes`, as `id.keyword`. */
   readonly chosen: ReadonlySet<string>;
+  /** Names of properties that may not be there. */
+  readonly without?: readonly string[] | undefined;
 }
 
 /** The same demands with `$ref` and `allOf` followed. `choice`: one of its branches must hold, and they say all. */
@@ -27,11 +29,11 @@ interface Choice {
   branches(): readonly Situation[];
 }
 
-export function expand({ nodes, chosen }: Situation): Expanded {
+export function expand({ nodes, chosen, without = [] }: Situation): Expanded {
   const all = closure(nodes);
-  const situation = { nodes: all, chosen };
+  const situation = { nodes: all, chosen, without };
   const ids = all.map(({ id }) => id).sort((a, b) => a - b);
-  const key = `schema ${ids.join()} ${[...chosen].sort().join()}`;
+  const key = `schema ${ids.join()} ${[...chosen].sort().join()} ${JSON.stringify(without)}`;
   for (const node of all) {
     for (const keyword of CHOICES) {
       const choice = `${node.id}.${keyword}`;
@@ -46,7 +48,7 @@ export function expand({ nodes, chosen }: Situation): Expanded {
 }
 
 function chooseAmong(
-  { nodes, chosen }: Situation,
+  { nodes, chosen, without = [] }: Situation,
   path: string,
   keyword: 'anyOf' | 'oneOf',
   branches: readonly SchemaNode[],
@@ -63,18 +65,25 @@ function chooseAmong(
   const situations = branches.map((branch) => {
     const inner = closure([branch]);
     if (inner.some(({ id }) => owners.has(id))) throw circle(path);
-    return { nodes: closure([...nodes, ...inner]), chosen: decided };
+    return { nodes: closure([...nodes, ...inner]), chosen: decided, without };
   });
-  if (keyword === 'oneOf' && !areDisjoint(situations)) {
-    throw refuse(
-      path,
-      '`oneOf` is only supported where its branches exclude each other: by their types, by `const` or `enum`, or by a required property with a `const` of its own in each. Use `anyOf`.',
-    );
-  }
-  return situations;
+  return keyword === 'anyOf' ? situations : apart(situations, path);
 }
 
-function areDisjoint(situations: readonly Situation[]): boolean {
+/** Branches of which a value obeys only one: objects go without a property that the other branch requires. */
+function apart(situations: readonly Situation[], path: string): Situation[] {
   const facts = situations.map(({ nodes }) => factsOf(nodes));
-  return facts.every((a, at) => facts.slice(at + 1).every((b) => isDisjoint(a, b)));
+  return situations.map((situation, at) => {
+    const own = facts[at]!;
+    const others = facts.filter((other) => other !== own && !isDisjoint(own, other));
+    const without = others.map((other) => missing(own, other));
+    if (without.includes(undefined)) {
+      throw refuse(
+        path,
+        '`oneOf` is only supported where its branches exclude each other: by their types, by `const` or `enum`, or, of objects, by a required property that the other doesn’t require or has another `const` for. Use `anyOf`.',
+      );
+    }
+    const names = new Set([...(situation.without ?? []), ...(without as string[])]);
+    return { ...situation, without: [...names].sort() };
+  });
 }
