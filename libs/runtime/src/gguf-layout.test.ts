@@ -1,3 +1,4 @@
+import { execFileSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -32,6 +33,13 @@ it('names the parts of a model that lies in several files', () => {
     '/models/a-00002-of-00002.gguf',
   ]);
 });
+
+it.each(['a-00001-of-00000.gguf', 'a-00003-of-00002.gguf', 'a-00001-of-99999.gguf'])(
+  'takes %s for one file',
+  (path) => {
+    expect(ggufParts(path)).toEqual([path]);
+  },
+);
 
 describe('readGgufLayout', () => {
   let folder: string;
@@ -77,8 +85,8 @@ describe('readGgufLayout', () => {
     ['nothing', [], /only 0 bytes/, true],
     ['another format', [Buffer.from('<!DOCTYPE html><p>Not found')], /begins with "<!DO"/, false],
     ['a version to come', [start(0, 0, 4)], /version 4/, false],
-    ['tensors without end', [start(2n ** 63n, 0)], /9,223,372,036,854,775,808 tensors; at most 1,000,000/, false],
-    ['keys without end', [start(0, 2n ** 40n)], /1,099,511,627,776 keys; at most 65,536/, false],
+    ['tensors without end', [start(2n ** 63n, 0)], /9,223,372,036,854,775,808 tensors; at most 65,536/, false],
+    ['keys without end', [start(0, 2n ** 40n)], /1,099,511,627,776 keys; at most 4,096/, false],
     ['a name longer than the file', [start(0, 1), uint64(2n ** 62n)], /name of key 0.*only 0 bytes are left/, true],
     [
       'a list longer than the file',
@@ -87,6 +95,18 @@ describe('readGgufLayout', () => {
       true,
     ],
     ['a value of no type', [start(0, 1), text('odd'), uint32(99)], /"odd" has a value of the unknown type 99/, false],
+    [
+      'lists that would become millions of objects',
+      [start(0, 1), text('list'), uint32(9), uint32(0), uint64(5_000_000), Buffer.alloc(5_000_000)],
+      /5,000,000 entries in lists; at most 4,194,304/,
+      false,
+    ],
+    [
+      'a name that would become thousands of objects',
+      [start(0, 1), text('a.'.repeat(2_000)), uint32(4), uint32(1)],
+      /name of key 0 has 4,000 bytes; at most 256/,
+      false,
+    ],
     ['five dimensions', [start(1, 0), tensor('a', 0, 1, 1, 1, 1, 1)], /"a" has 5 dimensions; there can be 4/, false],
     ['a tensor beyond the end', [start(1, 0), tensor('a', 2n ** 50n, 8), Buffer.alloc(64)], /ends too early/, true],
     ['a tensor of impossible size', [start(1, 0), tensor('a', 0, 2n ** 62n, 2n ** 62n)], /ends too early/, true],
@@ -97,6 +117,13 @@ describe('readGgufLayout', () => {
     );
     expect(damage).toBeInstanceOf(GgufDamage);
     expect(damage).toMatchObject({ message: expect.stringMatching(problem) as string, truncated });
+  });
+
+  it('does not wait for a pipe that nobody writes into', async () => {
+    const pipe = join(folder, 'pipe.gguf');
+    execFileSync('mkfifo', [pipe]);
+    await expect(readGgufLayout(pipe)).rejects.toThrow('it is a folder, a pipe or a device');
+    await expect(readGgufLayout(folder)).rejects.toThrow('it is a folder, a pipe or a device');
   });
 
   it('notices every cut', async () => {

@@ -1,4 +1,4 @@
-import { type FileHandle, open } from 'node:fs/promises';
+import { type FileHandle, open, stat } from 'node:fs/promises';
 
 /** What a GGUF file holds and how long it must be, by what it says at its beginning. */
 export interface GgufLayout {
@@ -23,13 +23,19 @@ export class GgufDamage extends Error {
   }
 }
 
-/** Far beyond what is known (a vocabulary takes about 12 MiB), and soon read. */
-const HEADER_BYTES_MAX = 512 * 1024 * 1024;
-const KEYS_MAX = 65_536;
-const TENSORS_MAX = 1_000_000;
+/*
+ * What is let through is read by others, who make objects of all of it in the worker's own process: far beyond what
+ * is known (a vocabulary takes about 12 MiB in 500,000 entries, and files have some hundred keys and thousand tensors), and soon read.
+ */
+const HEADER_BYTES_MAX = 128 * 1024 * 1024;
+const KEYS_MAX = 4_096;
+const TENSORS_MAX = 65_536;
+/** Of all lists together. */
+const ENTRIES_MAX = 4_194_304;
+/** Each dot in a key is another object around its value. */
+const NAME_BYTES_MAX = 256;
 /** Of llama.cpp. */
 const DIMENSIONS_MAX = 4;
-const NAME_BYTES_MAX = 65_535;
 const ARRAY_DEPTH_MAX = 4;
 const WINDOW_BYTES = 1024 * 1024;
 
@@ -41,6 +47,8 @@ const WINDOW_BYTES = 1024 * 1024;
  * @throws GgufDamage when it is no GGUF, is cut short or contradicts itself; what `open` and `read` throw.
  */
 export async function readGgufLayout(path: string): Promise<GgufLayout> {
+  // Opening a pipe would wait for somebody who writes into it.
+  if (!(await stat(path)).isFile()) throw new GgufDamage('it is a folder, a pipe or a device', false);
   const file = await open(path, 'r');
   try {
     const { size } = await file.stat();
@@ -50,13 +58,15 @@ export async function readGgufLayout(path: string): Promise<GgufLayout> {
   }
 }
 
+const PARTS_MAX = 1_000;
 const PART_OF = /-(\d{5})-of-(\d{5})\.gguf$/i;
 
 /** A model may lie in several files (`…-00001-of-00003.gguf`); all of them, by the path of any. */
 export function ggufParts(path: string): readonly string[] {
   const found = PART_OF.exec(path);
-  if (found === null) return [path];
-  const [ending, , parts] = found;
+  const [ending = '', part, parts] = found ?? [];
+  // A name that only looks like it.
+  if (found === null || Number(part) < 1 || Number(part) > Number(parts) || Number(parts) > PARTS_MAX) return [path];
   const numbers = Array.from({ length: Number(parts) }, (_, index) => String(index + 1).padStart(5, '0'));
   return numbers.map((number) => `${path.slice(0, -ending.length)}-${number}-of-${parts}.gguf`);
 }
@@ -120,6 +130,8 @@ class Walk {
   /** In the window. */
   #at = 0;
   #alignment = ALIGNMENT_USUAL;
+  /** Of lists, so far. */
+  #entries = 0;
 
   constructor(
     private readonly file: FileHandle,
@@ -169,6 +181,8 @@ class Walk {
     }
     const itemType = await this.#uint32();
     const items = await this.#length(name);
+    this.#entries += items;
+    if (this.#entries > ENTRIES_MAX) throw tooMany('entries in lists', this.#entries, ENTRIES_MAX);
     const itemBytes = VALUE_BYTES[itemType];
     if (itemBytes !== undefined) return this.#skip(items * itemBytes, name);
     for (let item = 0; item < items; item++) {
@@ -278,7 +292,7 @@ function checkedAlignment(alignment: number): number {
   throw new GgufDamage(`its alignment is ${count(alignment)}; it must be from 1 to ${count(ALIGNMENT_MAX)}`, false);
 }
 
-function tooMany(what: string, given: bigint, most: number): GgufDamage {
+function tooMany(what: string, given: number | bigint, most: number): GgufDamage {
   return new GgufDamage(`it says that it has ${count(given)} ${what}; at most ${count(most)} make sense`, false);
 }
 

@@ -12,12 +12,7 @@ export async function refuseDamagedFile(path: string): Promise<void> {
   } catch (cause) {
     if (!(cause instanceof GgufDamage)) {
       const code = (cause as NodeJS.ErrnoException).code ?? String(cause);
-      throw new Error(
-        code === 'EISDIR'
-          ? `${path} is no file. Give the path of a .gguf file.`
-          : `The model file ${path} can't be read (${code}). Check the path.`,
-        { cause },
-      );
+      throw new Error(`The model file ${path} can't be read (${code}). Check the path.`, { cause });
     }
     const remedy = cause.truncated ? 'Copy or download it again.' : 'llama.cpp runs only models in that format.';
     const what = cause.truncated ? `The model file ${path} is damaged` : `${path} is no GGUF file that can be read`;

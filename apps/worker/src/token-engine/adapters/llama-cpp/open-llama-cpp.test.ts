@@ -86,6 +86,20 @@ describe('openLlamaCpp', () => {
 });
 
 describe('readModelFile', () => {
+  it.each([
+    ['llama.block_count', 0xffff_ffff, /says that it has 4,294,967,295 layers; at most 10,000 make sense/],
+    ['general.architecture', 0, /does not say which architecture it has/],
+  ])('refuses a file whose %s is impossible, before it takes memory by it', async (key, value, sentence) => {
+    const bytes = await readFile(DEMO_MODEL);
+    if (value > 0) bytes.writeUInt32LE(value, bytes.indexOf(key) + key.length + 4);
+    else bytes.write('x', bytes.indexOf(key));
+    const folder = await mkdtemp(join(tmpdir(), 'millrace-'));
+    const path = join(folder, 'impossible.gguf');
+    await writeFile(path, bytes);
+    await expect(readModelFile(path)).rejects.toThrow(sentence);
+    await rm(folder, { recursive: true });
+  });
+
   it('reads the facts of the built-in model', async () => {
     const file = await readModelFile(DEMO_MODEL);
     expect(file).toMatchObject({ architecture: 'llama', name: 'Millrace Demo', contextTrained: 8192 });

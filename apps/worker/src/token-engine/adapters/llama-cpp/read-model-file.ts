@@ -2,6 +2,8 @@ import { stat } from 'node:fs/promises';
 import { type GgufFileInfo, readGgufFileInfo } from 'node-llama-cpp';
 
 const BYTES_PER_VALUE = 2; // The cache holds 16-bit floats.
+/** Models have up to some two hundred; what a damaged file says is held against it before anything is done by it. */
+const LAYERS_MAX = 10_000;
 
 /** What a model is for: to generate text, to turn a text into a vector, or to score a pair of texts. */
 export type ModelPurpose = 'text' | 'vectors' | 'scores';
@@ -66,7 +68,7 @@ export async function readModelFile(path: string): Promise<ModelFile> {
   if (!complete) throw new Error(truncated(path, file.size));
   return {
     path,
-    ...architectureFacts(info),
+    ...architectureFacts(path, info),
     name: info.metadata.general.name,
     weightsBytes,
     vocabularySize: info.metadata.tokenizer?.ggml?.tokens?.length ?? 0,
@@ -80,8 +82,9 @@ export function truncated(path: string, bytes: number): string {
 }
 
 async function readHeader(path: string): Promise<GgufFileInfo> {
+  let info: GgufFileInfo;
   try {
-    return await readGgufFileInfo(path, {
+    info = await readGgufFileInfo(path, {
       sourceType: 'filesystem',
       logWarnings: false,
       ignoreKeys: ['tokenizer.ggml.merges', 'tokenizer.ggml.scores', 'tokenizer.ggml.token_type'],
@@ -89,6 +92,9 @@ async function readHeader(path: string): Promise<GgufFileInfo> {
   } catch (cause) {
     throw new Error(`${path} is no GGUF file. llama.cpp runs only models in that format.`, { cause });
   }
+  // A header may end before it comes to that.
+  if (typeof (info.metadata.general as { architecture?: unknown } | undefined)?.architecture === 'string') return info;
+  throw new Error(`${path} does not say which architecture it has (general.architecture). Copy or download it again.`);
 }
 
 /** A model may lie in several files (`…-00001-of-00003.gguf`); the first one's header names the rest. */
@@ -108,22 +114,19 @@ async function measureParts(info: GgufFileInfo): Promise<{ weightsBytes: number;
   return { weightsBytes, complete };
 }
 
-function architectureFacts(info: GgufFileInfo) {
+/** What an architecture's own section says; these keys are the same in all that llama.cpp generates text with. */
+interface ArchitectureSection {
+  readonly pooling_type?: number;
+  readonly context_length?: number;
+  readonly block_count?: number;
+  readonly embedding_length?: number;
+  readonly attention?: Attention & { readonly causal?: boolean };
+}
+
+function architectureFacts(path: string, info: GgufFileInfo) {
   const { architecture } = info.metadata.general;
-  // Every architecture has its own section; these keys are the same in all that llama.cpp generates text with.
-  const facts = info.architectureMetadata as {
-    readonly pooling_type?: number;
-    readonly context_length?: number;
-    readonly block_count?: number;
-    readonly embedding_length?: number;
-    readonly attention?: {
-      readonly head_count?: number | readonly number[];
-      readonly head_count_kv?: number | readonly number[];
-      readonly key_length?: number;
-      readonly value_length?: number;
-      readonly causal?: boolean;
-    };
-  };
+  const facts = info.architectureMetadata as ArchitectureSection;
+  refuseImpossible(path, facts);
   const pooling = facts.pooling_type ?? Pooling.none;
   const classifies = (info.fullTensorInfo ?? []).some(({ name }) => /^cls(\.output)?\.weight$/.test(name));
   const layers = facts.block_count ?? 0;
@@ -139,6 +142,25 @@ function architectureFacts(info: GgufFileInfo) {
     contextTrained: facts.context_length ?? 0,
     cacheBytesPerToken: cacheBytesPerToken(layers, embeddingLength, facts.attention ?? {}),
   };
+}
+
+/** @throws Error in one sentence, before memory is taken by the number of layers. */
+function refuseImpossible(
+  path: string,
+  { block_count, embedding_length, context_length, attention }: ArchitectureSection,
+) {
+  const { head_count, head_count_kv, key_length, value_length } = attention ?? {};
+  const perLayer = [head_count, head_count_kv].filter(Array.isArray);
+  const layers = Math.max(block_count ?? 0, ...perLayer.map((each) => each.length));
+  if (layers > LAYERS_MAX) {
+    const [given, most] = [layers, LAYERS_MAX].map((count) => count.toLocaleString('en-US'));
+    throw new Error(`${path} says that it has ${given} layers; at most ${most} make sense. Copy or download it again.`);
+  }
+  const single = [block_count, embedding_length, context_length, head_count, head_count_kv, key_length, value_length];
+  for (const each of [...single.filter((value) => !Array.isArray(value)), ...perLayer.flat()]) {
+    if (each === undefined || (typeof each === 'number' && each >= 0)) continue;
+    throw new Error(`${path} says its sizes in another form than numbers. Copy or download it again.`);
+  }
 }
 
 /**
