@@ -6,7 +6,7 @@ const readyz = async (bed: TestBed) => {
   return { httpStatus: response.status, ...((await response.json()) as object) };
 };
 const statesOf = async (bed: TestBed) =>
-  (await bed.client.models.list()).data.map((model) => [model.id, (model as { state?: string }).state]);
+  (await bed.client.models.list()).data.map((model) => [model.id, (model as { state?: string }).state] as const);
 
 describe('the state of models', () => {
   const models = [

@@ -37,9 +37,12 @@ describe('a tool', () => {
     const tools = [{ type: 'function', function: { ...nulls, name: 'get_time' } }, weather];
     const response = await bed.chat({ tools, messages: [{ role: 'user', content: 'Hi', name: null }] });
     expect(response.status).toBe(200);
-    const [{ prompt }] = bed.worker.started as [{ prompt: { value: { messagesJson: string; toolsJson: string } } }];
-    expect(JSON.parse(prompt.value.toolsJson)).toEqual([clock, weather]);
-    expect(JSON.parse(prompt.value.messagesJson)).toEqual([{ role: 'user', content: 'Hi' }]);
+    expect(bed.worker.started[0]?.prompt).toMatchObject({
+      value: {
+        toolsJson: JSON.stringify([clock, weather]),
+        messagesJson: JSON.stringify([{ role: 'user', content: 'Hi' }]),
+      },
+    });
   });
 });
 
