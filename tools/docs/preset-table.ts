@@ -16,7 +16,7 @@ const ROWS: readonly Row[] = [
   ['`logit_bias`', ({ sampling }) => yes(sampling.logitBias !== undefined)],
   ['always told, since its defaults differ', ({ always, sampling }) => words(always.map((key) => sampling[key]))],
   ['limit of a chat’s answer', ({ maxTokens }) => code(maxTokens)],
-  ['`json_object`, `json_schema`', ({ formats }) => `${formats.json ? 'yes' : 'as a schema'}, ${yes(formats.schema)}`],
+  ['`json_object`, `json_schema`', ({ formats }) => `${formats.json ? 'yes' : 'as a schema'}, ${schemas(formats)}`],
   ['`grammar`', ({ formats }) => (formats.grammar === undefined ? '–' : `as \`${formats.grammar}\``)],
   ['`tool_choice`', ({ tools }) => TOOL_CHOICES[tools.choices]],
   ['`parallel_tool_calls`', ({ tools }) => (tools.parallel ? 'yes' : 'further calls are cut off')],
@@ -30,6 +30,9 @@ const ROWS: readonly Row[] = [
   ['embeddings, rerank', ({ embeddings, rerank }) => `${yes(embeddings)}, ${yes(rerank)}`],
   ['tokenize, apply-template', ({ tokens }) => yes(tokens !== undefined)],
 ];
+
+const schemas = ({ schema, schemaAlone }: Preset['formats']) =>
+  schemaAlone ? 'yes, but not streamed and not with tools' : yes(schema);
 
 const TOOL_CHOICES = {
   auto: 'auto, none',

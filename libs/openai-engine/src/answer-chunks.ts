@@ -1,5 +1,6 @@
 import type { AnswerEvent, CallDelta, FinishReason, Prompt, Usage } from '@millrace/contracts';
 import { citationsIn } from './citations.js';
+import { countIn } from './counts.js';
 import { StopCut } from './stop-cut.js';
 import { logprobsIn } from './token-logprobs.js';
 import { ToolCallPieces } from './tool-call-pieces.js';
@@ -103,7 +104,9 @@ export class AnswerChunks {
     if (fields.error || (!Array.isArray(choices) && isTrouble(fields))) throw this.#failed(chunk);
     this.#readUsage(fields);
     // Further choices were not asked for.
-    const choice = Array.isArray(choices) ? fieldsIn(choices.find((each) => (fieldsIn(each).index ?? 0) === 0)) : {};
+    const choice = Array.isArray(choices)
+      ? fieldsIn(choices.find((each) => Number(fieldsIn(each).index ?? 0) === 0))
+      : {};
     const event = this.#readChoice(choice);
     this.#begun ||= Array.isArray(choices);
     return event;
@@ -148,8 +151,14 @@ export class AnswerChunks {
 
   #readCalls(delta: Fields): CallDelta[] {
     const legacy = delta.function_call;
-    if (legacy != null) return this.#calls.add([{ index: 0, function: legacy }]);
-    return delta.tool_calls == null ? [] : this.#calls.add(delta.tool_calls);
+    const pieces = legacy == null ? delta.tool_calls : [{ index: 0, function: legacy }];
+    if (pieces == null) return [];
+    try {
+      return this.#calls.add(pieces);
+    } catch (error) {
+      if (!(error instanceof RangeError)) throw error;
+      throw noAnswer('a call with arguments that are nested too deep', this.terms.subject);
+    }
   }
 
   #readReason(reason: string): void {
@@ -220,11 +229,10 @@ function fieldsIn(value: unknown): Fields {
 function textIn(value: unknown): string {
   if (typeof value === 'string') return value;
   if (!Array.isArray(value)) return '';
-  return value.map((part) => textIn(fieldsIn(part).text)).join('');
-}
-
-function countIn(value: unknown): number | undefined {
-  return typeof value === 'number' && Number.isInteger(value) && value >= 0 ? value : undefined;
+  return value
+    .map((part) => fieldsIn(part).text)
+    .filter((text) => typeof text === 'string')
+    .join('');
 }
 
 /** The JSON of an event or a body. @throws UpstreamFailure when it is none. */

@@ -25,6 +25,7 @@ export class AnswerSource {
   #at = 0;
   #ended = false;
   #quietSinceMs = performance.now();
+  #askedAtMs = 0;
 
   constructor(
     private readonly response: UpstreamResponse,
@@ -40,6 +41,7 @@ export class AnswerSource {
   async next(): Promise<Tokens | undefined> {
     // Whatever passed since the last call was the reader's own time.
     this.#quietSinceMs = performance.now();
+    this.#askedAtMs = this.#quietSinceMs;
     while (!this.#ended) {
       const data = this.#data[this.#at++];
       if (data === undefined) await this.#more();
@@ -84,11 +86,12 @@ export class AnswerSource {
     }
   }
 
-  /** Bytes, or undefined at the end: also where the connection breaks after the answer has ended. */
+  /** Bytes, or undefined at the end: also where the connection breaks, or only comments come, after the answer has ended. */
   async #read(): Promise<Buffer | undefined> {
     if (!this.chunks.ended) return this.response.read(this.#quietSinceMs);
+    if (performance.now() - this.#askedAtMs > USAGE_MS_MAX) return undefined;
     try {
-      return await this.response.read(this.#quietSinceMs, USAGE_MS_MAX);
+      return await this.response.read(this.#askedAtMs, USAGE_MS_MAX);
     } catch (error) {
       if (error instanceof UpstreamFailure) return undefined;
       throw error;

@@ -1,4 +1,5 @@
 import type { Citation, CitationSource, Prompt } from '@millrace/contracts';
+import { countIn } from './counts.js';
 
 type Fields = Readonly<Record<string, unknown>>;
 
@@ -11,12 +12,11 @@ export function citationsIn(annotations: unknown, prompt: Prompt): Citation[] {
   if (!Array.isArray(annotations) || prompt.kind !== 'chat') return [];
   const passages = new Map<string, { start: number; end: number; sources: CitationSource[] }>();
   for (const annotation of annotations) {
-    const {
-      start_index: start,
-      end_index: end,
-      url,
-    } = (annotation as { url_citation?: Fields } | null)?.url_citation ?? {};
-    if (!isCount(start) || !isCount(end) || end < start || typeof url !== 'string') continue;
+    const cited = (annotation as { url_citation?: Fields } | null)?.url_citation ?? {};
+    const { url } = cited;
+    const start = countIn(cited.start_index);
+    const end = countIn(cited.end_index);
+    if (start === undefined || end === undefined || end < start || typeof url !== 'string') continue;
     const source = sourceOf(url, prompt.documents ?? []);
     if (source === undefined) continue;
     const key = `${start}-${end}`;
@@ -34,8 +34,4 @@ function sourceOf(url: string, documents: readonly Fields[]): CitationSource | u
   const byName = documents.findIndex(({ id, url: own }) => own === url || (name !== undefined && String(id) === name));
   const document = byName === -1 && name !== undefined && /^\d{1,9}$/.test(name) ? Number(name) : byName;
   return document >= 0 && document < documents.length ? { kind: 'document', document } : undefined;
-}
-
-function isCount(value: unknown): value is number {
-  return typeof value === 'number' && Number.isSafeInteger(value) && value >= 0;
 }

@@ -42,7 +42,15 @@ async function open(...args: Parameters<typeof openEngine>) {
 }
 
 /** Everything that could be told of a value, and of what caused it. */
-const toldOf = (value: unknown) => inspect(value, { depth: 20, showHidden: true, maxStringLength: null });
+const toldOf = (value: unknown) =>
+  inspect(value, { depth: 20, showHidden: true, maxStringLength: null }) + bytesIn(value);
+
+/** Bytes that a value or what caused it carries along, as a text. */
+function bytesIn(value: unknown): string {
+  if (typeof value !== 'object' || value === null) return '';
+  const { cause } = value as { cause?: unknown };
+  return `${Object.values(value).filter(Buffer.isBuffer).join()}${bytesIn(cause)}`;
+}
 
 describe('the key', () => {
   it('goes to the server, with the ping as with an answer', async () => {
@@ -103,26 +111,31 @@ describe('the key', () => {
 
   it('is in no error, log line or description, though the server tells it to everyone', async () => {
     const echo = `Incorrect API key provided: ${KEY}. You sent "Bearer ${KEY}"; also ${KEY.slice(0, 14)}…`;
-    const upstream = await upstreamOf([
-      json(400, { error: { message: echo, type: KEY, code: KEY, param: KEY } }),
-      json(500, { error: echo }),
-      json(401, { detail: echo }),
-      json(422, { detail: [{ msg: echo }] }),
-      json(429, { error: { message: 'x'.repeat(480) + echo } }),
-      page(500, echo, 'text/plain'),
-      page(200, `<html>${echo}</html>`),
-      stream(event({ error: { message: echo, code: 500 } })),
-      stream(event(delta({ content: 'a' })) + event({ error: echo })),
-      stream(`data: ${echo}\n\n`),
-      (response) => void response.destroy(),
-      (response) => void response.writeHead(500, `Bad ${KEY}`).end(),
-      (response) => void response.writeHead(307, { location: `http://127.0.0.1:1/?key=${KEY}` }).end(),
-    ]);
+    const upstream = await upstreamOf(
+      [
+        json(400, { error: { message: echo, type: KEY, code: KEY, param: KEY } }),
+        json(500, { error: echo }),
+        json(401, { detail: echo }),
+        json(422, { detail: [{ msg: echo }] }),
+        json(429, { error: { message: 'x'.repeat(480) + echo } }),
+        page(500, echo, 'text/plain'),
+        page(200, `<html>${echo}</html>`),
+        stream(event({ error: { message: echo, code: 500 } })),
+        stream(event(delta({ content: 'a' })) + event({ error: echo })),
+        stream(`data: ${echo}\n\n`),
+        (response) => void response.destroy(),
+        (response) => void response.writeHead(500, `Bad ${KEY}`).end(),
+        (response) => void response.writeHead(307, { location: `http://127.0.0.1:1/?key=${KEY}` }).end(),
+        (response) => void response.writeHead(200, { 'content-encoding': KEY }).end(),
+        (response) => void response.socket?.end(`HTTP/1.1 200 OK\r\n${KEY}\r\n\r\n`),
+      ],
+      json(200, { data: [{ id: `other-${KEY}` }] }),
+    );
     const { engine, told } = await open(upstream.url, { upstream: upstreamOptions, environment });
     const errors: unknown[] = [];
-    for (let count = 0; count < 13; count++) errors.push(await failureOf(engine.answer(request(), FOREVER)));
+    for (let count = 0; count < 15; count++) errors.push(await failureOf(engine.answer(request(), FOREVER)));
 
-    expect(upstream.calls).toHaveLength(13);
+    expect(upstream.calls).toHaveLength(15);
     const everything = [
       ...errors.map(toldOf),
       ...told,

@@ -1,8 +1,9 @@
 import { setTimeout as sleep } from 'node:timers/promises';
+import { countIn } from './counts.js';
 import type { OpenAiEngineOptions } from './open-openai-engine.js';
 import type { Preset } from './presets.js';
 import type { UpstreamClient } from './upstream-client.js';
-import { UpstreamFailure, type UpstreamSubject } from './upstream-failure.js';
+import { sentence, UpstreamFailure, type UpstreamSubject } from './upstream-failure.js';
 
 export interface Greeting {
   readonly options: OpenAiEngineOptions;
@@ -98,8 +99,9 @@ function lookedUp(greeting: Greeting, models: readonly ListedModel[]): Greeted {
   if (found !== undefined) return { contextLength: found.contextLength };
   if (models.length > 0) {
     const listed = models.slice(0, LISTED_MAX).map(({ id }) => id);
+    const named = sentence(listed.join(', '), greeting.subject.secret);
     const more = models.length > LISTED_MAX ? `, and ${models.length - LISTED_MAX} more` : '';
-    options.report(`${serverOf(greeting)} lists no model "${upstreamModel}"; it has ${listed.join(', ')}${more}.`);
+    options.report(`${serverOf(greeting)} lists no model "${upstreamModel}"; it has ${named}${more}.`);
   }
   return {};
 }
@@ -131,8 +133,7 @@ function listedModel(model: unknown): ListedModel | undefined {
   } = (model ?? {}) as Record<string, unknown>;
   if (typeof id !== 'string') return undefined;
   const llamaServer = (meta as { n_ctx?: unknown } | undefined)?.n_ctx;
-  const told = [vllm, groq, fireworks, llamaServer].find((value) => Number.isSafeInteger(value) && Number(value) > 0);
-  return { id, contextLength: told as number | undefined };
+  return { id, contextLength: [vllm, groq, fireworks, llamaServer].map(countIn).find((told) => told) };
 }
 
 function serverOf({ options: { model, upstream } }: Greeting): string {

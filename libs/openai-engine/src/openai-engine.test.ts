@@ -225,6 +225,7 @@ describe('a wire fault is repaired', () => {
       ),
       { text: 'a' },
     ],
+    ['an index that is a text', chunks({ choices: [{ index: '0', delta: { content: 'a' } }] }), { text: 'a' }],
     [
       'a choice without a delta',
       chunks({ choices: [{ index: 0 }] }, { choices: [null] }, delta({ content: 'a' }, 'stop')),
@@ -301,6 +302,39 @@ describe('a wire fault is repaired', () => {
     await until(() => upstream.calls[0]!.left);
   });
 });
+
+describe('an answer that has ended', () => {
+  it('is not held up by a server that goes on with comments', async () => {
+    const upstream = await upstreamOf((response) => {
+      beginStream(response);
+      response.write(event(delta({ content: 'a' }, 'stop')));
+      const ticking = setInterval(() => response.write(':\n'), 50);
+      response.once('close', () => clearInterval(ticking));
+    });
+    const { engine } = await engineOn(upstream, { limits: { requestTimeoutMs: 10_000 } });
+
+    expect(await collect(engine.answer(request(), FOREVER))).toMatchObject({ text: 'a', finished: { reason: 'stop' } });
+    await until(() => upstream.calls[0]!.left);
+  });
+
+  it('is told with numbers that can be true, whatever the server counts', async () => {
+    const usage = {
+      prompt_tokens: 1e300,
+      completion_tokens: 5e9,
+      prompt_tokens_details: { cached_tokens: 2 ** 40 },
+      completion_tokens_details: { reasoning_tokens: -3 },
+    };
+    const { engine } = await engineOn(
+      await upstreamOf(stream(chunks(delta({ content: 'a' }, 'stop'), { choices: [], usage }))),
+    );
+
+    const { finished } = await collect(engine.answer(request(), FOREVER));
+    expect(finished!.usage).toEqual({ promptTokens: 1, completionTokens: 1, cachedTokens: 0 });
+  });
+});
+
+/** Deeper than any function that calls itself can follow. */
+const nested = (before: string, after: string) => `${before.repeat(200_000)}"x"${after.repeat(200_000)}`;
 
 describe('a failure of the server', () => {
   const failures: [string, Play, string, RegExp][] = [
@@ -400,7 +434,51 @@ describe('a failure of the server', () => {
       'context_length_exceeded',
       /too long/,
     ],
+    [
+      'too long, without a word',
+      json(400, { error: { code: 'context_length_exceeded' } }),
+      'context_length_exceeded',
+      /prompt is too long/,
+    ],
     ['500', json(500, { error: { message: 'oh' } }), 'upstream_failed', /status 500: oh/],
+    ['a detail with an error in it', json(422, { detail: { error: 'bad tool' } }), 'invalid_request', /: bad tool/],
+    ['errors without end', stream(`data: ${nested('{"error":', '}')}\n\n`), 'upstream_failed', /status 500/],
+    [
+      'arguments without end',
+      stream(
+        `data: {"choices":[{"delta":{"tool_calls":[{"function":{"name":"f","arguments":${nested('{"a":', '}')}}}]}}]}\n\n`,
+      ),
+      'upstream_failed',
+      /nested too deep/,
+    ],
+    [
+      'content without end',
+      stream(`data: {"choices":[{"delta":{"content":${nested('[{"text":', '}]')}}}]}\n\n`),
+      'upstream_failed',
+      /middle/,
+    ],
+    [
+      'a status, and a body that never comes whole',
+      (response) => void response.writeHead(429, { 'content-length': 99 }).write('{"err'),
+      'rate_limit_exceeded',
+      /no more requests just now$/,
+    ],
+    [
+      'a status, and a body that is cut',
+      (response) => {
+        response.writeHead(401, { 'content-length': 99 }).write('{"err');
+        setTimeout(() => response.destroy(), 20);
+      },
+      'upstream_unauthorized',
+      /refuses/,
+    ],
+    [
+      'another protocol',
+      (response) =>
+        void response.socket?.write('HTTP/1.1 101 Switching Protocols\r\nupgrade: x\r\nconnection: upgrade\r\n\r\n'),
+      'upstream_failed',
+      /broke the connection off/,
+    ],
     [
       '503 busy',
       json(503, { error: { message: 'server busy, please try again.  maximum pending requests exceeded' } }),

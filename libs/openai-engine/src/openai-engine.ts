@@ -26,7 +26,7 @@ import { openTokenCalls, type TokenCalls } from './token-calls.js';
 import { UpstreamAnswer } from './upstream-answer.js';
 import { type UpstreamBody, upstreamBody } from './upstream-body.js';
 import type { UpstreamClient, UpstreamResponse } from './upstream-client.js';
-import { failureOfStatus, noAnswer, type UpstreamSubject } from './upstream-failure.js';
+import { failureOfEvent, failureOfStatus, noAnswer, sentence, type UpstreamSubject } from './upstream-failure.js';
 import { embeddingCalls, joinVectors, shortened, vectorsIn } from './vectors.js';
 import { WaitingLine } from './waiting-line.js';
 
@@ -47,6 +47,8 @@ export interface EngineParts {
 }
 
 const ERROR_BYTES_MAX = 64 * 1024;
+/** How long a failure's sentence is waited for; its status is known. */
+const ERROR_MS_MAX = 2_000;
 /** Vectors of 64 inputs come in under 8 MB, as texts of numbers. */
 const BODY_BYTES_MAX = 32 * 1024 * 1024;
 
@@ -95,7 +97,7 @@ export class OpenAiEngine implements Engine {
       },
       begin: (scope) => this.#retrying(request.requestId, scope, () => this.#begin(body, request, scope)),
       brokeOff: (failure) => this.#failures.tell(request.requestId, failure, undefined),
-      echo: async () => (request.echo ? this.#echoOf(request.prompt) : undefined),
+      echo: async (scope) => (request.echo ? this.#echoOf(request, scope) : undefined),
     });
   }
 
@@ -188,10 +190,14 @@ export class OpenAiEngine implements Engine {
     };
   }
 
-  async #echoOf(prompt: Prompt): Promise<string> {
+  async #echoOf({ prompt, requestId }: AnswerRequest, scope: CallScope): Promise<string> {
     if (prompt.kind === 'text') return prompt.text;
-    if (prompt.kind === 'tokens') return this.detokenize(prompt.tokens);
-    return '';
+    if (prompt.kind === 'chat') return '';
+    // Asked within the answer's own time: it ends with who asked.
+    const within = openTokenCalls(this.parts, (url, body) =>
+      this.#retrying(requestId, scope, () => this.#reply(url, body, scope)),
+    );
+    return this.#tokenCalls(within).detokenize(prompt.tokens);
   }
 
   // ----------------------------------------------------------------------------------------------------- other work
@@ -232,14 +238,16 @@ export class OpenAiEngine implements Engine {
     const response = await client.send({ method: 'POST', url, body: JSON.stringify(body) }, scope.signal);
     await this.#checkStatus(response);
     try {
-      return parsedJson(await response.text(BODY_BYTES_MAX), subject);
+      const reply = parsedJson(await response.text(BODY_BYTES_MAX), subject);
+      if ((reply as { error?: unknown } | null)?.error) throw failureOfEvent(reply, subject);
+      return reply;
     } finally {
       response.close();
     }
   }
 
-  #tokenCalls(): TokenCalls {
-    if (this.#tokens !== undefined) return this.#tokens;
+  #tokenCalls(calls = this.#tokens): TokenCalls {
+    if (calls !== undefined) return calls;
     const { model, subject } = this.parts;
     throw new InferenceError(
       'tokenization_not_supported',
@@ -277,15 +285,17 @@ export class OpenAiEngine implements Engine {
   /** @throws UpstreamFailure for every status but 200, and for what is compressed: it could be of any size. */
   async #checkStatus(response: UpstreamResponse): Promise<void> {
     const { status, headers, contentType } = response;
-    const encoding = headers['content-encoding'] ?? 'identity';
+    const { subject } = this.parts;
+    const encoding = String(headers['content-encoding'] || 'identity');
     if (encoding !== 'identity') {
       response.close();
-      throw noAnswer(`bytes in ${String(encoding).slice(0, 20)}, which nobody asked for`, this.parts.subject);
+      const named = sentence(encoding, subject.secret).slice(0, 20);
+      throw noAnswer(`bytes in ${named}, which nobody asked for`, subject);
     }
     if (status === 200) return;
     try {
-      const body = await response.head(ERROR_BYTES_MAX);
-      throw failureOfStatus(status, headers, contentType.startsWith('text/html') ? '' : body, this.parts.subject);
+      const body = contentType.startsWith('text/html') ? '' : await response.head(ERROR_BYTES_MAX, ERROR_MS_MAX);
+      throw failureOfStatus(status, headers, body, subject);
     } finally {
       response.close();
     }

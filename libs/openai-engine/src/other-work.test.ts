@@ -94,11 +94,31 @@ describe('embeddings', () => {
       },
     ],
     ['one that is none', { data: [{ embedding: [1] }, { embedding: null }] }],
+    ['not of these inputs', { data: [{ embedding: [1] }, { index: 4_000_000_000, embedding: [1] }] }],
+    ['before the first', { data: [{ embedding: [1] }, { index: -1, embedding: [1] }] }],
+    ['not numbers at all', { data: [{ embedding: [null, null] }, { embedding: [1] }] }],
     ['not numbers', { data: [{ embedding: ['x'] }, { embedding: [1] }] }],
   ])('that are wrong are an error of the server: %s', async (_name, body) => {
     const { engine } = await serve(json(200, body));
     await expect(engine.embed({ ...work, inputs: texts(2) }, FOREVER)).rejects.toMatchObject({
       code: 'upstream_failed',
+    });
+  });
+
+  it('an error in their place, with the status 200, is that error', async () => {
+    const { engine } = await serve(json(200, { error: { message: 'slow', code: 429 } }));
+    await expect(engine.embed({ ...work, inputs: texts(1) }, FOREVER)).rejects.toMatchObject({
+      code: 'rate_limit_exceeded',
+    });
+  });
+
+  it('may have an index that is null, and a count that is none', async () => {
+    const { engine } = await serve(
+      json(200, { data: [{ index: null, embedding: [2] }], usage: { prompt_tokens: 1e300, total_tokens: 4 } }),
+    );
+    expect(await engine.embed({ ...work, inputs: texts(1) }, FOREVER)).toEqual({
+      vectors: [Float32Array.of(1)],
+      promptTokens: 4,
     });
   });
 

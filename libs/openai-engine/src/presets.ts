@@ -26,6 +26,8 @@ export interface Preset {
   readonly formats: {
     readonly json: boolean;
     readonly schema: boolean;
+    /** With a schema it neither streams nor takes tools; its answer comes whole. */
+    readonly schemaAlone?: boolean;
     /** Where a grammar goes. */
     readonly grammar?: 'grammar' | 'structured_outputs' | 'response_format';
   };
@@ -281,7 +283,8 @@ export const PRESETS: Readonly<Record<UpstreamPreset, Preset>> = {
     sampling: OPENAI_SAMPLING,
     always: [],
     maxTokens: 'max_completion_tokens',
-    formats: { json: true, schema: true },
+    // A 400, says its page: "Streaming and tool use are not currently supported with Structured Outputs".
+    formats: { json: true, schema: true, schemaAlone: true },
     tools: { choices: 'named', parallel: true },
     chat: {
       templateVariables: false,

@@ -1,5 +1,6 @@
 import type { Ranking, RerankRequest } from '@millrace/contracts';
 import { guessTokens } from './answer-chunks.js';
+import { countIn } from './counts.js';
 import { noAnswer, type UpstreamSubject } from './upstream-failure.js';
 
 type Fields = Readonly<Record<string, unknown>>;
@@ -22,5 +23,5 @@ export function rankingIn(reply: unknown, { query, documents }: RerankRequest, s
 function promptTokensIn(reply: unknown): number | undefined {
   const { usage, meta } = (reply ?? {}) as { usage?: Fields; meta?: { tokens?: Fields } };
   const told = [usage?.prompt_tokens, usage?.total_tokens, meta?.tokens?.input_tokens];
-  return told.find((value) => typeof value === 'number');
+  return told.map(countIn).find((value) => value !== undefined);
 }

@@ -33,7 +33,10 @@ export class ToolCallPieces {
     return this.#calls.length > 0;
   }
 
-  /** @param pieces `delta.tool_calls` of a chunk, as it came. */
+  /**
+   * @param pieces `delta.tool_calls` of a chunk, as it came.
+   * @throws RangeError for arguments that are no text, and nested too deep to become one.
+   */
   add(pieces: unknown): CallDelta[] {
     if (!Array.isArray(pieces)) return [];
     return pieces.flatMap((piece) => this.#piece(piece) ?? []);

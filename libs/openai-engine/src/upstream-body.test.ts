@@ -35,6 +35,23 @@ function refusal(preset: UpstreamPreset, more: Partial<AnswerRequest>): unknown 
 const text = { kind: 'text', text: 'Once' } as const;
 const tools = ['f', 'g'].map((name) => ({ type: 'function', function: { name, parameters: {} } }));
 
+describe('a schema', () => {
+  const format = { kind: 'schema', schema: { type: 'object' } } as const;
+
+  it('is asked for without a stream, where a stream is refused beside it', () => {
+    expect(bodyOf('groq', { format })).toMatchObject({ stream: false, response_format: { type: 'json_schema' } });
+    expect(bodyOf('groq', { format })).not.toHaveProperty('stream_options');
+    expect(bodyOf('groq', { format: { kind: 'json' } })).toMatchObject({ stream: true });
+    expect(bodyOf('openai', { format })).toMatchObject({ stream: true });
+  });
+
+  it('is refused beside tools, where the server refuses both', () => {
+    const refused = { code: 'unsupported_parameter', param: 'response_format' };
+    expect(refusal('groq', { format, prompt: chat('Hi', { tools }) })).toEqual(refused);
+    expect(refusal('openai', { format, prompt: chat('Hi', { tools }) })).toBeUndefined();
+  });
+});
+
 describe('sampling', () => {
   it('is sent as the server calls it, and what nobody asked for is left out', () => {
     const sampling = { temperature: 0.5, topK: 7, repeatPenalty: 1.1, seed: 3 };

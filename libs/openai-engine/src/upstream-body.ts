@@ -31,10 +31,10 @@ export function upstreamBody(request: AnswerRequest, terms: BodyTerms): Upstream
   const { prompt } = request;
   const { upstreamModel, preset } = terms;
   const resumed = request.resume === undefined ? prompt : resumedPrompt(prompt, request.resume, terms);
+  const whole = request.format?.kind === 'schema' && preset.formats.schemaAlone;
   const common: Fields = {
     model: upstreamModel,
-    stream: true,
-    stream_options: { include_usage: true },
+    ...(whole ? { stream: false } : { stream: true, stream_options: { include_usage: true } }),
     ...samplingFields(request.sampling, terms.samplingDefaults, preset, refuse(terms)),
     ...(request.stop.length > 0 && { stop: request.stop }),
   };
@@ -177,7 +177,8 @@ function checkLogprobs(asked: number, most: number | undefined, param: string, t
   throw refuse(terms)(param, `It is ${asked}, and ${most} is the most there. Ask for fewer.`);
 }
 
-function formatFields({ format }: AnswerRequest, terms: BodyTerms): Fields {
+function formatFields(request: AnswerRequest, terms: BodyTerms): Fields {
+  const { format } = request;
   const { formats } = terms.preset;
   const refused = refuse(terms);
   if (format === undefined) return {};
@@ -189,6 +190,9 @@ function formatFields({ format }: AnswerRequest, terms: BodyTerms): Fields {
   }
   if (format.kind === 'schema') {
     if (!formats.schema) throw refused('response_format');
+    if (formats.schemaAlone && request.prompt.kind === 'chat' && request.prompt.tools.length > 0) {
+      throw refused('response_format', 'There it goes without `tools` only. Leave one of them out.');
+    }
     if (format.schema === false) throw refused('response_format', 'Its schema allows nothing. Send another.');
     return { response_format: schemaFormat(format.schema === true ? {} : format.schema) };
   }

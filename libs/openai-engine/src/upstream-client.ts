@@ -29,6 +29,8 @@ export interface UpstreamCall {
 const IDLE_MS_MAX = 4_000;
 /** How long the rest of an answer that nobody needs may take, so that its connection can be used again. */
 const REST_MS_MAX = 1_000;
+/** It would say the same again. */
+const NO_HTTP = /^HPE_(?!INVALID_EOF_STATE)/;
 const BROKEN_CERTIFICATE = /CERT|SELF_SIGNED|UNABLE_TO_VERIFY|ALTNAME|EPROTO|ERR_SSL/;
 
 /**
@@ -73,16 +75,23 @@ export class UpstreamClient {
       signal.addEventListener('abort', stop, { once: true });
       const connected = watchConnecting(request, connectTimeoutMs);
       const silence = setTimeout(() => request.destroy(new Silent(silenceMsMax)), silenceMsMax);
+      let answered = false;
       request.once('response', (response) => {
+        answered = true;
         clearTimeout(silence);
         // What goes wrong from here on, the body tells.
         resolve(new UpstreamResponse(response, subject, silenceMsMax, signal, stop));
       });
-      request.on('error', (error) => {
+      const fail = (error: Error): void => {
         clearTimeout(silence);
         signal.removeEventListener('abort', stop);
         if (signal.aborted) reject(signal.reason);
         else reject(failureOfTransport(error, connected.yet, request.reusedSocket, subject));
+      };
+      request.on('error', fail);
+      // Where a server would speak another protocol (101), node:http closes the connection and calls it no error.
+      request.once('close', () => {
+        if (!answered) fail(new Error('no answer'));
       });
       request.end(call.body);
     });
@@ -181,13 +190,18 @@ export class UpstreamResponse {
     return Buffer.concat(parts).toString('utf8');
   }
 
-  /** The beginning of the body, roughly `bytesMax` of it. @throws as `read`. */
-  async head(bytesMax: number): Promise<string> {
+  /** The beginning of the body: roughly `bytesMax` of it, or what comes within `msMax`. @throws what the signal was aborted with. */
+  async head(bytesMax: number, msMax: number): Promise<string> {
     const parts: Buffer[] = [];
-    let bytes = 0;
-    for (let part = await this.read(); part !== undefined; part = bytes < bytesMax ? await this.read() : undefined) {
-      bytes += part.length;
-      parts.push(part);
+    const sinceMs = performance.now();
+    try {
+      for (let bytes = 0; bytes < bytesMax; bytes += parts.at(-1)!.length) {
+        const part = await this.read(sinceMs, msMax);
+        if (part === undefined) break;
+        parts.push(part);
+      }
+    } catch (error) {
+      if (!(error instanceof UpstreamFailure)) throw error;
     }
     return Buffer.concat(parts).toString('utf8');
   }
@@ -261,6 +275,8 @@ function failureOfTransport(
 ): UpstreamFailure {
   const who = `The server of \`${model}\` (${preset})`;
   const { code = 'no connection' } = error;
+  // Without the bytes that node:http puts beside it: they may be anything, a key that the server sent back too.
+  const cause = new Error(error.message);
   if (error instanceof Silent) {
     const said = `${who} said nothing for ${error.silenceMs.toLocaleString('en-US')} ms (\`silenceMsMax\`).`;
     return new UpstreamFailure(new InferenceError('upstream_failed', said, { cause: error }), 'never');
@@ -268,17 +284,12 @@ function failureOfTransport(
   if (!connected) {
     const said = `${who} can't be reached (${code}).`;
     const retry = BROKEN_CERTIFICATE.test(code) ? 'never' : 'later';
-    return new UpstreamFailure(
-      new InferenceError('model_not_ready', said, { retryAfterSeconds: 5, cause: error }),
-      retry,
-    );
+    return new UpstreamFailure(new InferenceError('model_not_ready', said, { retryAfterSeconds: 5, cause }), retry);
   }
   const said = `${who} broke the connection off (${code}).`;
-  // It was kept open for the next request, and the server closed it at that moment.
-  return new UpstreamFailure(
-    new InferenceError('upstream_failed', said, { cause: error }),
-    reused ? 'at once' : 'later',
-  );
+  // A connection that lay idle may have been closed by the server at this very moment.
+  const retry = NO_HTTP.test(code) ? 'never' : reused ? 'at once' : 'later';
+  return new UpstreamFailure(new InferenceError('upstream_failed', said, { cause }), retry);
 }
 
 function tooLarge(bytesMax: number, { model, preset }: UpstreamSubject): UpstreamFailure {

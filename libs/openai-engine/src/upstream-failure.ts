@@ -27,6 +27,8 @@ export interface UpstreamSubject {
 
 /** Of an upstream's own sentence, as much as is passed on. */
 const SENTENCE_CHARACTERS_MAX = 500;
+/** Errors within errors; proxies wrap those of the servers behind them. */
+const NESTED_MAX = 8;
 const RETRY_AFTER_SECONDS_MAX = 3_600;
 
 const TOO_LONG =
@@ -108,7 +110,8 @@ function failureOf(
     );
   }
   if (isTooLong(status, told)) {
-    return new UpstreamFailure(new InferenceError('context_length_exceeded', said, { param: 'messages' }), 'never');
+    const tooLong = said || `${who} says that the prompt is too long. Shorten it, or ask for fewer tokens.`;
+    return new UpstreamFailure(new InferenceError('context_length_exceeded', tooLong, { param: 'messages' }), 'never');
   }
   if (status === 400 || status === 413 || status === 422 || status === 501) {
     const error = new InferenceError('invalid_request', `${who} refuses the request${said && `: ${said}`}`);
@@ -128,25 +131,26 @@ function toldIn(body: string): Told {
   try {
     return toldBy(JSON.parse(body));
   } catch {
-    // Pages for people are no sentence.
-    return { message: /^\s*</.test(body) ? '' : body, code: '' };
+    // Pages for people are no sentence, nor is half a body.
+    return { message: /^\s*[<{[]/.test(body) ? '' : body, code: '' };
   }
 }
 
-function toldBy(value: unknown): Told {
+function toldBy(value: unknown, depth = 0): Told {
   if (typeof value === 'string') return { message: value, code: '' };
-  if (typeof value !== 'object' || value === null) return { message: '', code: '' };
+  if (typeof value !== 'object' || value === null || depth > NESTED_MAX) return { message: '', code: '' };
   const { error, detail, message, code, type, msg } = value as Record<string, unknown>;
-  if (error !== undefined && error !== null && error !== true) return toldBy(error);
+  if (error !== undefined && error !== null && error !== true) return toldBy(error, depth + 1);
   if (Array.isArray(detail))
     return {
       message: detail
         .slice(0, 5)
-        .map((each) => toldBy(each).message)
+        .map((each) => toldBy(each, depth + 1).message)
         .join('; '),
       code: '',
     };
   if (typeof detail === 'string') return { message: detail, code: '' };
+  if (typeof detail === 'object' && detail !== null) return toldBy(detail, depth + 1);
   const text = typeof message === 'string' ? message : typeof msg === 'string' ? msg : '';
   // llama-server has the status as `code` and the name as `type`.
   return { message: text, code: typeof code === 'string' && code !== '' ? code : typeof type === 'string' ? type : '' };

@@ -1,4 +1,5 @@
 import { type EmbeddingInput, type EmbedRequest, InferenceError } from '@millrace/contracts';
+import { countIn } from './counts.js';
 import { noAnswer, type UpstreamSubject } from './upstream-failure.js';
 
 /** Inputs of one call: an answer of theirs stays small, and servers that take few at a time take these. */
@@ -44,16 +45,16 @@ export function vectorsIn(reply: unknown, inputs: number, subject: UpstreamSubje
     const came = Array.isArray(data) ? `${data.length} vectors for ${inputs} inputs` : 'no vectors';
     throw noAnswer(came, subject);
   }
-  const vectors = new Array<Float32Array>(inputs);
+  const byInput = new Map<number, Float32Array>();
   for (const [at, item] of data.entries()) {
-    const { index = at, embedding } = (item ?? {}) as { index?: number; embedding?: unknown };
+    const { index, embedding } = (item ?? {}) as { index?: unknown; embedding?: unknown };
     const vector = unitVector(numbersIn(embedding));
     if (vector === undefined) throw noAnswer('a vector that is none', subject);
-    vectors[index] = vector;
+    byInput.set(Number(index ?? at), vector);
   }
-  if (Object.keys(vectors).length !== inputs) throw noAnswer('two vectors for one input', subject);
-  const told = usage?.prompt_tokens ?? usage?.total_tokens;
-  return { vectors, promptTokens: typeof told === 'number' ? told : undefined };
+  const vectors = data.flatMap((_, at) => byInput.get(at) ?? []);
+  if (vectors.length !== inputs) throw noAnswer('vectors that are not one for each input', subject);
+  return { vectors, promptTokens: countIn(usage?.prompt_tokens) ?? countIn(usage?.total_tokens) };
 }
 
 export function joinVectors(parts: readonly VectorsPart[]): VectorsPart {
@@ -83,7 +84,10 @@ function tooManyDimensions(asked: number, there: number): InferenceError {
 
 /** Numbers, or the base64 of their 32 bits, whichever the upstream sends. */
 function numbersIn(embedding: unknown): Float32Array | undefined {
-  if (Array.isArray(embedding)) return Float32Array.from(embedding as number[]);
+  if (Array.isArray(embedding)) {
+    // `null` is how some write what is no number; it would become 0.
+    return embedding.every((value) => typeof value === 'number') ? Float32Array.from(embedding) : undefined;
+  }
   if (typeof embedding !== 'string') return undefined;
   const bytes = Buffer.from(embedding, 'base64');
   if (bytes.length % 4 !== 0) return undefined;
