@@ -1,7 +1,9 @@
+import { pbkdf2 } from 'node:crypto';
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
+import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { forkTrial } from './fork-trial.js';
 import type { TrialRequest } from './trial-request.js';
@@ -99,6 +101,25 @@ describe('a process in which a model is tried', () => {
     const ending = await run(`process.kill(process.pid, 'SIGKILL'); setInterval(() => {}, 1000)`);
     expect(ending).toMatchObject({ passed: false, isLasting: false });
     expect(ending).toMatchObject({ sentence: expect.stringContaining('was ended by SIGKILL') as string });
+  });
+
+  it.each([
+    'CUDA error: out of memory\\n  ggml_cuda_error: CUDA error',
+    "terminate called after throwing an instance of 'std::bad_alloc'",
+    'std::system_error: Resource temporarily unavailable',
+  ])('is not remembered for what the moment may have caused: %s', async (words) => {
+    const ending = await run(`process.stderr.write('${words.replaceAll("'", "\\'")}\\n', () => process.abort())`);
+    expect(ending).toMatchObject({ passed: false, isLasting: false });
+    expect(ending).toMatchObject({
+      sentence: expect.stringMatching(/was ended by SIGABRT.*no memory or threads left/) as string,
+    });
+  });
+
+  it('is seen to end though everything else keeps us waiting by then', async () => {
+    // All threads of Node's pool are busy: what `forkTrial` asks the system for comes after the process has ended.
+    const busy = Array.from({ length: 64 }, () => promisify(pbkdf2)('a', 'b', 200_000, 64, 'sha512'));
+    expect(await run('process.exit(0)')).toMatchObject({ passed: true });
+    await Promise.all(busy);
   });
 
   it('is quoted with a bounded part of its last words', async () => {

@@ -34,6 +34,9 @@ const LASTING_SIGNALS: ReadonlySet<NodeJS.Signals> = new Set([
   'SIGTRAP',
 ]);
 
+/** Crashes, too, for want of something that may be there the next time. */
+const OF_THE_MOMENT = /out of memory|bad_alloc|failed to allocate|cannot allocate|resource temporarily unavailable/i;
+
 /** Of the environment, what engines and the loader of libraries look at; it needs no keys. */
 const ENVIRONMENT =
   /^(PATH|HOME|TMPDIR|TEMP|TMP|SYSTEMROOT|LANG|LC_.*|LD_.*|DYLD_.*|CUDA_.*|NVIDIA_.*|VK_.*|GGML_.*|NODE_LLAMA_CPP_.*)$/i;
@@ -55,8 +58,9 @@ export async function forkTrial(
     execArgv: [`--max-old-space-size=${HEAP_MIB_MAX}`],
     stdio: ['ignore', 'ignore', 'pipe', 'ipc'],
   });
-  await holdBack(child);
+  // Before anything is waited for: it may be over by then, and nobody would ever hear of it.
   const witness = new Witness(child);
+  await holdBack(child);
   let isLate = false;
   const timer = setTimeout(() => {
     isLate = true;
@@ -112,16 +116,24 @@ class Witness {
 
   /** The line that tells most: an assertion that failed, else the last one. */
   get lastWords(): string {
-    const lines = this.#written
+    const telling = this.#lines.findLast((line) => /assert|abort|error|failed/i.test(line)) ?? this.#lines.at(-1) ?? '';
+    return telling.slice(0, QUOTED_CHARACTERS_MAX);
+  }
+
+  /** Whether it ended for want of something that may be there the next time. */
+  get isOfTheMoment(): boolean {
+    return OF_THE_MOMENT.test(this.#written);
+  }
+
+  get #lines(): readonly string[] {
+    return this.#written
       .split('\n')
       .map((line) => line.trim())
       .filter((line) => line !== '');
-    const telling = lines.findLast((line) => /assert|abort|error|failed/i.test(line)) ?? lines.at(-1) ?? '';
-    return telling.slice(0, QUOTED_CHARACTERS_MAX);
   }
 }
 
-function endingOf(id: string, ending: Ending, { refusal, lastWords }: Witness): TrialEnding {
+function endingOf(id: string, ending: Ending, { refusal, lastWords, isOfTheMoment }: Witness): TrialEnding {
   if ('error' in ending) {
     const sentence = `the process in which ${id} is tried does not start: ${ending.error.message}`;
     return { passed: false, sentence, isLasting: false };
@@ -132,6 +144,10 @@ function endingOf(id: string, ending: Ending, { refusal, lastWords }: Witness): 
   if (refusal !== undefined) return { passed: false, sentence: refusal.sentence, isLasting: false };
   const how = by === null ? `ended with status ${code}` : `was ended by ${by}`;
   const said = lastWords === '' ? '' : ` It said: ${JSON.stringify(lastWords)}.`;
+  if (isOfTheMoment) {
+    const sentence = `the process in which it was tried ${how}, since it had no memory or threads left.${said} Free some, or choose a smaller model.`;
+    return { passed: false, sentence, isLasting: false };
+  }
   return {
     passed: false,
     sentence: `the process in which it was tried ${how}, so the file is damaged or not made for this engine.${said} Fetch it again, or choose another model.`,
