@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto';
+import { createHash, randomUUID } from 'node:crypto';
 import { createReadStream } from 'node:fs';
 import { mkdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
@@ -45,14 +45,14 @@ const READ_BYTES = 1024 * 1024;
  * write in the same moment is found out again.
  */
 export class TrialMemory {
-  readonly #path: string;
+  readonly path: string;
   #warned = false;
 
   constructor(
     private readonly folder: string,
     private readonly logger: Logger,
   ) {
-    this.#path = join(folder, FILE_NAME);
+    this.path = join(folder, FILE_NAME);
   }
 
   /** The SHA-256 of a file, in hexadecimal. @throws what reading it throws, and the signal's reason. */
@@ -89,9 +89,9 @@ export class TrialMemory {
 
   async #read(): Promise<Remembered> {
     try {
-      const { size } = await stat(this.#path);
+      const { size } = await stat(this.path);
       if (size > FILE_BYTES_MAX) return NOTHING;
-      return rememberedIn(JSON.parse(await readFile(this.#path, 'utf8')));
+      return rememberedIn(JSON.parse(await readFile(this.path, 'utf8')));
     } catch {
       return NOTHING; // Not there yet, or not readable: everything in it can be found out again.
     }
@@ -100,11 +100,12 @@ export class TrialMemory {
   async #change(change: (remembered: Remembered) => Remembered): Promise<void> {
     const { digests, trials } = change(await this.#read());
     const text = JSON.stringify({ digests: digests.slice(-ENTRIES_MAX), trials: trials.slice(-ENTRIES_MAX) });
-    const part = `${this.#path}.${process.pid}.part`;
+    // Workers in containers that share the folder have the same process id.
+    const part = `${this.path}.${randomUUID()}.part`;
     try {
       await mkdir(dirname(part), { recursive: true });
       await writeFile(part, text);
-      await rename(part, this.#path);
+      await rename(part, this.path);
     } catch (error) {
       await rm(part, { force: true }).catch(() => undefined);
       if (this.#warned) return;

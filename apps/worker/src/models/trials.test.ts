@@ -53,6 +53,20 @@ it('tries a file once, and again when anything of it is another', async () => {
   expect(await pass(PASSED, 2)).toBe(1);
 });
 
+it('says of a failure that it remembers how the file is tried again', async () => {
+  await pass(CRASHED, 1);
+  const kept = join(folder, 'cache/model-trials.json');
+  await pass(
+    {
+      ...CRASHED,
+      sentence: `It crashed. So an earlier trial ended; to have the same file tried again, delete ${kept}.`,
+    },
+    1,
+  );
+  rmSync(kept);
+  expect(await pass(PASSED, 1)).toBe(1);
+});
+
 it('does not try again what crashed, and does what depends on the moment', async () => {
   expect(await pass(CRASHED, 3)).toBe(1);
   expect(await pass(CRASHED, 3)).toBe(0);

@@ -29,8 +29,13 @@ export class Trials {
     const known = await this.memory.outcomeOf(key);
     if (known === undefined)
       report(`The model ${subject.id} is not known yet; it is loaded in a process of its own first.`);
+    if (known?.passed === false) throw new Error(`${known.sentence} ${this.#fromBefore()}`);
     const outcome = known ?? (await this.#run(key, run, signal));
     if (!outcome.passed) throw new Error(outcome.sentence);
+  }
+
+  #fromBefore(): string {
+    return `So an earlier trial ended; to have the same file tried again, delete ${this.memory.path}.`;
   }
 
   async #run(key: string, run: RunTrial, signal: AbortSignal): Promise<TrialOutcome> {
