@@ -161,4 +161,22 @@ describe('tool calls', () => {
       { numRuns: 500 },
     );
   });
+
+  it('without end are counted, told no further, and cost no more each than the first', () => {
+    const pieces = new ToolCallPieces(2);
+    const calls = Array.from({ length: 200_000 }, (_, index) => ({ index, id: `c${index}`, function: { name: 'f' } }));
+    expect(pieces.add(calls)).toHaveLength(2);
+    // Of those that are passed over, the latest are still known.
+    expect(pieces.add([{ index: 199_999, function: { arguments: '{}' } }])).toEqual([]);
+    expect(pieces.add([{ index: 1, function: { arguments: '{}' } }])).toEqual([{ index: 1, arguments: '{}' }]);
+    expect(pieces.end()).toEqual([{ index: 0, arguments: '{}' }]);
+  });
+
+  it('without a name are held only so far', () => {
+    const pieces = new ToolCallPieces(2);
+    const nameless = { index: 0, function: { arguments: 'x'.repeat(1_000) } };
+    pieces.add(Array.from({ length: 100_000 }, () => nameless));
+    const [call] = pieces.add([{ index: 0, function: { name: 'f' } }]);
+    expect(call!.arguments!.length).toBeLessThan(1_100_000);
+  });
 });

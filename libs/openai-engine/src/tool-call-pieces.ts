@@ -17,6 +17,8 @@ interface Unnamed {
 }
 
 const UNNAMED_CHARACTERS_MAX = 1_048_576;
+/** Of the calls that are passed over, the latest: pieces of theirs are told from pieces of others. */
+const PASSED_OVER_MAX = 128;
 
 /**
  * Puts the pieces of tool calls into order, whatever an upstream does with `index`, `id` and `name`: left out, repeated in
@@ -99,14 +101,16 @@ export class ToolCallPieces {
 
   #open(told: Told): CallDelta | undefined {
     const before = this.#unnamed;
-    const text = (before?.arguments ?? '') + told.arguments;
+    const begun = before?.arguments ?? '';
+    const text = begun.length < UNNAMED_CHARACTERS_MAX ? begun + told.arguments : begun;
     const id = told.id ?? before?.id;
     const upstreamIndex = told.upstreamIndex ?? before?.upstreamIndex;
     if (told.name === undefined) {
-      this.#unnamed = { id, upstreamIndex, arguments: text.slice(0, UNNAMED_CHARACTERS_MAX) };
+      this.#unnamed = { id, upstreamIndex, arguments: text };
       return undefined;
     }
     this.#unnamed = undefined;
+    if (this.#calls.length === this.callsMax + PASSED_OVER_MAX) this.#calls.pop();
     const index = this.#calls.length;
     const json = new JsonEnd();
     json.push(text);
