@@ -32,6 +32,10 @@ export function neverRoom(neededBytes: number, mayUseBytes: number): string {
   return `it needs ${mebibytes(neededBytes)} of memory, and ${mebibytes(mayUseBytes)} may be used even if every other model were unloaded. Lower its \`context\` or --max-batch-size, choose a smaller model, or free some memory.`;
 }
 
+export function filesChange(times: number): string {
+  return `its files became others while they were read, ${times} times in a row. Wait until they are complete, and send the request again.`;
+}
+
 export function tooLate(id: string, detail: string, allowedMs: number): string {
   return `The model ${id} was not loaded within ${Math.round(allowedMs).toLocaleString('en-US')} ms. ${detail}`.trimEnd();
 }

@@ -39,6 +39,29 @@ describe('a library', () => {
     expect(told).toEqual(['loaded chat', 'loaded vectors']);
   });
 
+  it('does not call a model failed that was loaded while its file was looked at', async () => {
+    const slow = Promise.withResolvers<void>();
+    let looks = 0;
+    const later = testModel('later', {
+      look: async () => {
+        looks++;
+        if (looks > 1) return;
+        await slow.promise;
+        throw new Error('It was not there.');
+      },
+    });
+    await using test = openTestLibrary([testModel('chat', { loadsAtStart: true }), later]);
+    await test.library.load(); // It does not wait for ever until all are looked at.
+    using _used = await test.use('later');
+    slow.resolve();
+    await sleep(10);
+    expect(states(test.library)).toEqual(['chat: loaded', 'later: loaded']);
+    expect({ told: test.told, detail: test.library.detail }).toEqual({
+      told: ['loaded chat', 'loaded later'],
+      detail: '',
+    });
+  });
+
   it('loads a model on first use, by its name or an alias, once for all who wait', async () => {
     const gate = Promise.withResolvers<void>();
     const later = testModel('later', { aliases: ['late'], open: () => gate.promise });
@@ -294,6 +317,31 @@ describe('a library whose models fail', () => {
     // There was room for the trial, though not for the model.
     expect(states(test.library)).toEqual(['good: loaded', 'bad: failed']);
     expect([run.mock.calls.length, bad.opens]).toEqual([1, 0]);
+  });
+
+  it('tries again what became another file while it was tried or waited for room, so that nothing untried is opened', async () => {
+    let trials = 0;
+    const run = async () => {
+      trials++;
+      if (trials === 1) other.files = 'replaced';
+    };
+    const other = testModel('other', { trial: { bytes: 10, run } });
+    const restless = testModel('restless', {
+      trial: {
+        bytes: 10,
+        run: async () => {
+          restless.files += '.';
+        },
+      },
+    });
+    await using test = openTestLibrary([testModel('chat', { loadsAtStart: true }), other, restless], { bytes: 300 });
+    await test.library.load();
+    using _used = await test.use('other');
+    expect({ trials, opens: other.opens }).toEqual({ trials: 2, opens: 1 });
+    await expect(test.use('restless')).rejects.toThrow(
+      "The model restless can't be loaded: its files became others while they were read, 3 times in a row. Wait until they are complete, and send the request again.",
+    );
+    expect(restless.opens).toBe(0);
   });
 
   it('refuses at once what does not fit even alone, with both numbers', async () => {

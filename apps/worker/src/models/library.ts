@@ -16,6 +16,7 @@ import {
 import {
   aboutToLoad,
   failureOf,
+  filesChange,
   isMistake,
   NoLongerWanted,
   NoRoomNow,
@@ -61,6 +62,8 @@ const BREAKS_MAX = 3;
 const BREAKS_WITHIN_MS = 600_000;
 /** Looking at files that are not loaded holds up the start no longer than that. */
 const LOOK_AT_START_MS_MAX = 2_000;
+/** So often is a model prepared whose files become others meanwhile, as they do while they are copied. */
+const PREPARE_TIMES_MAX = 3;
 /** At most so often does loading say in the log how far it is. */
 const PROGRESS_LOG_MS = 5_000;
 
@@ -275,7 +278,10 @@ export class Library {
       for (const entry of this.#entries) {
         if (this.#stop.signal.aborted) return;
         if (entry.looked !== undefined || entry.failure !== undefined || entry.state !== 'idle') continue;
-        await this.#look(entry).catch((error: unknown) => this.#fail(entry, error));
+        await this.#look(entry).catch((error: unknown) => {
+          // Somebody may have asked for it meanwhile; then loading tells what is wrong with it.
+          if (entry.state === 'idle') this.#fail(entry, error);
+        });
         this.listener.onChange();
       }
     })();
@@ -358,13 +364,7 @@ export class Library {
     const report = this.#reporterOf(entry);
     report(aboutToLoad(id));
     try {
-      const looked = await this.#look(entry);
-      const { trial } = looked;
-      if (trial !== undefined) {
-        await this.#makeRoom(entry, trial.bytes, mayUnload);
-        await trial.run(report, this.#stop.signal);
-      }
-      await this.#makeRoom(entry, looked.bytes, mayUnload);
+      const looked = await this.#prepare(entry, mayUnload, report);
       await this.#open(entry, looked, report);
     } catch (error) {
       entry.state = 'idle';
@@ -375,6 +375,22 @@ export class Library {
     // What is opened beside the loop made nobody leave.
     if (!entry.model.isElsewhere) this.#letLeaversStay();
     this.listener.onChange();
+  }
+
+  /** Looks at the model, tries it, and makes room for it. */
+  async #prepare(entry: LibraryEntry, mayUnload: boolean, report: Report): Promise<LookedAt> {
+    for (let times = 0; times < PREPARE_TIMES_MAX; times++) {
+      const looked = await this.#look(entry);
+      const { trial } = looked;
+      if (trial !== undefined) {
+        await this.#makeRoom(entry, trial.bytes, mayUnload);
+        await trial.run(report, this.#stop.signal);
+      }
+      await this.#makeRoom(entry, looked.bytes, mayUnload);
+      // That may have taken minutes, and only what was tried is to be opened.
+      if ((await entry.model.stamp()) === entry.stamp) return looked;
+    }
+    throw new Error(filesChange(PREPARE_TIMES_MAX));
   }
 
   async #look(entry: LibraryEntry): Promise<LookedAt> {
