@@ -1,10 +1,10 @@
 import { InferenceError, type OutputFormat } from '@millrace/contracts';
 import { describe, expect, it } from 'vitest';
 import type { ChatPrompt } from '../chat-model.js';
+import { REMEMBERED_MAX, Remembered } from '../json-schema/remembered.js';
 import { openReader } from './answer-form.js';
 import { type Asked, obeyed, planned, read, tool, WEATHER } from './answer-forms.testing.js';
 import { planReading, rememberBindings } from './plan-reading.js';
-import { REMEMBERED_MAX, Remembered } from './remembered.js';
 
 const HERMES = '<tool_call>';
 const THINKS = '<think> <tool_call>';

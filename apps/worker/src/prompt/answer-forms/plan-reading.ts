@@ -7,11 +7,11 @@ import { BARREN_SCHEMA, writeSchema } from '../json-schema/compile-schema.js';
 import { GrammarBuilder, type Item, literal, once, type Rule } from '../json-schema/grammar-builder.js';
 import { JsonRules } from '../json-schema/json-rules.js';
 import { refuse } from '../json-schema/read-schema.js';
+import { Remembered } from '../json-schema/remembered.js';
 import { CallWriter } from './call-writer.js';
 import { FORMS, type Form, type FormName } from './forms.js';
 import { planCitations } from './plan-citations.js';
 import type { ReadingPlan } from './reading-plan.js';
-import { Remembered } from './remembered.js';
 import { type Tool, textsOf, toolsOf, writeTools } from './tool-rules.js';
 import { writeGbnf } from './write-gbnf.js';
 

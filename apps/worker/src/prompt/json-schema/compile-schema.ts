@@ -22,6 +22,7 @@ import { type NumberRange, numberAutomaton } from './number-range.js';
 import { type Property, writeObject } from './object-grammar.js';
 import { constantAutomaton, patternAutomaton, UnusablePattern } from './pattern.js';
 import { readSchema, refuse, type SchemaNode } from './read-schema.js';
+import { Remembered } from './remembered.js';
 import { Demands } from './schema-demands.js';
 import { FORMAT_LENGTH_MAX, SCHEMA_LIMITS } from './schema-limits.js';
 import { type Expanded, expand, type Situation } from './schema-situations.js';
@@ -64,8 +65,18 @@ export function writeSchema(
   const compiler = new Compiler(where, false, builder, json);
   const rule = compiler.write(nodes);
   // Branches are tried in a grammar of their own: what stands beside them says nothing of them.
-  if (compiler.choices.size > 0) orTooLarge(where, () => compileAlone(nodes, where, among));
+  if (compiler.choices.size > 0) tryBranches(nodes, schema, where, among);
   return rule;
+}
+
+/** Schemas whose branches were tried: a program that changes one of its tools sends all others again. */
+const SCHEMAS_TRIED_MAX = 1_024;
+const tried = new Remembered(() => 0, SCHEMAS_TRIED_MAX);
+
+function tryBranches(nodes: readonly SchemaNode[], schema: unknown, where: string, among: number): void {
+  // So that one tool more does not give each a little less.
+  const sharing = 2 ** Math.ceil(Math.log2(among));
+  tried.get(JSON.stringify([sharing, nodes.length, schema]), () => orTooLarge(where, () => compileAlone(nodes, where, sharing)));
 }
 
 /** A property of an object, for models that write each by itself. */
@@ -93,7 +104,7 @@ export function writeProperties(
   const nodes = [readSchema(schema, where), onlyObjects(where)];
   const compiler = new Compiler(where, false, builder, json);
   const rules = compiler.writeProperties(nodes, end);
-  if (compiler.choices.size > 0) orTooLarge(where, () => compileAlone(nodes, where, among));
+  if (compiler.choices.size > 0) tryBranches(nodes, schema, where, among);
   return rules;
 }
 

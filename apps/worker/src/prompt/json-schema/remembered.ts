@@ -15,7 +15,10 @@ export class Remembered<Value> {
   #characters = 0;
 
   /** @param charactersOf how large a value is. */
-  constructor(private readonly charactersOf: (value: Value) => number) {}
+  constructor(
+    private readonly charactersOf: (value: Value) => number,
+    private readonly valuesMax = REMEMBERED_MAX,
+  ) {}
 
   get(key: string, make: () => Value): Value {
     const known = this.#known.get(key);
@@ -38,7 +41,7 @@ export class Remembered<Value> {
 
   #forgetOldest(): void {
     for (const [key, { characters }] of this.#known) {
-      if (this.#known.size <= REMEMBERED_MAX && this.#characters <= REMEMBERED_CHARACTERS_MAX) return;
+      if (this.#known.size <= this.valuesMax && this.#characters <= REMEMBERED_CHARACTERS_MAX) return;
       this.#known.delete(key);
       this.#characters -= characters;
     }
