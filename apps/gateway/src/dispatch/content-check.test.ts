@@ -26,7 +26,6 @@ function verdict(pieces: Iterable<TokensPiece>, prompt = PROMPT): unknown {
   const check = new ContentCheck(prompt);
   try {
     for (const piece of pieces) check.admit(piece);
-    check.end();
     return 'well';
   } catch (error) {
     expect(error).toMatchObject({ code: 'internal_error', message: expect.not.stringContaining('worker sent') });
@@ -46,12 +45,6 @@ describe('ContentCheck', () => {
     ['a name that comes twice', [named(0), named(0)], 'The worker sent a name for call 0 after 1 calls.'],
     ['arguments of a call that seemed to be over', [named(0), named(1), argued(0)], 'well'],
     ['a call beyond all numbers', [named(0xffff_ffff)], 'The worker sent a name for call 4294967295 after 0 calls.'],
-    ['a citation that comes before its text', [cited(0, 2), { ...none, text: 'é😀' }], 'well'],
-    [
-      'a citation beyond the text',
-      [{ ...none, text: '😀' }, cited(0, 2)],
-      'The worker sent a citation up to 2 in a text of 1 characters.',
-    ],
     ['a citation that ends before it begins', [cited(3, 2)], 'The worker sent a citation from 3 to 2.'],
   ] as const)('judges %s', (_what, pieces, said) => {
     expect(verdict(pieces)).toBe(said);
@@ -60,6 +53,14 @@ describe('ContentCheck', () => {
   it('lets no more calls through than a client can send back', () => {
     expect(verdict(repeated(128, named))).toBe('well');
     expect(verdict(repeated(129, named))).toBe('The worker sent more than 128 calls.');
+  });
+
+  it('lets a citation through with the end of its passage, and none beyond the text', () => {
+    const check = new ContentCheck(PROMPT);
+    const ends = [cited(0, 2), { ...none, text: '😀' }, cited(0, 1), { ...none, text: 'é' }, cited(0, 3), none].map(
+      (piece) => check.admit(piece).citations?.map(({ end }) => end) ?? [],
+    );
+    expect(ends).toEqual([[], [], [1], [2], [], []]);
   });
 
   it('ends citations without end', () => {

@@ -24,21 +24,29 @@ export class ContentCheck {
   #units = 0;
   #calls = 0;
   #codePoints = 0;
-  #citedEnd = 0;
+  /** Whose passages are not there yet, and the first end of one. */
+  #awaited: readonly Citation[] = [];
+  #awaitedEnd = Number.POSITIVE_INFINITY;
   #sources = 0;
   #citeable: Citeable | undefined;
 
   constructor(private readonly prompt: Prompt) {}
 
   /**
-   * The piece, without sources that do not exist: a model may well cite a document that it was never given.
+   * The piece, without sources that do not exist: a model may well cite a document that it was never given. Citations come
+   * with the end of their passage, and never where the text ends before: servers count in units of their own, and an
+   * answer is worth more than its footnotes.
    *
    * @throws InferenceError `internal_error` for one that no worker should send.
    */
   admit(piece: TokensPiece): TokensPiece {
     this.#count(piece);
     this.#checkCalls(piece);
-    return piece.citations?.length ? { ...piece, citations: this.#known(piece.citations) } : piece;
+    if (piece.citations?.length) this.#await([...this.#awaited, ...this.#known(piece.citations)]);
+    else if (this.#awaitedEnd > this.#codePoints) return piece;
+    const ready = this.#awaited.filter(({ end }) => end <= this.#codePoints);
+    this.#await(this.#awaited.filter(({ end }) => end > this.#codePoints));
+    return { ...piece, citations: ready };
   }
 
   /** A piece of the prompt. @throws InferenceError as above. */
@@ -46,10 +54,9 @@ export class ContentCheck {
     this.#use(UNITS_PER_TOKEN * tokens + text.length);
   }
 
-  /** @throws InferenceError as above, once there is no more text to come. */
-  end(): void {
-    if (this.#citedEnd <= this.#codePoints) return;
-    throw malformed(`a citation up to ${this.#citedEnd} in a text of ${this.#codePoints} characters`);
+  #await(citations: readonly Citation[]): void {
+    this.#awaited = citations;
+    this.#awaitedEnd = citations.reduce((first, { end }) => Math.min(first, end), Number.POSITIVE_INFINITY);
   }
 
   #count({ tokens, unnumbered = 0, text, reasoning = '', calls = [] }: TokensPiece): void {
@@ -82,7 +89,6 @@ export class ContentCheck {
     const citeable = this.#citeable;
     return citations.map(({ start, end, sources }) => {
       if (start > end) throw malformed(`a citation from ${start} to ${end}`);
-      this.#citedEnd = Math.max(this.#citedEnd, end);
       this.#sources += 1 + sources.length;
       if (this.#sources > CITED_SOURCES_MAX) throw malformed(`more than ${CITED_SOURCES_MAX} citations`);
       return { start, end, sources: sources.filter((source) => isCiteable(source, citeable)) };

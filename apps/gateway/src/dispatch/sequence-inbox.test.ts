@@ -242,19 +242,23 @@ describe('whatever a worker sends', () => {
   });
 });
 
-/** All that the events bring, each kind of content for itself. */
+/** All that the events bring, each kind of content for itself; citations in any order, and none beyond the text. */
 function summary(events: readonly SequenceEvent[]): object {
   const tokens = events.filter((event) => event.kind === 'tokens');
+  const text = tokens.map((event) => event.text).join('');
+  const citations = tokens.flatMap((event) => event.citations ?? []);
   return {
     tokens: tokens.flatMap((event) => event.tokens),
     unnumbered: tokens.reduce((sum, { unnumbered = 0 }) => sum + unnumbered, 0),
-    text: tokens.map(({ text }) => text).join(''),
+    text,
     reasoning: tokens.map(({ reasoning = '' }) => reasoning).join(''),
     calls: [0, 1, 2].map((index) => {
       const own = tokens.flatMap(({ calls = [] }) => calls.filter((call) => call.index === index));
       return [own[0]?.name, own.map((call) => call.arguments).join('')];
     }),
-    citations: tokens.flatMap(({ citations = [] }) => citations),
+    citations: citations
+      .filter(({ end }) => end <= [...text].length)
+      .sort((a, b) => a.end - b.end || a.start - b.start),
   };
 }
 

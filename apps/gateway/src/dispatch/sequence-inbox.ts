@@ -78,13 +78,8 @@ export class SequenceInbox {
     const { promptTokens, cachedTokens } = event.usage;
     // An answer that ends with its first token need not have begun; its reader relies on it all the same.
     if (!this.#hasBegun) this.begin({ kind: 'begun', promptTokens, cachedTokens, waitedMs: 0 });
-    try {
-      this.check.end();
-      this.#settled = true;
-      this.#finished = event;
-    } catch (error) {
-      this.fail(error);
-    }
+    this.#settled = true;
+    this.#finished = event;
   }
 
   fail(error: unknown): void {
