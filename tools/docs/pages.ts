@@ -166,7 +166,7 @@ ${parameterRows(APPLY_TEMPLATE_PARAMETERS)}
 
 | endpoint | |
 | --- | --- |
-| \`GET /v1/models\`, \`GET /v1/models/{id}\` | supported; each model also tells its \`context_length\`, its \`capabilities\`, its \`state\` (\`loaded\`, \`loading\`, \`idle\`: loaded when it is asked for, \`failed\`, \`unavailable\`), and the \`embedding_length\` of its vectors if it makes some |
+| \`GET /v1/models\`, \`GET /v1/models/{id}\` | supported; each model also tells its \`context_length\` once it is known, its \`capabilities\`, its \`state\` (\`loaded\`, \`loading\`, \`idle\`: loaded when it is asked for, \`failed\`, \`unavailable\`), and the \`embedding_length\` of its vectors if it makes some |
 | everything else under \`/v1\` | not served yet: a 404 \`unknown_url\` |
 `;
 }
