@@ -128,6 +128,15 @@ describe.skipIf(program === undefined)('on a real llama-server', () => {
     expect(half + resumed.text).toBe(whole);
   });
 
+  it('tells log-probabilities beside tools, too', async () => {
+    const tools = [{ type: 'function', function: { name: 'f', parameters: { type: 'object' } } }];
+    const chat = question('What is the capital of France?') as Extract<Prompt, { kind: 'chat' }>;
+    const events = engine.answer({ ...request({ ...chat, tools, toolChoice: 'none' }), logprobs: 1 }, NEVER);
+    const told: number[] = [];
+    for await (const event of events) if (event.kind === 'tokens') told.push(event.logprobs?.length ?? 0);
+    expect(Math.max(...told)).toBeGreaterThan(0);
+  });
+
   it('obeys a grammar', async () => {
     const grammar = 'root ::= ("no" | "yes") "!"';
     const asked = { ...request(question('Is it?')), format: { kind: 'grammar', grammar } as const };

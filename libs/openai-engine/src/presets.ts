@@ -57,6 +57,8 @@ export interface Preset {
     readonly tokens: boolean;
     readonly suffix: boolean;
   };
+  /** Beside tools, its log-probabilities come only with an answer that is whole. */
+  readonly toolLogprobsWhole?: boolean;
   /** How many of the likeliest tokens it tells; absent: no log-probabilities at all. */
   readonly logprobsMax?: { readonly chat?: number; readonly text?: number };
   readonly embeddings: boolean;
@@ -129,6 +131,7 @@ export const PRESETS: Readonly<Record<UpstreamPreset, Preset>> = {
     },
     text: { completions: true, tokens: true, suffix: false },
     logprobsMax: { chat: 20, text: 20 },
+    toolLogprobsWhole: true,
     embeddings: true,
     rerank: true,
     tokens: 'llama-server',

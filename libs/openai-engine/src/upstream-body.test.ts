@@ -52,6 +52,14 @@ describe('a schema', () => {
   });
 });
 
+it('log-probabilities beside tools are asked for without a stream, where a stream is refused', () => {
+  const prompt = chat('Hi', { tools });
+  expect(bodyOf('llama-server', { prompt, logprobs: 1 })).toMatchObject({ stream: false, logprobs: true });
+  expect(bodyOf('llama-server', { prompt })).toMatchObject({ stream: true });
+  expect(bodyOf('llama-server', { logprobs: 1 })).toMatchObject({ stream: true });
+  expect(bodyOf('vllm', { prompt, logprobs: 1 })).toMatchObject({ stream: true });
+});
+
 describe('sampling', () => {
   it('is sent as the server calls it, and what nobody asked for is left out', () => {
     const sampling = { temperature: 0.5, topK: 7, repeatPenalty: 1.1, seed: 3 };

@@ -31,16 +31,21 @@ export function upstreamBody(request: AnswerRequest, terms: BodyTerms): Upstream
   const { prompt } = request;
   const { upstreamModel, preset } = terms;
   const resumed = request.resume === undefined ? prompt : resumedPrompt(prompt, request.resume, terms);
-  const whole = request.format?.kind === 'schema' && preset.formats.schemaAlone;
   const common: Fields = {
     model: upstreamModel,
-    ...(whole ? { stream: false } : { stream: true, stream_options: { include_usage: true } }),
+    ...(comesWhole(request, preset) ? { stream: false } : { stream: true, stream_options: { include_usage: true } }),
     ...samplingFields(request.sampling, terms.samplingDefaults, preset, refuse(terms)),
     ...(request.stop.length > 0 && { stop: request.stop }),
   };
   const fields = resumed.kind === 'chat' ? chatFields(request, resumed, terms) : textFields(request, resumed, terms);
   const path = resumed.kind === 'chat' ? '/chat/completions' : '/completions';
   return { path, json: JSON.stringify({ ...common, ...fields }) };
+}
+
+/** Where a stream would be refused for what is asked beside it. */
+function comesWhole({ prompt, format, logprobs }: AnswerRequest, { formats, toolLogprobsWhole }: Preset): boolean {
+  if (format?.kind === 'schema' && formats.schemaAlone) return true;
+  return toolLogprobsWhole === true && logprobs !== undefined && prompt.kind === 'chat' && prompt.tools.length > 0;
 }
 
 type Refuse = (param: string, remedy?: string) => InferenceError;
