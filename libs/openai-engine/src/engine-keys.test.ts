@@ -244,6 +244,16 @@ describe('a server is greeted', () => {
     expect(told).toEqual([expect.stringMatching(/lists no model "m"; it has a, b\./)]);
   });
 
+  it.each<[string, Play, RegExp]>([
+    ['a page', page(200, '<html>Welcome to nginx</html>'), /no JSON\. Is `upstream\.url` right/],
+    ['a redirect', (response) => void response.writeHead(308, { location: '/' }).end(), /status 308/],
+  ])('is reported where it answers with something else: %s', async (_name, play, sentence) => {
+    const upstream = await upstreamOf(stream(HELLO), play);
+    const { told } = await open(upstream.url);
+
+    expect(told).toEqual([expect.stringMatching(sentence)]);
+  });
+
   it('needs an address, unless its kind has one', async () => {
     await expect(openEngine(undefined)).rejects.toThrow(/needs `upstream.url`/);
   });

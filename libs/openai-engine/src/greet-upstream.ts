@@ -87,9 +87,14 @@ async function ping({ client }: Greeting, signal: AbortSignal): Promise<Pong> {
 function pongOf(status: number, body: string): Pong {
   if (status === 401 || status === 403) return { kind: 'refused' };
   if (status === 503 && /loading/i.test(body)) return { kind: 'loading' };
-  if (status >= 500) return { kind: 'away', why: `it answers with status ${status}.` };
+  // A redirect is not followed: the key is for this address.
+  if (status >= 500 || (status >= 300 && status < 400)) {
+    return { kind: 'away', why: `it answers with status ${status}.` };
+  }
   // A server without such a list is a server all the same.
-  return { kind: 'there', models: status === 200 ? listedIn(body) : [] };
+  const models = status === 200 ? listedIn(body) : [];
+  if (models !== undefined) return { kind: 'there', models };
+  return { kind: 'away', why: 'it answers with something that is no JSON. Is `upstream.url` right?' };
 }
 
 function lookedUp(greeting: Greeting, models: readonly ListedModel[]): Greeted {
@@ -113,12 +118,13 @@ function isSameModel(listed: string, asked: string): boolean {
   );
 }
 
-function listedIn(body: string): ListedModel[] {
+/** Undefined where it is no JSON. */
+function listedIn(body: string): ListedModel[] | undefined {
   try {
     const { data } = JSON.parse(body) as { data?: unknown };
     return Array.isArray(data) ? data.flatMap((model) => listedModel(model) ?? []) : [];
   } catch {
-    return [];
+    return undefined;
   }
 }
 
