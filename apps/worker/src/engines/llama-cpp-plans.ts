@@ -98,7 +98,7 @@ export class LlamaCppPlans {
 }
 
 function planOf(
-  { context }: Pick<LlamaCppModel, 'context'>,
+  { context, isDefault }: Pick<LlamaCppModel, 'context' | 'isDefault'>,
   model: ModelFile,
   settings: Settings,
   availableBytes: number,
@@ -106,8 +106,8 @@ function planOf(
 ): Plan {
   if (model.purpose === 'text') {
     const { maxBatchSize: sequences } = settings;
-    const perStep = tokensPerStepMax(settings);
-    return planMemory({ model, sequences, context, tokensPerStepMax: perStep, availableBytes, reserveBytes });
+    const wish = { model, sequences, context, isBeside: !isDefault, availableBytes, reserveBytes };
+    return planMemory({ ...wish, tokensPerStepMax: tokensPerStepMax(settings) });
   }
   return planVectorMemory({
     model,

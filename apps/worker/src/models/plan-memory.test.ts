@@ -85,6 +85,16 @@ describe('planMemory', () => {
     );
   });
 
+  it('names the key of the models file to a model that --context is not about', () => {
+    const beside = { ...wish, isBeside: true };
+    expect(planMemory({ ...beside, context: 8193 }).sentence).toContain(
+      'Use `context: 8192` in the models file or less.',
+    );
+    expect(planMemory({ ...beside, context: 8192, availableBytes: 900 * MIB }).sentence).toMatch(
+      /Use `context: \d+` in the models file or --max-batch-size \d+, or a smaller model\.$/,
+    );
+  });
+
   it('refuses a context beyond what the model was made for', () => {
     expect(planMemory({ ...wish, context: 8193 })).toEqual({
       fits: false,

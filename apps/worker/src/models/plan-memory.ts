@@ -23,6 +23,8 @@ export interface MemoryWish {
   readonly sequences: number;
   /** Tokens per sequence that were asked for; absent: as many as the model was made for and the memory holds. */
   readonly context?: number | undefined;
+  /** Whether it stands beside the chosen model; `--context` is about that one alone. */
+  readonly isBeside?: boolean | undefined;
   readonly tokensPerStepMax: number;
   /** Memory that is free for this process, before the reserve. */
   readonly availableBytes: number;
@@ -51,7 +53,7 @@ export type MemoryPlan =
 export function planMemory(wish: MemoryWish): MemoryPlan {
   const { model, context } = wish;
   if (context !== undefined && model.contextTrained > 0 && context > model.contextTrained) {
-    return { fits: false, sentence: contextBeyondModel(context, model.contextTrained) };
+    return { fits: false, sentence: contextBeyondModel(wish, context) };
   }
   const contextLength = context ?? contextToChoose(wish);
   return neededBytes(wish, wish.sequences, contextLength) <= usableBytes(wish)
@@ -125,8 +127,13 @@ function computeBytesOf({ model, tokensPerStepMax, sequences }: MemoryWish, cont
   return tokensPerStepMax * (widest + 2 * contextLength) + scores;
 }
 
-function contextBeyondModel(context: number, trained: number): string {
-  return `A context of ${tokenCount(context)} was asked for, but the model was made for ${tokenCount(trained)}. Use --context ${trained} or less.`;
+function contextBeyondModel(wish: MemoryWish, context: number): string {
+  const { contextTrained } = wish.model;
+  return `A context of ${tokenCount(context)} was asked for, but the model was made for ${tokenCount(contextTrained)}. Use ${contextSetting(wish, contextTrained)} or less.`;
+}
+
+function contextSetting({ isBeside = false }: MemoryWish, context: number): string {
+  return isBeside ? `\`context: ${context}\` in the models file` : `--context ${context}`;
 }
 
 function refusal(wish: MemoryWish, contextLength: number): string {
@@ -146,7 +153,7 @@ function remedy(wish: MemoryWish, contextLength: number): string {
   const sequences = sequencesThatFit(wish, contextLength);
   const ways = [
     // Below the minimum it would start, but hardly serve anyone.
-    ...(context >= CHOSEN_CONTEXT_MIN ? [`--context ${context}`] : []),
+    ...(context >= CHOSEN_CONTEXT_MIN ? [contextSetting(wish, context)] : []),
     ...(sequences > 0 ? [`--max-batch-size ${sequences}`] : []),
   ];
   return ways.length > 0 ? `Use ${ways.join(' or ')}, or a smaller model` : 'Use a smaller model, or free some memory';
