@@ -133,6 +133,34 @@ describe('a tool with any schema', () => {
   });
 });
 
+const TEXT = { type: 'string', maxLength: 4 };
+const BRANCHED = [
+  { properties: { a: TEXT, b: TEXT }, anyOf: [{ required: ['a'] }, { required: ['b'] }] },
+  { properties: { a: TEXT, b: TEXT, c: TEXT }, oneOf: [{ required: ['a'] }, { required: ['b'] }] },
+  { properties: { a: TEXT, b: { type: 'integer' }, c: TEXT }, minProperties: 1 },
+  {
+    oneOf: [
+      { properties: { kind: { const: 'n' }, value: { type: 'integer' } }, required: ['kind', 'value'] },
+      { properties: { kind: { const: 's' }, value: TEXT }, required: ['kind', 'value'] },
+    ],
+  },
+];
+
+describe.each(templates)('tools whose parameters depend on each other, with %s', (template) => {
+  it.each(BRANCHED.map((branched) => ({ type: 'object', ...branched })))('are called with what %j allows', (schema) => {
+    const tools = [tool('any', schema)];
+    const plan = planned(template, { tools, toolChoice: { name: 'any' } });
+    fc.assert(
+      fc.property(chance, (stream) => {
+        const random = () => stream.next().value as number;
+        const whole = read(plan, cut(randomText(grammarOf(plan.bindings.first!), random, 80)!, random));
+        expectValidCalls(whole, tools);
+      }),
+      { numRuns: 40 },
+    );
+  });
+});
+
 describe('text without any mark', () => {
   it('comes back as it is, in every form', () => {
     // Nothing of the characters that marks begin with.

@@ -186,6 +186,53 @@ describe('an answer that goes on', () => {
   });
 });
 
+describe('parameters that are written one by one', () => {
+  const parameter = (name: string, value: string) => `<parameter=${name}>\n${value}\n</parameter>\n`;
+  const mayBe = (schema: object, parameters: string) => {
+    const plan = planned('<tool_call> <function= <parameter=', { tools: [tool('f', schema)], toolChoice: 'required' });
+    const answer = `<tool_call>\n<function=f>\n${parameters}</function>\n</tool_call>`;
+    const { refused, mayEnd } = obeyed(plan, answer.split(''));
+    return refused === '' && mayEnd && read(plan, [answer]).calls[0]!.arguments;
+  };
+  const TEXTS = { type: 'object', properties: { a: { type: 'string' }, b: { type: 'string' } } };
+  const [a, b] = [parameter('a', 'x'), parameter('b', 'y')];
+
+  it('are those of one branch', () => {
+    const either = { ...TEXTS, anyOf: [{ required: ['a'] }, { required: ['b'] }] };
+    expect([a, b, a + b, ''].map((written) => mayBe(either, written))).toEqual([
+      '{"a": "x"}',
+      '{"b": "y"}',
+      '{"a": "x", "b": "y"}',
+      false,
+    ]);
+    const one = { ...TEXTS, oneOf: either.anyOf };
+    expect([a, b, a + b, ''].map((written) => mayBe(one, written))).toEqual(['{"a": "x"}', '{"b": "y"}', false, false]);
+  });
+
+  it('are JSON where a branch says that they may be no text', () => {
+    const branch = (kind: string, value: object) => ({
+      properties: { kind: { const: kind }, value },
+      required: ['kind'],
+    });
+    const schema = { type: 'object', anyOf: [branch('n', { type: 'integer' }), branch('s', { type: 'string' })] };
+    const kind = (name: string) => parameter('kind', name);
+    expect(mayBe(schema, kind('s') + parameter('value', '"7"'))).toBe('{"kind": "s", "value": "7"}');
+    expect(mayBe(schema, kind('s') + parameter('value', '7'))).toBe(false);
+    expect(mayBe(schema, kind('n') + parameter('value', '7'))).toBe('{"kind": "n", "value": 7}');
+  });
+
+  it('are at least one where that is demanded', () => {
+    const some = { ...TEXTS, minProperties: 1 };
+    expect([a, b, a + b, ''].map((written) => mayBe(some, written) !== false)).toEqual([true, true, true, false]);
+  });
+
+  it('have few branches', () => {
+    const pair = (at: number) => ({ anyOf: [{ required: [`a${at}`] }, { required: [`b${at}`] }] });
+    const schema = { type: 'object', allOf: [0, 1, 2, 3, 4, 5, 6].map(pair) };
+    expect(() => mayBe(schema, '')).toThrow(/at most 64 branches/);
+  });
+});
+
 describe('a tool that is refused', () => {
   it('is told with the keyword that is not supported', () => {
     const wrong = tool('wrong', { type: 'object', properties: { a: { not: { const: 1 } } } });

@@ -1,5 +1,11 @@
-import { BARREN_SCHEMA, textProperties, writeProperties, writeSchema } from '../json-schema/compile-schema.js';
-import { type GrammarBuilder, type Item, once, type Rule } from '../json-schema/grammar-builder.js';
+import {
+  BARREN_SCHEMA,
+  type PropertyRow,
+  textProperties,
+  writeProperties,
+  writeSchema,
+} from '../json-schema/compile-schema.js';
+import { type GrammarBuilder, once, type Rule } from '../json-schema/grammar-builder.js';
 import type { JsonRules } from '../json-schema/json-rules.js';
 import { plainSchema } from '../json-schema/plain-schema.js';
 import { refuse, shown } from '../json-schema/read-schema.js';
@@ -63,14 +69,28 @@ function writeOneByOne(
   syntax: ParameterSyntax,
   among: number,
 ): Rule {
-  const items = writeProperties(builder, json, schema, where, syntax.end, among).map((property): Item => {
+  const rows = writeProperties(builder, json, schema, where, syntax.end, among);
+  return builder.add(rows.map((row) => [once(writeRow(builder, row, where, syntax))]));
+}
+
+function writeRow(
+  builder: GrammarBuilder,
+  { properties, mayBeEmpty }: PropertyRow,
+  where: string,
+  syntax: ParameterSyntax,
+): Rule {
+  let some = builder.add([[]]);
+  let atLeastOne = builder.add();
+  for (const property of properties.toReversed()) {
     const written = syntax.write(property);
     if (written === undefined) {
       throw refuse(where, `This model can't write a parameter with the name ${shown(property.name)}. Rename it.`);
     }
-    return once(builder.add(property.required ? [written] : [written, []]));
-  });
-  return builder.add([items]);
+    const here = [...written, once(some)];
+    atLeastOne = builder.add(property.required ? [here] : [here, [once(atLeastOne)]]);
+    some = builder.add(property.required ? [here] : [here, [once(some)]]);
+  }
+  return mayBeEmpty ? some : atLeastOne;
 }
 
 /** The parameters of each tool that can only be strings. */

@@ -76,7 +76,9 @@ const tried = new Remembered(() => 0, SCHEMAS_TRIED_MAX);
 function tryBranches(nodes: readonly SchemaNode[], schema: unknown, where: string, among: number): void {
   // So that one tool more does not give each a little less.
   const sharing = 2 ** Math.ceil(Math.log2(among));
-  tried.get(JSON.stringify([sharing, nodes.length, schema]), () => orTooLarge(where, () => compileAlone(nodes, where, sharing)));
+  tried.get(JSON.stringify([sharing, nodes.length, schema]), () =>
+    orTooLarge(where, () => compileAlone(nodes, where, sharing)),
+  );
 }
 
 /** A property of an object, for models that write each by itself. */
@@ -88,8 +90,14 @@ export interface PropertyRule {
   readonly value: Rule;
 }
 
+/** One of the ways in which the properties of an object may come together. */
+export interface PropertyRow {
+  readonly properties: readonly PropertyRule[];
+  readonly mayBeEmpty: boolean;
+}
+
 /**
- * As `writeSchema`, for what the properties of an object may be, each by itself.
+ * As `writeSchema`, for what the properties of an object may be, each by itself: one row for each branch.
  *
  * @param end what no text may contain, since it ends there.
  */
@@ -100,19 +108,55 @@ export function writeProperties(
   where: string,
   end: string,
   among = 1,
-): PropertyRule[] {
+): PropertyRow[] {
   const nodes = [readSchema(schema, where), onlyObjects(where)];
   const compiler = new Compiler(where, false, builder, json);
-  const rules = compiler.writeProperties(nodes, end);
-  if (compiler.choices.size > 0) tryBranches(nodes, schema, where, among);
-  return rules;
+  const rows = compiler.writeProperties(nodes, end);
+  if (rows.length > 1 || compiler.choices.size > 0) tryBranches(nodes, schema, where, among);
+  return rows;
 }
 
 /** The properties of an object that can only be strings: those for which `writeProperties` says `text`. */
 export function textProperties(schema: unknown, where: string): string[] {
-  const { situation } = expand({ nodes: [readSchema(schema, where), onlyObjects(where)], chosen: new Set() });
-  const properties = new Demands(situation.nodes).properties();
-  return properties.filter(({ nodes }) => onlyTexts(nodes) !== undefined).map(({ name }) => name);
+  return [...textsIn(rowsOf([readSchema(schema, where), onlyObjects(where)]))];
+}
+
+/** Branches of branches, where parameters are written one by one. All are followed at once. */
+const ROWS_MAX = 64;
+
+/** What each branch demands of an object that obeys all of `nodes`; without those that no object obeys. */
+function rowsOf(nodes: readonly SchemaNode[]): Demands[] {
+  const open: Situation[] = [{ nodes, chosen: new Set() }];
+  const rows: Demands[] = [];
+  for (let next = open.pop(); next !== undefined; next = open.pop()) {
+    const { situation, choice } = expand(next);
+    if (choice !== undefined) open.push(...choice.branches().toReversed());
+    else rows.push(new Demands(situation.nodes, situation.without));
+    if (rows.length + open.length > ROWS_MAX) {
+      throw refuse(
+        choice?.path ?? nodes[0]!.path,
+        `This model writes parameters one by one, so that at most ${ROWS_MAX} branches are possible beside them. Use fewer, or move them into a property.`,
+      );
+    }
+  }
+  return rows.filter((demands) => {
+    const missing = demands.properties().some((property) => property.required && isImpossible(property.nodes));
+    return !demands.impossible && demands.values === undefined && demands.types.includes('object') && !missing;
+  });
+}
+
+function isImpossible(nodes: readonly SchemaNode[]): boolean {
+  return nodes.some(({ schema }) => schema === false);
+}
+
+/** Names of properties that can only be strings, whichever branch is taken: who reads them doesn't know which it was. */
+function textsIn(rows: readonly Demands[]): Set<string> {
+  const isText = new Map<string, boolean>();
+  for (const { name, nodes } of rows.flatMap((row) => row.properties())) {
+    if (isImpossible(nodes)) continue;
+    isText.set(name, isText.get(name) !== false && onlyTexts(nodes) !== undefined);
+  }
+  return new Set([...isText].flatMap(([name, is]) => (is ? [name] : [])));
 }
 
 /** What is demanded of a value that can only be a string; undefined where it might be anything else. */
@@ -218,29 +262,21 @@ class Compiler {
   }
 
   /** The properties of the object that all of `nodes` allow, in the order of their declaration. */
-  writeProperties(nodes: readonly SchemaNode[], end: string): PropertyRule[] {
-    const { situation, choice } = expand({ nodes, chosen: new Set() });
-    if (choice !== undefined) {
-      throw refuse(
-        choice.path,
-        'This model writes parameters one by one, so that they can’t depend on each other: branches are only supported within a property. Move them there.',
-      );
-    }
-    const demands = new Demands(situation.nodes);
-    if (demands.impossible || !demands.types.includes('object')) throw refuse(this.where, BARREN_SCHEMA);
-    const properties = demands.properties();
-    if (!this.#mayBeEmpty(demands, properties)) {
-      throw refuse(
-        demands.minProperties.path,
-        'This model writes parameters one by one and can’t count them. Add names to `required`.',
-      );
-    }
-    const rules = properties.map(({ name, required, nodes: inner }) => {
-      const text = this.#text(inner, end);
-      return { name, required, text: text !== undefined, value: text ?? this.#ruleOf(inner) };
+  writeProperties(nodes: readonly SchemaNode[], end: string): PropertyRow[] {
+    const rows = rowsOf(nodes);
+    if (rows.length === 0) throw refuse(this.where, BARREN_SCHEMA);
+    const texts = textsIn(rows);
+    const written = rows.map((demands): PropertyRow => {
+      const properties = demands.properties().filter((property) => !isImpossible(property.nodes));
+      const mayBeEmpty = this.#mayBeEmpty(demands, properties);
+      const rules = properties.map(({ name, required, nodes: inner }) => {
+        const text = texts.has(name) ? this.#text(inner, end) : undefined;
+        return { name, required, text: text !== undefined, value: text ?? this.#ruleOf(inner) };
+      });
+      return { properties: rules, mayBeEmpty };
     });
     this.#writeOpen();
-    return rules;
+    return written;
   }
 
   /** What a string may be as it stands; undefined where it might be anything but a string. */
