@@ -94,7 +94,7 @@ function baseUrlOf({ model, upstream }: OpenAiEngineOptions, preset: Preset): UR
   const address = upstream.url ?? preset.url;
   if (address === undefined) {
     throw new Error(
-      `The model "${model.id}" needs \`upstream.url\`: preset ${upstream.preset} has no address of its own.`,
+      `The model "${model.id}" needs \`upstream.url\`: preset ${upstream.preset} has no address of its own. Give the server's, such as http://127.0.0.1:8001/v1.`,
     );
   }
   const url = new URL(address);

@@ -7,7 +7,10 @@ type SamplingWords = { readonly [Key in keyof Sampling]?: string };
  * What a kind of server is, can do and gets wrong. docs/reference/engines.md has the table; test/tidy compares the two.
  */
 export interface Preset {
-  /** Where it is when the models file doesn't say; OpenAI's paths are put behind it. */
+  /**
+   * Where it is when the models file doesn't say; OpenAI's paths are put behind it. Absent for servers whose usual port is
+   * 8000: that is Millrace's own, and a worker that asks its own gateway would wait for itself.
+   */
   readonly url?: string;
   /** The environment variable with its key. */
   readonly keyEnv?: string;
@@ -138,7 +141,6 @@ export const PRESETS: Readonly<Record<UpstreamPreset, Preset>> = {
     anyModel: true,
   },
   'max-serve': {
-    url: 'http://127.0.0.1:8000/v1',
     keyEnv: 'MAX_SERVE_API_KEY',
     sampling: {
       ...OPENAI_SAMPLING,
@@ -170,7 +172,6 @@ export const PRESETS: Readonly<Record<UpstreamPreset, Preset>> = {
     rerank: false,
   },
   vllm: {
-    url: 'http://127.0.0.1:8000/v1',
     keyEnv: 'VLLM_API_KEY',
     sampling: {
       ...OPENAI_SAMPLING,
@@ -203,7 +204,6 @@ export const PRESETS: Readonly<Record<UpstreamPreset, Preset>> = {
     tokens: 'vllm',
   },
   ovms: {
-    url: 'http://127.0.0.1:8000/v3',
     keyEnv: 'OVMS_API_KEY',
     sampling: {
       ...OPENAI_SAMPLING,
