@@ -186,6 +186,17 @@ describe('an answer that goes on', () => {
   });
 });
 
+describe('a tool that requires what it does not declare', () => {
+  it('is called with it', () => {
+    const stale = tool('f', { type: 'object', properties: { a: { type: 'string' } }, required: ['a', 'b'] });
+    const plan = planned(HERMES, { tools: [stale] });
+    const call = (written: object) => `<tool_call>{"name": "f", "arguments": ${JSON.stringify(written)}}</tool_call>`;
+    expect(obeyed(plan, call({ a: 'x', b: 1 }).split(''))).toEqual(BEST);
+    expect(obeyed(plan, call({ a: 'x' }).split('')).refused).not.toBe('');
+    expect(obeyed(plan, call({ a: 'x', b: 1, c: 1 }).split('')).refused).not.toBe('');
+  });
+});
+
 describe('parameters that are written one by one', () => {
   const parameter = (name: string, value: string) => `<parameter=${name}>\n${value}\n</parameter>\n`;
   const mayBe = (schema: object, parameters: string) => {

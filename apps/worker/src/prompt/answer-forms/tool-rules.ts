@@ -7,7 +7,7 @@ import {
 } from '../json-schema/compile-schema.js';
 import { type GrammarBuilder, once, type Rule } from '../json-schema/grammar-builder.js';
 import type { JsonRules } from '../json-schema/json-rules.js';
-import { plainSchema } from '../json-schema/plain-schema.js';
+import { isObject, plainSchema } from '../json-schema/plain-schema.js';
 import { refuse, shown } from '../json-schema/read-schema.js';
 import type { ParameterSyntax } from './call-syntax.js';
 import type { ToolRule } from './call-writer.js';
@@ -107,12 +107,15 @@ const COMPOSING = ['additionalProperties', 'anyOf', 'oneOf', 'allOf', '$ref'];
 
 /**
  * The schema, without properties that it doesn't declare unless it says that there may be some: few schemas say that there
- * may be none, and yet no function takes an argument that it has not.
+ * may be none, and yet no function takes an argument that it has not. What it requires is declared by that.
  */
 function closed(parameters: unknown): unknown {
   if (parameters === undefined || parameters === null) return NO_PARAMETERS;
   const schema = plainSchema(parameters);
-  const hasProperties = typeof schema === 'object' && schema !== null && Object.hasOwn(schema, 'properties');
-  if (!hasProperties || COMPOSING.some((keyword) => Object.hasOwn(schema, keyword))) return schema;
-  return { ...schema, additionalProperties: false };
+  if (!isObject(schema) || !isObject(schema.properties)) return schema;
+  if (COMPOSING.some((keyword) => Object.hasOwn(schema, keyword))) return schema;
+  const { properties, required } = schema;
+  const undeclared = Array.isArray(required) ? required.filter((name) => !Object.hasOwn(properties, name)) : [];
+  const more = Object.fromEntries(undeclared.map((name) => [name, true]));
+  return { ...schema, properties: { ...properties, ...more }, additionalProperties: false };
 }

@@ -187,6 +187,6 @@ function bringsProperties(schema: Keywords, but: readonly string[] = []): boolea
   );
 }
 
-function isObject(value: unknown): value is Keywords {
+export function isObject(value: unknown): value is Record<string, unknown> {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
