@@ -66,6 +66,16 @@ export function loadedNow(engine: Engine, bytes: number, startedAtMs: number): L
   };
 }
 
+/** Whose first waiter has waited longest, of those that nobody loads yet; undefined when nobody waits. */
+export function longestWaiting(entries: readonly LibraryEntry[]): LibraryEntry | undefined {
+  let longest: LibraryEntry | undefined;
+  for (const entry of entries) {
+    if (entry.state !== 'idle' || entry.line.sinceMs === undefined) continue;
+    if (longest === undefined || entry.line.sinceMs < longest.line.sinceMs!) longest = entry;
+  }
+  return longest;
+}
+
 /** What may be used now by whoever asks. */
 export function usableNow({ loaded, leaving }: LibraryEntry): LoadedModel | undefined {
   return leaving || loaded?.brokenAtMs !== undefined ? undefined : loaded;

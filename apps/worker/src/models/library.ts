@@ -9,8 +9,8 @@ import {
   type LibraryEntry,
   type LoadedModel,
   loadedNow,
+  longestWaiting,
   mayAnswer,
-  residentOf,
   usableNow,
 } from './library-entry.js';
 import {
@@ -20,13 +20,12 @@ import {
   isMistake,
   NoLongerWanted,
   NoRoomNow,
-  neverRoom,
   shuttingDown,
   tooLate,
 } from './library-failures.js';
 import type { LibraryModel, LookedAt, OpenTerms, Report } from './library-model.js';
+import { LibraryRoom, type RoomHost, type RoomTerms } from './library-room.js';
 import type { MemoryBudget } from './memory-budget.js';
-import { planRoom } from './plan-room.js';
 import { sentenceOf } from './sentence-of.js';
 import { WaitingLine, type WaitTerms } from './waiting-line.js';
 
@@ -93,6 +92,7 @@ export class Library {
   /** Why only a new process mends this. */
   #hopeless: string | undefined;
   #tending: Promise<void> | undefined;
+  readonly #room: LibraryRoom;
   /** Models that are being opened beside the loop. */
   readonly #aside = new Set<Promise<void>>();
 
@@ -116,6 +116,13 @@ export class Library {
       leaving: false,
       breaksAtMs: [],
     }));
+    const host: RoomHost = {
+      stopped: this.#stop.signal,
+      unload: (entry) => this.#unload(entry, 'room'),
+      admitWhoMay: () => this.#admitWhoMay(),
+      heard: (untilMs) => this.#heard(untilMs),
+    };
+    this.#room = new LibraryRoom(this.#entries, budget, host, logger);
     for (const entry of this.#entries) {
       for (const name of [entry.model.id, ...entry.model.aliases]) this.#byName.set(name, entry);
     }
@@ -298,7 +305,7 @@ export class Library {
   async #tend(): Promise<void> {
     while (!this.#stop.signal.aborted) {
       const broken = this.#entries.find(({ loaded }) => loaded?.brokenAtMs !== undefined);
-      const next = this.#longestWaiting();
+      const next = longestWaiting(this.#entries);
       const tooIdle = this.#entries.find((entry) => idleEndMs(entry) <= performance.now());
       await this.#forgetFailures();
       if (broken !== undefined) await this.#replaceBroken(broken);
@@ -307,16 +314,6 @@ export class Library {
       else if (tooIdle !== undefined) await this.#unload(tooIdle, 'idle');
       else await this.#heard(this.#nextDueMs());
     }
-  }
-
-  /** Not those that are being opened beside the loop. */
-  #longestWaiting(): LibraryEntry | undefined {
-    let longest: LibraryEntry | undefined;
-    for (const entry of this.#entries) {
-      if (entry.state !== 'idle' || entry.line.sinceMs === undefined) continue;
-      if (longest === undefined || entry.line.sinceMs < longest.line.sinceMs!) longest = entry;
-    }
-    return longest;
   }
 
   /**
@@ -364,7 +361,7 @@ export class Library {
     const report = this.#reporterOf(entry);
     report(aboutToLoad(id));
     try {
-      const looked = await this.#prepare(entry, mayUnload, report);
+      const looked = await this.#prepare(entry, { mayUnload, report });
       await this.#open(entry, looked, report);
     } catch (error) {
       entry.state = 'idle';
@@ -373,20 +370,20 @@ export class Library {
       else if (!(error instanceof NoLongerWanted)) this.#fail(entry, error);
     }
     // What is opened beside the loop made nobody leave.
-    if (!entry.model.isElsewhere) this.#letLeaversStay();
+    if (!entry.model.isElsewhere) this.#room.letLeaversStay();
     this.listener.onChange();
   }
 
   /** Looks at the model, tries it, and makes room for it. */
-  async #prepare(entry: LibraryEntry, mayUnload: boolean, report: Report): Promise<LookedAt> {
+  async #prepare(entry: LibraryEntry, terms: RoomTerms): Promise<LookedAt> {
     for (let times = 0; times < PREPARE_TIMES_MAX; times++) {
       const looked = await this.#look(entry);
       const { trial } = looked;
       if (trial !== undefined) {
-        await this.#makeRoom(entry, trial.bytes, mayUnload);
-        await trial.run(report, this.#stop.signal);
+        await this.#room.make(entry, trial.bytes, terms);
+        await trial.run(terms.report, this.#stop.signal);
       }
-      await this.#makeRoom(entry, looked.bytes, mayUnload);
+      await this.#room.make(entry, looked.bytes, terms);
       // That may have taken minutes, and only what was tried is to be opened.
       if ((await entry.model.stamp()) === entry.stamp) return looked;
     }
@@ -434,47 +431,6 @@ export class Library {
     }
     loaded = loadedNow(engine, looked.bytes, startedAtMs);
     return loaded;
-  }
-
-  /** @throws NoRoomNow, NoLongerWanted; Error in one sentence with both numbers when there will never be room. */
-  async #makeRoom(entry: LibraryEntry, neededBytes: number, mayUnload: boolean): Promise<void> {
-    while (!this.#stop.signal.aborted) {
-      const plan = planRoom({
-        residents: mayUnload ? this.#entries.flatMap((each) => residentOf(each) ?? []) : [],
-        neededBytes,
-        freeBytes: this.budget.freeBytes,
-        usableBytes: this.budget.usableBytes,
-        nowMs: performance.now(),
-      });
-      if (plan.kind === 'fits') return;
-      if (plan.kind === 'never') {
-        if (!mayUnload && neededBytes <= this.budget.usableBytes)
-          throw new NoRoomNow(entry.model.id, neededBytes, plan.mayUseBytes);
-        throw new Error(neverRoom(neededBytes, plan.mayUseBytes));
-      }
-      if (entry.line.length === 0 && mayUnload) throw new NoLongerWanted();
-      if (plan.kind === 'unload') for (const id of plan.ids) await this.#unload(this.#entryOf(id), 'room');
-      else await this.#waitForLeavers(entry, plan.leaving, plan.againAtMs);
-    }
-    throw shuttingDown();
-  }
-
-  async #waitForLeavers(entry: LibraryEntry, leaving: readonly string[], againAtMs: number | undefined): Promise<void> {
-    for (const other of this.#entries) {
-      const leaves = leaving.includes(other.model.id);
-      if (leaves && !other.leaving)
-        this.logger.debug({ model: other.model.id, for: entry.model.id }, 'A model takes nobody new.');
-      other.leaving = leaves;
-    }
-    this.#admitWhoMay();
-    const names = leaving.length === 0 ? 'other models' : leaving.join(' and ');
-    this.#reporterOf(entry)(`The model ${entry.model.id} waits for the memory of ${names}.`);
-    await this.#heard(againAtMs ?? Number.POSITIVE_INFINITY);
-  }
-
-  #letLeaversStay(): void {
-    for (const entry of this.#entries) entry.leaving = false;
-    this.#admitWhoMay();
   }
 
   #admitWhoMay(): void {
