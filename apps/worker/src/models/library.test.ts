@@ -293,6 +293,20 @@ describe('a library whose models fail', () => {
     expect(test.told).toEqual(['loaded good', 'failed bad', 'failed bad', 'loaded bad']);
   });
 
+  it('is closed though an engine never is, or fails to be', async () => {
+    const [stuck, failing] = [testModel('stuck', { loadsAtStart: true }), testModel('failing', { loadsAtStart: true })];
+    const test = openTestLibrary([stuck, failing]);
+    await test.library.load();
+    stuck.engine!.close = () => new Promise(() => undefined);
+    failing.engine!.close = async () => {
+      throw new Error('It is jammed.');
+    };
+    const closed = test.library.close();
+    await vi.advanceTimersByTimeAsync(60_000);
+    await closed;
+    expect(test.lines.join()).toContain('It is jammed.');
+  });
+
   it('looks before it makes room, so that a damaged file costs no other model its place', async () => {
     const bad = testModel('bad', {
       look: async () => {

@@ -535,7 +535,8 @@ export class Library {
     for (const { line } of this.#entries) line.refuseAll(shuttingDown());
     await this.#tending;
     await Promise.all(this.#aside);
-    for (const { loaded } of this.#entries) await loaded?.engine.close();
+    const closing = this.#entries.map(async ({ model, loaded }) => loaded && this.#close(model, loaded.engine));
+    await Promise.all(closing);
   }
 }
 
