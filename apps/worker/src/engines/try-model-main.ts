@@ -4,6 +4,7 @@ import { openLlamaCppVectors } from '../token-engine/adapters/llama-cpp/open-lla
 import { readModelFile } from '../token-engine/adapters/llama-cpp/read-model-file.js';
 import type { ResolvedSampling, TokenEngine } from '../token-engine/token-engine.js';
 import type { VectorEngine } from '../token-engine/vector-engine.js';
+import { endWithParent } from './end-with-parent.js';
 import type { TrialRefusal, TrialRequest } from './trial-request.js';
 
 /** One piece of a cache: enough for a token, and hardly any memory. */
@@ -76,6 +77,7 @@ const toStandardError: EngineLogger = {
 
 // Whoever wanted to know is gone.
 process.once('disconnect', () => process.exit(1));
+endWithParent();
 try {
   await tryModel(JSON.parse(process.argv[2] ?? '') as TrialRequest);
   process.exit(0);
