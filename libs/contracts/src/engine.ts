@@ -187,7 +187,7 @@ export const TOKEN_UNKNOWN = 0xffff_ffff;
 
 /**
  * In this order: `begun` once, any number of `echo` if that was asked for, any number of `tokens`, `finished` once. A
- * failure is thrown as an `InferenceError`.
+ * failure is thrown as an `InferenceError`. Numbers are whole: a fraction could not be sent to the gateway.
  */
 export type AnswerEvent =
   | { readonly kind: 'begun'; readonly promptTokens: number; readonly cachedTokens: number; readonly waitedMs: number }

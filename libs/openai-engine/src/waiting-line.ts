@@ -9,6 +9,7 @@ export interface WaitingLineLimits {
 
 /** Leave to ask the upstream; `release` may be called again. */
 export interface Permit {
+  /** Whole, as the protocol between gateway and worker wants it. */
   readonly waitedMs: number;
   release(): void;
 }
@@ -48,7 +49,7 @@ export class WaitingLine {
     this.#checkRoom();
     const since = performance.now();
     await this.#turn(priority, signal);
-    return this.#permit(performance.now() - since, true);
+    return this.#permit(Math.ceil(performance.now() - since), true);
   }
 
   /** Fails all that wait, and lets nobody in. Who is through stays so. */
