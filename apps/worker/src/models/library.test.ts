@@ -180,6 +180,17 @@ describe('a library', () => {
     expect(states(test.library)).toEqual(['a: idle', 'b: loaded', 'away: loaded']);
   });
 
+  it('is ready with what can answer, while a server elsewhere still loads its own', async () => {
+    const gate = Promise.withResolvers<void>();
+    const away = testModel('away', { bytes: 0, isElsewhere: true, loadsAtStart: true, open: () => gate.promise });
+    await using test = openTestLibrary([testModel('a', { loadsAtStart: true }), away]);
+    await test.library.load();
+    expect(test.library.state).toBe('ready');
+    expect(states(test.library)).toEqual(['a: loaded', 'away: loading']);
+    gate.resolve();
+    release(await test.use('away'));
+  });
+
   it('keeps a leaving model closed to newcomers, whatever is opened beside it', async () => {
     const [a, b] = [testModel('a'), testModel('b')];
     const away = testModel('away', { bytes: 0, isElsewhere: true });

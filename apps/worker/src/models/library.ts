@@ -272,7 +272,7 @@ export class Library {
       if (entry.model.isElsewhere) this.#bringAside(entry);
       else await this.#bring(entry, { mayUnload: false });
     }
-    await Promise.all(this.#aside);
+    await this.#awaitWhileNothingAnswers(Promise.all(this.#aside));
     await this.#lookAtOthers();
     if (stopped.aborted || this.#entries.some((entry) => entry.model.isElsewhere || mayAnswer(entry))) return;
     const { error } = this.#entries[0]!.failure!;
@@ -294,12 +294,19 @@ export class Library {
     })();
     this.#aside.add(looking);
     void looking.finally(() => this.#aside.delete(looking));
-    const late = Promise.withResolvers<void>();
-    // While nothing can answer yet, it is not ready anyway.
-    const isUrgent = this.#entries.some(({ loaded }) => loaded !== undefined);
-    const timer = isUrgent ? setTimeout(late.resolve, LOOK_AT_START_MS_MAX) : undefined;
-    await Promise.race([looking, late.promise]);
-    clearTimeout(timer);
+    await this.#awaitWhileNothingAnswers(looking);
+  }
+
+  /** Once a model can answer, what is slow (a server that still loads its own, say) goes on beside. */
+  async #awaitWhileNothingAnswers(work: Promise<unknown>): Promise<void> {
+    const done = work.then(() => true);
+    for (;;) {
+      const late = Promise.withResolvers<false>();
+      const timer = setTimeout(() => late.resolve(false), LOOK_AT_START_MS_MAX);
+      const isDone = await Promise.race([done, late.promise]);
+      clearTimeout(timer);
+      if (isDone || this.#entries.some(({ loaded }) => loaded !== undefined)) return;
+    }
   }
 
   async #tend(): Promise<void> {
