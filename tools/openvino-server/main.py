@@ -19,8 +19,12 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 
+from openvino_server.parent import die_with_parent
+
 PYTHON_LEAST = (3, 10)
 NEEDS = Path(__file__).resolve().parent / "requirements.txt"
+# In the environment and not among the arguments, which every user of a machine can read.
+KEY_VARIABLE = "OPENVINO_SERVER_KEY"
 # What the worker tells apart: nothing will be better by starting again.
 EXIT_CANNOT_START = 3
 
@@ -29,6 +33,8 @@ log = logging.getLogger("openvino-server")
 
 def main() -> None:
     options = parse_arguments()
+    if options.stop_with_stdin:
+        die_with_parent()
     logging.basicConfig(stream=sys.stderr, level=options.log_level.upper(), format="%(levelname)s %(message)s")
     # Its own line for every request says nothing that the worker doesn't say.
     logging.getLogger("aiohttp.access").setLevel(logging.WARNING)
@@ -50,7 +56,11 @@ def parse_arguments() -> argparse.Namespace:
         help="a model: a folder with openvino_model.xml, or a GGUF file of Llama's or Qwen's kind; may be repeated",
     )
     parser.add_argument("--load", action="append", default=[], metavar="ID", help="load it at the start, not on first use")
-    parser.add_argument("--host", default="127.0.0.1", help="(default: %(default)s; there is no authentication)")
+    parser.add_argument(
+        "--host",
+        default="127.0.0.1",
+        help="(default: %(default)s); whoever reaches it must bring the key of OPENVINO_SERVER_KEY, if that is set",
+    )
     parser.add_argument("--port", type=whole(0, 65_535), default=8000, help="0: any free one (default: %(default)s)")
     parser.add_argument("--device", default="CPU", help="where OpenVINO computes: CPU, GPU, … (default: %(default)s)")
     parser.add_argument(
@@ -109,7 +119,11 @@ def check_packages() -> None:
         import aiohttp  # noqa: F401
         import openvino_genai  # noqa: F401
     except ImportError as error:
-        cannot_start(f"{error}: run `{sys.executable} -m pip install -r {NEEDS}`.")
+        # A system's own Python mostly refuses to have anything installed into it.
+        is_systems = sys.prefix == sys.base_prefix
+        prepare = f"{sys.executable} -m venv .venv && .venv/bin/python" if is_systems else sys.executable
+        use = ", and use .venv/bin/python" if is_systems else ""
+        cannot_start(f"{error}: run `{prepare} -m pip install -r {NEEDS}`{use}.")
 
 
 def cannot_start(sentence: str) -> None:
@@ -142,7 +156,9 @@ async def serve(options: argparse.Namespace) -> int:
     stopped = stop_requested(options.stop_with_stdin)
     # Without cancellation of handlers, an answer would go on after its client has left.
     runner = web.AppRunner(
-        HttpApi(models, options.load).application(), handler_cancellation=True, shutdown_timeout=options.drain_seconds
+        HttpApi(models, options.load, os.environ.pop(KEY_VARIABLE, None)).application(),
+        handler_cancellation=True,
+        shutdown_timeout=options.drain_seconds,
     )
     await runner.setup()
     try:

@@ -27,6 +27,8 @@ import openvino as ov
 import openvino_genai as genai
 from openvino import opset13 as ops
 
+from .parent import die_with_parent
+
 WIDTH = 16
 CACHE_BLOCKS = 4
 # What everybody waits for when the model itself makes the grammar, once more.
@@ -168,6 +170,7 @@ class _SmallestPipeline:
 
 
 def _serve(model: Path) -> None:
+    die_with_parent()
     # A terminal's Ctrl-C is for who started us; that our input ends is for us.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     pipeline = _SmallestPipeline(model)

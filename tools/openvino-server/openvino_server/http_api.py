@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hmac
 import json
 import logging
 import secrets
@@ -29,14 +30,18 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 class HttpApi:
     """Concurrency: all of it runs in the event loop. A client that leaves cancels its handler, and that its answer."""
 
-    def __init__(self, models: Mapping[str, Model], load_first: list[str]) -> None:
+    def __init__(self, models: Mapping[str, Model], load_first: list[str], key: str | None = None) -> None:
+        """`key`: what every request must bring as `Authorization: Bearer …`; None: nothing."""
         self._models = models
         # Those without which this server isn't ready.
         self._load_first = load_first
+        self._key = key
         self._started = int(time.time())
 
     def application(self) -> web.Application:
-        application = web.Application(client_max_size=BODY_BYTES_MAX, middlewares=[_failures_as_openai_tells_them])
+        application = web.Application(
+            client_max_size=BODY_BYTES_MAX, middlewares=[_failures_as_openai_tells_them, self._check_key]
+        )
         application.router.add_get("/health", self.health)
         application.router.add_get("/v1/health", self.health)
         application.router.add_get("/v1/models", self.list_models)
@@ -45,6 +50,13 @@ class HttpApi:
         application.router.add_post("/v1/chat/completions", self.chat)
         application.router.add_post("/v1/completions", self.complete)
         return application
+
+    @web.middleware
+    async def _check_key(self, http: web.Request, handler: Handler) -> web.StreamResponse:
+        told = http.headers.get("authorization", "").encode()
+        if self._key is not None and not hmac.compare_digest(told, f"Bearer {self._key}".encode()):
+            raise RequestFailure(401, "invalid_api_key", "This server wants a key, as `Authorization: Bearer …`.")
+        return await handler(http)
 
     async def health(self, _request: web.Request) -> web.Response:
         """200 once every model that is loaded at the start is ready; 503 before, or when one of them failed."""
@@ -274,9 +286,16 @@ async def _with_heartbeats(chunks: AsyncIterator[dict[str, Any]]) -> AsyncGenera
 
 async def _json(http: web.Request) -> Any:
     try:
-        return json.loads(await http.read())
+        body = await http.read()
+        value = json.loads(body)
+        if b"\\ud" in body.lower():
+            # Half a character, which Python's JSON allows and no tokenizer does.
+            json.dumps(value, ensure_ascii=False).encode()
+    except UnicodeError as error:
+        raise RequestFailure(400, "invalid_request", "The body has characters that are no Unicode.") from error
     except (ValueError, RecursionError) as error:
         raise RequestFailure(400, "invalid_request", "The body is no JSON.") from error
+    return value
 
 
 @web.middleware

@@ -38,8 +38,9 @@ WEATHER = {
 
 
 class Server:
-    def __init__(self, process: subprocess.Popen[str], port: int) -> None:
+    def __init__(self, process: subprocess.Popen[str], port: int, key: str = "") -> None:
         self.process = process
+        self.headers = {"authorization": f"Bearer {key}"}
         self.url = f"http://127.0.0.1:{port}"
 
     async def post(self, path: str, **body: Any) -> tuple[int, dict[str, Any]]:
@@ -47,7 +48,7 @@ class Server:
             return response.status, await response.json()
 
     async def get(self, path: str) -> tuple[int, dict[str, Any]]:
-        async with aiohttp.ClientSession() as http, http.get(f"{self.url}{path}") as response:
+        async with aiohttp.ClientSession(headers=self.headers) as http, http.get(f"{self.url}{path}") as response:
             return response.status, await response.json()
 
     async def chat(self, question: str, **more: Any) -> tuple[int, dict[str, Any]]:
@@ -81,7 +82,7 @@ def chat_body(question: str, **more: Any) -> dict[str, Any]:
 
 
 @contextmanager
-def started(*arguments: str, models: tuple[str, ...] = (f"demo={DEMO}",)) -> Iterator[Server]:
+def started(*arguments: str, models: tuple[str, ...] = (f"demo={DEMO}",), key: str = "") -> Iterator[Server]:
     command = [sys.executable, str(MAIN), "--port", "0", "--load", "demo", "--stop-with-stdin", *arguments]
     for model in models:
         command += ["--model", model]
@@ -89,7 +90,7 @@ def started(*arguments: str, models: tuple[str, ...] = (f"demo={DEMO}",)) -> Ite
     assert process.stdout is not None
     try:
         port = json.loads(process.stdout.readline())["listening"]
-        server = Server(process, port)
+        server = Server(process, port, key)
         asyncio.run(server.ready())
         yield server
     finally:
@@ -294,6 +295,7 @@ def test_a_schema_without_a_grammar_costs_its_own_request_only(server: Server) -
         ({"tool_choice": "required"}, "tool_choice"),
         ({"response_format": {"type": "xml"}}, "response_format.type"),
         ({"model": 3}, "model"),
+        ({"messages": [{"role": "assistant", "tool_calls": 5}]}, "messages[0].tool_calls"),
     ],
 )
 def test_names_the_field_that_is_wrong(server: Server, body: dict[str, Any], param: str) -> None:
@@ -313,6 +315,9 @@ def test_tells_failures_as_openai_does(server: Server) -> None:
             http.post(f"{server.url}/v1/chat/completions", data=b"{") as response,
         ):
             assert (response.status, (await response.json())["error"]["code"]) == (400, "invalid_request")
+        for prompt in ("\ud800", [10_000_000]):
+            status, refused = await server.post("/v1/completions", model="demo", prompt=prompt)
+            assert (status, refused["error"]["code"]) == (400, "invalid_request")
 
     asyncio.run(run())
 
@@ -381,6 +386,11 @@ def test_loads_a_model_on_first_use_and_tells_why_one_cannot_be(tmp_path: Path) 
                 status, refused = await several.chat("Hello", model="broken")
                 assert (status, refused["error"]["code"]) == (503, "model_failed")
                 assert "Traceback" not in refused["error"]["message"]
+                assert refused["error"]["message"].count("can't be loaded") == 1
+            detail = (await several.get("/health"))[1]["models"][2]["detail"]
+            # Who asks for the health says itself which model it is about.
+            assert detail
+            assert "can't be loaded" not in detail
             assert "Paris" in await several.text(QUESTIONS[0])
             assert [model["id"] for model in (await several.get("/v1/models"))[1]["data"]] == ["demo", "lazy", "broken"]
 
@@ -407,6 +417,51 @@ def test_stops_when_its_parent_is_gone() -> None:
         assert server.process.stdin is not None
         server.process.stdin.close()
         assert server.process.wait(20) == 0
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux ends a child with its parent")
+def test_dies_with_its_parent_even_when_it_can_do_nothing_more() -> None:
+    command = [sys.executable, str(MAIN), "--port", "0", "--model", f"demo={DEMO}", "--stop-with-stdin"]
+    starts = (
+        "import subprocess, sys, time\n"
+        f"child = subprocess.Popen({command!r}, stdin=subprocess.PIPE, stdout=subprocess.PIPE)\n"
+        "child.stdout.readline()\n"
+        "print(child.pid, flush=True)\n"
+        "time.sleep(600)"
+    )
+    parent = subprocess.Popen([sys.executable, "-c", starts], stdout=subprocess.PIPE, text=True)
+    assert parent.stdout is not None
+    child = int(parent.stdout.readline())
+    os.kill(child, signal.SIGSTOP)
+    parent.kill()
+    parent.wait()
+    until = time.monotonic() + 10
+    while is_alive(child):
+        assert time.monotonic() < until
+        time.sleep(0.05)
+
+
+def is_alive(pid: int) -> bool:
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0]
+    except OSError:
+        return False
+    return state != "Z"
+
+
+def test_whoever_has_not_the_key_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENVINO_SERVER_KEY", "right")
+    with started(key="right") as server:
+
+        async def statuses(key: str) -> list[int]:
+            headers = {"authorization": f"Bearer {key}"}
+            async with aiohttp.ClientSession(server.url, headers=headers) as http:
+                chat = await http.post("/v1/chat/completions", json=chat_body(QUESTIONS[0], max_tokens=1))
+                return [chat.status, (await http.get("/health")).status, (await http.get("/nowhere")).status]
+
+        assert asyncio.run(statuses("right")) == [200, 200, 404]
+        for wrong in ("", "wrong", "right\u00e9"):
+            assert asyncio.run(statuses(wrong)) == [401, 401, 401]
 
 
 def test_a_port_that_is_taken_is_told_in_a_sentence(server: Server) -> None:

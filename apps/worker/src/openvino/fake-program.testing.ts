@@ -5,7 +5,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
  * Stands in for tools/openvino-server where Python is not needed to see what its keeper does: it takes the same flags, has the
  * same `/health`, and answers with one word for ever. Run by Node in the place of Python.
  *
- * The model's path says what goes wrong: `no-package`, `no-model`, `deaf`, `dies-loading`, `stubborn`, or nothing.
+ * The model's path says what goes wrong: `no-package`, `old-python`, `no-model`, `deaf`, `dies-loading`, `stubborn`, or nothing.
  */
 const flag = (name: string) => process.argv[process.argv.indexOf(name) + 1] ?? '';
 const [id = '', path = ''] = flag('--model').split('=');
@@ -13,6 +13,10 @@ const [id = '', path = ''] = flag('--model').split('=');
 if (path === 'no-package') {
   process.stderr.write("INFO hello\nERROR No module named 'openvino_genai': run `pip install`.\n");
   process.exit(3);
+}
+if (path === 'old-python') {
+  process.stderr.write('    ^\nSyntaxError: invalid syntax\n');
+  process.exit(1);
 }
 if (path === 'stubborn') process.on('SIGTERM', () => undefined);
 else process.stdin.on('end', () => process.exit(0)).resume();
@@ -25,6 +29,7 @@ setTimeout(() => {
 }, 100);
 
 const server = createServer((request, response) => {
+  if (request.headers.authorization !== `Bearer ${process.env.OPENVINO_SERVER_KEY}`) return json(response, 401, {});
   if (request.url === '/health') return health(response);
   if (request.url === '/v1/models') return json(response, 200, { data: [{ id, max_model_len: 512 }] });
   request.resume();

@@ -1,11 +1,13 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Logger } from '@millrace/runtime';
 import type { OpenVinoProgram, ProgramEnd } from './openvino-program.js';
-import { type Health, loaded } from './program-health.js';
+import { type Health, loaded, type ProgramAddress, silent } from './program-health.js';
 
 export interface KeptProgramOptions {
   /** Starts a run on a port; 0 is any free one. */
   readonly spawn: (port: number) => OpenVinoProgram;
+  /** What the runs must be told. */
+  readonly key: string;
   readonly restartDelayMsMin: number;
   readonly restartDelayMsMax: number;
   /** Restarts in a row, none of which lived for `healthyAfterMs`, until it is given up. */
@@ -13,6 +15,8 @@ export interface KeptProgramOptions {
   readonly healthyAfterMs: number;
   readonly loadMsMax: number;
   readonly stopMsMax: number;
+  /** One that has not answered for so long, and for as long again as its model took to load, is killed. */
+  readonly silentMsMax: number;
   readonly logger: Logger;
   /** It is given up; only opening the model anew can mend that. */
   readonly onBroken: (error: Error) => void;
@@ -82,9 +86,26 @@ export class KeptProgram {
     const either = AbortSignal.any([signal, died.signal]);
     this.#port = await program.listening(either);
     report('OpenVINO is up and loads the model.');
-    const health = await loaded(this.#port, this.options.loadMsMax, report, either);
+    const address: ProgramAddress = { port: this.#port, key: this.options.key };
+    const sinceMs = performance.now();
+    const health = await loaded(address, this.options.loadMsMax, report, either);
     this.#state = { kind: 'running' };
+    // It may load its model anew, and then says nothing for as long.
+    const silentMsMax = Math.ceil(this.options.silentMsMax + performance.now() - sinceMs);
+    void this.#watch(program, address, silentMsMax);
     return health;
+  }
+
+  /** A program that hangs has not died, so nothing else would be seen of it. */
+  async #watch(program: OpenVinoProgram, address: ProgramAddress, silentMsMax: number): Promise<void> {
+    const over = new AbortController();
+    void program.ended.then(() => over.abort());
+    try {
+      await silent(address, silentMsMax, over.signal);
+      program.kill(`it had not answered for ${silentMsMax} ms`);
+    } catch (error) {
+      if (!over.signal.aborted) this.options.logger.error({ error }, 'OpenVINO is not watched any more.');
+    }
   }
 
   /** Runs until `stop`, or until it gives up. */

@@ -88,6 +88,7 @@ describe('openOpenVino', () => {
 
   it.each([
     ['no-package', /No module named 'openvino_genai': run `pip install`\..*MILLRACE_PYTHON/],
+    ['old-python', /status 1 at its start\. Its last words: "SyntaxError: invalid syntax"\. Install Python 3\.10/],
     ['no-model', /The model demo can not be loaded: no such file\./],
     ['dies-loading', /ended with status 1\./],
   ])('says in a sentence why it can not be: %s', async (path, sentence) => {
@@ -134,6 +135,18 @@ describe('a program that dies', () => {
     await expect.poll(() => broken).toEqual([expect.stringMatching(/SIGKILL\. It was started 5 times in vain/)]);
     expect(engine.describe().state).toBe('failed');
     expect(await failureOf(ask(engine))).toMatchObject({ code: 'model_failed' });
+  });
+
+  it('or hangs is killed, and started again', async () => {
+    const engine = await open('good', { silentMsMax: 200 });
+    const answer = await begun(engine);
+    const pidBefore = engine.pid;
+    process.kill(pidBefore!, 'SIGSTOP');
+
+    expect(await failureOf(answer)).toMatchObject({ code: 'upstream_failed' });
+    await expect.poll(() => engine.describe().detail).toMatch(/was killed: it had not answered for \d+ ms\./);
+    await expect.poll(() => engine.describe().state, { timeout: 15_000 }).toBeUndefined();
+    expect(engine.pid).not.toBe(pidBefore);
   });
 
   it('is not started again once it is closed', async () => {

@@ -1,10 +1,11 @@
+import { randomBytes } from 'node:crypto';
 import type { ModelDescription, UpstreamEntry } from '@millrace/contracts';
 import { openOpenAiEngine } from '@millrace/openai-engine';
 import type { Logger } from '@millrace/runtime';
 import { KeptProgram } from './kept-program.js';
 import { OpenVinoEngine } from './openvino-engine.js';
 import { OPENVINO_PRESET } from './openvino-preset.js';
-import { OpenVinoProgram, SERVER_SCRIPT } from './openvino-program.js';
+import { KEY_VARIABLE, OpenVinoProgram, SERVER_SCRIPT } from './openvino-program.js';
 
 export interface OpenVinoOptions {
   /** `contextLength` 0 or absent: what the model's config.json says. */
@@ -34,6 +35,7 @@ export interface OpenVinoOptions {
   /** For tests: another program, and other times. */
   readonly script?: string | undefined;
   readonly restartDelayMsMin?: number | undefined;
+  readonly silentMsMax?: number | undefined;
 }
 
 const NAME = 'OpenVINO GenAI';
@@ -49,6 +51,7 @@ const CONNECT_TIMEOUT_MS = 5_000;
 const SILENCE_MS_MAX = 60_000;
 /** It has no queue of its own to speak of: what waits, waits here, where it can be refused and cancelled. */
 const PROGRAM_QUEUE = 8;
+const KEY_BYTES = 24;
 
 /**
  * Starts the program for one model, waits until that is loaded, and opens an engine on it.
@@ -60,7 +63,8 @@ const PROGRAM_QUEUE = 8;
  */
 export async function openOpenVino(options: OpenVinoOptions, signal: AbortSignal): Promise<OpenVinoEngine> {
   const { model, limits, environment, logger, report } = options;
-  const program = keptProgram(options);
+  const key = randomBytes(KEY_BYTES).toString('base64url');
+  const program = keptProgram(options, key);
   report(`OpenVINO is being started for ${model.id}.`);
   const { contextLength } = await program.start(report, signal);
   try {
@@ -69,7 +73,7 @@ export async function openOpenVino(options: OpenVinoOptions, signal: AbortSignal
         model: { ...model, contextLength },
         upstream: upstreamAt(program.port, model.id, limits.sequencesMax),
         ownServer: { name: NAME, preset: OPENVINO_PRESET },
-        environment,
+        environment: { ...environment, [KEY_VARIABLE]: key },
         limits,
         logger,
         report,
@@ -83,16 +87,19 @@ export async function openOpenVino(options: OpenVinoOptions, signal: AbortSignal
   }
 }
 
-function keptProgram(options: OpenVinoOptions): KeptProgram {
+function keptProgram(options: OpenVinoOptions, key: string): KeptProgram {
   const { python, environment, logger, script = SERVER_SCRIPT } = options;
   return new KeptProgram({
-    spawn: (port) => new OpenVinoProgram({ python, script, args: programArgs(options, port), environment, logger }),
+    spawn: (port) =>
+      new OpenVinoProgram({ python, script, args: programArgs(options, port), key, environment, logger }),
+    key,
     restartDelayMsMin: options.restartDelayMsMin ?? RESTART_DELAY_MS_MIN,
     restartDelayMsMax: RESTART_DELAY_MS_MAX,
     restartsMax: RESTARTS_MAX,
     healthyAfterMs: HEALTHY_AFTER_MS,
     loadMsMax: LOAD_MS_MAX,
     stopMsMax: STOP_MS_MAX,
+    silentMsMax: options.silentMsMax ?? SILENCE_MS_MAX,
     logger,
     onBroken: options.onBroken,
   });
@@ -114,6 +121,7 @@ function upstreamAt(port: number, model: string, maxConcurrent: number): Upstrea
     preset: 'generic',
     url: `http://127.0.0.1:${port}/v1`,
     model,
+    apiKeyEnv: KEY_VARIABLE,
     maxConcurrent,
     connectTimeoutMs: CONNECT_TIMEOUT_MS,
     silenceMsMax: SILENCE_MS_MAX,

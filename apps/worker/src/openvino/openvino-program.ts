@@ -12,6 +12,8 @@ export interface ProgramPlan {
   readonly python: string;
   readonly script: string;
   readonly args: readonly string[];
+  /** What it must be told by whoever asks it: any user of this machine can reach its port. */
+  readonly key: string;
   /** Handed on, without what may be a secret. */
   readonly environment: NodeJS.ProcessEnv;
   readonly logger: Logger;
@@ -27,9 +29,14 @@ export interface ProgramEnd {
 
 /** The program's own word for "I can't start": no package, an old Python, a port that is taken. */
 const EXIT_CANNOT_START = 3;
+/** In the environment and not among the arguments, which every user of this machine can read. */
+export const KEY_VARIABLE = 'OPENVINO_SERVER_KEY';
 const LISTENING_MS_MAX = 120_000;
 const FIRST_LINE_CHARACTERS_MAX = 1_000;
 /** Keys of other servers are none of its business, nor are addresses that may hold one. */
+const LAST_LINE_CHARACTERS_MAX = 300;
+const REMEDY =
+  'Install Python 3.10 or newer, then `pip install -r tools/openvino-server/requirements.txt`, and name that Python by the setting `python` (MILLRACE_PYTHON).';
 const MAY_BE_SECRET = /KEY|TOKEN|SECRET|PASSW|CREDENTIAL|_URL$/i;
 
 /**
@@ -42,6 +49,8 @@ export class OpenVinoProgram {
   readonly #child: ChildProcess;
   readonly #log: ProgramLog;
   readonly #listening = Promise.withResolvers<number>();
+  #killedFor: string | undefined;
+  #isUp = false;
   /** Resolves when the child is gone and its last words are read. */
   readonly ended: Promise<ProgramEnd>;
 
@@ -49,7 +58,7 @@ export class OpenVinoProgram {
     this.#log = new ProgramLog(plan.logger);
     this.#child = spawn(plan.python, [plan.script, ...plan.args, '--stop-with-stdin'], {
       stdio: ['pipe', 'pipe', 'pipe'],
-      env: environmentOf(plan.environment),
+      env: { ...environmentOf(plan.environment), [KEY_VARIABLE]: plan.key },
     });
     // Written to never, and broken when the child dies.
     this.#child.stdin?.on('error', () => undefined);
@@ -96,6 +105,12 @@ export class OpenVinoProgram {
     clearTimeout(force);
   }
 
+  /** Ends it by force. @param why goes into the sentence of its end */
+  kill(why: string): void {
+    this.#killedFor = why;
+    this.#child.kill('SIGKILL');
+  }
+
   /** The first line of standard output; the rest is read and thrown away, or the pipe would fill up. */
   #readPort(): void {
     let line = '';
@@ -103,7 +118,9 @@ export class OpenVinoProgram {
       if (line.length > FIRST_LINE_CHARACTERS_MAX) return;
       line += text;
       const port = portIn(line);
-      if (port !== undefined) this.#listening.resolve(port);
+      if (port === undefined) return;
+      this.#isUp = true;
+      this.#listening.resolve(port);
     });
   }
 
@@ -113,13 +130,16 @@ export class OpenVinoProgram {
       // After `close` and not `exit`: only then is standard error read to its end.
       const [status, signal] = (await once(this.#child, 'close')) as [number | null, string | null];
       this.#log.end();
-      return endOf(status, signal, this.#log.complaint);
+      if (this.#killedFor !== undefined) {
+        return { hopeless: false, sentence: `OpenVINO's program was killed: ${this.#killedFor}.` };
+      }
+      return endOf(status, signal, this.#log, this.#isUp);
     } catch (error) {
       const { code } = error as NodeJS.ErrnoException;
       const why = code === 'ENOENT' ? 'there is no such program' : (code ?? String(error));
       return {
         hopeless: true,
-        sentence: `Python can't be started as \`${python}\`: ${why}. Install Python 3.10 or newer, then \`pip install -r tools/openvino-server/requirements.txt\`, and name that Python by the setting \`python\` (MILLRACE_PYTHON).`,
+        sentence: `Python can't be started as \`${python}\`: ${why}. ${REMEDY}`,
       };
     }
   }
@@ -133,16 +153,22 @@ function portIn(text: string): number | undefined {
   return undefined;
 }
 
-function endOf(status: number | null, signal: string | null, complaint: string | undefined): ProgramEnd {
+function endOf(status: number | null, signal: string | null, log: ProgramLog, wasUp: boolean): ProgramEnd {
   if (status === EXIT_CANNOT_START) {
     const remedy = 'The setting `python` (MILLRACE_PYTHON) names the Python that is used.';
     return {
       hopeless: true,
-      sentence: `OpenVINO's program can't start: ${complaint ?? 'it does not say why.'} ${remedy}`,
+      sentence: `OpenVINO's program can't start: ${log.complaint ?? 'it does not say why.'} ${remedy}`,
     };
   }
   const how = signal === null ? `with status ${status}` : `by ${signal}`;
-  return { hopeless: false, sentence: `OpenVINO's program ended ${how}.` };
+  if (wasUp || signal !== null) return { hopeless: false, sentence: `OpenVINO's program ended ${how}.` };
+  // Most likely it is the wrong Python: one that is too old can't even read the program.
+  const last = log.lastLine?.slice(0, LAST_LINE_CHARACTERS_MAX) ?? 'nothing';
+  return {
+    hopeless: false,
+    sentence: `OpenVINO's program ended ${how} at its start. Its last words: "${last}". ${REMEDY}`,
+  };
 }
 
 /** What the program needs of ours: where its libraries are, and nothing that opens a door. */

@@ -9,7 +9,14 @@ export interface Health {
   readonly contextLength: number;
 }
 
+/** Where the program listens, and what it must be told by whoever asks. */
+export interface ProgramAddress {
+  readonly port: number;
+  readonly key: string;
+}
+
 const POLL_MS = 200;
+const WATCH_MS = 5_000;
 const REPLY_MS_MAX = 10_000;
 const REPLY_CHARACTERS_MAX = 100_000;
 
@@ -19,7 +26,7 @@ const REPLY_CHARACTERS_MAX = 100_000;
  * @throws Error in one sentence when it can't be, or takes longer than `loadMsMax`; what `signal` was aborted with.
  */
 export async function loaded(
-  port: number,
+  address: ProgramAddress,
   loadMsMax: number,
   report: (sentence: string) => void,
   signal: AbortSignal,
@@ -27,7 +34,7 @@ export async function loaded(
   const untilMs = performance.now() + loadMsMax;
   let told = '';
   for (;;) {
-    const health = await askHealth(port, signal);
+    const health = await askHealth(address, REPLY_MS_MAX, signal);
     if (health?.status === 'ok') return health;
     if (health?.status === 'failed') throw new Error(health.detail || 'OpenVINO could not load the model.');
     if (performance.now() > untilMs) throw new Error(`OpenVINO had not loaded the model after ${loadMsMax} ms.`);
@@ -39,11 +46,26 @@ export async function loaded(
   }
 }
 
+/** Resolves when it has not answered for `silentMsMax`. @throws what `signal` was aborted with. */
+export async function silent(address: ProgramAddress, silentMsMax: number, signal: AbortSignal): Promise<void> {
+  let heardAtMs = performance.now();
+  while (performance.now() - heardAtMs <= silentMsMax) {
+    await sleep(Math.min(WATCH_MS, silentMsMax / 4), undefined, { signal }).catch(() => signal.throwIfAborted());
+    const health = await askHealth(address, Math.min(REPLY_MS_MAX, silentMsMax), signal);
+    if (health !== undefined) heardAtMs = performance.now();
+  }
+}
+
 /** Undefined when it does not answer: loading may keep it from it for a while. */
-async function askHealth(port: number, signal: AbortSignal): Promise<Health | undefined> {
-  const short = AbortSignal.any([signal, AbortSignal.timeout(REPLY_MS_MAX)]);
+async function askHealth(
+  { port, key }: ProgramAddress,
+  replyMsMax: number,
+  signal: AbortSignal,
+): Promise<Health | undefined> {
+  const short = AbortSignal.any([signal, AbortSignal.timeout(replyMsMax)]);
   try {
-    const response = await fetch(`http://127.0.0.1:${port}/health`, { signal: short, redirect: 'error' });
+    const headers = { authorization: `Bearer ${key}` };
+    const response = await fetch(`http://127.0.0.1:${port}/health`, { signal: short, redirect: 'error', headers });
     return healthIn(await response.text());
   } catch {
     signal.throwIfAborted();

@@ -16,6 +16,7 @@ export class ProgramLog {
   #lines = 0;
   #dropped = 0;
   #complaint: string | undefined;
+  #lastLine: string | undefined;
 
   constructor(
     private readonly logger: Logger,
@@ -25,6 +26,11 @@ export class ProgramLog {
   /** The last line that began with ERROR, without that word. */
   get complaint(): string | undefined {
     return this.#complaint;
+  }
+
+  /** The last line of all. */
+  get lastLine(): string | undefined {
+    return this.#lastLine;
   }
 
   push(text: string): void {
@@ -51,6 +57,7 @@ export class ProgramLog {
   #line(whole: string): void {
     const line = whole.slice(0, LINE_CHARACTERS_MAX).trimEnd();
     if (line === '') return;
+    this.#lastLine = line;
     const [, level = '', rest = line] = /^(ERROR|WARNING|INFO|DEBUG) (.*)$/.exec(line) ?? [];
     if (level === 'ERROR') this.#complaint = rest;
     if (!this.#mayWrite()) return;
