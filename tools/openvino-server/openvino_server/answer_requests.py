@@ -274,8 +274,11 @@ def _message(fields: _Fields, index: int, message: dict[str, Any]) -> dict[str, 
     else:
         # Templates add texts up without asking whether there is one.
         read["content"] = content or ""
-    if message.get("tool_calls"):
-        read["tool_calls"] = [_past_call(f"{where}.tool_calls[{at}]", call) for at, call in enumerate(message["tool_calls"])]
+    calls = message.get("tool_calls")
+    if calls is not None and not isinstance(calls, list):
+        raise invalid(f"`{where}.tool_calls` must be a list.", f"{where}.tool_calls")
+    if calls:
+        read["tool_calls"] = [_past_call(f"{where}.tool_calls[{at}]", call) for at, call in enumerate(calls)]
     return read
 
 

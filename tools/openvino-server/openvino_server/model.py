@@ -245,6 +245,9 @@ class Model:
     def _render(self, request: AnswerRequest) -> _Rendered:
         prompt = request.prompt
         if isinstance(prompt, list):
+            unknown = next((token for token in prompt if token >= self._vocabulary), None)
+            if unknown is not None:
+                raise invalid(f"`prompt` has the token {unknown}; this model's are below {self._vocabulary:,}.", "prompt")
             return _Rendered(prompt)
         if isinstance(prompt, str):
             return _Rendered(self._tokens(prompt, special=True))
@@ -328,7 +331,7 @@ class Model:
                 self._open()
         except Exception as error:
             log.error("The model %s can't be loaded: %s", self.id, error)
-            self._tell(self._note_failed, f"The model {self.id} can't be loaded: {told_by(error)}")
+            self._tell(self._note_failed, told_by(error))
             return
         self._tell(self._note_ready)
         detail = ""
@@ -363,6 +366,7 @@ class Model:
         self._defaults = self._pipeline.get_config()
         if self._defaults.eos_token_id < 0:
             self._defaults.set_eos_token_id(self._tokenizer.get_eos_token_id())
+        self._vocabulary = max(self._tokenizer.get_vocab().values()) + 1
         self._ends = {self._defaults.eos_token_id, *self._defaults.stop_token_ids}
         self._blocks_taken = 0
         self._grammars.clear()
@@ -508,6 +512,9 @@ class Model:
 
     def _cancel(self, answer: Answer) -> None:
         answer.cancelled = True
+        if answer in self._waiting:
+            # Those before it may wait for long, and its prompt be large.
+            self._waiting.remove(answer)
         self._leave(answer)
 
     def _send(self, events: list[tuple[Answer, list[AnswerEvent | RequestFailure]]]) -> None:
@@ -544,10 +551,11 @@ class Model:
         self._loaded.set_result(None)
         log.info("The model %s is loaded; a sequence may hold %d tokens.", self.id, self.context)
 
-    def _note_failed(self, detail: str) -> None:
+    def _note_failed(self, why: str) -> None:
         assert self._loaded is not None
-        self.state, self.detail = "failed", detail
-        self._loaded.set_exception(RequestFailure(503, "model_failed", detail, retry_after_seconds=30))
+        self.state, self.detail = "failed", why
+        sentence = f"The model {self.id} can't be loaded: {why}"
+        self._loaded.set_exception(RequestFailure(503, "model_failed", sentence, retry_after_seconds=30))
 
     def _note_ended(self, detail: str) -> None:
         """The thread is over, and what it owned is the event loop's: also orders that came too late for it."""

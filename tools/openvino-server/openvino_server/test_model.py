@@ -7,6 +7,7 @@ import importlib.util
 import json
 import logging
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +45,13 @@ async def text_of(model: Model, **more: Any) -> str:
     body = {"model": "demo", "messages": [{"role": "user", "content": "What is the capital of France?"}], "temperature": 0}
     events = model.answer(parse_chat({**body, **more}))
     return "".join([event.text async for event in events if isinstance(event, Reading)])
+
+
+async def until(holds: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 5
+    while not holds():
+        assert time.monotonic() < deadline
+        await asyncio.sleep(0.001)
 
 
 def schema_of(key: str) -> dict[str, Any]:
@@ -89,6 +97,26 @@ def test_a_schema_that_takes_long_is_given_up_and_nobody_else_waits_for_it() -> 
         assert str(GRAMMAR_SECONDS_MAX) in refused.value.message
         # The next one finds another process.
         assert json.loads(await text_of(model, response_format=schema_of("k"))).keys() == {"k"}
+        await model.close()
+
+    asyncio.run(run())
+
+
+def test_those_who_wait_and_leave_are_forgotten_before_there_is_a_place() -> None:
+    async def run() -> None:
+        model = demo()
+        running = [asyncio.ensure_future(text_of(model, ignore_eos=True, max_tokens=900)) for _ in range(4)]
+        await until(lambda: len(model._running) == 4)
+        for _ in range(10):
+            waiting = asyncio.ensure_future(text_of(model))
+            await until(lambda: len(model._waiting) == 1)
+            waiting.cancel()
+            await asyncio.wait([waiting])
+            await until(lambda: not model._waiting)
+        assert len(model._running) == 4
+        for one in running:
+            one.cancel()
+        await asyncio.wait(running)
         await model.close()
 
     asyncio.run(run())
