@@ -13,7 +13,7 @@ export interface UpstreamParts {
 
 /** A model that another server runs: it takes no memory here, and loading it is a greeting. */
 export function upstreamModel(model: UpstreamModel, { settings, environment, logger }: UpstreamParts): LibraryModel {
-  const { id, aliases, isDefault, loadsAtStart, idleUnloadMs, upstream } = model;
+  const { id, aliases, isDefault, idleUnloadMs, upstream } = model;
   const description = described(model);
   const open = ({ report, signal }: OpenTerms) =>
     openOpenAiEngine(
@@ -34,7 +34,8 @@ export function upstreamModel(model: UpstreamModel, { settings, environment, log
     id,
     aliases,
     isDefault,
-    loadsAtStart,
+    // Whether `warm` or not: it costs a greeting, and a missing or refused key is known before anybody asks.
+    loadsAtStart: true,
     idleUnloadMs,
     isElsewhere: true,
     stamp: async () => '',

@@ -121,7 +121,9 @@ const modelEntry = z.strictObject({
   warm: z
     .boolean()
     .default(false)
-    .describe('Whether it is loaded at the start, beside the model that was chosen. Others are loaded on first use.'),
+    .describe(
+      'Whether it is loaded at the start, beside the model that was chosen. Others are loaded on first use; the servers of those that run elsewhere are greeted at the start in any case.',
+    ),
   idleUnloadMs: z
     .int()
     .min(0)
