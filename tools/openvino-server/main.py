@@ -73,7 +73,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument(
         "--cache-tokens",
         type=whole(16, 2**31),
-        help="tokens that all sequences of a model may hold together (default: sequences × context)",
+        help="tokens that all sequences of a model may hold together (default: sequences × context, or what memory holds)",
     )
     parser.add_argument("--threads", type=whole(1, 4_096), help="threads that compute (default: OpenVINO's choice)")
     parser.add_argument(

@@ -23,6 +23,7 @@ import openvino_genai as genai
 
 from .answer_reader import THINK_BEGIN, THINK_END, AnswerReader, JsonAnswer, Reading
 from .answer_requests import AnswerRequest, ChatPrompt, OutputFormat, Sampling
+from .cache_size import affordable_tokens
 from .failures import RequestFailure, internal, invalid
 from .grammar_probe import GRAMMARS_MAX, GrammarProbe, Specification, structured_output, told_by
 from .token_text import TokenText
@@ -351,7 +352,7 @@ class Model:
         self._template = self._tokenizer.chat_template or self._tokenizer.get_original_chat_template()
         self.context = options.context or _context_of(path)
         self._block_tokens = BLOCK_TOKENS.get(options.device, BLOCK_TOKENS_ELSEWHERE)
-        tokens = options.cache_tokens or self.context * options.sequences_max
+        tokens = options.cache_tokens or self._cache_tokens()
         # A sequence may hold as much as the whole cache, and no more.
         self.context = min(self.context, tokens)
         config = genai.SchedulerConfig()
@@ -372,6 +373,14 @@ class Model:
         self._grammars.clear()
         # OpenVINO's binding is set up with its first use, and for good blocked when that is from two threads at once.
         self._tokens("warm", special=False)
+
+    def _cache_tokens(self) -> int:
+        context, sequences = self.context, self.options.sequences_max
+        wanted = context * sequences
+        # Elsewhere it is not the machine's memory that holds it.
+        if self.options.device != "CPU":
+            return wanted
+        return affordable_tokens(self.options.path, wanted, context=context, sequences=sequences)
 
     def _turn(self) -> None:
         """One step, or a wait for something to do."""

@@ -102,6 +102,18 @@ def test_a_schema_that_takes_long_is_given_up_and_nobody_else_waits_for_it() -> 
     asyncio.run(run())
 
 
+def test_a_sequence_holds_no_more_than_memory_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(model_module, "affordable_tokens", lambda _path, wanted, **_of: wanted // 16)
+
+    async def run() -> None:
+        model = demo()
+        assert await text_of(model) == "The capital of France is Paris."
+        assert model.context == 1024 * 4 // 16
+        await model.close()
+
+    asyncio.run(run())
+
+
 def test_those_who_wait_and_leave_are_forgotten_before_there_is_a_place() -> None:
     async def run() -> None:
         model = demo()
