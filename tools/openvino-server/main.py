@@ -61,7 +61,7 @@ def parse_arguments() -> argparse.Namespace:
         default="127.0.0.1",
         help="(default: %(default)s); whoever reaches it must bring the key of OPENVINO_SERVER_KEY, if that is set",
     )
-    parser.add_argument("--port", type=whole(0, 65_535), default=8000, help="0: any free one (default: %(default)s)")
+    parser.add_argument("--port", type=whole(0, 65_535), default=8030, help="0: any free one (default: %(default)s)")
     parser.add_argument("--device", default="CPU", help="where OpenVINO computes: CPU, GPU, … (default: %(default)s)")
     parser.add_argument(
         "--context", type=whole(16, 10_485_760), help="tokens that a sequence may hold (default: what config.json says)"
