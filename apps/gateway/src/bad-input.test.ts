@@ -85,7 +85,14 @@ const BAD_BODIES: readonly BadBody[] = [
     what: 'a content part of an unknown type',
     body: chat({ messages: [{ role: 'user', content: [{ type: 'smell' }] }] }),
     param: 'messages[0].content[0].type',
-    message: '`messages[0].content[0].type` is "smell"; it must be "text", "image_url", "input_audio" or "file".',
+    message: /^`messages\[0\]\.content\[0\]\.type` is "smell"; it must be "text", "image_url", .* or "audio_url"\.$/,
+  },
+  {
+    what: 'a video, as some servers name it',
+    body: chat({ messages: [{ role: 'user', content: [{ type: 'video_url', video_url: {} }] }] }),
+    code: 'unsupported_parameter',
+    param: 'messages[0].content[0]',
+    message: '`messages[0].content[0]` is of type video_url; only text is read here. Send parts of type text.',
   },
   {
     what: 'an image',

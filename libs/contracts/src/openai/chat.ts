@@ -17,7 +17,9 @@ import {
 const textPart = z.object({ type: z.literal('text'), text: z.string() });
 const refusalPart = z.object({ type: z.literal('refusal'), refusal: z.string() });
 /** Parts that a text model cannot read; accepted by the schema so that the refusal can name them. */
-const otherPart = z.looseObject({ type: z.enum(['image_url', 'input_audio', 'file']) });
+const otherPart = z.looseObject({
+  type: z.enum(['image_url', 'input_audio', 'file', 'video_url', 'input_video', 'audio_url']),
+});
 
 /**
  * Far beyond any conversation that was seen. Zod looks at the length of a list before it looks at its items, so a list of
