@@ -54,8 +54,8 @@ describe('LlamaCppTokenEngine', () => {
     for (let opened = 0; opened < 3; opened++) await rss();
     const before = await rss();
     for (let opened = 0; opened < 16; opened++) await rss();
-    // A leak of the cache alone would be 500 MB.
-    expect((await rss()) - before).toBeLessThan(150_000_000);
+    // A leak of the cache alone would be 500 MB; what glibc's heaps keep of it sways, from 66 to 180 MB in five runs.
+    expect((await rss()) - before).toBeLessThan(300_000_000);
   });
 
   it('frees the grammars of answers that are over, without waiting for thousands of them', async () => {
