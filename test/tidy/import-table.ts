@@ -25,6 +25,8 @@ const worker = (folder: string) => new RegExp(`^apps/worker/src/${folder}`);
 
 const GATEWAY_STAGES = [
   'validation',
+  'keys',
+  'limits',
   'admission',
   'cache',
   'routing',
@@ -96,7 +98,7 @@ export const IMPORT_RULES: readonly ImportRule[] = [
   {
     name: 'gateway http',
     files: gateway('http/'),
-    ours: [CONTRACTS, RUNTIME, gateway('(http|walks|vocabulary|metrics)')],
+    ours: [CONTRACTS, RUNTIME, gateway('(http|walks|vocabulary|metrics)'), gateway('keys/authenticator\\.ts$')],
     packages: [NODE, /^@nestjs\//, /^fastify$/, /^@fastify\//, /^rxjs$/, /^swagger-ui-dist/],
     instead: 'HTTP knows walks only: let the walk call the stage.',
   },
@@ -108,10 +110,24 @@ export const IMPORT_RULES: readonly ImportRule[] = [
     instead: 'Metrics are told what happened; they do not look it up.',
   },
   {
+    name: 'embedded database',
+    files: gateway('stores/adapters/pglite/'),
+    ours: [CONTRACTS, RUNTIME, gateway('stores/(?!adapters/)'), gateway('stores/adapters/pglite/')],
+    packages: [NODE, /^pg$/, /^@electric-sql\/pglite/],
+    instead: 'This folder runs PGlite in a process of its own, and knows nothing else.',
+  },
+  {
+    name: 'gateway stores',
+    files: gateway('stores/(?!adapters/)'),
+    ours: [CONTRACTS, RUNTIME, gateway('stores/(?!adapters/)')],
+    packages: [NODE],
+    instead: 'Stores are ports that several stages share, and what is the same for all of their adapters.',
+  },
+  {
     name: 'gateway adapters',
     files: gateway('[a-z-]+/adapters/'),
     ours: [CONTRACTS, RUNTIME, gateway('vocabulary'), gateway('[a-z-]+/(?!adapters/)[a-z-]+\\.ts$')],
-    packages: [NODE, /^@grpc\/grpc-js$/],
+    packages: [NODE, /^@grpc\/grpc-js$/, /^pg$/, /^ioredis$/],
     instead:
       'An adapter translates between its own port and one client library: no other adapter, no stage logic, no Nest.',
   },

@@ -19,9 +19,52 @@ export interface TraceContext {
   readonly tracestate: string;
 }
 
+/** What a key may use. Absent: no limit. */
+export interface KeyLimits {
+  readonly requestsPerMinute?: number | undefined;
+  readonly tokensPerMinute?: number | undefined;
+  readonly concurrentRequests?: number | undefined;
+  /** From 00:00 UTC on. */
+  readonly tokensPerDay?: number | undefined;
+  /** From the first of the month on, 00:00 UTC. */
+  readonly tokensPerMonth?: number | undefined;
+}
+
+/** Who asks, as `keys/` found out. */
+export interface Caller {
+  /** The public id of the key; undefined while there are no keys and anyone may ask. */
+  readonly keyId: string | undefined;
+  /** As a person called it; undefined like the id. */
+  readonly keyName: string | undefined;
+  /** Ids and aliases, or beginnings that end in `*`; undefined: all models. */
+  readonly models: readonly string[] | undefined;
+  readonly limits: KeyLimits;
+  /** Among waiting requests the higher goes first. */
+  readonly priority: number;
+  /** Whether records hold contents; undefined: as the setting says. */
+  readonly logMessages: boolean | undefined;
+}
+
+/** Whoever asks while there are no keys. */
+export const ANYONE: Caller = {
+  keyId: undefined,
+  keyName: undefined,
+  models: undefined,
+  limits: {},
+  priority: 0,
+  logMessages: undefined,
+};
+
 /** One HTTP call, as far as a walk needs to know it. */
 export interface Call {
   readonly requestId: string;
+  readonly caller: Caller;
+  /** Of the body, as it was sent. */
+  readonly bodyBytes: number;
+  /** What the caller gives it, from its arrival; undefined: as long as the setting allows. */
+  readonly deadlineMs: number | undefined;
+  /** Adds headers to the answer, be it one or an error; once its status is sent they are left out. */
+  readonly tell: (headers: Readonly<Record<string, string>>) => void;
   /** On the clock of `performance.now()`, taken when the body had been read: a slow upload is not the gateway's time. */
   readonly arrivedMs: number;
   /** Aborts when the client leaves; its reason is the error to throw. */
@@ -140,6 +183,7 @@ export type Endpoint =
   | 'tokenize'
   | 'detokenize'
   | 'apply_template'
+  | 'admin'
   | 'other';
 
 /**
@@ -148,10 +192,33 @@ export type Endpoint =
  */
 export type Outcome = 'served' | 'rejected' | 'dropped' | 'cancelled' | 'expired' | 'failed';
 
-/** One row of the request log. Never contents, never keys. */
+/** What was asked and answered, where records hold it. */
+export interface RecordedContents {
+  /** JSON: the messages, or the prompt. */
+  readonly question: string;
+  /** The text of the first answer. */
+  readonly answer: string;
+  /** Either was cut at `messageBytesMax`. */
+  readonly cut: boolean;
+}
+
+/** One row of the request log. Never keys; contents only where they were asked for. */
 export interface RequestRecord {
+  /** Made for the record alone, since a caller chooses its own request id; what makes writing it twice harmless. UUID. */
+  readonly recordId: string;
+  /** Unix milliseconds. */
+  readonly arrivedAtMs: number;
   readonly requestId: string;
   readonly traceId: string | undefined;
+  readonly keyId: string | undefined;
+  readonly keyName: string | undefined;
+  /** Of the request's parameters those that matter afterwards, as they were understood; no contents among them. */
+  readonly parameters: Readonly<Record<string, unknown>>;
+  /** Answered from the cache. */
+  readonly cached: boolean;
+  /** The answer went on at another worker after its first token. */
+  readonly continued: boolean;
+  readonly contents: RecordedContents | undefined;
   readonly endpoint: Endpoint;
   /** The model's id; undefined when the request was refused before its model was known. */
   readonly model: string | undefined;
@@ -174,6 +241,6 @@ export interface RequestRecord {
   /** From the first event to the last; undefined with fewer than two tokens. */
   readonly perTokenMs: number | undefined;
   readonly totalMs: number;
-  /** From arrival to the hand-over to a worker, less the wait: the time that the gateway itself took. */
+  /** The time that the gateway itself took: from arrival to the hand-over to a worker, less the wait. */
   readonly overheadMs: number | undefined;
 }

@@ -5,6 +5,8 @@ import { Admission } from './admission/admission.js';
 import { GrpcWorkerClient } from './dispatch/adapters/grpc-worker-client.js';
 import { Dispatcher } from './dispatch/dispatcher.js';
 import type { WorkerClient } from './dispatch/worker-client.js';
+import { type Authenticator, EVERYBODY } from './keys/authenticator.js';
+import { UNLIMITED } from './limits/caller-rates.js';
 import { watch } from './metrics/process-metrics.js';
 import { RequestMetrics } from './metrics/request-metrics.js';
 import { RequestLog } from './request-log/request-log.js';
@@ -14,6 +16,7 @@ import { CompleteChat } from './walks/complete-chat.js';
 import { CompleteText } from './walks/complete-text.js';
 import { DoWork } from './walks/do-work.js';
 import { Embed } from './walks/embed.js';
+import { type ColdStart, Entrance } from './walks/entrance.js';
 import { ManageModels } from './walks/manage-models.js';
 import { Readiness } from './walks/readiness.js';
 import { RefuseRequest } from './walks/refuse-request.js';
@@ -32,8 +35,11 @@ export interface Walks {
   readonly manageModels: ManageModels;
   readonly readiness: Readiness;
   readonly refuseRequest: RefuseRequest;
+  readonly authenticator: Authenticator;
   close(): Promise<void>;
 }
+
+const ALWAYS_KNOWN: ColdStart = { modelsKnown: async () => {} };
 
 /** From settings to walks: every object of the gateway that is not HTTP is made here. Call after `startMetrics`. */
 export function wire(settings: Settings, logger: Logger): Walks {
@@ -43,8 +49,9 @@ export function wire(settings: Settings, logger: Logger): Walks {
   const admission = new Admission(settings);
   const requestLog = new RequestLog(logger, [new RequestMetrics().observe]);
   const dispatcher = new Dispatcher();
-  const completeChat = new CompleteChat(models, admission, directory, dispatcher, requestLog, settings);
-  const work = new DoWork(admission, directory, dispatcher, settings);
+  const entrance = new Entrance(ALWAYS_KNOWN, UNLIMITED, settings);
+  const completeChat = new CompleteChat(models, entrance, admission, directory, dispatcher, requestLog);
+  const work = new DoWork(entrance, admission, directory, dispatcher);
   const watching = watch({
     running: () => admission.running,
     waiting: () => admission.waiting,
@@ -52,13 +59,14 @@ export function wire(settings: Settings, logger: Logger): Walks {
   });
   return {
     completeChat,
-    completeText: new CompleteText(models, requestLog, completeChat),
+    completeText: new CompleteText(models, entrance, requestLog, completeChat),
     embed: new Embed(models, requestLog, work),
     rerank: new Rerank(models, requestLog, work),
     tokenize: new Tokenize(models, requestLog, work),
     manageModels: new ManageModels(models, directory),
     readiness: new Readiness(directory),
     refuseRequest: new RefuseRequest(requestLog),
+    authenticator: EVERYBODY,
     close: async () => {
       watching[Symbol.dispose]();
       await Promise.all(workers.map((worker) => worker.close()));

@@ -1,3 +1,5 @@
+export * from './admin/keys.js';
+export * from './admin/usage.js';
 export * from './config/models-file.js';
 export * from './config/reference.js';
 export * from './config/setting.js';

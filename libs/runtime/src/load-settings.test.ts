@@ -237,11 +237,11 @@ describe('problems', () => {
   });
 
   it('include contradictions, for the processes that read the settings concerned', () => {
-    expect(problemsOf({ args: ['--host', '0.0.0.0'] })[0]).toContain('host is 0.0.0.0');
-    expect(problemsOf({ args: ['--host', '0.0.0.0'], reader: 'cli' })).toEqual([]);
-    expect(problemsOf({ args: ['--restart-delay-ms-min=9999', '--restart-delay-ms-max=99'], reader: 'serve' })).toEqual(
-      ['restartDelayMsMin is 9999 and restartDelayMsMax is 99. The first must not be larger; change one of them.'],
-    );
+    const args = ['--restart-delay-ms-min=9999', '--restart-delay-ms-max=99'];
+    expect(problemsOf({ args, reader: 'serve' })).toEqual([
+      'restartDelayMsMin is 9999 and restartDelayMsMax is 99. The first must not be larger; change one of them.',
+    ]);
+    expect(problemsOf({ args, reader: 'cli' })).toEqual([]);
   });
 });
 

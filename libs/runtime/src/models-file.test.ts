@@ -26,7 +26,16 @@ describe('readModelsFile', () => {
   it('reads a list of models and fills in what was left out', () => {
     expect(read('models:\n  - {id: tiny, path: tiny.gguf}\n')).toEqual({
       models: [
-        { id: 'tiny', path: 'tiny.gguf', aliases: [], warm: false, engine: 'llama.cpp', lora: [], defaults: {} },
+        {
+          id: 'tiny',
+          path: 'tiny.gguf',
+          aliases: [],
+          warm: false,
+          engine: 'llama.cpp',
+          lora: [],
+          defaults: {},
+          limits: {},
+        },
       ],
     });
   });

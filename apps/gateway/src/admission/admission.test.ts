@@ -4,16 +4,17 @@ import { describe, expect, it } from 'vitest';
 import type { Permit } from '../vocabulary.js';
 import { Admission } from './admission.js';
 
+const ASK = { keyId: undefined, model: 'm', bytes: 1, priority: 0 };
 const staying = () => new AbortController().signal;
 
 describe('Admission', () => {
   it('lets as many run as there are places, and as many wait as the queue is deep', async () => {
     const admission = new Admission({ maxConcurrentRequests: 2, maxQueueDepth: 1 });
-    await admission.admit(staying());
-    await admission.admit(staying());
-    const third = admission.admit(staying());
+    await admission.admit(ASK, staying());
+    await admission.admit(ASK, staying());
+    const third = admission.admit(ASK, staying());
     expect([admission.running, admission.waiting]).toEqual([2, 1]);
-    await expect(admission.admit(staying())).rejects.toMatchObject({
+    await expect(admission.admit(ASK, staying())).rejects.toMatchObject({
       code: 'rate_limit_exceeded',
       message: '2 requests are running (the limit is 2) and 1 are waiting (1). Try again later.',
       details: { limit: 'queue', retryAfterSeconds: 1 },
@@ -23,18 +24,18 @@ describe('Admission', () => {
 
   it('refuses at once when nobody may wait', async () => {
     const admission = new Admission({ maxConcurrentRequests: 1, maxQueueDepth: 0 });
-    const permit = await admission.admit(staying());
-    await expect(admission.admit(staying())).rejects.toThrow(InferenceError);
+    const permit = await admission.admit(ASK, staying());
+    await expect(admission.admit(ASK, staying())).rejects.toThrow(InferenceError);
     permit[Symbol.dispose]();
-    await admission.admit(staying());
+    await admission.admit(ASK, staying());
   });
 
   it('lets in first who came first', async () => {
     const admission = new Admission({ maxConcurrentRequests: 1, maxQueueDepth: 9 });
-    const first = await admission.admit(staying());
+    const first = await admission.admit(ASK, staying());
     const order: number[] = [];
     const waiting = [1, 2, 3].map(async (number) => {
-      using _permit = await admission.admit(staying());
+      using _permit = await admission.admit(ASK, staying());
       order.push(number);
     });
     first[Symbol.dispose]();
@@ -45,8 +46,8 @@ describe('Admission', () => {
 
   it('takes a place back once, however often its permit is disposed of', async () => {
     const admission = new Admission({ maxConcurrentRequests: 2, maxQueueDepth: 0 });
-    const permit = await admission.admit(staying());
-    await admission.admit(staying());
+    const permit = await admission.admit(ASK, staying());
+    await admission.admit(ASK, staying());
     permit[Symbol.dispose]();
     permit[Symbol.dispose]();
     expect(admission.running).toBe(1);
@@ -54,13 +55,13 @@ describe('Admission', () => {
 
   it('forgets a waiting request whose client leaves, and says why', async () => {
     const admission = new Admission({ maxConcurrentRequests: 1, maxQueueDepth: 1 });
-    await admission.admit(staying());
+    await admission.admit(ASK, staying());
     const leaving = new AbortController();
-    const waiting = admission.admit(leaving.signal);
+    const waiting = admission.admit(ASK, leaving.signal);
     leaving.abort(new InferenceError('client_closed_request', 'left'));
     await expect(waiting).rejects.toThrow('left');
     expect(admission.waiting).toBe(0);
-    await expect(admission.admit(leaving.signal)).rejects.toThrow('left');
+    await expect(admission.admit(ASK, leaving.signal)).rejects.toThrow('left');
   });
 
   it('never runs or keeps more than it may, and ends empty, whatever happens in whatever order', async () => {
@@ -76,7 +77,7 @@ describe('Admission', () => {
             const leaving = new AbortController();
             waiting.push(leaving);
             const gone = () => void waiting.splice(waiting.indexOf(leaving), 1);
-            admission.admit(leaving.signal).then((permit) => {
+            admission.admit(ASK, leaving.signal).then((permit) => {
               held.push(permit);
               gone();
             }, gone);

@@ -15,6 +15,18 @@ const HELD_MS_AT_FIRST = 1_000;
 /** Weight of the newest measurement in the running mean. */
 const HELD_MS_WEIGHT = 0.1;
 
+/** A request that asks for a place. */
+export interface PlaceAsk {
+  /** Requests of the same one wait behind each other: a key's id. */
+  readonly keyId: string | undefined;
+  /** The model's id. */
+  readonly model: string;
+  /** Of its body. */
+  readonly bytes: number;
+  /** The higher goes first. */
+  readonly priority: number;
+}
+
 type LetIn = (permit: Permit) => void;
 
 /**
@@ -41,7 +53,7 @@ export class Admission {
   }
 
   /** @throws InferenceError `rate_limit_exceeded` at once when nobody more may wait, or what `signal` was aborted with. */
-  async admit(signal: AbortSignal): Promise<Permit> {
+  async admit(_ask: PlaceAsk, signal: AbortSignal): Promise<Permit> {
     signal.throwIfAborted();
     if (this.#running < this.limits.maxConcurrentRequests) return this.#take();
     if (this.#waiting.size >= this.limits.maxQueueDepth) throw this.#full();

@@ -95,7 +95,7 @@ function toAttempt(attempt: number, request: ValidAnswerRequest, call: Call, dea
     maxTokens,
     stop,
     deadlineMs: Math.max(1, deadline.remainingMs()),
-    priority: 0,
+    priority: call.caller.priority,
   };
 }
 

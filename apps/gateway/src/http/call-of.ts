@@ -1,5 +1,5 @@
 import type { FastifyReply, FastifyRequest } from 'fastify';
-import type { Call } from '../vocabulary.js';
+import { ANYONE, type Call } from '../vocabulary.js';
 import { clientLeft } from './client-left.js';
 import { traceContextOf } from './trace-context.js';
 
@@ -7,6 +7,12 @@ import { traceContextOf } from './trace-context.js';
 export function callOf(request: FastifyRequest, reply: FastifyReply): Call {
   return {
     requestId: request.id,
+    caller: request.caller ?? ANYONE, // One that was refused before anybody asked who it is.
+    bodyBytes: request.bodyBytes,
+    deadlineMs: request.deadlineMs,
+    tell: (headers) => {
+      if (!reply.raw.headersSent) reply.headers(headers);
+    },
     arrivedMs: performance.now(),
     clientLeft: clientLeft(reply),
     trace: traceContextOf(request.headers),

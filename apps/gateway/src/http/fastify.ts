@@ -4,8 +4,10 @@ import { InferenceError, type Settings, toOpenAiResponse } from '@millrace/contr
 import type { Logger } from '@millrace/runtime';
 import { FastifyAdapter } from '@nestjs/platform-fastify';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
+import type { Authenticator } from '../keys/authenticator.js';
 import type { Readiness } from '../walks/readiness.js';
 import type { RefuseRequest } from '../walks/refuse-request.js';
+import { authenticate } from './authenticate.js';
 import { callOf } from './call-of.js';
 import { SWAGGER_UI_FOLDER } from './docs.controller.js';
 import { readJsonBodies } from './json-body.js';
@@ -19,13 +21,20 @@ export interface HttpServer {
   readonly openCalls: OpenCalls;
 }
 
+/** What the hooks ask. */
+interface HttpWalks {
+  readonly readiness: Readiness;
+  readonly refuseRequest: RefuseRequest;
+  readonly authenticator: Authenticator;
+}
+
 /** Between two looks of Node for requests that take too long; its own default of 30 s would make `bodyTimeoutMs` a lie. */
 const TIMEOUT_CHECK_MS_MAX = 1_000;
 
 /** Fastify, as far as it is the same for every route. The order of the hooks is the order in which they run. */
 export async function createHttpServer(
   settings: Settings,
-  { readiness, refuseRequest }: { readonly readiness: Readiness; readonly refuseRequest: RefuseRequest },
+  { readiness, refuseRequest, authenticator }: HttpWalks,
   logger: Logger,
 ): Promise<HttpServer> {
   const socketErrors = new SocketErrors(logger);
@@ -44,6 +53,7 @@ export async function createHttpServer(
   if (settings.corsOrigins.length > 0) await allowOrigins(fastify, settings.corsOrigins, refuseRequest);
   refuseUnknownRoutes(fastify);
   refuseWhileDraining(fastify, readiness);
+  authenticate(fastify, authenticator);
   readJsonBodies(fastify, settings.bodyBytesMax);
   await fastify.register(fastifyStatic, { root: SWAGGER_UI_FOLDER, serve: false });
   return { adapter, openCalls };

@@ -13,7 +13,8 @@ export function readJsonBodies(fastify: FastifyInstance, bodyBytesMax: number): 
     done(length > bodyBytesMax ? tooLarge(length, bodyBytesMax) : undefined);
   });
   fastify.removeAllContentTypeParsers();
-  fastify.addContentTypeParser('application/json', { parseAs: 'buffer' }, (_request, body, done) => {
+  fastify.addContentTypeParser('application/json', { parseAs: 'buffer' }, (request, body, done) => {
+    request.bodyBytes = body.length;
     try {
       done(null, parseJson(body as Buffer));
     } catch (error) {

@@ -1,5 +1,6 @@
 import { InferenceError } from '@millrace/contracts';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { aCall } from '../call.testing.js';
 import type { RequestRecord, ValidAnswerRequest } from '../vocabulary.js';
 import { OpenRecord } from './open-record.js';
 
@@ -18,7 +19,7 @@ describe('OpenRecord', () => {
 
   function open(): OpenRecord {
     nowMs = 1_000;
-    const call = { requestId: 'r', arrivedMs: nowMs, clientLeft: new AbortController().signal, trace: undefined };
+    const call = aCall({ arrivedMs: nowMs });
     return new OpenRecord('chat', call, (record) => written.push(record));
   }
 

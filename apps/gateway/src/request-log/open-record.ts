@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto';
 import { ERROR_CATALOG, type ErrorCode, toInferenceError } from '@millrace/contracts';
 import type { Call, Endpoint, Outcome, RequestRecord, SequenceEvent } from '../vocabulary.js';
 import { NO_USAGE, type Tallied, type TotalUsage, UsageTally } from './usage-tally.js';
@@ -32,17 +33,6 @@ export class OpenRecord {
     private readonly write: (record: RequestRecord, error: unknown) => void,
   ) {}
 
-  /** Runs what comes before there is a stream to close; a refusal there ends the record. */
-  closeIfThrown<T>(act: () => T): T {
-    try {
-      return act();
-    } catch (error) {
-      this.fail(error);
-      this.close();
-      throw error;
-    }
-  }
-
   concerns(request: Concerned): void {
     const { prompts = [''], bestOf = 1 } = request;
     this.#request = request;
@@ -72,6 +62,17 @@ export class OpenRecord {
     this.#donePromptTokens = promptTokens;
   }
 
+  /** Prompt and answers together, as far as they have come: what counts against a limit. */
+  tokensUsed(): number {
+    const { promptTokens, completionTokens } = this.#usage();
+    return promptTokens + completionTokens;
+  }
+
+  /** The gateway's own time, once a worker has the request. */
+  get overheadMs(): number | undefined {
+    return this.#overheadMs;
+  }
+
   fail(error: unknown): void {
     this.#error = error;
   }
@@ -82,7 +83,15 @@ export class OpenRecord {
     const code = this.#code();
     this.write(
       {
+        recordId: randomUUID(),
+        arrivedAtMs: performance.timeOrigin + this.call.arrivedMs,
         requestId: this.call.requestId,
+        keyId: this.call.caller.keyId,
+        keyName: this.call.caller.keyName,
+        parameters: {},
+        cached: false,
+        continued: false,
+        contents: undefined,
         traceId: this.call.trace?.traceId,
         endpoint: this.endpoint,
         model: this.#request?.model.id,

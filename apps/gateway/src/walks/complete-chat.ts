@@ -2,7 +2,7 @@ import type { ChatChunk, ChatCompletion } from '@millrace/contracts';
 import type { Admission } from '../admission/admission.js';
 import type { Dispatcher } from '../dispatch/dispatcher.js';
 import type { WorkerClient } from '../dispatch/worker-client.js';
-import type { OpenRecord, RequestLog } from '../request-log/request-log.js';
+import type { RequestLog } from '../request-log/request-log.js';
 import { chooseWorkers } from '../routing/choose-workers.js';
 import type { WorkerDirectory } from '../routing/worker-directory.js';
 import type { ModelCatalog } from '../validation/model-catalog.js';
@@ -10,8 +10,9 @@ import { parseChatRequest } from '../validation/parse-chat-request.js';
 import type { Call, SequenceEvent, ValidAnswerRequest } from '../vocabulary.js';
 import { openHeading } from './answer-heading.js';
 import { chatChunks, collectChat } from './chat-answer.js';
-import { startDeadline } from './deadline.js';
+import { type Entered, type Entrance, placeAsk } from './entrance.js';
 import { LogprobsAllowance } from './logprobs-allowance.js';
+import { tellOverhead } from './overhead.js';
 
 export type ChatAnswer =
   | { readonly kind: 'whole'; readonly body: ChatCompletion }
@@ -21,30 +22,32 @@ export type ChatAnswer =
 export class CompleteChat {
   constructor(
     private readonly models: ModelCatalog,
+    private readonly entrance: Entrance,
     private readonly admission: Admission,
     private readonly directory: WorkerDirectory<WorkerClient>,
     private readonly dispatcher: Dispatcher,
     private readonly requestLog: RequestLog,
-    private readonly limits: { readonly requestTimeoutMs: number },
   ) {}
 
   async run(body: unknown, call: Call): Promise<ChatAnswer> {
     const record = this.requestLog.open('chat', call);
-    const request = record.closeIfThrown(() => parseChatRequest(body, this.models));
-    const events = this.generate(request, call, record);
+    const entered = await this.entrance.enter(call, record, () => parseChatRequest(body, this.models));
+    const { request } = entered;
+    const events = this.generate(entered);
     const heading = openHeading('chatcmpl', request.model);
     // One path for both: a whole answer is a stream that we collect ourselves.
-    return request.stream
-      ? { kind: 'stream', chunks: chatChunks(events, heading, request) }
-      : { kind: 'whole', body: await collectChat(events, heading, request) };
+    if (request.stream) return { kind: 'stream', chunks: chatChunks(events, heading, request) };
+    const answer = await collectChat(events, heading, request);
+    tellOverhead(call, record);
+    return { kind: 'whole', body: answer };
   }
 
   /** From a valid request to its last token. complete-text.ts walks here too: the two differ only before and after. */
-  async *generate(request: ValidAnswerRequest, call: Call, record: OpenRecord): AsyncGenerator<SequenceEvent> {
+  async *generate(entered: Entered<ValidAnswerRequest>): AsyncGenerator<SequenceEvent> {
+    using _leaving = entered; // Also reached when the client leaves: closing the stream returns this generator.
+    const { request, call, record, deadline } = entered;
     try {
-      record.concerns(request);
-      using deadline = startDeadline(call, this.limits.requestTimeoutMs);
-      using _permit = await this.admission.admit(deadline.signal);
+      using _permit = await this.admission.admit(placeAsk(entered), deadline.signal);
       record.admitted();
 
       const allowance = new LogprobsAllowance(request);
@@ -57,8 +60,6 @@ export class CompleteChat {
     } catch (error) {
       record.fail(error);
       throw error;
-    } finally {
-      record.close(); // Also reached when the client leaves: closing the stream returns this generator.
     }
   }
 }

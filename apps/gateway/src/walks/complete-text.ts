@@ -5,6 +5,8 @@ import { parseTextRequest } from '../validation/parse-text-request.js';
 import type { Call } from '../vocabulary.js';
 import { openHeading } from './answer-heading.js';
 import type { CompleteChat } from './complete-chat.js';
+import type { Entrance } from './entrance.js';
+import { tellOverhead } from './overhead.js';
 import { collectText, textChunks } from './text-answer.js';
 
 export type TextAnswer =
@@ -15,17 +17,20 @@ export type TextAnswer =
 export class CompleteText {
   constructor(
     private readonly models: ModelCatalog,
+    private readonly entrance: Entrance,
     private readonly requestLog: RequestLog,
     private readonly chat: Pick<CompleteChat, 'generate'>,
   ) {}
 
   async run(body: unknown, call: Call): Promise<TextAnswer> {
     const record = this.requestLog.open('completion', call);
-    const request = record.closeIfThrown(() => parseTextRequest(body, this.models));
-    const events = this.chat.generate(request, call, record);
+    const entered = await this.entrance.enter(call, record, () => parseTextRequest(body, this.models));
+    const { request } = entered;
+    const events = this.chat.generate(entered);
     const heading = openHeading('cmpl', request.model);
-    return request.stream
-      ? { kind: 'stream', chunks: textChunks(events, heading, request) }
-      : { kind: 'whole', body: await collectText(events, heading, request) };
+    if (request.stream) return { kind: 'stream', chunks: textChunks(events, heading, request) };
+    const answer = await collectText(events, heading, request);
+    tellOverhead(call, record);
+    return { kind: 'whole', body: answer };
   }
 }

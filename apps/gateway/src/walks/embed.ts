@@ -16,15 +16,14 @@ export class Embed {
   /** The answer as JSON. */
   async run(body: unknown, call: Call): Promise<string> {
     const record = this.requestLog.open('embeddings', call);
-    const request = record.closeIfThrown(() => parseEmbedRequest(body, this.models));
-    const { inputs, dimensions } = request;
-    const vectors = await this.work.run(
-      request,
-      call,
-      record,
-      (worker, heading, signal) => worker.embed({ ...heading, inputs, dimensions }, signal),
-      ({ promptTokens }) => promptTokens,
-    );
-    return embeddingsText(request, vectors);
+    const { request, result } = await this.work.run(call, record, {
+      parse: () => parseEmbedRequest(body, this.models),
+      ask:
+        ({ inputs, dimensions }) =>
+        (worker, heading, signal) =>
+          worker.embed({ ...heading, inputs, dimensions }, signal),
+      promptTokensOf: ({ promptTokens }) => promptTokens,
+    });
+    return embeddingsText(request, result);
   }
 }

@@ -17,16 +17,15 @@ export class Rerank {
 
   async run(body: unknown, call: Call): Promise<RerankBody> {
     const record = this.requestLog.open('rerank', call);
-    const request = record.closeIfThrown(() => parseRerankRequest(body, this.models));
-    const { query, documents } = request;
-    const ranking = await this.work.run(
-      request,
-      call,
-      record,
-      (worker, heading, signal) => worker.rerank({ ...heading, query, documents }, signal),
-      ({ promptTokens }) => promptTokens,
-    );
-    return rerankBody(request, ranking);
+    const { request, result } = await this.work.run(call, record, {
+      parse: () => parseRerankRequest(body, this.models),
+      ask:
+        ({ query, documents }) =>
+        (worker, heading, signal) =>
+          worker.rerank({ ...heading, query, documents }, signal),
+      promptTokensOf: ({ promptTokens }) => promptTokens,
+    });
+    return rerankBody(request, result);
   }
 }
 

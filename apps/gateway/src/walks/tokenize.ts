@@ -20,31 +20,38 @@ export class Tokenize {
 
   async tokenize(body: unknown, call: Call): Promise<TokenizedBody> {
     const record = this.requestLog.open('tokenize', call);
-    const request = record.closeIfThrown(() => parseTokenizeRequest(body, this.models));
-    const { prompt, addSpecial, parseSpecial } = request;
-    const tokenized = await this.work.run(request, call, record, (worker, heading, signal) =>
-      worker.tokenize({ ...heading, prompt, addSpecial, parseSpecial }, signal),
-    );
-    return tokenizedBody(request, tokenized);
+    const { request, result } = await this.work.run(call, record, {
+      parse: () => parseTokenizeRequest(body, this.models),
+      ask:
+        ({ prompt, addSpecial, parseSpecial }) =>
+        (worker, heading, signal) =>
+          worker.tokenize({ ...heading, prompt, addSpecial, parseSpecial }, signal),
+    });
+    return tokenizedBody(request, result);
   }
 
   async detokenize(body: unknown, call: Call): Promise<DetokenizedBody> {
     const record = this.requestLog.open('detokenize', call);
-    const request = record.closeIfThrown(() => parseDetokenizeRequest(body, this.models));
-    const { tokens } = request;
-    const content = await this.work.run(request, call, record, (worker, heading, signal) =>
-      worker.detokenize({ ...heading, tokens }, signal),
-    );
-    return { content };
+    const { result } = await this.work.run(call, record, {
+      parse: () => parseDetokenizeRequest(body, this.models),
+      ask:
+        ({ tokens }) =>
+        (worker, heading, signal) =>
+          worker.detokenize({ ...heading, tokens }, signal),
+    });
+    return { content: result };
   }
 
   async applyTemplate(body: unknown, call: Call): Promise<AppliedTemplateBody> {
     const record = this.requestLog.open('apply_template', call);
-    const request = record.closeIfThrown(() => parseTemplateRequest(body, this.models));
-    const prompt = await this.work.run(request, call, record, (worker, heading, signal) =>
-      worker.renderPrompt({ ...heading, prompt: request.prompt }, signal),
-    );
-    return { prompt };
+    const { result } = await this.work.run(call, record, {
+      parse: () => parseTemplateRequest(body, this.models),
+      ask:
+        ({ prompt }) =>
+        (worker, heading, signal) =>
+          worker.renderPrompt({ ...heading, prompt }, signal),
+    });
+    return { prompt: result };
   }
 }
 

@@ -89,6 +89,17 @@ const openvino = z.strictObject({
     .describe('Where OpenVINO computes.'),
 });
 
+const modelLimits = z.strictObject({
+  requestsPerMinute: z.int().min(1).max(100_000_000).optional().describe('Requests in any 60 seconds.'),
+  tokensPerMinute: z
+    .int()
+    .min(1)
+    .max(1_000_000_000_000)
+    .optional()
+    .describe('Tokens, read and written, in any 60 seconds.'),
+  concurrentRequests: z.int().min(1).max(1_000_000).optional().describe('Requests at a time.'),
+});
+
 const modelEntry = z.strictObject({
   id: modelName.describe('The name in requests and in `GET /v1/models`.'),
   aliases: z.array(modelName).max(32).default([]).describe('Further names for the same model.'),
@@ -143,6 +154,9 @@ const modelEntry = z.strictObject({
   upstream: upstream.optional().describe('The server that runs it. Only, and always, with `openai-compatible`.'),
   openvino: openvino.optional().describe('How OpenVINO runs it. Only with `openvino`.'),
   defaults: generationDefaults.default({}).describe("This model's own defaults for what a request leaves out."),
+  limits: modelLimits
+    .default({})
+    .describe('What all callers together may ask of this model, over all gateways that share a Redis.'),
 });
 
 /** Keys that only some engines know, and those without which an engine can't run. */
@@ -199,6 +213,7 @@ export const modelsFileSchema = z
 
 export type ModelsFile = z.infer<typeof modelsFileSchema>;
 export type ModelEntry = ModelsFile['models'][number];
+export type ModelLimits = z.infer<typeof modelLimits>;
 export type UpstreamPreset = (typeof UPSTREAM_PRESETS)[number];
 /** A server that runs a model, as the models file describes it. */
 export type UpstreamEntry = NonNullable<ModelEntry['upstream']>;

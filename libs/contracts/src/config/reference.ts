@@ -10,9 +10,13 @@ export const SETTING_GROUPS: Readonly<Record<SettingGroup, string>> = {
   models: 'Models',
   generation: 'Defaults of generation',
   http: 'HTTP',
+  keys: 'API keys',
+  limits: 'Limits',
   admission: 'Admission',
   workers: 'Workers',
   engine: 'Engine',
+  stores: 'Stores',
+  records: 'Records',
   logging: 'Logging',
   process: 'Processes',
 };

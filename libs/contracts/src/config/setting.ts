@@ -7,9 +7,13 @@ export type SettingGroup =
   | 'models'
   | 'generation'
   | 'http'
+  | 'keys'
+  | 'limits'
   | 'admission'
   | 'workers'
   | 'engine'
+  | 'stores'
+  | 'records'
   | 'logging'
   | 'process';
 

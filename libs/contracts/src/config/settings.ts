@@ -25,7 +25,7 @@ export const SETTINGS = {
   // ------------------------------------------------------------------------------------------------------- models
   modelsFile: text({
     group: 'models',
-    readBy: ['worker', 'serve', 'cli'],
+    readBy: ['gateway', 'worker', 'serve', 'cli'],
     default: 'configs/models.yaml',
     why: 'The file that lists the models: ids, files, context and defaults of each. Relative to the working folder.',
   }),
@@ -92,7 +92,7 @@ export const SETTINGS = {
     group: 'http',
     readBy: ['gateway', 'serve', 'cli'],
     default: '127.0.0.1',
-    why: 'The address that the gateway listens on. Anything but loopback also needs `allowUnauthenticated`.',
+    why: 'The address that the gateway listens on. Beyond loopback only who has an API key is served (`millrace keys create`), unless `allowUnauthenticated` says otherwise.',
   }),
   port: integer({
     group: 'http',
@@ -107,7 +107,7 @@ export const SETTINGS = {
     group: 'http',
     readBy: ['gateway', 'serve'],
     default: false,
-    why: 'Lets the gateway listen beyond loopback although it knows no API keys. Whoever reaches the port can then use the models.',
+    why: 'Serves everybody while there are no API keys, also beyond loopback: whoever reaches the port can then use the models. As soon as there is a key, everybody needs one.',
   }),
   corsOrigins: list({
     group: 'http',
@@ -171,6 +171,58 @@ export const SETTINGS = {
     why: 'How long a client may leave its stream unread. Its sequence pauses at once, and is dropped after this time.',
   }),
 
+  // --------------------------------------------------------------------------------------------------------- keys
+  adminKey: optionalText({
+    group: 'keys',
+    readBy: ['gateway', 'cli'],
+    secret: true,
+    why: 'The key of the admin API, at least 20 characters. Absent: the one in `admin-key` of `dataFolder`, which is made at the first start and which only its owner can read. Several gateways want the same: give it to each.',
+  }),
+  keySecret: optionalText({
+    group: 'keys',
+    readBy: ['gateway'],
+    secret: true,
+    why: 'What the digests of API keys are made with, at least 32 characters. Absent: `key-secret` of `dataFolder`, made at the first start. Gateways that share a database need the same; with another one no key is valid any more.',
+  }),
+  keyRefreshMs: integer({
+    group: 'keys',
+    readBy: ['gateway'],
+    default: 2_000,
+    min: 100,
+    max: 60_000,
+    unit: 'milliseconds',
+    why: 'How often a gateway looks for keys that changed. Redis tells of a revoked key at once; without Redis, or while it is away, another gateway goes on accepting it for up to so long.',
+  }),
+  keysMax: integer({
+    group: 'keys',
+    readBy: ['gateway'],
+    default: 100_000,
+    min: 1,
+    max: 1_000_000,
+    unit: 'keys',
+    why: 'How many keys may exist that are neither revoked nor expired. Every gateway holds all of them in memory, so that no request waits for the database.',
+  }),
+
+  // ------------------------------------------------------------------------------------------------------- limits
+  answerTokensEstimate: integer({
+    group: 'limits',
+    readBy: ['gateway'],
+    default: 256,
+    min: 1,
+    max: 1_000_000,
+    unit: 'tokens',
+    why: 'How many tokens of an answer are reserved from a limit on tokens when the request does not say how long it may become. What was not used is given back at its end.',
+  }),
+  limiterRetryMs: integer({
+    group: 'limits',
+    readBy: ['gateway'],
+    default: 1_000,
+    min: 50,
+    max: 60_000,
+    unit: 'milliseconds',
+    why: 'After Redis failed: how long each gateway counts by itself before it asks Redis again.',
+  }),
+
   // ---------------------------------------------------------------------------------------------------- admission
   maxConcurrentRequests: integer({
     group: 'admission',
@@ -190,6 +242,30 @@ export const SETTINGS = {
     unit: 'requests',
     why: 'Requests that may wait for a place; the next one is refused at once with 429 and `Retry-After`. A deep queue turns refusals into long waits.',
   }),
+  maxQueueBytes: integer({
+    group: 'admission',
+    readBy: ['gateway'],
+    default: 256 * MIB,
+    min: 0,
+    max: 1024 * 1024 * MIB,
+    unit: 'bytes',
+    why: 'How large the bodies of all waiting requests may be together; what would go beyond is refused like one too many.',
+  }),
+  coldStartWaitMs: integer({
+    group: 'admission',
+    readBy: ['gateway'],
+    default: 30_000,
+    min: 0,
+    max: 3_600_000,
+    unit: 'milliseconds',
+    why: 'How long a request waits for a worker while none is ready for its model, as when one restarts or a pool scales up from zero; then it fails with 503. 0: it fails at once.',
+  }),
+  readyWithoutWorkers: boolean({
+    group: 'admission',
+    readBy: ['gateway'],
+    default: false,
+    why: 'Whether `/readyz` calls a gateway ready that has no worker yet. For pools that scale from zero: else nothing sends it the request that would start one.',
+  }),
   requestTimeoutMs: integer({
     group: 'admission',
     readBy: ['gateway', 'worker'],
@@ -197,7 +273,7 @@ export const SETTINGS = {
     min: 100,
     max: 86_400_000,
     unit: 'milliseconds',
-    why: 'From the arrival of a request to the last token of its answer; afterwards it fails with `deadline_exceeded`.',
+    why: 'From the arrival of a request to the last token of its answer; afterwards it fails with `deadline_exceeded`. A request may ask for less with the header `x-millrace-deadline-ms`.',
   }),
 
   // ------------------------------------------------------------------------------------------------------ workers
@@ -290,12 +366,12 @@ export const SETTINGS = {
   }),
   priorityAgeingMs: integer({
     group: 'engine',
-    readBy: ['worker'],
+    readBy: ['gateway', 'worker'],
     default: 30_000,
     min: 1,
     max: 86_400_000,
     unit: 'milliseconds',
-    why: 'A sequence that has waited so long counts as one priority higher, so that low priority is never starved. Lower lets it run sooner; higher keeps it behind for longer.',
+    why: 'What has waited so long, a request in the gateway or a sequence in a worker, counts as one priority higher, so that low priority is never starved. Lower lets it run sooner; higher keeps it behind for longer.',
   }),
   embeddingContexts: integer({
     group: 'engine',
@@ -401,6 +477,126 @@ export const SETTINGS = {
     why: "Serves the worker's own metrics at `/metrics` on this port of `workerHost`. Absent: they are not served.",
   }),
 
+  // ------------------------------------------------------------------------------------------------------- stores
+  dataFolder: text({
+    group: 'stores',
+    readBy: ['gateway', 'serve', 'cli'],
+    default: '.millrace/data',
+    why: 'Where a gateway keeps what must survive it: the embedded database, the admin key, records that are not in the database yet. One gateway at a time.',
+  }),
+  postgresUrl: optionalText({
+    group: 'stores',
+    readBy: ['gateway', 'serve'],
+    secret: true,
+    why: 'The Postgres (15 or newer) that keeps keys and records: `postgres://user:password@host:5432/name`. Absent: an embedded one in `dataFolder`, for one gateway alone.',
+  }),
+  postgresConnectionsMax: integer({
+    group: 'stores',
+    readBy: ['gateway'],
+    default: 4,
+    min: 1,
+    max: 100,
+    unit: 'connections',
+    why: 'How many connections to Postgres each gateway opens at most. No request waits for one; more helps only the admin API.',
+  }),
+  sqlTimeoutMs: integer({
+    group: 'stores',
+    readBy: ['gateway'],
+    default: 5_000,
+    min: 100,
+    max: 600_000,
+    unit: 'milliseconds',
+    why: 'How long one statement may take, and how long a connection may take to open, before the database counts as away.',
+  }),
+  redisUrl: optionalText({
+    group: 'stores',
+    readBy: ['gateway', 'serve'],
+    secret: true,
+    why: 'The Redis (7 or newer) in which several gateways count together: `redis://user:password@host:6379/0`, or `rediss://`. Absent: each counts by itself, in memory.',
+  }),
+  redisTimeoutMs: integer({
+    group: 'stores',
+    readBy: ['gateway'],
+    default: 250,
+    min: 10,
+    max: 60_000,
+    unit: 'milliseconds',
+    why: 'How long Redis may take to answer before a gateway goes on without it. A request may wait for it so long, once; then none does until Redis is back.',
+  }),
+  redisKeyPrefix: text({
+    group: 'stores',
+    readBy: ['gateway'],
+    default: 'millrace',
+    why: 'What the names of all keys in Redis begin with, so that several installations can share one.',
+  }),
+
+  // ------------------------------------------------------------------------------------------------------ records
+  logMessages: boolean({
+    group: 'records',
+    readBy: ['gateway'],
+    default: false,
+    why: 'Whether records hold what was asked and answered. A key may have its own. Contents are kept as long as records are, and whoever reads the database reads them.',
+  }),
+  messageBytesMax: integer({
+    group: 'records',
+    readBy: ['gateway'],
+    default: 65_536,
+    min: 1_024,
+    max: 16 * MIB,
+    unit: 'bytes',
+    why: 'How much of a question, and how much of its answer, a record holds when contents are kept; the rest is cut off and the record says so.',
+  }),
+  retentionDays: integer({
+    group: 'records',
+    readBy: ['gateway'],
+    default: 30,
+    min: 1,
+    max: 3_650,
+    unit: 'days',
+    why: 'How long records are kept. The totals of each day, which `millrace usage` tells, stay.',
+  }),
+  recordBatchMs: integer({
+    group: 'records',
+    readBy: ['gateway'],
+    default: 500,
+    min: 10,
+    max: 60_000,
+    unit: 'milliseconds',
+    why: 'How long records are gathered before they go to the database together.',
+  }),
+  spoolBytesMax: integer({
+    group: 'records',
+    readBy: ['gateway'],
+    default: 256 * MIB,
+    min: 65_536,
+    max: 1024 * 1024 * MIB,
+    unit: 'bytes',
+    why: 'How many bytes of records may wait in `dataFolder` while the database is away (about 600 each without contents). Once it is full, further records are lost and counted.',
+  }),
+  runsFolder: optionalText({
+    group: 'records',
+    readBy: ['gateway', 'serve'],
+    why: 'Where each start makes a folder with `manifest.json` and `interactions.jsonl`, a line for each request. Absent: none is made; `make run` gives `runs`.',
+  }),
+  runBytesMax: integer({
+    group: 'records',
+    readBy: ['gateway'],
+    default: 256 * MIB,
+    min: 65_536,
+    max: 1024 * 1024 * MIB,
+    unit: 'bytes',
+    why: 'How large one `interactions.jsonl` may become; further lines are left out and counted.',
+  }),
+  runsMax: integer({
+    group: 'records',
+    readBy: ['gateway'],
+    default: 50,
+    min: 1,
+    max: 10_000,
+    unit: 'runs',
+    why: 'How many runs `runsFolder` keeps; the oldest go first.',
+  }),
+
   // ------------------------------------------------------------------------------------------------------ logging
   logLevel: choice({
     group: 'logging',
@@ -460,17 +656,11 @@ export interface Contradiction {
 /** Settings that only make sense together. */
 export function contradictionsIn(settings: Settings): Contradiction[] {
   const found: Contradiction[] = [];
-  const { restartDelayMsMin, restartDelayMsMax, host, allowUnauthenticated } = settings;
+  const { restartDelayMsMin, restartDelayMsMax } = settings;
   if (restartDelayMsMin > restartDelayMsMax) {
     found.push({
       about: ['restartDelayMsMin', 'restartDelayMsMax'],
       sentence: `restartDelayMsMin is ${restartDelayMsMin} and restartDelayMsMax is ${restartDelayMsMax}. The first must not be larger; change one of them.`,
-    });
-  }
-  if (!isLoopback(host) && !allowUnauthenticated) {
-    found.push({
-      about: ['host', 'allowUnauthenticated'],
-      sentence: `host is ${host}, which other machines can reach, and no API keys are set up. Use 127.0.0.1, or say --allow-unauthenticated if anyone who reaches the port may use the models.`,
     });
   }
   return found;

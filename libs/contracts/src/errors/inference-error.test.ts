@@ -1,5 +1,11 @@
 import { describe, expect, it } from 'vitest';
-import { ERROR_CATALOG, type ErrorCode, InferenceError, toOpenAiResponse } from './inference-error.js';
+import {
+  ERROR_CATALOG,
+  type ErrorCode,
+  InferenceError,
+  type RefusingLimit,
+  toOpenAiResponse,
+} from './inference-error.js';
 
 const retryAfter = (code: ErrorCode, details = {}) =>
   toOpenAiResponse(new InferenceError(code, 'no', details)).headers['retry-after'];
@@ -7,16 +13,32 @@ const retryAfter = (code: ErrorCode, details = {}) =>
 describe('Retry-After', () => {
   it('is on every answer that asks to try again, with a second when nothing better is known', () => {
     const codes = (Object.keys(ERROR_CATALOG) as ErrorCode[]).filter((code) => retryAfter(code) !== undefined);
-    expect(codes).toEqual(['rate_limit_exceeded', 'model_not_ready', 'worker_lost', 'shutting_down']);
-    expect(codes.map((code) => retryAfter(code))).toEqual(['1', '1', '1', '1']);
+    expect(codes).toEqual([
+      'rate_limit_exceeded',
+      'model_not_ready',
+      'store_unavailable',
+      'worker_lost',
+      'shutting_down',
+    ]);
+    expect(codes.map((code) => retryAfter(code))).toEqual(['1', '1', '2', '1', '1']);
   });
 
   it('is not on what only a person can mend, which clients are told not to try again', () => {
     const told = (Object.keys(ERROR_CATALOG) as ErrorCode[]).filter(
       (code) => toOpenAiResponse(new InferenceError(code, 'x')).headers['x-should-retry'] === 'false',
     );
-    expect(told).toEqual(['upstream_unauthorized', 'model_failed']);
-    expect(told.map((code) => retryAfter(code))).toEqual([undefined, undefined]);
+    expect(told).toEqual(['insufficient_quota', 'upstream_unauthorized', 'model_failed']);
+    expect(told.map((code) => retryAfter(code))).toEqual([undefined, undefined, undefined]);
+  });
+
+  it('goes with a type that tells too many tokens from too many requests, as OpenAI does', () => {
+    const typeOf = (limit: RefusingLimit) =>
+      toOpenAiResponse(new InferenceError('rate_limit_exceeded', 'no', { limit })).body.error.type;
+    expect([typeOf('tokens_per_minute'), typeOf('requests_per_minute'), typeOf('queue')]).toEqual([
+      'tokens',
+      'requests',
+      'requests',
+    ]);
   });
 
   it('is what the refusal says, if it says it', () => {

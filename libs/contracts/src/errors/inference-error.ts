@@ -82,6 +82,18 @@ export const ERROR_CATALOG = {
     meaning: 'The key is unknown, revoked or expired.',
     remedy: 'Send a valid key as `Authorization: Bearer …`.',
   },
+  model_not_allowed: {
+    status: 403,
+    type: 'invalid_request_error',
+    meaning: 'The key may not use this model.',
+    remedy: 'Choose one that `GET /v1/models` lists for this key, or have the key allow it.',
+  },
+  key_not_found: {
+    status: 404,
+    type: 'invalid_request_error',
+    meaning: 'No API key has this id. Only `/admin/keys` answers so.',
+    remedy: '`millrace keys list` shows the ids.',
+  },
   model_not_found: {
     status: 404,
     type: 'invalid_request_error',
@@ -122,8 +134,17 @@ export const ERROR_CATALOG = {
     status: 429,
     type: 'requests',
     retryAfterSeconds: 1,
-    meaning: 'The waiting room is full, or this caller sent too much.',
-    remedy: 'Wait for `Retry-After` seconds. If it goes on: add a worker, or raise `maxQueueDepth`.',
+    meaning:
+      'This caller sent too much, or the waiting room is full; `x-millrace-limit` says which. The type is `tokens` where tokens were too many.',
+    remedy:
+      'Wait for `Retry-After` seconds. If `x-millrace-limit` is `queue`: add a worker, or raise `maxQueueDepth`; else have the limit of the key raised.',
+  },
+  insufficient_quota: {
+    status: 429,
+    type: 'insufficient_quota',
+    shouldRetry: false,
+    meaning: 'The daily or monthly token budget of the key is spent; `x-millrace-limit` says which.',
+    remedy: 'Wait until it begins anew (00:00 UTC; `Retry-After` says in how long), or have the budget raised.',
   },
   client_closed_request: {
     status: 499,
@@ -165,6 +186,14 @@ export const ERROR_CATALOG = {
     meaning: 'The model is configured, but no worker can serve it just now: it loads, restarts or is away.',
     remedy: 'Wait for `Retry-After` seconds; `/readyz` says what is missing.',
   },
+  store_unavailable: {
+    status: 503,
+    type: 'server_error',
+    retryAfterSeconds: 2,
+    meaning:
+      'What was asked needs the database, which can not be reached just now: keys were never read, or the admin API was asked.',
+    remedy: 'Wait for `Retry-After` seconds; `/readyz` says what is missing.',
+  },
   worker_lost: {
     status: 503,
     type: 'server_error',
@@ -189,8 +218,16 @@ export const ERROR_CATALOG = {
 
 export type ErrorCode = keyof typeof ERROR_CATALOG;
 
-/** `queue`: too many wait here. `upstream`: the server that runs the model has a limit of its own. */
-export const REFUSING_LIMITS = ['queue', 'upstream'] as const;
+/** `queue`: too many wait here. `upstream`: the server that runs the model has a limit of its own. The others are a key's. */
+export const REFUSING_LIMITS = [
+  'requests_per_minute',
+  'tokens_per_minute',
+  'concurrency',
+  'daily_budget',
+  'monthly_budget',
+  'queue',
+  'upstream',
+] as const;
 export type RefusingLimit = (typeof REFUSING_LIMITS)[number];
 
 export interface ErrorDetails {
@@ -199,6 +236,8 @@ export interface ErrorDetails {
   readonly retryAfterSeconds?: number | undefined;
   /** Which limit refused the request: sent as `x-millrace-limit`, so that a caller need not read the message. */
   readonly limit?: RefusingLimit | undefined;
+  /** False: sending the same again can't help, though the status says that it might. */
+  readonly shouldRetry?: false | undefined;
   readonly cause?: unknown;
 }
 
@@ -246,13 +285,15 @@ export function toOpenAiResponse(thrown: unknown): {
 } {
   const { code, message, details } = toInferenceError(thrown);
   const entry: CatalogEntry = ERROR_CATALOG[code];
-  const { status, type } = entry;
+  const { status } = entry;
+  // OpenAI tells both kinds of rate limit apart by the type alone.
+  const type = details.limit === 'tokens_per_minute' ? 'tokens' : entry.type;
   const retryAfterSeconds = details.retryAfterSeconds ?? entry.retryAfterSeconds;
   return {
     status,
     headers: {
       ...(retryAfterSeconds !== undefined && { 'retry-after': String(retryAfterSeconds) }),
-      ...(entry.shouldRetry === false && { 'x-should-retry': 'false' }),
+      ...((details.shouldRetry ?? entry.shouldRetry) === false && { 'x-should-retry': 'false' }),
       ...(details.limit !== undefined && { 'x-millrace-limit': details.limit }),
     },
     body: { error: { message, type, param: details.param ?? null, code } },

@@ -8,10 +8,13 @@ export const healthzSchema = z.object({ status: z.literal('ok') }).meta({ id: 'H
 /** How far loading is, or why it failed, stands in `detail`; else that is empty. */
 const models = z.array(z.object({ id: z.string(), state: modelState, detail: z.string() })).optional();
 
+/** What works, but not as it should: a store that is away, and what that means. Sentences. */
+const degraded = z.array(z.object({ part: z.enum(['redis', 'database', 'records']), detail: z.string() })).optional();
+
 export const readyzSchema = z
   .discriminatedUnion('status', [
-    z.object({ status: z.literal('ready'), capabilities: z.record(z.string(), z.array(z.string())), models }),
-    z.object({ status: z.literal('not ready'), reason: z.string(), models }),
+    z.object({ status: z.literal('ready'), capabilities: z.record(z.string(), z.array(z.string())), models, degraded }),
+    z.object({ status: z.literal('not ready'), reason: z.string(), models, degraded }),
   ])
   .meta({ id: 'Readyz' });
 

@@ -1,0 +1,100 @@
+import { InferenceError, type ModelDescription } from '@millrace/contracts';
+import { mayUse } from '../keys/allowed-models.js';
+import type { CallerRates, ExpectedUse, RateHold } from '../limits/caller-rates.js';
+import type { OpenRecord } from '../request-log/request-log.js';
+import type { Call, Deadline } from '../vocabulary.js';
+import { startDeadline } from './deadline.js';
+
+/** Holds a request until some worker has said what is served: before that, nobody can tell whether it is valid. */
+export interface ColdStart {
+  /** @throws InferenceError `model_not_ready` after `coldStartWaitMs`, or what `signal` was aborted with. */
+  modelsKnown(bytes: number, signal: AbortSignal): Promise<void>;
+}
+
+/** A request that is valid, allowed and within its caller's rate: what comes next is the waiting room. */
+export interface Entered<Request> extends Disposable {
+  readonly request: Request;
+  readonly call: Call;
+  readonly record: OpenRecord;
+  readonly deadline: Deadline;
+}
+
+interface Asked {
+  readonly model: ModelDescription;
+  readonly maxTokens?: number | undefined;
+  readonly bestOf?: number;
+  readonly prompts?: readonly unknown[];
+}
+
+/** Bytes of JSON to a token, roughly; what was estimated wrongly is put right when the answer is there. */
+const BYTES_PER_TOKEN = 4;
+
+/** What every walk begins with, in the order in which requests are refused: validity, the key's models, rate and budget. */
+export class Entrance {
+  constructor(
+    private readonly coldStart: ColdStart,
+    private readonly rates: CallerRates,
+    private readonly limits: { readonly requestTimeoutMs: number },
+  ) {}
+
+  /**
+   * Ownership: whoever gets it disposes of it, on every path: that settles what it was let through with, and closes its record.
+   *
+   * @param answers how many answers there will be; unsaid, what the request says of it.
+   * @throws what `parse` throws, and every refusal; the record is closed then.
+   */
+  async enter<Request extends Asked>(
+    call: Call,
+    record: OpenRecord,
+    parse: () => Request,
+    { answers }: { readonly answers?: 0 } = {},
+  ): Promise<Entered<Request>> {
+    const deadline = startDeadline(call, this.limits.requestTimeoutMs);
+    try {
+      await this.coldStart.modelsKnown(call.bodyBytes, deadline.signal);
+      const request = parse();
+      record.concerns(request);
+      refuseForbiddenModel(call, request.model);
+      const hold = await this.rates.take(call, expectedUse(request, call, answers), deadline.signal);
+      return { request, call, record, deadline, [Symbol.dispose]: () => leave(record, deadline, hold) };
+    } catch (error) {
+      record.fail(error);
+      leave(record, deadline, undefined);
+      throw error;
+    }
+  }
+}
+
+function leave(record: OpenRecord, deadline: Disposable, hold: RateHold | undefined): void {
+  deadline[Symbol.dispose]();
+  hold?.settle(record.tokensUsed());
+  record.close();
+}
+
+function refuseForbiddenModel({ caller }: Call, model: ModelDescription): void {
+  if (mayUse(caller, model)) return;
+  throw new InferenceError(
+    'model_not_allowed',
+    `The key ${caller.keyId} (${caller.keyName}) may not use the model \`${model.id}\`. GET /v1/models lists those that it may use.`,
+    { param: 'model' },
+  );
+}
+
+function expectedUse(
+  { model, maxTokens, bestOf = 1, prompts = [''] }: Asked,
+  call: Call,
+  answers = bestOf * prompts.length,
+): ExpectedUse {
+  return {
+    model: model.id,
+    promptTokens: Math.ceil(call.bodyBytes / BYTES_PER_TOKEN),
+    answers,
+    answerTokensMax: maxTokens,
+  };
+}
+
+/** What the waiting room wants to know of a request that has entered. */
+export function placeAsk({ request, call }: Entered<Asked>) {
+  const { keyId, priority } = call.caller;
+  return { keyId, priority, model: request.model.id, bytes: call.bodyBytes };
+}

@@ -1,0 +1,96 @@
+import * as z from 'zod';
+import { modelName } from '../config/models-file.js';
+
+/** The admin API: `/admin/keys`. Everything here is ours; OpenAI has other admin APIs, for organisations. */
+
+const TOKENS_MAX = 1_000_000_000_000;
+
+/** What a key may use. Absent or null: no limit. */
+export const keyLimitsSchema = z
+  .strictObject({
+    requests_per_minute: z.int().min(1).max(100_000_000).nullish(),
+    tokens_per_minute: z.int().min(1).max(TOKENS_MAX).nullish(),
+    concurrent_requests: z.int().min(1).max(1_000_000).nullish(),
+    /** Tokens from 00:00 UTC on. */
+    tokens_per_day: z.int().min(1).max(TOKENS_MAX).nullish(),
+    /** Tokens from the first of the month on, 00:00 UTC. */
+    tokens_per_month: z.int().min(1).max(TOKENS_MAX).nullish(),
+  })
+  .meta({ id: 'KeyLimits' });
+
+/** A model's id or alias, or the beginning of one with a `*` at its end. */
+const allowedModel = z.union([
+  modelName,
+  z
+    .string()
+    .max(200)
+    .regex(/^[A-Za-z0-9._:/-]*\*$/),
+]);
+
+const settable = {
+  name: z
+    .string()
+    .min(1)
+    .max(200)
+    .regex(/^[^\p{Cc}]+$/u, { error: 'must not hold control characters' }),
+  /** Absent or null: all. */
+  models: z.array(allowedModel).min(1).max(1_000).nullish(),
+  limits: keyLimitsSchema.default({}),
+  /** Among waiting requests, the higher goes first. Unsaid, 0. */
+  priority: z.int().min(-100).max(100).default(0),
+  /** Unix seconds; absent or null: never. */
+  expires_at: z.int().min(0).max(253_402_300_799).nullish(),
+  /** Whether records of this key hold what was asked and answered; absent or null: as the setting `logMessages` says. */
+  log_messages: z.boolean().nullish(),
+};
+
+export const createKeySchema = z.strictObject(settable).meta({ id: 'CreateKeyRequest' });
+
+export const keySchema = z
+  .object({
+    object: z.literal('millrace.key'),
+    /** Public: it stands in the key itself, in records and in logs. */
+    id: z.string(),
+    name: z.string(),
+    models: z.array(z.string()).nullable(),
+    limits: keyLimitsSchema,
+    priority: z.int(),
+    /** Unix seconds, these three. */
+    created_at: z.int(),
+    expires_at: z.int().nullable(),
+    revoked_at: z.int().nullable(),
+    log_messages: z.boolean().nullable(),
+    state: z.enum(['valid', 'expired', 'revoked']),
+  })
+  .meta({ id: 'Key' });
+
+/** What creating and rotating answer: the only time that the key itself is seen. */
+export const newKeySchema = keySchema.extend({ key: z.string() }).meta({ id: 'NewKey' });
+
+export const keyListSchema = z
+  .object({
+    object: z.literal('list'),
+    data: z.array(keySchema),
+    /** More than are listed: ask again with `after` = `last_id`. */
+    has_more: z.boolean(),
+    last_id: z.string().nullable(),
+  })
+  .meta({ id: 'KeyList' });
+
+/** How long the former key goes on being valid beside the new one. */
+export const rotateKeySchema = z
+  .strictObject({
+    grace_seconds: z
+      .int()
+      .min(0)
+      .max(30 * 86_400)
+      .default(0),
+  })
+  .meta({ id: 'RotateKeyRequest' });
+
+export type KeyLimitsBody = z.infer<typeof keyLimitsSchema>;
+export type CreateKeyBody = z.infer<typeof createKeySchema>;
+export type RotateKeyBody = z.infer<typeof rotateKeySchema>;
+export type KeyBody = z.infer<typeof keySchema>;
+export type NewKeyBody = z.infer<typeof newKeySchema>;
+export type KeyListBody = z.infer<typeof keyListSchema>;
