@@ -6,12 +6,15 @@ set -eu
 cd "$(dirname "$0")/.."
 
 log=$(mktemp)
+# A service that is used beside this one has its own.
+MILLRACE_DATA_FOLDER=$(mktemp -d)
+export MILLRACE_DATA_FOLDER
 tools/millrace.sh serve --port 0 --worker-port 0 --log-level warn >"$log" 2>&1 &
 service=$!
 stop() {
   kill "$service" 2>/dev/null || true
   wait "$service" 2>/dev/null || true
-  rm -f "$log"
+  rm -rf "$log" "$MILLRACE_DATA_FOLDER"
 }
 trap stop EXIT
 trap 'exit 130' INT TERM

@@ -1,5 +1,7 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import OpenAI from 'openai';
 
@@ -12,6 +14,8 @@ const START_TIMEOUT_MS = 60_000;
 export interface Stack {
   readonly url: string;
   readonly serve: ChildProcess;
+  /** Its own; removed when it ends, unless it was given. */
+  readonly dataFolder: string;
   /** What it wrote so far. */
   output(): string;
   client(): OpenAI;
@@ -25,11 +29,12 @@ export interface StackOptions {
 }
 
 export async function startStack({ args = [], environment = {} }: StackOptions = {}): Promise<Stack> {
-  const { serve, output } = spawnServe(args, environment);
+  const { serve, dataFolder, output } = spawnServe(args, environment);
   const url = await addressOf(serve, output);
   return {
     url,
     serve,
+    dataFolder,
     output,
     client: () => new OpenAI({ baseURL: `${url}/v1`, apiKey: 'any', maxRetries: 0 }),
     stop: async () => {
@@ -55,8 +60,13 @@ export async function serveToItsEnd(
 export async function millrace(
   args: readonly string[],
   input = '',
+  environment: NodeJS.ProcessEnv = {},
 ): Promise<{ status: number | null; stdout: string; stderr: string }> {
-  const child = spawn(process.execPath, [MILLRACE, ...args], { cwd: ROOT, stdio: 'pipe' });
+  const child = spawn(process.execPath, [MILLRACE, ...args], {
+    cwd: ROOT,
+    env: { ...process.env, ...environment },
+    stdio: 'pipe',
+  });
   const stdout: Buffer[] = [];
   const stderr: Buffer[] = [];
   child.stdout.on('data', (data: Buffer) => stdout.push(data));
@@ -67,15 +77,20 @@ export async function millrace(
 }
 
 function spawnServe(args: readonly string[], environment: NodeJS.ProcessEnv) {
+  const dataFolder = environment.MILLRACE_DATA_FOLDER ?? mkdtempSync(join(tmpdir(), 'millrace-e2e-'));
   const serve = spawn(process.execPath, [MILLRACE, 'serve', '--port', '0', '--worker-port', '0', ...args], {
     cwd: ROOT,
-    env: { ...process.env, ...environment },
+    // A folder of its own: keys that somebody made while trying things out would make every test a 401.
+    env: { ...process.env, ...environment, MILLRACE_DATA_FOLDER: dataFolder },
     stdio: ['ignore', 'pipe', 'pipe'],
   });
+  if (environment.MILLRACE_DATA_FOLDER === undefined) {
+    serve.once('close', () => rmSync(dataFolder, { recursive: true, force: true, maxRetries: 5 }));
+  }
   const written: Buffer[] = [];
   serve.stdout.on('data', (data: Buffer) => written.push(data));
   serve.stderr.on('data', (data: Buffer) => written.push(data));
-  return { serve, output: () => Buffer.concat(written).toString() };
+  return { serve, dataFolder, output: () => Buffer.concat(written).toString() };
 }
 
 /** The address that serve prints once everything is ready. */
