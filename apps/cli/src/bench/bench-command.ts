@@ -1,5 +1,7 @@
-import { writeFileSync } from 'node:fs';
-import { resolve } from 'node:path';
+import { mkdtempSync, writeFileSync } from 'node:fs';
+import { rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join, resolve } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import {
   boolean,
@@ -96,7 +98,9 @@ const IDLE_AFTER_MS = 3_000;
 
 async function bench(context: CommandContext): Promise<number> {
   const { environment, workingFolder } = context;
-  const args = [...context.args, '--port=0', '--worker-port=0']; // Only for a service of its own; the last one counts.
+  // Only for a service of its own, which leaves alone what another one keeps; the last one counts.
+  await using folder = temporaryFolder();
+  const args = [...context.args, '--port=0', '--worker-port=0', `--data-folder=${folder.path}`];
   const loaded = loadSettings({ reader: 'serve', args, environment, workingFolder, own });
   const levels = loaded.own.clients.map(clientCount);
 
@@ -115,6 +119,11 @@ async function bench(context: CommandContext): Promise<number> {
     writeFileSync(resolve(workingFolder, loaded.own.json), `${JSON.stringify(report.figures, null, 2)}\n`);
   }
   return 0;
+}
+
+function temporaryFolder(): AsyncDisposable & { readonly path: string } {
+  const path = mkdtempSync(join(tmpdir(), 'millrace-bench-'));
+  return { path, [Symbol.asyncDispose]: () => rm(path, { recursive: true, force: true, maxRetries: 5 }) };
 }
 
 type About = Pick<Report, 'command' | 'machine' | 'model'>;
