@@ -9,5 +9,6 @@ export * from './metrics.js';
 export * from './models-file.js';
 export * from './nearest-name.js';
 export * from './parent-process.js';
+export * from './random-hex.js';
 export type { Environment, SettingSource } from './setting-sources.js';
 export * from './termination.js';

@@ -1,5 +1,5 @@
-import { randomBytes } from 'node:crypto';
 import type { IncomingMessage } from 'node:http';
+import { randomHex } from '@millrace/runtime';
 
 /** Visible ASCII, so that an id can neither break a header nor a log line. */
 const SANE = /^[\x21-\x7e]{1,128}$/;
@@ -11,5 +11,5 @@ export function requestIdOf(request: Pick<IncomingMessage, 'headers'>): string {
 }
 
 export function newRequestId(): string {
-  return `req_${randomBytes(12).toString('hex')}`;
+  return `req_${randomHex(12)}`;
 }

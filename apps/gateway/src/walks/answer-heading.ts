@@ -1,5 +1,6 @@
-import { createHash, randomBytes } from 'node:crypto';
+import { createHash } from 'node:crypto';
 import { InferenceError, type ModelDescription, type Usage, type UsageBody, VERSION } from '@millrace/contracts';
+import { randomHex } from '@millrace/runtime';
 
 /** What every chunk of one answer repeats, and the whole answer says once. */
 export interface AnswerHeading {
@@ -12,7 +13,7 @@ export interface AnswerHeading {
 
 export function openHeading(prefix: 'chatcmpl' | 'cmpl', model: ModelDescription): AnswerHeading {
   return {
-    id: `${prefix}-${randomBytes(12).toString('hex')}`,
+    id: `${prefix}-${randomHex(12)}`,
     created: Math.floor(Date.now() / 1000),
     model: model.id,
     system_fingerprint: fingerprintOf(model.engine),

@@ -1,5 +1,5 @@
-import { randomBytes } from 'node:crypto';
 import type { Ranking, RerankBody } from '@millrace/contracts';
+import { randomHex } from '@millrace/runtime';
 import type { RequestLog } from '../request-log/request-log.js';
 import type { ModelCatalog } from '../validation/model-catalog.js';
 import { parseRerankRequest } from '../validation/parse-rerank-request.js';
@@ -40,7 +40,7 @@ function rerankBody(request: ValidRerankRequest, { scores, promptTokens }: Ranki
     .sort((a, b) => b.relevance_score - a.relevance_score) // A stable sort: of equals, the earlier one comes first.
     .slice(0, topN);
   return {
-    id: `rerank-${randomBytes(12).toString('hex')}`,
+    id: `rerank-${randomHex(12)}`,
     model: model.id,
     object: 'list',
     results,
