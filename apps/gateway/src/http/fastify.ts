@@ -9,6 +9,7 @@ import type { Readiness } from '../walks/readiness.js';
 import type { RefuseRequest } from '../walks/refuse-request.js';
 import { authenticate } from './authenticate.js';
 import { callOf } from './call-of.js';
+import { boundConnections } from './connections.js';
 import { SWAGGER_UI_FOLDER } from './docs.controller.js';
 import { readJsonBodies } from './json-body.js';
 import { OpenCalls } from './open-calls.js';
@@ -48,6 +49,7 @@ export async function createHttpServer(
     openCalls.track(reply);
     done();
   });
+  boundConnections(fastify.server, settings.connectionsMax, logger);
   fastify.server.on('checkExpectation', (request, response) => socketErrors.refuseExpectation(request, response));
   refuseWithoutHost(fastify);
   if (settings.corsOrigins.length > 0) await allowOrigins(fastify, settings.corsOrigins, refuseRequest);

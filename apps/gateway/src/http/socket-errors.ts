@@ -13,6 +13,10 @@ const STATUS_OF: Readonly<Record<string, number>> = {
 
 const JSON_TYPE = 'application/json; charset=utf-8';
 
+/** How long a refused client may go on sending, and how much: one that is cut off in mid-sentence sees a reset, and not its answer. */
+const LINGER_MS = 1_000;
+const LINGER_BYTES_MAX = 8 * 1024 * 1024;
+
 /**
  * Answers for requests that never became one: a body or header that comes too slowly, broken HTTP, headers too large, an
  * `Expect` that nobody knows. They bypass Fastify and Nest, so the answer is written by hand; it has the same shape, and
@@ -43,8 +47,7 @@ export class SocketErrors {
     const status = STATUS_OF[error.code ?? ''] ?? 400;
     const requestId = open[0]?.request.id ?? newRequestId(); // The one whose body was being read, if there is one.
     this.#log(requestId, status);
-    socket.end(responseText(status, requestId));
-    socket.destroySoon();
+    lastWords(socket, responseText(status, requestId));
   }
 
   /** Node would send a 417 without a body. */
@@ -58,6 +61,19 @@ export class SocketErrors {
   #log(requestId: string, status: number): void {
     this.logger.info({ requestId, status }, 'refused before it was a request');
   }
+}
+
+/** Says it, throws away what still comes, and ends the connection when the other side does, or lingers for too long. */
+function lastWords(socket: Socket, text: string): void {
+  let bytesLeft = LINGER_BYTES_MAX;
+  socket.removeAllListeners('data'); // Or the parser would refuse each further piece again.
+  socket.on('data', ({ length }) => {
+    bytesLeft -= length;
+    if (bytesLeft < 0) socket.destroy();
+  });
+  const timer = setTimeout(() => socket.destroy(), LINGER_MS);
+  socket.once('end', () => socket.destroySoon()).once('close', () => clearTimeout(timer));
+  socket.end(text);
 }
 
 function responseText(status: number, requestId: string): string {

@@ -83,6 +83,20 @@ export const MEASURED = {
     labels: [],
     help: 'Requests that wait for a place. Above 0 for long → add a worker. At maxQueueDepth requests are refused.',
   },
+  connections: {
+    name: 'millrace_connections',
+    kind: 'gauge',
+    unit: '{connection}',
+    labels: [],
+    help: 'Connections of clients that are open. Near connectionsMax → clients open one for each request, or somebody opens many on purpose: look who, and limit them in front.',
+  },
+  refusedConnections: {
+    name: 'millrace_refused_connections_total',
+    kind: 'counter',
+    unit: '{connection}',
+    labels: [],
+    help: 'Connections that were closed unanswered, connectionsMax being open. Rises → raise it (and ulimit -n), start another replica, or find who opens so many.',
+  },
   workers: {
     name: 'millrace_workers',
     kind: 'gauge',
@@ -95,7 +109,7 @@ export const MEASURED = {
     kind: 'gauge',
     unit: 's',
     labels: ['quantile'],
-    help: 'How late the gateway gets to its work, since the last scrape (0.5, 0.99). Above 0.01 → the process lacks a core or something blocks it: give it one, or start another replica.',
+    help: 'How late the gateway gets to its work, since the last scrape (0.5, 0.99, and 1: the longest). 0.99 above 0.01 → the process lacks a core or something blocks it: give it one, or start another replica.',
   },
 } as const satisfies Readonly<Record<string, MetricDeclaration>>;
 

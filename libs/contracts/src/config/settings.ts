@@ -143,6 +143,15 @@ export const SETTINGS = {
     unit: 'milliseconds',
     why: 'How long an idle connection stays open. Keep it above the idle time-out of a load balancer in front.',
   }),
+  connectionsMax: integer({
+    group: 'http',
+    readBy: ['gateway'],
+    default: 10_000,
+    min: 10,
+    max: 1_000_000,
+    unit: 'connections',
+    why: 'How many connections may be open at a time. Before the last are taken those that idle are closed; one more is closed unanswered, and its client tries again. Each costs memory and a file descriptor: mind `ulimit -n`.',
+  }),
   statusHoldMs: integer({
     group: 'http',
     readBy: ['gateway'],
