@@ -8,6 +8,7 @@ export function aCall(changes: Partial<Call> = {}): Call {
     bodyBytes: 100,
     deadlineMs: undefined,
     tell: () => {},
+    notOurs: () => {},
     arrivedMs: performance.now(),
     clientLeft: new AbortController().signal,
     trace: undefined,

@@ -89,9 +89,63 @@ describe('what the gateway says of itself', () => {
     );
     expect(text).toMatch(/^gen_ai_server_time_to_first_token\w*_count\{.*\} 2$/m);
     expect(text).toMatch(/^gen_ai_server_request_duration\w*_bucket\{.*le="0\.02"\} \d$/m);
-    expect(text).toMatch(/^millrace_overhead_seconds_count(\{.*\})? 2$/m);
+    expect(text).toMatch(/^millrace_overhead_seconds_count\{.*answer="whole".*\} 1$/m);
+    expect(text).toMatch(/^millrace_overhead_seconds_count\{.*answer="stream".*\} 1$/m);
     expect(text).toMatch(/^millrace_workers\{.*phase="ready".*\} 1$/m);
     expect(text).toMatch(/^millrace_event_loop_delay_seconds\{.*quantile="0\.99".*\} /m);
+  });
+});
+
+describe('x-millrace-overhead-ms', () => {
+  const overheadOf = ({ headers }: Response) => Number(headers.get('x-millrace-overhead-ms') ?? Number.NaN);
+  const sumOf = async (bed: TestBed) =>
+    Number(
+      (await (await fetch(`${bed.url}/metrics`)).text()).match(/^millrace_overhead_seconds_sum\{.*\} (\S+)$/m)?.[1],
+    );
+
+  it('is on whole answers of every kind, and is what the histogram counts', async () => {
+    await using bed = await TestBed.start();
+    const told = [
+      overheadOf(await bed.chat()),
+      overheadOf(await bed.post('/v1/completions', { prompt: 'a b' })),
+      overheadOf(await bed.post('/tokenize', { prompt: 'a b' })),
+    ];
+    for (const ms of told) expect(ms).toBeGreaterThan(0);
+    expect((await sumOf(bed)) * 1000).toBeCloseTo(told[0]! + told[1]! + told[2]!, 1);
+  });
+
+  it('has nothing of the wait for a place, of the worker, or of a slow upload', async () => {
+    await using bed = await TestBed.start({ maxConcurrentRequests: 1 }, [{ stepMs: 100 }]);
+    const slowly = new ReadableStream({
+      start: async (controller) => {
+        controller.enqueue(new TextEncoder().encode('{"messages":[{"role":"user",'));
+        await new Promise((resolve) => setTimeout(resolve, 400));
+        controller.enqueue(new TextEncoder().encode('"content":"a b c"}]}'));
+        controller.close();
+      },
+    });
+    const uploaded = bed.post('/v1/chat/completions', '', { body: slowly, duplex: 'half' } as RequestInit);
+    const answers = await Promise.all([bed.chat(), bed.chat(), uploaded]);
+    expect(answers.map(({ status }) => status)).toEqual([200, 200, 200]);
+    expect(Math.max(...bed.records().map(({ totalMs }) => Number(totalMs)))).toBeGreaterThan(500);
+    // Three answers of 400 ms each, one after another; far more than this machine may be late by.
+    for (const answer of answers) expect(overheadOf(answer)).toBeLessThan(200);
+  });
+
+  it('has the reading of a long request and the writing of a long answer', async () => {
+    await using bed = await TestBed.start();
+    const length = 4_000_000;
+    const long = { messages: [{ role: 'user', content: 'x'.repeat(length) }] };
+    const [short, longer] = [overheadOf(await bed.chat()), overheadOf(await bed.chat(long))];
+    expect(longer).toBeGreaterThan(short);
+  });
+
+  it('is on no stream and no refusal', async () => {
+    await using bed = await TestBed.start();
+    for (const answer of [await bed.chat({ stream: true }), await bed.chat({ n: 500 })]) {
+      expect(answer.headers.get('x-millrace-overhead-ms')).toBeNull();
+      await answer.text();
+    }
   });
 });
 

@@ -65,7 +65,9 @@ export interface Call {
   readonly deadlineMs: number | undefined;
   /** Adds headers to the answer, be it one or an error; once its status is sent they are left out. */
   readonly tell: (headers: Readonly<Record<string, string>>) => void;
-  /** On the clock of `performance.now()`, taken when the body had been read: a slow upload is not the gateway's time. */
+  /** Of the time since `arrivedMs`, what others took: told before a whole answer is given, which then says what is left. */
+  readonly notOurs: (ms: number) => void;
+  /** On the clock of `performance.now()`, taken when the body had been read and not yet parsed: a slow upload is not the gateway's time. */
   readonly arrivedMs: number;
   /** Aborts when the client leaves; its reason is the error to throw. */
   readonly clientLeft: AbortSignal;
@@ -234,13 +236,13 @@ export interface RequestRecord {
   readonly cachedTokens: number;
   /** Of `completionTokens`, those that were thought. */
   readonly reasoningTokens: number;
-  /** In the gateway's waiting room. */
+  /** In the gateway's waiting room, and for a first worker to say what is served. */
   readonly waitedMs: number;
   /** From arrival to the first event of the answer; undefined when none came. */
   readonly firstTokenMs: number | undefined;
   /** From the first event to the last; undefined with fewer than two tokens. */
   readonly perTokenMs: number | undefined;
   readonly totalMs: number;
-  /** The time that the gateway itself took: from arrival to the hand-over to a worker, less the wait. */
+  /** The time that the gateway itself took up to the hand-over to a worker, less the wait. Its limits' store is part of it. */
   readonly overheadMs: number | undefined;
 }

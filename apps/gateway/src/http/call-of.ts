@@ -13,7 +13,10 @@ export function callOf(request: FastifyRequest, reply: FastifyReply): Call {
     tell: (headers) => {
       if (!reply.raw.headersSent) reply.headers(headers);
     },
-    arrivedMs: performance.now(),
+    notOurs: (ms) => {
+      request.elsewhereMs = ms;
+    },
+    arrivedMs: request.bodyReadMs ?? performance.now(),
     clientLeft: clientLeft(reply),
     trace: traceContextOf(request.headers),
   };

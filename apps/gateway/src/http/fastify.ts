@@ -13,6 +13,7 @@ import { boundConnections } from './connections.js';
 import { SWAGGER_UI_FOLDER } from './docs.controller.js';
 import { readJsonBodies } from './json-body.js';
 import { OpenCalls } from './open-calls.js';
+import { tellOverhead } from './overhead.js';
 import { requestIdOf } from './request-id.js';
 import { SocketErrors } from './socket-errors.js';
 import { ANY_PATH, refuseUnknownRoutes } from './unknown-routes.js';
@@ -57,6 +58,7 @@ export async function createHttpServer(
   refuseWhileDraining(fastify, readiness);
   authenticate(fastify, authenticator);
   readJsonBodies(fastify, settings.bodyBytesMax);
+  tellOverhead(fastify);
   await fastify.register(fastifyStatic, { root: SWAGGER_UI_FOLDER, serve: false });
   return { adapter, openCalls };
 }

@@ -2,8 +2,16 @@ import { isUtf8 } from 'node:buffer';
 import { InferenceError } from '@millrace/contracts';
 import type { FastifyInstance } from 'fastify';
 
+declare module 'fastify' {
+  interface FastifyRequest {
+    /** On the clock of `performance.now()`: before it was parsed, which is the gateway's own time. Undefined: there was none. */
+    bodyReadMs: number | undefined;
+  }
+}
+
 /** JSON, and nothing else, is read; what is too large or would be misread is refused before it is. */
 export function readJsonBodies(fastify: FastifyInstance, bodyBytesMax: number): void {
+  fastify.decorateRequest('bodyReadMs');
   fastify.addHook('onRequest', ({ headers }, _reply, done) => {
     const encoding = headers['content-encoding'] ?? 'identity';
     const length = Number(headers['content-length'] ?? 0);
@@ -15,6 +23,7 @@ export function readJsonBodies(fastify: FastifyInstance, bodyBytesMax: number): 
   fastify.removeAllContentTypeParsers();
   fastify.addContentTypeParser('application/json', { parseAs: 'buffer' }, (request, body, done) => {
     request.bodyBytes = body.length;
+    request.bodyReadMs = performance.now();
     try {
       done(null, parseJson(body as Buffer));
     } catch (error) {

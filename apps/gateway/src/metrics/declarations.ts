@@ -58,8 +58,8 @@ export const MEASURED = {
     name: 'millrace_overhead_seconds',
     kind: 'histogram',
     unit: 's',
-    labels: [],
-    help: 'What the gateway adds before a worker has the request: validation and routing, without the wait. Above 2 ms at p50 → the gateway lacks a core: compare with millrace_event_loop_delay_seconds.',
+    labels: ['answer'],
+    help: 'The time that is the gateway’s own. answer="whole": from the last byte of a request to the first of its answer, without the wait for a place and without the time in which a worker had it: reading and writing JSON, validation, limits with their store, routing; the same figure is in x-millrace-overhead-ms. answer="stream": up to the hand-over to a worker. Above 2 ms at p50 → the gateway lacks a core (compare with millrace_event_loop_delay_seconds), Redis answers slowly, or bodies are large.',
     buckets: OVERHEAD_SECONDS,
   },
   retries: {

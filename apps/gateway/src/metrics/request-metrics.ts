@@ -40,7 +40,10 @@ export class RequestMetrics {
     this.#duration.record(seconds(record.totalMs), record.code ? { ...labels, 'error.type': record.code } : labels);
     if (record.firstTokenMs !== undefined) this.#firstToken.record(seconds(record.firstTokenMs), labels);
     if (record.perTokenMs !== undefined) this.#perToken.record(seconds(record.perTokenMs), labels);
-    if (record.overheadMs !== undefined) this.#overhead.record(seconds(record.overheadMs));
+    // Of whole answers http/overhead.ts tells, since more of the gateway's time comes after the record was closed.
+    if (record.stream && record.overheadMs !== undefined) {
+      this.#overhead.record(seconds(record.overheadMs), { answer: 'stream' });
+    }
     this.#waited.record(seconds(record.waitedMs));
   }
 

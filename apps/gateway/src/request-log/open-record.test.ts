@@ -27,23 +27,30 @@ describe('OpenRecord', () => {
     const record = open();
     nowMs += 5;
     record.concerns(request);
+    nowMs += 3; // Its caller's limits are asked.
+    record.waits();
     nowMs += 700;
     record.fail(new InferenceError('deadline_exceeded', 'too late'));
     record.close();
-    expect(written).toMatchObject([{ outcome: 'dropped', waitedMs: 700, totalMs: 705 }]);
+    expect(written).toMatchObject([{ outcome: 'dropped', waitedMs: 700, totalMs: 708 }]);
   });
 
   it('counts the wait of a request that ran only up to its start', () => {
     const record = open();
     nowMs += 5;
+    record.waits(); // For the first worker ever.
+    nowMs += 30;
+    record.goesOn();
     record.concerns(request);
+    nowMs += 2;
+    record.waits();
     nowMs += 40;
     record.admitted();
     nowMs += 1;
     record.sentTo('a worker');
     nowMs += 500;
     record.close();
-    expect(written).toMatchObject([{ outcome: 'cancelled', waitedMs: 40, overheadMs: 6, totalMs: 546 }]);
+    expect(written).toMatchObject([{ outcome: 'cancelled', waitedMs: 70, overheadMs: 8, totalMs: 578 }]);
   });
 
   it('takes the first token of several answers once, and the time between two tokens of the same answer', () => {
@@ -71,6 +78,28 @@ describe('OpenRecord', () => {
     record.add({ kind: 'finished', index: 1, reason: 'stop', usage });
     record.close();
     expect(written).toMatchObject([{ outcome: 'cancelled', completionTokens: 5 }]);
+  });
+
+  it('knows what was not the gateway’s own time: the wait, and the worker from the first hand-over to its last event', () => {
+    const record = open();
+    record.concerns(request);
+    nowMs += 2;
+    record.waits();
+    nowMs += 100;
+    record.admitted();
+    expect(record.elsewhereMs).toBeUndefined();
+    record.sentTo('a worker that refuses');
+    nowMs += 20;
+    record.sentTo('another');
+    nowMs += 30;
+    record.add({ kind: 'begun', index: 0, promptTokens: 3, cachedTokens: 1, waitedMs: 0 });
+    nowMs += 40;
+    const usage = { promptTokens: 3, completionTokens: 5, cachedTokens: 1 };
+    record.add({ kind: 'finished', index: 0, reason: 'stop', usage });
+    nowMs += 4;
+    expect(record.elsewhereMs).toBe(100 + 20 + 30 + 40);
+    record.close();
+    expect(written).toMatchObject([{ overheadMs: 2, totalMs: 196 }]);
   });
 
   it('counts no wait for a request that was never valid', () => {

@@ -13,9 +13,11 @@ export interface Concerned extends Partial<Tallied> {
 /** A record in the making. It is told what happens and looks nothing up; closing it, the first time, writes it. */
 export class OpenRecord {
   #request: Concerned | undefined;
-  #validMs: number | undefined;
-  #waitedMs: number | undefined;
-  #overheadMs: number | undefined;
+  #waitsSinceMs: number | undefined;
+  #waitedMs = 0;
+  #admitted = false;
+  #handedOverMs: number | undefined;
+  #lastEventMs: number | undefined;
   #worker: string | undefined;
   #attempts = 0;
   #firstEventMs: number | undefined;
@@ -38,28 +40,42 @@ export class OpenRecord {
     this.#request = request;
     this.#sequences = prompts.length * bestOf;
     this.#tally = new UsageTally({ prompts, bestOf });
-    this.#validMs = this.#sinceArrivalMs();
+  }
+
+  /** From now on it waits: for a worker that says what is served, or for a place. */
+  waits(): void {
+    this.#waitsSinceMs ??= this.#sinceArrivalMs();
+  }
+
+  /** It waits no longer. */
+  goesOn(): void {
+    this.#waitedMs = this.#waitedSoFarMs();
+    this.#waitsSinceMs = undefined;
   }
 
   admitted(): void {
-    this.#waitedMs = this.#sinceValidMs();
+    this.goesOn();
+    this.#admitted = true;
   }
 
   sentTo(address: string): void {
     this.#worker = address;
     this.#attempts++;
-    this.#overheadMs ??= this.#sinceArrivalMs() - (this.#waitedMs ?? 0);
+    this.#handedOverMs ??= this.#sinceArrivalMs();
   }
 
   add(event: SequenceEvent): void {
-    this.#firstEventMs ??= this.#sinceArrivalMs();
-    if (event.kind === 'tokens') this.#lastTokenMs = this.#sinceArrivalMs();
+    const nowMs = this.#sinceArrivalMs();
+    this.#firstEventMs ??= nowMs;
+    this.#lastEventMs = nowMs;
+    if (event.kind === 'tokens') this.#lastTokenMs = nowMs;
     this.#tally?.add(event);
   }
 
   /** Work that comes in one piece, and is no answer, was done. */
   done(promptTokens: number): void {
     this.#donePromptTokens = promptTokens;
+    this.#lastEventMs = this.#sinceArrivalMs();
   }
 
   /** Prompt and answers together, as far as they have come: what counts against a limit. */
@@ -68,9 +84,10 @@ export class OpenRecord {
     return promptTokens + completionTokens;
   }
 
-  /** The gateway's own time, once a worker has the request. */
-  get overheadMs(): number | undefined {
-    return this.#overheadMs;
+  /** Of the time since its arrival, what was not the gateway's own: it waited, or a worker had it. Undefined: none ever did. */
+  get elsewhereMs(): number | undefined {
+    if (this.#handedOverMs === undefined || this.#lastEventMs === undefined) return undefined;
+    return this.#waitedMs + this.#lastEventMs - this.#handedOverMs;
   }
 
   fail(error: unknown): void {
@@ -102,11 +119,11 @@ export class OpenRecord {
         worker: this.#worker,
         attempts: this.#attempts,
         ...this.#usage(),
-        waitedMs: this.#waitedMs ?? this.#sinceValidMs(),
+        waitedMs: this.#waitedSoFarMs(),
         firstTokenMs: this.#firstEventMs,
         perTokenMs: this.#perTokenMs(),
         totalMs: this.#sinceArrivalMs(),
-        overheadMs: this.#overheadMs,
+        overheadMs: this.#handedOverMs === undefined ? undefined : this.#handedOverMs - this.#waitedMs,
       },
       this.#error,
     );
@@ -121,7 +138,7 @@ export class OpenRecord {
 
   #outcome(code: ErrorCode | undefined): Outcome {
     if (code === undefined) return 'served';
-    const waiting = this.#waitedMs === undefined;
+    const waiting = !this.#admitted;
     if (code === 'client_closed_request') return waiting ? 'dropped' : 'cancelled';
     if (code === 'deadline_exceeded') return waiting ? 'dropped' : 'expired';
     return waiting || ERROR_CATALOG[code].status < 500 ? 'rejected' : 'failed';
@@ -139,9 +156,8 @@ export class OpenRecord {
     return (this.#lastTokenMs - this.#firstEventMs) / (tokens - 1);
   }
 
-  /** The wait, up to now; a request that was never valid never waited. */
-  #sinceValidMs(): number {
-    return this.#validMs === undefined ? 0 : this.#sinceArrivalMs() - this.#validMs;
+  #waitedSoFarMs(): number {
+    return this.#waitedMs + (this.#waitsSinceMs === undefined ? 0 : this.#sinceArrivalMs() - this.#waitsSinceMs);
   }
 
   #sinceArrivalMs(): number {

@@ -51,11 +51,14 @@ export class Entrance {
   ): Promise<Entered<Request>> {
     const deadline = startDeadline(call, this.limits.requestTimeoutMs);
     try {
+      record.waits();
       await this.coldStart.modelsKnown(call.bodyBytes, deadline.signal);
+      record.goesOn();
       const request = parse();
       record.concerns(request);
       refuseForbiddenModel(call, request.model);
       const hold = await this.rates.take(call, expectedUse(request, call, answers), deadline.signal);
+      record.waits();
       return { request, call, record, deadline, [Symbol.dispose]: () => leave(record, deadline, hold) };
     } catch (error) {
       record.fail(error);
