@@ -1,0 +1,97 @@
+import { chmodSync, existsSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
+import { PGlite } from '@electric-sql/pglite';
+import { dataDir } from '@electric-sql/pglite-prepopulatedfs';
+import { PGLiteSocketServer } from '@electric-sql/pglite-socket';
+import { onParentGone } from '@millrace/runtime';
+import { FolderInUse, lockFile } from './folder-lock.js';
+import type { PgliteNews, PgliteOrder, PgliteStart } from './pglite-wire.js';
+
+/**
+ * The entry of the embedded database's process: opens the folder, serves it on a socket, and ends with the gateway.
+ *
+ * What was committed is on the disk: neither the death of this process nor that of the machine costs it.
+ */
+
+/** Old connections may not have been noticed as closed when the next one comes. */
+const CONNECTIONS_MAX = 8;
+/** For the last checkpoint; without it the next start reads the log, and loses nothing either. */
+const CLOSE_MS = 3_000;
+
+/** Sized for keys and records. Postgres's own defaults are for a server, and would hold 128 MiB of pages here. */
+const SETTINGS = ['shared_buffers=16MB', 'wal_buffers=1MB', 'min_wal_size=32MB', 'max_wal_size=64MB'];
+
+const start = JSON.parse(process.argv[2] ?? '{}') as PgliteStart;
+let database: PGlite | undefined;
+let isEnding = false;
+
+process.on('message', (order: PgliteOrder) => {
+  if (order.kind === 'ping') tell({ kind: 'alive' });
+  else void end();
+});
+onParentGone(() => void end());
+// Ctrl-C reaches the whole group of processes; the gateway still has records to write, and ends this one.
+process.on('SIGINT', () => undefined);
+process.on('SIGTERM', () => undefined);
+
+try {
+  mkdirSync(start.folder, { recursive: true, mode: 0o700 });
+  await lockFile(`${start.folder}.lock`, start.lockWaitMs);
+  database = await open(start.folder);
+  await serve(database, start.socketPath);
+  tell({ kind: 'ready' });
+} catch (error) {
+  process.send?.({ kind: 'failed', sentence: sentenceOf(error) } satisfies PgliteNews, () => process.exit(1));
+}
+
+async function open(folder: string): Promise<PGlite> {
+  // What is found beside this mark was left by a first start that did not come to its end, and holds nothing yet.
+  const unfinished = `${folder}.unfinished`;
+  const isFirst = existsSync(unfinished) || !existsSync(`${folder}/PG_VERSION`);
+  if (isFirst) {
+    writeFileSync(unfinished, '');
+    rmSync(folder, { recursive: true, force: true });
+    mkdirSync(folder, { mode: 0o700 });
+  }
+  chmodSync(folder, 0o700);
+  const opened = await PGlite.create({
+    dataDir: folder,
+    ...(isFirst && { loadDataDir: await dataDir() }),
+    relaxedDurability: false,
+    startParams: [...PGlite.defaultStartParams, ...SETTINGS.flatMap((setting) => ['-c', setting])],
+  });
+  rmSync(unfinished, { force: true });
+  return opened;
+}
+
+async function serve(opened: PGlite, path: string): Promise<void> {
+  rmSync(path, { force: true });
+  const ask = opened.execProtocolRawStream.bind(opened);
+  // What Postgres refuses is an answer. What is thrown is the end of the engine, after which the server would hang.
+  opened.execProtocolRawStream = (message, options) =>
+    ask(message, options).catch((error: unknown) => {
+      process.stderr.write(`${error instanceof Error ? error.stack : String(error)}\n`);
+      process.exit(1);
+    });
+  await new PGLiteSocketServer({ db: opened, path, maxConnections: CONNECTIONS_MAX }).start();
+}
+
+async function end(): Promise<void> {
+  if (isEnding) return;
+  isEnding = true;
+  setTimeout(() => process.exit(1), CLOSE_MS).unref();
+  await database?.close().catch(() => undefined);
+  rmSync(start.socketPath, { force: true });
+  process.exit(0);
+}
+
+function sentenceOf(error: unknown): string {
+  if (error instanceof FolderInUse) {
+    return `The embedded database in ${start.folder} is in use by another gateway. Give this one a folder of its own (--data-folder), or let both share a Postgres server (--postgres-url).`;
+  }
+  const why = error instanceof Error ? error.message : String(error);
+  return `The embedded database in ${start.folder} can not be opened: ${why.replace(/\.$/, '')}.`;
+}
+
+function tell(news: PgliteNews): void {
+  if (process.connected) process.send?.(news);
+}
