@@ -9,7 +9,9 @@ export interface Authenticator {
    * @throws InferenceError `invalid_api_key`, or `store_unavailable` when keys could never be read.
    */
   authenticate(presented: string | undefined): Caller | Promise<Caller>;
+  /** Whether it is the key of the admin API, which is no API key. Its time tells nothing. */
+  isAdmin(presented: string | undefined): boolean;
 }
 
 /** Before there are keys. */
-export const EVERYBODY: Authenticator = { authenticate: () => ANYONE };
+export const EVERYBODY: Authenticator = { authenticate: () => ANYONE, isAdmin: () => false };

@@ -69,6 +69,27 @@ export const MEASURED = {
     labels: ['model'],
     help: 'Attempts after the first, each on another worker. Rises → a worker restarts or is full: /health says which.',
   },
+  keys: {
+    name: 'millrace_keys',
+    kind: 'gauge',
+    unit: '{key}',
+    labels: [],
+    help: 'API keys that this gateway knows as valid. Differs between gateways for longer than keyRefreshMs → one of them can not read the database: /readyz says so.',
+  },
+  keyRefusals: {
+    name: 'millrace_key_refusals_total',
+    kind: 'counter',
+    unit: '{request}',
+    labels: ['door', 'reason'],
+    help: 'Requests without a valid key, by door (api, admin) and reason (missing, malformed, unknown, expired, unchecked: it could not be looked up). unknown rises → a client has an old key, or somebody tries keys. Any for admin that you can not explain → change the admin key.',
+  },
+  keyRefreshFailures: {
+    name: 'millrace_key_refresh_failures_total',
+    kind: 'counter',
+    unit: '{refresh}',
+    labels: [],
+    help: 'Looks for changed keys that failed. Rises → the database is away: known keys stay valid meanwhile, and keys that are revoked are not heard of.',
+  },
   running: {
     name: 'millrace_running_requests',
     kind: 'gauge',

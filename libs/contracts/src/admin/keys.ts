@@ -46,6 +46,30 @@ const settable = {
 
 export const createKeySchema = z.strictObject(settable).meta({ id: 'CreateKeyRequest' });
 
+/** What is absent stays as it is; null takes a limit away. */
+export const changeKeySchema = z
+  .strictObject({
+    name: settable.name.optional(),
+    models: settable.models,
+    limits: keyLimitsSchema.optional(),
+    priority: z.int().min(-100).max(100).optional(),
+    expires_at: settable.expires_at,
+    log_messages: settable.log_messages,
+  })
+  .meta({ id: 'ChangeKeyRequest' });
+
+const KEYS_LISTED_MAX = 1_000;
+
+export const listKeysSchema = z
+  .strictObject({
+    /** The id of a key: the list goes on behind it. */
+    after: z.string().max(200).optional(),
+    limit: z.coerce.number().int().min(1).max(KEYS_LISTED_MAX).default(100),
+    /** Only keys whose name holds this, in whatever case. */
+    name: settable.name.optional(),
+  })
+  .meta({ id: 'ListKeysQuery' });
+
 export const keySchema = z
   .object({
     object: z.literal('millrace.key'),
@@ -90,6 +114,8 @@ export const rotateKeySchema = z
 
 export type KeyLimitsBody = z.infer<typeof keyLimitsSchema>;
 export type CreateKeyBody = z.infer<typeof createKeySchema>;
+export type ChangeKeyBody = z.infer<typeof changeKeySchema>;
+export type ListKeysQuery = z.infer<typeof listKeysSchema>;
 export type RotateKeyBody = z.infer<typeof rotateKeySchema>;
 export type KeyBody = z.infer<typeof keySchema>;
 export type NewKeyBody = z.infer<typeof newKeySchema>;

@@ -193,6 +193,18 @@ export const SETTINGS = {
     secret: true,
     why: 'What the digests of API keys are made with, at least 32 characters. Absent: `key-secret` of `dataFolder`, made at the first start. Gateways that share a database need the same; with another one no key is valid any more.',
   }),
+  apiKey: optionalText({
+    group: 'keys',
+    readBy: ['cli'],
+    secret: true,
+    why: 'The API key that `millrace chat`, `bench` and `models` send, where the gateway wants one. Give it as a variable or in `.env`: other users of the machine can see flags.',
+  }),
+  metricsNeedAdminKey: boolean({
+    group: 'keys',
+    readBy: ['gateway'],
+    default: false,
+    why: 'Whether `/metrics` and `/health` want the admin key too. They tell models, workers and how busy they are, and nothing of who asks or what.',
+  }),
   keyRefreshMs: integer({
     group: 'keys',
     readBy: ['gateway'],
