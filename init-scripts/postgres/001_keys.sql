@@ -1,6 +1,6 @@
 -- API keys. Read by keys/ of the gateway; a key itself is never stored, only its keyed digest.
 
-create table keys (
+create table if not exists keys (
   -- Public: it stands in the key itself, in records and in logs.
   id text primary key,
   name text not null,
@@ -17,24 +17,26 @@ create table keys (
   revoked_at timestamptz,
   -- Null: as the setting logMessages says.
   log_messages boolean,
-  -- What gateways look for when they ask what has changed.
-  updated_at timestamptz not null default clock_timestamp()
+  -- The transaction that changed it last. Gateways ask for what was changed by transactions that were not over when they asked
+  -- before: no clock is involved, and one that commits late is not missed.
+  changed_in xid8 not null default pg_current_xact_id()
 );
 
--- By a trigger, so that nobody who changes a key can forget it, be it by hand.
-create function keys_note_update() returns trigger language plpgsql as $$
+create index if not exists keys_changed_in on keys (changed_in);
+create index if not exists keys_created_at on keys (created_at, id);
+
+-- Also when a row is changed by hand.
+create or replace function mark_key_changed() returns trigger language plpgsql as $$
 begin
-  new.updated_at := clock_timestamp();
+  new.changed_in := pg_current_xact_id();
   return new;
 end
 $$;
 
-create trigger keys_note_update before update on keys for each row execute function keys_note_update();
-
-create index keys_updated_at on keys (updated_at);
+create or replace trigger keys_changed before insert or update on keys for each row execute function mark_key_changed();
 
 -- What an installation knows of itself, such as the check value of the secret that digests are made with.
-create table installation (
+create table if not exists installation (
   name text primary key,
   value text not null
 );
