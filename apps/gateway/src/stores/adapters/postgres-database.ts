@@ -207,6 +207,8 @@ function whyAwayByState(state: string, timeoutMs: number): string | undefined {
       return 'it is a replica that can only be read';
     case '25P03':
       return 'a transaction stood still for too long and was ended';
+    case '55P03':
+      return 'a lock that it takes is held by others';
     case '40001':
     case '40P01':
       return 'two transactions were in each other’s way, and this one had to give in';
