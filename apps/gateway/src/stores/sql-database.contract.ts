@@ -41,7 +41,7 @@ export function sqlDatabaseContract(open: () => Promise<SqlDatabase>): void {
     });
 
     it('takes JSON as text, and gives it as an object', async () => {
-      const facts = { list: [1, 'a', null], text: "'\"\\😀", deep: { er: true } };
+      const facts = { list: [1, 'a', null], text: '\'"\\😀', deep: { er: true } };
       expect(await echo('jsonb', JSON.stringify(facts))).toEqual(facts);
       expect(await echo('jsonb', JSON.stringify([1, 2]))).toEqual([1, 2]);
     });
@@ -72,7 +72,8 @@ export function sqlDatabaseContract(open: () => Promise<SqlDatabase>): void {
 
   describe('statements', () => {
     it('answers what was changed', async () => {
-      const insert = 'insert into things (id, name) values ($1, $2) on conflict (id) do update set name = excluded.name returning id, name';
+      const insert =
+        'insert into things (id, name) values ($1, $2) on conflict (id) do update set name = excluded.name returning id, name';
       expect(await database.query(insert, [1, 'one'])).toEqual([{ id: 1, name: 'one' }]);
       expect(await database.query(insert, [1, 'first'])).toEqual([{ id: 1, name: 'first' }]);
       const nothing = 'insert into things (id) values ($1) on conflict do nothing returning id';
@@ -81,7 +82,9 @@ export function sqlDatabaseContract(open: () => Promise<SqlDatabase>): void {
     });
 
     it('brings tens of thousands of rows', async () => {
-      const rows = await database.query<{ n: number }>("select n, repeat('x', 100) as x from generate_series(1, 20000) as n");
+      const rows = await database.query<{ n: number }>(
+        "select n, repeat('x', 100) as x from generate_series(1, 20000) as n",
+      );
       expect(rows).toHaveLength(20_000);
       expect(rows.at(-1)).toEqual({ n: 20_000, x: 'x'.repeat(100) });
     });
@@ -97,7 +100,9 @@ export function sqlDatabaseContract(open: () => Promise<SqlDatabase>): void {
     });
 
     it('takes several without values at once, all or none', async () => {
-      expect(await database.query('insert into things (id) values (1); select count(*) as n from things')).toEqual([{ n: 1 }]);
+      expect(await database.query('insert into things (id) values (1); select count(*) as n from things')).toEqual([
+        { n: 1 },
+      ]);
       await expect(database.query('delete from things; selec 1')).rejects.toThrow('syntax');
       expect(await database.query('select count(*) as n from things')).toEqual([{ n: 1 }]);
       await database.query('delete from things');
@@ -188,7 +193,9 @@ export function sqlDatabaseContract(open: () => Promise<SqlDatabase>): void {
         create table daily_2 (like daily including all);
         alter table daily attach partition daily_2 for values from ('2026-01-02') to ('2026-01-03')`);
       await database.query("insert into daily (day, id) values ('2026-01-01', 1), ('2026-01-02', 2)");
-      await expect(database.query("insert into daily (day, id) values ('2026-01-05', 1)")).rejects.toMatchObject({ code: '23514' });
+      await expect(database.query("insert into daily (day, id) values ('2026-01-05', 1)")).rejects.toMatchObject({
+        code: '23514',
+      });
       await database.query('alter table daily detach partition daily_1 concurrently');
       expect(await database.query('select id from daily')).toEqual([{ id: 2 }]);
       await database.query('drop table daily_1; drop table daily');

@@ -172,12 +172,20 @@ export class PostgresDatabase implements SqlDatabase {
     if (this.#pool.waitingCount >= WAITING_STATEMENTS_MAX) {
       throw this.#unavailable(`${this.#pool.waitingCount} statements are waiting for it already, and no more may wait`);
     }
+    let client: pg.PoolClient;
     try {
-      return await this.#pool.connect();
+      client = await this.#pool.connect();
     } catch (error) {
       // Whatever it is, a wrong password among them: nothing can be asked.
       throw this.#unavailable(whyAway(error, this.#options.timeoutMs) ?? sentencePart(error), error);
     }
+    if (!this.#isClosed) return client;
+    client.release(true);
+    throw this.#closed();
+  }
+
+  #closed(): DatabaseUnavailable {
+    return new DatabaseUnavailable(`The database at ${this.#place} is closed: this process is ending.`);
   }
 
   #unavailable(why: string, cause?: unknown): DatabaseUnavailable {
