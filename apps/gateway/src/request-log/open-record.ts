@@ -141,6 +141,7 @@ export class OpenRecord {
     const waiting = !this.#admitted;
     if (code === 'client_closed_request') return waiting ? 'dropped' : 'cancelled';
     if (code === 'deadline_exceeded') return waiting ? 'dropped' : 'expired';
+    if (this.#waitsSinceMs !== undefined) return 'dropped';
     return waiting || ERROR_CATALOG[code].status < 500 ? 'rejected' : 'failed';
   }
 

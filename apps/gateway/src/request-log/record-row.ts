@@ -63,7 +63,8 @@ const REFUSED = /\\u(?:0000|d[89a-f])/;
 export function lineOfRow(row: RecordRow): string {
   const line = JSON.stringify(row);
   const tidied = REFUSED.test(line) ? JSON.stringify(row, (_name, value) => acceptable(value)) : line;
-  if (JSON.stringify(row.parameters).length <= PARAMETERS_CHARS_MAX) return tidied;
+  if (tidied.length <= PARAMETERS_CHARS_MAX || JSON.stringify(row.parameters).length <= PARAMETERS_CHARS_MAX)
+    return tidied;
   return lineOfRow({ ...row, parameters: { left_out: 'too long' } });
 }
 

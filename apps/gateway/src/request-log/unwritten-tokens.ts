@@ -1,0 +1,33 @@
+import type { RecordRow } from './record-row.js';
+
+/** Tokens of each key and day that the database doesn't know yet. */
+export class UnwrittenTokens {
+  readonly #byKey = new Map<string, Map<string, number>>();
+
+  add(row: RecordRow): void {
+    this.#change(row, row.prompt_tokens + row.completion_tokens);
+  }
+
+  remove(row: RecordRow): void {
+    this.#change(row, -row.prompt_tokens - row.completion_tokens);
+  }
+
+  /** Of the days from `fromDay` on. */
+  of(keyId: string, fromDay: string): number {
+    let sum = 0;
+    for (const [day, tokens] of this.#byKey.get(keyId) ?? []) if (day >= fromDay) sum += tokens;
+    return Math.max(0, sum);
+  }
+
+  /** When nothing waits any more; so that what was lost on the way is not counted for ever. */
+  clear(): void {
+    this.#byKey.clear();
+  }
+
+  #change({ key_id: keyId, day }: RecordRow, tokens: number): void {
+    if (keyId === null || tokens === 0) return;
+    const days = this.#byKey.get(keyId) ?? new Map<string, number>();
+    this.#byKey.set(keyId, days);
+    days.set(day, (days.get(day) ?? 0) + tokens);
+  }
+}
