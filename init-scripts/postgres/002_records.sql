@@ -5,7 +5,7 @@
 
 -- One row for each request. A partition for each day (UTC), which gateways make ahead and drop after `retentionDays`: dropping a
 -- table costs nothing, where deleting its rows would cost as much as writing them.
-create table request_records (
+create table if not exists request_records (
   day date not null,
   -- Made by the gateway, whatever the caller called its request: writing a record twice leaves one row.
   record_id uuid not null,
@@ -46,14 +46,14 @@ create table request_records (
   primary key (day, record_id)
 ) partition by range (day);
 
-create index request_records_key on request_records (key_id, arrived_at) where key_id is not null;
-create index request_records_request on request_records (request_id);
-create index request_records_trace on request_records (trace_id) where trace_id is not null;
+create index if not exists request_records_key on request_records (key_id, arrived_at) where key_id is not null;
+create index if not exists request_records_request on request_records (request_id);
+create index if not exists request_records_trace on request_records (trace_id) where trace_id is not null;
 -- Rows lie in the order of their arrival, near enough: a few kB tell where any time of the day begins.
-create index request_records_arrived on request_records using brin (arrived_at);
+create index if not exists request_records_arrived on request_records using brin (arrived_at);
 
 -- The totals of each day, which stay. Written in the same statement as the rows they count, from the rows that were new.
-create table usage_days (
+create table if not exists usage_days (
   day date not null,
   -- Empty: without a key, or before the model was known. Not null, since both tell rows apart.
   key_id text not null,
@@ -70,10 +70,10 @@ create table usage_days (
 -- The rows of today change with every batch; with room beside them the indexes need not.
 with (fillfactor = 50);
 
-create index usage_days_key on usage_days (key_id, day);
+create index if not exists usage_days_key on usage_days (key_id, day);
 
 -- What some gateway does now and then for all of them, and when one last took it on.
-create table record_chores (
+create table if not exists record_chores (
   name text primary key,
   taken_at timestamptz not null
 );
