@@ -1,8 +1,10 @@
 export * from './configuration-error.js';
 export * from './doorbell.js';
+export * from './fatal-errors.js';
 export * from './gguf-layout.js';
 export * from './instruments.js';
 export * from './load-settings.js';
+export { lostLogLines } from './log-output.js';
 export * from './logger.js';
 export * from './machine-memory.js';
 export * from './metrics.js';

@@ -1,6 +1,7 @@
 import { isatty } from 'node:tty';
 import { type DestinationStream, type Logger as PinoLogger, pino } from 'pino';
 import pretty from 'pino-pretty';
+import { logOutput, logOutputStream } from './log-output.js';
 
 export type Logger = PinoLogger;
 
@@ -18,7 +19,7 @@ export interface LoggerOptions {
  */
 export function createLogger(options: LoggerOptions, destination?: DestinationStream): Logger {
   const text = options.format === 'text' || (options.format === 'auto' && isatty(1));
-  const stream = destination ?? (text ? forPeople() : pino.destination({ fd: 1, sync: true }));
+  const stream = destination ?? (text ? forPeople() : logOutput());
   return pino(
     {
       level: options.level,
@@ -33,8 +34,7 @@ export function createLogger(options: LoggerOptions, destination?: DestinationSt
 
 function forPeople(): DestinationStream {
   return pretty({
-    sync: true,
-    destination: 1,
+    destination: logOutputStream(),
     colorize: isatty(1),
     translateTime: 'SYS:HH:MM:ss.l',
     ignore: 'process',
