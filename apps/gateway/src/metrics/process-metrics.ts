@@ -1,5 +1,5 @@
 import { monitorEventLoopDelay } from 'node:perf_hooks';
-import { gauge } from '@millrace/runtime';
+import { gauge, lostLogLines } from '@millrace/runtime';
 import type { WorkerPhase } from '../vocabulary.js';
 import { MEASURED } from './declarations.js';
 
@@ -25,6 +25,7 @@ export function watch(watched: Watched): Disposable {
       const phases = watched.workerPhases();
       return PHASES.map((phase) => ({ value: phases.filter((one) => one === phase).length, labels: { phase } }));
     }),
+    gauge(MEASURED.lostLogLines, () => [{ value: lostLogLines() }]),
     gauge(MEASURED.eventLoopDelay, () => {
       const observed = QUANTILES.map((quantile) => ({
         value: lateSeconds(delay.percentile(quantile * 100)),
