@@ -1,7 +1,8 @@
 import { InferenceError } from '@millrace/contracts';
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import type { Authenticator } from '../keys/authenticator.js';
-import type { Caller } from '../vocabulary.js';
+import { ANYONE, type Caller } from '../vocabulary.js';
+import { ANY_PATH } from './unknown-routes.js';
 
 declare module 'fastify' {
   interface FastifyRequest {
@@ -14,26 +15,109 @@ declare module 'fastify' {
   }
 }
 
-/** Whoever restarts, routes or looks is not asked who they are. */
-const OPEN_PATHS = /^\/(healthz|readyz|health|metrics|openapi\.json|docs(\/.*)?)?$/;
+/**
+ * Whoever restarts, routes or looks is not asked who they are. These are routes and no paths: a path has many spellings
+ * (`/%61dmin`, `http://host/admin`), of which the router knows one meaning.
+ */
+const OPEN_ROUTES: ReadonlySet<string> = new Set([
+  '/',
+  '/healthz',
+  '/readyz',
+  '/health',
+  '/metrics',
+  '/openapi.json',
+  '/docs',
+  '/docs/:file',
+]);
+/** Of those, what `metricsNeedAdminKey` closes. */
+const INNER_ROUTES: ReadonlySet<string> = new Set(['/health', '/metrics']);
+/** The admin key may look at the models too, so that `millrace serve` and `millrace models` need no API key for that. */
+const MODEL_ROUTES: ReadonlySet<string> = new Set(['/v1/models', '/v1/models/*']);
+
+/**
+ * Lets nobody below `/admin` without the admin key, be there something at the path or not. Call it before anything that answers or
+ * refuses by itself, CORS among it: no web page ever has the admin key.
+ */
+export function guardAdmin(
+  fastify: FastifyInstance,
+  keys: Authenticator,
+  { metricsNeedAdminKey }: { readonly metricsNeedAdminKey: boolean },
+): void {
+  fastify.addHook('onRequest', (request, reply, done) => {
+    const admin = isAdminPath(request);
+    if (admin) reply.header('cache-control', 'no-store');
+    const inner = metricsNeedAdminKey && INNER_ROUTES.has(routeOf(request) ?? '');
+    if (!admin && !inner) return done();
+    try {
+      keys.admitAdmin(presentedKey(request));
+      done();
+    } catch (error) {
+      reply.header('www-authenticate', 'Bearer');
+      done(error as Error);
+    }
+  });
+}
 
 /**
  * Finds out who asks, before anything of the body is read: a stranger can not make the gateway take in 16 MiB first. That is why
- * it is a hook and no guard of Nest's, which run later.
+ * it is a hook and no guard of Nest's, which run later. Call it behind what refuses unknown routes.
  */
 export function authenticate(fastify: FastifyInstance, keys: Authenticator): void {
   fastify.decorateRequest('caller');
   fastify.decorateRequest('bodyBytes', 0);
   fastify.decorateRequest('deadlineMs');
-  fastify.addHook('onRequest', async (request) => {
-    const path = request.url.split('?', 1)[0]!;
-    if (OPEN_PATHS.test(path) || path.startsWith('/admin')) return;
-    request.caller = await keys.authenticate(presentedKey(request));
-    request.deadlineMs = deadlineOf(request);
+  fastify.addHook('onRequest', (request, reply, done) => {
+    if (OPEN_ROUTES.has(routeOf(request) ?? '') || isAdminPath(request)) return done();
+    const refuse = (error: unknown) => {
+      if (error instanceof InferenceError && error.code === 'invalid_api_key')
+        reply.header('www-authenticate', 'Bearer');
+      done(error as Error);
+    };
+    try {
+      request.deadlineMs = deadlineOf(request);
+      const caller = callerOf(request, keys);
+      // In the same turn, where it can be: nobody who has a key waits for another's.
+      if (!(caller instanceof Promise)) {
+        request.caller = caller;
+        return done();
+      }
+      caller.then((found) => {
+        request.caller = found;
+        done();
+      }, refuse);
+    } catch (error) {
+      refuse(error);
+    }
   });
 }
 
-/** `Authorization` wins; Anthropic's clients send the other. */
+function callerOf(request: FastifyRequest, keys: Authenticator): Caller | Promise<Caller> {
+  const presented = presentedKey(request);
+  if (MODEL_ROUTES.has(routeOf(request) ?? '') && keys.isAdmin(presented)) return ANYONE;
+  return keys.authenticate(presented);
+}
+
+/** As it was registered; undefined where nothing is. */
+function routeOf({ is404, routeOptions }: FastifyRequest): string | undefined {
+  return is404 ? undefined : routeOptions.url;
+}
+
+/** Also where there is no route: who has no key does not learn which there are. */
+export function isAdminPath(request: FastifyRequest): boolean {
+  const route = routeOf(request);
+  return /^\/admin(\/|$)/.test(route === undefined || route === ANY_PATH ? decodedPath(request.url) : route);
+}
+
+function decodedPath(url: string): string {
+  const path = url.split('?', 1)[0]!;
+  try {
+    return decodeURIComponent(path);
+  } catch {
+    return path;
+  }
+}
+
+/** `Authorization` wins; Anthropic's clients send the other. Nothing else is looked at: not the URL, not who proxies say it is. */
 function presentedKey({ headers }: FastifyRequest): string | undefined {
   const [, bearer] = /^Bearer +(\S+) *$/i.exec(headers.authorization ?? '') ?? [];
   return bearer ?? [headers['x-api-key']].flat()[0];

@@ -7,7 +7,7 @@ import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import type { Authenticator } from '../keys/authenticator.js';
 import type { Readiness } from '../walks/readiness.js';
 import type { RefuseRequest } from '../walks/refuse-request.js';
-import { authenticate } from './authenticate.js';
+import { authenticate, guardAdmin, isAdminPath } from './authenticate.js';
 import { callOf } from './call-of.js';
 import { boundConnections } from './connections.js';
 import { SWAGGER_UI_FOLDER } from './docs.controller.js';
@@ -53,6 +53,7 @@ export async function createHttpServer(
   boundConnections(fastify.server, settings.connectionsMax, logger);
   fastify.server.on('checkExpectation', (request, response) => socketErrors.refuseExpectation(request, response));
   refuseWithoutHost(fastify);
+  guardAdmin(fastify, authenticator, settings);
   if (settings.corsOrigins.length > 0) await allowOrigins(fastify, settings.corsOrigins, refuseRequest);
   refuseUnknownRoutes(fastify);
   refuseWhileDraining(fastify, readiness);
@@ -128,7 +129,9 @@ async function allowOrigins(
   };
   await fastify.register(cors, {
     // The plugin would answer an OPTIONS that is no preflight itself, in plain text or with a 204; it is ours to refuse.
-    delegator: ({ headers }: FastifyRequest, callback) => {
+    delegator: (request: FastifyRequest, callback) => {
+      const { headers } = request;
+      if (isAdminPath(request)) return callback(null, { origin: false, preflight: false });
       const preflight = headers.origin !== undefined && headers['access-control-request-method'] !== undefined;
       callback(null, { ...options, preflight });
     },

@@ -1,17 +1,34 @@
+import { InferenceError } from '@millrace/contracts';
 import { ANYONE, type Caller } from '../vocabulary.js';
 
-/** Who sent a request: the only thing that a stage after it knows of keys. */
+/** Who sent a request: the only thing that a stage after it knows of keys. `presented` came as `Authorization: Bearer` or `x-api-key`. */
 export interface Authenticator {
   /**
    * The caller that a key belongs to. Answers in the same turn for a key that is known, so that no request waits for a database.
    *
-   * @param presented what came in `Authorization: Bearer` or `x-api-key`; undefined: neither did.
-   * @throws InferenceError `invalid_api_key`, or `store_unavailable` when keys could never be read.
+   * @throws InferenceError `invalid_api_key`, or `store_unavailable` when it can not be told.
    */
   authenticate(presented: string | undefined): Caller | Promise<Caller>;
   /** Whether it is the key of the admin API, which is no API key. Its time tells nothing. */
   isAdmin(presented: string | undefined): boolean;
+  /** @throws InferenceError `invalid_api_key` when it is not. */
+  admitAdmin(presented: string | undefined): void;
+}
+
+export function notTheAdminKey(presented: string | undefined): InferenceError {
+  const given =
+    presented === undefined ? 'No key came with the request' : 'What came with the request is not the admin key';
+  return new InferenceError(
+    'invalid_api_key',
+    `${given}. This path wants the key of the admin API as \`Authorization: Bearer <key>\`; API keys do not open it. It is MILLRACE_ADMIN_KEY, or in the file admin-key of the gateway's dataFolder.`,
+  );
 }
 
 /** Before there are keys. */
-export const EVERYBODY: Authenticator = { authenticate: () => ANYONE, isAdmin: () => false };
+export const EVERYBODY: Authenticator = {
+  authenticate: () => ANYONE,
+  isAdmin: () => false,
+  admitAdmin: (presented) => {
+    throw notTheAdminKey(presented);
+  },
+};

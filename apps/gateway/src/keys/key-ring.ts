@@ -4,7 +4,7 @@ import { counter, gauge, type Logger } from '@millrace/runtime';
 import { MEASURED } from '../metrics/declarations.js';
 import { ANYONE, type Caller } from '../vocabulary.js';
 import { digestOf, parseApiKey, sameText } from './api-key.js';
-import type { Authenticator } from './authenticator.js';
+import { type Authenticator, notTheAdminKey } from './authenticator.js';
 import type { KeyNews } from './key-news.js';
 import { type KeyRow, type KnownKey, knownKey } from './key-rows.js';
 import type { KeySource, KeyTable } from './key-source.js';
@@ -85,9 +85,13 @@ export class KeyRing implements Authenticator {
   }
 
   isAdmin(presented: string | undefined): boolean {
-    const admitted = presented !== undefined && sameText(presented, this.options.adminKey);
-    if (!admitted) this.#refusals.add(1, { door: 'admin', reason: presented === undefined ? 'missing' : 'unknown' });
-    return admitted;
+    return presented !== undefined && sameText(presented, this.options.adminKey);
+  }
+
+  admitAdmin(presented: string | undefined): void {
+    if (this.isAdmin(presented)) return;
+    this.#refusals.add(1, { door: 'admin', reason: presented === undefined ? 'missing' : 'unknown' });
+    throw notTheAdminKey(presented);
   }
 
   /** What is wrong with it just now, as a sentence; undefined: nothing. */

@@ -1,21 +1,26 @@
 import type { ModelBody, ModelListBody } from '@millrace/contracts';
 import type { WorkerClient } from '../dispatch/worker-client.js';
+import { mayUse } from '../keys/allowed-models.js';
 import type { ModelStanding, WorkerDirectory } from '../routing/worker-directory.js';
 import type { ModelCatalog } from '../validation/model-catalog.js';
+import type { Caller } from '../vocabulary.js';
+import { refuseForbiddenModel } from './forbidden-model.js';
 
-/** GET /v1/models and /v1/models/{id}. */
+/** GET /v1/models and /v1/models/{id}: to a key, the models that it may use. */
 export class ManageModels {
   constructor(
     private readonly models: ModelCatalog,
     private readonly directory: WorkerDirectory<WorkerClient>,
   ) {}
 
-  list(): ModelListBody {
-    return { object: 'list', data: this.directory.standings().map(modelBody) };
+  list(caller: Caller): ModelListBody {
+    const standings = this.directory.standings().filter(({ model }) => mayUse(caller, model));
+    return { object: 'list', data: standings.map(modelBody) };
   }
 
-  retrieve(id: string): ModelBody {
+  retrieve(id: string, caller: Caller): ModelBody {
     const found = this.models.find(id);
+    refuseForbiddenModel(caller, found);
     return modelBody(this.directory.standings().find(({ model }) => model.id === found.id)!);
   }
 }

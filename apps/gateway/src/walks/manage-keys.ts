@@ -1,0 +1,105 @@
+import { InferenceError, type KeyBody, type KeyListBody, type NewKeyBody } from '@millrace/contracts';
+import { isKeyId } from '../keys/api-key.js';
+import type { KeyNews } from '../keys/key-news.js';
+import { keyBody } from '../keys/key-rows.js';
+import type { KeyStore, MadeKey } from '../keys/key-store.js';
+import type { RequestLog } from '../request-log/request-log.js';
+import { DatabaseUnavailable } from '../stores/sql-database.js';
+import { parseChangeKey, parseCreateKey, parseListKeys, parseRotateKey } from '../validation/parse-key-requests.js';
+import type { Call } from '../vocabulary.js';
+
+/** What accepts keys on this gateway. */
+interface Ring {
+  /** Reads what has changed. Never throws; bounded. */
+  lookNow(): Promise<void>;
+}
+
+/** /admin/keys: who may ask, for what, and how much. */
+export class ManageKeys {
+  constructor(
+    private readonly store: KeyStore,
+    private readonly ring: Ring,
+    private readonly news: KeyNews,
+    private readonly requestLog: RequestLog,
+  ) {}
+
+  create(body: unknown, call: Call): Promise<NewKeyBody> {
+    return this.#recorded(call, async () =>
+      newKeyBody(await this.#told(this.store.create(parseCreateKey(body, Date.now())))),
+    );
+  }
+
+  list(query: unknown, call: Call): Promise<KeyListBody> {
+    return this.#recorded(call, async () => {
+      const { after, limit, name } = parseListKeys(query);
+      const { rows, hasMore } = await this.store.list({ after: after && existingId(after), limit, name });
+      const data = rows.map((row) => keyBody(row, Date.now()));
+      return { object: 'list', data, has_more: hasMore, last_id: data.at(-1)?.id ?? null };
+    });
+  }
+
+  find(id: string, call: Call): Promise<KeyBody> {
+    return this.#recorded(call, async () => keyBody(await this.store.find(existingId(id)), Date.now()));
+  }
+
+  change(id: string, body: unknown, call: Call): Promise<KeyBody> {
+    return this.#recorded(call, async () => {
+      const row = await this.#told(this.store.change(existingId(id), parseChangeKey(body)));
+      return keyBody(row, Date.now());
+    });
+  }
+
+  revoke(id: string, call: Call): Promise<KeyBody> {
+    return this.#recorded(call, async () => keyBody(await this.#told(this.store.revoke(existingId(id))), Date.now()));
+  }
+
+  rotate(id: string, body: unknown, call: Call): Promise<NewKeyBody> {
+    return this.#recorded(call, async () => {
+      const { grace_seconds } = parseRotateKey(body);
+      return newKeyBody(await this.#told(this.store.rotate(existingId(id), grace_seconds)));
+    });
+  }
+
+  /** Whoever made a change finds it in force: here when it is answered, and elsewhere as soon as the others have heard. */
+  async #told<T>(change: Promise<T>): Promise<T> {
+    const changed = await change;
+    await Promise.all([this.news.tell(), this.ring.lookNow()]);
+    return changed;
+  }
+
+  async #recorded<T>(call: Call, work: () => Promise<T>): Promise<T> {
+    const record = this.requestLog.open('admin', call);
+    try {
+      const result = await work();
+      record.done(0);
+      return result;
+    } catch (thrown) {
+      const error = thrown instanceof DatabaseUnavailable ? databaseAway(thrown) : thrown;
+      record.fail(error);
+      throw error;
+    } finally {
+      record.close();
+    }
+  }
+}
+
+function newKeyBody({ row, text }: MadeKey): NewKeyBody {
+  return { ...keyBody(row, Date.now()), key: text };
+}
+
+/** What can be no id is none that there is; the database need not be asked. */
+function existingId(id: string): string {
+  if (isKeyId(id)) return id;
+  throw new InferenceError(
+    'key_not_found',
+    `There is no key ${JSON.stringify(id.slice(0, 40))}: ids have 16 letters and digits, and stand in the key behind \`sk-mr-\`.`,
+  );
+}
+
+function databaseAway(cause: DatabaseUnavailable): InferenceError {
+  return new InferenceError(
+    'store_unavailable',
+    `${cause.message} What was asked may or may not have been done: look at \`millrace keys list\` once it is back.`,
+    { cause },
+  );
+}
