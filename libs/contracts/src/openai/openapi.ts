@@ -1,4 +1,13 @@
 import * as z from 'zod';
+import {
+  changeKeySchema,
+  createKeySchema,
+  keyListSchema,
+  keySchema,
+  listKeysSchema,
+  newKeySchema,
+  rotateKeySchema,
+} from '../admin/keys.js';
 import { ERROR_CATALOG } from '../errors/inference-error.js';
 import { VERSION } from '../version.js';
 import { chatChunkSchema, chatCompletionSchema, chatRequestSchema } from './chat.js';
@@ -18,7 +27,7 @@ import {
 } from './tokenize.js';
 
 interface Endpoint {
-  readonly method: 'get' | 'post';
+  readonly method: 'get' | 'post' | 'delete';
   readonly path: string;
   readonly tag: string;
   readonly summary: string;
@@ -28,9 +37,19 @@ interface Endpoint {
   readonly streamed?: z.ZodType;
   readonly text?: string;
   readonly pathParameter?: { readonly name: string; readonly description: string };
+  /** Parameters of the query. */
+  readonly query?: z.ZodObject;
+  /** The body may be left out. */
+  readonly bodyIsOptional?: true;
+  /** Only the admin key opens it. */
+  readonly admin?: true;
 }
 
-const WORK_ERRORS = [400, 401, 404, 413, 415, 429, 500, 503, 504];
+const ADMIN_ERRORS = [400, 401, 503];
+/** Where a key stands in a path. */
+const KEY_ID = { name: 'id', description: 'The id of the key: what stands in it behind `sk-mr-`.' };
+
+const WORK_ERRORS = [400, 401, 403, 404, 413, 415, 429, 500, 503, 504];
 
 /** Everything the gateway serves; the document below is made from it and from the schemas that validate. */
 const ENDPOINTS: readonly Endpoint[] = [
@@ -96,16 +115,73 @@ const ENDPOINTS: readonly Endpoint[] = [
     method: 'get',
     path: '/v1/models',
     tag: 'Models',
-    summary: 'List the models that are served.',
-    answers: withErrors({ 200: { description: 'The models.', schema: modelListSchema } }, []),
+    summary: 'List the models that are served: to a key, those that it may use.',
+    answers: withErrors({ 200: { description: 'The models.', schema: modelListSchema } }, [401, 503]),
   },
   {
     method: 'get',
     path: '/v1/models/{model}',
     tag: 'Models',
     summary: 'One model, by its id or an alias.',
-    answers: withErrors({ 200: { description: 'The model.', schema: modelSchema } }, [404]),
+    answers: withErrors({ 200: { description: 'The model.', schema: modelSchema } }, [401, 403, 404, 503]),
     pathParameter: { name: 'model', description: 'The id or an alias; it may contain slashes.' },
+  },
+  {
+    method: 'post',
+    path: '/admin/keys',
+    tag: 'Admin',
+    summary: 'Make an API key. The answer has the key itself, which is never shown again.',
+    body: createKeySchema,
+    answers: withErrors({ 200: { description: 'The new key.', schema: newKeySchema } }, ADMIN_ERRORS),
+    admin: true,
+  },
+  {
+    method: 'get',
+    path: '/admin/keys',
+    tag: 'Admin',
+    summary: 'List API keys, newest first, revoked and expired ones among them.',
+    query: listKeysSchema,
+    answers: withErrors({ 200: { description: 'A page of keys.', schema: keyListSchema } }, [...ADMIN_ERRORS, 404]),
+    admin: true,
+  },
+  {
+    method: 'get',
+    path: '/admin/keys/{id}',
+    tag: 'Admin',
+    summary: 'One API key.',
+    answers: withErrors({ 200: { description: 'The key.', schema: keySchema } }, [401, 404, 503]),
+    pathParameter: KEY_ID,
+    admin: true,
+  },
+  {
+    method: 'post',
+    path: '/admin/keys/{id}',
+    tag: 'Admin',
+    summary: 'Change what an API key may do. What is absent stays as it is; null takes a limit away.',
+    body: changeKeySchema,
+    answers: withErrors({ 200: { description: 'The key, changed.', schema: keySchema } }, [...ADMIN_ERRORS, 404]),
+    pathParameter: KEY_ID,
+    admin: true,
+  },
+  {
+    method: 'delete',
+    path: '/admin/keys/{id}',
+    tag: 'Admin',
+    summary: 'Revoke an API key, for good. Its running requests go on.',
+    answers: withErrors({ 200: { description: 'The key, revoked.', schema: keySchema } }, [401, 404, 503]),
+    pathParameter: KEY_ID,
+    admin: true,
+  },
+  {
+    method: 'post',
+    path: '/admin/keys/{id}/rotate',
+    tag: 'Admin',
+    summary: 'Replace an API key by a new one of the same id. The former is valid for `grace_seconds` more.',
+    body: rotateKeySchema,
+    bodyIsOptional: true,
+    answers: withErrors({ 200: { description: 'The new key.', schema: newKeySchema } }, [...ADMIN_ERRORS, 404]),
+    pathParameter: KEY_ID,
+    admin: true,
   },
   {
     method: 'get',
@@ -156,12 +232,16 @@ export function openApiDocument(): Record<string, unknown> {
       license: { name: 'Apache-2.0', identifier: 'Apache-2.0' },
     },
     servers: [{ url: '/' }],
-    security: [{}, { bearer: [] }],
-    tags: ['Generation', 'Vectors', 'Tokens', 'Models', 'Service'].map((name) => ({ name })),
+    security: [{}, { bearer: [] }, { header: [] }],
+    tags: ['Generation', 'Vectors', 'Tokens', 'Models', 'Admin', 'Service'].map((name) => ({ name })),
     paths,
     components: {
       schemas: componentSchemas(),
-      securitySchemes: { bearer: { type: 'http', scheme: 'bearer' } },
+      securitySchemes: {
+        bearer: { type: 'http', scheme: 'bearer', description: 'An API key.' },
+        header: { type: 'apiKey', in: 'header', name: 'x-api-key', description: 'An API key.' },
+        admin: { type: 'http', scheme: 'bearer', description: 'The key of the admin API.' },
+      },
     },
   };
 }
@@ -171,12 +251,11 @@ function operation(endpoint: Endpoint): Record<string, unknown> {
     tags: [endpoint.tag],
     summary: endpoint.summary,
     operationId: operationId(endpoint),
-    ...(endpoint.pathParameter && {
-      parameters: [{ ...endpoint.pathParameter, in: 'path', required: true, schema: { type: 'string' } }],
-    }),
+    ...parametersOf(endpoint),
+    ...(endpoint.admin && { security: [{ admin: [] }] }),
     ...(endpoint.body && {
       requestBody: {
-        required: true,
+        required: endpoint.bodyIsOptional !== true,
         content: { 'application/json': { schema: reference(endpoint.body) } },
       },
     }),
@@ -187,6 +266,21 @@ function operation(endpoint: Endpoint): Record<string, unknown> {
       ]),
     ),
   };
+}
+
+function parametersOf({ pathParameter, query }: Endpoint): Record<string, unknown> {
+  const path = pathParameter ? [{ ...pathParameter, in: 'path', required: true, schema: { type: 'string' } }] : [];
+  const { properties = {}, required = [] } = query
+    ? z.toJSONSchema(query, { io: 'input', unrepresentable: 'any' })
+    : {};
+  const inQuery = Object.entries(properties).map(([name, schema]) => ({
+    name,
+    in: 'query',
+    required: required.includes(name),
+    schema,
+  }));
+  const parameters = [...path, ...inQuery];
+  return parameters.length === 0 ? {} : { parameters };
 }
 
 function content(endpoint: Endpoint, status: number, schema: z.ZodType | undefined) {
