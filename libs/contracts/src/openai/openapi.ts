@@ -270,8 +270,9 @@ function operation(endpoint: Endpoint): Record<string, unknown> {
 
 function parametersOf({ pathParameter, query }: Endpoint): Record<string, unknown> {
   const path = pathParameter ? [{ ...pathParameter, in: 'path', required: true, schema: { type: 'string' } }] : [];
+  // Without its name, or the properties would stand behind a pointer.
   const { properties = {}, required = [] } = query
-    ? z.toJSONSchema(query, { io: 'input', unrepresentable: 'any' })
+    ? z.toJSONSchema(z.object(query.shape), { io: 'input', unrepresentable: 'any' })
     : {};
   const inQuery = Object.entries(properties).map(([name, schema]) => ({
     name,
