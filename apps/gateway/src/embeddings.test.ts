@@ -258,7 +258,7 @@ describe('embeddings, when something goes wrong behind them', () => {
   });
 
   it('are a 503 when the only worker dies over them', async () => {
-    await using bed = await start({ work: () => ({ die: true }) });
+    await using bed = await TestBed.start({ coldStartWaitMs: 0 }, [{ models, work: () => ({ die: true }) }]);
     const response = await ask(bed);
     expect(response.status).toBe(503);
     expect(response.headers.get('retry-after')).toBe('1');

@@ -175,6 +175,8 @@ export interface Worker {
   /** As in its state, without the rest of it: every request asks for them. */
   readonly models: WorkerState['models'];
   state(): WorkerState;
+  /** Calls `listener`, which must not throw, in the very turn in which its phase or its models change; returns what stops that. */
+  watch(listener: () => void): () => void;
 }
 
 export type Endpoint =

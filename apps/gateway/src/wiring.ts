@@ -16,7 +16,7 @@ import { CompleteChat } from './walks/complete-chat.js';
 import { CompleteText } from './walks/complete-text.js';
 import { DoWork } from './walks/do-work.js';
 import { Embed } from './walks/embed.js';
-import { type ColdStart, Entrance } from './walks/entrance.js';
+import { Entrance } from './walks/entrance.js';
 import { ManageModels } from './walks/manage-models.js';
 import { Readiness } from './walks/readiness.js';
 import { RefuseRequest } from './walks/refuse-request.js';
@@ -39,22 +39,21 @@ export interface Walks {
   close(): Promise<void>;
 }
 
-const ALWAYS_KNOWN: ColdStart = { modelsKnown: async () => {} };
-
 /** From settings to walks: every object of the gateway that is not HTTP is made here. Call after `startMetrics`. */
 export function wire(settings: Settings, logger: Logger): Walks {
   const workers: WorkerClient[] = settings.workers.map((address) => connectWorker(address, settings, logger));
   const directory = new WorkerDirectory(workers);
   const models = new ModelCatalog(() => directory.models());
-  const admission = new Admission(settings);
+  const admission = new Admission(settings, directory);
   const requestLog = new RequestLog(logger, [new RequestMetrics().observe]);
   const dispatcher = new Dispatcher();
-  const entrance = new Entrance(ALWAYS_KNOWN, UNLIMITED, settings);
+  const entrance = new Entrance(admission, UNLIMITED, settings);
   const completeChat = new CompleteChat(models, entrance, admission, directory, dispatcher, requestLog);
   const work = new DoWork(entrance, admission, directory, dispatcher);
   const watching = watch({
     running: () => admission.running,
     waiting: () => admission.waiting,
+    waitingBytes: () => admission.waitingBytes,
     workerPhases: () => directory.states().map(({ phase }) => phase),
   });
   return {
@@ -64,11 +63,12 @@ export function wire(settings: Settings, logger: Logger): Walks {
     rerank: new Rerank(models, requestLog, work),
     tokenize: new Tokenize(models, requestLog, work),
     manageModels: new ManageModels(models, directory),
-    readiness: new Readiness(directory),
+    readiness: new Readiness(directory, settings),
     refuseRequest: new RefuseRequest(requestLog),
     authenticator: EVERYBODY,
     close: async () => {
       watching[Symbol.dispose]();
+      admission.close();
       await Promise.all(workers.map((worker) => worker.close()));
     },
   };

@@ -24,7 +24,7 @@ describe('a worker that dies', () => {
   });
 
   it('alone: a 503 that OpenAI clients retry, and the same again once it is back', async () => {
-    await using bed = await TestBed.start({}, [{ script: () => ({ dieAfterTokens: 1 }) }]);
+    await using bed = await TestBed.start({ coldStartWaitMs: 0 }, [{ script: () => ({ dieAfterTokens: 1 }) }]);
     const { port } = bed.worker;
     const lost = await bed.chat();
     expect(lost.status).toBe(503);
@@ -33,7 +33,7 @@ describe('a worker that dies', () => {
 
     const away = await bed.chat();
     expect(away.status).toBe(503);
-    expect(away.headers.get('retry-after')).toBe('1');
+    expect(away.headers.get('retry-after')).toBe('2');
     expect(await away.json()).toMatchObject({ error: { code: 'model_not_ready' } });
     expect((await bed.chat({ model: 'other' })).status).toBe(404);
 
@@ -101,7 +101,7 @@ describe('a worker that refuses', () => {
 
 describe('a worker that is not ready', () => {
   it('has never reported: 503 with Retry-After, and not 404', async () => {
-    await using bed = await TestBed.start({ workers: ['127.0.0.1:9'] }, [], false);
+    await using bed = await TestBed.start({ workers: ['127.0.0.1:9'], coldStartWaitMs: 0 }, [], false);
     const response = await bed.chat({ model: 'demo' });
     expect(response.status).toBe(503);
     expect(response.headers.get('retry-after')).toBe('2');

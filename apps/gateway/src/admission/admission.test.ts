@@ -1,20 +1,23 @@
 import { InferenceError } from '@millrace/contracts';
 import fc from 'fast-check';
-import { describe, expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import type { Permit } from '../vocabulary.js';
-import { Admission } from './admission.js';
+import type { Admission } from './admission.js';
+import { anAdmission, anAsk, FakeServants } from './admission.testing.js';
 
-const ASK = { keyId: undefined, model: 'm', bytes: 1, priority: 0 };
 const staying = () => new AbortController().signal;
+const leave = (permit: Permit) => permit[Symbol.dispose]();
+/** Long enough for whatever was resolved to be seen. */
+const settled = () => new Promise((resolve) => setImmediate(resolve));
 
 describe('Admission', () => {
   it('lets as many run as there are places, and as many wait as the queue is deep', async () => {
-    const admission = new Admission({ maxConcurrentRequests: 2, maxQueueDepth: 1 });
-    await admission.admit(ASK, staying());
-    await admission.admit(ASK, staying());
-    const third = admission.admit(ASK, staying());
-    expect([admission.running, admission.waiting]).toEqual([2, 1]);
-    await expect(admission.admit(ASK, staying())).rejects.toMatchObject({
+    const admission = anAdmission({ maxConcurrentRequests: 2, maxQueueDepth: 1 });
+    await admission.admit(anAsk(), staying());
+    await admission.admit(anAsk(), staying());
+    const third = admission.admit(anAsk({ bytes: 30 }), staying());
+    expect([admission.running, admission.waiting, admission.waitingBytes]).toEqual([2, 1, 30]);
+    await expect(admission.admit(anAsk(), staying())).rejects.toMatchObject({
       code: 'rate_limit_exceeded',
       message: '2 requests are running (the limit is 2) and 1 are waiting (1). Try again later.',
       details: { limit: 'queue', retryAfterSeconds: 1 },
@@ -22,79 +25,305 @@ describe('Admission', () => {
     void third;
   });
 
-  it('refuses at once when nobody may wait', async () => {
-    const admission = new Admission({ maxConcurrentRequests: 1, maxQueueDepth: 0 });
-    const permit = await admission.admit(ASK, staying());
-    await expect(admission.admit(ASK, staying())).rejects.toThrow(InferenceError);
-    permit[Symbol.dispose]();
-    await admission.admit(ASK, staying());
+  it('has only so many bytes wait, and says all of the numbers', async () => {
+    const admission = anAdmission({ maxQueueBytes: 1_500 });
+    await admission.admit(anAsk(), staying());
+    void admission.admit(anAsk({ bytes: 1_400 }), staying());
+    await expect(admission.admit(anAsk({ bytes: 101 }), staying())).rejects.toMatchObject({
+      code: 'rate_limit_exceeded',
+      message:
+        '1 requests are running (the limit is 1) and 1 are waiting, whose bodies take 1,400 bytes; with the 101 of this one they would take more than 1,500. Try again later.',
+      details: { limit: 'queue' },
+    });
+    void admission.admit(anAsk({ bytes: 100 }), staying());
+    expect(admission.waitingBytes).toBe(1_500);
   });
 
-  it('lets in first who came first', async () => {
-    const admission = new Admission({ maxConcurrentRequests: 1, maxQueueDepth: 9 });
-    const first = await admission.admit(ASK, staying());
-    const order: number[] = [];
-    const waiting = [1, 2, 3].map(async (number) => {
-      using _permit = await admission.admit(ASK, staying());
-      order.push(number);
+  it('refuses at once when nobody may wait', async () => {
+    const admission = anAdmission({ maxQueueDepth: 0 });
+    const permit = await admission.admit(anAsk(), staying());
+    await expect(admission.admit(anAsk(), staying())).rejects.toThrow(InferenceError);
+    leave(permit);
+    await admission.admit(anAsk(), staying());
+  });
+
+  it('tells those who have to wait, and nobody else', async () => {
+    const admission = anAdmission({ maxQueueDepth: 1 });
+    const told: number[] = [];
+    const ask = (number: number) => admission.admit(anAsk({ onWait: () => told.push(number) }), staying());
+    await ask(1);
+    void ask(2);
+    await expect(ask(3)).rejects.toThrow();
+    expect(told).toEqual([2]);
+  });
+
+  it('has who came last of the key with the most give way, with a 429 of its own', async () => {
+    const admission = anAdmission({ maxQueueDepth: 2 });
+    await admission.admit(anAsk(), staying());
+    void admission.admit(anAsk(), staying());
+    const last = admission.admit(anAsk(), staying());
+    const other = admission.admit(anAsk({ keyId: 'b' }), staying());
+    await expect(last).rejects.toMatchObject({
+      code: 'rate_limit_exceeded',
+      message: expect.stringMatching(/^\d requests were waiting \(the limit is 2\), and this one gave way to one of a/),
+      details: { limit: 'queue', retryAfterSeconds: expect.any(Number) },
     });
-    first[Symbol.dispose]();
-    await Promise.all(waiting);
-    expect(order).toEqual([1, 2, 3]);
-    expect(admission.running).toBe(0);
+    expect(admission.waiting).toBe(2);
+    void other;
+  });
+
+  it('does not let 1,000 requests of one key hold up the first of another for more than one answer', async () => {
+    const admission = anAdmission({ maxQueueDepth: 1_001 });
+    const running = await admission.admit(anAsk(), staying());
+    for (let number = 0; number < 1_000; number++) void admission.admit(anAsk(), staying());
+    let first: Permit | undefined;
+    void admission.admit(anAsk({ keyId: 'b' }), staying()).then((permit) => {
+      first = permit;
+    });
+    await settled();
+    expect(first).toBeUndefined();
+    leave(running);
+    await settled();
+    expect(first).toBeDefined();
+    expect([admission.running, admission.waiting]).toEqual([1, 1_000]);
   });
 
   it('takes a place back once, however often its permit is disposed of', async () => {
-    const admission = new Admission({ maxConcurrentRequests: 2, maxQueueDepth: 0 });
-    const permit = await admission.admit(ASK, staying());
-    await admission.admit(ASK, staying());
-    permit[Symbol.dispose]();
-    permit[Symbol.dispose]();
+    const admission = anAdmission({ maxConcurrentRequests: 2, maxQueueDepth: 0 });
+    const permit = await admission.admit(anAsk(), staying());
+    await admission.admit(anAsk(), staying());
+    leave(permit);
+    leave(permit);
     expect(admission.running).toBe(1);
   });
 
   it('forgets a waiting request whose client leaves, and says why', async () => {
-    const admission = new Admission({ maxConcurrentRequests: 1, maxQueueDepth: 1 });
-    await admission.admit(ASK, staying());
+    const admission = anAdmission({ maxQueueDepth: 1 });
+    await admission.admit(anAsk(), staying());
     const leaving = new AbortController();
-    const waiting = admission.admit(ASK, leaving.signal);
+    const waiting = admission.admit(anAsk(), leaving.signal);
     leaving.abort(new InferenceError('client_closed_request', 'left'));
     await expect(waiting).rejects.toThrow('left');
-    expect(admission.waiting).toBe(0);
-    await expect(admission.admit(ASK, leaving.signal)).rejects.toThrow('left');
+    expect([admission.waiting, admission.waitingBytes]).toEqual([0, 0]);
+    await expect(admission.admit(anAsk(), leaving.signal)).rejects.toThrow('left');
+    void admission.admit(anAsk(), staying()); // Its place in the room is free at once.
+    expect(admission.waiting).toBe(1);
   });
 
-  it('never runs or keeps more than it may, and ends empty, whatever happens in whatever order', async () => {
-    const step = fc.record({ act: fc.constantFrom('arrive', 'finish', 'leave'), which: fc.nat(20) });
+  it('hears no more of the workers once it is closed', () => {
+    const servants = new FakeServants();
+    const admission = anAdmission({}, servants);
+    expect(servants.watched).toBe(1);
+    admission.close();
+    expect(servants.watched).toBe(0);
+  });
+
+  const act = fc.record({
+    act: fc.constantFrom('arrive', 'arrive', 'arrive', 'finish', 'leave', 'lose', 'ready'),
+    which: fc.nat(20),
+    keyId: fc.constantFrom('a', 'b', undefined),
+    model: fc.constantFrom('m', 'n'),
+    bytes: fc.nat(30),
+    priority: fc.nat(2),
+  });
+
+  it('keeps every bound, leaves no place free and loses nobody, whatever happens in whatever order', async () => {
     await fc.assert(
-      fc.asyncProperty(fc.nat(4), fc.nat(4), fc.array(step, { maxLength: 60 }), async (places, depth, steps) => {
-        const limits = { maxConcurrentRequests: places + 1, maxQueueDepth: depth };
-        const admission = new Admission(limits);
-        const held: Permit[] = [];
-        const waiting: AbortController[] = [];
-        for (const { act, which } of steps) {
-          if (act === 'arrive') {
+      fc.asyncProperty(
+        fc.nat(4),
+        fc.nat(4),
+        fc.nat(90),
+        fc.array(act, { maxLength: 80 }),
+        async (places, depth, bytes, acts) => {
+          const limits = { maxConcurrentRequests: places + 1, maxQueueDepth: depth, maxQueueBytes: bytes };
+          const servants = new FakeServants();
+          const admission = anAdmission({ ...limits, coldStartWaitMs: 60_000 }, servants);
+          const held: Permit[] = [];
+          const waiting: { readonly leaving: AbortController; readonly model: string }[] = [];
+          const endings = new Map<object, number>();
+          const arrive = (ask: ReturnType<typeof anAsk>) => {
             const leaving = new AbortController();
-            waiting.push(leaving);
-            const gone = () => void waiting.splice(waiting.indexOf(leaving), 1);
-            admission.admit(ASK, leaving.signal).then((permit) => {
+            const one = { leaving, model: ask.model };
+            const end = () => {
+              endings.set(one, endings.get(one)! + 1);
+              waiting.splice(waiting.indexOf(one), 1);
+            };
+            endings.set(one, 0);
+            waiting.push(one);
+            admission.admit(ask, leaving.signal).then((permit) => {
               held.push(permit);
-              gone();
-            }, gone);
+              end();
+            }, end);
+          };
+          for (const { act, which, keyId, model, bytes, priority } of acts) {
+            if (act === 'arrive') arrive(anAsk({ keyId, model, bytes, priority }));
+            if (act === 'finish') held.splice(which % (held.length || 1), 1)[0]?.[Symbol.dispose]();
+            if (act === 'leave') waiting[which % (waiting.length || 1)]?.leaving.abort(new Error('left'));
+            if (act === 'lose') servants.lose(model);
+            if (act === 'ready') servants.ready(model);
+            await settled();
+            expect(admission.running).toBe(held.length);
+            expect(admission.waiting).toBe(waiting.length);
+            expect(admission.running).toBeLessThanOrEqual(limits.maxConcurrentRequests);
+            expect(admission.waiting).toBeLessThanOrEqual(limits.maxQueueDepth);
+            expect(admission.waitingBytes).toBeLessThanOrEqual(limits.maxQueueBytes);
+            // Nobody waits who could run while a place is free.
+            const eligible = waiting.filter((one) => servants.serves(one.model));
+            if (eligible.length > 0) expect(admission.running).toBe(limits.maxConcurrentRequests);
           }
-          if (act === 'finish') held.splice(which % (held.length || 1), 1)[0]?.[Symbol.dispose]();
-          if (act === 'leave') waiting[which % (waiting.length || 1)]?.abort(new Error('left'));
-          await Promise.resolve().then(() => Promise.resolve());
-          expect(admission.running).toBeLessThanOrEqual(limits.maxConcurrentRequests);
-          expect(admission.waiting).toBeLessThanOrEqual(limits.maxQueueDepth);
-          // Nobody waits while a place is free.
-          if (admission.waiting > 0) expect(admission.running).toBe(limits.maxConcurrentRequests);
-        }
-        for (const leaving of [...waiting]) leaving.abort(new Error('left'));
-        await new Promise((resolve) => setImmediate(resolve));
-        for (const permit of held) permit[Symbol.dispose]();
-        expect([admission.running, admission.waiting]).toEqual([0, 0]);
-      }),
+          for (const { leaving } of [...waiting]) leaving.abort(new Error('left'));
+          await settled();
+          for (const permit of held) leave(permit);
+          expect([admission.running, admission.waiting, admission.waitingBytes]).toEqual([0, 0, 0]);
+          expect([...endings.values()].every((times) => times === 1)).toBe(true);
+        },
+      ),
     );
+  });
+});
+
+describe('a request whose model no worker serves just now', () => {
+  const lost = (model = 'm') => {
+    const servants = new FakeServants();
+    servants.lose(model);
+    return servants;
+  };
+
+  beforeEach(() => void vi.useFakeTimers());
+  afterEach(() => void vi.useRealTimers());
+
+  /** How it stands with what was asked, without waiting for it. */
+  function watched<T>(promise: Promise<T>): { state: string } {
+    const seen = { state: 'waits' };
+    promise.then(
+      () => {
+        seen.state = 'admitted';
+      },
+      ({ message }: Error) => {
+        seen.state = message;
+      },
+    );
+    return seen;
+  }
+
+  const pass = (ms: number) => vi.advanceTimersByTimeAsync(ms);
+
+  it('waits without taking a place, and goes on when a worker is ready', async () => {
+    const servants = lost();
+    const admission = anAdmission({}, servants);
+    const cold = watched(admission.admit(anAsk(), staying()));
+    const warm = watched(admission.admit(anAsk({ model: 'n' }), staying()));
+    await pass(9_999);
+    expect([cold.state, warm.state, admission.running, admission.waiting]).toEqual(['waits', 'admitted', 1, 1]);
+    servants.ready('m');
+    await pass(0);
+    expect(cold.state).toBe('waits'); // For the place now, and for that it has no such limit.
+    await pass(60_000);
+    expect(cold.state).toBe('waits');
+  });
+
+  it('goes on in the turn in which a worker becomes ready', async () => {
+    const servants = lost();
+    const admission = anAdmission({}, servants);
+    const cold = watched(admission.admit(anAsk(), staying()));
+    servants.ready('m');
+    expect(admission.running).toBe(1);
+    await pass(0);
+    expect(cold.state).toBe('admitted');
+    expect(vi.getTimerCount()).toBe(0);
+  });
+
+  it('is a 503 after coldStartWaitMs that says how long it waited, and how the model stands', async () => {
+    const admission = anAdmission({}, lost());
+    const refusal = expect(admission.admit(anAsk(), staying())).rejects.toMatchObject({
+      code: 'model_not_ready',
+      message:
+        'No worker can serve the model `m` just now; this request waited 10,000 ms for one. It is unavailable. Try again shortly; /readyz says what is missing.',
+      details: { retryAfterSeconds: 2 },
+    });
+    await pass(10_000);
+    await refusal;
+    expect(admission.waiting).toBe(0);
+  });
+
+  it('is a 503 at once where it may not wait', async () => {
+    const admission = anAdmission({ coldStartWaitMs: 0 }, lost());
+    await expect(admission.admit(anAsk(), staying())).rejects.toMatchObject({ code: 'model_not_ready' });
+    await expect(admission.modelsKnown(anAsk(), staying())).resolves.toBeUndefined();
+  });
+
+  it('counts from when its worker was lost, though it waited for a place before', async () => {
+    const servants = new FakeServants();
+    const admission = anAdmission({}, servants);
+    await admission.admit(anAsk(), staying());
+    const second = watched(admission.admit(anAsk(), staying()));
+    await pass(8_000);
+    servants.lose('m');
+    await pass(9_999);
+    expect(second.state).toBe('waits');
+    await pass(1);
+    expect(second.state).toContain('waited 10,000 ms');
+  });
+
+  it('is bounded by the room like any other', async () => {
+    const admission = anAdmission({ maxQueueDepth: 1 }, lost());
+    const cold = watched(admission.admit(anAsk(), staying()));
+    await expect(admission.admit(anAsk(), staying())).rejects.toMatchObject({ code: 'rate_limit_exceeded' });
+    expect(cold.state).toBe('waits');
+  });
+
+  it('leaves when its client does', async () => {
+    const admission = anAdmission({}, lost());
+    const leaving = new AbortController();
+    const cold = watched(admission.admit(anAsk(), leaving.signal));
+    leaving.abort(new Error('left'));
+    await pass(0);
+    expect([cold.state, admission.waiting, vi.getTimerCount()]).toEqual(['left', 0, 0]);
+  });
+
+  describe('because none has ever said what it serves', () => {
+    const silent = () => {
+      const servants = new FakeServants();
+      servants.modelsKnown = false;
+      return servants;
+    };
+
+    it('waits within the same bounds, and goes on, all of them, when the first does', async () => {
+      const servants = silent();
+      const admission = anAdmission({ maxQueueDepth: 2 }, servants);
+      const all = [1, 2].map(() => watched(admission.modelsKnown(anAsk(), staying())));
+      await expect(admission.modelsKnown(anAsk(), staying())).rejects.toMatchObject({ code: 'rate_limit_exceeded' });
+      await pass(5_000);
+      servants.report();
+      await pass(0);
+      expect(all.map(({ state }) => state)).toEqual(['admitted', 'admitted']);
+      expect([admission.running, admission.waiting]).toEqual([0, 0]);
+    });
+
+    it('is a 503 after coldStartWaitMs', async () => {
+      const admission = anAdmission({}, silent());
+      const refusal = expect(admission.modelsKnown(anAsk(), staying())).rejects.toMatchObject({
+        code: 'model_not_ready',
+        message:
+          'No worker has reported its models yet; this request waited 10,000 ms for one. Try again shortly; /readyz says what is missing.',
+      });
+      await pass(10_000);
+      await refusal;
+      expect(vi.getTimerCount()).toBe(0);
+    });
+
+    it('counts both waits together', async () => {
+      const servants = silent();
+      servants.lose('m');
+      const admission: Admission = anAdmission({}, servants);
+      const coldSinceMs = admission.modelsKnown(anAsk(), staying());
+      await pass(6_000);
+      servants.report();
+      const then = watched(admission.admit(anAsk({ coldSinceMs: await coldSinceMs }), staying()));
+      await pass(3_999);
+      expect(then.state).toBe('waits');
+      await pass(1);
+      expect(then.state).toContain('waited 10,000 ms');
+    });
   });
 });

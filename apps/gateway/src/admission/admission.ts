@@ -1,114 +1,250 @@
 import { InferenceError } from '@millrace/contracts';
 import type { Permit } from '../vocabulary.js';
+import { type PlaceAsk, type RoomLimits, WaitingRoom } from './waiting-room.js';
 
-export interface AdmissionLimits {
+export type { PlaceAsk } from './waiting-room.js';
+
+export interface AdmissionLimits extends RoomLimits {
   /** Requests that run at a time. */
   readonly maxConcurrentRequests: number;
-  /** Requests that may wait for a place. */
-  readonly maxQueueDepth: number;
+  /** How long a request waits for a worker while none is ready for its model. 0: it is refused at once. */
+  readonly coldStartWaitMs: number;
+}
+
+/** What admission wants to know of the workers. */
+export interface Servants {
+  /** Whether one that is ready serves the model. */
+  serves(model: string): boolean;
+  /** Whether any has ever said what it serves. */
+  readonly modelsKnown: boolean;
+  /** How a model stands that none serves: `loading (40% read)`. */
+  standingOf(model: string): string;
+  /** Calls `listener` in the very turn in which any of these may have changed; returns what stops that. */
+  watch(listener: () => void): () => void;
 }
 
 /** Clients ignore a Retry-After above a minute (openai-node) or give up on one above two (openai-python). */
 const RETRY_AFTER_SECONDS_MAX = 60;
+/** How soon to come back for a model that did not become ready: time to load a small one. */
+const NOT_READY_RETRY_SECONDS = 2;
 /** How long a place is held, before anything was measured. */
 const HELD_MS_AT_FIRST = 1_000;
 /** Weight of the newest measurement in the running mean. */
 const HELD_MS_WEIGHT = 0.1;
 
-/** A request that asks for a place. */
-export interface PlaceAsk {
-  /** Requests of the same one wait behind each other: a key's id. */
-  readonly keyId: string | undefined;
-  /** The model's id. */
-  readonly model: string;
-  /** Of its body. */
-  readonly bytes: number;
-  /** The higher goes first. */
-  readonly priority: number;
+/** A request that wants a place, and who wants to know that it was made to wait for it. */
+export interface AdmissionAsk extends PlaceAsk {
+  /** When it began to wait for workers, on the clock of `performance.now()`; undefined: it has not. */
+  readonly coldSinceMs?: number | undefined;
+  readonly onWait?: () => void;
 }
 
-type LetIn = (permit: Permit) => void;
+/** What admission does to a request in the room: each but the last two ends its wait, and it is out of the room then. */
+interface Guest {
+  goOn(): void;
+  refuse(error: InferenceError): void;
+  /** From now on no worker is ready for it. */
+  cool(sinceMs: number): void;
+  warm(): void;
+}
 
 /**
- * Places for requests: a bounded number run, a bounded number wait, first come first served.
+ * Places for requests: a bounded number run, a bounded number wait. Who waits, who is next and who gives way is decided in
+ * waiting-room.ts; this is what comes of it.
  *
  * Ownership: a place belongs to the permit that was handed out with it, and comes back when that is disposed of, once.
- * Concurrency: a freed place passes to the longest waiting request in the same turn, without an `await` between, so it
- * is never given twice. A request that is let in and whose signal aborts in the same turn holds a permit all the same.
+ * Concurrency: a freed place passes on in the same turn, without an `await` between, so it is never given twice, and none
+ * stays free while somebody could use it. A request that is let in and whose signal aborts in the same turn holds a permit all
+ * the same.
  */
 export class Admission {
   #running = 0;
   #heldMsMean = HELD_MS_AT_FIRST;
-  // A Set keeps the order of arrival and forgets from the middle, which clients that leave need.
-  readonly #waiting = new Set<LetIn>();
+  readonly #room: WaitingRoom<Guest>;
+  readonly #unwatch: () => void;
 
-  constructor(private readonly limits: AdmissionLimits) {}
+  constructor(
+    private readonly limits: AdmissionLimits,
+    private readonly servants: Servants,
+    private readonly clock: () => number = () => performance.now(),
+  ) {
+    this.#room = new WaitingRoom(limits);
+    this.#unwatch = servants.watch(() => this.#onNews());
+  }
 
   get running(): number {
     return this.#running;
   }
 
   get waiting(): number {
-    return this.#waiting.size;
+    return this.#room.size;
   }
 
-  /** @throws InferenceError `rate_limit_exceeded` at once when nobody more may wait, or what `signal` was aborted with. */
-  async admit(_ask: PlaceAsk, signal: AbortSignal): Promise<Permit> {
+  /** Of the bodies of those that wait. */
+  get waitingBytes(): number {
+    return this.#room.bytes;
+  }
+
+  /**
+   * A place, once there is one and a worker that serves the model is ready.
+   *
+   * @throws InferenceError `rate_limit_exceeded` when nobody more may wait, or later when it has to give way;
+   *   `model_not_ready` when no worker was ready for `coldStartWaitMs`; or what `signal` was aborted with.
+   */
+  async admit(ask: AdmissionAsk & { readonly model: string }, signal: AbortSignal): Promise<Permit> {
     signal.throwIfAborted();
-    if (this.#running < this.limits.maxConcurrentRequests) return this.#take();
-    if (this.#waiting.size >= this.limits.maxQueueDepth) throw this.#full();
-    return this.#wait(signal);
+    const served = this.servants.serves(ask.model);
+    // Nobody is passed over: whoever could use a free place has been given it.
+    if (served && this.#running < this.limits.maxConcurrentRequests) return this.#take(ask);
+    if (!served && this.limits.coldStartWaitMs === 0) throw this.#notReady(ask.model, 0);
+    return this.#wait(ask, served, signal, () => this.#take(ask));
   }
 
-  #wait(signal: AbortSignal): Promise<Permit> {
+  /**
+   * Holds a request until some worker has said what is served: before that, nobody can tell whether it is valid. It waits in
+   * the same room, within the same bounds, but for no place.
+   *
+   * @returns when it began to wait; undefined if it did not have to.
+   * @throws InferenceError as `admit`.
+   */
+  async modelsKnown(ask: Omit<AdmissionAsk, 'model'>, signal: AbortSignal): Promise<number | undefined> {
+    if (this.servants.modelsKnown) return undefined;
+    signal.throwIfAborted();
+    if (this.limits.coldStartWaitMs === 0) throw this.#notReady(undefined, 0);
+    const sinceMs = this.clock();
+    return this.#wait({ ...ask, model: undefined }, false, signal, () => sinceMs);
+  }
+
+  /** Hears no news from now on. Whoever still waits does so until its signal aborts. */
+  close(): void {
+    this.#unwatch();
+  }
+
+  async #wait<Result>(ask: AdmissionAsk, served: boolean, signal: AbortSignal, onTurn: () => Result): Promise<Result> {
+    this.#makeRoom(ask);
+    ask.onWait?.();
     return new Promise((resolve, reject) => {
-      const letIn: LetIn = (permit) => {
-        signal.removeEventListener('abort', leave);
-        resolve(permit);
+      let coldTimer: NodeJS.Timeout | undefined;
+      const leaveRoom = () => {
+        clearTimeout(coldTimer);
+        signal.removeEventListener('abort', onAbort);
+        this.#room.remove(waiter);
       };
-      const leave = () => {
-        this.#waiting.delete(letIn);
+      const onAbort = () => {
+        leaveRoom();
         reject(signal.reason);
       };
-      signal.addEventListener('abort', leave, { once: true });
-      this.#waiting.add(letIn);
+      const guest: Guest = {
+        goOn: () => {
+          leaveRoom();
+          resolve(onTurn());
+        },
+        refuse: (error) => {
+          leaveRoom();
+          reject(error);
+        },
+        cool: (sinceMs) => {
+          const leftMs = Math.max(0, sinceMs + this.limits.coldStartWaitMs - this.clock());
+          const giveUp = () => guest.refuse(this.#notReady(ask.model, this.clock() - sinceMs));
+          coldTimer = setTimeout(giveUp, leftMs);
+        },
+        warm: () => clearTimeout(coldTimer),
+      };
+      signal.addEventListener('abort', onAbort, { once: true });
+      const nowMs = this.clock();
+      const waiter = this.#room.add(ask, served, guest, nowMs);
+      if (!served) guest.cool(ask.coldSinceMs ?? nowMs);
     });
   }
 
-  #take(): Permit {
+  #makeRoom(ask: PlaceAsk): void {
+    const leaving = this.#room.whoGivesWay(ask, this.clock());
+    if (leaving === undefined) throw this.#full(ask);
+    for (const { guest } of leaving) guest.refuse(this.#gaveWay());
+  }
+
+  #take(ask: PlaceAsk): Permit {
     this.#running++;
-    const sinceMs = performance.now();
+    this.#room.begin(ask);
+    const sinceMs = this.clock();
     let held = true;
     return {
       [Symbol.dispose]: () => {
         if (!held) return;
         held = false;
-        this.#release(performance.now() - sinceMs);
+        this.#release(ask, sinceMs);
       },
     };
   }
 
-  #release(heldMs: number): void {
+  #release(ask: PlaceAsk, sinceMs: number): void {
+    const nowMs = this.clock();
     this.#running--;
-    this.#heldMsMean += HELD_MS_WEIGHT * (heldMs - this.#heldMsMean);
-    const [next] = this.#waiting;
-    if (next === undefined) return;
-    this.#waiting.delete(next);
-    next(this.#take());
+    this.#room.end(ask, nowMs);
+    this.#heldMsMean += HELD_MS_WEIGHT * (nowMs - sinceMs - this.#heldMsMean);
+    this.#fill();
   }
 
-  #full(): InferenceError {
-    const { maxConcurrentRequests, maxQueueDepth } = this.limits;
-    return new InferenceError(
-      'rate_limit_exceeded',
-      `${this.#running} requests are running (the limit is ${maxConcurrentRequests}) and ${this.#waiting.size} are waiting (${maxQueueDepth}). Try again later.`,
-      { retryAfterSeconds: this.#retryAfterSeconds(), limit: 'queue' },
+  #fill(): void {
+    while (this.#running < this.limits.maxConcurrentRequests) {
+      const next = this.#room.next(this.clock());
+      if (next === undefined) return;
+      next.guest.goOn();
+    }
+  }
+
+  #onNews(): void {
+    const nowMs = this.clock();
+    for (const model of this.#room.models) {
+      if (model === undefined) continue;
+      const served = this.servants.serves(model);
+      if (!this.#room.setServed(model, served)) continue;
+      for (const { guest } of this.#room.waitingFor(model)) {
+        if (served) guest.warm();
+        else guest.cool(nowMs);
+      }
+    }
+    if (this.servants.modelsKnown) for (const { guest } of this.#room.waitingFor(undefined)) guest.goOn();
+    this.#fill();
+  }
+
+  #full({ bytes }: PlaceAsk): InferenceError {
+    const { maxConcurrentRequests, maxQueueDepth, maxQueueBytes } = this.limits;
+    const running = `${this.#running} requests are running (the limit is ${maxConcurrentRequests}) and ${this.#room.size} are waiting`;
+    const sentence =
+      this.#room.size < maxQueueDepth
+        ? `${running}, whose bodies take ${inEnglish(this.#room.bytes)} bytes; with the ${inEnglish(bytes)} of this one they would take more than ${inEnglish(maxQueueBytes)}.`
+        : `${running} (${maxQueueDepth}).`;
+    return this.#refusal(`${sentence} Try again later.`);
+  }
+
+  #gaveWay(): InferenceError {
+    return this.#refusal(
+      `${this.#room.size} requests were waiting (the limit is ${this.limits.maxQueueDepth}), and this one gave way to one of a key with fewer, or of a higher priority. Try again later.`,
     );
+  }
+
+  #refusal(sentence: string): InferenceError {
+    const details = { retryAfterSeconds: this.#retryAfterSeconds(), limit: 'queue' } as const;
+    return new InferenceError('rate_limit_exceeded', sentence, details);
+  }
+
+  #notReady(model: string | undefined, waitedMs: number): InferenceError {
+    const waited = waitedMs === 0 ? '' : `; this request waited ${inEnglish(Math.round(waitedMs))} ms for one`;
+    const sentence =
+      model === undefined
+        ? `No worker has reported its models yet${waited}. Try again shortly; /readyz says what is missing.`
+        : `No worker can serve the model \`${model}\` just now${waited}. It is ${this.servants.standingOf(model)}. Try again shortly; /readyz says what is missing.`;
+    return new InferenceError('model_not_ready', sentence, { retryAfterSeconds: NOT_READY_RETRY_SECONDS });
   }
 
   /** When the queue as it stands will have been let in, at the pace of late. */
   #retryAfterSeconds(): number {
-    const waitMs = ((this.#waiting.size + 1) / this.limits.maxConcurrentRequests) * this.#heldMsMean;
+    const waitMs = ((this.#room.size + 1) / this.limits.maxConcurrentRequests) * this.#heldMsMean;
     return Math.min(RETRY_AFTER_SECONDS_MAX, Math.max(1, Math.ceil(waitMs / 1000)));
   }
+}
+
+function inEnglish(number: number): string {
+  return number.toLocaleString('en');
 }

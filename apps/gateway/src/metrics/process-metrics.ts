@@ -6,6 +6,7 @@ import { MEASURED } from './declarations.js';
 export interface Watched {
   running(): number;
   waiting(): number;
+  waitingBytes(): number;
   workerPhases(): readonly WorkerPhase[];
 }
 
@@ -21,6 +22,7 @@ export function watch(watched: Watched): Disposable {
   const stops = [
     gauge(MEASURED.running, () => [{ value: watched.running() }]),
     gauge(MEASURED.waiting, () => [{ value: watched.waiting() }]),
+    gauge(MEASURED.waitingBytes, () => [{ value: watched.waitingBytes() }]),
     gauge(MEASURED.workers, () => {
       const phases = watched.workerPhases();
       return PHASES.map((phase) => ({ value: phases.filter((one) => one === phase).length, labels: { phase } }));

@@ -17,6 +17,11 @@ export function chooseWorkers<W extends Worker>(id: string, workers: readonly W[
     .map(({ worker }) => worker);
 }
 
+/** Whether it is among those that `chooseWorkers` would return. */
+export function serves(worker: Worker, id: string): boolean {
+  return servant(worker, id).length > 0;
+}
+
 interface Servant<W> {
   readonly worker: W;
   readonly model: ModelDescription;

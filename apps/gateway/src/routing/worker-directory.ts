@@ -1,5 +1,6 @@
 import { MODEL_STATES, type ModelDescription, type ModelStateBody } from '@millrace/contracts';
 import type { Worker, WorkerPhase, WorkerState } from '../vocabulary.js';
+import { serves } from './choose-workers.js';
 
 /** How a model stands with the workers that are there. */
 export interface ModelStanding {
@@ -15,6 +16,30 @@ export interface ModelStanding {
 /** What is known of the workers. Generic, so that routing need not know how one talks to them. */
 export class WorkerDirectory<W extends Worker> {
   constructor(readonly workers: readonly W[]) {}
+
+  /** Whether a worker that is ready has it: one that is not loaded yet, or could not be, is asked all the same. */
+  serves(model: string): boolean {
+    return this.workers.some((worker) => serves(worker, model));
+  }
+
+  /** Whether any worker has ever said what it serves. */
+  get modelsKnown(): boolean {
+    return (this.models()?.length ?? 0) > 0;
+  }
+
+  /** How a model stands, for a sentence: `unavailable`, `loading (40% read)`. */
+  standingOf(id: string): string {
+    const { state = 'unavailable', detail = '' } = this.standings().find(({ model }) => model.id === id) ?? {};
+    return detail === '' ? state : `${state} (${detail})`;
+  }
+
+  /** Calls `listener` in the very turn in which any of this changes; returns what stops that. */
+  watch(listener: () => void): () => void {
+    const stops = this.workers.map((worker) => worker.watch(listener));
+    return () => {
+      for (const stop of stops) stop();
+    };
+  }
 
   states(): WorkerState[] {
     return this.workers.map((worker) => worker.state());

@@ -1,4 +1,5 @@
 import { InferenceError, type ModelDescription } from '@millrace/contracts';
+import type { AdmissionAsk } from '../admission/admission.js';
 import { mayUse } from '../keys/allowed-models.js';
 import type { CallerRates, ExpectedUse, RateHold } from '../limits/caller-rates.js';
 import type { OpenRecord } from '../request-log/request-log.js';
@@ -7,8 +8,12 @@ import { startDeadline } from './deadline.js';
 
 /** Holds a request until some worker has said what is served: before that, nobody can tell whether it is valid. */
 export interface ColdStart {
-  /** @throws InferenceError `model_not_ready` after `coldStartWaitMs`, or what `signal` was aborted with. */
-  modelsKnown(bytes: number, signal: AbortSignal): Promise<void>;
+  /**
+   * @returns when it began to wait; undefined if it did not have to.
+   * @throws InferenceError `model_not_ready` after `coldStartWaitMs`, `rate_limit_exceeded` when nobody more may wait, or what
+   *   `signal` was aborted with.
+   */
+  modelsKnown(ask: Omit<AdmissionAsk, 'model'>, signal: AbortSignal): Promise<number | undefined>;
 }
 
 /** A request that is valid, allowed and within its caller's rate: what comes next is the waiting room. */
@@ -17,6 +22,8 @@ export interface Entered<Request> extends Disposable {
   readonly call: Call;
   readonly record: OpenRecord;
   readonly deadline: Deadline;
+  /** When it began to wait for a worker that says what is served; undefined: it did not have to. */
+  readonly coldSinceMs: number | undefined;
 }
 
 interface Asked {
@@ -51,15 +58,13 @@ export class Entrance {
   ): Promise<Entered<Request>> {
     const deadline = startDeadline(call, this.limits.requestTimeoutMs);
     try {
-      record.waits();
-      await this.coldStart.modelsKnown(call.bodyBytes, deadline.signal);
+      const coldSinceMs = await this.coldStart.modelsKnown(waiterOf(call, record), deadline.signal);
       record.goesOn();
       const request = parse();
       record.concerns(request);
       refuseForbiddenModel(call, request.model);
       const hold = await this.rates.take(call, expectedUse(request, call, answers), deadline.signal);
-      record.waits();
-      return { request, call, record, deadline, [Symbol.dispose]: () => leave(record, deadline, hold) };
+      return { request, call, record, deadline, coldSinceMs, [Symbol.dispose]: () => leave(record, deadline, hold) };
     } catch (error) {
       record.fail(error);
       leave(record, deadline, undefined);
@@ -97,7 +102,11 @@ function expectedUse(
 }
 
 /** What the waiting room wants to know of a request that has entered. */
-export function placeAsk({ request, call }: Entered<Asked>) {
-  const { keyId, priority } = call.caller;
-  return { keyId, priority, model: request.model.id, bytes: call.bodyBytes };
+export function placeAsk({ request, call, record, coldSinceMs }: Entered<Asked>) {
+  return { ...waiterOf(call, record), model: request.model.id, coldSinceMs };
+}
+
+/** Whoever has to wait is told so, and not who only might have had to: what is removed from the room has been `dropped`. */
+function waiterOf({ caller: { keyId, priority }, bodyBytes }: Call, record: OpenRecord) {
+  return { keyId, priority, bytes: bodyBytes, onWait: () => record.waits() };
 }

@@ -7,7 +7,10 @@ import type { WorkerState } from '../vocabulary.js';
 export class Readiness {
   #draining = false;
 
-  constructor(private readonly directory: WorkerDirectory<WorkerClient>) {}
+  constructor(
+    private readonly directory: WorkerDirectory<WorkerClient>,
+    private readonly settings: { readonly readyWithoutWorkers: boolean },
+  ) {}
 
   /** From now on not ready: the process is about to stop. */
   startDraining(): void {
@@ -23,17 +26,23 @@ export class Readiness {
     const standings = this.directory.standings();
     const models = standings.map(modelBody);
     const states = this.directory.states();
-    if (!states.some(({ phase }) => phase === 'ready')) return { status: 'not ready', reason: whyNot(states), models };
+    if (!states.some(({ phase }) => phase === 'ready')) return this.#withoutWorkers(whyNot(states), models);
     const failed = standings.filter(({ state }) => state === 'failed');
     const servable = standings.filter((standing) => standing.servable);
     if (failed.length > 0 && servable.length === 0) return { status: 'not ready', reason: whyFailed(failed), models };
     return { status: 'ready', capabilities: modelsByCapability(servable), models };
   }
 
+  /** Requests wait for a worker all the same: whether to send them here is for the one who runs it to say. */
+  #withoutWorkers(reason: string, models: ReadyzBody['models']): ReadyzBody {
+    if (!this.settings.readyWithoutWorkers) return { status: 'not ready', reason, models };
+    return { status: 'ready', reason, capabilities: {}, models };
+  }
+
   health(): HealthBody {
     const ready = this.ready();
     return {
-      status: ready.status === 'ready' ? 'ok' : 'degraded',
+      status: ready.status === 'ready' && ready.reason === undefined ? 'ok' : 'degraded',
       ready,
       version: VERSION,
       node: process.version,

@@ -13,7 +13,14 @@ const degraded = z.array(z.object({ part: z.enum(['redis', 'database', 'records'
 
 export const readyzSchema = z
   .discriminatedUnion('status', [
-    z.object({ status: z.literal('ready'), capabilities: z.record(z.string(), z.array(z.string())), models, degraded }),
+    z.object({
+      status: z.literal('ready'),
+      /** What is missing all the same: a worker, where `readyWithoutWorkers` says that it may be. */
+      reason: z.string().optional(),
+      capabilities: z.record(z.string(), z.array(z.string())),
+      models,
+      degraded,
+    }),
     z.object({ status: z.literal('not ready'), reason: z.string(), models, degraded }),
   ])
   .meta({ id: 'Readyz' });

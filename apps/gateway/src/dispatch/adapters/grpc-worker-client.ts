@@ -129,6 +129,7 @@ export class GrpcWorkerClient implements WorkerClient {
   #describing: Converse | undefined;
   #models: WorkerState['models'];
   #load: Load | undefined;
+  readonly #watchers = new Set<() => void>();
   #reconnectDelayMs = RECONNECT_DELAY_MS_MIN;
   #closed = false;
   /** One timer for whatever is due next: the Welcome, the next sign of life, or the next attempt. */
@@ -168,6 +169,11 @@ export class GrpcWorkerClient implements WorkerClient {
       outstanding: this.#sequences.size + this.#calls.size,
       models: this.#models,
     };
+  }
+
+  watch(listener: () => void): () => void {
+    this.#watchers.add(listener);
+    return () => this.#watchers.delete(listener);
   }
 
   answer(request: AnswerAttempt, signal: AbortSignal): AsyncIterable<SequenceEvent> {
@@ -434,6 +440,7 @@ export class GrpcWorkerClient implements WorkerClient {
     }
     this.#phase = phase;
     this.#detail = detail;
+    for (const watcher of this.#watchers) watcher(); // After every description too: its models may be others.
   }
 }
 

@@ -1,0 +1,386 @@
+/** A request that asks for a place. */
+export interface PlaceAsk {
+  /** Requests of the same one share its turns: a key's id. Those without a key are one key. */
+  readonly keyId: string | undefined;
+  /** The model's id; undefined while nobody knows what is served, and so which it is. */
+  readonly model: string | undefined;
+  /** Of its body. */
+  readonly bytes: number;
+  /** The higher goes first. A whole number. */
+  readonly priority: number;
+}
+
+export interface RoomLimits {
+  /** Requests that may wait. */
+  readonly maxQueueDepth: number;
+  /** What their bodies may take together. */
+  readonly maxQueueBytes: number;
+  /** So long a wait with nothing running counts as one priority more. */
+  readonly priorityAgeingMs: number;
+}
+
+/** Most that give way to one request. With more, a large body would cost a crowd its turn. */
+const GIVING_WAY_MAX = 16;
+/** Keys that have nothing here, of which it is remembered when they were served. Only while others wait does it matter. */
+const SERVED_KEYS_MAX = 1_024;
+
+/** A request in the room, and what its owner wants to find there again. */
+export class Waiter<Guest> {
+  /** Its neighbours in its lane. */
+  before: Waiter<Guest> | undefined;
+  after: Waiter<Guest> | undefined;
+  present = true;
+
+  constructor(
+    readonly ask: PlaceAsk,
+    readonly guest: Guest,
+    readonly sinceMs: number,
+    /** Counts arrivals. */
+    readonly number: number,
+    readonly lane: Lane<Guest>,
+  ) {}
+}
+
+/** Those of one key and one priority that wait for one model, in the order in which they came. */
+interface Lane<Guest> {
+  readonly standing: Standing<Guest>;
+  readonly model: AwaitedModel<Guest>;
+  oldest: Waiter<Guest> | undefined;
+  newest: Waiter<Guest> | undefined;
+}
+
+/** A key at one of its priorities: what ages. */
+interface Standing<Guest> {
+  readonly key: KeyAccount<Guest>;
+  readonly priority: number;
+  running: number;
+  /** When it last had something running. */
+  restingSinceMs: number;
+  /** Those in which somebody waits: as many as models are waited for. */
+  readonly lanes: Lane<Guest>[];
+}
+
+interface KeyAccount<Guest> {
+  readonly id: string | undefined;
+  running: number;
+  waiting: number;
+  waitingBytes: number;
+  /** Counts places given, to whomever; 0: none since anybody remembers. */
+  servedAs: number;
+  readonly standings: Map<number, Standing<Guest>>;
+}
+
+interface AwaitedModel<Guest> {
+  readonly id: string | undefined;
+  served: boolean;
+  readonly waiters: Set<Waiter<Guest>>;
+}
+
+/**
+ * Who waits for a place, who is next, and who gives way to whom. It knows no clock and no promise: whoever owns it tells it
+ * the time, on a clock that only goes forward, and acts on what it says. docs/concepts/admission.md explains the rules.
+ *
+ * `next` looks at the oldest of every key that waits: as much work as there are keys, however many requests each of them
+ * has. That is a fifth of a millisecond with 10,000 keys; a heap would have to be made anew whenever somebody ages.
+ */
+export class WaitingRoom<Guest> {
+  #size = 0;
+  #bytes = 0;
+  #arrivals = 0;
+  #servings = 0;
+  readonly #keys = new Map<string | undefined, KeyAccount<Guest>>();
+  /** When keys were served that have nothing here now. A Map keeps the order in which they left. */
+  readonly #servedAs = new Map<string | undefined, number>();
+  /** Those with somebody waiting. */
+  readonly #standings = new Set<Standing<Guest>>();
+  readonly #models = new Map<string | undefined, AwaitedModel<Guest>>();
+
+  constructor(private readonly limits: RoomLimits) {}
+
+  get size(): number {
+    return this.#size;
+  }
+
+  get bytes(): number {
+    return this.#bytes;
+  }
+
+  /** Those that somebody waits for. */
+  get models(): readonly (string | undefined)[] {
+    return [...this.#models.keys()];
+  }
+
+  /** In the order in which they came. */
+  waitingFor(model: string | undefined): readonly Waiter<Guest>[] {
+    return [...(this.#models.get(model)?.waiters ?? [])];
+  }
+
+  /** Whoever waits for a model that is not served is nobody's next. Returns whether that is news. */
+  setServed(id: string | undefined, served: boolean): boolean {
+    const model = this.#models.get(id);
+    if (model === undefined || model.served === served) return false;
+    model.served = served;
+    return true;
+  }
+
+  /** A newcomer takes its place in the room; `whoGivesWay` must have been asked, and those it named removed. */
+  add(ask: PlaceAsk, served: boolean, guest: Guest, nowMs: number): Waiter<Guest> {
+    const lane = this.#laneOf(ask, served);
+    const waiter = new Waiter(ask, guest, nowMs, this.#arrivals++, lane);
+    waiter.before = lane.newest;
+    if (lane.newest) lane.newest.after = waiter;
+    else lane.oldest = waiter;
+    lane.newest = waiter;
+    lane.model.waiters.add(waiter);
+    this.#count(waiter, 1);
+    return waiter;
+  }
+
+  /** It was let in, it left, or it gave way. The second time it changes nothing. */
+  remove(waiter: Waiter<Guest>): void {
+    if (!waiter.present) return;
+    waiter.present = false;
+    const { lane, before, after } = waiter;
+    if (before) before.after = after;
+    else lane.oldest = after;
+    if (after) after.before = before;
+    else lane.newest = before;
+    lane.model.waiters.delete(waiter);
+    this.#count(waiter, -1);
+    if (lane.oldest === undefined) this.#close(lane);
+    if (this.#size === 0) this.#servedAs.clear();
+  }
+
+  /** A request was given a place. */
+  begin({ keyId, priority }: PlaceAsk): void {
+    const key = this.#keyOf(keyId);
+    key.running++;
+    key.servedAs = ++this.#servings;
+    standingOf(key, priority).running++;
+  }
+
+  /** It gave it back. */
+  end({ keyId, priority }: PlaceAsk, nowMs: number): void {
+    const key = this.#keyOf(keyId);
+    const standing = standingOf(key, priority);
+    key.running--;
+    standing.running--;
+    standing.restingSinceMs = nowMs;
+    this.#forgetIfEmpty(standing);
+  }
+
+  /**
+   * Who gets the next place; undefined while nobody waits for a model that is served. The highest priority goes first, as it has
+   * aged; among equals the key with the fewest running, then the one that was served longest ago; within it, who came first.
+   */
+  next(nowMs: number): Waiter<Guest> | undefined {
+    let best: Waiter<Guest> | undefined;
+    let bestPriority = Number.NEGATIVE_INFINITY;
+    for (const standing of this.#standings) {
+      const oldest = oldestOf(standing, true);
+      if (oldest === undefined) continue;
+      const priority = this.#agedPriority(standing, oldest, nowMs);
+      if (priority < bestPriority) continue;
+      if (best !== undefined && priority === bestPriority && !goesBefore(oldest, best)) continue;
+      best = oldest;
+      bestPriority = priority;
+    }
+    return best;
+  }
+
+  /**
+   * Whom a newcomer takes the room of, if it is full: nobody while it is not; undefined if the newcomer is to be refused.
+   *
+   * The newest of the key that holds the most goes, unless it would then hold less than the newcomer's, or is of a higher
+   * priority. With no such key, a lower priority gives way to a higher, as long as the newcomer's key holds no more than its share.
+   */
+  whoGivesWay(ask: PlaceAsk, nowMs: number): readonly Waiter<Guest>[] | undefined {
+    const { maxQueueDepth, maxQueueBytes } = this.limits;
+    const leaving = new Leaving<Guest>();
+    for (;;) {
+      const tooMany = this.#size - leaving.waiters.size + 1 > maxQueueDepth;
+      const tooLarge = this.#bytes - leaving.bytes + ask.bytes > maxQueueBytes;
+      if (!tooMany && !tooLarge) return [...leaving.waiters];
+      if (leaving.waiters.size === GIVING_WAY_MAX) return undefined;
+      const measure = tooMany ? REQUESTS : BYTES;
+      const loser = this.#fromLargestKey(ask, measure, leaving) ?? this.#fromLowest(ask, measure, leaving, nowMs);
+      if (loser === undefined) return undefined;
+      leaving.add(loser);
+    }
+  }
+
+  #fromLargestKey(ask: PlaceAsk, measure: Measure, leaving: Leaving<Guest>): Waiter<Guest> | undefined {
+    const own = this.#heldBy(ask.keyId, measure, leaving) + measure.of(ask);
+    let largest: Waiter<Guest> | undefined;
+    let largestHeld = 0;
+    for (const { key, priority, lanes } of this.#standings) {
+      if (key.id === ask.keyId || priority > ask.priority) continue;
+      const newest = leaving.newestOf(lanes);
+      const held = this.#heldBy(key.id, measure, leaving);
+      if (newest === undefined || held - measure.of(newest.ask) < own) continue;
+      if (largest !== undefined && (held - largestHeld || newest.number - largest.number) < 0) continue;
+      largest = newest;
+      largestHeld = held;
+    }
+    return largest;
+  }
+
+  #fromLowest(ask: PlaceAsk, measure: Measure, leaving: Leaving<Guest>, nowMs: number): Waiter<Guest> | undefined {
+    const withinShare = this.#heldBy(ask.keyId, measure, leaving) + measure.of(ask) <= this.#share(ask, measure);
+    let lowest: Waiter<Guest> | undefined;
+    let lowestPriority = Number.POSITIVE_INFINITY;
+    for (const standing of this.#standings) {
+      if (!withinShare && standing.key.id !== ask.keyId) continue;
+      const newest = leaving.newestOf(standing.lanes);
+      const oldest = oldestOf(standing, false);
+      if (newest === undefined || oldest === undefined) continue;
+      const priority = this.#agedPriority(standing, oldest, nowMs);
+      if (priority >= ask.priority) continue;
+      if (lowest !== undefined && (lowestPriority - priority || newest.number - lowest.number) < 0) continue;
+      lowest = newest;
+      lowestPriority = priority;
+    }
+    return lowest;
+  }
+
+  /** What each key could hold of the room if it were shared alike between all that wait, the newcomer's among them. */
+  #share({ keyId }: PlaceAsk, { limitOf }: Measure): number {
+    const others = new Set([...this.#standings].map(({ key }) => key.id)).add(keyId);
+    return Math.ceil(limitOf(this.limits) / others.size);
+  }
+
+  #heldBy(keyId: string | undefined, { heldBy, of }: Measure, leaving: Leaving<Guest>): number {
+    const key = this.#keys.get(keyId);
+    return (key === undefined ? 0 : heldBy(key)) - leaving.sumOf(keyId, of);
+  }
+
+  /** Only who waits while nothing of it runs grows older: a key that is being served is not starving, however long its line. */
+  #agedPriority({ priority, running, restingSinceMs }: Standing<Guest>, oldest: Waiter<Guest>, nowMs: number): number {
+    if (running > 0) return priority;
+    const starvedMs = nowMs - Math.max(oldest.sinceMs, restingSinceMs);
+    return priority + Math.floor(starvedMs / this.limits.priorityAgeingMs);
+  }
+
+  #count({ ask, lane }: Waiter<Guest>, by: 1 | -1): void {
+    const { key } = lane.standing;
+    key.waiting += by;
+    key.waitingBytes += by * ask.bytes;
+    this.#size += by;
+    this.#bytes += by * ask.bytes;
+  }
+
+  #laneOf({ keyId, priority, model: id }: PlaceAsk, served: boolean): Lane<Guest> {
+    const standing = standingOf(this.#keyOf(keyId), priority);
+    const found = standing.lanes.find(({ model }) => model.id === id);
+    if (found) return found;
+    const model = this.#models.get(id) ?? { id, served, waiters: new Set() };
+    this.#models.set(id, model);
+    const lane = { standing, model, oldest: undefined, newest: undefined };
+    standing.lanes.push(lane);
+    this.#standings.add(standing);
+    return lane;
+  }
+
+  #close(lane: Lane<Guest>): void {
+    const { standing, model } = lane;
+    standing.lanes.splice(standing.lanes.indexOf(lane), 1);
+    if (standing.lanes.length === 0) this.#standings.delete(standing);
+    if (model.waiters.size === 0) this.#models.delete(model.id);
+    this.#forgetIfEmpty(standing);
+  }
+
+  #keyOf(id: string | undefined): KeyAccount<Guest> {
+    const found = this.#keys.get(id);
+    if (found) return found;
+    const servedAs = this.#servedAs.get(id) ?? 0;
+    this.#servedAs.delete(id);
+    const key = { id, running: 0, waiting: 0, waitingBytes: 0, servedAs, standings: new Map() };
+    this.#keys.set(id, key);
+    return key;
+  }
+
+  #forgetIfEmpty({ key, priority, running, lanes }: Standing<Guest>): void {
+    if (running === 0 && lanes.length === 0) key.standings.delete(priority);
+    if (key.standings.size > 0) return;
+    this.#keys.delete(key.id);
+    if (this.#size > 0) this.#remember(key);
+  }
+
+  /** Otherwise a key that comes back at once with one request after another would take every second turn. */
+  #remember({ id, servedAs }: KeyAccount<Guest>): void {
+    this.#servedAs.set(id, servedAs);
+    const [longestAgo] = this.#servedAs.keys();
+    if (this.#servedAs.size > SERVED_KEYS_MAX) this.#servedAs.delete(longestAgo);
+  }
+}
+
+/** Of two of the same priority, as it has aged. */
+function goesBefore<Guest>(one: Waiter<Guest>, other: Waiter<Guest>): boolean {
+  const [key, otherKey] = [one.lane.standing.key, other.lane.standing.key];
+  if (key.running !== otherKey.running) return key.running < otherKey.running;
+  if (key.servedAs !== otherKey.servedAs) return key.servedAs < otherKey.servedAs;
+  return one.number < other.number;
+}
+
+function oldestOf<Guest>({ lanes }: Standing<Guest>, servedOnly: boolean): Waiter<Guest> | undefined {
+  let oldest: Waiter<Guest> | undefined;
+  for (const lane of lanes) {
+    if (servedOnly && !lane.model.served) continue;
+    if (oldest === undefined || lane.oldest!.number < oldest.number) oldest = lane.oldest;
+  }
+  return oldest;
+}
+
+function standingOf<Guest>(key: KeyAccount<Guest>, priority: number): Standing<Guest> {
+  const found = key.standings.get(priority);
+  if (found) return found;
+  const standing = { key, priority, running: 0, restingSinceMs: Number.NEGATIVE_INFINITY, lanes: [] };
+  key.standings.set(priority, standing);
+  return standing;
+}
+
+/** What of the room is short. */
+interface Measure {
+  of(ask: PlaceAsk): number;
+  heldBy(key: Pick<KeyAccount<unknown>, 'waiting' | 'waitingBytes'>): number;
+  limitOf(limits: RoomLimits): number;
+}
+
+const REQUESTS: Measure = {
+  of: () => 1,
+  heldBy: ({ waiting }) => waiting,
+  limitOf: ({ maxQueueDepth }) => maxQueueDepth,
+};
+const BYTES: Measure = {
+  of: ({ bytes }) => bytes,
+  heldBy: ({ waitingBytes }) => waitingBytes,
+  limitOf: ({ maxQueueBytes }) => maxQueueBytes,
+};
+
+/** Those that are about to give way: counted as gone, though nothing has happened to them yet. */
+class Leaving<Guest> {
+  readonly waiters = new Set<Waiter<Guest>>();
+
+  get bytes(): number {
+    return [...this.waiters].reduce((sum, { ask }) => sum + ask.bytes, 0);
+  }
+
+  add(waiter: Waiter<Guest>): void {
+    this.waiters.add(waiter);
+  }
+
+  sumOf(keyId: string | undefined, of: Measure['of']): number {
+    if (this.waiters.size === 0) return 0;
+    return [...this.waiters].filter(({ ask }) => ask.keyId === keyId).reduce((sum, { ask }) => sum + of(ask), 0);
+  }
+
+  newestOf(lanes: readonly Lane<Guest>[]): Waiter<Guest> | undefined {
+    let newest: Waiter<Guest> | undefined;
+    for (const lane of lanes) {
+      let last = lane.newest;
+      while (last !== undefined && this.waiters.has(last)) last = last.before;
+      if (last !== undefined && (newest === undefined || last.number > newest.number)) newest = last;
+    }
+    return newest;
+  }
+}
