@@ -8,7 +8,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help run dev build test check lint format types docs proto proto-check e2e bench chaos bench-agreement bench-engine bench-reuse bench-upstream load-test \
+.PHONY: help run dev build test test-services check lint format types docs proto proto-check e2e bench chaos bench-agreement bench-engine bench-reuse bench-upstream load-test \
   demo-model-eval demo-embed-eval template-agreement openvino-check engine-cuda engine-vulkan install clean
 
 help: ## list the targets
@@ -70,6 +70,9 @@ build: $(INSTALLED) ## install what is missing, and compile what changed
 
 test: build ## every quick test
 	@$(BIN)/vitest run $(ARGS)
+
+test-services: build ## test with a real Redis and a real Postgres, which it starts itself (Debian's packages, installed if missing)
+	@tools/test-services.sh $(ARGS)
 
 e2e: build ## start the real thing and use it as a client would
 	@$(BIN)/vitest run --project e2e $(ARGS)

@@ -112,9 +112,14 @@ export const IMPORT_RULES: readonly ImportRule[] = [
   {
     name: 'embedded database',
     files: gateway('stores/adapters/pglite/'),
-    ours: [CONTRACTS, RUNTIME, gateway('stores/(?!adapters/)'), gateway('stores/adapters/pglite/')],
-    packages: [NODE, /^pg$/, /^@electric-sql\/pglite/],
-    instead: 'This folder runs PGlite in a process of its own, and knows nothing else.',
+    ours: [
+      CONTRACTS,
+      RUNTIME,
+      gateway('stores/(?!adapters/)'),
+      gateway('stores/adapters/(pglite/|postgres-database\\.ts$)'),
+    ],
+    packages: [NODE, /^@electric-sql\/pglite/],
+    instead: 'This folder runs PGlite in a process of its own, asks it as it asks any Postgres, and knows nothing else.',
   },
   {
     name: 'gateway stores',
@@ -257,6 +262,13 @@ export const IMPORT_RULES: readonly ImportRule[] = [
     ours: [/^(test|tools)\//, CONTRACTS, RUNTIME, OPENAI_ENGINE, worker('')],
     packages: [NODE, /^vitest/, /^fast-check$/, /^ajv$/],
     instead: 'Here engines are tried below the gateway, by their seam; they are put together as main.ts does.',
+  },
+  {
+    name: 'real services',
+    files: /^test\/services\//,
+    ours: [/^(test|tools)\//, CONTRACTS, RUNTIME, gateway('')],
+    packages: [NODE, /^vitest/],
+    instead: 'Here Redis and Postgres are started, and what speaks to them is tried as they come and go.',
   },
   {
     name: 'tests, tools and examples',

@@ -34,6 +34,8 @@ export class PostgresDatabase implements SqlDatabase {
   readonly #place: string;
   readonly #pool: pg.Pool;
   readonly #inUse = new Set<pg.PoolClient>();
+  /** What tells those who wait for a connection that there will be none. */
+  readonly #waiting = new Set<() => void>();
   #trouble: string | undefined;
   #isClosed = false;
 
@@ -75,7 +77,8 @@ export class PostgresDatabase implements SqlDatabase {
     if (this.#isClosed) return;
     this.#isClosed = true;
     const ended = this.#pool.end();
-    // `end` alone would wait for statements that are under way.
+    // `end` alone would leave who waits for a connection to the time-out, and wait for statements that are under way.
+    for (const tell of this.#waiting) tell();
     for (const client of this.#inUse) void (client as unknown as pg.Client).end().catch(() => undefined);
     await ended;
   }
@@ -169,19 +172,23 @@ export class PostgresDatabase implements SqlDatabase {
   async #connect(): Promise<pg.PoolClient> {
     if (this.#isClosed)
       throw new DatabaseUnavailable(`The database at ${this.#place} is closed: this process is ending.`);
-    if (this.#pool.waitingCount >= WAITING_STATEMENTS_MAX) {
-      throw this.#unavailable(`${this.#pool.waitingCount} statements are waiting for it already, and no more may wait`);
+    if (this.#waiting.size >= WAITING_STATEMENTS_MAX) {
+      throw this.#unavailable(`${this.#waiting.size} statements are waiting for it already, and no more may wait`);
     }
-    let client: pg.PoolClient;
+    const closed = Promise.withResolvers<never>();
+    const tell = () => closed.reject(this.#closed());
+    this.#waiting.add(tell);
+    const connecting = this.#pool.connect();
     try {
-      client = await this.#pool.connect();
+      return await Promise.race([connecting, closed.promise]);
     } catch (error) {
+      connecting.then((late) => late.release(true)).catch(() => undefined);
+      if (error instanceof DatabaseUnavailable) throw error;
       // Whatever it is, a wrong password among them: nothing can be asked.
       throw this.#unavailable(whyAway(error, this.#options.timeoutMs) ?? sentencePart(error), error);
+    } finally {
+      this.#waiting.delete(tell);
     }
-    if (!this.#isClosed) return client;
-    client.release(true);
-    throw this.#closed();
   }
 
   #closed(): DatabaseUnavailable {

@@ -1,0 +1,71 @@
+/**
+ * `make test-services`: starts a Redis and a Postgres of its own on free ports, runs every test that wants one, and takes both
+ * away again. Fails when a test that wants them was passed over.
+ */
+import { execFileSync, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join, resolve } from 'node:path';
+import { whatWasPassedOver } from './passed-over.ts';
+import { RealPostgres } from './real-postgres.ts';
+import { RealRedis } from './real-redis.ts';
+
+const ROOT = resolve(import.meta.dirname, '../..');
+/** What names one of these wants a real server: nobody keeps a list. */
+const WANTED = 'TEST_REDIS_URL|TEST_POSTGRES_URL';
+
+const stopping = new AbortController();
+for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => stopping.abort(signal));
+
+const folder = mkdtempSync(join(tmpdir(), 'millrace-test-report-'));
+const undo: (() => Promise<void>)[] = [async () => rmSync(folder, { recursive: true, force: true })];
+try {
+  process.exitCode = await run();
+} catch (error) {
+  process.stderr.write(`${error instanceof Error ? error.message : String(error)}\n`);
+  process.exitCode = 1;
+} finally {
+  for (const step of undo.reverse()) await step();
+}
+
+async function run(): Promise<number> {
+  const files = testsThatWantServices();
+  const redis = await RealRedis.start();
+  undo.push(() => redis.end());
+  const postgres = await RealPostgres.start();
+  undo.push(() => postgres.end());
+  if (stopping.signal.aborted) return 130;
+  const report = join(folder, 'report.json');
+  const status = await runVitest(files, report, { TEST_REDIS_URL: redis.url, TEST_POSTGRES_URL: postgres.url });
+  if (stopping.signal.aborted) return 130;
+  if (status !== 0) return status;
+  const passedOver = whatWasPassedOver(files, JSON.parse(readFileSync(report, 'utf8')), ROOT);
+  for (const line of passedOver) process.stderr.write(`${line}\n`);
+  return passedOver.length === 0 ? 0 : 1;
+}
+
+function testsThatWantServices(): string[] {
+  // Of what git knows or would know, so that a new test counts before it is committed.
+  const list = ['grep', '-lE', '--untracked', WANTED, '--', '*.test.ts'];
+  return execFileSync('git', list, { cwd: ROOT, encoding: 'utf8' }).trim().split('\n');
+}
+
+async function runVitest(files: readonly string[], report: string, services: NodeJS.ProcessEnv): Promise<number> {
+  const vitest = join(ROOT, 'node_modules/.bin/vitest');
+  const reporters = [
+    '--reporter=default',
+    '--reporter=./test/totals-reporter.ts',
+    '--reporter=json',
+    `--outputFile.json=${report}`,
+  ];
+  const child = spawn(vitest, ['run', ...reporters, ...files, ...process.argv.slice(2)], {
+    cwd: ROOT,
+    env: { ...process.env, ...services },
+    stdio: ['ignore', 'inherit', 'inherit'],
+  });
+  // Ctrl-C has reached it already; what was sent to us alone has not.
+  stopping.signal.addEventListener('abort', () => child.kill('SIGTERM'), { once: true });
+  const [code] = (await once(child, 'exit')) as [number | null];
+  return code ?? 1;
+}
