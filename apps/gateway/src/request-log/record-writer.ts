@@ -208,7 +208,8 @@ export class RecordWriter {
 
   async #deliverOldest(): Promise<void> {
     const segment = await this.#spool.oldest();
-    if (segment === undefined) return;
+    // Never expected here; but if it happened at once again, nothing else would have its turn.
+    if (segment === undefined) return new Promise((resolve) => setImmediate(resolve));
     const rows = await this.#rowsOf(segment);
     const isWritten = await this.#delivery.deliver(rows);
     if (!isWritten) return;

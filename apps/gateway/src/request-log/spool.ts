@@ -89,6 +89,8 @@ export class Spool {
   #lines: string[] = [];
   #lineBytes = 0;
   #writing: Promise<void> | undefined;
+  /** Of the next lines in their segment. */
+  #arrival = Promise.withResolvers<void>();
   #lastInLine: Promise<unknown> = Promise.resolve();
   #live: FileSegment | MemorySegment | undefined;
   readonly #own: AnySegment[] = [];
@@ -136,6 +138,8 @@ export class Spool {
 
   /** The one that has waited longest; own ones and inherited ones in turn, so that a large heritage doesn't hold up today's. */
   async oldest(): Promise<Segment | undefined> {
+    // On their way to the file, and nothing else is there: whoever asks again at once would never let them arrive.
+    if (this.#own.length === 0 && this.#live === undefined && this.#lines.length > 0) await this.#arrival.promise;
     if (this.#own.length === 0) await this.#alone(() => this.#seal());
     const inheritedFirst = this.#own.length === 0 || !this.#tookInherited;
     this.#tookInherited = inheritedFirst && this.#inherited.length > 0;
@@ -208,6 +212,8 @@ export class Spool {
     this.#live.records += lines.length;
     this.#bytes += bytes;
     this.#records += lines.length;
+    this.#arrival.resolve();
+    this.#arrival = Promise.withResolvers();
   }
 
   /** Whether another segment should take the next lines. */
