@@ -17,6 +17,12 @@ export interface Metrics {
 }
 
 /**
+ * Of one metric, between two scrapes; further ones are counted together as `otel_metric_overflow`. The last resort: it forgets what it
+ * saw before the last scrape (SDK 3.1), so that labels have to be bounded where they are given.
+ */
+const NEW_SERIES_MAX = 5_000;
+
+/**
  * Sends everything measured through OpenTelemetry's metrics API of this process to Prometheus' text format. Call it
  * before the first instrument is made: instruments made earlier measure nothing.
  */
@@ -28,6 +34,7 @@ export function startMetrics(options: MetricsOptions): Metrics {
       'service.version': options.serviceVersion,
     }),
     readers: [exporter],
+    views: [{ instrumentName: '*', aggregationCardinalityLimit: NEW_SERIES_MAX }],
   });
   metrics.setGlobalMeterProvider(provider);
   return {

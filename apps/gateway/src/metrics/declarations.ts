@@ -123,7 +123,7 @@ export const MEASURED = {
     kind: 'gauge',
     unit: 'By',
     labels: [],
-    help: 'What the bodies of waiting requests take together. At maxQueueBytes requests are refused: add a worker, or raise it if there is memory.',
+    help: 'What the bodies of waiting requests take together. Near maxQueueBytes → requests will be refused: add a worker, or raise it if there is memory.',
   },
   workers: {
     name: 'millrace_workers',

@@ -15,8 +15,12 @@ const OPERATIONS = {
   other: 'other',
 } as const satisfies Record<Endpoint, string>;
 
-/** Counts and times every record. Labels come from closed sets, and from the models that workers describe. */
+/** Workers describe their models, and a server behind one may rename its own for ever; further ones are counted as `other`. */
+const MODELS_MAX = 256;
+
+/** Counts and times every record. Labels come from closed sets, and from the models that workers describe. Keys are no labels. */
 export class RequestMetrics {
+  readonly #models = new Set<string>();
   readonly #requests = counter(MEASURED.requests);
   readonly #tokens = counter(MEASURED.tokens);
   readonly #retries = counter(MEASURED.retries);
@@ -28,12 +32,18 @@ export class RequestMetrics {
 
   readonly observe = (record: RequestRecord): void => {
     // A record has a model only once the catalog knew it, so requests for invented names add no series.
-    const { endpoint, outcome, code = 'none', model = 'unknown' } = record;
+    const { endpoint, outcome, code = 'none' } = record;
+    const model = record.model === undefined ? 'unknown' : this.#label(record.model);
     this.#requests.add(1, { endpoint, outcome, code, model });
     if (record.model === undefined) return;
     this.#observeTimes(record, model);
     this.#observeTokens(record, model);
   };
+
+  #label(model: string): string {
+    if (this.#models.size < MODELS_MAX) this.#models.add(model);
+    return this.#models.has(model) ? model : 'other';
+  }
 
   #observeTimes(record: RequestRecord, model: string): void {
     const labels = { 'gen_ai.operation.name': OPERATIONS[record.endpoint], 'gen_ai.request.model': model };
