@@ -97,6 +97,12 @@ export const RESERVATION_MS = 300_000;
 /** A budget's knowledge is old after so long: what could not be counted (a lost settlement, a dead gateway) is mended then. */
 export const BUDGET_TRUST_MS = 300_000;
 
+/** Counts for several gateways, over a network. */
+export interface SharedRateLimiter extends RateLimiter {
+  /** Resolves if it could decide just now. */
+  probe(): Promise<void>;
+}
+
 /** Counts for this gateway alone, and takes over when the shared one is away. */
 export interface StandIn extends RateLimiter {
   /**

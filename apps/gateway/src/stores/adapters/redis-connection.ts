@@ -1,0 +1,171 @@
+import { ConfigurationError, type Logger } from '@millrace/runtime';
+import { Redis, type RedisOptions } from 'ioredis';
+
+export interface RedisConnectionOptions {
+  /** `redis://user:password@host:port/database`, or `rediss://`. Never logged. */
+  readonly url: string;
+  /** How long a command may take; then whoever sent it goes on without Redis. */
+  readonly timeoutMs: number;
+  /** How Redis' list of clients names this one. */
+  readonly name?: string;
+}
+
+const VERSION_MIN = 7;
+const CONNECT_TIMEOUT_MS = 5_000;
+/** Between two attempts to connect; they never end. */
+const RECONNECT_MS_MIN = 100;
+const RECONNECT_MS_MAX = 2_000;
+/** So that gateways that lost their Redis together do not come back together. */
+const RECONNECT_JITTER_MS = 100;
+/** A connection on which commands wait and nothing comes for so many times their time-out is dead, whatever TCP says. */
+const SILENCE_FACTOR = 8;
+const SILENCE_MS_MIN = 2_000;
+/** Commands that wait for their answers. The next is refused at once. */
+const COMMANDS_MAX = 10_000;
+
+/**
+ * A connection to Redis that several stages share. Whoever sends a command gets an answer or an error, within the time-out; nothing is
+ * kept for later and nothing is sent twice, since whoever asked has gone on by then. It connects again by itself, for ever.
+ */
+export class RedisConnection {
+  readonly client: Redis;
+  readonly #options: RedisConnectionOptions;
+  readonly #logger: Logger;
+  readonly #duplicates = new Set<Redis>();
+  /** Without user and password. */
+  readonly #address: string;
+  #lastError = 'not connected yet';
+  #told = false;
+
+  /** @throws ConfigurationError where the URL is none of Redis'. */
+  constructor(options: RedisConnectionOptions, logger: Logger) {
+    this.#options = options;
+    this.#logger = logger;
+    this.#address = addressOf(options.url);
+    this.client = this.#open({});
+    this.client.on('ready', () => void this.#greet());
+    this.client.on('error', (error: Error) => this.#complain(error.message));
+    this.client.on('close', () => this.#complain('the connection was closed'));
+  }
+
+  /** Why no command can be answered just now, as a sentence; undefined: nothing is known to be wrong. */
+  get trouble(): string | undefined {
+    if (this.client.status === 'ready') return undefined;
+    return `Redis at ${this.#address} can't be reached (${this.#lastError}).`;
+  }
+
+  /** Resolves when the first connection is there, or when it has failed for so long: a gateway starts without Redis, too. */
+  async ready(waitMs: number): Promise<void> {
+    if (this.client.status === 'ready') return;
+    await new Promise<void>((resolve) => {
+      const done = () => {
+        clearTimeout(timer);
+        this.client.off('ready', done);
+        resolve();
+      };
+      const timer = setTimeout(done, waitMs);
+      this.client.once('ready', done);
+    });
+  }
+
+  /** A connection of its own, for subscriptions and commands that block: those take a connection for themselves. Closed with this one. */
+  duplicate(options: RedisOptions = {}): Redis {
+    const client = this.#open({
+      commandTimeout: undefined,
+      socketTimeout: undefined,
+      // A subscription is wanted whenever Redis comes back, and nobody's request waits for it.
+      enableOfflineQueue: true,
+      maxRetriesPerRequest: null,
+      ...options,
+    });
+    // An error without a listener ends the process; that Redis is away has been said by the first connection.
+    client.on('error', () => {});
+    this.#duplicates.add(client);
+    client.once('end', () => this.#duplicates.delete(client));
+    return client;
+  }
+
+  /** Commands that are on their way get no answer. */
+  async close(): Promise<void> {
+    for (const client of [this.client, ...this.#duplicates]) client.disconnect();
+  }
+
+  #open(options: RedisOptions): Redis {
+    const { url, timeoutMs, name = 'millrace-gateway' } = this.#options;
+    return new BoundedRedis(url, {
+      commandTimeout: timeoutMs,
+      socketTimeout: Math.max(SILENCE_MS_MIN, SILENCE_FACTOR * timeoutMs),
+      connectTimeout: CONNECT_TIMEOUT_MS,
+      connectionName: name,
+      retryStrategy: reconnectInMs,
+      // A command that waited until Redis is back, or is sent again then, would count what nobody waits for any more.
+      enableOfflineQueue: false,
+      autoResendUnfulfilledCommands: false,
+      maxRetriesPerRequest: 0,
+      ...options,
+    });
+  }
+
+  async #greet(): Promise<void> {
+    if (this.#told) this.#logger.info(`Redis at ${this.#address} is back.`);
+    this.#told = false;
+    try {
+      const version = versionIn(await this.client.info('server'));
+      if (Number.parseInt(version, 10) >= VERSION_MIN) return;
+      this.#logger.warn(
+        `Redis at ${this.#address} is version ${version}; Millrace is made for ${VERSION_MIN} and newer. Update it.`,
+      );
+    } catch {
+      // It went again, which has been said, or it does not tell its version to this user: not worth a word.
+    }
+  }
+
+  /** Once while it is away: an attempt follows the other for as long. Only the message: errors carry commands, and so passwords. */
+  #complain(message: string): void {
+    if (this.client.status === 'end') return;
+    this.#lastError = message || 'it refuses connections';
+    if (this.#told) return;
+    this.#told = true;
+    this.#logger.warn(`Redis at ${this.#address} can't be reached: ${this.#lastError}. It is tried again.`);
+  }
+}
+
+type Command = Parameters<Redis['sendCommand']>[0];
+
+/** Refuses what is too much, instead of keeping it until Redis answers. */
+class BoundedRedis extends Redis {
+  #waiting = 0;
+
+  override sendCommand(command: Command, ...rest: never[]): unknown {
+    // While a connection opens, its own commands have to pass.
+    if (this.#waiting >= COMMANDS_MAX && this.status !== 'connect') {
+      command.reject(new Error(`${COMMANDS_MAX} commands wait for Redis already.`));
+      return command.promise;
+    }
+    this.#waiting++;
+    const answered = () => {
+      this.#waiting--;
+    };
+    command.promise.then(answered, answered);
+    return super.sendCommand(command, ...rest);
+  }
+}
+
+function reconnectInMs(attempt: number): number {
+  const backOffMs = Math.min(RECONNECT_MS_MAX, RECONNECT_MS_MIN * 2 ** Math.min(attempt - 1, 10));
+  return backOffMs + Math.random() * RECONNECT_JITTER_MS;
+}
+
+function addressOf(url: string): string {
+  const parsed = URL.canParse(url) ? new URL(url) : undefined;
+  if (parsed === undefined || !['redis:', 'rediss:'].includes(parsed.protocol) || parsed.hostname === '') {
+    throw new ConfigurationError([
+      '`redisUrl` is not an address of Redis. Write it as redis://user:password@host:6379/0, or rediss:// for TLS, with special characters of the password percent-encoded.',
+    ]);
+  }
+  return `${parsed.protocol}//${parsed.host}${parsed.pathname === '/' ? '' : parsed.pathname}`;
+}
+
+function versionIn(info: string): string {
+  return /^redis_version:(\S+)/m.exec(info)?.[1] ?? '';
+}
