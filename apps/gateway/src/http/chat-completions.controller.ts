@@ -2,7 +2,7 @@ import { Body, Controller, HttpCode, Inject, Post, Req, Res } from '@nestjs/comm
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { CompleteChat } from '../walks/complete-chat.js';
 import { callOf } from './call-of.js';
-import { STREAM_LIMITS, type StreamLimits, sendServerSentEvents } from './server-sent-events.js';
+import { STREAM_LIMITS, type StreamLimits, sendAnswer } from './server-sent-events.js';
 
 @Controller('v1/chat')
 export class ChatCompletionsController {
@@ -14,8 +14,7 @@ export class ChatCompletionsController {
   @Post('completions')
   @HttpCode(200) // Nest answers a POST with 201; OpenAI's clients expect 200.
   async create(@Body() body: unknown, @Req() request: FastifyRequest, @Res() reply: FastifyReply): Promise<void> {
-    const answer = await this.completeChat.run(body, callOf(request, reply));
-    if (answer.kind === 'whole') reply.send(answer.body);
-    else await sendServerSentEvents(reply, answer.chunks, this.limits);
+    const call = callOf(request, reply);
+    await sendAnswer(reply, call, body, this.completeChat.run(body, call), this.limits);
   }
 }

@@ -2,7 +2,7 @@ import { Body, Controller, HttpCode, Inject, Post, Req, Res } from '@nestjs/comm
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { CompleteText } from '../walks/complete-text.js';
 import { callOf } from './call-of.js';
-import { STREAM_LIMITS, type StreamLimits, sendServerSentEvents } from './server-sent-events.js';
+import { STREAM_LIMITS, type StreamLimits, sendAnswer } from './server-sent-events.js';
 
 @Controller('v1')
 export class CompletionsController {
@@ -14,8 +14,7 @@ export class CompletionsController {
   @Post('completions')
   @HttpCode(200) // Nest answers a POST with 201; OpenAI's clients expect 200.
   async create(@Body() body: unknown, @Req() request: FastifyRequest, @Res() reply: FastifyReply): Promise<void> {
-    const answer = await this.completeText.run(body, callOf(request, reply));
-    if (answer.kind === 'whole') reply.send(answer.body);
-    else await sendServerSentEvents(reply, answer.chunks, this.limits);
+    const call = callOf(request, reply);
+    await sendAnswer(reply, call, body, this.completeText.run(body, call), this.limits);
   }
 }

@@ -1,5 +1,6 @@
 import { toOpenAiResponse } from '@millrace/contracts';
 import type { FastifyReply } from 'fastify';
+import type { Call } from '../vocabulary.js';
 
 export interface StreamLimits {
   /** How long the status is held back for the first chunk. */
@@ -21,32 +22,69 @@ const HEADERS = {
 /** A comment, which every reader of server-sent events skips; it only shows proxies that somebody is here. */
 const HEARTBEAT = ': heartbeat\n\n';
 
+/** What comes of a walk. */
+export type Answer =
+  | { readonly kind: 'whole'; readonly body: object }
+  | { readonly kind: 'stream'; readonly chunks: AsyncIterable<readonly object[]> };
+
+type Begun =
+  | Extract<Answer, { kind: 'whole' }>
+  | { readonly kind: 'stream'; readonly source: Chunks; readonly first: IteratorResult<readonly object[]> };
+
+type Chunks = AsyncIterator<readonly object[]>;
+
 /**
- * Streams chunks the way OpenAI does. Not Nest's `@Sse()`: it numbers every event and has its own shape for errors, and
- * OpenAI's clients expect neither.
+ * Sends an answer, and streams it the way OpenAI does. Not Nest's `@Sse()`: it numbers every event and has its own shape for
+ * errors, and OpenAI's clients expect neither.
  *
- * The first chunks are awaited before anything is sent, for a while, so that a failure up to then is still an ordinary
- * JSON error with its own status. Later failures find the status spent.
- *
- * Two mechanisms free the worker when the client leaves, and both are needed: the call's signal interrupts a wait for
- * the next token, and `return()` ends a source that is between two tokens.
+ * Nothing is sent before the first chunks are there, so that a failure up to then is still an ordinary JSON error with its own
+ * status. A stream waits for them no longer than `statusHoldMs` from its arrival, whatever it is that it waits for: a worker,
+ * its caller's limits, a place. Then its status goes out, and later failures find it spent.
  */
-export async function sendServerSentEvents(
+export async function sendAnswer(
   reply: FastifyReply,
-  chunks: AsyncIterable<readonly object[]>,
+  { arrivedMs }: Pick<Call, 'arrivedMs'>,
+  body: unknown,
+  answer: Promise<Answer>,
   limits: StreamLimits,
 ): Promise<void> {
-  const source = chunks[Symbol.asyncIterator]();
+  const begun = begin(reply, answer);
+  const holdMs = arrivedMs + limits.statusHoldMs - performance.now();
+  const inTime = !asksForStream(body) || (await settledWithin(begun, holdMs));
+  if (inTime) {
+    const answered = await begun;
+    if (answered.kind === 'whole') reply.send(answered.body);
+    else await pump(openStream(reply, limits), begun);
+    return;
+  }
+  const stream = openStream(reply, limits);
+  stream.write(HEARTBEAT); // Takes the status along; with a first chunk, one packet carries both.
+  await pump(stream, begun);
+}
+
+/** Nobody has looked at the body yet. If it is not valid, it is refused before this matters. */
+function asksForStream(body: unknown): boolean {
+  return typeof body === 'object' && body !== null && 'stream' in body && body.stream === true;
+}
+
+/**
+ * Waits for the first chunks. Two mechanisms free the worker when the client leaves, and both are needed: the call's signal
+ * interrupts a wait for the next token, and `return()` ends a source that is between two tokens.
+ */
+async function begin(reply: FastifyReply, answer: Promise<Answer>): Promise<Begun> {
+  const answered = await answer;
+  if (answered.kind === 'whole') return answered;
+  const source = answered.chunks[Symbol.asyncIterator]();
   // On `close` and not in a `finally`: a client that left while nothing was pulled would never get there.
   reply.raw.once('close', () => void source.return?.()?.then(undefined, () => {}));
+  return { kind: 'stream', source, first: await source.next() };
+}
 
-  const first = source.next();
-  const inTime = await settledWithin(first, limits.statusHoldMs);
-
-  const stream = openStream(reply, limits);
-  if (!inTime) stream.write(HEARTBEAT); // Takes the status along; with a first chunk, one packet carries both.
+async function pump(stream: EventStream, begun: Promise<Begun>): Promise<void> {
   try {
-    for (let next = await first; !next.done; next = await source.next()) {
+    const answered = await begun;
+    if (answered.kind === 'whole') throw new Error('A body that asks for a stream was answered whole.');
+    for (let next = answered.first; !next.done; next = await answered.source.next()) {
       if (!stream.write(next.value.map(frame).join(''))) await stream.drained();
     }
     stream.end('data: [DONE]\n\n');
@@ -65,10 +103,10 @@ function frame(body: object): string {
 }
 
 /** Whether `first` was there before the time was up; throws what `first` throws. */
-async function settledWithin(first: Promise<unknown>, statusHoldMs: number): Promise<boolean> {
+async function settledWithin(first: Promise<unknown>, ms: number): Promise<boolean> {
   let timer: NodeJS.Timeout | undefined;
   const timeUp = new Promise<false>((resolve) => {
-    timer = setTimeout(resolve, statusHoldMs, false);
+    timer = setTimeout(resolve, ms, false);
   });
   return Promise.race([first.then(() => true), timeUp]).finally(() => clearTimeout(timer));
 }
