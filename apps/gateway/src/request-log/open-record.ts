@@ -1,10 +1,16 @@
 import { randomUUID } from 'node:crypto';
 import { ERROR_CATALOG, type ErrorCode, toInferenceError } from '@millrace/contracts';
 import type { Call, Endpoint, Outcome, RequestRecord, SequenceEvent } from '../vocabulary.js';
+import { type Asking, ContentsInTheMaking } from './recorded-contents.js';
+import { type Parameterised, recordedParameters } from './recorded-parameters.js';
 import { NO_USAGE, type Tallied, type TotalUsage, UsageTally } from './usage-tally.js';
 
 /** What a record wants to know of a valid request. */
-export interface Concerned extends Partial<Tallied> {
+export interface Concerned extends Partial<Tallied>, Parameterised, Asking {
+  readonly prompts?: readonly unknown[];
+  readonly bestOf?: number;
+  readonly documents?: readonly unknown[];
+  readonly inputs?: readonly unknown[];
   readonly model: { readonly id: string };
   /** Absent: it is none that could be streamed. */
   readonly stream?: boolean;
@@ -27,13 +33,19 @@ export class OpenRecord {
   /** Of work that is no answer. */
   #donePromptTokens: number | undefined;
   #error: unknown;
+  #continued = false;
+  readonly #contents: ContentsInTheMaking | undefined;
   #closed = false;
 
+  /** @param contentBytesMax how much of the question, and of the answer, it holds; 0: neither. */
   constructor(
     private readonly endpoint: Endpoint,
     private readonly call: Call,
     private readonly write: (record: RequestRecord, error: unknown) => void,
-  ) {}
+    contentBytesMax = 0,
+  ) {
+    this.#contents = contentBytesMax > 0 ? new ContentsInTheMaking(contentBytesMax) : undefined;
+  }
 
   concerns(request: Concerned): void {
     const { prompts = [''], bestOf = 1 } = request;
@@ -61,6 +73,7 @@ export class OpenRecord {
   sentTo(address: string): void {
     this.#worker = address;
     this.#attempts++;
+    this.#continued ||= this.#firstEventMs !== undefined;
     this.#handedOverMs ??= this.#sinceArrivalMs();
   }
 
@@ -70,6 +83,7 @@ export class OpenRecord {
     this.#lastEventMs = nowMs;
     if (event.kind === 'tokens') this.#lastTokenMs = nowMs;
     this.#tally?.add(event);
+    this.#contents?.add(event);
   }
 
   /** Work that comes in one piece, and is no answer, was done. */
@@ -98,17 +112,19 @@ export class OpenRecord {
     if (this.#closed) return;
     this.#closed = true;
     const code = this.#code();
+    const totalMs = this.#sinceArrivalMs();
     this.write(
       {
         recordId: randomUUID(),
-        arrivedAtMs: performance.timeOrigin + this.call.arrivedMs,
+        // Not from `timeOrigin`: within weeks that clock and the day's drift apart.
+        arrivedAtMs: Date.now() - totalMs,
         requestId: this.call.requestId,
         keyId: this.call.caller.keyId,
         keyName: this.call.caller.keyName,
-        parameters: {},
+        parameters: this.#request === undefined ? {} : recordedParameters(this.#request),
         cached: false,
-        continued: false,
-        contents: undefined,
+        continued: this.#continued,
+        contents: this.#contents?.of(this.#request),
         traceId: this.call.trace?.traceId,
         endpoint: this.endpoint,
         model: this.#request?.model.id,
@@ -122,7 +138,7 @@ export class OpenRecord {
         waitedMs: this.#waitedSoFarMs(),
         firstTokenMs: this.#firstEventMs,
         perTokenMs: this.#perTokenMs(),
-        totalMs: this.#sinceArrivalMs(),
+        totalMs,
         overheadMs: this.#handedOverMs === undefined ? undefined : this.#handedOverMs - this.#waitedMs,
       },
       this.#error,

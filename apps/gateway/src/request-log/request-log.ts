@@ -8,6 +8,12 @@ export { OpenRecord } from './open-record.js';
 /** Who else wants every record, besides the log: metrics. Told in turn, and must not throw or wait. */
 export type RecordListener = (record: RequestRecord) => void;
 
+/** Whether records hold what was asked and answered, unless the caller's key has its own; and how much of either. */
+export interface ContentSettings {
+  readonly logMessages: boolean;
+  readonly messageBytesMax: number;
+}
+
 /** One record per request: opened when it arrives, written once when it ends. */
 export class RequestLog {
   // So that what reaches the caller through the error filter is not recorded again there.
@@ -16,10 +22,13 @@ export class RequestLog {
   constructor(
     private readonly logger: Logger,
     private readonly listeners: readonly RecordListener[] = [],
+    private readonly contents: ContentSettings = { logMessages: false, messageBytesMax: 0 },
   ) {}
 
   open(endpoint: Endpoint, call: Call): OpenRecord {
-    return new OpenRecord(endpoint, call, (record, error) => this.#write(record, error));
+    const { logMessages, messageBytesMax } = this.contents;
+    const bytesMax = (call.caller.logMessages ?? logMessages) ? messageBytesMax : 0;
+    return new OpenRecord(endpoint, call, (record, error) => this.#write(record, error), bytesMax);
   }
 
   hasRecorded(error: unknown): boolean {
@@ -38,8 +47,8 @@ export class RequestLog {
   }
 }
 
-/** The record, with times rounded to what is worth reading. */
-function lineOf(record: RequestRecord): Record<string, unknown> {
+/** The record, with times rounded to what is worth reading. The log is no place for contents, and parameters are many. */
+function lineOf({ contents: _contents, parameters: _parameters, ...record }: RequestRecord): Record<string, unknown> {
   return Object.fromEntries(
     Object.entries(record).map(([key, value]) => [
       key,
