@@ -23,6 +23,8 @@ interface Secret {
   readonly file: string;
   readonly prefix: string;
   readonly lengthMin: number;
+  /** What to do about a file that was cut. */
+  readonly ifDamaged: string;
 }
 
 export const ADMIN_KEY: Secret = {
@@ -31,6 +33,7 @@ export const ADMIN_KEY: Secret = {
   file: 'admin-key',
   prefix: 'mr-admin-',
   lengthMin: 20,
+  ifDamaged: 'Delete it, and the next start makes another',
 };
 const KEY_SECRET: Secret = {
   setting: 'keySecret',
@@ -38,6 +41,7 @@ const KEY_SECRET: Secret = {
   file: 'key-secret',
   prefix: '',
   lengthMin: 32,
+  ifDamaged: 'Restore it: with another, no key that was made so far is valid. Only where there are none, delete it',
 };
 
 /** Of those that are made here: 257 bits. */
@@ -97,9 +101,9 @@ function makeUnlessThere(path: string, secret: Secret): boolean {
   }
 }
 
-function longEnough(text: string, { setting, variable, lengthMin }: Secret, place: string): string {
+function longEnough(text: string, { setting, variable, lengthMin, ifDamaged }: Secret, place: string): string {
   if (text.length >= lengthMin) return text;
-  const mend = place === setting ? `Give a longer one as ${variable}` : 'Delete the file, and the next start makes one';
+  const mend = place === setting ? `Give a longer one as ${variable}` : ifDamaged;
   throw new ConfigurationError([
     `${place} has ${text.length} characters; ${nameOf({ setting })} needs at least ${lengthMin}. ${mend}.`,
   ]);

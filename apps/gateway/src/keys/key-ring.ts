@@ -59,7 +59,7 @@ export class KeyRing implements Authenticator {
   #timer: NodeJS.Timeout | undefined;
   #closed = false;
   /** Those who wait for the next look to end. */
-  #waiting = new Set<() => void>();
+  #waiting = new Set<(looked: boolean) => void>();
   /** Digests of keys that are none. */
   readonly #refused = new Set<string>();
 
@@ -182,16 +182,15 @@ export class KeyRing implements Authenticator {
   /** Once the next look to begin is over: whether the table was read. False, too, when that takes too long. */
   #lookEnds(waitMs = LOOKUP_WAIT_MS): Promise<boolean> {
     return new Promise((resolve) => {
-      const end = () => {
+      const end = (looked: boolean) => {
         clearTimeout(timer);
-        this.#waiting.delete(end);
-        resolve(this.#trouble === undefined);
+        resolve(looked);
       };
       const timer = setTimeout(() => {
         this.#waiting.delete(end);
         resolve(false);
       }, waitMs);
-      if (this.#closed) end();
+      if (this.#closed) end(false);
       else this.#waiting.add(end);
     });
   }
@@ -211,7 +210,7 @@ export class KeyRing implements Authenticator {
     const waiting = this.#waiting;
     this.#waiting = new Set();
     await this.#read();
-    for (const end of waiting) end();
+    for (const end of waiting) end(this.#trouble === undefined);
     this.#looking = false;
     const { keyRefreshMs } = this.options;
     const pauseMs = this.#table === undefined ? Math.min(keyRefreshMs, FIRST_LOOK_RETRY_MS) : keyRefreshMs;
@@ -260,7 +259,7 @@ export class KeyRing implements Authenticator {
 
   /** Said once, and again when it changes. */
   #tell(trouble: string | undefined): void {
-    if (trouble === this.#trouble) return;
+    if (trouble === this.#trouble || this.#closed) return;
     const first = this.#table === undefined;
     this.#trouble = trouble;
     if (trouble === undefined) this.logger.info({ keys: this.#keys.size }, 'API keys are read');
@@ -274,7 +273,8 @@ export class KeyRing implements Authenticator {
   }
 
   #wake(): void {
-    for (const end of this.#waiting) end();
+    for (const end of this.#waiting) end(false);
+    this.#waiting.clear();
   }
 
   #refuseUnknown(id: string): InferenceError {

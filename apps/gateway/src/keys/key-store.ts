@@ -133,7 +133,7 @@ export class KeyStore {
     if (check !== null && validKeys > 0) {
       throw new InferenceError(
         'store_unavailable',
-        `This gateway has another keySecret than the one that the ${validKeys.toLocaleString('en')} valid keys were made with. Give it theirs.`,
+        `This gateway has another keySecret than the one that the valid keys (${validKeys.toLocaleString('en')}) were made with. Give it theirs.`,
       );
     }
     await query(
