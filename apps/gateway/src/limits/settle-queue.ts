@@ -40,7 +40,10 @@ export class SettleQueue {
   }
 
   push(ask: RateAsk, tokens: number): void {
-    if (this.#closed) return this.lost();
+    if (this.#closed) {
+      this.lost();
+      return;
+    }
     if (this.size >= this.limits.queueMax) {
       this.#waiting.shift();
       this.lost();
@@ -90,7 +93,10 @@ export class SettleQueue {
   }
 
   #again(settlement: Settlement): void {
-    if (this.#closed || settlement.attempts >= this.limits.attemptsMax) return this.lost();
+    if (this.#closed || settlement.attempts >= this.limits.attemptsMax) {
+      this.lost();
+      return;
+    }
     this.#waiting.unshift(settlement);
     this.#retry ??= setTimeout(() => {
       this.#retry = undefined;

@@ -174,6 +174,27 @@ export const MEASURED = {
     labels: [],
     help: 'Lines of the log that were lost since the start, since standard output took none: a full disk. Above 0 → make room; records of requests are kept elsewhere.',
   },
+  limiterFallback: {
+    name: 'millrace_limiter_fallback',
+    kind: 'gauge',
+    unit: '1',
+    labels: [],
+    help: '1 while Redis is away and this gateway counts its limits by itself, so that several let through more than one would; else 0. 1 for long → look for Redis: /readyz says what it answers.',
+  },
+  limiterFailures: {
+    name: 'millrace_limiter_store_failures_total',
+    kind: 'counter',
+    unit: '{failure}',
+    labels: ['operation'],
+    help: 'What Redis did not do for the limits, by operation (take, settle, hold, seed, probe). Rises now and then while Redis is up → it is slower than redisTimeoutMs: look at its slow log and its network.',
+  },
+  limiterSettlesLost: {
+    name: 'millrace_limiter_settles_lost_total',
+    kind: 'counter',
+    unit: '{request}',
+    labels: [],
+    help: 'Requests whose real use of tokens could not be told to Redis. What was reserved for them leaves its minute by itself; budgets are put right from the records within minutes. Rises → Redis was away for long, or is full.',
+  },
   eventLoopDelay: {
     name: 'millrace_event_loop_delay_seconds',
     kind: 'gauge',

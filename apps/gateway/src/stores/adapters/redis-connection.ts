@@ -42,7 +42,7 @@ export class RedisConnection {
     this.#options = options;
     this.#logger = logger;
     this.#address = addressOf(options.url);
-    this.client = this.#open({});
+    this.client = this.#open(options.timeoutMs, {});
     this.client.on('ready', () => void this.#greet());
     this.client.on('error', (error: Error) => this.#complain(error.message));
     this.client.on('close', () => this.#complain('the connection was closed'));
@@ -69,9 +69,8 @@ export class RedisConnection {
   }
 
   /** A connection of its own, for subscriptions and commands that block: those take a connection for themselves. Closed with this one. */
-  duplicate(options: RedisOptions = {}): Redis {
-    const client = this.#open({
-      commandTimeout: undefined,
+  duplicate(options: Options = {}): Redis {
+    const client = this.#open(undefined, {
       socketTimeout: undefined,
       // A subscription is wanted whenever Redis comes back, and nobody's request waits for it.
       enableOfflineQueue: true,
@@ -90,10 +89,10 @@ export class RedisConnection {
     for (const client of [this.client, ...this.#duplicates]) client.disconnect();
   }
 
-  #open(options: RedisOptions): Redis {
+  /** @param commandTimeoutMs undefined: commands may take as long as they want. */
+  #open(commandTimeoutMs: number | undefined, options: Options): Redis {
     const { url, timeoutMs, name = 'millrace-gateway' } = this.#options;
-    return new BoundedRedis(url, {
-      commandTimeout: timeoutMs,
+    return new BoundedRedis(url, commandTimeoutMs, {
       socketTimeout: Math.max(SILENCE_MS_MIN, SILENCE_FACTOR * timeoutMs),
       connectTimeout: CONNECT_TIMEOUT_MS,
       connectionName: name,
@@ -130,25 +129,45 @@ export class RedisConnection {
   }
 }
 
-type Command = Parameters<Redis['sendCommand']>[0];
-
-/** Refuses what is too much, instead of keeping it until Redis answers. */
+/** Refuses what is too much, instead of keeping it until Redis answers, and waits for nothing longer than the time-out. */
 class BoundedRedis extends Redis {
-  #waiting = 0;
+  constructor(
+    url: string,
+    private readonly commandTimeoutMs: number | undefined,
+    options: Options,
+  ) {
+    // It connects at the first command or at `connect`: before that, this class is not complete.
+    super(url, { ...options, lazyConnect: true });
+    this.connect().catch(() => {});
+  }
 
-  override sendCommand(command: Command, ...rest: never[]): unknown {
-    // While a connection opens, its own commands have to pass.
-    if (this.#waiting >= COMMANDS_MAX && this.status !== 'connect') {
-      command.reject(new Error(`${COMMANDS_MAX} commands wait for Redis already.`));
+  override sendCommand(command: Command, stream?: Stream): unknown {
+    // Those that were given up count until Redis answers them or the connection is closed.
+    if (this.commandQueue.length >= COMMANDS_MAX) {
+      command.reject(new Error(`${COMMANDS_MAX} commands wait for an answer already`));
       return command.promise;
     }
-    this.#waiting++;
-    const answered = () => {
-      this.#waiting--;
-    };
-    command.promise.then(answered, answered);
-    return super.sendCommand(command, ...rest);
+    if (this.commandTimeoutMs !== undefined) expire(command, this.commandTimeoutMs);
+    return super.sendCommand(command, stream);
   }
+}
+
+type Command = Parameters<Redis['sendCommand']>[0];
+type Stream = Parameters<Redis['sendCommand']>[1];
+type Options = Omit<RedisOptions, 'replyMapping'>;
+
+/**
+ * Ends a command that is late. Not ioredis' own time-out: when this process was busy for longer than that, the answer may lie in the
+ * socket, and then it is read first, rather than that Redis is taken for dead.
+ */
+function expire(command: Command, timeoutMs: number): void {
+  const timer = setTimeout(() => {
+    setImmediate(() => {
+      if (!command.isSettled) command.reject(new Error(`no answer within ${timeoutMs} ms`));
+    });
+  }, timeoutMs);
+  const answered = () => clearTimeout(timer);
+  command.promise.then(answered, answered);
 }
 
 function reconnectInMs(attempt: number): number {
