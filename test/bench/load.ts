@@ -11,6 +11,8 @@ export interface LoadPlan {
   readonly path: string;
   readonly headers: Readonly<Record<string, string>>;
   readonly body: string;
+  /** A text of the body in whose place each request has a number, as long as the text: then no two are alike. */
+  readonly numbered?: string;
   readonly clients: number;
   /** Ends after so many requests or so long, whichever is first. */
   readonly requestsMax: number;
@@ -22,6 +24,7 @@ export interface LoadPlan {
   readonly timeoutMs: number;
   /** The first of the answer that counts as its first token. */
   readonly first: string;
+  readonly status?: number;
   /** Each has to be in the answer. */
   readonly expected: readonly string[];
 }
@@ -49,6 +52,7 @@ class Client {
   #settle: ((failure?: string) => void) | undefined;
   readonly #plan: LoadPlan;
   readonly #request: Buffer;
+  readonly #numberAt: number;
 
   constructor(plan: LoadPlan) {
     this.#plan = plan;
@@ -61,6 +65,7 @@ class Client {
     };
     const lines = Object.entries(headers).map(([name, value]) => `${name}: ${value}\r\n`);
     this.#request = Buffer.from(`POST ${plan.path} HTTP/1.1\r\n${lines.join('')}\r\n${plan.body}`);
+    this.#numberAt = plan.numbered === undefined ? 0 : this.#request.indexOf(plan.numbered);
   }
 
   get received(): string {
@@ -73,7 +78,10 @@ class Client {
   }
 
   /** @returns why it failed; undefined when it was answered as it should. */
-  ask(): Promise<string | undefined> {
+  ask(number: number): Promise<string | undefined> {
+    const { numbered } = this.#plan;
+    // Written over the last request's, which is gone: a client asks one thing at a time, and small writes are not put off.
+    if (numbered !== undefined) this.#request.write(String(number).padStart(numbered.length, '0'), this.#numberAt);
     this.#received = '';
     this.#firstMs = undefined;
     return new Promise((resolve) => {
@@ -122,7 +130,8 @@ class Client {
 
   #flaw(): string | undefined {
     const isRight =
-      this.#received.startsWith('HTTP/1.1 200') && this.#plan.expected.every((each) => this.#received.includes(each));
+      this.#received.startsWith(`HTTP/1.1 ${this.#plan.status ?? 200}`) &&
+      this.#plan.expected.every((each) => this.#received.includes(each));
     return isRight ? undefined : `not what was expected: ${this.#received.slice(0, 600)}`;
   }
 }
@@ -143,7 +152,7 @@ async function carryOut(plan: LoadPlan): Promise<LoadReport> {
   const startMs = performance.now();
   const [countFromMs, endMs] = [startMs + plan.settleMs, startMs + plan.settleMs + plan.durationMs];
   const [firstMs, wholeMs, failures]: [number[], number[], string[]] = [[], [], []];
-  let [counted, failed, lastMs, sample, turn] = [0, 0, countFromMs, '', 0];
+  let [asked, counted, failed, lastMs, sample, turn] = [0, 0, 0, countFromMs, '', 0];
   const due: Due = () => {
     const dueMs =
       plan.ratePerSecond === undefined ? performance.now() : startMs + (turn++ / plan.ratePerSecond) * 1_000;
@@ -157,7 +166,7 @@ async function carryOut(plan: LoadPlan): Promise<LoadReport> {
       if (pauseMs > 0) await new Promise((wake) => setTimeout(wake, pauseMs));
       // At a rate, who comes late because nobody was free has waited since it was due. Timers come up to a millisecond late.
       const askedMs = plan.ratePerSecond === undefined || pauseMs > 0 ? performance.now() : dueMs;
-      const failure = await client.ask();
+      const failure = await client.ask(asked++);
       if (failure !== undefined) {
         failed++;
         if (failures.length < FAILURES_TOLD_MAX) failures.push(failure);

@@ -12,7 +12,6 @@
  * other figures of such a run.
  */
 import { execFileSync } from 'node:child_process';
-import { randomBytes } from 'node:crypto';
 import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { cpus, loadavg, totalmem } from 'node:os';
 import { join } from 'node:path';
@@ -21,7 +20,7 @@ import { Postgres, Redis } from '../chaos/stores.ts';
 import { ROOT } from '../e2e/stack.ts';
 import { Generator, median, percentile } from './generator.ts';
 import type { LoadReport } from './load.ts';
-import { cpuMsOf, freePort, type Program, Stage, startGateway, startWorker, statusOf } from './programs.ts';
+import { cpuMsOf, createKey, freePort, newAdminKey, Stage, startGateway, startWorker, statusOf } from './programs.ts';
 import { hottestFunctions } from './self-times.ts';
 
 const PORTKEY_VERSION = '1.15.2';
@@ -36,6 +35,15 @@ const WARM_UP_MS = 5_000;
 const SETTLE_MS = 300;
 /** At a steady rate, so many may be asked at a time. */
 const STEADY_CLIENTS = 32;
+
+/** Each is counted, and none so low that it is met. */
+const EVERY_LIMIT = {
+  requests_per_minute: 100_000_000,
+  tokens_per_minute: 1_000_000_000_000,
+  concurrent_requests: 1_000_000,
+  tokens_per_day: 1_000_000_000_000,
+  tokens_per_month: 1_000_000_000_000,
+};
 
 const { values } = parseArgs({
   options: {
@@ -76,6 +84,7 @@ interface Round {
 /** What all rounds of a kind and level gave, by target. */
 type Rounds = Readonly<Record<Name, readonly Round[]>>;
 
+let storesUsed = '';
 await using stage = new Stage();
 const generator = await Generator.start(stage);
 const upstream = await stage.start('the upstream', join(import.meta.dirname, 'bare-upstream.ts'));
@@ -108,7 +117,11 @@ async function startOurs(): Promise<Target> {
   const folder = stage.folder('gateways');
   const modelsFile = join(folder, 'models.yaml');
   // JSON is YAML.
-  const model = { id: 'bare', engine: 'openai-compatible', upstream: { preset: 'generic', url: `${upstream.url}/v1` } };
+  const model = {
+    id: 'bare',
+    engine: 'openai-compatible',
+    upstream: { preset: 'generic', url: `${upstream.url}/v1`, maxConcurrent: 256 },
+  };
   writeFileSync(modelsFile, JSON.stringify({ models: [model] }));
   const profiled = (name: string) =>
     values.profile === undefined
@@ -116,7 +129,7 @@ async function startOurs(): Promise<Target> {
       : ['--cpu-prof', `--cpu-prof-dir=${values.profile}`, `--cpu-prof-name=${name}.cpuprofile`];
   const [redis, postgres] = [await Redis.start(stage), await Postgres.start(stage)];
   const worker = await startWorker(stage, { modelsFile, nodeArgs: profiled('worker') });
-  const adminKey = randomBytes(24).toString('hex');
+  const adminKey = newAdminKey();
   const gateway = await startGateway(stage, {
     worker,
     modelsFile,
@@ -129,38 +142,16 @@ async function startOurs(): Promise<Target> {
     },
     nodeArgs: profiled('gateway'),
   });
-  const key = await createKey(gateway, adminKey);
-  storesUsed = `${key === undefined ? 'without keys' : 'with a key that has every limit'}, ${redis ? 'Redis' : 'limits in memory'}, ${postgres ? 'Postgres' : 'the embedded database'}`;
+  const made = await createKey(gateway, adminKey, { name: 'bench', limits: EVERY_LIMIT });
+  storesUsed = `${made === undefined ? 'without keys' : 'with a key that has every limit'}, ${redis ? 'Redis' : 'limits in memory'}, ${postgres ? 'Postgres' : 'the embedded database'}`;
   const stores = { ...(redis && { redis: redis.pid! }), ...(postgres && { postgres: postgres.pid! }) };
-  const headers = { authorization: `Bearer ${key ?? 'none'}` };
+  const headers = { authorization: `Bearer ${made?.key ?? 'none'}` };
   return {
     name: 'Millrace',
     url: gateway.url,
     headers,
     parts: { gateway: gateway.pid, worker: worker.pid, ...stores },
   };
-}
-
-var storesUsed: string;
-
-/** One with every limit, so that each is counted, and none so low that it is met. */
-async function createKey(gateway: Program, adminKey: string): Promise<string | undefined> {
-  const limits = {
-    requests_per_minute: 100_000_000,
-    tokens_per_minute: 1_000_000_000_000,
-    concurrent_requests: 1_000_000,
-    tokens_per_day: 1_000_000_000_000,
-    tokens_per_month: 1_000_000_000_000,
-  };
-  const response = await fetch(`${gateway.url}/admin/keys`, {
-    method: 'POST',
-    headers: { authorization: `Bearer ${adminKey}`, 'content-type': 'application/json' },
-    body: JSON.stringify({ name: 'bench', limits }),
-  });
-  const body = (await response.json()) as { key?: string };
-  if (response.status === 404) return undefined;
-  if (body.key === undefined) throw new Error(`No key was made: ${response.status} ${JSON.stringify(body)}`);
-  return body.key;
 }
 
 /** As its documentation has it: the provider in one header, its address in another. Without its console, which keeps logs. */

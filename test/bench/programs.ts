@@ -1,5 +1,6 @@
 /** Real processes for benchmarks and for trouble made on purpose: started, watched, and ended whatever happens. */
 import { type ChildProcess, fork } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { createServer } from 'node:net';
@@ -216,6 +217,29 @@ export async function startGateway(stage: Stage, plan: GatewayPlan): Promise<Pro
     throw new Error(`${(error as Error).message}. It wrote:\n${gateway.output}`);
   }
   return gateway;
+}
+
+export function newAdminKey(): string {
+  return randomBytes(24).toString('hex');
+}
+
+export interface NewKey {
+  readonly id: string;
+  readonly key: string;
+}
+
+/** @param wanted the body of `POST /admin/keys`. @returns undefined where there is no admin API. */
+export async function createKey(gateway: Program, adminKey: string, wanted: object): Promise<NewKey | undefined> {
+  const response = await fetch(`${gateway.url}/admin/keys`, {
+    method: 'POST',
+    headers: { authorization: `Bearer ${adminKey}`, 'content-type': 'application/json' },
+    body: JSON.stringify(wanted),
+    signal: AbortSignal.timeout(START_TIMEOUT_MS),
+  });
+  const body = (await response.json()) as Partial<NewKey>;
+  if (response.status === 404) return undefined;
+  if (body.key === undefined) throw new Error(`No key was made: ${response.status} ${JSON.stringify(body)}`);
+  return body as NewKey;
 }
 
 /** 0 where nobody answers. */
