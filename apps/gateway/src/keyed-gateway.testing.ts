@@ -1,5 +1,8 @@
 import 'reflect-metadata';
-import type { AddressInfo } from 'node:net';
+import { once } from 'node:events';
+import { type AddressInfo, connect } from 'node:net';
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
 import { InferenceError, type Settings } from '@millrace/contracts';
 import { createLogger, startMetrics } from '@millrace/runtime';
 import { NestFactory } from '@nestjs/core';
@@ -25,14 +28,18 @@ const oneKey: Authenticator = {
 };
 
 /** The real gateway, all of it but for its keys, with a worker that only pretends to think. */
-export async function startKeyedGateway(changes: Partial<Settings> = {}, options: FakeWorkerOptions = {}) {
+export async function startKeyedGateway(
+  changes: Partial<Settings> = {},
+  options: FakeWorkerOptions = {},
+  authenticator: Authenticator = oneKey,
+) {
   const worker = await FakeWorker.start(options);
   const log: Record<string, unknown>[] = [];
   const write = (line: string) => void log.push(JSON.parse(line));
   const logger = createLogger({ name: 'gateway', level: 'info', format: 'json' }, { write });
   const settings = settingsWith({ workers: [worker.address], ...changes });
   const metrics = startMetrics({ serviceName: 'millrace-gateway', serviceVersion: 'test' });
-  const walks = { ...(await wire(settings, logger)), authenticator: oneKey };
+  const walks = { ...(await wire(settings, logger)), authenticator };
   const { adapter } = await createHttpServer(settings, walks, logger);
   const app = await NestFactory.create<NestFastifyApplication>(gatewayModule(walks, metrics, settings), adapter, {
     logger: false,
@@ -57,4 +64,43 @@ export async function startKeyedGateway(changes: Partial<Settings> = {}, options
       worker.die();
     },
   };
+}
+
+const MIB = 1024 * 1024;
+
+/** Bytes that are really in use: what is only waiting to be collected is collected first. */
+function bytesInUse(): number {
+  setFlagsFromString('--expose-gc');
+  runInNewContext('gc')();
+  const { arrayBuffers, heapUsed } = process.memoryUsage();
+  return arrayBuffers + heapUsed;
+}
+
+/**
+ * Sends a hundred mebibytes of body behind `head`, whatever is answered meanwhile.
+ *
+ * @returns what was answered, and how much more memory was in use while the last of it was on its way.
+ */
+export async function sendHundredMib(port: number, head: string, how: 'declared' | 'chunked') {
+  const socket = connect(port, '127.0.0.1');
+  let said = '';
+  socket
+    .on('error', () => {})
+    .on('data', (data) => {
+      said += data;
+    });
+  const closed = once(socket, 'close').catch(() => {});
+  const length = how === 'chunked' ? 'transfer-encoding: chunked' : `content-length: ${100 * MIB}`;
+  socket.write(`${head}${length}\r\n\r\n`);
+  const piece = Buffer.alloc(MIB, ' ');
+  const chunk = how === 'declared' ? piece : Buffer.concat([Buffer.from('100000\r\n'), piece, Buffer.from('\r\n')]);
+  const before = bytesInUse();
+  for (let sent = 0; sent < 99 && !socket.destroyed; sent++) {
+    if (!socket.write(chunk)) await Promise.race([once(socket, 'drain').catch(() => {}), closed]);
+  }
+  const moreBytes = bytesInUse() - before;
+  socket.write(chunk);
+  socket.end(how === 'chunked' ? '0\r\n\r\n' : '');
+  await closed;
+  return { said, moreBytes };
 }

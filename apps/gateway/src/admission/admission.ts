@@ -230,7 +230,7 @@ export class Admission {
   }
 
   #notReady(model: string | undefined, waitedMs: number): InferenceError {
-    const waited = waitedMs === 0 ? '' : `; this request waited ${inEnglish(Math.round(waitedMs))} ms for one`;
+    const waited = waitedMs === 0 ? '' : `; this request waited ${inEnglish(Math.ceil(waitedMs))} ms for one`;
     const sentence =
       model === undefined
         ? `No worker has reported its models yet${waited}. Try again shortly; /readyz says what is missing.`
