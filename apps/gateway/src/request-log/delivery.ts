@@ -14,7 +14,8 @@ export interface DeliveryOptions {
   readonly logger: Logger;
   /** Told of a row that the database will never take. */
   readonly refuse: (line: string, error: unknown) => Promise<void>;
-  readonly onWritten: (rows: number) => void;
+  /** Told of rows that the database has now, and how many of them it had not before. */
+  readonly onWritten: (part: readonly LinedRow[], rows: number) => void;
   readonly onFailure: () => void;
 }
 
@@ -85,7 +86,7 @@ export class Delivery {
       days,
     );
     this.#batches++;
-    this.options.onWritten(written);
+    this.options.onWritten(part, written);
     if (this.#failures > 0) this.options.logger.info('records are written again');
     this.#failures = 0;
     this.#failure = undefined;

@@ -42,20 +42,20 @@ const TYPED = Object.entries(COLUMNS)
 /**
  * Rows and totals in one statement, so that both are there or neither is. Totals count the rows that were new: a batch that is
  * sent again, since nobody knows whether it had arrived, changes nothing. Totals are locked in one order, whoever writes them,
- * so that two gateways never wait for each other.
+ * so that two gateways never wait for each other. What the admin API was asked is on record and in no total: it used nothing.
  */
 const WRITE = `
 with written as (
   insert into request_records (${NAMES})
   select ${NAMES} from jsonb_to_recordset($1::jsonb) as given (${TYPED})
   on conflict do nothing
-  returning day, key_id, key_name, model, code, prompt_tokens, cached_tokens, completion_tokens
+  returning day, endpoint, key_id, key_name, model, code, prompt_tokens, cached_tokens, completion_tokens
 ), counted as (
   insert into usage_days as total
     (day, key_id, model, key_name, requests, failed_requests, prompt_tokens, cached_tokens, completion_tokens)
   select day, coalesce(key_id, ''), coalesce(model, ''), max(key_name), count(*), count(code),
     sum(prompt_tokens), sum(cached_tokens), sum(completion_tokens)
-  from written group by 1, 2, 3 order by 1, 2, 3
+  from written where endpoint <> 'admin' group by 1, 2, 3 order by 1, 2, 3
   on conflict (day, key_id, model) do update set
     key_name = coalesce(excluded.key_name, total.key_name),
     requests = total.requests + excluded.requests,

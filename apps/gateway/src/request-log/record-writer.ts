@@ -51,6 +51,8 @@ export class RecordWriter {
   #isHurried = false;
   #isClosed = false;
   #isDelivering = false;
+  /** What is being delivered. */
+  #isInherited = false;
   #emptied: (() => void)[] = [];
   #loop: Promise<void> = Promise.resolve();
   #stopWatching: () => void = () => {};
@@ -75,7 +77,11 @@ export class RecordWriter {
       signal: this.#stop.signal,
       logger,
       refuse: (line, error) => this.#refuse(line, error),
-      onWritten: (rows) => this.#metrics.written(rows),
+      onWritten: (part, rows) => {
+        this.#metrics.written(rows);
+        // Those of another gateway were never counted here.
+        if (!this.#isInherited) for (const { row } of part) this.#unwritten.remove(row);
+      },
       onFailure: () => this.#metrics.deliveryFailed(),
     });
   }
@@ -210,10 +216,9 @@ export class RecordWriter {
     const segment = await this.#spool.oldest();
     // Never expected here; but if it happened at once again, nothing else would have its turn.
     if (segment === undefined) return new Promise((resolve) => setImmediate(resolve));
-    const rows = await this.#rowsOf(segment);
-    const isWritten = await this.#delivery.deliver(rows);
+    this.#isInherited = segment.isInherited;
+    const isWritten = await this.#delivery.deliver(await this.#rowsOf(segment));
     if (!isWritten) return;
-    if (!segment.isInherited) for (const { row } of rows) this.#unwritten.remove(row);
     await this.#spool.remove(segment);
     if (this.#spool.records === 0) this.#unwritten.clear();
   }

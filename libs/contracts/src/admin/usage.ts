@@ -11,7 +11,7 @@ export const usageQuerySchema = z
     /** First and last day, UTC, both counted. Unsaid: the last 30 days. */
     from: day.optional(),
     to: day.optional(),
-    /** A key's id. */
+    /** A key's id; empty: requests without a key. */
     key: z.string().max(200).optional(),
     model: z.string().max(200).optional(),
     /** What the rows are told apart by, with commas between. Unsaid: all three. */
@@ -41,7 +41,10 @@ export const usageReportSchema = z
         total_tokens: z.int(),
       }),
     ),
+    /** There are more rows than `limit`. */
     has_more: z.boolean(),
+    /** Requests that this gateway has still to write, and that are in no row yet. */
+    pending_records: z.int(),
   })
   .meta({ id: 'UsageReport' });
 

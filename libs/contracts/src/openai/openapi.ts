@@ -8,6 +8,7 @@ import {
   newKeySchema,
   rotateKeySchema,
 } from '../admin/keys.js';
+import { usageQuerySchema, usageReportSchema } from '../admin/usage.js';
 import { ERROR_CATALOG } from '../errors/inference-error.js';
 import { VERSION } from '../version.js';
 import { chatChunkSchema, chatCompletionSchema, chatRequestSchema } from './chat.js';
@@ -181,6 +182,18 @@ const ENDPOINTS: readonly Endpoint[] = [
     bodyIsOptional: true,
     answers: withErrors({ 200: { description: 'The new key.', schema: newKeySchema } }, [...ADMIN_ERRORS, 404]),
     pathParameter: KEY_ID,
+    admin: true,
+  },
+  {
+    method: 'get',
+    path: '/admin/usage',
+    tag: 'Admin',
+    summary: 'Requests and tokens of each key, model and day.',
+    query: usageQuerySchema,
+    answers: withErrors(
+      { 200: { description: 'The totals, latest day first.', schema: usageReportSchema } },
+      ADMIN_ERRORS,
+    ),
     admin: true,
   },
   {
