@@ -88,6 +88,18 @@ describe('Admission', () => {
     expect([admission.running, admission.waiting]).toEqual([1, 1_000]);
   });
 
+  it('counts what a key has running, and what it has no longer', async () => {
+    const admission = anAdmission({ maxConcurrentRequests: 2 });
+    for (let time = 0; time < 2; time++) leave(await admission.admit(anAsk({ keyId: 'a' }), staying()));
+    const held = [await admission.admit(anAsk({ keyId: 'c' }), staying())];
+    held.push(await admission.admit(anAsk({ keyId: 'b' }), staying()));
+    const order: string[] = [];
+    for (const keyId of ['b', 'a']) void admission.admit(anAsk({ keyId }), staying()).then(() => order.push(keyId));
+    leave(held[0]!);
+    await settled();
+    expect(order).toEqual(['a']);
+  });
+
   it('takes a place back once, however often its permit is disposed of', async () => {
     const admission = anAdmission({ maxConcurrentRequests: 2, maxQueueDepth: 0 });
     const permit = await admission.admit(anAsk(), staying());

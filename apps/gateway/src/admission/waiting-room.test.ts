@@ -108,6 +108,15 @@ describe('who is next', () => {
     expect(desk.serve(2, 60_000)).toEqual(['b1', 'a4']);
   });
 
+  it('has not aged while another of its requests runs, however long that takes', () => {
+    const desk = new Desk({ priorityAgeingMs: 1_000 });
+    desk.arriveMany(3, 'a', ask('a'));
+    expect(desk.letIn()?.name).toBe('a1');
+    desk.nowMs += 60_000;
+    desk.arrive('b1', ask('b'));
+    expect([desk.letIn()?.name, desk.letIn()?.name]).toEqual(['b1', 'a2']);
+  });
+
   it('is a low priority once it has waited long enough, in spite of a flood of a higher', () => {
     const desk = new Desk({ priorityAgeingMs: 1_000 });
     desk.arrive('low', ask('a', { priority: -2 }));
@@ -232,6 +241,13 @@ describe('a full room', () => {
     expect(desk.arrive('high1', ask('e'))).toEqual(['d']);
     expect(desk.arrive('high2', ask('e'))).toBeUndefined();
     expect(desk.arrive('other', ask('f', { priority: -1 }))).toBeUndefined();
+  });
+
+  it('measures that share in bytes where bytes are short', () => {
+    const desk = new Desk({ maxQueueBytes: 100 });
+    for (const key of ['a', 'b']) desk.arrive(key, ask(key, { priority: -1, bytes: 50 }));
+    expect(desk.arrive('high1', ask('c', { bytes: 35 }))).toBeUndefined(); // A third is 34.
+    expect(desk.arrive('high2', ask('c', { bytes: 34 }))).toEqual(['b']);
   });
 
   it('has none give way to a higher priority that has aged as high itself', () => {

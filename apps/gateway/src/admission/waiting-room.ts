@@ -21,7 +21,7 @@ export interface RoomLimits {
 
 /** Most that give way to one request. With more, a large body would cost a crowd its turn. */
 const GIVING_WAY_MAX = 16;
-/** Keys that have nothing here, of which it is remembered when they were served. Only while others wait does it matter. */
+/** Keys that have nothing here, of which it is remembered when they were served, if others waited then. */
 const SERVED_KEYS_MAX = 1_024;
 
 /** A request in the room, and what its owner wants to find there again. */
@@ -150,7 +150,6 @@ export class WaitingRoom<Guest> {
     lane.model.waiters.delete(waiter);
     this.#count(waiter, -1);
     if (lane.oldest === undefined) this.#close(lane);
-    if (this.#size === 0) this.#servedAs.clear();
   }
 
   /** A request was given a place. */
