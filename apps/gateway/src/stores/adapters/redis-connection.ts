@@ -34,7 +34,8 @@ export class RedisConnection {
   readonly #duplicates = new Set<Redis>();
   /** Without user and password. */
   readonly #address: string;
-  #lastError = 'not connected yet';
+  /** Since it was last there. */
+  #lastError = '';
   #told = false;
 
   /** @throws ConfigurationError where the URL is none of Redis'. */
@@ -45,13 +46,14 @@ export class RedisConnection {
     this.client = this.#open(options.timeoutMs, {});
     this.client.on('ready', () => void this.#greet());
     this.client.on('error', (error: Error) => this.#complain(error.message));
-    this.client.on('close', () => this.#complain('the connection was closed'));
+    // What broke it, if anything said so, tells more.
+    this.client.on('close', () => this.#complain(this.#lastError || 'the connection was closed'));
   }
 
   /** Why no command can be answered just now, as a sentence; undefined: nothing is known to be wrong. */
   get trouble(): string | undefined {
     if (this.client.status === 'ready') return undefined;
-    return `Redis at ${this.#address} can't be reached (${this.#lastError}).`;
+    return `Redis at ${this.#address} can't be reached (${this.#lastError || 'not connected yet'}).`;
   }
 
   /** Resolves when the first connection is there, or when it has failed for so long: a gateway starts without Redis, too. */
@@ -108,6 +110,7 @@ export class RedisConnection {
   async #greet(): Promise<void> {
     if (this.#told) this.#logger.info(`Redis at ${this.#address} is back.`);
     this.#told = false;
+    this.#lastError = '';
     try {
       const version = versionIn(await this.client.info('server'));
       if (Number.parseInt(version, 10) >= VERSION_MIN) return;
