@@ -1,3 +1,5 @@
+import type { ServerResponse } from 'node:http';
+import { connect, type Socket } from 'node:net';
 import { InferenceError } from '@millrace/contracts';
 import Fastify from 'fastify';
 import { describe, expect, it } from 'vitest';
@@ -127,5 +129,74 @@ describe('a stream that has to wait before it has anything to stream', () => {
       'x-ratelimit-limit-requests',
     ]);
     expect(await response.text()).toContain(DONE);
+  });
+});
+
+describe('a stream whose client reads slowly', () => {
+  const CHUNK_BYTES = 20_000;
+
+  /** An endless stream, how it stands at the server, and a connection that asked for it and has read nothing. */
+  async function slowReader(limits: Partial<StreamLimits>) {
+    const seen = { pulled: 0, ended: false, raw: undefined as ServerResponse | undefined };
+    async function* endless(): AsyncGenerator<readonly object[]> {
+      try {
+        for (;;) {
+          seen.pulled++;
+          await Promise.resolve();
+          yield [{ text: 'x'.repeat(CHUNK_BYTES) }];
+        }
+      } finally {
+        seen.ended = true;
+      }
+    }
+    const server = Fastify();
+    server.post('/', async (_request, reply) => {
+      seen.raw = reply.raw;
+      const answer = Promise.resolve({ kind: 'stream' as const, chunks: endless() });
+      await sendAnswer(reply, aCall(), { stream: true }, answer, { ...LIMITS, ...limits });
+      return reply;
+    });
+    await server.listen({ port: 0, host: '127.0.0.1' });
+    const { port } = server.server.address() as { port: number };
+    const socket: Socket = connect({ port, host: '127.0.0.1' });
+    socket.pause();
+    socket.on('error', () => {});
+    socket.write('POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 0\r\n\r\n');
+    await expect.poll(() => seen.raw?.writableNeedDrain, { timeout: 5_000 }).toBe(true);
+    const close = async () => {
+      socket.destroy();
+      await server.close();
+    };
+    return { seen, socket, [Symbol.asyncDispose]: close };
+  }
+
+  it('keeps no more of it than Node takes at once, and one step', async () => {
+    await using reader = await slowReader({ heartbeatMs: 5 });
+    const { raw, pulled } = { raw: reader.seen.raw!, pulled: reader.seen.pulled };
+    const unread = raw.writableLength;
+    expect(unread).toBeLessThan(raw.writableHighWaterMark + 2 * CHUNK_BYTES);
+    await after(200); // Many heartbeats; none of them may be added to what is there.
+    expect([raw.writableLength, reader.seen.pulled]).toEqual([unread, pulled]);
+  });
+
+  it('ends it when that does not get less for clientStallTimeoutMs, though single bytes are read', async () => {
+    await using reader = await slowReader({ clientStallTimeoutMs: 400 });
+    const byteByByte = setInterval(() => reader.socket.read(1), 10);
+    await expect.poll(() => reader.seen.ended, { timeout: 5_000 }).toBe(true);
+    clearInterval(byteByByte);
+    expect(reader.seen.raw?.destroyed).toBe(true);
+  });
+
+  it('goes on with one that reads in time, however slowly', async () => {
+    await using reader = await slowReader({ clientStallTimeoutMs: 400 });
+    const { pulled } = reader.seen;
+    for (let time = 0; time < 6; time++) {
+      await after(100);
+      reader.socket.resume();
+      await after(50);
+      reader.socket.pause();
+    }
+    expect(reader.seen.ended).toBe(false);
+    expect(reader.seen.pulled).toBeGreaterThan(pulled);
   });
 });
