@@ -12,6 +12,7 @@ import { gatewayModule } from './gateway.module.js';
 import { settingsWith } from './gateway.testing.js';
 import { createHttpServer } from './http/fastify.js';
 import { type Authenticator, EVERYBODY } from './keys/authenticator.js';
+import { plainParts } from './plain-parts.testing.js';
 import { ANYONE } from './vocabulary.js';
 import { wire } from './wiring.js';
 
@@ -39,7 +40,7 @@ export async function startKeyedGateway(
   const logger = createLogger({ name: 'gateway', level: 'info', format: 'json' }, { write });
   const settings = settingsWith({ workers: [worker.address], ...changes });
   const metrics = startMetrics({ serviceName: 'millrace-gateway', serviceVersion: 'test' });
-  const walks = { ...(await wire(settings, logger)), authenticator };
+  const walks = wire(settings, logger, plainParts({ authenticator }));
   const { adapter } = await createHttpServer(settings, walks, logger);
   const app = await NestFactory.create<NestFastifyApplication>(gatewayModule(walks, metrics, settings), adapter, {
     logger: false,

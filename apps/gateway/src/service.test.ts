@@ -262,7 +262,8 @@ describe('CORS', () => {
     ];
     for (const response of responses) {
       expect(response.headers.get('access-control-allow-origin')).toBe('https://a.example');
-      expect(response.headers.get('access-control-expose-headers')).toContain('x-request-id');
+      const exposed = response.headers.get('access-control-expose-headers');
+      for (const name of ['x-request-id', 'x-ratelimit-remaining-tokens']) expect(exposed).toContain(name);
     }
     const other = await bed.chat({}, { headers: { origin: 'https://b.example' } });
     expect(other.headers.get('access-control-allow-origin')).not.toBe('https://b.example');

@@ -33,6 +33,12 @@ interface HttpWalks {
 /** Between two looks of Node for requests that take too long; its own default of 30 s would make `bodyTimeoutMs` a lie. */
 const TIMEOUT_CHECK_MS_MAX = 1_000;
 
+/** What a page may read of an answer from another origin. */
+const EXPOSED_HEADERS = [
+  ...['x-request-id', 'retry-after', 'x-should-retry', 'x-millrace-limit', 'x-millrace-overhead-ms'],
+  ...['limit', 'remaining', 'reset'].flatMap((one) => [`x-ratelimit-${one}-requests`, `x-ratelimit-${one}-tokens`]),
+];
+
 /** Fastify, as far as it is the same for every route. The order of the hooks is the order in which they run. */
 export async function createHttpServer(
   settings: Settings,
@@ -124,7 +130,7 @@ async function allowOrigins(
   const options: FastifyCorsOptions = {
     origin: origins.includes('*') ? '*' : [...origins],
     methods: ['GET', 'HEAD', 'POST'],
-    exposedHeaders: ['x-request-id', 'x-millrace-limit', 'retry-after'],
+    exposedHeaders: EXPOSED_HEADERS,
     maxAge: 600,
   };
   await fastify.register(cors, {

@@ -54,8 +54,9 @@ export class SocketErrors {
   refuseExpectation(request: IncomingMessage, response: ServerResponse): void {
     const requestId = requestIdOf(request);
     this.#log(requestId, 417);
-    const headers = { 'content-type': JSON_TYPE, 'x-request-id': requestId, connection: 'close' };
-    response.writeHead(417, headers).end(JSON.stringify(toOpenAiResponse(refusal(417)).body));
+    const body = JSON.stringify(toOpenAiResponse(refusal(417)).body);
+    const headers = { 'content-type': JSON_TYPE, 'content-length': Buffer.byteLength(body), 'x-request-id': requestId };
+    response.writeHead(417, { ...headers, connection: 'close' }).end(body);
   }
 
   #log(requestId: string, status: number): void {
