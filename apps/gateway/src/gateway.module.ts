@@ -2,6 +2,7 @@ import type { Settings } from '@millrace/contracts';
 import type { Metrics } from '@millrace/runtime';
 import { type DynamicModule, Module } from '@nestjs/common';
 import { APP_FILTER } from '@nestjs/core';
+import { AdminKeysController } from './http/admin-keys.controller.js';
 import { ChatCompletionsController } from './http/chat-completions.controller.js';
 import { CompletionsController } from './http/completions.controller.js';
 import { DocsController } from './http/docs.controller.js';
@@ -13,12 +14,15 @@ import { OpenAiErrorFilter } from './http/openai-error.filter.js';
 import { RerankController } from './http/rerank.controller.js';
 import { STREAM_LIMITS } from './http/server-sent-events.js';
 import { TokenizeController } from './http/tokenize.controller.js';
+import { UsageController } from './http/usage.controller.js';
 import { CompleteChat } from './walks/complete-chat.js';
 import { CompleteText } from './walks/complete-text.js';
 import { Embed } from './walks/embed.js';
+import { ManageKeys } from './walks/manage-keys.js';
 import { ManageModels } from './walks/manage-models.js';
 import { Readiness } from './walks/readiness.js';
 import { RefuseRequest } from './walks/refuse-request.js';
+import { ReportUsage } from './walks/report-usage.js';
 import { Rerank } from './walks/rerank.js';
 import { Tokenize } from './walks/tokenize.js';
 import type { Walks } from './wiring.js';
@@ -40,6 +44,8 @@ export function gatewayModule(walks: Walks, metrics: Metrics, settings: Settings
       HealthController,
       MetricsController,
       DocsController,
+      AdminKeysController,
+      UsageController,
     ],
     providers: [
       { provide: CompleteChat, useValue: walks.completeChat },
@@ -48,6 +54,8 @@ export function gatewayModule(walks: Walks, metrics: Metrics, settings: Settings
       { provide: Rerank, useValue: walks.rerank },
       { provide: Tokenize, useValue: walks.tokenize },
       { provide: ManageModels, useValue: walks.manageModels },
+      { provide: ManageKeys, useValue: walks.manageKeys },
+      { provide: ReportUsage, useValue: walks.reportUsage },
       { provide: Readiness, useValue: walks.readiness },
       { provide: RefuseRequest, useValue: walks.refuseRequest },
       { provide: METRICS, useValue: metrics },

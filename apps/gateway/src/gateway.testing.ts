@@ -3,6 +3,8 @@ import { SETTINGS, type Settings } from '@millrace/contracts';
 import { createLogger, type Logger } from '@millrace/runtime';
 import OpenAI from 'openai';
 import { FakeWorker, type FakeWorkerOptions } from './dispatch/fake-worker.testing.js';
+import type { Parts } from './open-parts.js';
+import { plainParts } from './plain-parts.testing.js';
 import { type Gateway, startGateway } from './start-gateway.js';
 
 /** Every setting's default, but for what a test says. */
@@ -33,6 +35,7 @@ export class TestBed implements AsyncDisposable {
     workers: readonly (FakeWorkerOptions | FakeWorker)[] = [{}],
     expectReady = true,
     host = '127.0.0.1',
+    parts: Partial<Parts> = {},
   ): Promise<TestBed> {
     const fakes = await Promise.all(workers.map((one) => (one instanceof FakeWorker ? one : FakeWorker.start(one))));
     const lines: Record<string, unknown>[] = [];
@@ -40,6 +43,7 @@ export class TestBed implements AsyncDisposable {
     const gateway = await startGateway(
       settingsWith({ workers: addresses, drainTimeoutMs: 0, ...settings }),
       logInto(lines),
+      async () => plainParts(parts),
     );
     const bed = new TestBed(gateway, fakes, lines, host);
     if (expectReady) await bed.ready(fakes.length);

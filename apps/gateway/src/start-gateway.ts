@@ -6,6 +6,7 @@ import { NestFactory } from '@nestjs/core';
 import type { NestFastifyApplication } from '@nestjs/platform-fastify';
 import { gatewayModule } from './gateway.module.js';
 import { createHttpServer } from './http/fastify.js';
+import { openParts } from './open-parts.js';
 import { wire } from './wiring.js';
 
 export interface Gateway {
@@ -19,10 +20,10 @@ function withoutBrackets(host: string): string {
   return host.replace(/^\[(.*)\]$/, '$1');
 }
 
-/** Builds the gateway and listens. All that main.ts adds is the process around it. */
-export async function startGateway(settings: Settings, logger: Logger): Promise<Gateway> {
+/** Builds the gateway and listens. All that main.ts adds is the process around it. `open` is for tests, which have other stores. */
+export async function startGateway(settings: Settings, logger: Logger, open = openParts): Promise<Gateway> {
   const metrics = startMetrics({ serviceName: 'millrace-gateway', serviceVersion: VERSION });
-  const walks = wire(settings, logger);
+  const walks = wire(settings, logger, await open(settings, logger));
   const { adapter, openCalls } = await createHttpServer(settings, walks, logger);
   const app = await NestFactory.create<NestFastifyApplication>(
     gatewayModule(walks, metrics, settings),

@@ -5,10 +5,10 @@ import { Admission } from './admission/admission.js';
 import { GrpcWorkerClient } from './dispatch/adapters/grpc-worker-client.js';
 import { Dispatcher } from './dispatch/dispatcher.js';
 import type { WorkerClient } from './dispatch/worker-client.js';
-import { type Authenticator, EVERYBODY } from './keys/authenticator.js';
-import { UNLIMITED } from './limits/caller-rates.js';
+import type { Authenticator } from './keys/authenticator.js';
 import { watch } from './metrics/process-metrics.js';
 import { RequestMetrics } from './metrics/request-metrics.js';
+import type { Parts } from './open-parts.js';
 import { RequestLog } from './request-log/request-log.js';
 import { WorkerDirectory } from './routing/worker-directory.js';
 import { ModelCatalog } from './validation/model-catalog.js';
@@ -17,9 +17,11 @@ import { CompleteText } from './walks/complete-text.js';
 import { DoWork } from './walks/do-work.js';
 import { Embed } from './walks/embed.js';
 import { Entrance } from './walks/entrance.js';
+import { ManageKeys } from './walks/manage-keys.js';
 import { ManageModels } from './walks/manage-models.js';
 import { Readiness } from './walks/readiness.js';
 import { RefuseRequest } from './walks/refuse-request.js';
+import { ReportUsage } from './walks/report-usage.js';
 import { Rerank } from './walks/rerank.js';
 import { Tokenize } from './walks/tokenize.js';
 
@@ -33,21 +35,26 @@ export interface Walks {
   readonly rerank: Rerank;
   readonly tokenize: Tokenize;
   readonly manageModels: ManageModels;
+  readonly manageKeys: ManageKeys;
+  readonly reportUsage: ReportUsage;
   readonly readiness: Readiness;
   readonly refuseRequest: RefuseRequest;
   readonly authenticator: Authenticator;
   close(): Promise<void>;
 }
 
-/** From settings to walks: every object of the gateway that is not HTTP is made here. Call after `startMetrics`. */
-export function wire(settings: Settings, logger: Logger): Walks {
+/**
+ * From settings to walks: every object of the gateway that is not HTTP is made here, or in `open-parts.ts` what stands on a store. Call
+ * after `startMetrics`. The parts are the walks' from here on, and closed with them.
+ */
+export function wire(settings: Settings, logger: Logger, parts: Parts): Walks {
   const workers: WorkerClient[] = settings.workers.map((address) => connectWorker(address, settings, logger));
   const directory = new WorkerDirectory(workers);
   const models = new ModelCatalog(() => directory.models());
   const admission = new Admission(settings, directory);
-  const requestLog = new RequestLog(logger, [new RequestMetrics().observe]);
+  const requestLog = new RequestLog(logger, [new RequestMetrics().observe, ...parts.listeners], settings);
   const dispatcher = new Dispatcher();
-  const entrance = new Entrance(admission, UNLIMITED, settings);
+  const entrance = new Entrance(admission, parts.rates, settings);
   const completeChat = new CompleteChat(models, entrance, admission, directory, dispatcher, requestLog);
   const work = new DoWork(entrance, admission, directory, dispatcher);
   const watching = watch({
@@ -63,13 +70,16 @@ export function wire(settings: Settings, logger: Logger): Walks {
     rerank: new Rerank(models, requestLog, work),
     tokenize: new Tokenize(models, requestLog, work),
     manageModels: new ManageModels(models, directory),
-    readiness: new Readiness(directory, settings),
+    manageKeys: new ManageKeys(parts.keys.store, parts.keys.ring, parts.keys.news, requestLog),
+    reportUsage: new ReportUsage(parts.totals, requestLog),
+    readiness: new Readiness(directory, settings, parts),
     refuseRequest: new RefuseRequest(requestLog),
-    authenticator: EVERYBODY,
+    authenticator: parts.authenticator,
     close: async () => {
       watching[Symbol.dispose]();
       admission.close();
       await Promise.all(workers.map((worker) => worker.close()));
+      await parts.close();
     },
   };
 }

@@ -3,6 +3,14 @@ import type { WorkerClient } from '../dispatch/worker-client.js';
 import type { ModelStanding, WorkerDirectory } from '../routing/worker-directory.js';
 import type { WorkerState } from '../vocabulary.js';
 
+/** How the stores stand, as far as requests depend on them. */
+export interface StoreStanding {
+  /** Why nobody can be served, as a sentence; undefined: nothing is in the way. */
+  obstacle(): string | undefined;
+  /** What works, but not as it should: a gateway whose stores are away goes on serving. */
+  degraded(): NonNullable<ReadyzBody['degraded']>;
+}
+
 /** /healthz, /readyz and /health: for the one that restarts, the one that routes, and the one who looks. */
 export class Readiness {
   #draining = false;
@@ -10,6 +18,7 @@ export class Readiness {
   constructor(
     private readonly directory: WorkerDirectory<WorkerClient>,
     private readonly settings: { readonly readyWithoutWorkers: boolean },
+    private readonly stores: StoreStanding,
   ) {}
 
   /** From now on not ready: the process is about to stop. */
@@ -23,6 +32,13 @@ export class Readiness {
 
   ready(): ReadyzBody {
     if (this.#draining) return { status: 'not ready', reason: 'The gateway is stopping and takes nothing new.' };
+    const degraded = this.stores.degraded();
+    return { ...this.#served(), ...(degraded.length > 0 && { degraded }) };
+  }
+
+  #served(): ReadyzBody {
+    const obstacle = this.stores.obstacle();
+    if (obstacle !== undefined) return { status: 'not ready', reason: obstacle };
     const standings = this.directory.standings();
     const models = standings.map(modelBody);
     const states = this.directory.states();
@@ -42,7 +58,8 @@ export class Readiness {
   health(): HealthBody {
     const ready = this.ready();
     return {
-      status: ready.status === 'ready' && ready.reason === undefined ? 'ok' : 'degraded',
+      status:
+        ready.status === 'ready' && ready.reason === undefined && ready.degraded === undefined ? 'ok' : 'degraded',
       ready,
       version: VERSION,
       node: process.version,

@@ -1,0 +1,136 @@
+import { existsSync } from 'node:fs';
+import { isLoopback, type ReadyzBody, type Settings } from '@millrace/contracts';
+import { type Logger, readModelsFile } from '@millrace/runtime';
+import { MemoryKeyNews } from './keys/adapters/memory-key-news.js';
+import { RedisKeyNews } from './keys/adapters/redis-key-news.js';
+import type { Authenticator } from './keys/authenticator.js';
+import { installationSecrets } from './keys/installation-secret.js';
+import type { KeyNews } from './keys/key-news.js';
+import { KeyRing } from './keys/key-ring.js';
+import { SqlKeySource } from './keys/key-source.js';
+import { KeyStore } from './keys/key-store.js';
+import { MemoryRateLimiter } from './limits/adapters/memory-rate-limiter.js';
+import { RedisRateLimiter } from './limits/adapters/redis-rate-limiter.js';
+import type { CallerRates } from './limits/caller-rates.js';
+import { CountedRates } from './limits/counted-rates.js';
+import { FallbackLimiter } from './limits/fallback-limiter.js';
+import type { ModelLimits } from './limits/limit-rules.js';
+import type { RateLimiter } from './limits/rate-limiter.js';
+import { RecordWriter } from './request-log/record-writer.js';
+import type { RecordListener } from './request-log/request-log.js';
+import { UsageTotals } from './request-log/usage-totals.js';
+import { EmbeddedDatabase } from './stores/adapters/pglite/embedded-database.js';
+import { PostgresDatabase } from './stores/adapters/postgres-database.js';
+import { RedisConnection } from './stores/adapters/redis-connection.js';
+import { MigratedDatabase } from './stores/migrated-database.js';
+import { readMigrations } from './stores/migration-files.js';
+import type { SqlDatabase } from './stores/sql-database.js';
+
+export type Degraded = NonNullable<ReadyzBody['degraded']>;
+
+/** What stands on a store, and so differs between one machine and many. */
+export interface Parts {
+  readonly authenticator: Authenticator;
+  readonly keys: { readonly store: KeyStore; readonly ring: Pick<KeyRing, 'lookNow'>; readonly news: KeyNews };
+  readonly rates: CallerRates;
+  readonly totals: UsageTotals;
+  /** Whoever wants every record. */
+  readonly listeners: readonly RecordListener[];
+  /** Why nobody can be served, as a sentence; undefined: nothing here is in the way. */
+  obstacle(): string | undefined;
+  /** What works, but not as it should. */
+  degraded(): Degraded;
+  close(): Promise<void>;
+}
+
+/** A start waits so long for Redis; then it goes on without. */
+const REDIS_START_WAIT_MS = 1_000;
+/** At the end: what is not in the database by then stays in the spool, and the next start writes it. */
+const LAST_WRITES_MS = 5_000;
+
+/**
+ * Stores and what stands on them, as the settings say. Everything here connects in the background: a store that is away keeps nobody from
+ * starting. Call after `startMetrics`.
+ *
+ * @throws ConfigurationError when a URL, a secret or the models file is wrong.
+ */
+export async function openParts(settings: Settings, logger: Logger): Promise<Parts> {
+  const secrets = installationSecrets(settings, logger);
+  const modelLimits = limitsOfModels(settings.modelsFile);
+  const redis = settings.redisUrl === undefined ? undefined : openRedis(settings.redisUrl, settings, logger);
+  const database = openDatabase(settings, logger);
+
+  const news =
+    redis === undefined ? new MemoryKeyNews() : new RedisKeyNews(redis.client, `${settings.redisKeyPrefix}:keys`);
+  const openWithoutKeys = isLoopback(settings.host) || settings.allowUnauthenticated;
+  const ring = new KeyRing(
+    new SqlKeySource(database, secrets.keySecret),
+    news,
+    { ...settings, ...secrets, openWithoutKeys },
+    logger,
+  );
+  const store = new KeyStore(database, secrets.keySecret, settings);
+  const records = new RecordWriter(database, settings, logger);
+  const totals = new UsageTotals(database, records);
+  const rates = new CountedRates(openLimiter(redis, settings, logger), {
+    modelLimits: (model) => modelLimits.get(model),
+    usedTokens: (keyId) => totals.usedTokens(keyId),
+    answerTokensEstimate: settings.answerTokensEstimate,
+  });
+  await Promise.all([records.open(), redis?.ready(REDIS_START_WAIT_MS)]);
+  return {
+    authenticator: ring,
+    keys: { store, ring, news },
+    rates,
+    totals,
+    listeners: [records.observe],
+    obstacle: () => (ring.usable ? undefined : ring.trouble),
+    degraded: () =>
+      degradedBy([
+        ['redis', redis?.trouble],
+        ['redis', rates.trouble],
+        ['database', database.trouble],
+        ['keys', ring.trouble],
+        ['records', records.trouble],
+      ]),
+    close: async () => {
+      await records.close(LAST_WRITES_MS);
+      await Promise.all([ring.close(), rates.close(), news.close()]);
+      await Promise.all([redis?.close(), database.close()]);
+    },
+  };
+}
+
+function openDatabase(settings: Settings, logger: Logger): SqlDatabase {
+  const { postgresUrl, postgresConnectionsMax, sqlTimeoutMs, dataFolder } = settings;
+  const database =
+    postgresUrl === undefined
+      ? new EmbeddedDatabase({ dataFolder, timeoutMs: sqlTimeoutMs }, logger)
+      : new PostgresDatabase(
+          { url: postgresUrl, connectionsMax: postgresConnectionsMax, timeoutMs: sqlTimeoutMs },
+          logger,
+        );
+  return new MigratedDatabase(database, readMigrations(), logger);
+}
+
+function openRedis(url: string, { redisTimeoutMs }: Settings, logger: Logger): RedisConnection {
+  return new RedisConnection({ url, timeoutMs: redisTimeoutMs, name: 'millrace-gateway' }, logger);
+}
+
+function openLimiter(redis: RedisConnection | undefined, settings: Settings, logger: Logger): RateLimiter {
+  const own = new MemoryRateLimiter();
+  if (redis === undefined) return own;
+  const shared = new RedisRateLimiter(redis.client, settings.redisKeyPrefix);
+  return new FallbackLimiter(shared, own, { retryMs: settings.limiterRetryMs }, logger);
+}
+
+/** By id. A gateway without a models file has none: that is the workers' affair. */
+function limitsOfModels(modelsFile: string): ReadonlyMap<string, ModelLimits> {
+  if (!existsSync(modelsFile)) return new Map();
+  const { models } = readModelsFile(modelsFile);
+  return new Map(models.filter(({ limits }) => Object.keys(limits).length > 0).map(({ id, limits }) => [id, limits]));
+}
+
+function degradedBy(troubles: readonly (readonly [Degraded[number]['part'], string | undefined])[]): Degraded {
+  return troubles.flatMap(([part, detail]) => (detail === undefined ? [] : [{ part, detail }]));
+}

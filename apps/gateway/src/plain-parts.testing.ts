@@ -1,0 +1,38 @@
+import { MemoryKeyNews } from './keys/adapters/memory-key-news.js';
+import { EVERYBODY } from './keys/authenticator.js';
+import { KeyStore } from './keys/key-store.js';
+import { UNLIMITED } from './limits/caller-rates.js';
+import type { Parts } from './open-parts.js';
+import { UsageTotals } from './request-log/usage-totals.js';
+import { DatabaseUnavailable, type SqlDatabase } from './stores/sql-database.js';
+
+/** A database that is never there. */
+export const NO_DATABASE: SqlDatabase = {
+  query: async () => {
+    throw new DatabaseUnavailable('There is no database here.');
+  },
+  transaction: async () => {
+    throw new DatabaseUnavailable('There is no database here.');
+  },
+  trouble: undefined,
+  close: async () => {},
+};
+
+/** No stores at all: anybody may ask, as much as they want, and nothing is kept. What is tried here stands on none of them. */
+export function plainParts(changes: Partial<Parts> = {}): Parts {
+  return {
+    authenticator: EVERYBODY,
+    keys: {
+      store: new KeyStore(NO_DATABASE, 'a secret of thirty-two characters', { keysMax: 1 }),
+      ring: { lookNow: async () => {} },
+      news: new MemoryKeyNews(),
+    },
+    rates: UNLIMITED,
+    totals: new UsageTotals(NO_DATABASE, { pending: 0, batches: 0, unwrittenTokens: () => 0 }),
+    listeners: [],
+    obstacle: () => undefined,
+    degraded: () => [],
+    close: async () => {},
+    ...changes,
+  };
+}
