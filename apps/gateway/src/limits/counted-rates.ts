@@ -86,7 +86,7 @@ export class CountedRates implements CallerRates {
   }
 
   #estimate({ promptTokens, answers, answerTokensMax }: ExpectedUse): number {
-    return Math.min(TOKENS_MAX, promptTokens + answers * (answerTokensMax ?? this.#answerTokensEstimate));
+    return Math.min(TOKENS_MAX, Math.ceil(promptTokens + answers * (answerTokensMax ?? this.#answerTokensEstimate)));
   }
 }
 
