@@ -25,7 +25,7 @@ $(INSTALLED): pnpm-lock.yaml pnpm-workspace.yaml .pnpmfile.cjs package.json $(wi
 # ------------------------------------------------------------------------------------------------------------ use it
 
 run: build ## start Millrace on http://127.0.0.1:8000; Ctrl-C stops it
-	@tools/millrace.sh serve $(ARGS)
+	@tools/millrace.sh serve --runs-folder runs $(ARGS)
 
 bench: build ## measure throughput and latency, and what the gateway adds
 	@tools/millrace.sh bench $(ARGS)
