@@ -18,7 +18,7 @@ interface Client {
   end(): Promise<void>;
   on(event: 'error', listener: (error: Error) => void): unknown;
 }
-const pg = createRequire(new URL('../../apps/gateway/package.json', import.meta.url))('pg') as {
+export const pg = createRequire(new URL('../../apps/gateway/package.json', import.meta.url))('pg') as {
   readonly Client: new (config: object) => Client;
 };
 
