@@ -23,6 +23,10 @@ export const COMMANDS: Readonly<Record<string, ListedCommand>> = {
     summary: 'list the models',
     load: async () => (await import('./models-command.js')).modelsCommand,
   },
+  keys: {
+    summary: 'make, list, change and revoke API keys',
+    load: async () => (await import('./keys-command.js')).keysCommand,
+  },
   check: {
     summary: 'look for what would keep Millrace from working, and say what to do',
     load: async () => (await import('./check/check-command.js')).checkCommand,

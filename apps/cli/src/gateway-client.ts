@@ -12,14 +12,19 @@ export async function askGateway(base: string, path: string, init: RequestInit =
     if (init.signal?.aborted) throw error;
     throw new CommandError(nobodyAnswers(base, error));
   }
-  if (!response.ok) throw new CommandError(await refusalText(response));
+  if (!response.ok) throw new CommandError((await refusalText(response)) + keyHint(response, init));
   return response;
 }
 
 /** A gateway that runs, or undefined when nobody listens there. */
-export async function answersAt(base: string, path: string, timeoutMs = 2_000): Promise<Response | undefined> {
+export async function answersAt(
+  base: string,
+  path: string,
+  headers: Record<string, string> = {},
+  timeoutMs = 2_000,
+): Promise<Response | undefined> {
   try {
-    return await fetch(`${base}${path}`, { signal: AbortSignal.timeout(timeoutMs) });
+    return await fetch(`${base}${path}`, { headers, signal: AbortSignal.timeout(timeoutMs) });
   } catch {
     return undefined;
   }
@@ -37,6 +42,15 @@ async function refusalText(response: Response): Promise<string> {
   return retryAfter === null || /\b(try|ask) again\b/i.test(message)
     ? message
     : `${message} Try again in ${retryAfter} s.`;
+}
+
+/** What to do about a 401: the gateway speaks to all clients, and we know which one this is. */
+function keyHint({ status, url }: Response, { headers }: RequestInit): string {
+  if (status !== 401 || new URL(url).pathname.startsWith('/admin')) return '';
+  const given = new Headers(headers).has('authorization');
+  return given
+    ? ' It came from MILLRACE_API_KEY, or from the admin key of this folder.'
+    : ' Put it into MILLRACE_API_KEY.';
 }
 
 /** The sentence of an OpenAI error body, if it is one. */

@@ -4,6 +4,7 @@ import { loadSettings, readModelsFile } from '@millrace/runtime';
 import { type Command, type CommandContext, OWN } from './command.js';
 import { gatewayUrl, urlOfGateway } from './gateway-address.js';
 import { answersAt, askGateway } from './gateway-client.js';
+import { bearerOf, withLookingKey } from './gateway-keys.js';
 import { alignedTable } from './table.js';
 
 const own = {
@@ -18,7 +19,7 @@ export const modelsCommand: Command = {
   usage: '[--json] [--url URL]',
   about: 'Lists the models that a running gateway serves, or, when none runs, those of the models file.',
   own,
-  settings: ['host', 'port', 'modelsFile'],
+  settings: ['host', 'port', 'modelsFile', 'apiKey'],
   examples: ['millrace models', 'millrace models --json'],
   run: models,
 };
@@ -41,7 +42,9 @@ async function models({ args, environment, workingFolder, write }: CommandContex
   const url = loaded.own.url === undefined ? gatewayUrl(loaded.settings) : urlOfGateway(loaded.own.url);
   // A gateway that was named must answer; the usual one may be off.
   const runs = loaded.own.url !== undefined || (await answersAt(url, '/healthz')) !== undefined;
-  const list = runs ? await servedModels(url) : configuredModels(loaded.settings.modelsFile);
+  const headers =
+    loaded.own.url === undefined ? withLookingKey(loaded.settings, workingFolder) : bearerOf(loaded.settings.apiKey);
+  const list = runs ? await servedModels(url, headers) : configuredModels(loaded.settings.modelsFile);
   if (loaded.own.json) {
     write(`${JSON.stringify(list, null, 2)}\n`);
     return 0;
@@ -51,8 +54,8 @@ async function models({ args, environment, workingFolder, write }: CommandContex
   return 0;
 }
 
-async function servedModels(url: string): Promise<ListedModel[]> {
-  const response = await askGateway(url, '/v1/models');
+async function servedModels(url: string, headers: Record<string, string>): Promise<ListedModel[]> {
+  const response = await askGateway(url, '/v1/models', { headers });
   const { data } = modelListSchema.parse(await response.json());
   return data.map(({ id, context_length, capabilities, state }) => ({
     id,

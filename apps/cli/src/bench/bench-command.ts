@@ -11,6 +11,7 @@ import {
   list,
   optionalInteger,
   optionalText,
+  type Settings,
   type SettingTable,
 } from '@millrace/contracts';
 import { createLogger, type LoadedSettings, loadSettings, terminationRequested } from '@millrace/runtime';
@@ -18,6 +19,7 @@ import { describeWorker } from '../check/check-network.js';
 import { type Command, type CommandContext, CommandError, OWN } from '../command.js';
 import { urlOfGateway } from '../gateway-address.js';
 import { askGateway } from '../gateway-client.js';
+import { bearerOf } from '../gateway-keys.js';
 import { Service } from '../serve/service.js';
 import { HttpTarget } from './http-target.js';
 import { cpuSeconds, machineLine, residentMib } from './machine.js';
@@ -106,7 +108,7 @@ async function bench(context: CommandContext): Promise<number> {
 
   const machine = machineLine();
   await using subject = await openSubject(loaded);
-  await using targets = await openTargets(subject, loaded.own.beside, Math.max(...levels));
+  await using targets = await openTargets(subject, loaded.own.beside, Math.max(...levels), loaded.settings);
   const about = { command: ['millrace bench', ...context.args].join(' '), machine, model: targets.model };
   const report = await Promise.race([
     loaded.own.sharedPromptTokens === undefined
@@ -228,13 +230,18 @@ async function openSubject(loaded: LoadedSettings<typeof own>): Promise<Subject>
   }
 }
 
-async function openTargets({ url }: Subject, besideUrl: string | undefined, clientsMax: number) {
-  const response = await askGateway(url, '/health');
+async function openTargets(
+  { url }: Subject,
+  besideUrl: string | undefined,
+  clientsMax: number,
+  settings: Pick<Settings, 'apiKey' | 'adminKey'>,
+) {
+  const response = await askGateway(url, '/health', { headers: bearerOf(settings.adminKey) });
   const { workers } = healthSchema.parse(await response.json());
   const worker = workers.find(({ state }) => state === 'ready');
   if (worker === undefined) throw new CommandError(`The gateway at ${url} has no worker that is ready.`);
   const model = worker.models[0] ?? 'unknown';
-  const gateway = new HttpTarget({ url, clientsMax, keepAlive: true });
+  const gateway = new HttpTarget({ url, clientsMax, keepAlive: true, headers: bearerOf(settings.apiKey) });
   const beside =
     besideUrl === undefined ? undefined : new HttpTarget({ url: besideUrl, clientsMax, model, keepAlive: false });
   const direct = await reachableWorker(worker.address, model);

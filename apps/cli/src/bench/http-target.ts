@@ -10,6 +10,8 @@ export interface HttpTargetOptions {
   readonly model?: string;
   /** Off for servers that end the connection after each streamed answer, as llama-server does. */
   readonly keepAlive: boolean;
+  /** Such as the one with the API key. */
+  readonly headers?: Readonly<Record<string, string>>;
 }
 
 /**
@@ -22,8 +24,10 @@ export class HttpTarget implements Target {
   readonly #base: URL;
   readonly #model: string | undefined;
   readonly #agent: Agent;
+  readonly #headers: Readonly<Record<string, string>>;
 
-  constructor({ url, clientsMax, model, keepAlive }: HttpTargetOptions) {
+  constructor({ url, clientsMax, model, keepAlive, headers = {} }: HttpTargetOptions) {
+    this.#headers = headers;
     this.#base = new URL(url);
     this.#model = model;
     // With a limit, Node's agent keeps connections alive whatever the first option says.
@@ -33,7 +37,11 @@ export class HttpTarget implements Target {
   ask(asked: BenchRequest): Promise<Sample> {
     const body = JSON.stringify({ model: this.#model, ...bodyOf(asked) });
     const path = asked.completion ? '/v1/completions' : '/v1/chat/completions';
-    const headers = { 'content-type': 'application/json', 'content-length': Buffer.byteLength(body) };
+    const headers = {
+      ...this.#headers,
+      'content-type': 'application/json',
+      'content-length': Buffer.byteLength(body),
+    };
     return new Promise((resolve, reject) => {
       const startedMs = performance.now();
       const options = { method: 'POST', agent: this.#agent, headers };

@@ -5,6 +5,8 @@ import { askGateway, messageOf } from '../gateway-client.js';
 
 export interface Question {
   readonly url: string;
+  /** Such as the one with the API key. */
+  readonly headers?: Readonly<Record<string, string>>;
   readonly model: string | undefined;
   readonly messages: readonly ChatMessage[];
   readonly temperature: number | undefined;
@@ -45,7 +47,7 @@ export async function ask(question: Question, onText: (text: string) => void, si
   const startedMs = performance.now();
   const response = await askGateway(question.url, '/v1/chat/completions', {
     method: 'POST',
-    headers: { 'content-type': 'application/json' },
+    headers: { ...question.headers, 'content-type': 'application/json' },
     body: JSON.stringify(bodyOf(question)),
     signal,
   });

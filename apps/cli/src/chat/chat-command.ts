@@ -2,6 +2,7 @@ import { boolean, optionalDecimal, optionalInteger, optionalText, type SettingTa
 import { loadSettings } from '@millrace/runtime';
 import { type Command, type CommandContext, CommandError, OWN } from '../command.js';
 import { gatewayUrl, urlOfGateway } from '../gateway-address.js';
+import { bearerOf } from '../gateway-keys.js';
 import { ask, type Question, type Reply } from './ask.js';
 import { converse } from './converse.js';
 
@@ -24,7 +25,7 @@ export const chatCommand: Command = {
   about:
     'A conversation with a model at a prompt, or with --user one question. At the prompt: /clear forgets the conversation, /exit leaves; Ctrl-C stops an answer, and at the prompt it leaves.',
   own,
-  settings: ['host', 'port'],
+  settings: ['host', 'port', 'apiKey'],
   examples: [
     'millrace chat',
     'millrace chat --user "What is the capital of France?"',
@@ -39,6 +40,7 @@ async function chat(context: CommandContext): Promise<number> {
   const { user, system, model, temperature, maxTokens, url, json } = loaded.own;
   const question: Question = {
     url: url === undefined ? gatewayUrl(loaded.settings) : urlOfGateway(url),
+    headers: bearerOf(loaded.settings.apiKey),
     model,
     temperature,
     maxTokens,

@@ -43,7 +43,7 @@ async function look(context: CommandContext): Promise<{ findings: Finding[]; jso
     fine('configuration', file === undefined ? 'defaults; there is no YAML file' : file),
     ...(await checkMachine(settings, workingFolder)),
     ...(await checkModels(settings, workingFolder, context.environment)),
-    ...(await checkNetwork(settings)),
+    ...(await checkNetwork(settings, workingFolder)),
   ];
   return { findings, json: loaded.own.json };
 }

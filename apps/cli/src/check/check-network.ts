@@ -3,12 +3,13 @@ import { type HealthBody, healthSchema, PROTOCOL_VERSION, type Settings } from '
 import { InferenceClient, type WorkerDescription } from '@millrace/contracts/protocol';
 import { gatewayUrl } from '../gateway-address.js';
 import { answersAt } from '../gateway-client.js';
+import { withAdminKeyIfAny } from '../gateway-keys.js';
 import { portProblem, probePort } from '../port-probe.js';
 import { type Finding, fine, wrong } from './finding.js';
 
 /** The gateway's port, and the workers: those of a running gateway, else those of the setting `workers`. */
-export async function checkNetwork(settings: Settings): Promise<Finding[]> {
-  const health = await healthOf(gatewayUrl(settings));
+export async function checkNetwork(settings: Settings, workingFolder: string): Promise<Finding[]> {
+  const health = await healthOf(gatewayUrl(settings), withAdminKeyIfAny(settings, workingFolder));
   const addresses = health === undefined ? settings.workers : health.workers.map(({ address }) => address);
   return [
     health === undefined ? await checkPort(settings) : checkGateway(settings, health),
@@ -18,8 +19,8 @@ export async function checkNetwork(settings: Settings): Promise<Finding[]> {
   ];
 }
 
-async function healthOf(url: string): Promise<HealthBody | undefined> {
-  const response = await answersAt(url, '/health');
+async function healthOf(url: string, headers: Record<string, string>): Promise<HealthBody | undefined> {
+  const response = await answersAt(url, '/health', headers);
   if (response === undefined) return undefined;
   const parsed = healthSchema.safeParse(await response.json().catch(() => undefined));
   return parsed.success ? parsed.data : undefined;

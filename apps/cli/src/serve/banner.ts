@@ -1,8 +1,11 @@
 import { type ModelBody, VERSION } from '@millrace/contracts';
 import pc from 'picocolors';
 
+/** Who needs an API key. While there is none and the gateway listens beyond this machine, it serves nobody. */
+export type KeysNeeded = 'nobody' | 'everybody' | 'the first is to be made';
+
 /** What `serve` says when all is ready. `models` are those that are served, the chosen one first. */
-export function banner(url: string, models: readonly ModelBody[]): string {
+export function banner(url: string, models: readonly ModelBody[], keys: KeysNeeded): string {
   const lines = models.map(lineOf);
   const { path, body } = firstRequest(models[0]);
   return `
@@ -12,14 +15,22 @@ export function banner(url: string, models: readonly ModelBody[]): string {
   Models   ${lines.join('\n           ') || 'none'}
   Docs     ${url}/docs
 
-  Ask it something:
+${keys === 'the first is to be made' ? FIRST_KEY : ''}  Ask it something:
 
-curl -sN ${url}/v1/${path} -H 'Content-Type: application/json' -d '${JSON.stringify(body)}'
+curl -sN ${url}/v1/${path}${keys === 'nobody' ? '' : AUTHORIZATION} -H 'Content-Type: application/json' -d '${JSON.stringify(body)}'
 
   Ctrl-C stops.
 
 `;
 }
+
+const AUTHORIZATION = ' -H "Authorization: Bearer $MILLRACE_API_KEY"';
+
+const FIRST_KEY = `  It listens beyond this machine, and answers only who has an API key. Make the first:
+
+export MILLRACE_API_KEY=$(millrace keys create me --quiet)
+
+`;
 
 function lineOf({ id, context_length, capabilities, state }: ModelBody): string {
   const facts = [

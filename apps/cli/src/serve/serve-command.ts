@@ -1,8 +1,9 @@
-import { type ModelBody, modelListSchema, type SettingTable } from '@millrace/contracts';
+import { keyListSchema, type ModelBody, modelListSchema, type SettingTable } from '@millrace/contracts';
 import { createLogger, loadSettings, terminationRequested } from '@millrace/runtime';
 import pc from 'picocolors';
 import { type Command, type CommandContext, CommandError } from '../command.js';
-import { banner } from './banner.js';
+import { withLookingKey } from '../gateway-keys.js';
+import { banner, type KeysNeeded } from './banner.js';
 import { Service } from './service.js';
 
 const own = {} as const satisfies SettingTable;
@@ -40,9 +41,9 @@ async function serve(context: CommandContext): Promise<number> {
   try {
     const started = await Promise.race([service.start(), stopRequested]);
     if (typeof started !== 'string') {
-      const models = await servedModels(started.url);
-      if (logFormat === 'json') logger.info({ url: started.url, models: models.map(({ id }) => id) }, 'ready');
-      else context.write(banner(started.url, models));
+      const { models, keys } = await lookAround(started.url, withLookingKey(loaded.settings, workingFolder));
+      if (logFormat === 'json') logger.info({ url: started.url, models: models.map(({ id }) => id), keys }, 'ready');
+      else context.write(banner(started.url, models, keys));
       await stopRequested;
     }
     if (context.isTerminal && logFormat !== 'json') {
@@ -54,9 +55,31 @@ async function serve(context: CommandContext): Promise<number> {
   }
 }
 
-/** The chosen one comes first. */
-async function servedModels(url: string): Promise<readonly ModelBody[]> {
-  const response = await fetch(`${url}/v1/models`);
+/** What is served, the chosen model first, and whom. */
+async function lookAround(
+  url: string,
+  headers: Record<string, string>,
+): Promise<{ models: readonly ModelBody[]; keys: KeysNeeded }> {
+  const asStranger = await askShortly(`${url}/v1/models`, {});
+  if (asStranger.status !== 401) return { models: await modelsIn(asStranger), keys: 'nobody' };
+  const response = await askShortly(`${url}/v1/models`, headers);
+  // Whoever gave the gateway another admin key than this process sees has a service that works, and no list here.
+  const models = response.status === 401 ? [] : await modelsIn(response);
+  return { models, keys: (await hasNoKeys(url, headers)) ? 'the first is to be made' : 'everybody' };
+}
+
+async function modelsIn(response: Response): Promise<readonly ModelBody[]> {
   if (!response.ok) throw new CommandError(`The gateway is ready, but answers /v1/models with ${response.status}.`);
   return modelListSchema.parse(await response.json()).data;
+}
+
+async function hasNoKeys(url: string, headers: Record<string, string>): Promise<boolean> {
+  const response = await askShortly(`${url}/admin/keys?limit=1`, headers);
+  return response.ok && keyListSchema.parse(await response.json()).data.length === 0;
+}
+
+const ANSWER_TIMEOUT_MS = 15_000;
+
+function askShortly(url: string, headers: Record<string, string>): Promise<Response> {
+  return fetch(url, { headers, signal: AbortSignal.timeout(ANSWER_TIMEOUT_MS) });
 }
