@@ -253,11 +253,11 @@ describe('CountedRates', () => {
     it('do not wait for records that hang, and take them over when they come', async () => {
       const found = Promise.withResolvers<BudgetUse>();
       used = () => found.promise;
-      const caller = aCaller({ tokensPerDay: 1_000 });
+      const caller = aCaller({ tokensPerDay: 1_000_000 });
       const sinceMs = performance.now();
       await take(caller);
       expect(performance.now() - sinceMs).toBeLessThan(5_000);
-      found.resolve({ today: 1_000, thisMonth: 1_000 });
+      found.resolve({ today: 1_000_000, thisMonth: 1_000_000 });
       await expect
         .poll(() =>
           refusalOf(caller).then(
@@ -269,9 +269,9 @@ describe('CountedRates', () => {
     });
 
     it('are looked up again after a while, so that what could not be counted is', async () => {
-      const caller = aCaller({ tokensPerDay: 1_000 });
+      const caller = aCaller({ tokensPerDay: 1_000_000 });
       await take(caller);
-      used = async () => ({ today: 1_000, thisMonth: 1_000 });
+      used = async () => ({ today: 1_000_000, thisMonth: 1_000_000 });
       clock.advance(BUDGET_TRUST_MS);
       await take(caller);
       await expect

@@ -239,9 +239,10 @@ export function rateLimiterContract(
       for (let month = 0; month < 26; month++) {
         expect(await outcomes(2, [budget], 100)).toBe(1);
         const refused = await take([budget], 1);
-        const begins = new Date(clock.nowMs() + retryMs(refused)!);
-        expect(begins.getUTCDate()).toBe(1);
-        expect(begins.getUTCHours() + begins.getUTCMinutes()).toBe(0);
+        const now = new Date(clock.nowMs());
+        const beginsMs = Date.UTC(now.getUTCFullYear(), now.getUTCMonth() + 1, 1);
+        // The store's clock went on since it answered.
+        expect(Math.abs(beginsMs - clock.nowMs() - retryMs(refused)!)).toBeLessThan(900);
         clock.advance(retryMs(refused)! + 1_000);
       }
     });
