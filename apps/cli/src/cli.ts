@@ -27,6 +27,10 @@ export const COMMANDS: Readonly<Record<string, ListedCommand>> = {
     summary: 'make, list, change and revoke API keys',
     load: async () => (await import('./keys-command.js')).keysCommand,
   },
+  usage: {
+    summary: 'tell requests and tokens of each key, model and day',
+    load: async () => (await import('./usage-command.js')).usageCommand,
+  },
   check: {
     summary: 'look for what would keep Millrace from working, and say what to do',
     load: async () => (await import('./check/check-command.js')).checkCommand,
