@@ -1,7 +1,7 @@
 import type { Redis } from 'ioredis';
 import { decide, type LimitMeasure } from '../decide.js';
 import type { BudgetUse, LimitKind, LimitRule, RateAsk, RateDecision, SharedRateLimiter } from '../rate-limiter.js';
-import { HOLD, LETTERS, SEED, SETTLE, TAKE } from './redis-scripts.js';
+import { HOLD, LETTERS, SEED, SETTLE, TAKE } from '../redis-scripts.js';
 
 /** Redis' own: what its scripts make of `defineCommand`. The number of keys comes first, then keys, then arguments. */
 interface Scripts {

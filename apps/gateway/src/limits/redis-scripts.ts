@@ -1,4 +1,4 @@
-import { BUDGET_TRUST_MS, CONCURRENCY_LEASE_MS, MINUTE_MS, RESERVATION_MS } from '../rate-limiter.js';
+import { BUDGET_TRUST_MS, CONCURRENCY_LEASE_MS, MINUTE_MS, RESERVATION_MS } from './rate-limiter.js';
 
 /**
  * What Redis runs: each script is one decision, and nothing else happens in Redis meanwhile. They do what `tallies.ts` does in memory, and
