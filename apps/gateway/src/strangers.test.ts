@@ -114,7 +114,7 @@ describe('a stranger', () => {
     const head = request([]).replace(/content-length: [\s\S]*/, '');
     const { said, moreBytes } = await sendHundredMib(bed.port, head, how);
     expect(statusOf(said)).toBe(401);
-    expect(moreBytes).toBeLessThan(8 * MIB);
+    expect(moreBytes).toBeLessThan(16 * MIB);
   });
 
   it('who has sent none of its body holds its connection for no longer than bodyTimeoutMs', async () => {
