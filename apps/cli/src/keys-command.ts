@@ -114,14 +114,13 @@ async function keys(context: CommandContext): Promise<number> {
     throw new CommandError(`millrace keys ${name} takes nothing more; "${word}" is too much.`);
   }
   const url = flags.url === undefined ? gatewayUrl(settings) : urlOfGateway(flags.url);
-  const headers = { ...withAdminKey(settings, context.workingFolder), 'content-type': 'application/json' };
+  const key = withAdminKey(settings, context.workingFolder);
   const admin: Asked['admin'] = async (path, method = 'GET', body) => {
-    const init = {
-      method,
-      headers,
-      ...(body !== undefined && { body: JSON.stringify(body) }),
-      signal: AbortSignal.timeout(ANSWER_TIMEOUT_MS),
+    const sent = body !== undefined && {
+      headers: { ...key, 'content-type': 'application/json' },
+      body: JSON.stringify(body),
     };
+    const init = { method, headers: key, ...sent, signal: AbortSignal.timeout(ANSWER_TIMEOUT_MS) };
     return (await askGateway(url, `/admin/keys${path}`, init)).json();
   };
   await verb.run({ ...context, flags, word: word ?? '', admin });
