@@ -15,7 +15,12 @@ const SETTINGS = { spoolBytesMax: 100_000_000, recordBatchMs: 10, retentionDays:
 
 const FATES = ['works', 'fails before', 'fails after', 'a toss each time'] as const;
 const step = fc.oneof(
-  fc.record({ kind: fc.constant('observe' as const), gateway: fc.nat(1), records: fc.integer({ min: 1, max: 700 }) }),
+  fc.record({
+    kind: fc.constant('observe' as const),
+    gateway: fc.nat(1),
+    records: fc.integer({ min: 1, max: 700 }),
+    atOnce: fc.integer({ min: 1, max: 100 }),
+  }),
   fc.record({ kind: fc.constant('database' as const), fate: fc.constantFrom(...FATES) }),
   fc.record({ kind: fc.constant('kill' as const), gateway: fc.nat(1) }),
   fc.record({ kind: fc.constant('stop' as const), gateway: fc.nat(1) }),
@@ -40,7 +45,11 @@ class World {
     if (one.kind === 'pause') await new Promise((resolve) => setTimeout(resolve, one.ms));
     if (one.kind === 'observe') {
       const { writer } = await this.#gateway(one.gateway);
-      for (let at = 0; at < one.records; at++) writer.observe(aRecord({ keyId: `key_${at % 3}` }));
+      for (let at = 0; at < one.records; at++) {
+        writer.observe(aRecord({ keyId: `key_${at % 3}` }));
+        // Records arrive while others are being written.
+        if (at % one.atOnce === 0) await new Promise((resolve) => setImmediate(resolve));
+      }
       this.accepted += one.records;
     }
     if (one.kind === 'stop') await this.#stop(one.gateway);

@@ -92,6 +92,17 @@ describe('RecordWriter', () => {
     expect(writer.pending).toBe(1);
   });
 
+  it('loses none of those that arrive while others are on their way to the file', async () => {
+    database.fate = () => 'fails before';
+    const { writer } = await start();
+    for (let at = 0; at < 400; at++) {
+      writer.observe(aRecord());
+      await new Promise((resolve) => setTimeout(resolve, at % 3));
+    }
+    expect(writer.pending).toBe(400);
+    await expect.poll(() => new Set(spooled()).size).toBe(400);
+  });
+
   it('waits while the database is away, says so, and writes everything once it is back', async () => {
     database.fate = () => 'fails before';
     const { writer } = await start();

@@ -193,7 +193,8 @@ export class Spool {
   }
 
   async #write(): Promise<void> {
-    const lines = this.#lines;
+    // A copy: while it is written, more are added behind them.
+    const lines = [...this.#lines];
     const bytes = this.#lineBytes;
     const text = `${lines.join('\n')}\n`;
     let failure: unknown;
