@@ -2,10 +2,17 @@ import { ConfigurationError, type Logger } from '@millrace/runtime';
 import pg from 'pg';
 import { DatabaseUnavailable, type SqlDatabase, type SqlQuery } from '../sql-database.js';
 
-/** Where a Postgres is: a URL, or the folder of its socket. */
+/** Where a Postgres is: a URL, or the folder of its socket, which is trusted. */
 export type PostgresAddress =
   | { readonly url: string }
-  | { readonly socketFolder: string; readonly socketPort: number; readonly user: string; readonly database: string };
+  | {
+      readonly socketFolder: string;
+      readonly socketPort: number;
+      readonly user: string;
+      readonly database: string;
+      /** In sentences. */
+      readonly name: string;
+    };
 
 export type PostgresOptions = PostgresAddress & {
   readonly connectionsMax: number;
@@ -31,7 +38,7 @@ const IDLE_TRANSACTION_MS = 60_000;
  */
 export class PostgresDatabase implements SqlDatabase {
   readonly #options: PostgresOptions;
-  readonly #place: string;
+  readonly #name: string;
   readonly #pool: pg.Pool;
   readonly #inUse = new Set<pg.PoolClient>();
   /** What tells those who wait for a connection that there will be none. */
@@ -42,7 +49,7 @@ export class PostgresDatabase implements SqlDatabase {
   /** Opens nothing yet. @throws ConfigurationError when the URL is none. */
   constructor(options: PostgresOptions, logger: Logger) {
     this.#options = options;
-    this.#place = placeOf(options);
+    this.#name = nameOf(options);
     this.#pool = new pg.Pool({
       ...connectionOf(options),
       application_name: 'millrace-gateway',
@@ -170,8 +177,7 @@ export class PostgresDatabase implements SqlDatabase {
   }
 
   async #connect(): Promise<pg.PoolClient> {
-    if (this.#isClosed)
-      throw new DatabaseUnavailable(`The database at ${this.#place} is closed: this process is ending.`);
+    if (this.#isClosed) throw this.#closed();
     if (this.#waiting.size >= WAITING_STATEMENTS_MAX) {
       throw this.#unavailable(`${this.#waiting.size} statements are waiting for it already, and no more may wait`);
     }
@@ -192,11 +198,11 @@ export class PostgresDatabase implements SqlDatabase {
   }
 
   #closed(): DatabaseUnavailable {
-    return new DatabaseUnavailable(`The database at ${this.#place} is closed: this process is ending.`);
+    return new DatabaseUnavailable(`${this.#name} is closed: this process is ending.`);
   }
 
   #unavailable(why: string, cause?: unknown): DatabaseUnavailable {
-    const sentence = `The database at ${this.#place} can not be asked: ${why}.`;
+    const sentence = `${this.#name} can not be asked: ${why}.`;
     if (!this.#isClosed) this.#trouble = sentence;
     return new DatabaseUnavailable(sentence, { cause });
   }
@@ -272,11 +278,11 @@ function sentencePart(error: unknown): string {
   return (error instanceof Error ? error.message : String(error)).replace(/\.$/, '');
 }
 
-function placeOf(options: PostgresOptions): string {
-  if (!('url' in options)) return options.socketFolder;
+function nameOf(options: PostgresOptions): string {
+  if (!('url' in options)) return options.name;
   const url = parsedUrl(options.url);
   // Never the user nor the password; a socket's folder stands in the query.
-  return url.host === '' ? (url.searchParams.get('host') ?? 'localhost') : url.host;
+  return `The database at ${url.host === '' ? (url.searchParams.get('host') ?? 'localhost') : url.host}`;
 }
 
 function parsedUrl(url: string): URL {

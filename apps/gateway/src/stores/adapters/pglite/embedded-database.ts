@@ -1,7 +1,7 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import type { Logger } from '@millrace/runtime';
+import { ConfigurationError, type Logger } from '@millrace/runtime';
 import { DatabaseUnavailable, type SqlDatabase, type SqlQuery } from '../../sql-database.js';
 import { PostgresDatabase } from '../postgres-database.js';
 import { type ChildEnding, PgliteChild } from './pglite-child.js';
@@ -18,6 +18,7 @@ export interface EmbeddedOptions {
 /** A start takes one to two seconds; on a machine that is busy or has a slow disk, many times as long. */
 const START_ALLOWANCE_MS = 30_000;
 const LOCK_WAIT_MS = 10_000;
+const MEMORY_MIB_MAX = 512;
 const END_GRACE_MS = 5_000;
 const RESTART_DELAY_MS_MIN = 100;
 const RESTART_DELAY_MS_MAX = 30_000;
@@ -46,7 +47,8 @@ export class EmbeddedDatabase implements SqlDatabase {
   readonly #socketFolder: string;
   readonly #postgres: PostgresDatabase;
   #child: PgliteChild | undefined;
-  #ready = Promise.withResolvers<void>();
+  #ready = watched();
+  readonly #opened = watched();
   #waiting = 0;
   /** Why there is none just now. */
   #absence: string | undefined = 'The embedded database is starting.';
@@ -66,6 +68,7 @@ export class EmbeddedDatabase implements SqlDatabase {
         socketPort: SOCKET_PORT,
         user: 'postgres',
         database: 'postgres',
+        name: 'The embedded database',
         connectionsMax: 1,
         timeoutMs: options.timeoutMs,
       },
@@ -83,6 +86,16 @@ export class EmbeddedDatabase implements SqlDatabase {
     return this.#child?.pid;
   }
 
+  /**
+   * Resolves when it serves for the first time.
+   *
+   * @throws ConfigurationError when the first start found what a person has to mend: the folder is in use by another gateway,
+   * or damaged. It goes on trying all the same.
+   */
+  opened(): Promise<void> {
+    return this.#opened.promise;
+  }
+
   query<Row = Record<string, unknown>>(sql: string, values?: readonly unknown[]): Promise<readonly Row[]> {
     return this.#asked(() => this.#postgres.query<Row>(sql, values));
   }
@@ -97,6 +110,7 @@ export class EmbeddedDatabase implements SqlDatabase {
     this.#absence = 'The embedded database is closed: this process is ending.';
     clearTimeout(this.#restartTimer);
     this.#ready.reject(new DatabaseUnavailable(this.#absence));
+    this.#opened.reject(new DatabaseUnavailable(this.#absence));
     await this.#postgres.close();
     await this.#child?.end(END_GRACE_MS);
     rmSync(this.#socketFolder, { recursive: true, force: true });
@@ -136,14 +150,14 @@ export class EmbeddedDatabase implements SqlDatabase {
       folder: join(this.#options.dataFolder, 'postgres'),
       socketPath: join(this.#socketFolder, `.s.PGSQL.${SOCKET_PORT}`),
       lockWaitMs: this.#options.lockWaitMs ?? LOCK_WAIT_MS,
+      memoryMibMax: MEMORY_MIB_MAX,
     });
     this.#child = child;
-    // Whoever waits is told; where nobody does, its failure must not end the whole process.
-    this.#ready.promise.catch(() => undefined);
     void child.ready.then(() => {
       if (this.#isClosed) return;
       this.#absence = undefined;
       this.#ready.resolve();
+      this.#opened.resolve();
     });
     void child.ended.then((ending) => this.#ended(ending, performance.now() - startedMs));
   }
@@ -151,15 +165,19 @@ export class EmbeddedDatabase implements SqlDatabase {
   #ended({ sentence, how, lastWords }: ChildEnding, livedMs: number): void {
     this.#child = undefined;
     if (this.#isClosed) return;
+    const served = this.#absence === undefined;
     if (livedMs >= HEALTHY_AFTER_MS) this.#delayMs = RESTART_DELAY_MS_MIN;
     this.#absence = sentence ?? `The embedded database ended ${how}.`;
     this.#logger.error(
       { lastWords: lastWords === '' ? undefined : lastWords },
       `${this.#absence} It is started again in ${this.#delayMs} ms.`,
     );
-    // What it said itself is no matter of a moment: who waits is told so now.
-    if (sentence !== undefined) this.#ready.reject(new DatabaseUnavailable(sentence));
-    this.#ready = Promise.withResolvers<void>();
+    // What it said itself is no matter of a moment, so those who wait are told now. A crash may be, so they go on waiting.
+    if (sentence !== undefined) {
+      this.#ready.reject(new DatabaseUnavailable(sentence));
+      this.#opened.reject(new ConfigurationError([sentence]));
+    }
+    if (served || sentence !== undefined) this.#ready = watched();
     this.#restartTimer = setTimeout(() => this.#start(), this.#delayMs);
     this.#delayMs = Math.min(this.#delayMs * 2, RESTART_DELAY_MS_MAX);
   }
@@ -175,6 +193,13 @@ export class EmbeddedDatabase implements SqlDatabase {
     this.#logger.error('the embedded database does not come back from a statement, and is ended');
     child.kill();
   }
+}
+
+/** A promise whose failure is no matter where nobody waits for it. */
+function watched(): PromiseWithResolvers<void> {
+  const made = Promise.withResolvers<void>();
+  made.promise.catch(() => undefined);
+  return made;
 }
 
 /** Of our own only, and short: paths of sockets are. The data folder's may be as long as it likes. */

@@ -2,6 +2,10 @@ import { DatabaseSync } from 'node:sqlite';
 import { setTimeout as sleep } from 'node:timers/promises';
 
 const RETRY_MS = 100;
+const SQLITE_BUSY = 5;
+
+/** An open file that nobody refers to any more is closed by the garbage collector, and its lock is gone. */
+const held = new Set<DatabaseSync>();
 
 /** The file is locked by another process, and was so for as long as we waited. */
 export class FolderInUse extends Error {
@@ -16,25 +20,25 @@ export class FolderInUse extends Error {
  *
  * @throws FolderInUse after `waitMs`: so long may a process that is ending take to be gone.
  */
-export async function lockFile(path: string, waitMs: number): Promise<Disposable> {
+export async function lockFile(path: string, waitMs: number): Promise<void> {
   const deadline = performance.now() + waitMs;
   for (;;) {
-    const lock = tryLock(path);
-    if (lock !== undefined) return lock;
+    if (tryLock(path)) return;
     if (performance.now() >= deadline) throw new FolderInUse(`${path} is locked by another process.`);
     await sleep(RETRY_MS);
   }
 }
 
-function tryLock(path: string): Disposable | undefined {
+function tryLock(path: string): boolean {
   const file = new DatabaseSync(path, { timeout: 0 });
   try {
-    file.exec('begin exclusive');
-    return { [Symbol.dispose]: () => file.close() };
+    // Nothing is ever written, so no file is needed to undo it.
+    file.exec('pragma journal_mode = memory; begin exclusive');
+    held.add(file);
+    return true;
   } catch (error) {
     file.close();
-    const SQLITE_BUSY = 5;
-    if ((error as { errcode?: number }).errcode === SQLITE_BUSY) return undefined;
+    if ((error as { errcode?: number }).errcode === SQLITE_BUSY) return false;
     throw error;
   }
 }

@@ -1,8 +1,10 @@
-import { chmodSync, existsSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, existsSync, mkdirSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
 import { PGlite } from '@electric-sql/pglite';
 import { dataDir } from '@electric-sql/pglite-prepopulatedfs';
 import { PGLiteSocketServer } from '@electric-sql/pglite-socket';
 import { onParentGone } from '@millrace/runtime';
+import { DiskFiles, syncTree } from './disk-files.js';
 import { FolderInUse, lockFile } from './folder-lock.js';
 import type { PgliteNews, PgliteOrder, PgliteStart } from './pglite-wire.js';
 
@@ -18,11 +20,19 @@ const CONNECTIONS_MAX = 8;
 const CLOSE_MS = 3_000;
 
 /** Sized for keys and records. Postgres's own defaults are for a server, and would hold 128 MiB of pages here. */
-const SETTINGS = ['shared_buffers=16MB', 'wal_buffers=1MB', 'min_wal_size=32MB', 'max_wal_size=64MB'];
+const SETTINGS = [
+  'fsync=on',
+  'wal_sync_method=fsync',
+  'shared_buffers=16MB',
+  'wal_buffers=1MB',
+  'min_wal_size=32MB',
+  'max_wal_size=64MB',
+];
 
 const start = JSON.parse(process.argv[2] ?? '{}') as PgliteStart;
 let database: PGlite | undefined;
 let isEnding = false;
+let lastComplaint: string | undefined;
 
 process.on('message', (order: PgliteOrder) => {
   if (order.kind === 'ping') tell({ kind: 'alive' });
@@ -34,7 +44,7 @@ process.on('SIGINT', () => undefined);
 process.on('SIGTERM', () => undefined);
 
 try {
-  mkdirSync(start.folder, { recursive: true, mode: 0o700 });
+  mkdirSync(dirname(start.folder), { recursive: true, mode: 0o700 });
   await lockFile(`${start.folder}.lock`, start.lockWaitMs);
   database = await open(start.folder);
   await serve(database, start.socketPath);
@@ -46,21 +56,35 @@ try {
 async function open(folder: string): Promise<PGlite> {
   // What is found beside this mark was left by a first start that did not come to its end, and holds nothing yet.
   const unfinished = `${folder}.unfinished`;
-  const isFirst = existsSync(unfinished) || !existsSync(`${folder}/PG_VERSION`);
+  const isFirst = existsSync(unfinished) || isEmpty(folder);
   if (isFirst) {
     writeFileSync(unfinished, '');
     rmSync(folder, { recursive: true, force: true });
-    mkdirSync(folder, { mode: 0o700 });
+  } else if (!existsSync(join(folder, 'PG_VERSION'))) {
+    throw new Error('it has files, but no PG_VERSION among them, so it is no database or a damaged one');
   }
+  mkdirSync(folder, { recursive: true, mode: 0o700 });
   chmodSync(folder, 0o700);
   const opened = await PGlite.create({
-    dataDir: folder,
+    fs: new DiskFiles(folder, { memoryMibMax: start.memoryMibMax }),
     ...(isFirst && { loadDataDir: await dataDir() }),
-    relaxedDurability: false,
-    startParams: [...PGlite.defaultStartParams, ...SETTINGS.flatMap((setting) => ['-c', setting])],
+    // "-F" is Postgres's word for "fsync off".
+    startParams: [
+      ...PGlite.defaultStartParams.filter((flag) => flag !== '-F'),
+      ...SETTINGS.flatMap((setting) => ['-c', setting]),
+    ],
+    onStderr: (text) => {
+      hear(text);
+      return true;
+    },
   });
+  if (isFirst) syncTree(folder);
   rmSync(unfinished, { force: true });
   return opened;
+}
+
+function isEmpty(folder: string): boolean {
+  return !existsSync(folder) || readdirSync(folder).length === 0;
 }
 
 async function serve(opened: PGlite, path: string): Promise<void> {
@@ -88,8 +112,16 @@ function sentenceOf(error: unknown): string {
   if (error instanceof FolderInUse) {
     return `The embedded database in ${start.folder} is in use by another gateway. Give this one a folder of its own (--data-folder), or let both share a Postgres server (--postgres-url).`;
   }
-  const why = error instanceof Error ? error.message : String(error);
-  return `The embedded database in ${start.folder} can not be opened: ${why.replace(/\.$/, '')}.`;
+  const why = lastComplaint ?? (error instanceof Error ? error.message : String(error));
+  return `The embedded database in ${start.folder} can not be opened: ${why.replace(/\.$/, '')}. Put that folder back from a backup, or move it away to begin with an empty one.`;
+}
+
+/** What Postgres itself says of its end is clearer than what PGlite makes of it. */
+function hear(text: string): void {
+  const said = /(FATAL|PANIC|DETAIL):\s+(.*?)\.?$/m.exec(text);
+  if (said?.[1] === 'DETAIL') lastComplaint = lastComplaint && `${lastComplaint}. ${said[2]}`;
+  else if (said !== null) lastComplaint = said[2];
+  process.stderr.write(`${text}\n`);
 }
 
 function tell(news: PgliteNews): void {

@@ -6,6 +6,8 @@ export interface PgliteStart {
   readonly socketPath: string;
   /** How long it waits for another process to let go of the folder. */
   readonly lockWaitMs: number;
+  /** Of the database itself, in MiB; JavaScript's is beside it. */
+  readonly memoryMibMax: number;
 }
 
 export type PgliteOrder =
