@@ -5,7 +5,7 @@ import type { CallerRates, ExpectedUse, RateHold } from './caller-rates.js';
 import { LimitRules, type ModelLimits } from './limit-rules.js';
 import { OpenAsks } from './open-asks.js';
 import { rateHeaders } from './rate-headers.js';
-import type { RateAsk, RateDecision, RateLimiter } from './rate-limiter.js';
+import type { Admitted, RateAsk, RateLimiter, Refused } from './rate-limiter.js';
 import { refusal } from './refuse.js';
 
 export interface CountedRatesOptions {
@@ -60,7 +60,7 @@ export class CountedRates implements CallerRates {
     await this.#limiter.close();
   }
 
-  async #decide(ask: RateAsk, { keyId }: Caller): Promise<Decided> {
+  async #decide(ask: RateAsk, { keyId }: Caller): Promise<Admitted | Refused> {
     let decision = await this.#limiter.take(ask);
     if (decision.outcome === 'unseeded') {
       // Only keys have budgets.
@@ -89,8 +89,6 @@ export class CountedRates implements CallerRates {
     return Math.min(TOKENS_MAX, Math.ceil(promptTokens + answers * (answerTokensMax ?? this.#answerTokensEstimate)));
   }
 }
-
-type Decided = Exclude<RateDecision, { outcome: 'unseeded' }>;
 
 function atLeastNothing(tokens: number): number {
   return Number.isFinite(tokens) ? Math.max(0, Math.round(tokens)) : 0;

@@ -1,4 +1,5 @@
 import {
+  type Admitted,
   costOf,
   isBudget,
   type LimitKind,
@@ -6,7 +7,7 @@ import {
   type LimitStanding,
   MINUTE_MS,
   type RateAsk,
-  type RateDecision,
+  type Refused,
 } from './rate-limiter.js';
 
 /** How a limit stands before a decision, as a store measured it. */
@@ -39,7 +40,7 @@ export function hasRoom(rule: LimitRule, used: number, tokens: number): boolean 
  * What becomes of an ask, from the measures of its rules in their order: admitted if all have room; else refused by the one that
  * takes longest to have it, budgets before minutes.
  */
-export function decide(ask: RateAsk, measures: readonly LimitMeasure[], outdated: boolean): RateDecision {
+export function decide(ask: RateAsk, measures: readonly LimitMeasure[], outdated: boolean): Admitted | Refused {
   const refusing = ask.rules.map((rule, index) => !hasRoom(rule, measures[index]!.used, ask.tokens));
   const admitted = !refusing.includes(true);
   const standings = ask.rules.map((rule, index) =>

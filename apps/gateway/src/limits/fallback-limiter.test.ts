@@ -91,6 +91,26 @@ describe('FallbackLimiter', () => {
     expect(await admitted(8, limiter)).toBe(2);
   });
 
+  it('gives nobody a second minute because the shared one comes back empty', async () => {
+    expect(await admitted(8, limiter)).toBe(8);
+    await shared.close();
+    expect(await admitted(8, limiter)).toBe(2);
+  });
+
+  it('asks nobody about what this gateway alone has used up, unless others may know better', async () => {
+    expect(await admitted(10, limiter)).toBe(10);
+    const { calls } = shared;
+    expect(await admitted(10, limiter)).toBe(0);
+    expect(shared.calls).toBe(calls);
+    await shared.seed('key:b', { today: 0, thisMonth: 0 });
+    const budget = [rule('daily_budget', 100, 'key:b')];
+    const used = ask(budget, 100);
+    await limiter.take(used);
+    expect((await limiter.take(ask(budget, 1))).outcome).toBe('refused');
+    await shared.seed('key:b', { today: 50, thisMonth: 50 });
+    expect((await limiter.take(ask(budget, 1))).outcome).toBe('admitted');
+  });
+
   it('counts exactly again once it is back', async () => {
     shared.state = 'away';
     expect(await admitted(20, limiter)).toBe(10);

@@ -28,8 +28,10 @@ const CLOSE_WAIT_MS = 1_000;
  * Counts in the shared limiter, and in this gateway alone while that is away.
  *
  * The first call that fails opens the circuit: from then on nobody waits for the shared limiter, but for one probe every `retryMs`; the
- * first that succeeds closes it. What the shared limiter lets through is counted here as well, so that this gateway goes on from there:
- * a key that has used its minute gets no second one because Redis dies.
+ * first that succeeds closes it.
+ *
+ * What the shared limiter lets through is counted here as well. So this gateway goes on from there when it is alone; it remembers its
+ * own part of a minute when the shared one comes back empty; and a caller who has used up everything here costs the shared one nothing.
  */
 export class FallbackLimiter implements RateLimiter {
   readonly #failures = counter(MEASURED.limiterFailures);
@@ -65,6 +67,8 @@ export class FallbackLimiter implements RateLimiter {
 
   async take(ask: RateAsk): Promise<RateDecision> {
     if (this.#open) return this.#takeAlone(ask);
+    const refusal = this.own.refusal(ask);
+    if (refusal !== undefined) return refusal;
     this.#told.add(ask.id);
     try {
       const decision = await this.#try('take', () => this.shared.take(ask));

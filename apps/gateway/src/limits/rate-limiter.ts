@@ -33,23 +33,28 @@ export interface LimitStanding extends LimitRule {
   readonly resetMs: number;
 }
 
-export type RateDecision =
-  | {
-      readonly outcome: 'admitted';
-      readonly standings: readonly LimitStanding[];
-      /** What its budgets know is old: someone should look at what was really used, and `seed` it. */
-      readonly outdated: boolean;
-    }
-  | {
-      readonly outcome: 'refused';
-      readonly standings: readonly LimitStanding[];
-      readonly outdated: boolean;
-      readonly refusedBy: LimitStanding;
-      /** Until the same ask may pass, if nobody else asks meanwhile; undefined: never, for it is larger than the limit. */
-      readonly retryAfterMs: number | undefined;
-    }
-  /** Nothing was counted, since nothing is known of one of its budgets: `seed` it and ask again. */
-  | { readonly outcome: 'unseeded' };
+export interface Admitted {
+  readonly outcome: 'admitted';
+  readonly standings: readonly LimitStanding[];
+  /** What its budgets know is old: someone should look at what was really used, and `seed` it. */
+  readonly outdated: boolean;
+}
+
+export interface Refused {
+  readonly outcome: 'refused';
+  readonly standings: readonly LimitStanding[];
+  readonly outdated: boolean;
+  readonly refusedBy: LimitStanding;
+  /** Until the same ask may pass, if nobody else asks meanwhile; undefined: never, for it is larger than the limit. */
+  readonly retryAfterMs: number | undefined;
+}
+
+/** Nothing was counted, since nothing is known of one of its budgets: `seed` it and ask again. */
+export interface Unseeded {
+  readonly outcome: 'unseeded';
+}
+
+export type RateDecision = Admitted | Refused | Unseeded;
 
 /**
  * Counts what is used, and decides. A minute is any 60 seconds: never more than the limit within them, wherever they begin. What
@@ -111,6 +116,11 @@ export interface StandIn extends RateLimiter {
    * @param standings those of the decision.
    */
   mirror(ask: RateAsk, standings: readonly LimitStanding[]): void;
+  /**
+   * The refusal of an ask for which what was counted here alone leaves no room, so that nobody else need be asked; else undefined. Budgets
+   * are left out: others may know better.
+   */
+  refusal(ask: RateAsk): Refused | undefined;
 }
 
 export function isBudget(kind: LimitKind): kind is 'daily_budget' | 'monthly_budget' {

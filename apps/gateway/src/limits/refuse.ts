@@ -1,8 +1,6 @@
 import { InferenceError } from '@millrace/contracts';
 import type { Caller } from '../vocabulary.js';
-import { costOf, isBudget, type LimitKind, type LimitStanding, type RateDecision } from './rate-limiter.js';
-
-type Refused = Extract<RateDecision, { outcome: 'refused' }>;
+import { costOf, isBudget, type LimitKind, type LimitStanding, type Refused } from './rate-limiter.js';
 
 /** openai-node ignores a longer one; none of a minute's limits takes longer. */
 const MINUTE_RETRY_SECONDS_MAX = 60;

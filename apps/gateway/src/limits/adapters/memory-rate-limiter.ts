@@ -1,5 +1,5 @@
 import type { Budget, BudgetKind } from '../budget.js';
-import { decide } from '../decide.js';
+import { decide, type LimitMeasure } from '../decide.js';
 import {
   type BudgetUse,
   isBudget,
@@ -9,6 +9,7 @@ import {
   type RateAsk,
   type RateDecision,
   RESERVATION_MS,
+  type Refused,
   type StandIn,
 } from '../rate-limiter.js';
 import { BudgetTally, makeTally, type Reservation, type Tally } from '../tallies.js';
@@ -23,6 +24,7 @@ export interface MemoryLimits {
 const LIMITS: MemoryLimits = { talliesMax: 200_000, reservationsMax: 100_000 };
 /** The share that is forgotten when there is no room: many at once, since finding the oldest costs. */
 const FORGOTTEN_SHARE = 0.01;
+const UNUSED: LimitMeasure = { used: 0, waitMs: 0, resetMs: 0 };
 const SWEEP_EVERY_MS = 1_000;
 /** Looked at in one sweep, so that no request waits for a long one. */
 const SWEPT_AT_ONCE_MAX = 1_000;
@@ -71,6 +73,15 @@ export class MemoryRateLimiter implements StandIn {
       if (isBudget(kind)) this.#budget(counter, kind, nowMs).learn(nowMs, used);
     }
     this.#count(ask, this.#talliesOf(ask, nowMs), nowMs);
+  }
+
+  refusal(ask: RateAsk): Refused | undefined {
+    const nowMs = this.nowMs();
+    const measures = this.#keys(ask.rules).map(
+      (key, index) => this.#brief.get(key)?.measure(ask.rules[index]!.limit, ask, nowMs) ?? UNUSED,
+    );
+    const decision = decide(ask, measures, false);
+    return decision.outcome === 'refused' && !isBudget(decision.refusedBy.kind) ? decision : undefined;
   }
 
   async settle(ask: RateAsk, tokens: number): Promise<void> {
