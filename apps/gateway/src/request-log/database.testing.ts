@@ -12,13 +12,16 @@ import { DatabaseUnavailable, type SqlDatabase, type SqlQuery } from '../stores/
 const silent = createLogger({ name: 'test', level: 'silent', format: 'json' });
 
 /** A schema of its own in a real Postgres, with all tables; another database on the same is had from `url`. */
-export async function openPostgres(serverUrl: string): Promise<SqlDatabase & { readonly url: string }> {
+export async function openPostgres(
+  serverUrl: string,
+  timeoutMs = 10_000,
+): Promise<SqlDatabase & { readonly url: string }> {
   const schema = await makeSchema(serverUrl);
-  return Object.assign(connectPostgres(schema.url), { url: schema.url });
+  return Object.assign(connectPostgres(schema.url, timeoutMs), { url: schema.url });
 }
 
-export function connectPostgres(url: string): SqlDatabase {
-  const database = new PostgresDatabase({ url, connectionsMax: 4, timeoutMs: 10_000 }, silent);
+function connectPostgres(url: string, timeoutMs: number): SqlDatabase {
+  const database = new PostgresDatabase({ url, connectionsMax: 4, timeoutMs }, silent);
   return new MigratedDatabase(database, readMigrations(), silent);
 }
 
