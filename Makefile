@@ -8,7 +8,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help run dev build test test-services check lint format types docs proto proto-check e2e bench chaos bench-agreement bench-engine bench-reuse bench-upstream load-test \
+.PHONY: help run dev build test test-services check lint format types docs proto proto-check e2e bench chaos bench-gateways bench-memory bench-agreement bench-engine bench-reuse bench-upstream load-test \
   demo-model-eval demo-embed-eval template-agreement openvino-check engine-cuda engine-vulkan install clean
 
 help: ## list the targets
@@ -42,7 +42,14 @@ bench-agreement: build ## see whether a model answers in a batch as alone: ARGS=
 bench-upstream: build ## measure what the way through Millrace adds to a server that answers at once
 	@$(BIN)/node test/bench/upstream.ts $(ARGS)
 
-chaos: build ## switch between three models in a worker that has room for two
+bench-gateways: build ## measure beside Portkey's gateway, which comes from npm
+	@$(BIN)/node test/bench/portkey.ts $(ARGS)
+
+bench-memory: build ## see whether the gateway's memory stays where it is (half an hour)
+	@$(BIN)/node test/bench/memory.ts $(ARGS)
+
+chaos: build ## take Redis, Postgres and a gateway away under load; switch between three models where two have room
+	@$(BIN)/node test/chaos/stores-away.ts
 	@$(BIN)/node test/chaos/model-switches.ts $(ARGS)
 
 bench-reuse: build ## measure how much sooner an answer begins when its system prompt was read before
