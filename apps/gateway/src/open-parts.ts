@@ -18,6 +18,7 @@ import type { ModelLimits } from './limits/limit-rules.js';
 import type { RateLimiter } from './limits/rate-limiter.js';
 import { RecordWriter } from './request-log/record-writer.js';
 import type { RecordListener } from './request-log/request-log.js';
+import { RunFile } from './request-log/run-file.js';
 import { UsageTotals } from './request-log/usage-totals.js';
 import { EmbeddedDatabase } from './stores/adapters/pglite/embedded-database.js';
 import { PostgresDatabase } from './stores/adapters/postgres-database.js';
@@ -71,19 +72,20 @@ export async function openParts(settings: Settings, logger: Logger): Promise<Par
   );
   const store = new KeyStore(database, secrets.keySecret, settings);
   const records = new RecordWriter(database, settings, logger);
+  const run = settings.runsFolder === undefined ? undefined : new RunFile(settings.runsFolder, settings, logger);
   const totals = new UsageTotals(database, records);
   const rates = new CountedRates(openLimiter(redis, settings, logger), {
     modelLimits: (model) => modelLimits.get(model),
     usedTokens: (keyId) => totals.usedTokens(keyId),
     answerTokensEstimate: settings.answerTokensEstimate,
   });
-  await Promise.all([records.open(), redis?.ready(REDIS_START_WAIT_MS)]);
+  await Promise.all([records.open(), run?.open(), redis?.ready(REDIS_START_WAIT_MS)]);
   return {
     authenticator: ring,
     keys: { store, ring, news },
     rates,
     totals,
-    listeners: [records.observe],
+    listeners: run === undefined ? [records.observe] : [records.observe, run.observe],
     obstacle: () => (ring.usable ? undefined : ring.trouble),
     degraded: () =>
       degradedBy([
@@ -94,7 +96,7 @@ export async function openParts(settings: Settings, logger: Logger): Promise<Par
         ['records', records.trouble],
       ]),
     close: async () => {
-      await records.close(LAST_WRITES_MS);
+      await Promise.all([records.close(LAST_WRITES_MS), run?.close()]);
       await Promise.all([ring.close(), rates.close(), news.close()]);
       await Promise.all([redis?.close(), database.close()]);
     },

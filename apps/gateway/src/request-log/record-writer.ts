@@ -13,7 +13,6 @@ import { RecordTable } from './record-table.js';
 import { type Appended, type Segment, Spool } from './spool.js';
 import { HEARTBEAT_MS, type Processes, SpoolFolders } from './spool-folders.js';
 import { UnwrittenTokens } from './unwritten-tokens.js';
-import { UsageTotals } from './usage-totals.js';
 
 export type RecordSettings = Pick<Settings, 'dataFolder' | 'spoolBytesMax' | 'recordBatchMs' | 'retentionDays'>;
 
@@ -36,8 +35,6 @@ const DAYS_AHEAD = 7;
  * Concurrency: one loop, one batch at a time. A batch whose end nobody knows is sent again, since writing it twice changes nothing.
  */
 export class RecordWriter {
-  /** What was used, as far as it is written, and what of it is not. */
-  readonly totals: UsageTotals;
   readonly #table: RecordTable;
   readonly #folders: SpoolFolders;
   readonly #spool: Spool;
@@ -66,7 +63,6 @@ export class RecordWriter {
     private readonly logger: Logger,
     processes?: Processes,
   ) {
-    this.totals = new UsageTotals(database, this);
     this.#table = new RecordTable(database);
     this.#root = join(settings.dataFolder, 'spool');
     this.#folders = new SpoolFolders(this.#root, processes);
@@ -135,11 +131,6 @@ export class RecordWriter {
   /** Tokens of a key that are not in the database yet, of the days from `fromDay` on. */
   unwrittenTokens(keyId: string, fromDay: string): number {
     return this.#unwritten.of(keyId, fromDay);
-  }
-
-  /** Prompt and answers of a key, today and in this month (UTC). @throws what the database does. */
-  usedTokens(keyId: string): Promise<{ readonly today: number; readonly thisMonth: number }> {
-    return this.totals.usedTokens(keyId);
   }
 
   /** What is wrong just now, as sentences; undefined: nothing. */
