@@ -6,6 +6,8 @@ import { ANY_PATH } from './unknown-routes.js';
 
 declare module 'fastify' {
   interface FastifyRequest {
+    /** As it was registered; undefined where nothing is. */
+    route: string | undefined;
     /** Who asks; undefined where nobody had to say so. */
     caller: Caller | undefined;
     /** Of the body, as it was sent; 0 until it was read. */
@@ -43,10 +45,13 @@ export function guardAdmin(
   keys: Authenticator,
   { metricsNeedAdminKey }: { readonly metricsNeedAdminKey: boolean },
 ): void {
+  fastify.decorateRequest('route');
   fastify.addHook('onRequest', (request, reply, done) => {
+    // Once: Fastify makes these options anew each time that they are asked for.
+    request.route = request.is404 ? undefined : request.routeOptions.url;
     const admin = isAdminPath(request);
     if (admin) reply.header('cache-control', 'no-store');
-    const inner = metricsNeedAdminKey && INNER_ROUTES.has(routeOf(request) ?? '');
+    const inner = metricsNeedAdminKey && INNER_ROUTES.has(request.route ?? '');
     if (!admin && !inner) return done();
     try {
       keys.admitAdmin(presentedKey(request));
@@ -67,7 +72,7 @@ export function authenticate(fastify: FastifyInstance, keys: Authenticator): voi
   fastify.decorateRequest('bodyBytes', 0);
   fastify.decorateRequest('deadlineMs');
   fastify.addHook('onRequest', (request, reply, done) => {
-    if (OPEN_ROUTES.has(routeOf(request) ?? '') || isAdminPath(request)) return done();
+    if (OPEN_ROUTES.has(request.route ?? '') || isAdminPath(request)) return done();
     const refuse = (error: unknown) => {
       if (error instanceof InferenceError && error.code === 'invalid_api_key')
         reply.header('www-authenticate', 'Bearer');
@@ -93,19 +98,13 @@ export function authenticate(fastify: FastifyInstance, keys: Authenticator): voi
 
 function callerOf(request: FastifyRequest, keys: Authenticator): Caller | Promise<Caller> {
   const presented = presentedKey(request);
-  if (MODEL_ROUTES.has(routeOf(request) ?? '') && keys.isAdmin(presented)) return ANYONE;
+  if (MODEL_ROUTES.has(request.route ?? '') && keys.isAdmin(presented)) return ANYONE;
   return keys.authenticate(presented);
 }
 
-/** As it was registered; undefined where nothing is. */
-function routeOf({ is404, routeOptions }: FastifyRequest): string | undefined {
-  return is404 ? undefined : routeOptions.url;
-}
-
 /** Also where there is no route: who has no key does not learn which there are. */
-export function isAdminPath(request: FastifyRequest): boolean {
-  const route = routeOf(request);
-  return /^\/admin(\/|$)/.test(route === undefined || route === ANY_PATH ? decodedPath(request.url) : route);
+export function isAdminPath({ route, url }: FastifyRequest): boolean {
+  return /^\/admin(\/|$)/.test(route === undefined || route === ANY_PATH ? decodedPath(url) : route);
 }
 
 function decodedPath(url: string): string {
