@@ -199,6 +199,56 @@ describe('who is next', () => {
   });
 });
 
+describe('the example of docs/concepts/admission.md', () => {
+  it('goes as the page says', () => {
+    const desk = new Desk();
+    const second = (number: number) => {
+      desk.nowMs = number * 1_000;
+    };
+    desk.arriveMany(5, 'app', ask('app'));
+    const first = desk.letIn()!;
+    second(1);
+    desk.arrive('lab1', ask('lab'));
+    desk.arriveMany(2, 'night', ask('night', { priority: -1 }));
+    second(2);
+    desk.room.end(first.ask, desk.nowMs);
+    const lab = desk.letIn()!;
+    second(3);
+    desk.arrive('vip1', ask('vip', { priority: 1 }));
+    second(4);
+    desk.room.end(lab.ask, desk.nowMs);
+    const rest = desk.serve(8, 2_000);
+    expect([first.name, lab.name, ...rest]).toEqual([
+      'app1',
+      'lab1',
+      'vip1',
+      'app2',
+      'app3',
+      'app4',
+      'app5',
+      'night1',
+      'night2',
+      undefined,
+    ]);
+  });
+
+  it('goes as it says when one key never stops', () => {
+    const desk = new Desk();
+    desk.nowMs = 1_000;
+    desk.arriveMany(2, 'night', ask('night', { priority: -1 }));
+    desk.nowMs = 2_000;
+    const order = Array.from({ length: 40 }, () => {
+      const atSecond = desk.nowMs / 1_000;
+      desk.arrive('app', ask('app'));
+      return { name: desk.serve(1, 2_000)[0], atSecond };
+    });
+    expect(order.filter(({ name }) => name?.startsWith('night'))).toEqual([
+      { name: 'night1', atSecond: 32 },
+      { name: 'night2', atSecond: 64 },
+    ]);
+  });
+});
+
 describe('a full room', () => {
   it('refuses a newcomer while nobody holds more than it would', () => {
     const desk = new Desk({ maxQueueDepth: 2 });
