@@ -261,7 +261,7 @@ export const SETTINGS = {
     min: 0,
     max: 1_000_000,
     unit: 'requests',
-    why: 'Requests that may wait for a place; the next one is refused at once with 429 and `Retry-After`. A deep queue turns refusals into long waits.',
+    why: 'Requests that may wait for a place; the next one is refused at once with 429 and `Retry-After`, or takes the place of one whose key has more (docs/concepts/admission.md). A deep queue turns refusals into long waits.',
   }),
   maxQueueBytes: integer({
     group: 'admission',
@@ -392,7 +392,7 @@ export const SETTINGS = {
     min: 1,
     max: 86_400_000,
     unit: 'milliseconds',
-    why: 'What has waited so long, a request in the gateway or a sequence in a worker, counts as one priority higher, so that low priority is never starved. Lower lets it run sooner; higher keeps it behind for longer.',
+    why: 'What has waited so long, a request in the gateway whose key has nothing running or a sequence in a worker, counts as one priority higher, so that low priority is never starved. Lower lets it run sooner; higher keeps it behind for longer.',
   }),
   embeddingContexts: integer({
     group: 'engine',
