@@ -9,8 +9,8 @@ const WAIT_MS = 500;
 const LOOK_MS = 5_000;
 /** After the records could not be read: how long nobody waits for them. */
 const RETRY_MS = 5_000;
-/** Keys looked up at a time. Beyond, nobody waits. */
-const LOOKS_AT_ONCE_MAX = 16;
+/** Keys looked up at a time, as when a Redis comes back empty; the database's connections are fewer. Beyond, nobody waits. */
+const LOOKS_AT_ONCE_MAX = 256;
 /** Keys remembered as failed; beyond, all are tried again. */
 const FAILED_MAX = 10_000;
 

@@ -195,6 +195,16 @@ describe('FallbackLimiter', () => {
     await expect.poll(async () => (await shared.take(ask([place]))).outcome).toBe('admitted');
   });
 
+  it('takes no place again for a request that ends while places are held', async () => {
+    const place = rule('concurrency', 1);
+    const running = ask([place]);
+    await limiter.take(running);
+    const holding = limiter.hold([running]);
+    await limiter.settle(running, 0);
+    await holding;
+    expect((await shared.take(ask([place]))).outcome).toBe('admitted');
+  });
+
   it('keeps a bounded number of settlements while the shared one is away', async () => {
     limiter = gateway({ queueMax: 10, atOnceMax: 4, attemptsMax: 3, retryMs: 5 });
     const rules = [rule('tokens_per_minute', 1_000_000)];

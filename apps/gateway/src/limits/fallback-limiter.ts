@@ -89,10 +89,13 @@ export class FallbackLimiter implements RateLimiter {
   }
 
   async hold(asks: readonly RateAsk[]): Promise<void> {
-    await this.own.hold(asks);
-    if (this.#open) return;
-    for (const { id } of asks) this.#told.add(id);
-    await this.#try('hold', () => this.shared.hold(asks));
+    const held = [this.own.hold(asks)];
+    // In the same turn: a request that were settled in between would have its place taken again.
+    if (!this.#open) {
+      for (const { id } of asks) this.#told.add(id);
+      held.push(this.#try('hold', () => this.shared.hold(asks)));
+    }
+    await Promise.all(held);
   }
 
   async seed(counted: string, used: BudgetUse): Promise<void> {

@@ -2,19 +2,29 @@ import type { LimitKind, LimitStanding } from './rate-limiter.js';
 
 /** OpenAI tells of these two; of which a caller has no limit, it hears nothing. */
 const HEADERS = [
-  ['requests_per_minute', 'requests'],
-  ['tokens_per_minute', 'tokens'],
-] as const satisfies readonly (readonly [LimitKind, string])[];
+  {
+    kind: 'requests_per_minute',
+    limit: 'x-ratelimit-limit-requests',
+    remaining: 'x-ratelimit-remaining-requests',
+    reset: 'x-ratelimit-reset-requests',
+  },
+  {
+    kind: 'tokens_per_minute',
+    limit: 'x-ratelimit-limit-tokens',
+    remaining: 'x-ratelimit-remaining-tokens',
+    reset: 'x-ratelimit-reset-tokens',
+  },
+] as const satisfies readonly { readonly kind: LimitKind; readonly [header: string]: string }[];
 
 /** `x-ratelimit-…` as OpenAI sends them: of each kind the limit with the least left. */
 export function rateHeaders(standings: readonly LimitStanding[]): Record<string, string> {
   const headers: Record<string, string> = {};
-  for (const [kind, name] of HEADERS) {
+  for (const { kind, limit, remaining, reset } of HEADERS) {
     const standing = tightest(standings, kind);
     if (standing === undefined) continue;
-    headers[`x-ratelimit-limit-${name}`] = String(standing.limit);
-    headers[`x-ratelimit-remaining-${name}`] = String(standing.remaining);
-    headers[`x-ratelimit-reset-${name}`] = spellDuration(standing.resetMs);
+    headers[limit] = String(standing.limit);
+    headers[remaining] = String(standing.remaining);
+    headers[reset] = spellDuration(standing.resetMs);
   }
   return headers;
 }

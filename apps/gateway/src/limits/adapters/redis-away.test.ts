@@ -158,6 +158,11 @@ describe.skipIf(!REDIS_SERVER_INSTALLED)('limits while a Redis is away (redis-se
     await connection.client.config('SET', 'min-replicas-to-write', '1');
     expect(await gateways[1]!.taken(2 * RPM, 'b')).toBe(RPM);
     await connection.client.config('SET', 'min-replicas-to-write', '0');
+    await allBack();
+    await connection.client.replicaof('127.0.0.1', 1);
+    expect(await gateways[1]!.taken(2 * RPM, 'c')).toBe(RPM);
+    expect(gateways[1]!.rates.trouble).toMatch('read only replica');
+    await connection.client.replicaof('NO', 'ONE');
     await connection.close();
     await exactAgain();
   });

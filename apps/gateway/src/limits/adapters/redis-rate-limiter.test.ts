@@ -149,6 +149,7 @@ describe.skipIf(url === undefined)('with a real Redis (TEST_REDIS_URL)', () => {
           const still = new ShiftedClock(clock.nowMs());
           const memory = new MemoryRateLimiter(still.nowMs);
           const asks: RateAsk[] = [];
+          const sinceMs = performance.now();
           for (const { afterMs, act, place, tokens, which } of acts) {
             clock.advance(afterMs);
             still.advance(afterMs);
@@ -161,6 +162,8 @@ describe.skipIf(url === undefined)('with a real Redis (TEST_REDIS_URL)', () => {
               );
               asks.push(one);
               const [theirs, ours] = [await limiter.take(one), await memory.take(one)];
+              // On a machine so slow the two no longer see the same second.
+              fc.pre(performance.now() - sinceMs < 800);
               expect(gist(theirs)).toEqual(gist(ours));
             } else if (act === 'settle' && known !== undefined) {
               await Promise.all([limiter.settle(known, tokens), memory.settle(known, tokens)]);

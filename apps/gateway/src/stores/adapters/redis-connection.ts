@@ -17,6 +17,8 @@ const RECONNECT_MS_MIN = 100;
 const RECONNECT_MS_MAX = 2_000;
 /** So that gateways that lost their Redis together do not come back together. */
 const RECONNECT_JITTER_MS = 100;
+/** Between two connections to what turns out to be a replica. */
+const LEAVE_EVERY_MS = 1_000;
 /** A connection on which commands wait and nothing comes for so many times their time-out is dead, whatever TCP says. */
 const SILENCE_FACTOR = 8;
 const SILENCE_MS_MIN = 2_000;
@@ -99,6 +101,7 @@ export class RedisConnection {
       connectTimeout: CONNECT_TIMEOUT_MS,
       connectionName: name,
       retryStrategy: reconnectInMs,
+      reconnectOnError: leaveReplicas(),
       // A command that waited until Redis is back, or is sent again then, would count what nobody waits for any more.
       enableOfflineQueue: false,
       autoResendUnfulfilledCommands: false,
@@ -171,6 +174,20 @@ function expire(command: Command, timeoutMs: number): void {
   }, timeoutMs);
   const answered = () => clearTimeout(timer);
   command.promise.then(answered, answered);
+}
+
+/**
+ * Connects anew where Redis has become a replica: behind the same name another is the primary now. Once for all commands that fail together,
+ * since each time costs a connection.
+ */
+function leaveReplicas(): (error: Error) => boolean {
+  let leftAtMs = Number.NEGATIVE_INFINITY;
+  return ({ message }) => {
+    const nowMs = performance.now();
+    if (!message.startsWith('READONLY') || nowMs - leftAtMs < LEAVE_EVERY_MS) return false;
+    leftAtMs = nowMs;
+    return true;
+  };
 }
 
 function reconnectInMs(attempt: number): number {
