@@ -22,6 +22,8 @@ const MEMORY_BYTES_MAX = 16 * 1024 * 1024;
 const BATCH_ROWS_MAX = 500;
 /** Rows that Postgres refused, for whoever wants to know why. */
 const REFUSED_BYTES_MAX = 16 * 1024 * 1024;
+/** Of refusals, the first of so long is told with its reason. */
+const TELL_MS = 60_000;
 const ADOPT_MS = 60_000;
 const CHORES_MS = 3_600_000;
 /** Partitions there are ahead of today. */
@@ -48,6 +50,7 @@ export class RecordWriter {
   #diskTrouble: string | undefined;
   /** Ends the loop's present wait, if it waits for something to do. */
   #wake: (() => void) | undefined;
+  #refusalToldMs = Number.NEGATIVE_INFINITY;
   #isHurried = false;
   #isClosed = false;
   #isDelivering = false;
@@ -246,7 +249,10 @@ export class RecordWriter {
   /** Kept beside the spool as far as it goes: the row may be worth a look, and must not hold up the others. */
   async #refuse(line: string, error: unknown): Promise<void> {
     this.#lost.add('refused', 1);
-    this.logger.error({ error: (error as Error).message, folder: this.#root }, 'the database refuses a record');
+    if (performance.now() - this.#refusalToldMs > TELL_MS) {
+      this.#refusalToldMs = performance.now();
+      this.logger.error({ error: (error as Error).message, folder: this.#root }, 'the database refuses a record');
+    }
     const file = join(this.#root, 'refused.jsonl');
     try {
       const bytes = await stat(file).then(
