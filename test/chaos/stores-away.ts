@@ -366,7 +366,7 @@ async function seeRevoked(world: World): Promise<void> {
   await world.redis.start();
   await noticed(world, 'redis', false, RECOVERY_TIMEOUT_MS);
   tell(
-    `A revoked key is refused by the other gateway after ${withRedis.toFixed(0)} ms, without Redis after ${withoutRedis.toFixed(0)} ms`,
+    `A revoked key is accepted by the other gateway for ${withRedis.toFixed(0)} ms more, without Redis for ${withoutRedis.toFixed(0)} ms`,
   );
   if (withRedis > REVOKED_PUSHED_MS_MAX)
     breaches.push(
@@ -378,7 +378,7 @@ async function seeRevoked(world: World): Promise<void> {
     );
 }
 
-/** @returns milliseconds from the answer of the one gateway to the refusal of the other. */
+/** @returns for how many milliseconds after the answer of the one gateway the other still accepts it. */
 async function revoke(world: World): Promise<number> {
   const [one, other] = world.gateways;
   const { id, key } = await keyFor(world, 'to be revoked', {});
@@ -389,9 +389,16 @@ async function revoke(world: World): Promise<number> {
   await response.arrayBuffer();
   const revokedMs = performance.now();
   if (response.status !== 200) throw new Error(`The key was not revoked: ${response.status}`);
-  if ((await statusOnce(one, key)) !== 401) breaches.push('the gateway that revoked a key goes on accepting it');
-  await until(async () => (await statusOnce(other, key)) === 401, 2 * REVOKED_SEEN_MS_MAX, 'a revoked key is refused');
-  return performance.now() - revokedMs;
+  // A key that is not known is looked for once more before it is refused, and that takes up to a second: what counts is when the
+  // first request came that was refused in the end.
+  for (;;) {
+    const askedMs = performance.now();
+    if ((await statusOnce(other, key)) === 401) {
+      if ((await statusOnce(one, key)) !== 401) breaches.push('the gateway that revoked a key goes on accepting it');
+      return askedMs - revokedMs;
+    }
+    if (askedMs - revokedMs > 2 * REVOKED_SEEN_MS_MAX) throw new Error('A revoked key is not refused.');
+  }
 }
 
 /** Twice as many as may, evenly over a minute and by turns through both. */
