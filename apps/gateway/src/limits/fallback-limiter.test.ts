@@ -1,4 +1,5 @@
-import { createLogger } from '@millrace/runtime';
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import { createLogger, startMetrics } from '@millrace/runtime';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { MemoryRateLimiter } from './adapters/memory-rate-limiter.js';
 import { FallbackLimiter } from './fallback-limiter.js';
@@ -218,6 +219,27 @@ describe('FallbackLimiter', () => {
     await expect
       .poll(async () => await shared.take(ask([...rules, rule('requests_per_minute', 0)])))
       .toMatchObject({ standings: [{ used: 2_000 }, {}] });
+  });
+
+  it('measures whether it is alone, and what was not done for it', async () => {
+    const metrics = startMetrics({ serviceName: 'test', serviceVersion: '0' });
+    const measured = gateway();
+    const scrape = () =>
+      new Promise<string>((resolve) => {
+        const response = { statusCode: 0, setHeader: () => {}, end: (text: string) => resolve(text) };
+        metrics.answerScrape({} as IncomingMessage, response as unknown as ServerResponse);
+      });
+    await admitted(1, measured);
+    expect(await scrape()).toMatch(/^millrace_limiter_fallback\S* 0/m);
+    shared.state = 'away';
+    await admitted(3, measured);
+    expect(await scrape()).toMatch(/^millrace_limiter_fallback\S* 1/m);
+    expect(await scrape()).toMatch(/^millrace_limiter_store_failures_total\{operation="take"\S* 1/m);
+    shared.state = 'here';
+    await expect.poll(() => measured.trouble).toBeUndefined();
+    expect(await scrape()).toMatch(/^millrace_limiter_fallback\S* 0/m);
+    await measured.close();
+    await metrics.close();
   });
 
   it('ends though settlements can never be told', async () => {

@@ -1,3 +1,5 @@
+import { once } from 'node:events';
+import { type AddressInfo, createServer, type Server } from 'node:net';
 import { setTimeout as pause } from 'node:timers/promises';
 import { createLogger } from '@millrace/runtime';
 import { afterEach, describe, expect, it } from 'vitest';
@@ -45,6 +47,16 @@ describe('RedisConnection', () => {
     expect(connection.trouble).toMatch('ECONNREFUSED');
     expect(lines).toHaveLength(1);
     expect(lines.join()).not.toMatch(/user|pass/);
+  });
+
+  it('works with a Redis older than is wanted, and says that it is', async () => {
+    const old = await anOldRedis();
+    const connection = connect(`redis://127.0.0.1:${(old.address() as AddressInfo).port}`);
+    await connection.ready(2_000);
+    expect(connection.trouble).toBeUndefined();
+    await expect.poll(() => lines.join()).toMatch('is version 5.0.14; Millrace is made for 7 and newer. Update it.');
+    await connection.close();
+    old.close();
   });
 
   describe.skipIf(!REDIS_SERVER_INSTALLED)('with a Redis of its own (redis-server on the path)', () => {
@@ -134,3 +146,20 @@ describe('RedisConnection', () => {
     });
   });
 });
+
+/** Answers what a client says first as a Redis 5 does: it knows no RESP3, and little else is asked of it. */
+async function anOldRedis(): Promise<Server> {
+  const info = 'redis_version:5.0.14\r\nloading:0\r\n';
+  const server = createServer((socket) => {
+    socket.on('error', () => {});
+    socket.on('data', (data) => {
+      for (const [, name] of String(data).matchAll(/^(HELLO|CLIENT|INFO)\r$/gim)) {
+        if (name!.toUpperCase() === 'INFO') socket.write(`$${info.length}\r\n${info}\r\n`);
+        else if (name!.toUpperCase() === 'HELLO') socket.write('-ERR unknown command `HELLO`\r\n');
+        else socket.write('+OK\r\n');
+      }
+    });
+  });
+  await once(server.listen(0, '127.0.0.1'), 'listening');
+  return server;
+}
