@@ -162,18 +162,19 @@ export class MigratedDatabase implements SqlDatabase {
     }
   }
 
-  /** @returns false while another gateway is at it. */
+  /** @returns false while another gateway is at it. @throws Error that names the file. */
   async #applyInTurn(migration: Migration): Promise<boolean> {
     try {
       return await this.#database.transaction((query) => this.#applyWith(query, migration), STATEMENT_TIMEOUT_MS);
     } catch (error) {
+      if (error instanceof DatabaseUnavailable) throw error;
       // Nothing depends on an extension without asking for it first.
-      if (migration.extension === undefined || (error as { code?: unknown }).code !== INSUFFICIENT_PRIVILEGE)
-        throw error;
-      this.#logger.info(
-        `${migration.name} is passed over: this user may not create the extension ${migration.extension}`,
-      );
-      return true;
+      if (migration.extension !== undefined && (error as { code?: unknown }).code === INSUFFICIENT_PRIVILEGE) {
+        this.#logger.info(`${migration.name} is passed over: ${migration.extension} may not be created by this user`);
+        return true;
+      }
+      const why = error instanceof Error ? error.message : String(error);
+      throw new Error(`${migration.name} was refused: ${why}`, { cause: error });
     }
   }
 

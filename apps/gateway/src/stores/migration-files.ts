@@ -26,6 +26,8 @@ export interface AppliedMigration {
 /** The same from the sources and from what is built of them. */
 const SHIPPED_FOLDER = new URL('../../../../init-scripts/postgres/', import.meta.url);
 const FILE_NAME = /^(\d{3})_[a-z0-9_]+\.sql$/;
+/** What a file says before its first statement. */
+const FIRST_COMMENTS = /^(?:--.*\n|\s*\n)*/;
 const EXTENSION_MARK = /^-- requires-extension: ([a-z0-9_]+)$/m;
 
 /** @throws ConfigurationError when there are none, or when their names give no order. */
@@ -45,8 +47,7 @@ export function migrationOf(name: string, sql: string): Migration {
     name,
     sql,
     sha256: createHash('sha256').update(sql).digest('hex'),
-    // Only in what the file begins with, before its first statement.
-    extension: EXTENSION_MARK.exec(sql.split(/^(?!--|\s*$)/m, 1)[0] ?? '')?.[1],
+    extension: EXTENSION_MARK.exec(FIRST_COMMENTS.exec(sql)?.[0] ?? '')?.[1],
   };
 }
 

@@ -10,6 +10,8 @@ const INITIAL_MIB = 128;
 export interface DiskFilesOptions {
   /** The most memory that the database may take, in MiB, 128 or more. */
   readonly memoryMibMax: number;
+  /** The engine is beyond use, and would go round in circles from here: this has to end the process. */
+  readonly failed: (why: unknown) => never;
   /** For tests; unsaid, the system's. */
   readonly sync?: (descriptor: number) => void;
 }
@@ -55,29 +57,26 @@ export class DiskFiles extends NodeFS {
     });
     type Module = Parameters<NonNullable<typeof emscriptenOpts.preRun>[number]>[0];
     const wire = (module: Module) => this.#writeThrough(module.FS as unknown as { filesystems: { NODEFS?: DiskView } });
-    return { emscriptenOpts: { ...emscriptenOpts, wasmMemory, preRun: [...(emscriptenOpts.preRun ?? []), wire] } };
+    const preRun = [...(emscriptenOpts.preRun ?? []), wire];
+    return { emscriptenOpts: { ...emscriptenOpts, wasmMemory, preRun, onAbort: this.#options.failed } };
   }
 
   #writeThrough({ filesystems: { NODEFS: view } }: { readonly filesystems: { readonly NODEFS?: DiskView } }): void {
     if (view?.stream_ops === undefined)
       throw new Error('PGlite shows its files in a way that this version does not know.');
-    const sync = this.#options.sync ?? fsyncSync;
+    const { sync = fsyncSync, failed } = this.#options;
     view.stream_ops.fsync = ({ nfd, node }) => {
-      // An exception here would pass through Postgres without its noticing; only what it returns counts.
       try {
         if (nfd === undefined) syncPath(view.realPath(node), sync);
         else sync(nfd);
         return 0;
       } catch (error) {
-        process.stderr.write(`fsync failed: ${String(error)}\n`);
-        return EIO;
+        // Postgres would stop as well: what the system failed to write once it may have forgotten.
+        return failed(error);
       }
     };
   }
 }
-
-/** By WASI's numbers, which are what Emscripten's system calls answer. */
-const EIO = 29;
 
 /** Everything in a folder, after it was unpacked: some thousand small files, in a tenth of a second. */
 export function syncTree(folder: string): void {

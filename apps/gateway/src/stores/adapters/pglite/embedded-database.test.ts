@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { ConfigurationError, createLogger } from '@millrace/runtime';
 import { afterEach, describe, expect, it } from 'vitest';
+import { migratedDatabaseContract } from '../../migrated-database.contract.js';
 import { sqlDatabaseContract } from '../../sql-database.contract.js';
 import { DatabaseUnavailable } from '../../sql-database.js';
 import { EmbeddedDatabase, type EmbeddedOptions } from './embedded-database.js';
@@ -43,12 +44,21 @@ function isAlive(pid: number): boolean {
 // A start takes a second of a core, and many times as long on a machine that has other things to do.
 const PATIENCE = { timeout: 120_000 };
 
+function forGood(timeoutMs: number): EmbeddedDatabase {
+  const dataFolder = mkdtempSync(join(tmpdir(), 'millrace-embedded-'));
+  process.once('exit', () => rmSync(dataFolder, { recursive: true, force: true }));
+  return new EmbeddedDatabase({ dataFolder, timeoutMs }, logger);
+}
+
 describe('the embedded database', PATIENCE, () => {
-  sqlDatabaseContract(async () => {
-    const folder = mkdtempSync(join(tmpdir(), 'millrace-embedded-'));
-    process.once('exit', () => rmSync(folder, { recursive: true, force: true }));
-    return new EmbeddedDatabase({ dataFolder: folder, timeoutMs: 1_000 }, logger);
-  });
+  sqlDatabaseContract(async () => forGood(1_000));
+
+  migratedDatabaseContract(
+    async () => forGood(5_000),
+    async (database) => {
+      await database.query('drop schema public cascade; create schema public');
+    },
+  );
 });
 
 describe('the process of the embedded database', PATIENCE, () => {

@@ -31,6 +31,7 @@ const SETTINGS = [
 
 const start = JSON.parse(process.argv[2] ?? '{}') as PgliteStart;
 let database: PGlite | undefined;
+let isServing = false;
 let isEnding = false;
 let lastComplaint: string | undefined;
 
@@ -48,6 +49,7 @@ try {
   await lockFile(`${start.folder}.lock`, start.lockWaitMs);
   database = await open(start.folder);
   await serve(database, start.socketPath);
+  isServing = true;
   tell({ kind: 'ready' });
 } catch (error) {
   process.send?.({ kind: 'failed', sentence: sentenceOf(error) } satisfies PgliteNews, () => process.exit(1));
@@ -66,7 +68,7 @@ async function open(folder: string): Promise<PGlite> {
   mkdirSync(folder, { recursive: true, mode: 0o700 });
   chmodSync(folder, 0o700);
   const opened = await PGlite.create({
-    fs: new DiskFiles(folder, { memoryMibMax: start.memoryMibMax }),
+    fs: new DiskFiles(folder, { memoryMibMax: start.memoryMibMax, failed }),
     ...(isFirst && { loadDataDir: await dataDir() }),
     // "-F" is Postgres's word for "fsync off".
     startParams: [
@@ -91,12 +93,19 @@ async function serve(opened: PGlite, path: string): Promise<void> {
   rmSync(path, { force: true });
   const ask = opened.execProtocolRawStream.bind(opened);
   // What Postgres refuses is an answer. What is thrown is the end of the engine, after which the server would hang.
-  opened.execProtocolRawStream = (message, options) =>
-    ask(message, options).catch((error: unknown) => {
-      process.stderr.write(`${error instanceof Error ? error.stack : String(error)}\n`);
-      process.exit(1);
-    });
+  opened.execProtocolRawStream = (message, options) => ask(message, options).catch(die);
   await new PGLiteSocketServer({ db: opened, path, maxConnections: CONNECTIONS_MAX }).start();
+}
+
+/** While it starts, what goes wrong is told by `open`; afterwards nobody would. */
+function failed(why: unknown): never {
+  if (!isServing) throw why;
+  die(why);
+}
+
+function die(why: unknown): never {
+  process.stderr.write(`${why instanceof Error ? why.stack : String(why)}\n`);
+  process.exit(1);
 }
 
 async function end(): Promise<void> {
