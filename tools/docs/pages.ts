@@ -81,7 +81,8 @@ The gateway answers \`GET /metrics\` in Prometheus' text format, on the port of 
 \`workerMetricsPort\`, if that is set. Both measure through OpenTelemetry's metrics API.
 
 Labels have few values by design: outcomes and endpoints are closed lists, \`model\` is bounded by the configuration (a name
-that no worker serves is counted as \`unknown\`). What belongs to one request (its id, key, prompt) is in its log line.
+that no worker serves is counted as \`unknown\`, and what is beyond 64 models as \`other\`). What belongs to one request (its id, key,
+prompt) is in its log line, and in its record: what each key used, \`millrace usage\` tells.
 
 ## Gateway
 

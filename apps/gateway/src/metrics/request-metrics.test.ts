@@ -72,8 +72,8 @@ describe('RequestMetrics', () => {
       if (number % 500 === 499) await series();
     }
     const requests = (await series()).filter((line) => line.startsWith('millrace_requests_total{'));
-    expect(requests).toHaveLength(256 + 1);
-    expect(requests.find((line) => line.includes('model="other"'))).toMatch(/ 1744$/);
+    expect(requests).toHaveLength(64 + 1);
+    expect(requests.find((line) => line.includes('model="other"'))).toMatch(/ 1936$/);
   });
 
   it('shows nothing of a single request', async () => {

@@ -15,8 +15,11 @@ const OPERATIONS = {
   other: 'other',
 } as const satisfies Record<Endpoint, string>;
 
-/** Workers describe their models, and a server behind one may rename its own for ever; further ones are counted as `other`. */
-const MODELS_MAX = 256;
+/**
+ * Workers describe their models, and a server behind one may rename its own for ever; further ones are counted as `other`. Each has
+ * about 150 lines of a scrape, which holds up everything else for a millisecond (measured: 17 ms with 20, 145 ms with 100).
+ */
+const MODELS_MAX = 64;
 
 /** Counts and times every record. Labels come from closed sets, and from the models that workers describe. Keys are no labels. */
 export class RequestMetrics {
