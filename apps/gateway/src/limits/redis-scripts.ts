@@ -208,7 +208,7 @@ if admitted then redis.call('SET', KEYS[1], reservation, 'PX', ${RESERVATION_MS}
 return reply
 `;
 
-/** KEYS as for \`TAKE\`. ARGV: shift, id, the tokens really used, then the kind of each rule. */
+/** KEYS as for `TAKE`. ARGV: shift, id, the tokens really used, then the kind of each rule. */
 export const SETTLE = `${CLOCK}${PERIODS}
 local id, tokens = ARGV[2], tonumber(ARGV[3])
 local reservation = redis.call('GET', KEYS[1])
