@@ -80,7 +80,7 @@ function expiryText({ expires_at }: KeyBody, nowMs: number): string {
   if (expires_at === null) return '';
   const hours = Math.floor((expires_at * 1_000 - nowMs) / 3_600_000);
   if (hours < 1) return 'within 1h';
-  return hours < 48 ? `in ${hours}h` : `in ${Math.floor(hours / 24)}d`;
+  return hours < 48 ? `in ${hours}h` : `in ${Math.round(hours / 24)}d`;
 }
 
 function timeText(seconds: number): string {
