@@ -174,8 +174,10 @@ export interface Worker {
   readonly address: string;
   /** As in its state, without the rest of it: every request asks for them. */
   readonly models: WorkerState['models'];
+  /** Whether it has said what it serves, or could not be reached: until then what nobody else serves may still be its. */
+  readonly heard: boolean;
   state(): WorkerState;
-  /** Calls `listener`, which must not throw, in the very turn in which its phase or its models change; returns what stops that. */
+  /** Calls `listener`, which must not throw, in the very turn in which any of this changes; returns what stops that. */
   watch(listener: () => void): () => void;
 }
 

@@ -261,7 +261,7 @@ describe('a request whose model no worker serves just now', () => {
   it('is a 503 at once where it may not wait', async () => {
     const admission = anAdmission({ coldStartWaitMs: 0 }, lost());
     await expect(admission.admit(anAsk(), staying())).rejects.toMatchObject({ code: 'model_not_ready' });
-    await expect(admission.modelsKnown(anAsk(), staying())).resolves.toBeUndefined();
+    await expect(admission.modelsKnown(anAsk(), 'some', staying())).resolves.toBeUndefined();
   });
 
   it('counts from when its worker was lost, though it waited for a place before', async () => {
@@ -275,6 +275,11 @@ describe('a request whose model no worker serves just now', () => {
     expect(second.state).toBe('waits');
     await pass(1);
     expect(second.state).toContain('waited 10,000 ms');
+  });
+
+  it('is a 503 at once where there is no room to wait in', async () => {
+    const admission = anAdmission({ maxQueueDepth: 0 }, lost());
+    await expect(admission.admit(anAsk(), staying())).rejects.toMatchObject({ code: 'model_not_ready' });
   });
 
   it('is bounded by the room like any other', async () => {
@@ -303,8 +308,10 @@ describe('a request whose model no worker serves just now', () => {
     it('waits within the same bounds, and goes on, all of them, when the first does', async () => {
       const servants = silent();
       const admission = anAdmission({ maxQueueDepth: 2 }, servants);
-      const all = [1, 2].map(() => watched(admission.modelsKnown(anAsk(), staying())));
-      await expect(admission.modelsKnown(anAsk(), staying())).rejects.toMatchObject({ code: 'rate_limit_exceeded' });
+      const all = [1, 2].map(() => watched(admission.modelsKnown(anAsk(), 'some', staying())));
+      await expect(admission.modelsKnown(anAsk(), 'some', staying())).rejects.toMatchObject({
+        code: 'rate_limit_exceeded',
+      });
       await pass(5_000);
       servants.report();
       await pass(0);
@@ -314,7 +321,7 @@ describe('a request whose model no worker serves just now', () => {
 
     it('is a 503 after coldStartWaitMs', async () => {
       const admission = anAdmission({}, silent());
-      const refusal = expect(admission.modelsKnown(anAsk(), staying())).rejects.toMatchObject({
+      const refusal = expect(admission.modelsKnown(anAsk(), 'some', staying())).rejects.toMatchObject({
         code: 'model_not_ready',
         message:
           'No worker has reported its models yet; this request waited 10,000 ms for one. Try again shortly; /readyz says what is missing.',
@@ -324,11 +331,28 @@ describe('a request whose model no worker serves just now', () => {
       expect(vi.getTimerCount()).toBe(0);
     });
 
+    it('waits for all of them where it is one of theirs that it wants', async () => {
+      const servants = silent();
+      servants.allHeard = false;
+      const admission = anAdmission({}, servants);
+      const any = watched(admission.modelsKnown(anAsk(), 'some', staying()));
+      const all = watched(admission.modelsKnown(anAsk({ coldSinceMs: performance.now() - 4_000 }), 'all', staying()));
+      servants.report();
+      await pass(5_999);
+      expect([any.state, all.state]).toEqual(['admitted', 'waits']);
+      const other = watched(admission.modelsKnown(anAsk(), 'all', staying()));
+      await pass(1);
+      expect(all.state).toMatch(/^Not every worker has reported its models yet; this request waited 10,000 ms/);
+      servants.reportAll();
+      await pass(0);
+      expect(other.state).toBe('admitted');
+    });
+
     it('counts both waits together', async () => {
       const servants = silent();
       servants.lose('m');
       const admission: Admission = anAdmission({}, servants);
-      const coldSinceMs = admission.modelsKnown(anAsk(), staying());
+      const coldSinceMs = admission.modelsKnown(anAsk(), 'some', staying());
       await pass(6_000);
       servants.report();
       const then = watched(admission.admit(anAsk({ coldSinceMs: await coldSinceMs }), staying()));

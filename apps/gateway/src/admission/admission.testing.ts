@@ -12,6 +12,7 @@ export const LIMITS: AdmissionLimits = {
 /** Workers that come and go as a test says, and tell of it as the real ones do. */
 export class FakeServants implements Servants {
   modelsKnown = true;
+  allHeard = true;
   readonly #away = new Set<string>();
   readonly #listeners = new Set<() => void>();
 
@@ -42,6 +43,12 @@ export class FakeServants implements Servants {
   report(): void {
     this.modelsKnown = true;
     this.#tell();
+  }
+
+  /** The last that had not said anything yet. */
+  reportAll(): void {
+    this.allHeard = true;
+    this.report();
   }
 
   get watched(): number {

@@ -17,6 +17,8 @@ export interface Servants {
   serves(model: string): boolean;
   /** Whether any has ever said what it serves. */
   readonly modelsKnown: boolean;
+  /** Whether all have, but for those that can't be reached. */
+  readonly allHeard: boolean;
   /** How a model stands that none serves: `loading (40% read)`. */
   standingOf(model: string): string;
   /** Calls `listener` in the very turn in which any of these may have changed; returns what stops that. */
@@ -41,6 +43,8 @@ export interface AdmissionAsk extends PlaceAsk {
 
 /** What admission does to a request in the room: each but the last two ends its wait, and it is out of the room then. */
 interface Guest {
+  /** Whether it is known what is served, as far as it wants to know. */
+  known(): boolean;
   goOn(): void;
   refuse(error: InferenceError): void;
   /** From now on no worker is ready for it. */
@@ -85,6 +89,10 @@ export class Admission {
     return this.#room.bytes;
   }
 
+  get allHeard(): boolean {
+    return this.servants.allHeard;
+  }
+
   /**
    * A place, once there is one and a worker that serves the model is ready.
    *
@@ -96,23 +104,28 @@ export class Admission {
     const served = this.servants.serves(ask.model);
     // Nobody is passed over: whoever could use a free place has been given it.
     if (served && this.#running < this.limits.maxConcurrentRequests) return this.#take(ask);
-    if (!served && this.limits.coldStartWaitMs === 0) throw this.#notReady(ask.model, 0);
+    if (!served && !this.#mayWaitForWorkers) throw this.#notReady(ask.model, 0);
     return this.#wait(ask, served, signal, () => this.#take(ask));
   }
 
   /**
-   * Holds a request until some worker has said what is served: before that, nobody can tell whether it is valid. It waits in
-   * the same room, within the same bounds, but for no place.
+   * Holds a request until some worker has said what is served, or until all have: before that, nobody can tell whether it is
+   * valid. It waits in the same room, within the same bounds, but for no place.
    *
    * @returns when it began to wait; undefined if it did not have to.
    * @throws InferenceError as `admit`.
    */
-  async modelsKnown(ask: Omit<AdmissionAsk, 'model'>, signal: AbortSignal): Promise<number | undefined> {
-    if (this.servants.modelsKnown) return undefined;
+  async modelsKnown(
+    ask: Omit<AdmissionAsk, 'model'>,
+    from: 'some' | 'all',
+    signal: AbortSignal,
+  ): Promise<number | undefined> {
+    const known = () => this.servants.modelsKnown && (from === 'some' || this.servants.allHeard);
+    if (known()) return ask.coldSinceMs;
     signal.throwIfAborted();
-    if (this.limits.coldStartWaitMs === 0) throw this.#notReady(undefined, 0);
-    const sinceMs = this.clock();
-    return this.#wait({ ...ask, model: undefined }, false, signal, () => sinceMs);
+    if (!this.#mayWaitForWorkers) throw this.#notReady(undefined, 0);
+    const sinceMs = ask.coldSinceMs ?? this.clock();
+    return this.#wait({ ...ask, model: undefined, coldSinceMs: sinceMs }, false, signal, () => sinceMs, known);
   }
 
   /** Hears no news from now on. Whoever still waits does so until its signal aborts. */
@@ -120,7 +133,17 @@ export class Admission {
     this.#unwatch();
   }
 
-  async #wait<Result>(ask: AdmissionAsk, served: boolean, signal: AbortSignal, onTurn: () => Result): Promise<Result> {
+  get #mayWaitForWorkers(): boolean {
+    return this.limits.coldStartWaitMs > 0 && this.limits.maxQueueDepth > 0;
+  }
+
+  async #wait<Result>(
+    ask: AdmissionAsk,
+    served: boolean,
+    signal: AbortSignal,
+    onTurn: () => Result,
+    known = () => true,
+  ): Promise<Result> {
     this.#makeRoom(ask);
     ask.onWait?.();
     return new Promise((resolve, reject) => {
@@ -135,6 +158,7 @@ export class Admission {
         reject(signal.reason);
       };
       const guest: Guest = {
+        known,
         goOn: () => {
           leaveRoom();
           resolve(onTurn());
@@ -204,7 +228,7 @@ export class Admission {
         else guest.cool(nowMs);
       }
     }
-    if (this.servants.modelsKnown) for (const { guest } of this.#room.waitingFor(undefined)) guest.goOn();
+    for (const { guest } of this.#room.waitingFor(undefined)) if (guest.known()) guest.goOn();
     this.#fill();
   }
 
@@ -233,7 +257,7 @@ export class Admission {
     const waited = waitedMs === 0 ? '' : `; this request waited ${inEnglish(Math.ceil(waitedMs))} ms for one`;
     const sentence =
       model === undefined
-        ? `No worker has reported its models yet${waited}. Try again shortly; /readyz says what is missing.`
+        ? `${this.servants.modelsKnown ? 'Not every' : 'No'} worker has reported its models yet${waited}. Try again shortly; /readyz says what is missing.`
         : `No worker can serve the model \`${model}\` just now${waited}. It is ${this.servants.standingOf(model)}. Try again shortly; /readyz says what is missing.`;
     return new InferenceError('model_not_ready', sentence, { retryAfterSeconds: NOT_READY_RETRY_SECONDS });
   }

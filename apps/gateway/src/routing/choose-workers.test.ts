@@ -28,7 +28,13 @@ function worker(address: string, state: Partial<WorkerState> = {}): Worker {
     models: [model('m')],
   };
   const whole = { ...idle, address, ...state } as WorkerState;
-  return { address, models: whole.models, state: () => whole, watch: () => () => {} };
+  return {
+    address,
+    models: whole.models,
+    heard: whole.models !== undefined,
+    state: () => whole,
+    watch: () => () => {},
+  };
 }
 
 const chosen = (workers: Worker[], id = 'm') => chooseWorkers(id, workers).map((one) => one.state().address);

@@ -27,6 +27,11 @@ export class WorkerDirectory<W extends Worker> {
     return (this.models()?.length ?? 0) > 0;
   }
 
+  /** Whether every worker has said what it serves, or could not be reached: what none of them knows then does not exist. */
+  get allHeard(): boolean {
+    return this.workers.every(({ heard }) => heard);
+  }
+
   /** How a model stands, for a sentence: `unavailable`, `loading (40% read)`. */
   standingOf(id: string): string {
     const { state = 'unavailable', detail = '' } = this.standings().find(({ model }) => model.id === id) ?? {};

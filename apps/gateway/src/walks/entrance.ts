@@ -6,14 +6,17 @@ import type { OpenRecord } from '../request-log/request-log.js';
 import type { Call, Deadline } from '../vocabulary.js';
 import { startDeadline } from './deadline.js';
 
-/** Holds a request until some worker has said what is served: before that, nobody can tell whether it is valid. */
+/** Holds a request until workers have said what is served: before that, nobody can tell whether it is valid. */
 export interface ColdStart {
+  /** Whether all of them have that can be reached. */
+  readonly allHeard: boolean;
   /**
-   * @returns when it began to wait; undefined if it did not have to.
+   * @param from whether it is enough that one has, or all have to that can be reached.
+   * @returns when it began to wait; undefined if it never had to.
    * @throws InferenceError `model_not_ready` after `coldStartWaitMs`, `rate_limit_exceeded` when nobody more may wait, or what
    *   `signal` was aborted with.
    */
-  modelsKnown(ask: Omit<AdmissionAsk, 'model'>, signal: AbortSignal): Promise<number | undefined>;
+  modelsKnown(ask: Omit<AdmissionAsk, 'model'>, from: 'some' | 'all', signal: AbortSignal): Promise<number | undefined>;
 }
 
 /** A request that is valid, allowed and within its caller's rate: what comes next is the waiting room. */
@@ -58,9 +61,7 @@ export class Entrance {
   ): Promise<Entered<Request>> {
     const deadline = startDeadline(call, this.limits.requestTimeoutMs);
     try {
-      const coldSinceMs = await this.coldStart.modelsKnown(waiterOf(call, record), deadline.signal);
-      record.goesOn();
-      const request = parse();
+      const { request, coldSinceMs } = await this.#parse(call, record, parse, deadline.signal);
       record.concerns(request);
       refuseForbiddenModel(call, request.model);
       const hold = await this.rates.take(call, expectedUse(request, call, answers), deadline.signal);
@@ -71,6 +72,25 @@ export class Entrance {
       throw error;
     }
   }
+
+  /** A model that nobody has heard of may be one of a worker that has not been heard yet: a 404 then would be a lie. */
+  async #parse<Request>(call: Call, record: OpenRecord, parse: () => Request, signal: AbortSignal) {
+    const waiter = waiterOf(call, record);
+    const coldSinceMs = await this.coldStart.modelsKnown(waiter, 'some', signal);
+    record.goesOn();
+    try {
+      return { request: parse(), coldSinceMs };
+    } catch (error) {
+      if (this.coldStart.allHeard || !isUnknownModel(error)) throw error;
+      const sinceMs = await this.coldStart.modelsKnown({ ...waiter, coldSinceMs }, 'all', signal);
+      record.goesOn();
+      return { request: parse(), coldSinceMs: sinceMs };
+    }
+  }
+}
+
+function isUnknownModel(error: unknown): boolean {
+  return error instanceof InferenceError && error.code === 'model_not_found';
 }
 
 function leave(record: OpenRecord, deadline: Disposable, hold: RateHold | undefined): void {

@@ -129,6 +129,7 @@ export class GrpcWorkerClient implements WorkerClient {
   #describing: Converse | undefined;
   #models: WorkerState['models'];
   #load: Load | undefined;
+  #unreachable = false;
   readonly #watchers = new Set<() => void>();
   #reconnectDelayMs = RECONNECT_DELAY_MS_MIN;
   #closed = false;
@@ -152,6 +153,10 @@ export class GrpcWorkerClient implements WorkerClient {
       'grpc.use_local_subchannel_pool': 1,
     });
     this.#connect();
+  }
+
+  get heard(): boolean {
+    return this.#models !== undefined || this.#unreachable;
   }
 
   get models(): WorkerState['models'] {
@@ -359,6 +364,7 @@ export class GrpcWorkerClient implements WorkerClient {
   }
 
   #onDescription(worker: WorkerDescription): void {
+    this.#unreachable = false;
     this.#description = worker;
     this.#models = worker.models.length > 0 ? worker.models.map(modelOf) : this.#models;
     this.#load = worker.load ?? this.#load;
@@ -412,6 +418,7 @@ export class GrpcWorkerClient implements WorkerClient {
   }
 
   #onLost(why: string): void {
+    this.#unreachable = true;
     this.#giveUpStream(this.#models === undefined ? 'connecting' : 'lost', why);
     if (this.#closed) return;
     this.#timer = setTimeout(() => this.#connect(), this.#reconnectDelayMs * (0.5 + Math.random() / 2));
