@@ -104,7 +104,7 @@ class World {
     const gateway = this.#gateways.get(which);
     if (gateway === undefined) return;
     this.#gateways.delete(which);
-    await gateway.writer.flush(0);
+    await new Promise((resolve) => setTimeout(resolve, 50));
     gateway.database.fate = () => 'fails before';
     this.#killed.push(gateway);
     this.#running.delete(gateway.pid);

@@ -25,6 +25,9 @@ const REFUSED_BYTES_MAX = 16 * 1024 * 1024;
 /** Of refusals, the first of so long is told with its reason. */
 const TELL_MS = 60_000;
 const ADOPT_MS = 60_000;
+/** A disk that doesn't answer keeps a start and an end no longer. */
+const OPEN_MS_MAX = 5_000;
+const CLOSE_MS_MAX = 2_000;
 const CHORES_MS = 3_600_000;
 /** Partitions there are ahead of today. */
 const DAYS_AHEAD = 7;
@@ -71,6 +74,7 @@ export class RecordWriter {
     this.#folders = new SpoolFolders(this.#root, processes);
     this.#spool = new Spool({
       folder: this.#folders.own,
+      claim: () => this.#folders.claim(),
       bytesMax: settings.spoolBytesMax,
       memoryBytesMax: Math.min(MEMORY_BYTES_MAX, settings.spoolBytesMax),
       onDisk: (failure) => this.#noticeDisk(failure),
@@ -91,8 +95,8 @@ export class RecordWriter {
 
   /** Takes over what gateways before left, and begins to write. Never fails: what is wrong stands in `trouble`. */
   async open(): Promise<void> {
-    await this.#folders.claim().catch((error: Error) => this.#noticeDisk(error));
-    await this.#adopt();
+    await within(OPEN_MS_MAX, this.#spool.open());
+    await within(OPEN_MS_MAX, this.#adopt());
     this.#stopWatching = this.#metrics.watch(this.#spool);
     this.#every(HEARTBEAT_MS, () => this.#folders.beat());
     this.#every(ADOPT_MS, () => this.#adopt());
@@ -146,17 +150,11 @@ export class RecordWriter {
 
   /** Resolves when the database has everything, or when the time is up. @returns whether it has. */
   async flush(timeoutMs: number): Promise<boolean> {
-    await this.#spool.written();
     if (this.#isIdle()) return true;
     this.#isHurried = true;
     this.#wake?.();
     this.#delivery.hurry();
-    let timer: NodeJS.Timeout | undefined;
-    await new Promise<void>((resolve) => {
-      this.#emptied.push(resolve);
-      timer = setTimeout(resolve, timeoutMs);
-    });
-    clearTimeout(timer);
+    await within(timeoutMs, new Promise<void>((resolve) => this.#emptied.push(resolve)));
     this.#isHurried = false;
     return this.#isIdle();
   }
@@ -173,8 +171,8 @@ export class RecordWriter {
     if (isEmpty) await this.#loop;
     this.#stopWatching();
     const left = this.pending;
-    const lost = await this.#spool.close();
-    await this.#folders.close();
+    const lost = (await within(CLOSE_MS_MAX, this.#spool.close())) ?? left;
+    await within(CLOSE_MS_MAX, this.#folders.close());
     this.#lost.add('stopping', lost);
     if (left > lost) this.logger.warn({ records: left - lost, folder: this.#root }, 'records wait for the next start');
     this.#lost.close();
@@ -310,4 +308,13 @@ export class RecordWriter {
     timer.unref();
     this.#timers.push(timer);
   }
+}
+
+/** @returns what `work` gives, or undefined if that takes longer. */
+async function within<T>(ms: number, work: Promise<T>): Promise<T | undefined> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<undefined>((resolve) => {
+    timer = setTimeout(resolve, ms, undefined);
+  });
+  return Promise.race([work, late]).finally(() => clearTimeout(timer));
 }

@@ -28,6 +28,8 @@ export interface FoundSegment {
 export const HEARTBEAT_MS = 10_000;
 /** Of an owner that can't be looked up, on another machine: after so long without a sign it is gone. Clocks may differ by minutes. */
 const SILENCE_MS_MAX = 5 * 60_000;
+/** Host, process, and a number at random. */
+const ID = /^[A-Za-z0-9-]*-\d+-[0-9a-f]{8}$/;
 
 /**
  * `spool/<gateway>/…`: a folder for each gateway, and beside it `<gateway>.owner.json`, which says whose it is. A folder whose owner
@@ -48,26 +50,27 @@ export class SpoolFolders {
     return join(this.root, this.#id);
   }
 
-  /** The owner's file comes first, so that nobody ever sees a folder of a living gateway without one. */
+  /** The owner's file comes first, so that nobody ever sees a folder of a living gateway without one. May be repeated. */
   async claim(): Promise<void> {
     await mkdir(this.root, { recursive: true, mode: 0o700 });
     await writeFile(this.#ownerFile(this.#id), JSON.stringify(this.processes.self), { mode: 0o600 });
-    await mkdir(this.own, { mode: 0o700 });
+    await mkdir(this.own, { recursive: true, mode: 0o700 });
   }
 
   /** Shows that this gateway lives. */
   async beat(): Promise<void> {
     const now = new Date();
-    await utimes(this.#ownerFile(this.#id), now, now);
+    await utimes(this.#ownerFile(this.#id), now, now).catch(() => this.claim());
   }
 
   /** Takes over what gateways that are gone have left. */
   async adopt(): Promise<readonly FoundSegment[]> {
     const entries = await readdir(this.root, { withFileTypes: true });
-    const folders = entries.filter((entry) => entry.isDirectory() && entry.name !== this.#id);
+    // Of one that ended between making its file and its folder, or removing them, only the file is left.
+    const ids = entries.map(({ name }) => name.replace(/\.owner\.json$/, '')).filter((id) => ID.test(id));
     const found: FoundSegment[] = [];
-    for (const { name } of folders) {
-      if (await this.#isGone(name)) found.push(...(await this.#takeOver(name)));
+    for (const id of new Set(ids)) {
+      if (id !== this.#id && (await this.#isGone(id))) found.push(...(await this.#takeOver(id)));
     }
     return found;
   }

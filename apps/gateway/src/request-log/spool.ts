@@ -1,17 +1,21 @@
-import { type FileHandle, mkdir, open, readFile, rm, rmdir } from 'node:fs/promises';
+import { type FileHandle, open, readFile, rm, rmdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { MemorySegment } from './memory-segment.js';
 
 /** Where records wait until the database has them: lines of JSON in files, or in memory while there is no disk. */
 export interface SpoolOptions {
-  /** This gateway's own; made if it isn't there. */
+  /** This gateway's own. */
   readonly folder: string;
+  /** Makes the folder, and says that it is ours; asked again whenever the folder is not there. */
+  readonly claim: () => Promise<void>;
   /** What all segments may hold, those of other gateways that were taken over among them. */
   readonly bytesMax: number;
   /** What may be in memory: on its way to the disk, or instead of it. */
   readonly memoryBytesMax: number;
   /** Told when the disk begins to fail, and when it works again. */
   readonly onDisk: (failure: Error | undefined) => void;
+  /** How long a disk that failed is left alone. */
+  readonly diskRetryMs?: number;
 }
 
 /** A part of the spool that nobody writes to any more. */
@@ -117,6 +121,11 @@ export class Spool {
     return this.#records + this.#lines.length;
   }
 
+  /** Finds out whether there is a disk. Never fails: without one, memory has to do. */
+  async open(): Promise<void> {
+    await this.options.claim().catch((error: Error) => this.#giveUpDisk(error));
+  }
+
   /** Without a break in it, nor at its end. Never waits. */
   append(line: string): Appended {
     const bytes = Buffer.byteLength(line) + 1;
@@ -134,11 +143,6 @@ export class Spool {
     this.#inherited.push(segment);
     this.#bytes += bytes;
     this.#records += segment.records;
-  }
-
-  /** Resolves when nothing that was appended is on its way to a file any more. */
-  async written(): Promise<void> {
-    await this.#writing;
   }
 
   /** The one that has waited longest; own ones and inherited ones in turn, so that a large heritage doesn't hold up today's. */
@@ -231,18 +235,30 @@ export class Spool {
 
   /** A disk that is full or read-only is asked again now and then; meanwhile memory holds what it can. */
   #isDiskGivenUp(): boolean {
-    return this.#diskFailedAtMs !== undefined && performance.now() - this.#diskFailedAtMs < DISK_RETRY_MS;
+    return (
+      this.#diskFailedAtMs !== undefined &&
+      performance.now() - this.#diskFailedAtMs < (this.options.diskRetryMs ?? DISK_RETRY_MS)
+    );
   }
 
   async #begin(): Promise<FileSegment | MemorySegment> {
     if (this.#isDiskGivenUp()) return new MemorySegment();
-    await mkdir(this.options.folder, { recursive: true, mode: 0o700 });
     const path = join(this.options.folder, `${String(++this.#made).padStart(8, '0')}.jsonl`);
-    // Only its owner may read it: contents may be in it.
-    const handle = await open(path, 'ax', 0o600);
+    const handle = await this.#openFile(path);
     if (this.#diskFailedAtMs !== undefined) this.options.onDisk(undefined);
     this.#diskFailedAtMs = undefined;
     return new FileSegment(path, handle);
+  }
+
+  /** Only its owner may read it: contents may be in it. A folder that somebody tidied away is made again. */
+  async #openFile(path: string): Promise<FileHandle> {
+    try {
+      return await open(path, 'ax', 0o600);
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
+      await this.options.claim();
+      return open(path, 'ax', 0o600);
+    }
   }
 
   /** What was written in part stays where it is: only whole lines of it count, and those that did not fit are held in memory. */
