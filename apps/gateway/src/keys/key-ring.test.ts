@@ -350,6 +350,26 @@ describe('KeyRing', () => {
     });
   });
 
+  describe('with a row that somebody wrote by hand', () => {
+    it.each([
+      ['a digest that is none', { digest: Buffer.from('short') }],
+      ['a former digest that is none', { digest_former: Buffer.alloc(0) }],
+      ['an end that is no time', { expires_at: Number.POSITIVE_INFINITY as unknown as Date }],
+      ['limits that are none', { limits: null as never }],
+    ])('does not accept that one, %s, and all others', async (_, changes) => {
+      const [wrong, right] = [table.create(), table.create()];
+      const ring = await readyRing();
+      table.change(idOf(wrong), changes);
+      await pass(REFRESH_MS);
+      const refused = ask(ring, wrong);
+      expect(ask(ring, right).waited).toBe(false);
+      await pass(1_500);
+      expect(refused.code).toBe('invalid_api_key');
+      expect(ring.trouble).toBeUndefined();
+      expect(lines.filter(({ level }) => level === 'warn').length).toBeGreaterThan(0);
+    });
+  });
+
   describe('at the door of the admin API', () => {
     it('admits the admin key alone', async () => {
       const text = table.create();

@@ -252,9 +252,19 @@ export class KeyRing implements Authenticator {
   }
 
   #take(row: KeyRow, keys: Map<string, KnownKey>): void {
-    const known = knownKey(row);
+    const known = this.#understood(row);
     if (known === undefined) keys.delete(row.id);
     else keys.set(row.id, known);
+  }
+
+  /** One row that somebody wrote by hand, and wrongly, must not keep all others from being read. */
+  #understood(row: KeyRow): KnownKey | undefined {
+    try {
+      return knownKey(row);
+    } catch (error) {
+      this.logger.warn({ keyId: row.id, error }, 'a key in the database can not be understood, and is not accepted');
+      return undefined;
+    }
   }
 
   /** Said once, and again when it changes. */

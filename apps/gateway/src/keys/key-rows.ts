@@ -30,9 +30,15 @@ export interface KnownKey {
   readonly caller: Caller;
 }
 
-/** Undefined for a key that was revoked. */
+const DIGEST_BYTES = 32;
+
+/** Undefined for a key that was revoked. @throws what is wrong with a row that this version would never have written. */
 export function knownKey(row: KeyRow): KnownKey | undefined {
   if (row.revoked_at !== null) return undefined;
+  for (const digest of [row.digest, row.digest_former ?? row.digest]) {
+    if (digest.length !== DIGEST_BYTES)
+      throw new RangeError(`A digest has ${digest.length} bytes, not ${DIGEST_BYTES}.`);
+  }
   return {
     digest: row.digest,
     former:

@@ -1,10 +1,10 @@
 import { InferenceError, type ModelDescription } from '@millrace/contracts';
 import type { AdmissionAsk } from '../admission/admission.js';
-import { mayUse } from '../keys/allowed-models.js';
 import type { CallerRates, ExpectedUse, RateHold } from '../limits/caller-rates.js';
 import type { OpenRecord } from '../request-log/request-log.js';
 import type { Call, Deadline } from '../vocabulary.js';
 import { startDeadline } from './deadline.js';
+import { refuseForbiddenModel } from './forbidden-model.js';
 
 /** Holds a request until workers have said what is served: before that, nobody can tell whether it is valid. */
 export interface ColdStart {
@@ -63,7 +63,7 @@ export class Entrance {
     try {
       const { request, coldSinceMs } = await this.#parse(call, record, parse, deadline.signal);
       record.concerns(request);
-      refuseForbiddenModel(call, request.model);
+      refuseForbiddenModel(call.caller, request.model);
       const hold = await this.rates.take(call, expectedUse(request, call, answers), deadline.signal);
       return { request, call, record, deadline, coldSinceMs, [Symbol.dispose]: () => leave(record, deadline, hold) };
     } catch (error) {
@@ -97,15 +97,6 @@ function leave(record: OpenRecord, deadline: Disposable, hold: RateHold | undefi
   deadline[Symbol.dispose]();
   hold?.settle(record.tokensUsed());
   record.close();
-}
-
-function refuseForbiddenModel({ caller }: Call, model: ModelDescription): void {
-  if (mayUse(caller, model)) return;
-  throw new InferenceError(
-    'model_not_allowed',
-    `The key ${caller.keyId} (${caller.keyName}) may not use the model \`${model.id}\`. GET /v1/models lists those that it may use.`,
-    { param: 'model' },
-  );
 }
 
 function expectedUse(
