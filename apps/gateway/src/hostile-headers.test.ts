@@ -2,6 +2,7 @@ import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { rawExchange } from './gateway.testing.js';
 import { KEY, sendHundredMib, startKeyedGateway } from './keyed-gateway.testing.js';
+import { GATEWAY_METRICS } from './metrics/declarations.js';
 
 const question = '{"messages":[{"role":"user","content":"hi"}]}';
 /** In latin1, as bytes of a header are; several may have the same name. */
@@ -183,6 +184,35 @@ describe('a body of a hundred megabytes from somebody with a key', () => {
     expect(parsed(said)).toMatchObject({ status: 413, body: expect.stringContaining('"code":"request_too_large"') });
     expect(moreBytes).toBeLessThan(20 * 1024 * 1024);
     expect((await fetch(`${bed.url}/healthz`)).status).toBe(200);
+  });
+});
+
+describe('the page of metrics', () => {
+  it('has nothing that is not declared, with the labels that are', async () => {
+    await using bed = await startKeyedGateway();
+    const headers = { authorization: `Bearer ${KEY}`, 'content-type': 'application/json' };
+    for (const path of ['/v1/chat/completions', '/nowhere']) {
+      await (await fetch(bed.url + path, { method: 'POST', headers, body: question })).text();
+    }
+    const inProse = (name: string) => name.replaceAll('.', '_');
+    const declared = new Map(GATEWAY_METRICS.map(({ name, labels }) => [inProse(name), labels.map(inProse)]));
+    const added = ['le', 'otel_scope_name'];
+    const page = await (await fetch(`${bed.url}/metrics`)).text();
+    const lines = page
+      .split('\n')
+      .filter((line) => line !== '' && !line.startsWith('#') && !line.startsWith('target_info'));
+    expect(lines.length).toBeGreaterThan(20);
+    for (const line of lines) {
+      const [, full, labels] = /^(\w+)\{(.*)\} \S+$/.exec(line)!;
+      const part = /_(bucket|sum|count)$/;
+      // OpenTelemetry's own names have no unit; Prometheus wants one.
+      const name = [full!, full!.replace(part, ''), full!.replace(part, '').replace(/_seconds$/, '')].find((one) =>
+        declared.has(one),
+      );
+      expect(name, line).toBeDefined();
+      const names = [...labels!.matchAll(/(\w+)="/g)].map(([, label]) => label!);
+      expect([...declared.get(name!)!, ...added], line).toEqual(expect.arrayContaining(names));
+    }
   });
 });
 

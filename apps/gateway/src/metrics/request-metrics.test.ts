@@ -85,7 +85,20 @@ describe('RequestMetrics', () => {
 describe('the declarations', () => {
   /** Each with a closed set of values; a new one is put here once somebody has made sure of that. */
   const BOUNDED = new Set([
-    ...['endpoint', 'outcome', 'code', 'model', 'kind', 'phase', 'quantile', 'reason', 'answer', 'limit', 'door'],
+    ...[
+      'endpoint',
+      'outcome',
+      'code',
+      'model',
+      'kind',
+      'phase',
+      'quantile',
+      'reason',
+      'answer',
+      'limit',
+      'door',
+      'operation',
+    ],
     ...['gen_ai.operation.name', 'gen_ai.request.model', 'error.type'],
   ]);
 
