@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto';
+import fc from 'fast-check';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import type { SqlDatabase } from '../stores/sql-database.js';
 import type { RequestRecord } from '../vocabulary.js';
@@ -120,6 +121,31 @@ export function recordTableContract(open: () => Promise<SqlDatabase>): void {
     const rows = await database.query<{ answer: string }>('select answer from request_records');
     const readable = nasty.map((text) => text.toWellFormed().replaceAll('\0', '\ufffd'));
     expect(rows.map(({ answer }) => answer).sort()).toEqual(readable.sort());
+  });
+
+  it('takes every text that there is, in every field', async () => {
+    // Also halves of surrogate pairs, NUL, and those that JSON escapes; often ones that are next to trouble.
+    const unit = fc.oneof(fc.nat(0xffff), fc.constantFrom(0, 0x22, 0x5c, 0x75, 0xd800, 0xdbff, 0xdc00, 0xdfff));
+    const text = fc.array(unit, { maxLength: 40 }).map((units) => String.fromCharCode(...units));
+    const records = fc.array(
+      fc.record({
+        requestId: text,
+        traceId: text,
+        keyId: text,
+        keyName: text,
+        model: text,
+        worker: text,
+        contents: fc.option(fc.record({ question: text, answer: text, cut: fc.boolean() }), { nil: undefined }),
+        parameters: fc.record({ list: fc.array(text), deep: fc.record({ text }) }),
+      }),
+      { minLength: 1, maxLength: 20 },
+    );
+    await fc.assert(
+      fc.asyncProperty(records, async (changes) => {
+        expect(await write(changes.map((one) => aRecord(one)))).toBe(changes.length);
+      }),
+      { numRuns: 60 },
+    );
   });
 
   it('takes whatever number there may be', async () => {
