@@ -109,6 +109,50 @@ describe('the waiting room', () => {
   });
 });
 
+describe('a gateway whose room is small, whose clients leave and whose worker comes and goes', () => {
+  it('answers, refuses or drops each of them once, and keeps nothing', async () => {
+    const settings = { maxConcurrentRequests: 2, maxQueueDepth: 6, statusHoldMs: 30, coldStartWaitMs: 150 };
+    await using gateway = await startKeyedGateway(settings, { stepMs: 5 }, byName);
+    const { port } = gateway.worker;
+    let worker = gateway.worker;
+    const flapping = (async () => {
+      for (let time = 0; time < 4; time++) {
+        await new Promise((resolve) => setTimeout(resolve, 100));
+        worker.die();
+        await new Promise((resolve) => setTimeout(resolve, 60));
+        worker = await FakeWorker.start({ port, stepMs: 5 });
+      }
+    })();
+    const endings = await Promise.all(
+      Array.from({ length: 120 }, async (_, index) => {
+        await new Promise((resolve) => setTimeout(resolve, Math.random() * 700));
+        const leaving = index % 4 === 0 ? AbortSignal.timeout(Math.floor(Math.random() * 100)) : null;
+        try {
+          const response = await asKey(gateway.url, ['a', 'b', 'high'][index % 3]!, { stream: index % 2 > 0 }, leaving);
+          await response.text();
+          return response.status;
+        } catch {
+          return 'left';
+        }
+      }),
+    );
+    await flapping;
+    expect(endings.filter((one) => ![200, 429, 503, 'left'].includes(one))).toEqual([]);
+    expect(endings).toContain(200);
+    const left = async () => ({
+      running: await metric(gateway.url, 'millrace_running_requests'),
+      waiting: await metric(gateway.url, 'millrace_waiting_requests'),
+      waitingBytes: await metric(gateway.url, 'millrace_waiting_bytes'),
+    });
+    await expect.poll(left).toEqual({ running: 0, waiting: 0, waitingBytes: 0 });
+    // A client that left before its request had been read asked for nothing; every other has one record.
+    const ids = gateway.records().map(({ requestId }) => requestId);
+    expect(new Set(ids).size).toBe(ids.length);
+    expect(ids.length).toBeGreaterThanOrEqual(endings.filter((one) => one !== 'left').length);
+    worker.die();
+  });
+});
+
 describe('x-millrace-deadline-ms', () => {
   it('ends a wait for a place, which is free at once: 504, and in the records it was dropped', async () => {
     await using bed = await TestBed.start({ maxConcurrentRequests: 1, maxQueueDepth: 1 }, [silent]);
