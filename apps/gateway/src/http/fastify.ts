@@ -17,6 +17,7 @@ import { tellOverhead } from './overhead.js';
 import { requestIdOf } from './request-id.js';
 import { SocketErrors } from './socket-errors.js';
 import { ANY_PATH, refuseUnknownRoutes } from './unknown-routes.js';
+import { endUnreadAnswers } from './unread-answers.js';
 
 export interface HttpServer {
   readonly adapter: FastifyAdapter;
@@ -65,6 +66,7 @@ export async function createHttpServer(
   refuseWhileDraining(fastify, readiness);
   authenticate(fastify, authenticator);
   readJsonBodies(fastify, settings.bodyBytesMax);
+  endUnreadAnswers(fastify, settings.clientStallTimeoutMs);
   tellOverhead(fastify);
   await fastify.register(fastifyStatic, { root: SWAGGER_UI_FOLDER, serve: false });
   return { adapter, openCalls };

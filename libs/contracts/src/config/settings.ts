@@ -177,7 +177,7 @@ export const SETTINGS = {
     min: 100,
     max: 3_600_000,
     unit: 'milliseconds',
-    why: 'How long a client may leave its stream unread. Its sequence pauses at once, and is dropped after this time.',
+    why: 'How long a client may leave its answer unread. The sequence of a stream pauses at once; after this time the connection is ended.',
   }),
 
   // --------------------------------------------------------------------------------------------------------- keys
