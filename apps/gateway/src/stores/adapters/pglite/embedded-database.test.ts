@@ -105,7 +105,7 @@ describe('the process of the embedded database', PATIENCE, () => {
     expect(isAlive(pid!)).toBe(false);
   });
 
-  it('ends with its gateway, even if that is killed, and the next gateway finds what was written', async () => {
+  it('ends with its gateway, even if that is killed while a statement goes on for ever, and the next gateway finds what was written', async () => {
     const folder = newFolder();
     const module = new URL('../../../../dist/stores/adapters/pglite/embedded-database.js', import.meta.url).href;
     const gateway = spawn(process.execPath, ['--input-type=module', '-e', GATEWAY, module, folder]);
@@ -184,9 +184,10 @@ describe('the process of the embedded database', PATIENCE, () => {
 const GATEWAY = `
   const { EmbeddedDatabase } = await import(process.argv[1]);
   const logger = { debug() {}, info() {}, warn() {}, error() {} };
-  const database = new EmbeddedDatabase({ dataFolder: process.argv[2], timeoutMs: 5000 }, logger);
+  const database = new EmbeddedDatabase({ dataFolder: process.argv[2], timeoutMs: 600000 }, logger);
   await database.query('create table rows (id bigint primary key)');
   await database.query('insert into rows values (1)');
-  console.log(database.pid);
+  database.query('select count(*) from generate_series(1, 1000000000000)');
+  setTimeout(() => console.log(database.pid), 200);
   setInterval(() => undefined, 1000);
 `;

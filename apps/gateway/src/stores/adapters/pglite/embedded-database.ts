@@ -55,6 +55,8 @@ export class EmbeddedDatabase implements SqlDatabase {
   #restartTimer: NodeJS.Timeout | undefined;
   #delayMs = RESTART_DELAY_MS_MIN;
   #isSuspected = false;
+  /** Of the transaction that is under way, if it may take longer than others. */
+  #patienceMs = 0;
   #isClosed = false;
 
   /** Returns at once; the process starts in the background. */
@@ -101,7 +103,17 @@ export class EmbeddedDatabase implements SqlDatabase {
   }
 
   transaction<T>(work: (query: SqlQuery) => Promise<T>, statementTimeoutMs?: number): Promise<T> {
-    return this.#asked(() => this.#postgres.transaction(work, statementTimeoutMs));
+    return this.#asked(async () => {
+      const patient: typeof work = (query) => {
+        this.#patienceMs = statementTimeoutMs ?? 0;
+        return work(query);
+      };
+      try {
+        return await this.#postgres.transaction(patient, statementTimeoutMs);
+      } finally {
+        if (statementTimeoutMs !== undefined) this.#patienceMs = 0;
+      }
+    });
   }
 
   async close(): Promise<void> {
@@ -187,7 +199,7 @@ export class EmbeddedDatabase implements SqlDatabase {
     const child = this.#child;
     if (child === undefined || this.#isSuspected) return;
     this.#isSuspected = true;
-    const isAlive = await child.answersWithin(this.#options.timeoutMs);
+    const isAlive = await child.answersWithin(Math.max(this.#options.timeoutMs, this.#patienceMs));
     this.#isSuspected = false;
     if (isAlive || child !== this.#child) return;
     this.#logger.error('the embedded database does not come back from a statement, and is ended');

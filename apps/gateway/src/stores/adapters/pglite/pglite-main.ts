@@ -1,5 +1,6 @@
 import { chmodSync, existsSync, mkdirSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
+import { Worker } from 'node:worker_threads';
 import { PGlite } from '@electric-sql/pglite';
 import { dataDir } from '@electric-sql/pglite-prepopulatedfs';
 import { PGLiteSocketServer } from '@electric-sql/pglite-socket';
@@ -29,6 +30,9 @@ const SETTINGS = [
   'max_wal_size=64MB',
 ];
 
+/** Of the thread that watches the parent, which does next to nothing. */
+const WATCH_HEAP_MIB_MAX = 8;
+
 const start = JSON.parse(process.argv[2] ?? '{}') as PgliteStart;
 let database: PGlite | undefined;
 let isServing = false;
@@ -39,7 +43,15 @@ process.on('message', (order: PgliteOrder) => {
   if (order.kind === 'ping') tell({ kind: 'alive' });
   else void end();
 });
-onParentGone(() => void end());
+onParentGone(() => {
+  // The gateway's own to take away, but it can't any more.
+  rmSync(dirname(start.socketPath), { recursive: true, force: true });
+  void end();
+});
+new Worker(new URL('./parent-watch.js', import.meta.url), {
+  workerData: { parentPid: process.ppid, graceMs: CLOSE_MS },
+  resourceLimits: { maxOldGenerationSizeMb: WATCH_HEAP_MIB_MAX },
+}).unref();
 // Ctrl-C reaches the whole group of processes; the gateway still has records to write, and ends this one.
 process.on('SIGINT', () => undefined);
 process.on('SIGTERM', () => undefined);
