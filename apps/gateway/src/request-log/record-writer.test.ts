@@ -250,6 +250,18 @@ describe('RecordWriter', () => {
     expect(existsSync(join(dataFolder, 'spool'))).toBe(true);
   });
 
+  it('drops at its start the days that are older than they are kept, and no totals', async () => {
+    const first = await start();
+    const daysAgo = (days: number) => aRecord({ arrivedAtMs: Date.now() - days * 86_400_000 });
+    for (const days of [0, 1, 2, 40]) first.writer.observe(daysAgo(days));
+    await first.writer.flush(10_000);
+    expect(await rows()).toBe(4);
+    await real.query('delete from record_chores');
+    await start({ retentionDays: 1 });
+    await expect.poll(rows, { timeout: 5_000 }).toBe(2);
+    expect(await requests()).toBe(4);
+  });
+
   it('knows the tokens of a key that are not written yet', async () => {
     database.fate = () => 'fails before';
     const { writer } = await start();
