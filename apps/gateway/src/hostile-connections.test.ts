@@ -121,6 +121,17 @@ describe('requests that do not await their answers', () => {
   });
 });
 
+describe('an answer that takes longer than a client may leave one unread', () => {
+  it('is waited for, whatever else was asked on its connection before or behind it', async () => {
+    const script = () => ({ answer: ['a', 'b', 'c', 'd', 'e', 'f'] });
+    await using bed = await TestBed.start({ clientStallTimeoutMs: 200 }, [{ stepMs: 150, script }]);
+    const slow = chatOf('{"messages":[{"role":"user","content":"x"}]}');
+    const refused = chatOf('{"messages":[]}');
+    const said = await rawExchange(bed.gateway.port, refused + slow + refused + slow + lastHealth);
+    expect(statuses(said)).toEqual(['400', '200', '400', '200', '200']);
+  });
+});
+
 describe('a connection of which one half is closed', () => {
   it('is that of a client that left, since who leaves looks the same: its place is free', async () => {
     await using bed = await TestBed.start({}, [{ script: () => ({ silent: true }) }]);
