@@ -124,8 +124,9 @@ describe.skipIf(!wanted)(
       await database.query('select 1');
       const asked = Array.from({ length: 1_100 }, () => database.query('select 1').then(() => 'answered', String));
       const answers = await Promise.all(asked);
-      expect(answers.filter((answer) => answer.includes('no more may wait')).length).toBeGreaterThan(0);
-      expect(answers.filter((answer) => answer === 'answered').length).toBeGreaterThan(500);
+      // Whoever may wait is answered, or told that its time was up: how many depends on the machine.
+      expect(answers.filter((answer) => answer.includes('no more may wait'))).toHaveLength(100);
+      expect(answers.filter((answer) => answer === 'answered').length).toBeGreaterThan(0);
     });
 
     it('is away for a user with no connections left, for an unknown database, and while it can only be read', async () => {
