@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import { DatabaseUnavailable, type SqlDatabase, type SqlQuery } from '../stores/sql-database.js';
 import { dayAfter, daysOfNames, nameOfDay, PARTITION_PREFIX } from './record-days.js';
 
@@ -67,6 +68,8 @@ with written as (
 select count(*) as rows from written`;
 
 const CHECK_VIOLATION = '23514';
+const ATTEMPTS_MAX = 4;
+const DAY_GOING_MS = 50;
 /** A partition can not be made or dropped while somebody reads it; rather than hold up those behind, it is tried again later. */
 const LOCK_TIMEOUT_MS = 2_000;
 /** `hashtext` of nothing in particular: whoever makes days holds it. */
@@ -90,16 +93,17 @@ export class RecordTable {
    */
   async write(lines: readonly string[], days: Iterable<string>): Promise<number> {
     const wanted = [...days];
-    await this.makeDays(wanted);
     const values = [`[${lines.join(',')}]`];
-    try {
-      return await this.#insert(values);
-    } catch (error) {
-      // A partition that was known is gone: another gateway pruned it.
-      if (sqlState(error) !== CHECK_VIOLATION) throw error;
-      this.#known = new Set();
+    for (let attempt = 1; ; attempt++) {
       await this.makeDays(wanted);
-      return this.#insert(values);
+      try {
+        return await this.#insert(values);
+      } catch (error) {
+        // A partition that was known is gone, or going: another gateway prunes it.
+        if (sqlState(error) !== CHECK_VIOLATION || attempt === ATTEMPTS_MAX) throw error;
+        this.#known = new Set();
+        await sleep(attempt * DAY_GOING_MS);
+      }
     }
   }
 
