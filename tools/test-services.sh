@@ -31,10 +31,11 @@ install_missing() {
   $root mkdir -p /etc/postgresql-common
   [ -e /etc/postgresql-common/createcluster.conf ] ||
     echo 'create_main_cluster = false' | $root tee /etc/postgresql-common/createcluster.conf >/dev/null
-  $root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@" >/dev/null 2>&1 || {
+  # Files of ours in /etc stay as they are; nobody is asked.
+  install="$root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends -o Dpkg::Options::=--force-confold"
+  $install "$@" >/dev/null 2>&1 || {
     $root apt-get update -qq >/dev/null
-    $root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@" >/dev/null ||
-      fail "apt-get could not install $*."
+    $install "$@" >/dev/null || fail "apt-get could not install $*."
   }
 }
 

@@ -7,12 +7,17 @@
  * Values: `undefined` is null; an array is a Postgres array, so JSON goes through `JSON.stringify`; text that holds the
  * character NUL is refused by Postgres (`22021`). Results: `bigint` is a number, and an error beyond 2^53; `numeric` is text,
  * so cast sums (`sum(tokens)::bigint`); `timestamptz` is a `Date`, with its microseconds cut off; `jsonb` is parsed.
+ *
+ * Partitions work on both sides, `detach partition … concurrently` too, though only by `query`: it takes no part in a
+ * transaction. Where it runs out of time it stays half detached, until `detach partition … finalize`.
+ * There is no LISTEN: the embedded side delivers nothing.
  */
 export interface SqlDatabase {
   /** One statement, in a transaction of its own; several with semicolons between, as long as there are no values. */
   query<Row = Record<string, unknown>>(sql: string, values?: readonly unknown[]): Promise<readonly Row[]>;
   /**
-   * All of what `work` asks, or nothing of it; nothing, too, when `work` throws. Keep it short: embedded, it is alone.
+   * All of what `work` asks, one statement at a time, or nothing of it; nothing, too, when `work` throws. Keep it short:
+   * embedded, it is alone. Where the database goes away at its very end, it may have been kept.
    *
    * @param statementTimeoutMs of each statement, for what takes longer than a request may: a change of the schema.
    */

@@ -12,6 +12,8 @@ export interface DiskFilesOptions {
   readonly memoryMibMax: number;
   /** The engine is beyond use, and would go round in circles from here: this has to end the process. */
   readonly failed: (why: unknown) => never;
+  /** Nothing is written through until `syncAll`: what is being unpacked can be unpacked again, and once is enough then. */
+  readonly isNew?: boolean;
   /** For tests; unsaid, the system's. */
   readonly sync?: (descriptor: number) => void;
 }
@@ -42,11 +44,25 @@ type WasmMemory = Parameters<Init>[1]['wasmMemory'] & object;
  * virtual disk: 1,500 commits a second instead of 2,800).
  */
 export class DiskFiles extends NodeFS {
+  readonly #folder: string;
   readonly #options: DiskFilesOptions;
+  #writesThrough: boolean;
 
   constructor(folder: string, options: DiskFilesOptions) {
     super(folder);
+    this.#folder = folder;
     this.#options = options;
+    this.#writesThrough = options.isNew !== true;
+  }
+
+  /** Writes everything to the disk: some thousand small files, in a tenth of a second. From then on each by itself. */
+  syncAll(): void {
+    const { sync = fsyncSync } = this.#options;
+    for (const path of readdirSync(this.#folder, { recursive: true, encoding: 'utf8' })) {
+      syncPath(join(this.#folder, path), sync);
+    }
+    syncPath(this.#folder, sync);
+    this.#writesThrough = true;
   }
 
   override async init(pg: Parameters<Init>[0], given: Parameters<Init>[1]): ReturnType<Init> {
@@ -67,6 +83,7 @@ export class DiskFiles extends NodeFS {
     const { sync = fsyncSync, failed } = this.#options;
     view.stream_ops.fsync = ({ nfd, node }) => {
       try {
+        if (!this.#writesThrough) return 0;
         if (nfd === undefined) syncPath(view.realPath(node), sync);
         else sync(nfd);
         return 0;
@@ -76,13 +93,6 @@ export class DiskFiles extends NodeFS {
       }
     };
   }
-}
-
-/** Everything in a folder, after it was unpacked: some thousand small files, in a tenth of a second. */
-export function syncTree(folder: string): void {
-  for (const path of readdirSync(folder, { recursive: true, encoding: 'utf8' }))
-    syncPath(join(folder, path), fsyncSync);
-  syncPath(folder, fsyncSync);
 }
 
 function syncPath(path: string, sync: (descriptor: number) => void): void {

@@ -5,7 +5,7 @@ import { PGlite } from '@electric-sql/pglite';
 import { dataDir } from '@electric-sql/pglite-prepopulatedfs';
 import { PGLiteSocketServer } from '@electric-sql/pglite-socket';
 import { onParentGone } from '@millrace/runtime';
-import { DiskFiles, syncTree } from './disk-files.js';
+import { DiskFiles } from './disk-files.js';
 import { FolderInUse, lockFile } from './folder-lock.js';
 import type { PgliteNews, PgliteOrder, PgliteStart } from './pglite-wire.js';
 
@@ -79,8 +79,9 @@ async function open(folder: string): Promise<PGlite> {
   }
   mkdirSync(folder, { recursive: true, mode: 0o700 });
   chmodSync(folder, 0o700);
+  const files = new DiskFiles(folder, { memoryMibMax: start.memoryMibMax, isNew: isFirst, failed });
   const opened = await PGlite.create({
-    fs: new DiskFiles(folder, { memoryMibMax: start.memoryMibMax, failed }),
+    fs: files,
     ...(isFirst && { loadDataDir: await dataDir() }),
     // "-F" is Postgres's word for "fsync off".
     startParams: [
@@ -92,7 +93,7 @@ async function open(folder: string): Promise<PGlite> {
       return true;
     },
   });
-  if (isFirst) syncTree(folder);
+  if (isFirst) files.syncAll();
   rmSync(unfinished, { force: true });
   return opened;
 }
