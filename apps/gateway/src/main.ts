@@ -2,6 +2,7 @@ import {
   ConfigurationError,
   createLogger,
   describeSettings,
+  endOnFatalErrors,
   loadSettings,
   tellParent,
   terminationRequested,
@@ -18,6 +19,7 @@ async function main(): Promise<void> {
   });
   const { settings } = loaded;
   const logger = createLogger({ name: 'gateway', level: settings.logLevel, format: settings.logFormat });
+  endOnFatalErrors(logger);
   logger.info({ settings: describeSettings(loaded) }, 'settings that differ from the defaults');
 
   const gateway = await startGateway(settings, logger);

@@ -5,6 +5,7 @@ import { isLoopback, type Settings, VERSION } from '@millrace/contracts';
 import {
   createLogger,
   describeSettings,
+  endOnFatalErrors,
   type LoadedSettings,
   loadSettings,
   machineMemory,
@@ -29,6 +30,7 @@ const MIB = 1024 * 1024;
 async function run(loaded: LoadedSettings): Promise<void> {
   const { settings } = loaded;
   const logger = createLogger({ name: 'worker', level: settings.logLevel, format: settings.logFormat });
+  endOnFatalErrors(logger);
   logger.info({ settings: describeSettings(loaded) }, `Millrace worker ${VERSION} starts.`);
 
   const chosen = chooseModels(settings, modelsFileOf(settings), process.cwd());
