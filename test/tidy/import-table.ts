@@ -119,7 +119,8 @@ export const IMPORT_RULES: readonly ImportRule[] = [
       gateway('stores/adapters/(pglite/|postgres-database\\.ts$)'),
     ],
     packages: [NODE, /^@electric-sql\/pglite/],
-    instead: 'This folder runs PGlite in a process of its own, asks it as it asks any Postgres, and knows nothing else.',
+    instead:
+      'This folder runs PGlite in a process of its own, asks it as it asks any Postgres, and knows nothing else.',
   },
   {
     name: 'gateway stores',

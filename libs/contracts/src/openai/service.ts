@@ -9,7 +9,9 @@ export const healthzSchema = z.object({ status: z.literal('ok') }).meta({ id: 'H
 const models = z.array(z.object({ id: z.string(), state: modelState, detail: z.string() })).optional();
 
 /** What works, but not as it should: a store that is away, and what that means. Sentences. */
-const degraded = z.array(z.object({ part: z.enum(['redis', 'database', 'keys', 'records']), detail: z.string() })).optional();
+const degraded = z
+  .array(z.object({ part: z.enum(['redis', 'database', 'keys', 'records']), detail: z.string() }))
+  .optional();
 
 export const readyzSchema = z
   .discriminatedUnion('status', [
