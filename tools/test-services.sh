@@ -37,6 +37,8 @@ install_missing() {
     $root apt-get update -qq >/dev/null
     $install "$@" >/dev/null || fail "apt-get could not install $*."
   }
+  # Of those that this script has just installed.
+  case " $* " in *' redis-server '*) $root systemctl disable redis-server >/dev/null 2>&1 || true ;; esac
 }
 
 missing=

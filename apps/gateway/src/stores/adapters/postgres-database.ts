@@ -55,7 +55,8 @@ export class PostgresDatabase implements SqlDatabase {
       application_name: 'millrace-gateway',
       max: options.connectionsMax,
       connectionTimeoutMillis: options.timeoutMs,
-      idleTimeoutMillis: IDLE_CONNECTION_MS,
+      // One over a socket costs nobody anything, and outlives a temporary folder that is swept away under it.
+      idleTimeoutMillis: 'url' in options ? IDLE_CONNECTION_MS : 0,
       statement_timeout: options.timeoutMs,
       query_timeout: options.timeoutMs + SERVER_GRACE_MS,
       idle_in_transaction_session_timeout: IDLE_TRANSACTION_MS,
