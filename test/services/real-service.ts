@@ -1,6 +1,6 @@
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { chownSync, existsSync, mkdtempSync, rmSync } from 'node:fs';
+import { chownSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -12,6 +12,8 @@ const STOP_TIMEOUT_MS = 15_000;
 const POLL_MS = 30;
 /** Of what the server writes; its end says why it did not start. */
 const OUTPUT_CHARACTERS_MAX = 8_192;
+
+const PID_FILE = 'service.pid';
 
 export interface ServiceUser {
   readonly uid: number;
@@ -34,7 +36,7 @@ export abstract class RealService {
   protected constructor(port: number, name: string, user?: ServiceUser) {
     this.port = port;
     this.user = user;
-    this.folder = mkdtempSync(join(tmpdir(), `millrace-test-${name}-`));
+    this.folder = mkdtempSync(join(process.env.TEST_SERVICES_FOLDER ?? tmpdir(), `millrace-test-${name}-`));
     if (user !== undefined) chownSync(this.folder, user.uid, user.gid);
   }
 
@@ -61,6 +63,7 @@ export abstract class RealService {
       stdio: ['ignore', 'pipe', 'pipe'],
     });
     this.#child = child;
+    if (child.pid !== undefined) writeFileSync(join(this.folder, PID_FILE), String(child.pid));
     for (const stream of [child.stdout, child.stderr]) stream?.on('data', (text: Buffer) => this.#remember(text));
     let failure: Error | undefined;
     child.once('error', (error) => {
@@ -136,6 +139,19 @@ export abstract class RealService {
   #remember(text: Buffer): void {
     this.#output = (this.#output + text.toString()).slice(-OUTPUT_CHARACTERS_MAX);
   }
+}
+
+/** Ends every server whose folder lies in `folder`: tests that were interrupted had no time to. */
+export function endServicesIn(folder: string): void {
+  for (const name of readdirSync(folder)) {
+    try {
+      process.kill(-Number(readFileSync(join(folder, name, PID_FILE), 'utf8')), 'SIGKILL');
+    } catch {
+      // It is no server's folder, or its server has ended.
+    }
+  }
+  // What a server started of its own notices that, and writes until then.
+  rmSync(folder, { recursive: true, force: true, maxRetries: 20, retryDelay: 100 });
 }
 
 export async function freePort(): Promise<number> {

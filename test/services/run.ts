@@ -4,12 +4,13 @@
  */
 import { execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { chmodSync, mkdtempSync, readFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { whatWasPassedOver } from './passed-over.ts';
 import { RealPostgres } from './real-postgres.ts';
 import { RealRedis } from './real-redis.ts';
+import { endServicesIn } from './real-service.ts';
 
 const ROOT = resolve(import.meta.dirname, '../..');
 /** What names one of these wants a real server: nobody keeps a list. */
@@ -18,8 +19,12 @@ const WANTED = 'TEST_REDIS_URL|TEST_POSTGRES_URL';
 const stopping = new AbortController();
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => stopping.abort(signal));
 
-const folder = mkdtempSync(join(tmpdir(), 'millrace-test-report-'));
-const undo: (() => Promise<void>)[] = [async () => rmSync(folder, { recursive: true, force: true })];
+/** Of this run: its report, and a folder for each server, also for those that tests start. */
+const folder = mkdtempSync(join(tmpdir(), 'millrace-test-services-'));
+// Postgres, as another user, has to get through.
+chmodSync(folder, 0o711);
+process.env.TEST_SERVICES_FOLDER = folder;
+const undo: (() => Promise<void>)[] = [async () => endServicesIn(folder)];
 try {
   process.exitCode = await run();
 } catch (error) {
