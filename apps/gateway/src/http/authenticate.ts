@@ -107,6 +107,11 @@ export function isAdminPath({ route, url }: FastifyRequest): boolean {
   return /^\/admin(\/|$)/.test(route === undefined || route === ANY_PATH ? decodedPath(url) : route);
 }
 
+/** What a request counts as that never reached a walk of its own. */
+export function endpointOf(request: FastifyRequest): 'admin' | 'other' {
+  return isAdminPath(request) ? 'admin' : 'other';
+}
+
 function decodedPath(url: string): string {
   const path = url.split('?', 1)[0]!;
   try {

@@ -7,7 +7,7 @@ import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import type { Authenticator } from '../keys/authenticator.js';
 import type { Readiness } from '../walks/readiness.js';
 import type { RefuseRequest } from '../walks/refuse-request.js';
-import { authenticate, guardAdmin, isAdminPath } from './authenticate.js';
+import { authenticate, endpointOf, guardAdmin, isAdminPath } from './authenticate.js';
 import { callOf } from './call-of.js';
 import { boundConnections } from './connections.js';
 import { SWAGGER_UI_FOLDER } from './docs.controller.js';
@@ -105,7 +105,7 @@ function answerUnroutable(refuseRequest: RefuseRequest) {
 
 /** What the error filter does, for the two cases that do not come by it. */
 function answerRefusal(refuseRequest: RefuseRequest, error: Error, request: FastifyRequest, reply: FastifyReply): void {
-  refuseRequest.run(error, callOf(request, reply));
+  refuseRequest.run(error, endpointOf(request), callOf(request, reply));
   const { status, headers, body } = toOpenAiResponse(error);
   void reply.status(status).headers(headers).send(body);
 }

@@ -2,6 +2,7 @@ import { type ErrorCode, InferenceError, toOpenAiResponse } from '@millrace/cont
 import { type ArgumentsHost, Catch, type ExceptionFilter, HttpException, Inject } from '@nestjs/common';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { RefuseRequest } from '../walks/refuse-request.js';
+import { endpointOf } from './authenticate.js';
 import { callOf } from './call-of.js';
 
 /** The only place where a thrown error becomes an HTTP response. */
@@ -13,7 +14,8 @@ export class OpenAiErrorFilter implements ExceptionFilter {
     const http = host.switchToHttp();
     const reply = http.getResponse<FastifyReply>();
     const error = fromFramework(thrown);
-    this.refuseRequest.run(error, callOf(http.getRequest<FastifyRequest>(), reply));
+    const request = http.getRequest<FastifyRequest>();
+    this.refuseRequest.run(error, endpointOf(request), callOf(request, reply));
     if (reply.sent) return;
     const { status, headers, body } = toOpenAiResponse(error);
     void reply.status(status).headers(headers).send(body);

@@ -5,9 +5,9 @@ import type { Call } from '../vocabulary.js';
 export class RefuseRequest {
   constructor(private readonly requestLog: RequestLog) {}
 
-  run(error: unknown, call: Call): void {
+  run(error: unknown, endpoint: 'admin' | 'other', call: Call): void {
     if (this.requestLog.hasRecorded(error)) return;
-    const record = this.requestLog.open('other', call);
+    const record = this.requestLog.open(endpoint, call);
     record.fail(error);
     record.close();
   }
