@@ -202,7 +202,7 @@ export type Outcome = 'served' | 'rejected' | 'dropped' | 'cancelled' | 'expired
 export interface RecordedContents {
   /** JSON: the messages, or the prompt. */
   readonly question: string;
-  /** The text of the first answer. */
+  /** The text of the first answer, and behind it the tool calls, a line each. */
   readonly answer: string;
   /** Either was cut at `messageBytesMax`. */
   readonly cut: boolean;

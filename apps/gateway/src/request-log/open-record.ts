@@ -23,6 +23,8 @@ export class OpenRecord {
   #waitedMs = 0;
   #admitted = false;
   #handedOverMs: number | undefined;
+  /** With workers that went away before they answered, after which it waited again. */
+  #lostMs = 0;
   #lastEventMs: number | undefined;
   #worker: string | undefined;
   #attempts = 0;
@@ -54,9 +56,13 @@ export class OpenRecord {
     this.#tally = new UsageTally({ prompts, bestOf });
   }
 
-  /** From now on it waits: for a worker that says what is served, or for a place. */
+  /** From now on it waits: for a worker that says what is served, or for a place; or again, since its worker went away. */
   waits(): void {
-    this.#waitsSinceMs ??= this.#sinceArrivalMs();
+    const nowMs = this.#sinceArrivalMs();
+    this.#waitsSinceMs ??= nowMs;
+    if (this.#handedOverMs === undefined) return;
+    this.#lostMs += nowMs - this.#handedOverMs;
+    this.#handedOverMs = undefined;
   }
 
   /** It waits no longer. */
@@ -101,7 +107,7 @@ export class OpenRecord {
   /** Of the time since its arrival, what was not the gateway's own: it waited, or a worker had it. Undefined: none ever did. */
   get elsewhereMs(): number | undefined {
     if (this.#handedOverMs === undefined || this.#lastEventMs === undefined) return undefined;
-    return this.#waitedMs + this.#lastEventMs - this.#handedOverMs;
+    return this.#waitedMs + this.#lostMs + this.#lastEventMs - this.#handedOverMs;
   }
 
   fail(error: unknown): void {
@@ -139,7 +145,7 @@ export class OpenRecord {
         firstTokenMs: this.#firstEventMs,
         perTokenMs: this.#perTokenMs(),
         totalMs,
-        overheadMs: this.#handedOverMs === undefined ? undefined : this.#handedOverMs - this.#waitedMs,
+        overheadMs: this.#handedOverMs && this.#handedOverMs - this.#waitedMs - this.#lostMs,
       },
       this.#error,
     );
@@ -154,7 +160,7 @@ export class OpenRecord {
 
   #outcome(code: ErrorCode | undefined): Outcome {
     if (code === undefined) return 'served';
-    const waiting = !this.#admitted;
+    const waiting = !this.#admitted || this.#waitsSinceMs !== undefined;
     if (code === 'client_closed_request') return waiting ? 'dropped' : 'cancelled';
     if (code === 'deadline_exceeded') return waiting ? 'dropped' : 'expired';
     if (this.#waitsSinceMs !== undefined) return 'dropped';

@@ -28,6 +28,24 @@ describe('ContentsInTheMaking', () => {
     });
   });
 
+  it('holds the tool calls of the answer behind its text, a line each', () => {
+    const called = (index: number, name: string | undefined, text: string): SequenceEvent => ({
+      kind: 'tokens',
+      index: 0,
+      tokens: [1],
+      text: '',
+      calls: [{ index, name, arguments: text }],
+    });
+    const calls = [called(0, 'weather', ''), called(0, undefined, '{"city":'), called(0, undefined, '"Rome"}')];
+    const asked = { prompts: [{ kind: 'text', text: 'ä' }] };
+    const contents = new ContentsInTheMaking(100);
+    for (const event of [...calls, called(1, 'time', '{}')]) contents.add(event);
+    expect(contents.of(asked)?.answer).toBe('weather {"city":"Rome"}\ntime {}');
+    const after = new ContentsInTheMaking(20);
+    for (const event of [tokens('Let us see.'), ...calls, ...calls, ...calls]) after.add(event);
+    expect(after.of(asked)).toMatchObject({ answer: 'Let us see.\nweather ', cut: true });
+  });
+
   it('holds one that fits exactly', () => {
     const contents = new ContentsInTheMaking(6);
     contents.add(tokens('abcdef'));

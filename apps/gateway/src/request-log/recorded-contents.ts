@@ -1,3 +1,4 @@
+import type { CallDelta } from '@millrace/contracts';
 import type { RecordedContents, SequenceEvent } from '../vocabulary.js';
 
 /** What a request may have been asked with. */
@@ -12,9 +13,11 @@ export interface Asking {
 /** A text of the caller's may be nested deeper than a stack is. */
 const DEPTH_MAX = 32;
 
-/** What was asked and answered, as it comes in, where records hold it. Holds at most `bytesMax` of the answer. */
+/** What was asked and answered, as it comes in, where records hold it. Holds little more than `bytesMax` of the answer. */
 export class ContentsInTheMaking {
-  #answer = '';
+  #text = '';
+  /** Tool calls, a line each. */
+  #calls = '';
   #answerBytes = 0;
 
   constructor(private readonly bytesMax: number) {}
@@ -22,8 +25,10 @@ export class ContentsInTheMaking {
   /** Of several answers only the first is kept. */
   add(event: SequenceEvent): void {
     if (event.kind !== 'tokens' || event.index !== 0 || this.#answerBytes > this.bytesMax) return;
-    this.#answer += event.text;
-    this.#answerBytes += Buffer.byteLength(event.text);
+    const calls = (event.calls ?? []).map(callText).join('');
+    this.#text += event.text;
+    this.#calls += calls;
+    this.#answerBytes += Buffer.byteLength(event.text) + Buffer.byteLength(calls);
   }
 
   /** With the question of `request`; undefined: it was never valid, and nothing of it is kept. */
@@ -31,9 +36,15 @@ export class ContentsInTheMaking {
     if (request === undefined) return undefined;
     const json = boundedJson(questionOf(request), this.bytesMax);
     const question = firstBytes(json, this.bytesMax);
-    const answer = firstBytes(this.#answer, this.bytesMax);
-    return { question, answer, cut: question !== json || answer !== this.#answer };
+    const whole = this.#text === '' ? this.#calls.trimStart() : this.#text + this.#calls;
+    const answer = firstBytes(whole, this.bytesMax);
+    return { question, answer, cut: question !== json || answer !== whole };
   }
+}
+
+/** A call is told as its name, a blank, and the JSON of its arguments. */
+function callText({ name, arguments: text }: CallDelta): string {
+  return name === undefined ? text : `\n${name} ${text}`;
 }
 
 /** The messages; the prompt or prompts; the inputs; the query and its documents. */

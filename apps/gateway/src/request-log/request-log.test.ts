@@ -41,6 +41,13 @@ describe('RequestLog', () => {
     expect(lines()).not.toMatch(/question|answer/);
   });
 
+  it('says nothing twice in a line of the log', () => {
+    const { record, lines } = open({ logMessages: false }, undefined);
+    record.close();
+    expect(lines()).toContain('"requestId"');
+    expect(lines()).not.toMatch(/recordId|arrivedAtMs/);
+  });
+
   it('records the day of a request by the clock on the wall', () => {
     const { record, records } = open({ logMessages: false }, undefined);
     record.close();

@@ -47,10 +47,14 @@ export class RequestLog {
   }
 }
 
-/** The record, with times rounded to what is worth reading. The log is no place for contents, and parameters are many. */
-function lineOf({ contents: _contents, parameters: _parameters, ...record }: RequestRecord): Record<string, unknown> {
+/**
+ * The record, with times rounded to what is worth reading. The log is no place for contents, and parameters are many; a line has its
+ * own time, and the request's id leads to the record.
+ */
+function lineOf(record: RequestRecord): Record<string, unknown> {
+  const { contents: _contents, parameters: _parameters, recordId: _id, arrivedAtMs: _arrived, ...told } = record;
   return Object.fromEntries(
-    Object.entries(record).map(([key, value]) => [
+    Object.entries(told).map(([key, value]) => [
       key,
       typeof value === 'number' ? Math.round(value * 100) / 100 : value,
     ]),

@@ -107,7 +107,17 @@ describe('runManifest', () => {
     const digest = (changes: Partial<Settings>) =>
       runManifest('run', new Date(), { ...DEFAULTS, ...changes }, root).config_digest;
     expect(digest({ port: 1234, logLevel: 'debug' })).toBe(digest({}));
+    expect(digest({ workers: ['127.0.0.1:33299'] })).toBe(digest({ workers: ['127.0.0.1:40561'] }));
     expect(digest({ maxQueueDepth: 7 })).not.toBe(digest({}));
+  });
+
+  it('has another digest when the file of models has changed', () => {
+    const modelsFile = join(folder, 'models.yaml');
+    const digests = ['models: []', 'models: [{}]'].map((text) => {
+      writeFileSync(modelsFile, text);
+      return runManifest('run', new Date(), { ...DEFAULTS, modelsFile }, root).config_digest;
+    });
+    expect(digests[0]).not.toBe(digests[1]);
   });
 });
 

@@ -28,6 +28,8 @@ const ROOT = fileURLToPath(new URL('../../../../', import.meta.url));
 const NO_BEHAVIOUR: ReadonlySet<string> = new Set([
   'host',
   'port',
+  // `millrace serve` gives its worker another port each time.
+  'workers',
   'dataFolder',
   'runsFolder',
   'runBytesMax',
@@ -37,7 +39,7 @@ const NO_BEHAVIOUR: ReadonlySet<string> = new Set([
 ]);
 
 export function runManifest(runId: string, startedAt: Date, settings: Settings, root = ROOT): RunManifest {
-  const config = behaviourOf(settings);
+  const config = { ...behaviourOf(settings), modelsFileSha256: sha256Of(textOf(settings.modelsFile) ?? '') };
   return {
     run_id: runId,
     started_at: startedAt.toISOString(),
@@ -46,9 +48,13 @@ export function runManifest(runId: string, startedAt: Date, settings: Settings, 
     node: process.version,
     platform: `${process.platform}-${process.arch}`,
     dependencies: dependenciesOf(root),
-    config_digest: createHash('sha256').update(JSON.stringify(config)).digest('hex'),
+    config_digest: sha256Of(JSON.stringify(config)),
     config,
   };
+}
+
+function sha256Of(text: string): string {
+  return createHash('sha256').update(text).digest('hex');
 }
 
 /** By name, in order. Of a secret only whether there is one. */
