@@ -14,9 +14,20 @@ const own = {
 export const checkCommand: Command = {
   usage: '[--json] [settings]',
   about:
-    'Looks at configuration, model files and their digests, memory, ports and workers. Each line is ok, or says what to do. Exit status 1 if any is not ok.',
+    'Looks at configuration, model files and their digests, memory, ports, Redis, Postgres and workers. Each line is ok, or says what to do. Exit status 1 if any is not ok.',
   own,
-  settings: ['modelsFile', 'model', 'host', 'port', 'workers', 'workerConnectTimeoutMs', 'memoryReserveMib'],
+  settings: [
+    'modelsFile',
+    'model',
+    'host',
+    'port',
+    'redisUrl',
+    'postgresUrl',
+    'dataFolder',
+    'workers',
+    'workerConnectTimeoutMs',
+    'memoryReserveMib',
+  ],
   examples: ['millrace check', 'millrace check --model ./any.gguf --json'],
   run: check,
 };

@@ -1,29 +1,46 @@
 import { credentials, Metadata, type ServiceError } from '@grpc/grpc-js';
-import { type HealthBody, healthSchema, PROTOCOL_VERSION, type Settings } from '@millrace/contracts';
+import {
+  type HealthBody,
+  healthSchema,
+  PROTOCOL_VERSION,
+  type ReadyzBody,
+  readyzSchema,
+  type Settings,
+} from '@millrace/contracts';
 import { InferenceClient, type WorkerDescription } from '@millrace/contracts/protocol';
 import { gatewayUrl } from '../gateway-address.js';
 import { answersAt } from '../gateway-client.js';
 import { withAdminKeyIfAny } from '../gateway-keys.js';
 import { portProblem, probePort } from '../port-probe.js';
+import { checkStores } from './check-stores.js';
 import { type Finding, fine, wrong } from './finding.js';
 
-/** The gateway's port, and the workers: those of a running gateway, else those of the setting `workers`. */
+/** What a gateway tells of itself; where `/health` is closed to us, `/readyz` is not. */
+type Gateway = { readonly ready: ReadyzBody } & Partial<Pick<HealthBody, 'version' | 'workers'>>;
+
+/** The gateway's port, what it keeps things in, and the workers: those of a running gateway, else those of the settings. */
 export async function checkNetwork(settings: Settings, workingFolder: string): Promise<Finding[]> {
-  const health = await healthOf(gatewayUrl(settings), withAdminKeyIfAny(settings, workingFolder));
-  const addresses = health === undefined ? settings.workers : health.workers.map(({ address }) => address);
+  const gateway = await runningGateway(gatewayUrl(settings), withAdminKeyIfAny(settings, workingFolder));
+  const addresses = gateway?.workers?.map(({ address }) => address) ?? settings.workers;
   return [
-    health === undefined ? await checkPort(settings) : checkGateway(settings, health),
+    gateway === undefined ? await checkPort(settings) : checkGateway(settings, gateway),
+    ...(await checkStores(settings, gateway?.ready)),
     ...(await Promise.all(
-      addresses.map((address) => checkWorker(address, settings.workerConnectTimeoutMs, health !== undefined)),
+      addresses.map((address) => checkWorker(address, settings.workerConnectTimeoutMs, gateway !== undefined)),
     )),
   ];
 }
 
-async function healthOf(url: string, headers: Record<string, string>): Promise<HealthBody | undefined> {
-  const response = await answersAt(url, '/health', headers);
-  if (response === undefined) return undefined;
-  const parsed = healthSchema.safeParse(await response.json().catch(() => undefined));
-  return parsed.success ? parsed.data : undefined;
+async function runningGateway(url: string, headers: Record<string, string>): Promise<Gateway | undefined> {
+  const health = healthSchema.safeParse(await bodyOf(url, '/health', headers));
+  if (health.success) return health.data;
+  const ready = readyzSchema.safeParse(await bodyOf(url, '/readyz'));
+  return ready.success ? { ready: ready.data } : undefined;
+}
+
+async function bodyOf(url: string, path: string, headers: Record<string, string> = {}): Promise<unknown> {
+  const response = await answersAt(url, path, headers);
+  return response?.json().catch(() => undefined);
 }
 
 async function checkPort({ host, port }: Settings): Promise<Finding> {
@@ -35,8 +52,8 @@ async function checkPort({ host, port }: Settings): Promise<Finding> {
   return wrong('port', detail!, remedy.join(' '));
 }
 
-function checkGateway(settings: Settings, { ready, version }: HealthBody): Finding {
-  const about = `Millrace ${version} runs at ${gatewayUrl(settings)}`;
+function checkGateway(settings: Settings, { ready, version }: Gateway): Finding {
+  const about = `Millrace${version === undefined ? '' : ` ${version}`} runs at ${gatewayUrl(settings)}`;
   if (ready.status === 'ready') return fine('gateway', `${about} and is ready`);
   return wrong('gateway', `${about}, but is not ready: ${ready.reason}`, 'See its log, and the workers below.');
 }

@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { createServer as createHttpServer, type Server as HttpServer } from 'node:http';
 import { createServer, type Server } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -13,6 +14,7 @@ import type { Finding } from './finding.js';
 
 let folder: string;
 let occupied: Server | undefined;
+let gateway: HttpServer | undefined;
 let worker: GrpcServer | undefined;
 beforeEach(() => {
   folder = mkdtempSync(join(tmpdir(), 'millrace-check-'));
@@ -21,6 +23,9 @@ beforeEach(() => {
 afterEach(() => {
   occupied?.close();
   occupied = undefined;
+  gateway?.closeAllConnections();
+  gateway?.close();
+  gateway = undefined;
   worker?.forceShutdown();
   worker = undefined;
   rmSync(folder, { recursive: true, force: true });
@@ -187,6 +192,23 @@ describe('check', () => {
       detail: `ready: no model yet (${detail})`,
     });
     expect(lacking.status).toBe(1);
+  });
+
+  it('asks a gateway whose /health is closed to it what it misses', async () => {
+    const degraded = [{ part: 'redis', detail: 'Redis is away.' }];
+    const answers: Record<string, object> = { '/readyz': { status: 'ready', capabilities: {}, degraded } };
+    gateway = createHttpServer(({ url = '' }, response) => {
+      response.writeHead(url in answers ? 200 : 401).end(JSON.stringify(answers[url] ?? {}));
+    });
+    await new Promise<void>((resolve) => gateway!.listen(0, '127.0.0.1', resolve));
+    const { port } = gateway.address() as { port: number };
+    const { findings, status } = await check(`--port=${port}`);
+    expect(about(findings, 'gateway')).toMatchObject([
+      { ok: true, detail: `Millrace runs at http://127.0.0.1:${port} and is ready` },
+    ]);
+    expect(about(findings, 'redis')).toMatchObject([{ ok: false, detail: 'Redis is away.' }]);
+    expect(about(findings, 'port')).toEqual([]);
+    expect(status).toBe(1);
   });
 
   it('finds a port that another program holds', async () => {

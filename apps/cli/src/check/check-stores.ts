@@ -1,0 +1,140 @@
+import { connect, type NetConnectOpts } from 'node:net';
+import { connect as connectWithTls } from 'node:tls';
+import type { ReadyzBody, Settings } from '@millrace/contracts';
+import { type Finding, fine, wrong } from './finding.js';
+
+/** For the connection and the first answer together. */
+const ANSWER_TIMEOUT_MS = 3_000;
+/** Of what listens there, whatever it is. */
+const ANSWER_BYTES_MAX = 4_096;
+
+type Degraded = NonNullable<ReadyzBody['degraded']>[number];
+type StoreSettings = Pick<Settings, 'redisUrl' | 'postgresUrl' | 'dataFolder'>;
+
+/** Redis and Postgres as a running gateway finds them; without one, whether they answer from here. Never says a password. */
+export async function checkStores(settings: StoreSettings, gateway: ReadyzBody | undefined): Promise<Finding[]> {
+  if (gateway !== undefined) return missedBy(gateway);
+  return Promise.all([checkRedis(settings), checkDatabase(settings)]);
+}
+
+function missedBy({ degraded = [] }: ReadyzBody): Finding[] {
+  if (degraded.length === 0) return [fine('stores', 'the gateway misses none of what it was given')];
+  return degraded.map(({ part, detail }) => wrong(part, detail, REMEDIES[part]));
+}
+
+const REMEDIES: Readonly<Record<Degraded['part'], string>> = {
+  redis: 'Start it, or correct the `redisUrl` of the gateway.',
+  database: 'Start it, or correct the `postgresUrl` of the gateway; its log says more.',
+  keys: 'See the log of the gateway.',
+  records: 'Look at the database, and at the disk of `dataFolder`; nothing is lost until the spool is full.',
+};
+
+async function checkRedis({ redisUrl }: StoreSettings): Promise<Finding> {
+  if (redisUrl === undefined) return fine('redis', 'none: each gateway counts limits by itself');
+  const url = urlOf(redisUrl, ['redis:', 'rediss:']);
+  if (url === undefined || url.hostname === '') {
+    return wrong('redis', '`redisUrl` is not an address of Redis.', 'Write redis://user:password@host:6379/0.');
+  }
+  const [user, password] = [url.username, url.password].map(decoded) as [string, string];
+  const login = password === '' ? '' : resp(['AUTH', ...(user === '' ? [] : [user]), password]);
+  const answer = await firstAnswer(
+    { host: hostOf(url), port: Number(url.port || 6_379) },
+    url.protocol === 'rediss:',
+    Buffer.from(login + resp(['PING'])),
+    (text) => text.split('\r\n').length > (login === '' ? 1 : 2) || text.startsWith('-'),
+  );
+  const problem = answer.problem ?? redisProblem(answer.text, password);
+  return outcome('redis', url.host, problem, '`redisUrl`');
+}
+
+function redisProblem(text: string, password: string): string | undefined {
+  const refusal = text.split('\r\n').find((line) => line.startsWith('-'));
+  // Some servers quote what they were told.
+  const said = password === '' ? refusal : refusal?.replaceAll(password, '***');
+  if (said !== undefined) return `refuses: ${said.slice(1)}`;
+  return text.startsWith('+') ? undefined : 'is no Redis: it answers otherwise than one.';
+}
+
+async function checkDatabase({ postgresUrl, dataFolder }: StoreSettings): Promise<Finding> {
+  if (postgresUrl === undefined) return fine('database', `the embedded one, in ${dataFolder}: for one gateway alone`);
+  const url = urlOf(postgresUrl, ['postgres:', 'postgresql:']);
+  if (url === undefined) {
+    const remedy = 'Write postgres://user:password@host:5432/name.';
+    return wrong('database', '`postgresUrl` is no URL of a Postgres.', remedy);
+  }
+  const port = Number(url.port || url.searchParams.get('port') || 5_432);
+  const host = url.searchParams.get('host') ?? (hostOf(url) || 'localhost');
+  const where = host.startsWith('/') ? { path: `${decoded(host)}/.s.PGSQL.${port}` } : { host, port };
+  const answer = await firstAnswer(where, false, SSL_REQUEST, (text) => text !== '');
+  const problem = answer.problem ?? postgresProblem(answer.text);
+  return outcome('database', 'path' in where ? where.path : `${host}:${port}`, problem, '`postgresUrl`');
+}
+
+/** Asks whether the server would encrypt; every Postgres answers S or N, before it asks who is there. */
+const SSL_REQUEST = Buffer.from([0, 0, 0, 8, 0x04, 0xd2, 0x16, 0x2f]);
+
+function postgresProblem(text: string): string | undefined {
+  return text === 'S' || text === 'N' ? undefined : 'is no Postgres: it answers otherwise than one.';
+}
+
+function outcome(about: string, address: string, problem: string | undefined, setting: string): Finding {
+  if (problem !== undefined) return wrong(about, `${address} ${problem}`, `Start it, or correct ${setting}.`);
+  const left = about === 'database' ? '; whether user and password are right, a gateway finds out' : '';
+  return fine(about, `${address} answers${left}`);
+}
+
+/** What a server says first to `hello`, or why it says nothing. */
+function firstAnswer(
+  where: NetConnectOpts & { host?: string },
+  withTls: boolean,
+  hello: Buffer,
+  isWhole: (text: string) => boolean,
+): Promise<{ readonly text: string; readonly problem?: string }> {
+  return new Promise((resolve) => {
+    const socket = withTls ? connectWithTls({ ...where, ...serverName(where.host) }) : connect(where);
+    let text = '';
+    const end = (problem?: string) => {
+      clearTimeout(timer);
+      socket.destroy();
+      resolve(problem === undefined || text !== '' ? { text } : { text, problem });
+    };
+    const timer = setTimeout(
+      () => end(`does not answer within ${ANSWER_TIMEOUT_MS.toLocaleString('en-US')} ms.`),
+      ANSWER_TIMEOUT_MS,
+    );
+    socket.once(withTls ? 'secureConnect' : 'connect', () => socket.write(hello));
+    socket.on('data', (data: Buffer) => {
+      text += data.toString('latin1');
+      if (isWhole(text) || text.length > ANSWER_BYTES_MAX) end();
+    });
+    socket.once('error', (error: NodeJS.ErrnoException) => end(`can't be reached (${error.code ?? error.message}).`));
+    socket.once('close', () => end('closes the connection without a word.'));
+  });
+}
+
+/** Certificates are for names; Node refuses addresses as such. */
+function serverName(host = ''): { readonly servername?: string } {
+  return /^[\d.]+$|:/.test(host) ? {} : { servername: host };
+}
+
+/** As Redis reads commands: with lengths, so that a password may hold anything. */
+function resp(words: readonly string[]): string {
+  return `*${words.length}\r\n${words.map((word) => `$${Buffer.byteLength(word)}\r\n${word}\r\n`).join('')}`;
+}
+
+function urlOf(text: string, protocols: readonly string[]): URL | undefined {
+  const url = URL.canParse(text) ? new URL(text) : undefined;
+  return url !== undefined && protocols.includes(url.protocol) ? url : undefined;
+}
+
+function hostOf({ hostname }: URL): string {
+  return hostname.replace(/^\[(.*)\]$/, '$1');
+}
+
+function decoded(text: string): string {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return text;
+  }
+}
