@@ -106,6 +106,14 @@ describe('flags', () => {
     ]);
   });
 
+  it('hands on secrets by variables: flags stand in the list of processes', () => {
+    const args = ['--admin-key=one', '--redis-url', 'redis://:two@a', '--admin-key=three', '--port=8001'];
+    const loaded = load({ args, reader: 'serve' });
+    expect(loaded.flagsFor([])).toEqual(['--port=8001']);
+    expect(loaded.secretsFromFlags).toEqual({ MILLRACE_ADMIN_KEY: 'three', MILLRACE_REDIS_URL: 'redis://:two@a' });
+    expect(load({ environment: { MILLRACE_ADMIN_KEY: 'one' } }).secretsFromFlags).toEqual({});
+  });
+
   it('lets a command have flags of its own, which hide a setting of the same name', () => {
     const common = { group: 'process', readBy: ['cli'], why: '' } as const;
     const own = {

@@ -3,6 +3,7 @@ import { join, resolve } from 'node:path';
 import {
   allowedText,
   contradictionsIn,
+  environmentNameOf,
   SETTINGS,
   type Setting,
   type SettingName,
@@ -13,6 +14,7 @@ import {
   valueText,
 } from '@millrace/contracts';
 import { ConfigurationError } from './configuration-error.js';
+import type { Logger } from './logger.js';
 import {
   type Environment,
   type Given,
@@ -47,8 +49,10 @@ export interface LoadedSettings<Own extends SettingTable = {}> {
   readonly file: string | undefined;
   readonly own: ValuesOf<Own>;
   readonly positionals: readonly string[];
-  /** Flags that hand on to another process what this one was told, save the settings in `except`. */
+  /** Flags that hand on to another process what this one was told, save secrets and the settings in `except`. */
   flagsFor(except: readonly SettingName[]): string[];
+  /** Secrets that were given as flags, as variables: every user of the machine sees the flags of every process. */
+  readonly secretsFromFlags: Readonly<Record<string, string>>;
 }
 
 /**
@@ -93,8 +97,11 @@ export function loadSettings<Own extends SettingTable = {}>(request: SettingsReq
     positionals: flags.positionals,
     flagsFor: (except) => [
       ...(file === undefined ? [] : [`--config=${file}`]),
-      ...flags.handOn.filter(({ name }) => !except.includes(name)).map(({ arg }) => arg),
+      ...flags.handOn.filter(({ name }) => !isSecret(name) && !except.includes(name)).map(({ arg }) => arg),
     ],
+    secretsFromFlags: Object.fromEntries(
+      flags.given.filter((one) => !isOwn(one) && isSecret(one.name)).map(secretVariable),
+    ),
   };
 }
 
@@ -108,6 +115,26 @@ export function describeSettings(loaded: Pick<LoadedSettings, 'settings' | 'sour
     described[name] = `${table[name]?.secret ? '***' : valueText(value)} (${source})`;
   }
   return described;
+}
+
+/** Says so where a secret was given in a way that other users of the machine can see. */
+export function warnOfSecretFlags(
+  { secretsFromFlags }: Pick<LoadedSettings, 'secretsFromFlags'>,
+  logger: Logger,
+): void {
+  for (const variable of Object.keys(secretsFromFlags)) {
+    logger.warn(
+      `A secret was given as a flag, which every user of this machine can see. Give it as ${variable}, in the environment or in .env.`,
+    );
+  }
+}
+
+function isSecret(name: string): boolean {
+  return (SETTINGS as SettingTable)[name]?.secret === true;
+}
+
+function secretVariable({ name, value }: Given): [string, string] {
+  return [environmentNameOf(name), String(value)];
 }
 
 function configFile(named: string | undefined, workingFolder: string, home: string): string | undefined {

@@ -42,7 +42,9 @@ if (name === 'worker' && failure !== undefined) {
         ),
       );
     } else {
-      response.end(JSON.stringify({ args: process.argv.slice(2), pid: process.pid }));
+      response.end(
+        JSON.stringify({ args: process.argv.slice(2), pid: process.pid, adminKey: process.env.MILLRACE_ADMIN_KEY }),
+      );
     }
   });
   server.listen(port, '127.0.0.1', () => {

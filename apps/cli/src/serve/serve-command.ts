@@ -1,5 +1,5 @@
 import { keyListSchema, type ModelBody, modelListSchema, type SettingTable } from '@millrace/contracts';
-import { createLogger, loadSettings, terminationRequested } from '@millrace/runtime';
+import { createLogger, loadSettings, terminationRequested, warnOfSecretFlags } from '@millrace/runtime';
 import pc from 'picocolors';
 import { type Command, type CommandContext, CommandError } from '../command.js';
 import { withLookingKey } from '../gateway-keys.js';
@@ -27,6 +27,7 @@ async function serve(context: CommandContext): Promise<number> {
   const loaded = loadSettings({ reader: 'serve', args, environment, workingFolder, own });
   const { logLevel, logFormat } = loaded.settings;
   const logger = createLogger({ name: 'serve', level: logLevel, format: logFormat });
+  warnOfSecretFlags(loaded, logger);
   const service = new Service({
     loaded,
     logger,

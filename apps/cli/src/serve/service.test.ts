@@ -66,6 +66,16 @@ describe('Service', () => {
     expect(reasons).toEqual(['loading 1', 'loading 2']);
   });
 
+  it('hands on a secret where no list of processes shows it', async () => {
+    process.env.MILLRACE_ADMIN_KEY = 'weaker than a flag';
+    try {
+      const { url } = await serviceWith([], ['--admin-key=of-the-flag']).start();
+      expect(await (await fetch(url)).json()).toMatchObject({ adminKey: 'of-the-flag' });
+    } finally {
+      delete process.env.MILLRACE_ADMIN_KEY;
+    }
+  });
+
   it('stops the gateway first, then the worker', async () => {
     await serviceWith().start();
     await service.stop();

@@ -7,7 +7,7 @@ import { askReadiness } from './readiness.js';
 import { type ProcessPlan, SupervisedProcess } from './supervised-process.js';
 
 export interface ServiceOptions {
-  readonly loaded: Pick<LoadedSettings, 'settings' | 'sources' | 'flagsFor'>;
+  readonly loaded: Pick<LoadedSettings, 'settings' | 'sources' | 'flagsFor' | 'secretsFromFlags'>;
   readonly logger: Logger;
   /** Called whenever what the gateway still waits for changes. */
   readonly onProgress?: (reason: string) => void;
@@ -129,9 +129,10 @@ export class Service {
   }
 
   #supervise(plan: ProcessPlan): SupervisedProcess {
-    const { restartDelayMsMin, restartDelayMsMax } = this.#options.loaded.settings;
+    const { settings, secretsFromFlags: secrets } = this.#options.loaded;
+    const { restartDelayMsMin, restartDelayMsMax } = settings;
     const { logger, quiet = false } = this.#options;
-    return new SupervisedProcess(plan, { restartDelayMsMin, restartDelayMsMax, logger, quiet });
+    return new SupervisedProcess({ ...plan, secrets }, { restartDelayMsMin, restartDelayMsMax, logger, quiet });
   }
 
   #gatewayPort() {

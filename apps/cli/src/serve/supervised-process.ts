@@ -12,6 +12,8 @@ export interface ProcessPlan {
   readonly args: (portBefore: number | undefined) => readonly string[];
   /** Variables of the environment that it has unless they are set already. */
   readonly environment?: NodeJS.ProcessEnv;
+  /** Variables that it has in any case. */
+  readonly secrets?: NodeJS.ProcessEnv;
 }
 
 export interface RestartOptions {
@@ -99,9 +101,9 @@ export class SupervisedProcess {
   }
 
   #spawn(): void {
-    const { entry, args, environment } = this.#plan;
+    const { entry, args, environment, secrets } = this.#plan;
     const stdout = this.#options.quiet ? 'ignore' : 'inherit';
-    const env = { ...environment, ...process.env };
+    const env = { ...environment, ...process.env, ...secrets };
     const child = fork(entry, args(this.#port), { env, stdio: ['ignore', stdout, 'inherit', 'ipc'] });
     const startedMs = performance.now();
     let sentence: string | undefined;
