@@ -30,7 +30,7 @@ export function withAdminKey(settings: KeySettings, workingFolder: string): Reco
   const { key, path, why } = fileOfAdminKey(settings, workingFolder);
   if (key !== undefined) return bearer(key);
   throw new CommandError(
-    `There is no admin key: MILLRACE_ADMIN_KEY is not set, and ${path} ${why}. A gateway makes that file at its first start; run this where it runs and as the same user, or set the variable.`,
+    `There is no admin key: MILLRACE_ADMIN_KEY is not set, and ${path} ${why}. A gateway makes that file at its first start; run this on its machine, in the same folder (or say --data-folder) and as the same user; or set the variable.`,
   );
 }
 

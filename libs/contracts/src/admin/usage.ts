@@ -2,7 +2,7 @@ import * as z from 'zod';
 
 /** The admin API: `GET /admin/usage`. */
 
-const day = z.iso.date();
+const day = z.iso.date({ error: 'must be a day such as 2026-11-01' });
 
 export const USAGE_GROUPS = ['key', 'model', 'day'] as const;
 
