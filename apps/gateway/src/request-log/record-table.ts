@@ -133,6 +133,12 @@ export class RecordTable {
     return taken.length > 0;
   }
 
+  /** The day (UTC) by the database's clock. */
+  async today(): Promise<string> {
+    const [row] = await this.database.query<{ day: string }>(`select (now() at time zone 'utc')::date::text as day`);
+    return row!.day;
+  }
+
   /** Drops the days before `firstKept`. @returns how many. What is in use just now is left for the next time. */
   async prune(firstKept: string): Promise<number> {
     await this.#finishDetaching();

@@ -2,7 +2,7 @@ import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSy
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createLogger } from '@millrace/runtime';
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
 import type { SqlDatabase } from '../stores/sql-database.js';
 import { openEmbedded, UnreliableDatabase } from './database.testing.js';
 import { aRecord } from './record.testing.js';
@@ -69,6 +69,24 @@ describe('RecordWriter', () => {
           .trim()
           .split('\n'),
       );
+
+  it('drops nothing because its clock is a year ahead', async () => {
+    const { writer } = await start();
+    writer.observe(aRecord({ arrivedAtMs: Date.now() }));
+    await writer.close(5_000);
+    await real.query('delete from record_chores');
+    vi.useFakeTimers({ toFake: ['Date'], now: Date.now() + 365 * 86_400_000 });
+    try {
+      await start();
+      await expect.poll(() => real.query('select from record_chores')).toHaveLength(1);
+      const ahead = `request_records_${new Date().toISOString().slice(0, 10).replaceAll('-', '')}`;
+      await expect.poll(() => real.query('select from pg_class where relname = $1', [ahead])).toHaveLength(1);
+      await new Promise((resolve) => setTimeout(resolve, 300));
+      expect(await rows()).toBe(1);
+    } finally {
+      vi.useRealTimers();
+    }
+  });
 
   it('writes what it was told, and leaves no file', async () => {
     const { writer } = await start();

@@ -282,7 +282,9 @@ export class RecordWriter {
     try {
       await this.#table.makeDays(days);
       if (!(await this.#table.takeChore('prune'))) return;
-      const dropped = await this.#table.prune(dayAfter(today, -this.settings.retentionDays));
+      // The earlier of two clocks: one that is a year ahead must not drop a year.
+      const [earlier] = [today, await this.#table.today()].sort();
+      const dropped = await this.#table.prune(dayAfter(earlier!, -this.settings.retentionDays));
       if (dropped > 0) this.logger.info({ days: dropped }, 'days of records were dropped (retentionDays)');
     } catch (error) {
       this.logger.warn({ error: (error as Error).message }, 'old records could not be dropped; tried again in an hour');
