@@ -11,7 +11,7 @@ export const MILLRACE = join(ROOT, 'apps/cli/dist/main.js');
 const START_TIMEOUT_MS = 60_000;
 
 /** A running `millrace serve`, as a user would start it, on ports of its own. */
-export interface Stack {
+export interface Stack extends AsyncDisposable {
   readonly url: string;
   readonly serve: ChildProcess;
   /** Its own; removed when it ends, unless it was given. */
@@ -31,18 +31,20 @@ export interface StackOptions {
 export async function startStack({ args = [], environment = {} }: StackOptions = {}): Promise<Stack> {
   const { serve, dataFolder, output } = spawnServe(args, environment);
   const url = await addressOf(serve, output);
+  const stop = async () => {
+    if (serve.exitCode !== null || serve.signalCode !== null) return serve.exitCode;
+    serve.kill('SIGTERM');
+    const [status] = (await once(serve, 'exit')) as [number | null];
+    return status;
+  };
   return {
     url,
     serve,
     dataFolder,
     output,
     client: () => new OpenAI({ baseURL: `${url}/v1`, apiKey: 'any', maxRetries: 0 }),
-    stop: async () => {
-      if (serve.exitCode !== null || serve.signalCode !== null) return serve.exitCode;
-      serve.kill('SIGTERM');
-      const [status] = (await once(serve, 'exit')) as [number | null];
-      return status;
-    },
+    stop,
+    [Symbol.asyncDispose]: async () => void (await stop()),
   };
 }
 

@@ -93,6 +93,13 @@ describe('millrace serve says in one sentence', () => {
     expect(output).not.toMatch(/\bat .+:\d+:\d+/);
   });
 
+  it('that another gateway keeps its data in the same folder', async () => {
+    await using first = await startStack();
+    const { status, output } = await serveToItsEnd([], { MILLRACE_DATA_FOLDER: first.dataFolder });
+    expect(status).toBe(1);
+    expect(output).toMatch(/in use by another gateway\. .*--data-folder/);
+  });
+
   it('that the model file is missing', async () => {
     const { status, output } = await serveToItsEnd(['--model', 'no/such/model.gguf']);
 

@@ -6,6 +6,7 @@ import {
   loadSettings,
   tellParent,
   terminationRequested,
+  warnOfSecretFlags,
 } from '@millrace/runtime';
 import { startGateway } from './start-gateway.js';
 
@@ -21,12 +22,13 @@ async function main(): Promise<void> {
   const logger = createLogger({ name: 'gateway', level: settings.logLevel, format: settings.logFormat });
   endOnFatalErrors(logger);
   logger.info({ settings: describeSettings(loaded) }, 'settings that differ from the defaults');
+  warnOfSecretFlags(loaded, logger);
 
   const gateway = await startGateway(settings, logger);
   logger.info({ host: settings.host, port: gateway.port, workers: settings.workers }, 'listening');
   await tellParent({ kind: 'listening', port: gateway.port });
 
-  const why = await terminationRequested();
+  const why = await Promise.race([terminationRequested(), gateway.broken]);
   logger.info({ why, drainTimeoutMs: settings.drainTimeoutMs }, 'stopping: running answers may finish');
   await gateway.drain();
   logger.info('stopped');

@@ -1,6 +1,6 @@
 import { existsSync } from 'node:fs';
 import { isLoopback, type ReadyzBody, type Settings } from '@millrace/contracts';
-import { type Logger, readModelsFile } from '@millrace/runtime';
+import { ConfigurationError, type Logger, readModelsFile } from '@millrace/runtime';
 import { MemoryKeyNews } from './keys/adapters/memory-key-news.js';
 import { RedisKeyNews } from './keys/adapters/redis-key-news.js';
 import type { Authenticator } from './keys/authenticator.js';
@@ -37,6 +37,8 @@ export interface Parts {
   readonly totals: UsageTotals;
   /** Whoever wants every record. */
   readonly listeners: readonly RecordListener[];
+  /** Never resolves. @throws ConfigurationError when a store can not be used until a person mends something. */
+  readonly broken: Promise<never>;
   /** Why nobody can be served, as a sentence; undefined: nothing here is in the way. */
   obstacle(): string | undefined;
   /** What works, but not as it should. */
@@ -59,7 +61,7 @@ export async function openParts(settings: Settings, logger: Logger): Promise<Par
   const secrets = installationSecrets(settings, logger);
   const modelLimits = limitsOfModels(settings.modelsFile);
   const redis = settings.redisUrl === undefined ? undefined : openRedis(settings.redisUrl, settings, logger);
-  const database = openDatabase(settings, logger);
+  const { database, broken } = openDatabase(settings, logger);
 
   const news =
     redis === undefined ? new MemoryKeyNews() : new RedisKeyNews(redis.client, `${settings.redisKeyPrefix}:keys`);
@@ -86,6 +88,7 @@ export async function openParts(settings: Settings, logger: Logger): Promise<Par
     rates,
     totals,
     listeners: run === undefined ? [records.observe] : [records.observe, run.observe],
+    broken,
     obstacle: () => (ring.usable ? undefined : ring.trouble),
     degraded: () =>
       degradedBy([
@@ -103,16 +106,28 @@ export async function openParts(settings: Settings, logger: Logger): Promise<Par
   };
 }
 
-function openDatabase(settings: Settings, logger: Logger): SqlDatabase {
+function openDatabase(settings: Settings, logger: Logger): { database: SqlDatabase; broken: Promise<never> } {
   const { postgresUrl, postgresConnectionsMax, sqlTimeoutMs, dataFolder } = settings;
-  const database =
-    postgresUrl === undefined
-      ? new EmbeddedDatabase({ dataFolder, timeoutMs: sqlTimeoutMs }, logger)
-      : new PostgresDatabase(
-          { url: postgresUrl, connectionsMax: postgresConnectionsMax, timeoutMs: sqlTimeoutMs },
-          logger,
-        );
-  return new MigratedDatabase(database, readMigrations(), logger);
+  const migrated = (database: SqlDatabase) => new MigratedDatabase(database, readMigrations(), logger);
+  if (postgresUrl !== undefined) {
+    const options = { url: postgresUrl, connectionsMax: postgresConnectionsMax, timeoutMs: sqlTimeoutMs };
+    // A server that is away comes back; nothing about it is a reason to end.
+    return { database: migrated(new PostgresDatabase(options, logger)), broken: NEVER };
+  }
+  const embedded = new EmbeddedDatabase({ dataFolder, timeoutMs: sqlTimeoutMs }, logger);
+  return { database: migrated(embedded), broken: unusable(embedded) };
+}
+
+const NEVER = new Promise<never>(() => {});
+
+/** Rejects when another gateway has the folder, or when it is damaged. A start that was only too slow is tried again. */
+async function unusable(database: EmbeddedDatabase): Promise<never> {
+  try {
+    await database.opened();
+  } catch (error) {
+    if (error instanceof ConfigurationError) throw error;
+  }
+  return NEVER;
 }
 
 function openRedis(url: string, { redisTimeoutMs }: Settings, logger: Logger): RedisConnection {

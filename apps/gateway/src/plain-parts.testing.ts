@@ -30,6 +30,7 @@ export function plainParts(changes: Partial<Parts> = {}): Parts {
     rates: UNLIMITED,
     totals: new UsageTotals(NO_DATABASE, { pending: 0, batches: 0, unwrittenTokens: () => 0 }),
     listeners: [],
+    broken: new Promise(() => {}),
     obstacle: () => undefined,
     degraded: () => [],
     close: async () => {},

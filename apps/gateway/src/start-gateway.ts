@@ -11,6 +11,8 @@ import { wire } from './wiring.js';
 
 export interface Gateway {
   readonly port: number;
+  /** Never resolves. @throws ConfigurationError when it can go on only after a person has mended something. */
+  readonly broken: Promise<never>;
   /** Lets running answers finish, up to `drainTimeoutMs`, then ends everything. */
   drain(): Promise<void>;
 }
@@ -31,6 +33,7 @@ export async function startGateway(settings: Settings, logger: Logger, open = op
     // Nest's own log would tell of its modules; ours tells of the gateway. Bodies are read by http/json-body.ts.
     { logger: false, bodyParser: false, abortOnError: false },
   );
+  walks.broken.catch(() => undefined); // Whoever runs the gateway listens too; a test need not.
   const release = async () => {
     await app.close();
     await walks.close();
@@ -46,6 +49,7 @@ export async function startGateway(settings: Settings, logger: Logger, open = op
 
   return {
     port: (server.address() as AddressInfo).port,
+    broken: walks.broken,
     // By hand, since app.close() alone waits for every open socket, even one that never sent a request.
     drain: async () => {
       walks.readiness.startDraining();

@@ -17,6 +17,7 @@ import { CompleteText } from './walks/complete-text.js';
 import { DoWork } from './walks/do-work.js';
 import { Embed } from './walks/embed.js';
 import { Entrance } from './walks/entrance.js';
+import { FindWorkers } from './walks/find-workers.js';
 import { ManageKeys } from './walks/manage-keys.js';
 import { ManageModels } from './walks/manage-models.js';
 import { Readiness } from './walks/readiness.js';
@@ -40,6 +41,8 @@ export interface Walks {
   readonly readiness: Readiness;
   readonly refuseRequest: RefuseRequest;
   readonly authenticator: Authenticator;
+  /** As of the parts. */
+  readonly broken: Promise<never>;
   close(): Promise<void>;
 }
 
@@ -55,8 +58,9 @@ export function wire(settings: Settings, logger: Logger, parts: Parts): Walks {
   const requestLog = new RequestLog(logger, [new RequestMetrics().observe, ...parts.listeners], settings);
   const dispatcher = new Dispatcher();
   const entrance = new Entrance(admission, parts.rates, settings);
-  const completeChat = new CompleteChat(models, entrance, admission, directory, dispatcher, requestLog);
-  const work = new DoWork(entrance, admission, directory, dispatcher);
+  const findWorkers = new FindWorkers(admission, directory);
+  const completeChat = new CompleteChat(models, entrance, findWorkers, dispatcher, requestLog);
+  const work = new DoWork(entrance, findWorkers, dispatcher);
   const watching = watch({
     running: () => admission.running,
     waiting: () => admission.waiting,
@@ -75,6 +79,7 @@ export function wire(settings: Settings, logger: Logger, parts: Parts): Walks {
     readiness: new Readiness(directory, settings, parts),
     refuseRequest: new RefuseRequest(requestLog),
     authenticator: parts.authenticator,
+    broken: parts.broken,
     close: async () => {
       watching[Symbol.dispose]();
       admission.close();
