@@ -32,6 +32,11 @@ const METRICS_BYTES_MAX = 256 * KIB;
 const REQUEST_TIMEOUT_MS = 60_000;
 const PART_TIMEOUT_MS = 3_600_000;
 const OPEN_TIMEOUT_MS = 120_000;
+/**
+ * V8 doubles the space for what is new when much of it lives on, once or twice in a process's life and at any time: 50 MiB of RSS
+ * that look like a leak. Here it has from the start the size that it has in the end.
+ */
+const YOUNG_SPACE = ['--min-semi-space-size=32', '--max-semi-space-size=32'];
 const CLIENTS = 16;
 const WARM_UP_CLIENTS = 64;
 
@@ -86,7 +91,7 @@ async function prepare(stage: Stage): Promise<Setting> {
     JSON.stringify({ models: [{ id: 'bare', engine: 'openai-compatible', upstream: server }] }),
   );
   const [redis, postgres] = [await Redis.start(stage), await Postgres.start(stage)];
-  const nodeArgs = ['--expose-gc', '--import', join(import.meta.dirname, 'heap-probe.ts')];
+  const nodeArgs = ['--expose-gc', ...YOUNG_SPACE, '--import', join(import.meta.dirname, 'heap-probe.ts')];
   const worker = await startWorker(stage, { modelsFile, nodeArgs, args: ['--request-timeout-ms=3600000'] });
   const adminKey = newAdminKey();
   const gateway = await startGateway(stage, {
@@ -162,7 +167,8 @@ async function measureFlatness(setting: Setting, what: string, plan: LoadPlan): 
     tell(
       `  ${kind}, from sample ${WARM_UP_SAMPLES + 1} to the last: ${share >= 0 ? '+' : '−'}${(Math.abs(share) * 100).toFixed(1)} %`,
     );
-    if (Math.abs(share) > FLAT && Math.abs(last - first!) > SLACK_BYTES) {
+    // Code that V8 throws away and what it gives back make it less; that is no leak.
+    if (share > FLAT && last - first! > SLACK_BYTES) {
       breaches.push(`${kind} over ${what} went from ${mib(first!)} to ${mib(last)} MiB`);
     }
   }
