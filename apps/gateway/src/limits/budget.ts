@@ -34,11 +34,11 @@ export class Budget {
     this.#generation = Math.max(nowMs, this.#generation + 1);
   }
 
-  /** Takes over what another counter of the same use knows, with all that is reserved in it. */
-  learn(nowMs: number, used: number): void {
+  /** Takes over what another counter of the same use knows, with all that is reserved in it, and whether that is old. */
+  learn(nowMs: number, used: number, outdated: boolean): void {
     this.#period = PERIODS[this.#kind].of(nowMs);
     this.#used = used;
-    this.#seededMs = nowMs;
+    this.#seededMs = outdated ? Number.NEGATIVE_INFINITY : nowMs;
   }
 
   outdated(nowMs: number): boolean {

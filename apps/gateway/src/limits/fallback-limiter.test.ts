@@ -152,6 +152,21 @@ describe('FallbackLimiter', () => {
     await expect.poll(async () => (await shared.take(ask([place]))).outcome).toBe('admitted');
   });
 
+  it('frees what the shared one counted unheard, where this gateway knows too little and then refuses it', async () => {
+    const rules = [rule('daily_budget', 100), rule('concurrency', 1)];
+    await shared.seed('key:a', { today: 0, thisMonth: 0 });
+    shared.state = 'deaf';
+    const unheard = ask(rules, 10);
+    expect(await limiter.take(unheard)).toEqual({ outcome: 'unseeded' });
+    await limiter.seed('key:a', { today: 100, thisMonth: 100 });
+    expect((await limiter.take({ ...unheard, fromZero: true })).outcome).toBe('refused');
+    shared.state = 'here';
+    await backAgain();
+    await expect
+      .poll(async () => await shared.take(ask(rules, 100)))
+      .toMatchObject({ outcome: 'admitted', standings: [{ used: 0 }, { used: 0 }] });
+  });
+
   it('goes on from what was last seen of a budget', async () => {
     const budget = rule('daily_budget', 1_000);
     await limiter.seed('key:a', { today: 600, thisMonth: 600 });
@@ -160,6 +175,30 @@ describe('FallbackLimiter', () => {
     shared.state = 'away';
     expect(await limiter.take(ask([budget], 60))).toMatchObject({ outcome: 'refused', refusedBy: { used: 950 } });
     expect((await limiter.take(ask([budget], 50))).outcome).toBe('admitted');
+  });
+
+  it('keeps a budget spent that it was only ever refused for', async () => {
+    const budget = rule('daily_budget', 1_000);
+    await limiter.seed('key:a', { today: 600, thisMonth: 600 });
+    await shared.seed('key:a', { today: 990, thisMonth: 990 });
+    expect((await limiter.take(ask([budget], 50))).outcome).toBe('refused');
+    shared.state = 'away';
+    expect(await limiter.take(ask([budget], 50))).toMatchObject({ outcome: 'refused', refusedBy: { used: 990 } });
+  });
+
+  it('lets a budget begin at what it knows where the shared one comes back empty and the records are away', async () => {
+    const budget = rule('daily_budget', 1_000);
+    await limiter.seed('key:a', { today: 900, thisMonth: 900 });
+    await limiter.take(ask([budget], 50));
+    await shared.close();
+    expect(await limiter.take(ask([budget], 60))).toEqual({ outcome: 'unseeded' });
+    const decision = await limiter.take(ask([budget], 60, { fromZero: true }));
+    expect(decision).toMatchObject({ outcome: 'refused', outdated: true, refusedBy: { used: 950 } });
+    const other = gateway();
+    expect(await other.take(ask([budget], 50, { fromZero: true }))).toMatchObject({ outcome: 'admitted' });
+    shared.state = 'away';
+    expect(await other.take(ask([budget], 50))).toMatchObject({ outcome: 'refused', outdated: true });
+    await other.close();
   });
 
   it('asks that a budget used meanwhile be looked up when the shared one is back', async () => {

@@ -71,14 +71,14 @@ export class FallbackLimiter implements RateLimiter {
     if (refusal !== undefined) return refusal;
     this.#told.add(ask.id);
     try {
-      const decision = await this.#try('take', () => this.shared.take(ask));
-      if (decision.outcome === 'admitted') this.own.mirror(ask, decision.standings);
-      else this.#told.delete(ask.id);
+      const decision = await this.#try('take', () => this.shared.take(this.#withBegins(ask)));
+      if (decision.outcome !== 'unseeded') this.own.mirror(ask, decision);
+      if (decision.outcome !== 'admitted') this.#told.delete(ask.id);
       return this.#withUntold(ask, decision);
     } catch {
       const decision = await this.#takeAlone(ask);
       // The shared limiter may have let it through all the same, and nobody heard.
-      if (decision.outcome === 'refused') this.#settleShared(ask, 0);
+      if (decision.outcome !== 'admitted') this.#settleShared(ask, 0);
       return decision;
     }
   }
@@ -125,6 +125,11 @@ export class FallbackLimiter implements RateLimiter {
     for (const { kind, counter: counted } of rules) {
       if (isBudget(kind) && this.#untoldBudgets.size < UNTOLD_MAX) this.#untoldBudgets.add(counted);
     }
+  }
+
+  /** A shared limiter that came back empty while the records are away knows nothing of a budget; this gateway may. */
+  #withBegins(ask: RateAsk): RateAsk {
+    return ask.fromZero ? { ...ask, begins: this.own.budgetUse(ask.rules) } : ask;
   }
 
   /** What was used while the shared limiter was away it can only learn from the records. */

@@ -199,6 +199,25 @@ export function rateLimiterContract(
       expect((await limiter.take(ask([requests, budget], 5))).outcome).toBe('admitted');
     });
 
+    it('begins an unknown budget at what somebody knows of it, and no other', async () => {
+      const [day, month, requests] = [
+        rule('daily_budget', 100),
+        rule('monthly_budget', 1_000),
+        rule('requests_per_minute', 5),
+      ];
+      const begins = { fromZero: true, begins: [70, 700, 0] };
+      const refused = await limiter.take(ask([day, month, requests], 40, begins));
+      expect(refused).toMatchObject({ outcome: 'refused', outdated: true, refusedBy: { used: 70 } });
+      const admitted = await limiter.take(ask([day, month, requests], 30, begins));
+      expect(admitted).toMatchObject({ outcome: 'admitted', standings: [{ used: 70 }, { used: 700 }, { used: 0 }] });
+      expect(await limiter.take(ask([day], 1, begins))).toMatchObject({ outcome: 'refused', refusedBy: { used: 100 } });
+      await limiter.seed('key:a', { today: 0, thisMonth: 0 });
+      expect(await limiter.take(ask([day], 1, begins))).toMatchObject({
+        outcome: 'admitted',
+        standings: [{ used: 0 }],
+      });
+    });
+
     it('says that a budget which began at 0 is outdated, and one that was seeded after a while', async () => {
       const budget = rule('monthly_budget', 1_000);
       expect(await take([budget], 10)).toMatchObject({ outcome: 'admitted', outdated: true });

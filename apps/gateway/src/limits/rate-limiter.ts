@@ -21,6 +21,8 @@ export interface RateAsk {
   readonly tokens: number;
   /** Budgets of which nothing is known begin at 0, rather than that the decision is `unseeded`. */
   readonly fromZero?: boolean;
+  /** Of each rule, where such a budget begins instead, since somebody knows it to have been used so much. */
+  readonly begins?: readonly number[];
 }
 
 /** How one limit stands after a decision. */
@@ -111,11 +113,12 @@ export interface SharedRateLimiter extends RateLimiter {
 /** Counts for this gateway alone, and takes over when the shared one is away. */
 export interface StandIn extends RateLimiter {
   /**
-   * Counts what another one let through, and takes over what that one knows of its budgets, so that it goes on from there.
-   *
-   * @param standings those of the decision.
+   * Takes over what another one knows of the budgets that it decided by, and counts what it let through, so that this one can go on from
+   * there.
    */
-  mirror(ask: RateAsk, standings: readonly LimitStanding[]): void;
+  mirror(ask: RateAsk, decision: Admitted | Refused): void;
+  /** Of each rule, what is known to have been used of its budget; 0 of others, and where nothing is known. */
+  budgetUse(rules: readonly LimitRule[]): readonly number[];
   /**
    * The refusal of an ask for which what was counted here alone leaves no room, so that nobody else need be asked; else undefined. Budgets
    * are left out: others may know better.

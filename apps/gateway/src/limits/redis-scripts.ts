@@ -144,7 +144,8 @@ end
 `;
 
 /**
- * KEYS: the reservation, then one for each rule. ARGV: shift, id, tokens, whether budgets may begin at 0, then kind and limit of each rule.
+ * KEYS: the reservation, then one for each rule. ARGV: shift, id, tokens, whether budgets may begin though nothing is known of them, then
+ * kind and limit of each rule, then where each begins in that case; absent: at 0.
  * Returns whether it knew enough, whether a budget is outdated, then used, wait and reset of each rule.
  */
 export const TAKE = `${CLOCK}${PERIODS}${MINUTES}
@@ -167,7 +168,8 @@ for i = 2, #KEYS do
     if not known[1] and not from_zero then return { 0 } end
     rule.period = period_of(kind, now)
     rule.rolled = tonumber(known[1] or '-1') ~= rule.period
-    rule.used = rule.rolled and 0 or tonumber(known[2])
+    local begins = not known[1] and ARGV[2 * #KEYS + i + 1] or 0
+    rule.used = tonumber(rule.rolled and begins or known[2])
     rule.generation = known[4] or string.format('%.0f', now)
     if now - tonumber(known[3] or '0') >= ${BUDGET_TRUST_MS} then outdated = 1 end
   end

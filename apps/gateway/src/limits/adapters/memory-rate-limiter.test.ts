@@ -58,10 +58,11 @@ describe('MemoryRateLimiter', () => {
     const { limiter } = opened();
     const rules = [rule('requests_per_minute', 2), rule('daily_budget', 100)];
     const elsewhere = ask(rules, 10);
-    limiter.mirror(elsewhere, [
+    const standings = [
       { ...rules[0]!, used: 1, remaining: 0, resetMs: 0 },
       { ...rules[1]!, used: 70, remaining: 20, resetMs: 0 },
-    ]);
+    ];
+    limiter.mirror(elsewhere, { outcome: 'admitted', standings, outdated: false });
     expect(await limiter.take(ask(rules, 25))).toMatchObject({ refusedBy: { kind: 'daily_budget', used: 80 } });
     await limiter.settle(elsewhere, 5);
     expect(await limiter.take(ask(rules, 25))).toMatchObject({ standings: [{ remaining: 0 }, { remaining: 0 }] });

@@ -1,11 +1,11 @@
 import type { Budget, BudgetKind } from '../budget.js';
 import { decide, type LimitMeasure } from '../decide.js';
 import {
+  type Admitted,
   type BudgetUse,
   isBudget,
   type LimitKind,
   type LimitRule,
-  type LimitStanding,
   type RateAsk,
   type RateDecision,
   RESERVATION_MS,
@@ -59,6 +59,7 @@ export class MemoryRateLimiter implements StandIn {
     const nowMs = this.nowMs();
     this.#sweep(nowMs);
     if (!ask.fromZero && this.#knowsTooLittle(ask)) return { outcome: 'unseeded' };
+    if (ask.begins !== undefined) this.#begin(ask.rules, ask.begins, nowMs);
     const tallies = this.#talliesOf(ask, nowMs);
     const measures = tallies.map((tally, index) => tally.measure(ask.rules[index]!.limit, ask, nowMs));
     const decision = decide(ask, measures, isOutdated(tallies, nowMs));
@@ -66,13 +67,18 @@ export class MemoryRateLimiter implements StandIn {
     return decision;
   }
 
-  mirror(ask: RateAsk, standings: readonly LimitStanding[]): void {
+  mirror(ask: RateAsk, { outcome, standings, outdated }: Admitted | Refused): void {
     const nowMs = this.nowMs();
     this.#sweep(nowMs);
     for (const { counter, kind, used } of standings) {
-      if (isBudget(kind)) this.#budget(counter, kind, nowMs).learn(nowMs, used);
+      if (isBudget(kind)) this.#budget(counter, kind, nowMs).learn(nowMs, used, outdated);
     }
-    this.#count(ask, this.#talliesOf(ask, nowMs), nowMs);
+    if (outcome === 'admitted') this.#count(ask, this.#talliesOf(ask, nowMs), nowMs);
+  }
+
+  budgetUse(rules: readonly LimitRule[]): readonly number[] {
+    const nowMs = this.nowMs();
+    return this.#keys(rules).map((key) => this.#budgets.get(key)?.budget.used(nowMs) ?? 0);
   }
 
   refusal(ask: RateAsk): Refused | undefined {
@@ -121,6 +127,13 @@ export class MemoryRateLimiter implements StandIn {
 
   #knowsTooLittle({ rules }: RateAsk): boolean {
     return this.#keys(rules).some((key, index) => isBudget(rules[index]!.kind) && !this.#budgets.has(key));
+  }
+
+  #begin(rules: readonly LimitRule[], begins: readonly number[], nowMs: number): void {
+    for (const [index, { counter, kind }] of rules.entries()) {
+      if (!isBudget(kind) || this.#budgets.has(keyOf({ counter, kind }))) continue;
+      this.#budget(counter, kind, nowMs).learn(nowMs, begins[index] ?? 0, true);
+    }
   }
 
   #count(ask: RateAsk, tallies: readonly Tally[], nowMs: number): void {

@@ -57,6 +57,7 @@ export class RedisRateLimiter implements SharedRateLimiter {
       ask.tokens,
       fromZero,
       ...kindsAndLimits,
+      ...(ask.begins ?? []),
     );
     if (known === 0) return { outcome: 'unseeded' };
     return decide(ask, measuresOf(ask.rules, numbers), outdated === 1);
