@@ -51,6 +51,19 @@ describe('Spool', () => {
     expect(readdirSync(root)).toEqual([]);
   });
 
+  it('brings to the disk itself what stays, and not what goes at once', async () => {
+    const synced: string[] = [];
+    const spool = await open({ syncMs: 150, sync: async (path) => void synced.push(path.replace(/^.*\//, '')) });
+    spool.append('goes');
+    await drain(spool);
+    spool.append('stays');
+    await expect.poll(() => synced).toEqual(['00000002.jsonl']);
+    await spool.oldest();
+    spool.append('is left at the end');
+    await spool.close();
+    expect(synced).toEqual(['00000002.jsonl', '00000003.jsonl']);
+  });
+
   it('counts bytes and not characters', async () => {
     const spool = await open({ bytesMax: 10 });
     expect([spool.append('€€'), spool.append('€'), spool.append('ab'), spool.append('')]).toEqual([

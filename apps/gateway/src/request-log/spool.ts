@@ -1,6 +1,7 @@
 import { type FileHandle, open, readFile, rm, rmdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { MemorySegment } from './memory-segment.js';
+import { SYNC_MS, UnsyncedFiles } from './unsynced-files.js';
 
 /** Where records wait until the database has them: lines of JSON in files, or in memory while there is no disk. */
 export interface SpoolOptions {
@@ -16,6 +17,9 @@ export interface SpoolOptions {
   readonly onDisk: (failure: Error | undefined) => void;
   /** How long a disk that failed is left alone. */
   readonly diskRetryMs?: number;
+  /** Brings a file to the disk itself. */
+  readonly sync?: (path: string) => Promise<void>;
+  readonly syncMs?: number;
 }
 
 /** A part of the spool that nobody writes to any more. */
@@ -84,8 +88,8 @@ type AnySegment = FileSegment | InheritedSegment | MemorySegment;
 
 /**
  * Records on their way: appended to a file every `APPEND_MS`, so that a killed process loses those of the last few milliseconds and
- * no more. Nothing is synced: the file is the operating system's within that time, which a killed process
- * leaves alone; only a machine that loses its power takes the last seconds with it (up to half a minute, as Linux writes back).
+ * no more: the file is the operating system's then, which a killed process leaves alone. What stays for `SYNC_MS`, since the
+ * database is away, is brought to the disk as well; a sync for each batch would keep the disk busy with files that are gone at once.
  *
  * A segment is read only after nobody writes to it: `oldest` closes the one that is being written, and the next line begins another.
  *
@@ -106,11 +110,18 @@ export class Spool {
   readonly #inherited: InheritedSegment[] = [];
   #bytes = 0;
   #records = 0;
+  /** Of `#bytes`, those in memory segments. */
+  #heldBytes = 0;
   #made = 0;
   #diskFailedAtMs: number | undefined;
   #tookInherited = false;
 
-  constructor(private readonly options: SpoolOptions) {}
+  readonly #unsynced: UnsyncedFiles;
+  #syncTimer: NodeJS.Timeout | undefined;
+
+  constructor(private readonly options: SpoolOptions) {
+    this.#unsynced = new UnsyncedFiles(options.sync);
+  }
 
   /** Of all that waits, wherever it lies. */
   get bytes(): number {
@@ -124,13 +135,15 @@ export class Spool {
   /** Finds out whether there is a disk. Never fails: without one, memory has to do. */
   async open(): Promise<void> {
     await this.options.claim().catch((error: Error) => this.#giveUpDisk(error));
+    const ms = this.options.syncMs ?? SYNC_MS;
+    this.#syncTimer = setInterval(() => void this.#unsynced.syncOlderThan(ms), ms).unref();
   }
 
   /** Without a break in it, nor at its end. Never waits. */
   append(line: string): Appended {
     const bytes = Buffer.byteLength(line) + 1;
     if (this.bytes + bytes > this.options.bytesMax) return 'spool_full';
-    if (this.#memoryBytes() + bytes > this.options.memoryBytesMax) return 'memory_full';
+    if (this.#heldBytes + this.#lineBytes + bytes > this.options.memoryBytesMax) return 'memory_full';
     this.#lines.push(line);
     this.#lineBytes += bytes;
     this.#writing ??= this.#writeAll();
@@ -163,23 +176,25 @@ export class Spool {
     const [removed] = queue.splice(index, 1);
     this.#bytes -= removed!.bytes;
     this.#records -= removed!.records;
+    if (removed instanceof MemorySegment) {
+      this.#heldBytes -= removed.bytes;
+      return;
+    }
+    this.#unsynced.forget(removed!.path);
     // One that stays behind is written again by a later start, which changes nothing.
-    if (!(removed instanceof MemorySegment)) await rm(removed!.path, { force: true }).catch(() => undefined);
+    await rm(removed!.path, { force: true }).catch(() => undefined);
   }
 
   /** What is on the disk stays there, for the next start. @returns how many records were in memory alone, and are lost. */
   async close(): Promise<number> {
     await this.#writing;
     await this.#alone(() => this.#seal());
+    clearInterval(this.#syncTimer);
+    await this.#unsynced.syncOlderThan(0);
     // Stays if there is anything in it.
     await rmdir(this.options.folder).catch(() => undefined);
     const lost = this.#own.filter((segment) => segment instanceof MemorySegment);
     return lost.reduce((sum, { records }) => sum + records, 0);
-  }
-
-  #memoryBytes(): number {
-    const held = [...this.#own, this.#live].filter((segment) => segment instanceof MemorySegment);
-    return held.reduce((sum, { bytes }) => sum + bytes, this.#lineBytes);
   }
 
   async #writeAll(): Promise<void> {
@@ -218,7 +233,10 @@ export class Spool {
 
   #hold(lines: readonly string[], bytes: number): void {
     this.#live ??= new MemorySegment();
-    if (this.#live instanceof MemorySegment) this.#live.add(lines);
+    if (this.#live instanceof MemorySegment) {
+      this.#live.add(lines);
+      this.#heldBytes += bytes;
+    } else this.#unsynced.wrote(this.#live.path);
     this.#live.bytes += bytes;
     this.#live.records += lines.length;
     this.#bytes += bytes;
