@@ -130,7 +130,7 @@ describe('keys over HTTP', () => {
     expect((await asked(deaf, key)).status).toBe(200);
     expect((await asked(two, key)).status).toBe(200);
     await one.admin(`/keys/${id}`, 'DELETE');
-    await expect.poll(async () => (await asked(two, key)).status, { interval: 5 }).toBe(401);
+    await expect.poll(async () => (await asked(two, key)).status, { interval: 5, timeout: 5_000 }).toBe(401);
   });
 
   it('lets a stream go on whose key was revoked meanwhile', async () => {
@@ -352,6 +352,28 @@ describe('keys over HTTP', () => {
       await bed.admin(`/keys/${id}`, 'DELETE');
       expect(await errorOf(await bed.chat())).toMatchObject({ status: 401 });
       expect((await fetch(`${bed.url}/v1/models`)).headers.get('www-authenticate')).toBe('Bearer');
+    });
+
+    it('is whoever comes by a name that is not this machine’s: a web page can have one that leads here', async () => {
+      const status = async (bed: TestBed, host: string, ...headers: string[]) => {
+        const lines = ['GET /v1/models HTTP/1.1', `host: ${host}`, 'connection: close', ...headers];
+        const answer = await rawExchange(bed.gateway.port, `${lines.join('\r\n')}\r\n\r\n`);
+        return Number(/^HTTP\/1\.1 (\d+)/.exec(answer)![1]);
+      };
+      await using bed = await start({}, { openWithoutKeys: true });
+      await using open = await start({ allowUnauthenticated: true }, { openWithoutKeys: true });
+      for (const host of ['localhost:8000', '127.0.0.1', '[::1]:8000', 'host.docker.internal:8000']) {
+        expect(await status(bed, host), host).toBe(200);
+      }
+      for (const host of ['evil.example:8000', '127.0.0.1.nip.io']) {
+        expect(await status(bed, host), host).toBe(401);
+        expect(await status(bed, host, 'authorization: Bearer any'), host).toBe(401);
+        expect(await status(bed, host, `authorization: Bearer ${ADMIN_KEY}`), host).toBe(200);
+        expect(await status(open, host), host).toBe(200);
+      }
+      // With a key, whatever leads here is no matter.
+      const { key } = await bed.create();
+      expect(await status(bed, 'evil.example', `authorization: Bearer ${key}`)).toBe(200);
     });
 
     it('is everybody at once where strangers come by, and says so', async () => {

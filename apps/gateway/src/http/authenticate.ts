@@ -1,7 +1,8 @@
-import { InferenceError } from '@millrace/contracts';
+import { InferenceError, isLoopback, type Settings } from '@millrace/contracts';
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import type { Authenticator } from '../keys/authenticator.js';
 import { ANYONE, type Caller } from '../vocabulary.js';
+import { meansThisMachine } from './local-host.js';
 import { ANY_PATH } from './unknown-routes.js';
 
 declare module 'fastify' {
@@ -35,6 +36,8 @@ const OPEN_ROUTES: ReadonlySet<string> = new Set([
 const INNER_ROUTES: ReadonlySet<string> = new Set(['/health', '/metrics']);
 /** The admin key may look at the models too, so that `millrace serve` and `millrace models` need no API key for that. */
 const MODEL_ROUTES: ReadonlySet<string> = new Set(['/v1/models', '/v1/models/*']);
+/** Like anyone, but known by its key. */
+const ADMIN: Caller = { ...ANYONE };
 
 /**
  * Lets nobody below `/admin` without the admin key, be there something at the path or not. Call it before anything that answers or
@@ -66,8 +69,15 @@ export function guardAdmin(
 /**
  * Finds out who asks, before anything of the body is read: a stranger can not make the gateway take in 16 MiB first. That is why
  * it is a hook and no guard of Nest's, which run later. Call it behind what refuses unknown routes.
+ *
+ * Where nobody needs a key because only this machine can ask, only what is addressed to this machine is answered.
  */
-export function authenticate(fastify: FastifyInstance, keys: Authenticator): void {
+export function authenticate(
+  fastify: FastifyInstance,
+  keys: Authenticator,
+  { host, allowUnauthenticated }: Pick<Settings, 'host' | 'allowUnauthenticated'>,
+): void {
+  const onlyThisMachine = isLoopback(host) && !allowUnauthenticated;
   fastify.decorateRequest('caller');
   fastify.decorateRequest('bodyBytes', 0);
   fastify.decorateRequest('deadlineMs');
@@ -78,18 +88,17 @@ export function authenticate(fastify: FastifyInstance, keys: Authenticator): voi
         reply.header('www-authenticate', 'Bearer');
       done(error as Error);
     };
+    const accept = (caller: Caller) => {
+      if (onlyThisMachine && caller === ANYONE) refuseOtherHosts(request);
+      request.caller = caller;
+      done();
+    };
     try {
       request.deadlineMs = deadlineOf(request);
       const caller = callerOf(request, keys);
       // In the same turn, where it can be: nobody who has a key waits for another's.
-      if (!(caller instanceof Promise)) {
-        request.caller = caller;
-        return done();
-      }
-      caller.then((found) => {
-        request.caller = found;
-        done();
-      }, refuse);
+      if (caller instanceof Promise) caller.then(accept).catch(refuse);
+      else accept(caller);
     } catch (error) {
       refuse(error);
     }
@@ -98,8 +107,16 @@ export function authenticate(fastify: FastifyInstance, keys: Authenticator): voi
 
 function callerOf(request: FastifyRequest, keys: Authenticator): Caller | Promise<Caller> {
   const presented = presentedKey(request);
-  if (MODEL_ROUTES.has(request.route ?? '') && keys.isAdmin(presented)) return ANYONE;
+  if (MODEL_ROUTES.has(request.route ?? '') && keys.isAdmin(presented)) return ADMIN;
   return keys.authenticate(presented);
+}
+
+function refuseOtherHosts({ headers: { host } }: FastifyRequest): void {
+  if (meansThisMachine(host)) return;
+  throw new InferenceError(
+    'invalid_api_key',
+    `The request is addressed to ${JSON.stringify(host?.slice(0, 100))}. Without API keys this server answers only what is addressed to this machine, such as localhost, since any web page can have a name that leads here. Make a key with \`millrace keys create NAME\`, or serve everybody with allowUnauthenticated.`,
+  );
 }
 
 /** Also where there is no route: who has no key does not learn which there are. */

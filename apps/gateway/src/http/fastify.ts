@@ -64,7 +64,7 @@ export async function createHttpServer(
   if (settings.corsOrigins.length > 0) await allowOrigins(fastify, settings.corsOrigins, refuseRequest);
   refuseUnknownRoutes(fastify);
   refuseWhileDraining(fastify, readiness);
-  authenticate(fastify, authenticator);
+  authenticate(fastify, authenticator, settings);
   readJsonBodies(fastify, settings.bodyBytesMax);
   endUnreadAnswers(fastify, settings.clientStallTimeoutMs);
   tellOverhead(fastify);
