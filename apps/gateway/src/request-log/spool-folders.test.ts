@@ -1,5 +1,5 @@
 import { spawn } from 'node:child_process';
-import { mkdirSync, mkdtempSync, readdirSync, rmSync, utimesSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readdirSync, readlinkSync, rmSync, utimesSync, writeFileSync } from 'node:fs';
 import { hostname, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
@@ -23,7 +23,10 @@ describe('SpoolFolders', () => {
     utimesSync(file, seen, seen);
   };
   const claimed = async (startedOf: (pid: number) => string | null | undefined = () => undefined) => {
-    const folders = new SpoolFolders(root, { self: { host: 'here', pid: 1, started: '1' }, startedOf });
+    const folders = new SpoolFolders(root, {
+      self: { host: 'here', pid: 1, started: 'boot/1', numbering: 'n1' },
+      startedOf,
+    });
     await folders.claim();
     return folders;
   };
@@ -32,19 +35,45 @@ describe('SpoolFolders', () => {
   const TAKEN = [['gone-7-aaaaaaaa.00000001.jsonl', 5]];
 
   it.each<[string, ProcessIdentity | string | undefined, number, string | null | undefined, boolean]>([
-    ['whose process is gone', { host: 'here', pid: 7, started: '5' }, 0, undefined, true],
-    ['whose process runs', { host: 'here', pid: 7, started: '5' }, 3_600_000, '5', false],
-    ['whose number another process has now', { host: 'here', pid: 7, started: '5' }, 0, '6', true],
+    ['whose process is gone', { host: 'here', pid: 7, started: 'boot/5', numbering: 'n1' }, 0, undefined, true],
+    ['whose process runs', { host: 'here', pid: 7, started: 'boot/5', numbering: 'n1' }, 3_600_000, 'boot/5', false],
+    [
+      'whose number another process has now',
+      { host: 'here', pid: 7, started: 'boot/5', numbering: 'n1' },
+      0,
+      'boot/6',
+      true,
+    ],
     [
       'that nobody can tell about, and that showed itself',
-      { host: 'here', pid: 7, started: null },
+      { host: 'here', pid: 7, started: null, numbering: 'n1' },
       60_000,
       null,
       false,
     ],
-    ['that nobody can tell about, and that is silent', { host: 'here', pid: 7, started: null }, 400_000, null, true],
-    ['of another machine that showed itself', { host: 'there', pid: 7, started: '5' }, 60_000, undefined, false],
-    ['of another machine that is silent', { host: 'there', pid: 7, started: '5' }, 400_000, undefined, true],
+    [
+      'that nobody can tell about, and that is silent',
+      { host: 'here', pid: 7, started: null, numbering: 'n1' },
+      400_000,
+      null,
+      true,
+    ],
+    ['of another machine that showed itself', { host: 'there', pid: 7, started: 'other/5' }, 60_000, undefined, false],
+    ['of another machine that is silent', { host: 'there', pid: 7, started: 'other/5' }, 400_000, undefined, true],
+    [
+      'of a container with the same name of a host, whose number is another one here',
+      { host: 'here', pid: 7, started: 'boot/5', numbering: 'n2' },
+      30_000,
+      'boot/6',
+      false,
+    ],
+    [
+      'of a container under the same system that is silent',
+      { host: 'here', pid: 7, started: 'boot/5', numbering: 'n2' },
+      70_000,
+      undefined,
+      true,
+    ],
     ['whose file is rubbish', '{"host":1', 0, '5', true],
     ['of nobody', undefined, 0, '5', true],
   ])('looks at a folder %s', async (_what, owner, silentMs, started, isTaken) => {
@@ -54,7 +83,8 @@ describe('SpoolFolders', () => {
   });
 
   it('gives each file to one of several who come at once', async () => {
-    for (let at = 0; at < 20; at++) leave(`gone-${at}-aaaaaaaa`, { host: 'here', pid: 99, started: '5' });
+    for (let at = 0; at < 20; at++)
+      leave(`gone-${at}-aaaaaaaa`, { host: 'here', pid: 99, started: 'boot/5', numbering: 'n1' });
     const three = await Promise.all([claimed(startedHere), claimed(startedHere), claimed(startedHere)]);
     const found = (await Promise.all(three.map((one) => one.adopt()))).flat().map(({ path }) => path);
     expect(new Set(found).size).toBe(20);
@@ -77,7 +107,10 @@ describe('SpoolFolders', () => {
   });
 
   it('tidies what is left of one that ended between its file and its folder', async () => {
-    writeFileSync(join(root, 'gone-7-aaaaaaaa.owner.json'), JSON.stringify({ host: 'here', pid: 7, started: '5' }));
+    writeFileSync(
+      join(root, 'gone-7-aaaaaaaa.owner.json'),
+      JSON.stringify({ host: 'here', pid: 7, started: 'boot/5', numbering: 'n1' }),
+    );
     await adopted();
     expect(readdirSync(root).filter((name) => name.startsWith('gone'))).toEqual([]);
   });
@@ -95,7 +128,8 @@ describe('SpoolFolders', () => {
     await mine.claim();
     const own = readdirSync(root).find((name) => name.endsWith('.owner.json'))!;
     expect(own).toContain(`-${process.pid}-`);
-    leave(`x-${child.pid}-aaaaaaaa`, { host: hostname(), pid: child.pid!, started: null });
+    const numbering = process.platform === 'linux' ? readlinkSync('/proc/self/ns/pid') : undefined;
+    leave(`x-${child.pid}-aaaaaaaa`, { host: hostname(), pid: child.pid!, started: null, numbering });
     expect(await mine.adopt()).toEqual([]);
     const ended = new Promise((resolve) => child.once('exit', resolve));
     child.kill('SIGKILL');
@@ -107,5 +141,5 @@ describe('SpoolFolders', () => {
 });
 
 function startedHere(pid: number): string | undefined {
-  return pid === 1 ? '1' : undefined;
+  return pid === 1 ? 'boot/1' : undefined;
 }

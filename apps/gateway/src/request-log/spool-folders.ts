@@ -1,4 +1,4 @@
-import { readFileSync } from 'node:fs';
+import { readFileSync, readlinkSync } from 'node:fs';
 import { mkdir, readdir, readFile, rename, rm, rmdir, stat, utimes, writeFile } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
@@ -8,8 +8,10 @@ import { randomHex } from '@millrace/runtime';
 export interface ProcessIdentity {
   readonly host: string;
   readonly pid: number;
-  /** When it began, as the system counts; null where the system doesn't tell. */
+  /** The boot, a slash, and when it began as the system counts; null where the system doesn't tell. */
   readonly started: string | null;
+  /** Whose numbers `pid` is one of: containers with one host's name have numbers of their own. Absent where there is no such thing. */
+  readonly numbering?: string | undefined;
 }
 
 /** Who runs; a test says so itself. */
@@ -28,6 +30,8 @@ export interface FoundSegment {
 export const HEARTBEAT_MS = 10_000;
 /** Of an owner that can't be looked up, on another machine: after so long without a sign it is gone. Clocks may differ by minutes. */
 const SILENCE_MS_MAX = 5 * 60_000;
+/** Of one under the same system, by the same clock. */
+const SAME_CLOCK_SILENCE_MS_MAX = 6 * HEARTBEAT_MS;
 /** Host, process, and a number at random. */
 const ID = /^[A-Za-z0-9-]*-\d+-[0-9a-f]{8}$/;
 
@@ -53,7 +57,10 @@ export class SpoolFolders {
   /** The owner's file comes first, so that nobody ever sees a folder of a living gateway without one. May be repeated. */
   async claim(): Promise<void> {
     await mkdir(this.root, { recursive: true, mode: 0o700 });
-    await writeFile(this.#ownerFile(this.#id), JSON.stringify(this.processes.self), { mode: 0o600 });
+    // Whole or not at all: half of one would be nobody's.
+    const file = this.#ownerFile(this.#id);
+    await writeFile(`${file}.new`, JSON.stringify(this.processes.self), { mode: 0o600 });
+    await rename(`${file}.new`, file);
     await mkdir(this.own, { recursive: true, mode: 0o700 });
   }
 
@@ -108,10 +115,12 @@ export class SpoolFolders {
       ({ mtimeMs }) => Date.now() - mtimeMs,
       () => Number.POSITIVE_INFINITY,
     );
-    if (owner.host !== this.processes.self.host) return silentMs > SILENCE_MS_MAX;
+    const { self } = this.processes;
+    const isSilent = silentMs > (isSameBoot(owner, self) ? SAME_CLOCK_SILENCE_MS_MAX : SILENCE_MS_MAX);
+    if (owner.host !== self.host || owner.numbering !== self.numbering) return isSilent;
     const started = this.processes.startedOf(owner.pid);
     if (started === undefined) return true;
-    return started === null || owner.started === null ? silentMs > SILENCE_MS_MAX : started !== owner.started;
+    return started === null || owner.started === null ? isSilent : started !== owner.started;
   }
 
   #ownerFile(id: string): string {
@@ -121,17 +130,30 @@ export class SpoolFolders {
 
 function parseOwner(text: string): ProcessIdentity | undefined {
   try {
-    const { host, pid, started } = JSON.parse(text) as Partial<ProcessIdentity>;
+    const { host, pid, started, numbering } = JSON.parse(text) as Partial<ProcessIdentity>;
     if (typeof host !== 'string' || typeof pid !== 'number') return undefined;
-    return { host, pid, started: started ?? null };
+    return { host, pid, started: started ?? null, numbering };
   } catch {
     return undefined;
   }
 }
 
 function systemProcesses(): Processes {
-  const self = { host: hostname(), pid: process.pid, started: startedOf(process.pid) ?? null };
+  const self = { host: hostname(), pid: process.pid, started: startedOf(process.pid) ?? null, numbering: numbering() };
   return { self, startedOf };
+}
+
+function numbering(): string | undefined {
+  try {
+    return readlinkSync('/proc/self/ns/pid');
+  } catch {
+    return undefined;
+  }
+}
+
+function isSameBoot(one: ProcessIdentity, other: ProcessIdentity): boolean {
+  const [boot, atTick] = one.started?.split('/') ?? [];
+  return atTick !== undefined && other.started?.split('/', 1)[0] === boot;
 }
 
 function startedOf(pid: number): string | null | undefined {
