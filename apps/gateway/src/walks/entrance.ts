@@ -29,7 +29,7 @@ export interface Entered<Request> extends Disposable {
   readonly coldSinceMs: number | undefined;
 }
 
-interface Asked {
+export interface Asked {
   readonly model: ModelDescription;
   readonly maxTokens?: number | undefined;
   readonly bestOf?: number;
@@ -108,7 +108,7 @@ function expectedUse(
     model: model.id,
     promptTokens: Math.ceil(call.bodyBytes / BYTES_PER_TOKEN),
     answers,
-    answerTokensMax: maxTokens,
+    answerTokensMax: maxTokens && Math.min(maxTokens, model.contextLength || Number.POSITIVE_INFINITY),
   };
 }
 

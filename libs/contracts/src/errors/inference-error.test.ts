@@ -29,6 +29,8 @@ describe('Retry-After', () => {
     );
     expect(told).toEqual(['insufficient_quota', 'upstream_unauthorized', 'model_failed']);
     expect(told.map((code) => retryAfter(code))).toEqual([undefined, undefined, undefined]);
+    expect(retryAfter('rate_limit_exceeded', { shouldRetry: false })).toBeUndefined();
+    expect(retryAfter('insufficient_quota', { shouldRetry: false, retryAfterSeconds: 60 })).toBe('60');
   });
 
   it('goes with a type that tells too many tokens from too many requests, as OpenAI does', () => {

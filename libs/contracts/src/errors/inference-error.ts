@@ -288,7 +288,9 @@ export function toOpenAiResponse(thrown: unknown): {
   const { status } = entry;
   // OpenAI tells both kinds of rate limit apart by the type alone.
   const type = details.limit === 'tokens_per_minute' ? 'tokens' : entry.type;
-  const retryAfterSeconds = details.retryAfterSeconds ?? entry.retryAfterSeconds;
+  // Whoever can't be helped by waiting is not told to wait, unless the refusal says until when.
+  const retryAfterSeconds =
+    details.retryAfterSeconds ?? (details.shouldRetry === false ? undefined : entry.retryAfterSeconds);
   return {
     status,
     headers: {
