@@ -28,7 +28,8 @@ const PAGE_ROWS = 1_000;
  * The table of keys.
  *
  * What has changed is told by transactions, not by clocks: each look notes the oldest transaction that was not over, and the next
- * asks for rows of that one and all later ones. Whatever commits late is then seen late, but seen.
+ * asks for rows of that one and all later ones. Whatever commits late is then seen late, but seen. Transactions yet to come have changed
+ * nothing: such numbers stand in rows that were restored from a database that had counted further.
  */
 export class SqlKeySource implements KeySource {
   readonly #check: string;
@@ -63,7 +64,9 @@ export class SqlKeySource implements KeySource {
       `select looked.*, keys.* from
         (select pg_snapshot_xmin(pg_current_snapshot())::text as seen,
           (select value from installation where name = $2) as check) as looked
-        left join (select ${KEY_COLUMNS}, changed_in from keys where changed_in >= $1::xid8 limit ${PAGE_ROWS}) as keys on true`,
+        left join (select ${KEY_COLUMNS} from keys
+          where changed_in >= $1::xid8 and changed_in < pg_snapshot_xmax(pg_current_snapshot())
+          limit ${PAGE_ROWS}) as keys on true`,
       [seen, SECRET_CHECK],
     );
     const [first] = rows;

@@ -176,7 +176,13 @@ export function keyStoreContract(open: () => Promise<SqlDatabase>): void {
     it('may be another once no key is valid any more', async () => {
       const { row } = await store.create(aKey());
       await store.revoke(row.id);
-      await storeWith({ secret: OTHER_SECRET }).create(aKey());
+      const expired = (await store.create(aKey())).row.id;
+      await store.change(expired, { expires_at: 1 });
+      const foreign = storeWith({ secret: OTHER_SECRET });
+      // Brought back by another secret, it would be valid and accepted by nobody.
+      await expect(foreign.change(expired, { expires_at: LATER })).rejects.toMatchObject({ code: 'store_unavailable' });
+      expect((await loaded()).otherSecret).toBe(false);
+      await foreign.create(aKey());
       expect([(await loaded()).otherSecret, (await loaded(OTHER_SECRET)).otherSecret]).toEqual([true, false]);
     });
   });
@@ -221,6 +227,19 @@ export function keyStoreContract(open: () => Promise<SqlDatabase>): void {
     it('is all of it again when it can not be told what has changed', async () => {
       const { seen } = await loaded();
       expect(await sourceWith().changesSince(String(BigInt(seen) + 1_000_000n))).toBeUndefined();
+    });
+
+    it('is not all of it for ever in a database that was restored from one that had counted further', async () => {
+      await database.query(
+        `insert into keys (id, name, digest) select lpad(n::text, 16, 'x'), 'made', '\\x00' from generate_series(1, 1234) as n`,
+      );
+      await database.query('alter table keys disable trigger keys_changed');
+      await database.query(`update keys set changed_in = '9000000000'`);
+      await database.query('alter table keys enable trigger keys_changed');
+      const { seen } = await loaded();
+      expect(await sourceWith().changesSince(seen)).toMatchObject({ rows: [] });
+      await database.query(`update keys set name = 'changed' where id like '%7'`);
+      expect((await sourceWith().changesSince(seen))?.rows).toHaveLength(123);
     });
 
     it('is complete however many keys there are', async () => {

@@ -52,7 +52,7 @@ export class KeyStore {
         [id, name, digestOf(text, this.keySecret), models, limitsText(limits), priority, expires_at, log_messages],
       );
       return { row: row!, text };
-    });
+    }, 'making');
   }
 
   /** Newest first. */
@@ -114,7 +114,7 @@ export class KeyStore {
     });
   }
 
-  #exclusively<T>(work: (query: SqlQuery, validKeys: number) => Promise<T>): Promise<T> {
+  #exclusively<T>(work: (query: SqlQuery, validKeys: number) => Promise<T>, how?: 'making'): Promise<T> {
     return this.database.transaction(async (query) => {
       await query('lock table keys in share row exclusive mode');
       const [table] = await query<{ check: string | null; valid: number }>(
@@ -122,18 +122,18 @@ export class KeyStore {
         [SECRET_CHECK],
       );
       const valid = Number(table!.valid);
-      await this.#insistOnSecret(query, table!.check, valid);
+      await this.#insistOnSecret(query, table!.check, how === 'making' && valid === 0);
       return work(query, valid);
     });
   }
 
-  /** The secret of whoever makes the first key is the one to have. Once no key is valid any more, another may take its place. */
-  async #insistOnSecret(query: SqlQuery, check: string | null, validKeys: number): Promise<void> {
+  /** The secret of whoever makes the first key is the one to have. Once no key is valid any more, that of the next may take its place. */
+  async #insistOnSecret(query: SqlQuery, check: string | null, mayTakeItsPlace: boolean): Promise<void> {
     if (check === this.#check) return;
-    if (check !== null && validKeys > 0) {
+    if (check !== null && !mayTakeItsPlace) {
       throw new InferenceError(
         'store_unavailable',
-        `This gateway has another keySecret than the one that the valid keys (${validKeys.toLocaleString('en')}) were made with. Give it theirs.`,
+        'This gateway has another keySecret than the one that the keys were made with. Give it theirs.',
       );
     }
     await query(
