@@ -87,6 +87,18 @@ describe('Service', () => {
     ]);
   });
 
+  it('starts no worker again that ends before the gateway has: Ctrl-C reaches all of them', async () => {
+    await serviceWith(['--deaf'], ['--drain-timeout-ms=1000']).start();
+    const worker = Number(journal()[0]!.split(' ').at(-1));
+    const stopped = service.stop();
+    await expect.poll(journal).toContainEqual(expect.stringMatching(/^gateway asked-to-stop/));
+    process.kill(worker, 'SIGKILL');
+    await stopped;
+    expect(isAlive(worker)).toBe(false);
+    expect(logged.filter((line) => line.includes('started again'))).toEqual([]);
+    expect(journal().filter((line) => line.startsWith('worker listening'))).toHaveLength(1);
+  });
+
   it('ends with the sentence of a process that fails at the start', async () => {
     await expect(serviceWith(['--worker-fails=There is no model. Get one.']).start()).rejects.toThrow(
       /^There is no model\. Get one\.$/,

@@ -102,6 +102,8 @@ export class Service {
     const { drainTimeoutMs } = this.#options.loaded.settings;
     const { killGraceMs = KILL_GRACE_MS } = this.#options;
     const killAtMs = performance.now() + drainTimeoutMs + killGraceMs;
+    // Ctrl-C reaches the worker too, which may have nothing more to do long before the gateway.
+    this.#worker?.restartNoMore();
     await this.#gateway?.stop(drainTimeoutMs + killGraceMs);
     // Nobody is left to ask the worker anything, so it needs no more than a moment.
     await this.#worker?.stop(Math.max(killGraceMs, killAtMs - performance.now()));

@@ -33,7 +33,7 @@ const LAST_WORDS_MS = 1_000;
  *
  * Ownership: it owns the child, and its IPC channel, by which the child learns of our own end. Nobody else signals it.
  *
- * Concurrency: at most one child at a time. After `stop` or `kill` none is started any more.
+ * Concurrency: at most one child at a time. After `restartNoMore`, `stop` or `kill` none is started any more.
  */
 export class SupervisedProcess {
   readonly #plan: ProcessPlan;
@@ -76,10 +76,15 @@ export class SupervisedProcess {
     if (this.#phase === 'starting') this.#phase = 'kept alive';
   }
 
-  /** Asks the process to end, and ends it by force after `graceMs`. Resolves when it is gone. */
-  async stop(graceMs: number): Promise<void> {
+  /** From now on a death is the end of it. */
+  restartNoMore(): void {
     this.#phase = 'stopping';
     clearTimeout(this.#restartTimer);
+  }
+
+  /** Asks the process to end, and ends it by force after `graceMs`. Resolves when it is gone. */
+  async stop(graceMs: number): Promise<void> {
+    this.restartNoMore();
     const child = this.#child;
     // Dead, but its last words are still being read.
     if (child === undefined || child.exitCode !== null || child.signalCode !== null) return;
@@ -95,8 +100,7 @@ export class SupervisedProcess {
 
   /** At once, for a process that is itself about to end. */
   kill(): void {
-    this.#phase = 'stopping';
-    clearTimeout(this.#restartTimer);
+    this.restartNoMore();
     this.#child?.kill('SIGKILL');
   }
 
