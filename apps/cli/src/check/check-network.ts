@@ -55,7 +55,7 @@ async function checkPort({ host, port }: Settings): Promise<Finding> {
 function checkGateway(settings: Settings, { ready, version }: Gateway): Finding {
   const about = `Millrace${version === undefined ? '' : ` ${version}`} runs at ${gatewayUrl(settings)}`;
   if (ready.status === 'ready') return fine('gateway', `${about} and is ready`);
-  return wrong('gateway', `${about}, but is not ready: ${ready.reason}`, 'See its log, and the workers below.');
+  return wrong('gateway', `${about}, but is not ready: ${ready.reason}`, 'See the lines below, and its log.');
 }
 
 async function checkWorker(address: string, timeoutMs: number, isNeeded: boolean): Promise<Finding> {
