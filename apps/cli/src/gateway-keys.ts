@@ -46,7 +46,9 @@ function fileOfAdminKey({ dataFolder }: KeySettings, workingFolder: string) {
   }
 }
 
-function bearer(key: string): Record<string, string> {
+function bearer(given: string): Record<string, string> {
+  // As the gateway does with what it was given: files and Kubernetes' secrets end with a line break.
+  const key = given.trim();
   // A header takes neither line breaks nor what is no Latin-1; fetch would say so with the key in its sentence.
   if (/^[\x21-\x7e]+$/.test(key)) return { authorization: `Bearer ${key}` };
   throw new CommandError(

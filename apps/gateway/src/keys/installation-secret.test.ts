@@ -72,6 +72,24 @@ describe('the secrets of an installation', () => {
     );
   });
 
+  it('are taken without the line break that a file or a Kubernetes secret ends with', () => {
+    expect(secrets({ adminKey: `${GIVEN.adminKey}\n`, keySecret: ` ${GIVEN.keySecret}\r\n` })).toEqual(GIVEN);
+  });
+
+  it.each([
+    'an admin key with spaces',
+    'ein-Schlüssel-mit-Umlaut',
+    'a-tab-or-worse-\t-inside',
+    'a-null-is-inside-\0-here',
+  ])('are refused when no header can carry them: %j', (adminKey) => {
+    expect(() => secrets({ ...GIVEN, adminKey })).toThrow(/^adminKey holds .*MILLRACE_ADMIN_KEY\.$/);
+    secrets();
+    writeFileSync(join(home, 'data', 'admin-key'), adminKey);
+    expect(() => secrets()).toThrow(/admin-key holds .*Delete it/);
+    // It is in no header, so it may hold what it likes.
+    expect(secrets({ ...GIVEN, keySecret: `${adminKey}, and so on and on` }).keySecret).toContain(adminKey);
+  });
+
   it.each(['', 'short\n'])(
     'are refused when their file was cut to %j, rather than made anew: keys would be lost',
     (left) => {

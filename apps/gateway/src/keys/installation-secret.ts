@@ -23,6 +23,8 @@ interface Secret {
   readonly file: string;
   readonly prefix: string;
   readonly lengthMin: number;
+  /** Whether it is sent in a header. */
+  readonly isSent: boolean;
   /** What to do about a file that was cut. */
   readonly ifDamaged: string;
 }
@@ -33,6 +35,7 @@ export const ADMIN_KEY: Secret = {
   file: 'admin-key',
   prefix: 'mr-admin-',
   lengthMin: 20,
+  isSent: true,
   ifDamaged: 'Delete it, and the next start makes another',
 };
 const KEY_SECRET: Secret = {
@@ -41,6 +44,7 @@ const KEY_SECRET: Secret = {
   file: 'key-secret',
   prefix: '',
   lengthMin: 32,
+  isSent: false,
   ifDamaged: 'Restore it: with another, no key that was made so far is valid. Only where there are none, delete it',
 };
 
@@ -62,11 +66,11 @@ export function installationSecrets(settings: SecretSettings, logger: Logger): I
 
 function secretOf(secret: Secret, settings: SecretSettings, logger: Logger): string {
   const given = settings[secret.setting];
-  if (given !== undefined) return longEnough(given, secret, secret.setting);
+  if (given !== undefined) return checked(given, secret, secret.setting);
   const path = join(settings.dataFolder, secret.file);
   try {
     const made = makeUnlessThere(path, secret);
-    const text = longEnough(readFileSync(path, 'utf8').trim(), secret, path);
+    const text = checked(readFileSync(path, 'utf8'), secret, path);
     warnOfReaders(path, secret, logger);
     logger.info(
       { file: path },
@@ -101,12 +105,22 @@ function makeUnlessThere(path: string, secret: Secret): boolean {
   }
 }
 
-function longEnough(text: string, { setting, variable, lengthMin, ifDamaged }: Secret, place: string): string {
-  if (text.length >= lengthMin) return text;
-  const mend = place === setting ? `Give a longer one as ${variable}` : ifDamaged;
-  throw new ConfigurationError([
-    `${place} has ${text.length} characters; ${nameOf({ setting })} needs at least ${lengthMin}. ${mend}.`,
-  ]);
+/** Without what files and Kubernetes' secrets end with. `place`: the setting, or the file. */
+function checked(given: string, secret: Secret, place: string): string {
+  const text = given.trim();
+  const problem = problemOf(text, secret);
+  if (problem === undefined) return text;
+  const mend = place === secret.setting ? `Give another as ${secret.variable}` : secret.ifDamaged;
+  throw new ConfigurationError([`${place} ${problem}. ${mend}.`]);
+}
+
+function problemOf(text: string, secret: Secret): string | undefined {
+  const { lengthMin, isSent } = secret;
+  if (text.length < lengthMin) return `has ${text.length} characters; ${nameOf(secret)} needs at least ${lengthMin}`;
+  // `Authorization` ends at the first blank, and what is no ASCII arrives as something else.
+  if (isSent && !/^[\x21-\x7e]+$/.test(text))
+    return `holds more than ASCII letters, digits and signs, so that no client could send it as ${nameOf(secret)}`;
+  return undefined;
 }
 
 function warnOfReaders(path: string, secret: Secret, logger: Logger): void {

@@ -288,7 +288,10 @@ export class KeyRing implements Authenticator {
   }
 
   #refuseUnknown(id: string): InferenceError {
-    return this.#refuse('unknown', `The API key sk-mr-${id} is not valid: it is unknown, or was revoked or replaced.`);
+    return this.#refuse(
+      'unknown',
+      `The API key sk-mr-${id} is not valid: it is unknown, or has expired, or was revoked or replaced.`,
+    );
   }
 
   #refuse(reason: Refusal, sentence: string): InferenceError {
