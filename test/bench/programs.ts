@@ -25,14 +25,20 @@ const OUTPUT_CHARACTERS_MAX = 64 * 1024;
 export class Stage implements AsyncDisposable {
   readonly #undo: (() => unknown)[] = [];
   #undone: Promise<void> | undefined;
+  readonly #onSignal = (signal: NodeJS.Signals) => {
+    process.stderr.write(`\n${signal}: cleaning up.\n`);
+    void this.#end(130);
+  };
+  readonly #onException = (error: NodeJS.ErrnoException) => {
+    // As when nobody reads any more what is printed: `… | head`.
+    if (error.code !== 'EPIPE') process.stderr.write(`${error.stack}\n`);
+    process.stdout.on('error', () => {});
+    void this.#end(1);
+  };
 
   constructor() {
-    for (const signal of ['SIGINT', 'SIGTERM'] as const) {
-      process.once(signal, () => {
-        process.stderr.write(`\n${signal}: cleaning up.\n`);
-        void this[Symbol.asyncDispose]().finally(() => process.exit(130));
-      });
-    }
+    for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, this.#onSignal);
+    process.once('uncaughtException', this.#onException);
   }
 
   add(undo: () => unknown): void {
@@ -58,6 +64,11 @@ export class Stage implements AsyncDisposable {
     return this.#undone;
   }
 
+  async #end(status: number): Promise<void> {
+    await this[Symbol.asyncDispose]();
+    process.exit(status);
+  }
+
   async #undoAll(): Promise<void> {
     for (let undo = this.#undo.pop(); undo !== undefined; undo = this.#undo.pop()) {
       try {
@@ -66,6 +77,9 @@ export class Stage implements AsyncDisposable {
         process.stderr.write(`Not cleaned up: ${String(error)}\n`);
       }
     }
+    // The next stage has its own, and this one's would end the process before that is cleaned up.
+    for (const signal of ['SIGINT', 'SIGTERM'] as const) process.off(signal, this.#onSignal);
+    process.off('uncaughtException', this.#onException);
   }
 }
 

@@ -19,6 +19,7 @@ abstract class Store {
   readonly port: number;
   #child: ChildProcess | undefined;
   #output = '';
+  #isOver = false;
 
   protected constructor(port: number) {
     this.port = port;
@@ -34,6 +35,7 @@ abstract class Store {
 
   /** Resolves when it answers. */
   async start(): Promise<void> {
+    if (this.#isOver) throw new Error('The store is not started again: everything is being cleaned up.');
     const child = this.spawn();
     this.#child = child;
     for (const stream of [child.stdout, child.stderr]) {
@@ -59,6 +61,12 @@ abstract class Store {
     const force = setTimeout(() => child.kill('SIGKILL'), STOP_TIMEOUT_MS);
     await gone;
     clearTimeout(force);
+  }
+
+  /** For good: whoever plays with it may be in the middle of something. */
+  async close(): Promise<void> {
+    this.#isOver = true;
+    await this.stop();
   }
 
   /** It keeps its connections, takes new ones, and says nothing: as on a machine that hangs. */
@@ -97,7 +105,7 @@ export class Redis extends Store {
   static async start(stage: Stage): Promise<Redis | undefined> {
     if (!isInstalled('redis-server')) return undefined;
     const redis = new Redis(await freePort(), stage.folder('redis'));
-    stage.add(() => redis.stop());
+    stage.add(() => redis.close());
     await redis.start();
     return redis;
   }
@@ -167,7 +175,7 @@ export class Postgres extends Store {
       timeout: START_TIMEOUT_MS,
     });
     const postgres = new Postgres(await freePort(), folder, binaries);
-    stage.add(() => postgres.stop());
+    stage.add(() => postgres.close());
     await postgres.start();
     return postgres;
   }
