@@ -34,7 +34,7 @@ function deliveryTo(table: FakeTable, signal = new AbortController().signal) {
   const delivery: Delivery = new Delivery(table, {
     signal,
     logger,
-    refuse: async (line) => {
+    refuse: async ({ line }) => {
       refused.push(line);
     },
     onWritten: () => {},

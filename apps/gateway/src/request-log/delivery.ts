@@ -13,7 +13,7 @@ export interface DeliveryOptions {
   readonly signal: AbortSignal;
   readonly logger: Logger;
   /** Told of a row that the database will never take. */
-  readonly refuse: (line: string, error: unknown) => Promise<void>;
+  readonly refuse: (refused: LinedRow, error: unknown) => Promise<void>;
   /** Told of rows that the database has now, and how many of them it had not before. */
   readonly onWritten: (part: readonly LinedRow[], rows: number) => void;
   readonly onFailure: () => void;
@@ -70,7 +70,7 @@ export class Delivery {
       } catch (error) {
         if (!isRefusal(error)) await this.#pauseAfter(error);
         else if (part.length === 1) {
-          await this.options.refuse(part[0]!.line, error);
+          await this.options.refuse(part[0]!, error);
           next++;
         }
         this.#rowsMax = Math.max(1, Math.ceil(part.length / 2));

@@ -227,6 +227,16 @@ describe('RecordWriter', () => {
     expect(writer.trouble).toContain('the database refused them');
   });
 
+  it('counts the tokens of a refused row for nobody', async () => {
+    const { writer } = await start();
+    database.fate = () => (existsSync(join(dataFolder, 'spool', 'refused.jsonl')) ? 'fails before' : 'works');
+    for (const recordId of ['no uuid', ...Array.from({ length: 5 }, () => aRecord().recordId)]) {
+      writer.observe(aRecord({ recordId, keyId: 'key_x' }));
+    }
+    await expect.poll(() => writer.trouble).toContain('it is away');
+    expect(writer.unwrittenTokens('key_x', '2020-01-01')).toBe(50);
+  });
+
   it('writes from memory where there is no disk', async () => {
     const file = join(dataFolder, 'no-folder');
     writeFileSync(file, '');

@@ -5,10 +5,10 @@ import type { Logger } from '@millrace/runtime';
 import { RecordMetrics } from '../metrics/record-metrics.js';
 import type { SqlDatabase } from '../stores/sql-database.js';
 import type { RequestRecord } from '../vocabulary.js';
-import { Delivery } from './delivery.js';
+import { Delivery, type LinedRow } from './delivery.js';
 import { LostRecords } from './lost-records.js';
 import { dayAfter, dayOf } from './record-days.js';
-import { lineOfRow, type RecordRow, rowOf, rowOfLine } from './record-row.js';
+import { lineOfRow, rowOf, rowOfLine } from './record-row.js';
 import { RecordTable } from './record-table.js';
 import { type Appended, type Segment, Spool } from './spool.js';
 import { HEARTBEAT_MS, type Processes, SpoolFolders } from './spool-folders.js';
@@ -83,11 +83,10 @@ export class RecordWriter {
     this.#delivery = new Delivery(this.#table, {
       signal: this.#stop.signal,
       logger,
-      refuse: (line, error) => this.#refuse(line, error),
+      refuse: (refused, error) => this.#refuse(refused, error),
       onWritten: (part, rows) => {
         this.#metrics.written(rows);
-        // Those of another gateway were never counted here.
-        if (!this.#isInherited) for (const { row } of part) this.#unwritten.remove(row);
+        this.#settle(part);
       },
       onFailure: () => this.#metrics.deliveryFailed(),
     });
@@ -224,7 +223,12 @@ export class RecordWriter {
     if (this.#spool.records === 0) this.#unwritten.clear();
   }
 
-  async #rowsOf(segment: Segment): Promise<{ readonly line: string; readonly row: RecordRow }[]> {
+  /** They wait no more. Those of another gateway were never counted here. */
+  #settle(part: readonly LinedRow[]): void {
+    if (!this.#isInherited) for (const { row } of part) this.#unwritten.remove(row);
+  }
+
+  async #rowsOf(segment: Segment): Promise<readonly LinedRow[]> {
     let lines: readonly string[];
     try {
       lines = await segment.lines();
@@ -245,7 +249,9 @@ export class RecordWriter {
   }
 
   /** Kept beside the spool as far as it goes: the row may be worth a look, and must not hold up the others. */
-  async #refuse(line: string, error: unknown): Promise<void> {
+  async #refuse(refused: LinedRow, error: unknown): Promise<void> {
+    const { line } = refused;
+    this.#settle([refused]);
     this.#lost.add('refused', 1);
     if (performance.now() - this.#refusalToldMs > TELL_MS) {
       this.#refusalToldMs = performance.now();

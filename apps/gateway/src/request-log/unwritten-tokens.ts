@@ -27,7 +27,11 @@ export class UnwrittenTokens {
   #change({ key_id: keyId, day }: RecordRow, tokens: number): void {
     if (keyId === null || tokens === 0) return;
     const days = this.#byKey.get(keyId) ?? new Map<string, number>();
-    this.#byKey.set(keyId, days);
-    days.set(day, (days.get(day) ?? 0) + tokens);
+    const left = (days.get(day) ?? 0) + tokens;
+    // Under constant load something always waits, and nothing but this forgets a key.
+    if (left === 0) days.delete(day);
+    else days.set(day, left);
+    if (days.size === 0) this.#byKey.delete(keyId);
+    else this.#byKey.set(keyId, days);
   }
 }
