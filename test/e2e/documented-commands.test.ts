@@ -2,6 +2,7 @@ import { execFileSync, spawnSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { openDocumentedShell, shellBlocks } from './documented-shell.js';
 import { ROOT, type Stack, startStack } from './stack.js';
 
 /** README's commands and the examples are run as they stand, but for the port. */
@@ -13,7 +14,9 @@ describe('what the documents tell people to type', () => {
   afterAll(() => stack.stop());
 
   const readme = readFileSync(join(ROOT, 'README.md'), 'utf8');
-  const blocks = [...readme.matchAll(/```sh\n([\s\S]*?)```/g)].map((match) => match[1]!);
+  const blocks = shellBlocks('README.md');
+  /** Once there is a key everybody needs one: what makes it has a Millrace of its own. */
+  const withKeys = blocks.filter((block) => /\bmillrace (keys|usage)\b/.test(block));
   const environment = () => ({ ...process.env, OPENAI_BASE_URL: `${stack.url}/v1` });
 
   it('begins with the two commands that the Makefile has', () => {
@@ -21,7 +24,21 @@ describe('what the documents tell people to type', () => {
     expect(readme).toContain('make test');
   });
 
-  for (const block of blocks.filter((text) => text.includes('curl'))) {
+  it('works: keys, limits and usage', async () => {
+    expect(withKeys).toHaveLength(2);
+    const shell = await openDocumentedShell();
+    try {
+      const output = shell.run(withKeys.join('\n'));
+      expect(output).toContain('Paris');
+      expect(output).toMatch(/^x-ratelimit-remaining-requests: 59\r$/m);
+      expect(output).toMatch(/me .*60 requests\/min, 100,000 tokens\/day/);
+      expect(output).toContain('(UTC)');
+    } finally {
+      await shell.close();
+    }
+  });
+
+  for (const block of blocks.filter((text) => text.includes('curl') && !withKeys.includes(text))) {
     it(`works: ${block.split('\n')[0]!.slice(0, 70)}`, () => {
       const output = execFileSync('sh', ['-ec', block.replaceAll('http://127.0.0.1:8000', stack.url)], {
         encoding: 'utf8',
