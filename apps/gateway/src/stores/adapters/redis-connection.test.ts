@@ -42,7 +42,7 @@ describe('RedisConnection', () => {
     const port = await freePort();
     const connection = connect(`redis://user:pass%2Fword@127.0.0.1:${port}/3`);
     await connection.ready(700);
-    await expect(connection.client.ping()).rejects.toThrow();
+    await expect(connection.client.ping()).rejects.toThrow('there is no connection');
     expect(connection.trouble).toMatch(`Redis at redis://127.0.0.1:${port}/3 can't be reached`);
     expect(connection.trouble).toMatch('ECONNREFUSED');
     expect(lines).toHaveLength(1);
@@ -92,6 +92,17 @@ describe('RedisConnection', () => {
       server.thaw();
       await expect.poll(() => connection.trouble, { timeout: 8_000 }).toBeUndefined();
       expect(await connection.client.ping()).toBe('PONG');
+    });
+
+    it('says in words of its own that the connection was lost under a command', async () => {
+      const server = await aServer();
+      const connection = connect(server.url, 5_000);
+      await connection.ready(2_000);
+      server.freeze();
+      const lost = connection.client.ping();
+      lost.catch(() => {});
+      await server.stop();
+      await expect(lost).rejects.toThrow('the connection was lost');
     });
 
     it('does not take Redis for dead because this process was busy', async () => {

@@ -128,7 +128,7 @@ export class RedisConnection {
   /** Once while it is away: an attempt follows the other for as long. Only the message: errors carry commands, and so passwords. */
   #complain(message: string): void {
     if (this.client.status === 'end') return;
-    this.#lastError = message || 'it refuses connections';
+    this.#lastError = message.replace(/\.$/, '') || 'it refuses connections';
     if (this.#told) return;
     this.#told = true;
     this.#logger.warn(`Redis at ${this.#address} can't be reached: ${this.#lastError}. It is tried again.`);
@@ -148,6 +148,7 @@ class BoundedRedis extends Redis {
   }
 
   override sendCommand(command: Command, stream?: Stream): unknown {
+    failPlainly(command);
     // Those that were given up count until Redis answers them or the connection is closed.
     if (this.commandQueue.length >= COMMANDS_MAX) {
       command.reject(new Error(`${COMMANDS_MAX} commands wait for an answer already`));
@@ -161,6 +162,18 @@ class BoundedRedis extends Redis {
 type Command = Parameters<Redis['sendCommand']>[0];
 type Stream = Parameters<Redis['sendCommand']>[1];
 type Options = Omit<RedisOptions, 'replyMapping'>;
+
+/** Operators read why limits are counted without Redis; that an option of ioredis is 0 tells them nothing. */
+function failPlainly(command: Command): void {
+  const { reject } = command;
+  command.reject = (error) => reject(plainly(error));
+}
+
+function plainly(error: Error): Error {
+  if (error.message.startsWith("Stream isn't writeable")) return new Error('there is no connection', { cause: error });
+  if (error.name === 'MaxRetriesPerRequestError') return new Error('the connection was lost', { cause: error });
+  return error;
+}
 
 /**
  * Ends a command that is late. Not ioredis' own time-out: when this process was busy for longer than that, the answer may lie in the
