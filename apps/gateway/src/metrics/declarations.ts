@@ -144,7 +144,7 @@ export const MEASURED = {
     kind: 'counter',
     unit: '{record}',
     labels: ['reason'],
-    help: 'Records that will never be written, by reason (spool_full, memory_full, refused, unreadable, stopping). Above 0 with spool_full → raise spoolBytesMax, and see to the database; refused → dataFolder/spool/refused.jsonl has them.',
+    help: 'Records that will never be written, by reason (spool_full, memory_full, refused, unreadable, stopping, stranger). Above 0 with spool_full → raise spoolBytesMax, and see to the database; refused → dataFolder/spool/refused.jsonl has them; stranger → of refused requests without a key 10 a second are on record.',
   },
   recordDeliveryFailures: {
     name: 'millrace_record_delivery_failures_total',

@@ -1,7 +1,7 @@
 import { counter, gauge } from '@millrace/runtime';
 import { MEASURED } from './declarations.js';
 
-export type LostReason = 'spool_full' | 'memory_full' | 'refused' | 'unreadable' | 'stopping';
+export type LostReason = 'spool_full' | 'memory_full' | 'refused' | 'unreadable' | 'stopping' | 'stranger';
 
 /** Where records wait. */
 export interface WatchedSpool {

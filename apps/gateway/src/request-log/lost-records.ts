@@ -11,6 +11,7 @@ const WHY: Readonly<Record<LostReason, string>> = {
   refused: 'the database refused them',
   unreadable: 'they could not be read',
   stopping: 'the gateway stopped while they were in memory',
+  stranger: 'many were refused who had no key',
 };
 
 /** Counts records that nobody will ever read, and says so: each in a metric, once a minute in the log. */
@@ -28,8 +29,8 @@ export class LostRecords {
   add(reason: LostReason, records: number): void {
     if (records <= 0) return;
     this.metrics.lost(records, reason);
-    this.#total += records;
-    this.#last = { reason, atMs: performance.now() };
+    // Else strangers could have the gateway call itself degraded.
+    if (reason !== 'stranger') this.#remember(reason, records);
     this.#untold.set(reason, (this.#untold.get(reason) ?? 0) + records);
     if (this.#timer !== undefined) return;
     // The first at once, the others of the minute together.
@@ -40,9 +41,14 @@ export class LostRecords {
     }, TELL_MS).unref();
   }
 
+  #remember(reason: LostReason, records: number): void {
+    this.#total += records;
+    this.#last = { reason, atMs: performance.now() };
+  }
+
   get trouble(): string | undefined {
     if (this.#last === undefined || performance.now() - this.#last.atMs > REMEMBER_MS) return undefined;
-    return `${this.#total} records were lost since the start, the last of them since ${WHY[this.#last.reason]}.`;
+    return `${this.#total} records were lost since the start, the last of them because ${WHY[this.#last.reason]}.`;
   }
 
   /** Says what it has not said yet. */

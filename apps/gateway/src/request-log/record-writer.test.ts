@@ -237,6 +237,16 @@ describe('RecordWriter', () => {
     expect(writer.unwrittenTokens('key_x', '2020-01-01')).toBe(50);
   });
 
+  it('keeps no more than so many of strangers that are refused, and is not in trouble for it', async () => {
+    const { writer } = await start({ spoolBytesMax: 1_000_000 });
+    const refused = { keyId: undefined, endpoint: 'other', outcome: 'rejected', code: 'invalid_api_key' } as const;
+    for (let at = 0; at < 5_000; at++) writer.observe(aRecord(refused));
+    expect(writer.pending).toBeLessThan(650);
+    writer.observe(aRecord({ keyId: 'key_x' }));
+    expect(writer.unwrittenTokens('key_x', '2020-01-01')).toBe(10);
+    expect(writer.trouble).toBeUndefined();
+  });
+
   it('writes from memory where there is no disk', async () => {
     const file = join(dataFolder, 'no-folder');
     writeFileSync(file, '');

@@ -12,6 +12,7 @@ import { lineOfRow, rowOf, rowOfLine } from './record-row.js';
 import { RecordTable } from './record-table.js';
 import { type Appended, type Segment, Spool } from './spool.js';
 import { HEARTBEAT_MS, type Processes, SpoolFolders } from './spool-folders.js';
+import { StrangerAllowance } from './stranger-allowance.js';
 import { UnwrittenTokens } from './unwritten-tokens.js';
 
 export type RecordSettings = Pick<Settings, 'dataFolder' | 'spoolBytesMax' | 'recordBatchMs' | 'retentionDays'>;
@@ -47,6 +48,7 @@ export class RecordWriter {
   readonly #lost: LostRecords;
   readonly #metrics = new RecordMetrics();
   readonly #unwritten = new UnwrittenTokens();
+  readonly #strangers = new StrangerAllowance();
   readonly #root: string;
   readonly #stop = new AbortController();
   readonly #timers: NodeJS.Timeout[] = [];
@@ -112,7 +114,8 @@ export class RecordWriter {
     if (waiting === 1 || waiting >= BATCH_ROWS_MAX) this.#wake?.();
   };
 
-  #append(record: RequestRecord): Appended | 'unreadable' {
+  #append(record: RequestRecord): Appended | 'unreadable' | 'stranger' {
+    if (!this.#strangers.take(record, performance.now())) return 'stranger';
     try {
       const row = rowOf(record);
       const appended = this.#spool.append(lineOfRow(row));
@@ -142,7 +145,7 @@ export class RecordWriter {
   /** What is wrong just now, as sentences; undefined: nothing. */
   get trouble(): string | undefined {
     const failure = this.#delivery.failure;
-    const waiting = failure && `${this.pending} records wait to be written: ${failure}`;
+    const waiting = failure && `${this.pending} records wait to be written: ${failure.replace(/[^.]$/, '$&.')}`;
     const sentences = [waiting, this.#diskTrouble, this.#lost.trouble].filter((one) => one !== undefined);
     return sentences.length === 0 ? undefined : sentences.join(' ');
   }

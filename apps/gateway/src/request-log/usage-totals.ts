@@ -70,6 +70,7 @@ export class UsageTotals {
          and ($3::text is null or key_id = $3) and ($4::text is null or model = $4)
        ${groupBy && `group by ${groupBy}`}
        order by ${by.has('day') ? 'usage_days.day desc,' : ''} sum(prompt_tokens + completion_tokens) desc, sum(requests) desc
+         ${groupBy && `, ${columns.map((column) => `usage_days.${GROUPING[column]}`).join(', ')}`}
        limit $5`,
       [from, to, key, model, rowsMax],
     );
