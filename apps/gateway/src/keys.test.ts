@@ -159,6 +159,11 @@ describe('keys over HTTP', () => {
     });
     const refused = await bed.chat({ model: own }, { headers: { authorization: `Bearer ${key}` } });
     expect(await errorOf(refused)).toMatchObject({ status: 403, code: 'model_not_allowed', param: 'model' });
+    // What can not do it at all is none of this key's business either, and whoever names none means one of its own.
+    const embedding = await bed.post('/v1/embeddings', { model: own, input: 'a' }, { headers: { 'x-api-key': key } });
+    expect(await errorOf(embedding)).toMatchObject({ status: 403, code: 'model_not_allowed' });
+    const unnamed = await asked(bed, key);
+    expect([unnamed.status, ((await unnamed.json()) as { model: string }).model]).toEqual([200, 'other']);
   });
 
   function fetchModels(bed: TestBed, key: string, path = ''): Promise<Response> {

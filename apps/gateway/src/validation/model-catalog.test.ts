@@ -69,3 +69,28 @@ describe('a model that cannot do what is asked', () => {
     );
   });
 });
+
+describe('the models of somebody who may not use all of them', () => {
+  const all = [model('a', CHAT, true), model('b', CHAT), model('c', VECTORS), model('d', VECTORS)];
+  const allowed = (...ids: string[]) => catalog(...all).only(({ id }) => ids.includes(id));
+
+  it('are those that a request without a model can mean', () => {
+    expect(allowed('b', 'c').resolve(undefined, 'chat').id).toBe('b');
+    expect(allowed('a', 'b').resolve(undefined, 'chat').id).toBe('a');
+    expect(allowed('b', 'c').resolve(null, 'rerank').id).toBe('c');
+  });
+
+  it('are all that is told of', () => {
+    expect(() => allowed('c').resolve(undefined, 'chat')).toThrow(/^None of the models served does chat: `c` does/);
+    expect(() => allowed('a', 'c', 'd').resolve(undefined, 'embedding')).toThrow(/Name one of `c`, `d`\.$/);
+    expect(() => allowed('c').resolve('a-alias', 'embedding')).toThrow(
+      expect.objectContaining({ code: 'model_not_allowed', details: { param: 'model' } }),
+    );
+    expect(() => allowed('c').find('b')).toThrow('This key may not use the model `b`.');
+    expect(() => allowed('c').find('e')).toThrow(expect.objectContaining({ code: 'model_not_found' }));
+  });
+
+  it('may be none', () => {
+    expect(() => allowed().resolve(undefined)).toThrow(expect.objectContaining({ code: 'model_not_allowed' }));
+  });
+});

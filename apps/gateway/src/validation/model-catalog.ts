@@ -12,17 +12,26 @@ const SHOWN_MODELS_MAX = 10;
 
 /** The models by name and alias, as their workers describe them. */
 export class ModelCatalog {
-  constructor(private readonly source: ModelSource) {}
+  constructor(
+    private readonly source: ModelSource,
+    private readonly mayUse: (model: ModelDescription) => boolean = () => true,
+  ) {}
+
+  /** As somebody sees it who may not use all of them: of the others nothing is told but that. */
+  only(mayUse: (model: ModelDescription) => boolean): ModelCatalog {
+    return new ModelCatalog(this.source, mayUse);
+  }
 
   list(): readonly ModelDescription[] {
     return this.source() ?? [];
   }
 
-  /** @throws InferenceError `model_not_found`, or `model_not_ready` while nobody knows yet what is served. */
+  /** @throws InferenceError `model_not_found`, `model_not_allowed`, or `model_not_ready` while nobody knows yet what is served. */
   find(name: string): ModelDescription {
     const models = this.#reported();
     const model = models.find(({ id }) => id === name) ?? models.find(({ aliases }) => aliases.includes(name));
-    if (model) return model;
+    if (model && this.mayUse(model)) return model;
+    if (model) throw notAllowed(`the model \`${model.id}\``);
     throw new InferenceError(
       'model_not_found',
       `The model \`${name.slice(0, SHOWN_NAME_LENGTH_MAX)}\` does not exist. GET /v1/models lists those that do.`,
@@ -49,7 +58,8 @@ export class ModelCatalog {
   }
 
   #unnamed(capability: ModelCapability | undefined): ModelDescription {
-    const models = this.#reported();
+    const models = this.#reported().filter(this.mayUse);
+    if (models.length === 0) throw notAllowed('any model that is served');
     const able = models.filter((model) => can(model, capability));
     const model = able.find(({ isDefault }) => isDefault) ?? (able.length === 1 ? able[0] : undefined);
     if (model) return model;
@@ -64,6 +74,14 @@ export class ModelCatalog {
       retryAfterSeconds: RETRY_AFTER_SECONDS,
     });
   }
+}
+
+function notAllowed(what: string): InferenceError {
+  return new InferenceError(
+    'model_not_allowed',
+    `This key may not use ${what}. GET /v1/models lists those that it may use.`,
+    { param: 'model' },
+  );
 }
 
 function can(model: ModelDescription, capability: ModelCapability | undefined): boolean {

@@ -12,6 +12,7 @@ import { openHeading } from './answer-heading.js';
 import { chatChunks, collectChat } from './chat-answer.js';
 import { type Entered, type Entrance, placeAsk } from './entrance.js';
 import { LogprobsAllowance } from './logprobs-allowance.js';
+import { modelsFor } from './models-for.js';
 import { tellOverhead } from './overhead.js';
 
 export type ChatAnswer =
@@ -31,7 +32,9 @@ export class CompleteChat {
 
   async run(body: unknown, call: Call): Promise<ChatAnswer> {
     const record = this.requestLog.open('chat', call);
-    const entered = await this.entrance.enter(call, record, () => parseChatRequest(body, this.models));
+    const entered = await this.entrance.enter(call, record, () =>
+      parseChatRequest(body, modelsFor(call.caller, this.models)),
+    );
     const { request } = entered;
     const events = this.generate(entered);
     const heading = openHeading('chatcmpl', request.model);

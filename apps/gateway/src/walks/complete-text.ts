@@ -6,6 +6,7 @@ import type { Call } from '../vocabulary.js';
 import { openHeading } from './answer-heading.js';
 import type { CompleteChat } from './complete-chat.js';
 import type { Entrance } from './entrance.js';
+import { modelsFor } from './models-for.js';
 import { tellOverhead } from './overhead.js';
 import { collectText, textChunks } from './text-answer.js';
 
@@ -24,7 +25,9 @@ export class CompleteText {
 
   async run(body: unknown, call: Call): Promise<TextAnswer> {
     const record = this.requestLog.open('completion', call);
-    const entered = await this.entrance.enter(call, record, () => parseTextRequest(body, this.models));
+    const entered = await this.entrance.enter(call, record, () =>
+      parseTextRequest(body, modelsFor(call.caller, this.models)),
+    );
     const { request } = entered;
     const events = this.chat.generate(entered);
     const heading = openHeading('cmpl', request.model);

@@ -4,6 +4,7 @@ import { parseEmbedRequest } from '../validation/parse-embed-request.js';
 import type { Call } from '../vocabulary.js';
 import type { DoWork } from './do-work.js';
 import { embeddingsText } from './embeddings-text.js';
+import { modelsFor } from './models-for.js';
 
 /** POST /v1/embeddings. */
 export class Embed {
@@ -17,7 +18,7 @@ export class Embed {
   async run(body: unknown, call: Call): Promise<string> {
     const record = this.requestLog.open('embeddings', call);
     const { request, result } = await this.work.run(call, record, {
-      parse: () => parseEmbedRequest(body, this.models),
+      parse: () => parseEmbedRequest(body, modelsFor(call.caller, this.models)),
       ask:
         ({ inputs, dimensions }) =>
         (worker, heading, signal) =>

@@ -4,7 +4,6 @@ import type { CallerRates, ExpectedUse, RateHold } from '../limits/caller-rates.
 import type { OpenRecord } from '../request-log/request-log.js';
 import type { Call, Deadline } from '../vocabulary.js';
 import { startDeadline } from './deadline.js';
-import { refuseForbiddenModel } from './forbidden-model.js';
 
 /** Holds a request until workers have said what is served: before that, nobody can tell whether it is valid. */
 export interface ColdStart {
@@ -39,7 +38,7 @@ export interface Asked {
 /** Bytes of JSON to a token, roughly; what was estimated wrongly is put right when the answer is there. */
 const BYTES_PER_TOKEN = 4;
 
-/** What every walk begins with, in the order in which requests are refused: validity, the key's models, rate and budget. */
+/** What every walk begins with, in the order in which requests are refused: validity, of which the key's models are part, rate and budget. */
 export class Entrance {
   constructor(
     private readonly coldStart: ColdStart,
@@ -63,7 +62,6 @@ export class Entrance {
     try {
       const { request, coldSinceMs } = await this.#parse(call, record, parse, deadline.signal);
       record.concerns(request);
-      refuseForbiddenModel(call.caller, request.model);
       const hold = await this.rates.take(call, expectedUse(request, call, answers), deadline.signal);
       return { request, call, record, deadline, coldSinceMs, [Symbol.dispose]: () => leave(record, deadline, hold) };
     } catch (error) {
@@ -89,8 +87,9 @@ export class Entrance {
   }
 }
 
+/** Or one that the caller may not use, where it named none: of those that are still to come it may use some. */
 function isUnknownModel(error: unknown): boolean {
-  return error instanceof InferenceError && error.code === 'model_not_found';
+  return error instanceof InferenceError && (error.code === 'model_not_found' || error.code === 'model_not_allowed');
 }
 
 function leave(record: OpenRecord, deadline: Disposable, hold: RateHold | undefined): void {

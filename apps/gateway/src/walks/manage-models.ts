@@ -4,7 +4,7 @@ import { mayUse } from '../keys/allowed-models.js';
 import type { ModelStanding, WorkerDirectory } from '../routing/worker-directory.js';
 import type { ModelCatalog } from '../validation/model-catalog.js';
 import type { Caller } from '../vocabulary.js';
-import { refuseForbiddenModel } from './forbidden-model.js';
+import { modelsFor } from './models-for.js';
 
 /** GET /v1/models and /v1/models/{id}: to a key, the models that it may use. */
 export class ManageModels {
@@ -19,8 +19,7 @@ export class ManageModels {
   }
 
   retrieve(id: string, caller: Caller): ModelBody {
-    const found = this.models.find(id);
-    refuseForbiddenModel(caller, found);
+    const found = modelsFor(caller, this.models).find(id);
     return modelBody(this.directory.standings().find(({ model }) => model.id === found.id)!);
   }
 }

@@ -6,6 +6,7 @@ import { parseRerankRequest } from '../validation/parse-rerank-request.js';
 import type { Call, ValidRerankRequest } from '../vocabulary.js';
 import type { DoWork } from './do-work.js';
 import { asWritten } from './embeddings-text.js';
+import { modelsFor } from './models-for.js';
 
 /** POST /v1/rerank. */
 export class Rerank {
@@ -18,7 +19,7 @@ export class Rerank {
   async run(body: unknown, call: Call): Promise<RerankBody> {
     const record = this.requestLog.open('rerank', call);
     const { request, result } = await this.work.run(call, record, {
-      parse: () => parseRerankRequest(body, this.models),
+      parse: () => parseRerankRequest(body, modelsFor(call.caller, this.models)),
       ask:
         ({ query, documents }) =>
         (worker, heading, signal) =>

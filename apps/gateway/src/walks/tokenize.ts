@@ -9,6 +9,7 @@ import {
 } from '../validation/parse-tokenize-request.js';
 import type { Call, ValidTokenizeRequest } from '../vocabulary.js';
 import type { DoWork } from './do-work.js';
+import { modelsFor } from './models-for.js';
 
 /** POST /tokenize, /detokenize and /apply-template: what a model would be given, without asking it anything. */
 export class Tokenize {
@@ -21,7 +22,7 @@ export class Tokenize {
   async tokenize(body: unknown, call: Call): Promise<TokenizedBody> {
     const record = this.requestLog.open('tokenize', call);
     const { request, result } = await this.work.run(call, record, {
-      parse: () => parseTokenizeRequest(body, this.models),
+      parse: () => parseTokenizeRequest(body, modelsFor(call.caller, this.models)),
       ask:
         ({ prompt, addSpecial, parseSpecial }) =>
         (worker, heading, signal) =>
@@ -33,7 +34,7 @@ export class Tokenize {
   async detokenize(body: unknown, call: Call): Promise<DetokenizedBody> {
     const record = this.requestLog.open('detokenize', call);
     const { result } = await this.work.run(call, record, {
-      parse: () => parseDetokenizeRequest(body, this.models),
+      parse: () => parseDetokenizeRequest(body, modelsFor(call.caller, this.models)),
       ask:
         ({ tokens }) =>
         (worker, heading, signal) =>
@@ -45,7 +46,7 @@ export class Tokenize {
   async applyTemplate(body: unknown, call: Call): Promise<AppliedTemplateBody> {
     const record = this.requestLog.open('apply_template', call);
     const { result } = await this.work.run(call, record, {
-      parse: () => parseTemplateRequest(body, this.models),
+      parse: () => parseTemplateRequest(body, modelsFor(call.caller, this.models)),
       ask:
         ({ prompt }) =>
         (worker, heading, signal) =>
