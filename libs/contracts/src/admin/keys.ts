@@ -11,10 +11,13 @@ export const keyLimitsSchema = z
     requests_per_minute: z.int().min(1).max(100_000_000).nullish(),
     tokens_per_minute: z.int().min(1).max(TOKENS_MAX).nullish(),
     concurrent_requests: z.int().min(1).max(1_000_000).nullish(),
-    /** Tokens from 00:00 UTC on. */
-    tokens_per_day: z.int().min(1).max(TOKENS_MAX).nullish(),
-    /** Tokens from the first of the month on, 00:00 UTC. */
-    tokens_per_month: z.int().min(1).max(TOKENS_MAX).nullish(),
+    tokens_per_day: z.int().min(1).max(TOKENS_MAX).nullish().describe('Tokens from 00:00 UTC on.'),
+    tokens_per_month: z
+      .int()
+      .min(1)
+      .max(TOKENS_MAX)
+      .nullish()
+      .describe('Tokens from the first of the month on, 00:00 UTC.'),
   })
   .meta({ id: 'KeyLimits' });
 
@@ -33,15 +36,21 @@ const settable = {
     .min(1)
     .max(200)
     .regex(/^[^\p{Cc}]+$/u, { error: 'must not hold control characters' }),
-  /** Absent or null: all. */
-  models: z.array(allowedModel).min(1).max(1_000).nullish(),
+  models: z
+    .array(allowedModel)
+    .min(1)
+    .max(1_000)
+    .nullish()
+    .describe('Ids, aliases, or beginnings with a `*`. Absent or null: all.'),
   limits: keyLimitsSchema.default({}),
-  /** Among waiting requests, the higher goes first. Unsaid, 0. */
-  priority: z.int().min(-100).max(100).default(0),
-  /** Unix seconds; absent or null: never. */
-  expires_at: z.int().min(0).max(253_402_300_799).nullish(),
-  /** Whether records of this key hold what was asked and answered; absent or null: as the setting `logMessages` says. */
-  log_messages: z.boolean().nullish(),
+  priority: z.int().min(-100).max(100).default(0).describe('Among waiting requests, the higher goes first. Unsaid, 0.'),
+  expires_at: z.int().min(0).max(253_402_300_799).nullish().describe('Unix seconds; absent or null: never.'),
+  log_messages: z
+    .boolean()
+    .nullish()
+    .describe(
+      'Whether records of this key hold what was asked and answered; absent or null: as the setting `logMessages` says.',
+    ),
 };
 
 export const createKeySchema = z.strictObject(settable).meta({ id: 'CreateKeyRequest' });
@@ -62,25 +71,21 @@ const KEYS_LISTED_MAX = 1_000;
 
 export const listKeysSchema = z
   .strictObject({
-    /** The id of a key: the list goes on behind it. */
-    after: z.string().max(200).optional(),
+    after: z.string().max(200).optional().describe('The id of a key: the list goes on behind it.'),
     limit: z.coerce.number().int().min(1).max(KEYS_LISTED_MAX).default(100),
-    /** Only keys whose name holds this, in whatever case. */
-    name: settable.name.optional(),
+    name: settable.name.optional().describe('Only keys whose name holds this, in whatever case.'),
   })
   .meta({ id: 'ListKeysQuery' });
 
 export const keySchema = z
   .object({
     object: z.literal('millrace.key'),
-    /** Public: it stands in the key itself, in records and in logs. */
-    id: z.string(),
+    id: z.string().describe('Public: it stands in the key itself, in records and in logs.'),
     name: z.string(),
     models: z.array(z.string()).nullable(),
     limits: keyLimitsSchema,
     priority: z.int(),
-    /** Unix seconds, these three. */
-    created_at: z.int(),
+    created_at: z.int().describe('Unix seconds, as the next two.'),
     expires_at: z.int().nullable(),
     revoked_at: z.int().nullable(),
     log_messages: z.boolean().nullable(),
@@ -95,8 +100,7 @@ export const keyListSchema = z
   .object({
     object: z.literal('list'),
     data: z.array(keySchema),
-    /** More than are listed: ask again with `after` = `last_id`. */
-    has_more: z.boolean(),
+    has_more: z.boolean().describe('More than are listed: ask again with `after` = `last_id`.'),
     last_id: z.string().nullable(),
   })
   .meta({ id: 'KeyList' });

@@ -8,14 +8,15 @@ export const USAGE_GROUPS = ['key', 'model', 'day'] as const;
 
 export const usageQuerySchema = z
   .strictObject({
-    /** First and last day, UTC, both counted. Unsaid: the last 30 days. */
-    from: day.optional(),
-    to: day.optional(),
-    /** A key's id; empty: requests without a key. */
-    key: z.string().max(200).optional(),
+    from: day.optional().describe('The first day (UTC). Unsaid: 30 days with the last.'),
+    to: day.optional().describe('The last day, counted too. Unsaid: today.'),
+    key: z.string().max(200).optional().describe("A key's id; empty: requests without a key."),
     model: z.string().max(200).optional(),
-    /** What the rows are told apart by, with commas between. Unsaid: all three. */
-    group_by: z.string().max(100).optional(),
+    group_by: z
+      .string()
+      .max(100)
+      .optional()
+      .describe('What the rows are told apart by, with commas between. Unsaid: all three.'),
     limit: z.coerce.number().int().min(1).max(10_000).default(1_000),
   })
   .meta({ id: 'UsageQuery' });
@@ -27,24 +28,22 @@ export const usageReportSchema = z
     to: day,
     data: z.array(
       z.object({
-        /** Each is there if the rows are told apart by it. A null key: it was asked without one. */
-        day: day.optional(),
+        day: day
+          .optional()
+          .describe('Each is there if the rows are told apart by it. A null key: it was asked without one.'),
         key_id: z.string().nullable().optional(),
         key_name: z.string().nullable().optional(),
         model: z.string().nullable().optional(),
         requests: z.int(),
-        /** Of them, those that ended in an error. */
-        failed_requests: z.int(),
+        failed_requests: z.int().describe('Of them, those that ended in an error.'),
         prompt_tokens: z.int(),
         cached_tokens: z.int(),
         completion_tokens: z.int(),
         total_tokens: z.int(),
       }),
     ),
-    /** There are more rows than `limit`. */
-    has_more: z.boolean(),
-    /** Requests that this gateway has still to write, and that are in no row yet. */
-    pending_records: z.int(),
+    has_more: z.boolean().describe('There are more rows than `limit`.'),
+    pending_records: z.int().describe('Requests that this gateway has still to write, and that are in no row yet.'),
   })
   .meta({ id: 'UsageReport' });
 
