@@ -62,7 +62,8 @@ function progress(issue: Issue): number {
 function sentence(issue: Issue, param: string, value: unknown): string {
   if (value === undefined) return `\`${param}\` is required${expectation(issue)}.`;
   // Lists and texts are too long or too short by their length, which is then what to tell.
-  const length = isBound(issue) && (typeof value === 'string' || Array.isArray(value)) ? value.length : undefined;
+  const isLong = isBound(issue) && (issue.origin === 'string' || issue.origin === 'array');
+  const length = isLong && (typeof value === 'string' || Array.isArray(value)) ? value.length : undefined;
   const given = length === undefined ? `is ${show(value)}` : `has ${count(length, nounOf(issue))}`;
   return `\`${param}\` ${given}${expectation(issue)}.`;
 }

@@ -18,6 +18,9 @@ describe('GET /admin/usage', () => {
     [{ from: 'yesterday' }, '`from` is "yesterday"; it must be a day such as 2026-11-01.'],
     [{ to: '2026-02-30' }, '`to` is "2026-02-30"; it must be a day such as 2026-11-01.'],
     [{ from: '2026-12-01', to: '2026-11-01' }, '`from` is 2026-12-01 and `to` is 2026-11-01; `from` comes first.'],
+    [{ limit: '0' }, '`limit` is "0"; it must be at least 1.'],
+    [{ key: 'a\0' }, '`key` is "a\\u0000"; it must not hold control characters.'],
+    [{ model: '\0' }, '`model` is "\\u0000"; it must not hold control characters.'],
     [{ group_by: 'keys' }, '`group_by` is "keys"; it takes key, model, day, with commas between.'],
   ])('refuses %j', (query, message) => {
     expect(() => parseUsageQuery(query, NOON)).toThrow(message);

@@ -3,6 +3,11 @@ import * as z from 'zod';
 /** The admin API: `GET /admin/usage`. */
 
 const day = z.iso.date({ error: 'must be a day such as 2026-11-01' });
+// No database takes a NUL.
+const name = z
+  .string()
+  .max(200)
+  .regex(/^\P{Cc}*$/u, { error: 'must not hold control characters' });
 
 export const USAGE_GROUPS = ['key', 'model', 'day'] as const;
 
@@ -10,8 +15,8 @@ export const usageQuerySchema = z
   .strictObject({
     from: day.optional().describe('The first day (UTC). Unsaid: 30 days with the last.'),
     to: day.optional().describe('The last day, counted too. Unsaid: today.'),
-    key: z.string().max(200).optional().describe("A key's id; empty: requests without a key."),
-    model: z.string().max(200).optional(),
+    key: name.optional().describe("A key's id; empty: requests without a key."),
+    model: name.optional(),
     group_by: z
       .string()
       .max(100)
