@@ -1,6 +1,7 @@
 import { type ClientRequest, Agent as HttpAgent, request as httpRequest, type IncomingMessage } from 'node:http';
 import { Agent as HttpsAgent, request as httpsRequest } from 'node:https';
 import type { TLSSocket } from 'node:tls';
+import { urlToHttpOptions } from 'node:url';
 import { InferenceError } from '@millrace/contracts';
 import { UpstreamFailure, type UpstreamSubject } from './upstream-failure.js';
 
@@ -41,6 +42,9 @@ const BROKEN_CERTIFICATE = /CERT|SELF_SIGNED|UNABLE_TO_VERIFY|ALTNAME|EPROTO|ERR
  */
 export class UpstreamClient {
   readonly #agent: HttpAgent;
+  /** By path, of which OpenAI has a handful: taking an address apart costs as much as the rest of a request's head. */
+  readonly #urls = new Map<string, URL>();
+  readonly #targets = new WeakMap<URL, ReturnType<typeof urlToHttpOptions>>();
 
   constructor(private readonly options: UpstreamClientOptions) {
     const settings = {
@@ -57,7 +61,11 @@ export class UpstreamClient {
 
   /** OpenAI's path behind the base URL. */
   urlOf(path: string): URL {
-    return new URL(`${this.options.baseUrl.href}${path}`);
+    const known = this.#urls.get(path);
+    if (known !== undefined) return known;
+    const url = new URL(`${this.options.baseUrl.href}${path}`);
+    this.#urls.set(path, url);
+    return url;
   }
 
   /**
@@ -103,7 +111,10 @@ export class UpstreamClient {
 
   #request({ method, url, body }: UpstreamCall): ClientRequest {
     const send = url.protocol === 'https:' ? httpsRequest : httpRequest;
-    return send(url, {
+    const target = this.#targets.get(url) ?? urlToHttpOptions(url);
+    this.#targets.set(url, target);
+    return send({
+      ...target,
       method,
       agent: this.#agent,
       headers: {
