@@ -23,6 +23,7 @@ export class BudgetSeeds {
   constructor(
     private readonly limiter: Pick<RateLimiter, 'seed'>,
     private readonly usedTokens: UsedTokens,
+    private readonly nowMs: () => number,
     private readonly waitMs = WAIT_MS,
   ) {}
 
@@ -60,8 +61,10 @@ export class BudgetSeeds {
   async #seed(keyId: string): Promise<void> {
     try {
       const signal = AbortSignal.any([this.#closing.signal, AbortSignal.timeout(LOOK_MS)]);
+      // Another clock than a shared limiter's, or a slow look, and a day may end in between.
+      const atMs = this.nowMs();
       const used = await this.usedTokens(keyId, signal);
-      await this.limiter.seed(`key:${keyId}`, used);
+      await this.limiter.seed(`key:${keyId}`, { ...used, atMs });
       this.#retryAtMs.delete(keyId);
     } catch {
       // The database or the store is away: readiness says so. Until it is back, the budget goes on from what is known.

@@ -27,8 +27,11 @@ export class Budget {
     return this.#generation;
   }
 
-  seed(nowMs: number, used: number): void {
-    this.#period = PERIODS[this.#kind].of(nowMs);
+  /** @param atMs when so much was used: of another period nothing is taken over. */
+  seed(nowMs: number, used: number, atMs = nowMs): void {
+    const period = PERIODS[this.#kind].of(nowMs);
+    if (PERIODS[this.#kind].of(atMs) !== period) return;
+    this.#period = period;
     this.#used = used;
     this.#seededMs = nowMs;
     this.#generation = Math.max(nowMs, this.#generation + 1);

@@ -43,6 +43,7 @@ describe('CountedRates', () => {
         return used(keyId, signal);
       },
       answerTokensEstimate: 200,
+      nowMs: clock.nowMs,
     });
   });
   afterEach(() => rates.close());
@@ -225,6 +226,15 @@ describe('CountedRates', () => {
       );
       clock.advance(12 * 3_600_000);
       await take(caller);
+    });
+
+    it('are not those of the day before, where the records took until after midnight to be read', async () => {
+      clock.advance(12 * 3_600_000 - 1_000);
+      used = async () => {
+        clock.advance(2_000);
+        return { today: 1_000, thisMonth: 1_000 };
+      };
+      await take(aCaller({ tokensPerDay: 1_000 }));
     });
 
     it('of a month say the first of the next', async () => {

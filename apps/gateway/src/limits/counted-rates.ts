@@ -14,6 +14,8 @@ export interface CountedRatesOptions {
   readonly usedTokens: UsedTokens;
   /** Tokens reserved for an answer that doesn't say how long it may become. */
   readonly answerTokensEstimate: number;
+  /** That of the records: for tests, the machine's elsewhere. */
+  readonly nowMs?: () => number;
 }
 
 /** More than any limit may be, so that sums stay exact. */
@@ -31,10 +33,11 @@ export class CountedRates implements CallerRates {
   readonly #gateway = randomUUID();
   #asked = 0;
 
-  constructor(limiter: RateLimiter, { modelLimits, usedTokens, answerTokensEstimate }: CountedRatesOptions) {
+  constructor(limiter: RateLimiter, options: CountedRatesOptions) {
+    const { modelLimits, usedTokens, answerTokensEstimate, nowMs = Date.now } = options;
     this.#limiter = limiter;
     this.#rules = new LimitRules(modelLimits);
-    this.#seeds = new BudgetSeeds(limiter, usedTokens);
+    this.#seeds = new BudgetSeeds(limiter, usedTokens, nowMs);
     this.#open = new OpenAsks(limiter);
     this.#answerTokensEstimate = answerTokensEstimate;
   }

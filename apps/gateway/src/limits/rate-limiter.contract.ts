@@ -253,6 +253,20 @@ export function rateLimiterContract(
       expect(await take([budget], 100)).toMatchObject({ outcome: 'admitted', standings: [{ used: 0, remaining: 0 }] });
     });
 
+    it('takes over nothing for a day that was read before its midnight', async () => {
+      const budget = rule('daily_budget', 100);
+      clock.advanceTo(DAY_MS, DAY_MS - 1_000);
+      const beforeMs = clock.nowMs();
+      clock.advance(2_000);
+      await limiter.seed('key:a', { today: 90, thisMonth: 90, atMs: beforeMs });
+      expect(await usedOf(budget)).toBe(0);
+      await take([budget], 50);
+      await limiter.seed('key:a', { today: 90, thisMonth: 90, atMs: beforeMs });
+      expect(await usedOf(budget)).toBe(50);
+      await limiter.seed('key:a', { today: 20, thisMonth: 90, atMs: clock.nowMs() });
+      expect(await usedOf(budget)).toBe(20);
+    });
+
     it('begins a month anew on its first day, whatever its length', async () => {
       const budget = rule('monthly_budget', 100);
       for (let month = 0; month < 26; month++) {

@@ -91,6 +91,8 @@ export interface RateLimiter {
 export interface BudgetUse {
   readonly today: number;
   readonly thisMonth: number;
+  /** When that was so; unsaid: now. Of a day or a month that has ended since, nothing is taken over. */
+  readonly atMs?: number;
 }
 
 export const MINUTE_MS = 60_000;

@@ -259,13 +259,17 @@ end
 return 1
 `;
 
-/** KEYS: the budgets of day and month. ARGV: shift, then what was used of each. */
+/** KEYS: the budgets of day and month. ARGV: shift, when it was so (empty: now), then what was used of each. */
 export const SEED = `${CLOCK}${PERIODS}
+local at = tonumber(ARGV[2]) or now
 for i, kind in ipairs({ 'd', 'm' }) do
-  local generation = redis.call('HGET', KEYS[i], 'generation')
-  generation = string.format('%.0f', math.max(now, tonumber(generation or '0') + 1))
-  redis.call('HSET', KEYS[i], 'period', period_of(kind, now), 'used', ARGV[i + 1], 'seeded', now, 'generation', generation)
-  redis.call('PEXPIRE', KEYS[i], ${BUDGET_KEPT_MS})
+  local period = period_of(kind, now)
+  if period_of(kind, at) == period then
+    local generation = redis.call('HGET', KEYS[i], 'generation')
+    generation = string.format('%.0f', math.max(now, tonumber(generation or '0') + 1))
+    redis.call('HSET', KEYS[i], 'period', period, 'used', ARGV[i + 2], 'seeded', now, 'generation', generation)
+    redis.call('PEXPIRE', KEYS[i], ${BUDGET_KEPT_MS})
+  end
 end
 return 1
 `;

@@ -108,10 +108,10 @@ export class MemoryRateLimiter implements StandIn {
     }
   }
 
-  async seed(counter: string, { today, thisMonth }: BudgetUse): Promise<void> {
+  async seed(counter: string, { today, thisMonth, atMs }: BudgetUse): Promise<void> {
     const nowMs = this.nowMs();
-    this.#budget(counter, 'daily_budget', nowMs).seed(nowMs, today);
-    this.#budget(counter, 'monthly_budget', nowMs).seed(nowMs, thisMonth);
+    this.#budget(counter, 'daily_budget', nowMs).seed(nowMs, today, atMs);
+    this.#budget(counter, 'monthly_budget', nowMs).seed(nowMs, thisMonth, atMs);
   }
 
   async close(): Promise<void> {

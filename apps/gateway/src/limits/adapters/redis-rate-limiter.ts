@@ -80,9 +80,9 @@ export class RedisRateLimiter implements SharedRateLimiter {
     if (keys.length > 0) await this.#scripts.millraceHold(keys.length, ...keys, ...args);
   }
 
-  async seed(counter: string, { today, thisMonth }: BudgetUse): Promise<void> {
+  async seed(counter: string, { today, thisMonth, atMs }: BudgetUse): Promise<void> {
     const keys = [this.#key('daily_budget', counter), this.#key('monthly_budget', counter)];
-    await this.#scripts.millraceSeed(2, ...keys, this.shiftMs(), today, thisMonth);
+    await this.#scripts.millraceSeed(2, ...keys, this.shiftMs(), atMs ?? '', today, thisMonth);
   }
 
   /** Asks for nothing, as any request would: a Redis that answers pings and refuses to write is of no use. */
