@@ -46,6 +46,15 @@ describeRealPostgres((url) => {
     expect(await days()).toEqual([KEPT, KEPT, '2025-01-03']);
   });
 
+  it('refuses a row of a day that is half gone, rather than keep those behind it waiting', async () => {
+    await database.transaction(async (query) => {
+      await query('select count(*) from request_records');
+      await expect(table.prune(KEPT)).rejects.toThrow(/2,000 ms/);
+      await expect(write(OLD)).rejects.toMatchObject({ code: '23514' });
+      expect(await write(KEPT)).toBe(1);
+    });
+  });
+
   it('lets several prune at once', async () => {
     const all = await Promise.allSettled([1, 2, 3].map(() => new RecordTable(database).prune(KEPT)));
     await new RecordTable(database).prune(KEPT);
