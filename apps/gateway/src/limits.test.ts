@@ -126,7 +126,7 @@ describe('what a request counts in the end', () => {
 });
 
 describe('what a request reserves', () => {
-  const reserved = async (changes: object) => {
+  const reserved = async (changes: Record<string, unknown>) => {
     await using bed = await startLimited(SILENT);
     const leaving = new AbortController();
     const asked = bed.chat(changes, { signal: leaving.signal }).catch(() => {});
