@@ -1,12 +1,10 @@
 import type { BudgetUse, RateLimiter } from './rate-limiter.js';
 
-/** What a key really used, as the records say. */
-export type UsedTokens = (keyId: string, signal: AbortSignal) => Promise<BudgetUse>;
+/** What a key really used, as the records say. Answers or fails within the time-out of its database. */
+export type UsedTokens = (keyId: string) => Promise<BudgetUse>;
 
-/** How long a request waits for what its key used, before its budget begins at 0. */
+/** How long a request waits for what its key used, before its budget begins at 0. A late answer is of use to the next. */
 const WAIT_MS = 500;
-/** How long a look into the records may take; a late answer is of use to the next request. */
-const LOOK_MS = 5_000;
 /** After the records could not be read: how long nobody waits for them. */
 const RETRY_MS = 5_000;
 /** Keys looked up at a time, as when a Redis comes back empty; the database's connections are fewer. Beyond, nobody waits. */
@@ -18,7 +16,7 @@ const FAILED_MAX = 10_000;
 export class BudgetSeeds {
   readonly #looks = new Map<string, Promise<void>>();
   readonly #retryAtMs = new Map<string, number>();
-  readonly #closing = new AbortController();
+  #closed = false;
 
   constructor(
     private readonly limiter: Pick<RateLimiter, 'seed'>,
@@ -45,13 +43,13 @@ export class BudgetSeeds {
   }
 
   close(): void {
-    this.#closing.abort(new Error('The gateway is stopping.'));
+    this.#closed = true;
   }
 
   #look(keyId: string): Promise<void> | undefined {
     const running = this.#looks.get(keyId);
     if (running !== undefined) return running;
-    if (this.#closing.signal.aborted || this.#looks.size >= LOOKS_AT_ONCE_MAX) return undefined;
+    if (this.#closed || this.#looks.size >= LOOKS_AT_ONCE_MAX) return undefined;
     if (performance.now() < (this.#retryAtMs.get(keyId) ?? 0)) return undefined;
     const look = this.#seed(keyId).finally(() => this.#looks.delete(keyId));
     this.#looks.set(keyId, look);
@@ -60,10 +58,10 @@ export class BudgetSeeds {
 
   async #seed(keyId: string): Promise<void> {
     try {
-      const signal = AbortSignal.any([this.#closing.signal, AbortSignal.timeout(LOOK_MS)]);
       // Another clock than a shared limiter's, or a slow look, and a day may end in between.
       const atMs = this.nowMs();
-      const used = await this.usedTokens(keyId, signal);
+      const used = await this.usedTokens(keyId);
+      if (this.#closed) return;
       await this.limiter.seed(`key:${keyId}`, { ...used, atMs });
       this.#retryAtMs.delete(keyId);
     } catch {

@@ -25,7 +25,7 @@ describe('CountedRates', () => {
   let limiter: MemoryRateLimiter;
   let rates: CountedRates;
   let headers: Record<string, string>;
-  let used: (keyId: string, signal: AbortSignal) => Promise<BudgetUse>;
+  let used: () => Promise<BudgetUse>;
   let models: Record<string, ModelLimits>;
   let looked: string[];
 
@@ -38,9 +38,9 @@ describe('CountedRates', () => {
     used = async () => ({ today: 0, thisMonth: 0 });
     rates = new CountedRates(limiter, {
       modelLimits: (model) => models[model],
-      usedTokens: (keyId, signal) => {
+      usedTokens: (keyId) => {
         looked.push(keyId);
-        return used(keyId, signal);
+        return used();
       },
       answerTokensEstimate: 200,
       nowMs: clock.nowMs,
