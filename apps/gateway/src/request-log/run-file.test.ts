@@ -87,6 +87,17 @@ describe('RunFile', () => {
     await run.close();
     expect(warnings).toEqual(['this run can not be written down']);
   });
+
+  it('is not filled by strangers who are refused', async () => {
+    const run = await started();
+    const refused = { keyId: undefined, endpoint: 'other', outcome: 'rejected' } as const;
+    for (let at = 0; at < 2_000; at++) run.observe(aRecord(refused));
+    run.observe(aRecord({ requestId: 'mine' }));
+    await run.close();
+    const lines = linesOf(run);
+    expect(lines.length).toBeLessThan(700);
+    expect(lines.at(-1).request_id).toBe('mine');
+  });
 });
 
 describe('runManifest', () => {

@@ -4,6 +4,7 @@ import type { Settings } from '@millrace/contracts';
 import { type Logger, randomHex } from '@millrace/runtime';
 import type { RequestRecord } from '../vocabulary.js';
 import { runManifest } from './run-manifest.js';
+import { StrangerAllowance } from './stranger-allowance.js';
 
 /** Lines are gathered so long, then written together. */
 const APPEND_MS = 100;
@@ -28,6 +29,7 @@ export class RunFile {
   #leftOut = 0;
   #file: FileHandle | undefined;
   #failed = false;
+  readonly #strangers = new StrangerAllowance();
   #timer: NodeJS.Timeout | undefined;
   #appending: Promise<void> = Promise.resolve();
 
@@ -60,7 +62,8 @@ export class RunFile {
   readonly observe = (record: RequestRecord): void => {
     if (this.#failed) return;
     try {
-      this.#add(`${JSON.stringify(interactionOf(record))}\n`);
+      if (this.#strangers.take(record, performance.now())) this.#add(`${JSON.stringify(interactionOf(record))}\n`);
+      else this.#leaveOut('many were refused who had no key');
     } catch (error) {
       this.#leaveOut(`it can not be written as JSON: ${(error as Error).message}`);
     }

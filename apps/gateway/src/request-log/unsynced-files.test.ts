@@ -22,6 +22,19 @@ it('syncs what stays, once for all that was written before, and again for what w
   expect(synced).toEqual(['a', 'a']);
 });
 
+it('asks a disk that hangs once', async () => {
+  let asked = 0;
+  const files = new UnsyncedFiles(() => {
+    asked++;
+    return new Promise(() => {});
+  });
+  files.wrote('a');
+  void files.syncOlderThan(0);
+  files.wrote('a');
+  await files.syncOlderThan(0);
+  expect(asked).toBe(1);
+});
+
 it('syncs real files, and bears one that is gone', async () => {
   const folder = mkdtempSync(join(tmpdir(), 'millrace-unsynced-'));
   try {

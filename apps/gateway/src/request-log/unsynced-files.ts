@@ -9,7 +9,7 @@ export const SYNC_MS = 1_000;
  */
 export class UnsyncedFiles {
   readonly #sinceMs = new Map<string, number>();
-  #syncing: Promise<void> | undefined;
+  #isSyncing = false;
 
   constructor(private readonly sync: (path: string) => Promise<void> = syncFile) {}
 
@@ -23,17 +23,15 @@ export class UnsyncedFiles {
 
   /** Those first written to so long ago, one after another. Never fails: a disk that is at fault shows when it is written to. */
   async syncOlderThan(ms: number): Promise<void> {
-    await this.#syncing;
-    this.#syncing = this.#syncAll(performance.now() - ms);
-    return this.#syncing;
-  }
-
-  async #syncAll(untilMs: number): Promise<void> {
+    // A disk that hangs must not gather those who wait for it.
+    if (this.#isSyncing) return;
+    this.#isSyncing = true;
+    const untilMs = performance.now() - ms;
     for (const [path, sinceMs] of [...this.#sinceMs]) {
-      if (sinceMs > untilMs) continue;
-      // Before: what is written meanwhile is unsynced again.
-      if (this.#sinceMs.delete(path)) await this.sync(path).catch(() => undefined);
+      // Forgotten before it is synced: what is written meanwhile is unsynced again.
+      if (sinceMs <= untilMs && this.#sinceMs.delete(path)) await this.sync(path).catch(() => undefined);
     }
+    this.#isSyncing = false;
   }
 }
 
