@@ -69,6 +69,27 @@ describe('RedisConnection', () => {
       expect(lines).toEqual([]);
     });
 
+    it('works with one that throws keys away when it is full, and says that it does', async () => {
+      const server = await aServer('--maxmemory', '50mb', '--maxmemory-policy', 'allkeys-lru');
+      const connection = connect(server.url);
+      await connection.ready(2_000);
+      await expect.poll(() => lines.join()).toMatch('forgets keys when it is full (maxmemory-policy allkeys-lru)');
+      expect(lines).toHaveLength(1);
+    });
+
+    it.each([
+      ['--maxmemory', '50mb', '--maxmemory-policy', 'noeviction'],
+      ['--maxmemory', '0', '--maxmemory-policy', 'allkeys-lru'],
+    ])('has nothing to say of one that does not: %s %s %s %s', async (...args) => {
+      const server = await aServer(...args);
+      const connection = connect(server.url);
+      await connection.ready(2_000);
+      // The connection answers in order: its own question comes first.
+      await connection.client.ping();
+      await new Promise((resolve) => setImmediate(resolve));
+      expect(lines).toEqual([]);
+    });
+
     it('comes back by itself after Redis was away, without sending anything again', async () => {
       const server = await aServer();
       const connection = connect(server.url);

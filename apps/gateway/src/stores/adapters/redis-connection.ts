@@ -115,13 +115,10 @@ export class RedisConnection {
     this.#told = false;
     this.#lastError = '';
     try {
-      const version = versionIn(await this.client.info('server'));
-      if (Number.parseInt(version, 10) >= VERSION_MIN) return;
-      this.#logger.warn(
-        `Redis at ${this.#address} is version ${version}; Millrace is made for ${VERSION_MIN} and newer. Update it.`,
-      );
+      const info = await this.client.info();
+      for (const doubt of doubtsAbout(info)) this.#logger.warn(`Redis at ${this.#address} ${doubt}`);
     } catch {
-      // It went again, which has been said, or it does not tell its version to this user: not worth a word.
+      // It went again, which has been said, or it tells this user nothing of itself: not worth a word.
     }
   }
 
@@ -218,6 +215,16 @@ function addressOf(url: string): string {
   return `${parsed.protocol}//${parsed.host}${parsed.pathname === '/' ? '' : parsed.pathname}`;
 }
 
-function versionIn(info: string): string {
-  return /^redis_version:(\S+)/m.exec(info)?.[1] ?? '';
+/** What of a Redis that works may surprise its operator one day. */
+function doubtsAbout(info: string): readonly string[] {
+  const told = (field: string) => new RegExp(`^${field}:(\\S+)`, 'm').exec(info)?.[1] ?? '';
+  const [version, policy] = [told('redis_version'), told('maxmemory_policy')];
+  const doubts: string[] = [];
+  if (!(Number.parseInt(version, 10) >= VERSION_MIN))
+    doubts.push(`is version ${version}; Millrace is made for ${VERSION_MIN} and newer. Update it.`);
+  if (Number(told('maxmemory')) > 0 && policy !== '' && policy !== 'noeviction')
+    doubts.push(
+      `forgets keys when it is full (maxmemory-policy ${policy}), and limits with them. Give it noeviction, or limits one of their own.`,
+    );
+  return doubts;
 }
