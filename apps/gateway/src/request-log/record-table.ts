@@ -126,7 +126,8 @@ export class RecordTable {
   async takeChore(chore: string): Promise<boolean> {
     const taken = await this.database.query(
       `insert into record_chores as chore (name, taken_at) values ($1, now())
-       on conflict (name) do update set taken_at = now() where chore.taken_at < now() - $2 * interval '1 minute'
+       on conflict (name) do update set taken_at = now()
+         where chore.taken_at not between now() - $2 * interval '1 minute' and now() + interval '1 minute'
        returning name`,
       [chore, CHORE_MINUTES],
     );
