@@ -24,6 +24,8 @@ const REPORT: UsageReportBody = {
   pending_records: 0,
 };
 
+const widest = (text: string) => Math.max(...text.split('\n').map((line) => line.length));
+
 describe('usageText', () => {
   it('is a table with its sums', () => {
     expect(usageText(REPORT).split('\n')).toEqual([
@@ -40,6 +42,22 @@ describe('usageText', () => {
   it('leaves out what rows are not told apart by', () => {
     const data = REPORT.data.map(({ day, model, ...row }) => row);
     expect(usageText({ ...REPORT, data })).toContain('\nKEY    NAME   REQUESTS');
+  });
+
+  it('fits a terminal, and says what that costs', () => {
+    const data = REPORT.data.map((row) => ({
+      ...row,
+      key_id: row.key_id && '3vQB7B6MrGQZaxCu',
+      model: 'millrace-demo-embed',
+    }));
+    const wide = usageText({ ...REPORT, data });
+    expect(widest(wide)).toBeGreaterThan(80);
+    expect(usageText({ ...REPORT, data }, 200)).toBe(wide);
+    const narrow = usageText({ ...REPORT, data }, 80);
+    expect(widest(narrow)).toBeLessThanOrEqual(80);
+    expect(narrow).toContain('REQUESTS  FAILED  TOKENS');
+    expect(narrow).toContain('No room for CACHED, PROMPT, ANSWERS: --json has them.');
+    expect(usageText({ ...REPORT, data }, 20)).toContain('No room for CACHED, PROMPT, ANSWERS, FAILED: --json');
   });
 
   it('says what is missing', () => {

@@ -51,7 +51,7 @@ export const usageCommand: Command = {
 
 const ANSWER_TIMEOUT_MS = 30_000;
 
-async function usage({ args, environment, workingFolder, write }: CommandContext): Promise<number> {
+async function usage({ args, environment, workingFolder, write, isTerminal }: CommandContext): Promise<number> {
   const { settings, own: flags } = loadSettings({ reader: 'cli', args, environment, workingFolder, own });
   const url = flags.url === undefined ? gatewayUrl(settings) : urlOfGateway(flags.url);
   const query = new URLSearchParams({ limit: String(flags.limit) });
@@ -63,7 +63,11 @@ async function usage({ args, environment, workingFolder, write }: CommandContext
   const signal = AbortSignal.timeout(ANSWER_TIMEOUT_MS);
   const response = await askGateway(url, `/admin/usage?${query}`, { headers, signal });
   const report = usageReportSchema.parse(await response.json());
-  write(flags.json ? `${JSON.stringify(report, null, 2)}\n` : usageText(report));
+  write(
+    flags.json
+      ? `${JSON.stringify(report, null, 2)}\n`
+      : usageText(report, isTerminal ? process.stdout.columns : undefined),
+  );
   return 0;
 }
 
@@ -88,29 +92,51 @@ const COUNTS = [
   ['ANSWERS', 'completion_tokens'],
   ['TOKENS', 'total_tokens'],
 ] as const;
+type Count = (typeof COUNTS)[number][0];
+/** Where a terminal is too narrow, in this order. */
+const LEFT_OUT_FIRST: readonly Count[] = ['CACHED', 'PROMPT', 'ANSWERS', 'FAILED'];
 
-/** The report for people: a table, its sums, and what is missing from it. */
-export function usageText({ data, from, to, has_more, pending_records }: UsageReportBody): string {
+/**
+ * The report for people: a table, its sums, and what is missing from it.
+ *
+ * @param width characters that a line may have; a table that needs more leaves counts out.
+ */
+export function usageText({ data, from, to, has_more, pending_records }: UsageReportBody, width = Infinity): string {
   const heading = `Usage from ${from} to ${to} (UTC)`;
+  const { table, leftOut } = fittingTable(data, width);
   const missing = [
+    leftOut.length > 0 && `No room for ${leftOut.join(', ')}: --json has them.`,
     has_more && `There are more than these ${count(data.length)} rows: --limit shows more, --by fewer.`,
     pending_records > 0 && `${count(pending_records)} requests are not in the database yet, and not counted here.`,
   ].filter((sentence) => sentence !== false);
-  const table = data.length === 0 ? 'none' : tableOf(data);
   return `${[`${heading}:\n\n${table}`, ...missing].join('\n\n')}\n`;
 }
 
-function tableOf(data: readonly Row[]): string {
+function fittingTable(
+  data: readonly Row[],
+  width: number,
+): { readonly table: string; readonly leftOut: readonly Count[] } {
+  if (data.length === 0) return { table: 'none', leftOut: [] };
+  for (let out = 0; ; out++) {
+    const leftOut = LEFT_OUT_FIRST.slice(0, out);
+    const table = tableOf(data, leftOut);
+    const fits = table.split('\n').every((line) => line.length <= width);
+    if (fits || out === LEFT_OUT_FIRST.length) return { table, leftOut };
+  }
+}
+
+function tableOf(data: readonly Row[], leftOut: readonly Count[]): string {
+  const counts = COUNTS.filter(([heading]) => !leftOut.includes(heading));
   // What rows are not told apart by is not in them.
   const columns = COLUMNS.filter(({ field }) => data[0]![field] !== undefined);
-  const countsOf = (row: Row) => COUNTS.map(([, field]) => count(row[field]));
+  const countsOf = (row: Row) => counts.map(([, field]) => count(row[field]));
   const rows = data.map((row) => [...columns.map(({ cell }) => cell(row)), ...countsOf(row)]);
-  const sums = COUNTS.map(([, field]) => count(data.reduce((sum, row) => sum + row[field], 0)));
+  const sums = counts.map(([, field]) => count(data.reduce((sum, row) => sum + row[field], 0)));
   const total = [...columns.map((_, at) => (at === 0 ? 'total' : '')), ...sums];
   return alignedTable(
-    [...columns.map(({ heading }) => heading), ...COUNTS.map(([heading]) => heading)],
+    [...columns.map(({ heading }) => heading), ...counts.map(([heading]) => heading)],
     columns.length === 0 ? rows : [...rows, total],
-    COUNTS.map(([heading]) => heading),
+    counts.map(([heading]) => heading),
   );
 }
 
