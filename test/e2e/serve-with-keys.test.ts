@@ -32,6 +32,8 @@ it('a machine that has keys goes on having them, and its commands say what they 
   try {
     expect(stack.output()).toContain('-H "Authorization: Bearer $MILLRACE_API_KEY"');
     expect(stack.output()).not.toContain('keys create');
+    // Nor is its own look around a refusal in the log.
+    expect(stack.output()).not.toContain('invalid_api_key');
     expect(stack.output()).toContain('Models   millrace-demo');
 
     const without = await millrace(QUESTION, '', port(stack.url));

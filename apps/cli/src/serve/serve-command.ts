@@ -2,7 +2,7 @@ import { keyListSchema, type ModelBody, modelListSchema, type SettingTable } fro
 import { createLogger, loadSettings, terminationRequested, warnOfSecretFlags } from '@millrace/runtime';
 import pc from 'picocolors';
 import { type Command, type CommandContext, CommandError } from '../command.js';
-import { withLookingKey } from '../gateway-keys.js';
+import { withAdminKeyIfAny, withLookingKey } from '../gateway-keys.js';
 import { banner, type KeysNeeded } from './banner.js';
 import { Service } from './service.js';
 
@@ -42,7 +42,11 @@ async function serve(context: CommandContext): Promise<number> {
   try {
     const started = await Promise.race([service.start(), stopRequested]);
     if (typeof started !== 'string') {
-      const { models, keys } = await lookAround(started.url, withLookingKey(loaded.settings, workingFolder));
+      const { models, keys } = await lookAround(
+        started.url,
+        withLookingKey(loaded.settings, workingFolder),
+        withAdminKeyIfAny(loaded.settings, workingFolder),
+      );
       if (logFormat === 'json') logger.info({ url: started.url, models: models.map(({ id }) => id), keys }, 'ready');
       else context.write(banner(started.url, models, keys));
       await stopRequested;
@@ -59,14 +63,20 @@ async function serve(context: CommandContext): Promise<number> {
 /** What is served, the chosen model first, and whom. */
 async function lookAround(
   url: string,
-  headers: Record<string, string>,
+  lookingKey: Record<string, string>,
+  adminKey: Record<string, string>,
 ): Promise<{ models: readonly ModelBody[]; keys: KeysNeeded }> {
-  const asStranger = await askShortly(`${url}/v1/models`, {});
-  if (asStranger.status !== 401) return { models: await modelsIn(asStranger), keys: 'nobody' };
-  const response = await askShortly(`${url}/v1/models`, headers);
+  const modelsWith = (headers: Record<string, string>) => askShortly(`${url}/v1/models`, headers);
+  // A look without a key would be in the log and the records as a refusal, at every start.
+  const count = await countKeys(url, adminKey);
+  if (count !== 1) {
+    const asStranger = await modelsWith({});
+    if (asStranger.status !== 401) return { models: await modelsIn(asStranger), keys: 'nobody' };
+  }
+  const response = await modelsWith(lookingKey);
   // Whoever gave the gateway another admin key than this process sees has a service that works, and no list here.
   const models = response.status === 401 ? [] : await modelsIn(response);
-  return { models, keys: (await hasNoKeys(url, headers)) ? 'the first is to be made' : 'everybody' };
+  return { models, keys: count === 0 ? 'the first is to be made' : 'everybody' };
 }
 
 async function modelsIn(response: Response): Promise<readonly ModelBody[]> {
@@ -74,9 +84,12 @@ async function modelsIn(response: Response): Promise<readonly ModelBody[]> {
   return modelListSchema.parse(await response.json()).data;
 }
 
-async function hasNoKeys(url: string, headers: Record<string, string>): Promise<boolean> {
-  const response = await askShortly(`${url}/admin/keys?limit=1`, headers);
-  return response.ok && keyListSchema.parse(await response.json()).data.length === 0;
+/** 1 stands for any; undefined: this process has not the admin key. */
+async function countKeys(url: string, adminKey: Record<string, string>): Promise<0 | 1 | undefined> {
+  if (Object.keys(adminKey).length === 0) return undefined;
+  const response = await askShortly(`${url}/admin/keys?limit=1`, adminKey);
+  if (!response.ok) return undefined;
+  return keyListSchema.parse(await response.json()).data.length === 0 ? 0 : 1;
 }
 
 const ANSWER_TIMEOUT_MS = 15_000;
