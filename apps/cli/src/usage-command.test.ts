@@ -48,7 +48,7 @@ describe('usageText', () => {
     const data = REPORT.data.map((row) => ({
       ...row,
       key_id: row.key_id && '3vQB7B6MrGQZaxCu',
-      model: 'millrace-demo-embed',
+      model: 'millrace-demo',
     }));
     const wide = usageText({ ...REPORT, data });
     expect(widest(wide)).toBeGreaterThan(80);
