@@ -267,7 +267,7 @@ describe('embeddings, when something goes wrong behind them', () => {
   });
 
   it('are given up when the worker is silent for too long', async () => {
-    await using bed = await TestBed.start({ workerSilenceMsMax: 300 }, [
+    await using bed = await TestBed.start({ workerSilenceMsMax: 300, coldStartWaitMs: 0 }, [
       { models, mute: true, work: () => ({ silent: true }) },
     ]);
     const response = await ask(bed);

@@ -4,6 +4,10 @@ import { FakeWorker } from './dispatch/fake-worker.testing.js';
 import { eventsOf, TestBed } from './gateway.testing.js';
 
 const manyWords = Array.from({ length: 60 }, (_, index) => `${index} `);
+async function metric(url: string, name: string): Promise<number> {
+  const text = await (await fetch(`${url}/metrics`)).text();
+  return Number(text.match(new RegExp(`^${name}(?:{.*})? (\\S+)`, 'm'))?.[1]);
+}
 const failing = (code: string) => ({ script: () => ({ failure: { code, message: `scripted ${code}` } }) });
 
 describe('a worker that dies', () => {
@@ -13,6 +17,93 @@ describe('a worker that dies', () => {
     expect(response.status).toBe(200);
     expect(bed.workers[1]?.started[0]).toMatchObject({ attempt: 2 });
     expect(bed.records()).toMatchObject([{ outcome: 'served', attempts: 2, worker: bed.workers[1]?.address }]);
+  });
+
+  it.each([false, true])(
+    'alone, before the first token: the request waits for the next (stream: %s)',
+    async (stream) => {
+      await using bed = await TestBed.start({}, [{ script: () => ({ dieAfterTokens: 0 }) }]);
+      const answer = bed.chat({ stream });
+      await expect.poll(() => metric(bed.url, 'millrace_waiting_requests')).toBe(1);
+      expect(await metric(bed.url, 'millrace_running_requests')).toBe(0);
+      const next = await FakeWorker.start({ port: bed.worker.port });
+      const response = await answer;
+      expect(response.status).toBe(200);
+      expect(await response.text()).toContain('three');
+      expect(next.started[0]).toMatchObject({ attempt: 2 });
+      const [record] = bed.records() as { waitedMs: number; overheadMs: number; totalMs: number }[];
+      expect(record).toMatchObject({ outcome: 'served', attempts: 2 });
+      expect(record!.waitedMs).toBeGreaterThan(0);
+      expect(record!.overheadMs).toBeGreaterThanOrEqual(0);
+      expect(record!.overheadMs + record!.waitedMs).toBeLessThan(record!.totalMs);
+      expect(await metric(bed.url, 'millrace_running_requests')).toBe(0);
+      next.die();
+    },
+  );
+
+  it('alone, while it works on what is no answer: so does that', async () => {
+    const models = [{ id: 'embedder', capabilities: ['embedding'], embeddingLength: 8 }];
+    await using bed = await TestBed.start({}, [{ models, work: () => ({ die: true }) }]);
+    const answer = bed.post('/v1/embeddings', { model: 'embedder', input: 'one' });
+    await expect.poll(() => metric(bed.url, 'millrace_waiting_requests')).toBe(1);
+    const next = await FakeWorker.start({ port: bed.worker.port, models });
+    const response = await answer;
+    expect(response.status).toBe(200);
+    expect(Number(response.headers.get('x-millrace-overhead-ms'))).toBeGreaterThanOrEqual(0);
+    next.die();
+  });
+
+  it('of the request, each in its turn: the request is not handed to a fourth', async () => {
+    const deadly = { script: () => ({ dieAfterTokens: 0 }) };
+    await using bed = await TestBed.start({}, [deadly]);
+    const { port } = bed.worker;
+    const answer = bed.chat();
+    for (let time = 0; time < 2; time++) {
+      await expect.poll(() => metric(bed.url, 'millrace_waiting_requests')).toBe(1);
+      const next = await FakeWorker.start({ ...deadly, port });
+      await expect.poll(() => next.started.length, { timeout: 5_000 }).toBe(1);
+    }
+    const response = await answer;
+    expect(response.status).toBe(503);
+    expect(await response.json()).toMatchObject({ error: { code: 'worker_lost' } });
+    expect(bed.records()).toMatchObject([{ outcome: 'failed', attempts: 3 }]);
+  });
+
+  it('alone: what is not back within coldStartWaitMs is a 503, and who does not wait so long was dropped', async () => {
+    await using bed = await TestBed.start({ coldStartWaitMs: 300 }, [{ script: () => ({ dieAfterTokens: 0 }) }]);
+    const leaving = new AbortController();
+    const left = bed.chat({}, { signal: leaving.signal }).catch(() => 'left');
+    const answer = bed.chat();
+    await expect.poll(() => metric(bed.url, 'millrace_waiting_requests')).toBe(2);
+    leaving.abort();
+    await left;
+    const response = await answer;
+    expect(response.status).toBe(503);
+    expect(await response.json()).toMatchObject({
+      error: { code: 'model_not_ready', message: expect.stringMatching(/this request waited \d+ ms/) },
+    });
+    expect(bed.records()).toMatchObject([
+      { outcome: 'dropped', code: 'client_closed_request', attempts: 1 },
+      { outcome: 'dropped', code: 'model_not_ready', attempts: 1 },
+    ]);
+    expect(await metric(bed.url, 'millrace_waiting_requests')).toBe(0);
+    expect(await metric(bed.url, 'millrace_running_requests')).toBe(0);
+  });
+
+  it('in its own time, as in a rollout: what it no longer takes waits for the next', async () => {
+    const worker = await FakeWorker.start({
+      script: () => {
+        worker.drain();
+        return { failure: { code: 'shutting_down', message: 'This worker is about to stop.' } };
+      },
+    });
+    await using bed = await TestBed.start({}, [worker]);
+    const answer = bed.chat();
+    await expect.poll(() => metric(bed.url, 'millrace_waiting_requests')).toBe(1);
+    worker.die();
+    const next = await FakeWorker.start({ port: worker.port });
+    expect((await answer).status).toBe(200);
+    next.die();
   });
 
   it('in mid-stream: the stream ends with an honest error', async () => {

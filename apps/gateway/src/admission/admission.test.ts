@@ -122,12 +122,22 @@ describe('Admission', () => {
     expect(admission.waiting).toBe(1);
   });
 
-  it('hears no more of the workers once it is closed', () => {
+  it('hears no more of the workers once it is closed, and lets nobody in, whether they wait or come', async () => {
     const servants = new FakeServants();
     const admission = anAdmission({}, servants);
     expect(servants.watched).toBe(1);
+    const running = await admission.admit(anAsk(), staying());
+    const waiting = [admission.admit(anAsk(), staying()), admission.admit(anAsk({ model: 'n' }), staying())];
+    servants.lose('n');
     admission.close();
     expect(servants.watched).toBe(0);
+    for (const one of [...waiting, admission.admit(anAsk({ model: 'n' }), staying())]) {
+      await expect(one).rejects.toMatchObject({ code: 'shutting_down' });
+    }
+    expect([admission.running, admission.waiting]).toEqual([1, 0]);
+    leave(running);
+    await expect(admission.admit(anAsk(), staying())).rejects.toMatchObject({ code: 'shutting_down' });
+    expect(admission.running).toBe(0);
   });
 
   const act = fc.record({

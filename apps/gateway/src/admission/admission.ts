@@ -66,6 +66,7 @@ export class Admission {
   #heldMsMean = HELD_MS_AT_FIRST;
   readonly #room: WaitingRoom<Guest>;
   readonly #unwatch: () => void;
+  #closed = false;
 
   constructor(
     private readonly limits: AdmissionLimits,
@@ -97,14 +98,16 @@ export class Admission {
    * A place, once there is one and a worker that serves the model is ready.
    *
    * @throws InferenceError `rate_limit_exceeded` when nobody more may wait, or later when it has to give way;
-   *   `model_not_ready` when no worker was ready for `coldStartWaitMs`; or what `signal` was aborted with.
+   *   `model_not_ready` when no worker was ready for `coldStartWaitMs`; `shutting_down` once this is closed; or what `signal` was
+   *   aborted with.
    */
   async admit(ask: AdmissionAsk & { readonly model: string }, signal: AbortSignal): Promise<Permit> {
     signal.throwIfAborted();
+    if (this.#closed) throw shuttingDown();
     const served = this.servants.serves(ask.model);
     // Nobody is passed over: whoever could use a free place has been given it.
     if (served && this.#running < this.limits.maxConcurrentRequests) return this.#take(ask);
-    if (!served && !this.#mayWaitForWorkers) throw this.#notReady(ask.model, 0);
+    if (!served && !this.waitsForWorkers) throw this.#notReady(ask.model, 0);
     return this.#wait(ask, served, signal, () => this.#take(ask));
   }
 
@@ -123,17 +126,23 @@ export class Admission {
     const known = () => this.servants.modelsKnown && (from === 'some' || this.servants.allHeard);
     if (known()) return ask.coldSinceMs;
     signal.throwIfAborted();
-    if (!this.#mayWaitForWorkers) throw this.#notReady(undefined, 0);
+    if (this.#closed) throw shuttingDown();
+    if (!this.waitsForWorkers) throw this.#notReady(undefined, 0);
     const sinceMs = ask.coldSinceMs ?? this.clock();
     return this.#wait({ ...ask, model: undefined, coldSinceMs: sinceMs }, false, signal, () => sinceMs, known);
   }
 
-  /** Hears no news from now on. Whoever still waits does so until its signal aborts. */
+  /** Hears no news from now on, and lets nobody in: whoever waits or comes is told that this stops. Those that run keep their places. */
   close(): void {
+    this.#closed = true;
     this.#unwatch();
+    for (const model of this.#room.models) {
+      for (const { guest } of this.#room.waitingFor(model)) guest.refuse(shuttingDown());
+    }
   }
 
-  get #mayWaitForWorkers(): boolean {
+  /** Whether a request may wait for workers at all. */
+  get waitsForWorkers(): boolean {
     return this.limits.coldStartWaitMs > 0 && this.limits.maxQueueDepth > 0;
   }
 
@@ -267,6 +276,10 @@ export class Admission {
     const waitMs = ((this.#room.size + 1) / this.limits.maxConcurrentRequests) * this.#heldMsMean;
     return Math.min(RETRY_AFTER_SECONDS_MAX, Math.max(1, Math.ceil(waitMs / 1000)));
   }
+}
+
+function shuttingDown(): InferenceError {
+  return new InferenceError('shutting_down', 'This server is stopping before the request had its turn. Send it again.');
 }
 
 function inEnglish(number: number): string {

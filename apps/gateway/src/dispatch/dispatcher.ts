@@ -10,7 +10,7 @@ export interface DispatchNotes {
 /** What is asked of a worker that is no answer: `worker.embed(…)` and its like. */
 export type Ask<T> = (worker: WorkerClient, heading: WorkRequest, signal: AbortSignal) => Promise<T>;
 
-/** The first worker and two more: with more, a request that kills workers would kill them all. */
+/** With more, a request that kills workers would kill them all. */
 const ATTEMPTS_MAX = 3;
 
 /** Failures that say something about the worker and nothing about the request, so another worker may well answer. */
@@ -23,23 +23,28 @@ const WORTH_ANOTHER_WORKER: ReadonlySet<ErrorCode> = new Set([
   'rate_limit_exceeded',
 ]);
 
-/** Finds one worker that answers. */
+/**
+ * Finds one worker that answers, of those that it is given one at a time.
+ *
+ * Ownership: it returns their iterator when it needs no more of them, which is when the answer has ended.
+ */
 export class Dispatcher {
   async *answer(
     request: ValidAnswerRequest,
-    workers: readonly WorkerClient[],
+    workers: AsyncIterable<WorkerClient>,
     call: Call,
     deadline: Deadline,
     notes: DispatchNotes,
   ): AsyncGenerator<SequenceEvent> {
+    let attempt = 0;
     let failure: InferenceError | undefined;
-    for (const [index, worker] of workers.slice(0, ATTEMPTS_MAX).entries()) {
+    for await (const worker of workers) {
       let begun = false;
       try {
         deadline.signal.throwIfAborted();
         notes.sentTo(worker.address);
-        const attempt = toAttempt(index + 1, request, call, deadline);
-        for await (const event of worker.answer(attempt, deadline.signal)) {
+        const asked = toAttempt(++attempt, request, call, deadline);
+        for await (const event of worker.answer(asked, deadline.signal)) {
           begun = true;
           yield event;
         }
@@ -49,6 +54,7 @@ export class Dispatcher {
         if (begun || !isWorthAnotherWorker(error)) throw inWordsOf(request, error);
         failure = error;
       }
+      if (attempt === ATTEMPTS_MAX) break;
     }
     throw failure ?? noWorkerReady(request.model.id);
   }
@@ -56,14 +62,15 @@ export class Dispatcher {
   /** Work that comes whole, so that it can always be asked of another worker. */
   async work<T>(
     model: string,
-    workers: readonly WorkerClient[],
+    workers: AsyncIterable<WorkerClient>,
     call: Call,
     deadline: Deadline,
     notes: DispatchNotes,
     ask: Ask<T>,
   ): Promise<T> {
+    let attempt = 0;
     let failure: InferenceError | undefined;
-    for (const worker of workers.slice(0, ATTEMPTS_MAX)) {
+    for await (const worker of workers) {
       deadline.signal.throwIfAborted();
       notes.sentTo(worker.address);
       const heading = { requestId: call.requestId, model, deadlineMs: Math.max(1, deadline.remainingMs()) };
@@ -73,6 +80,7 @@ export class Dispatcher {
         if (!isWorthAnotherWorker(error)) throw error;
         failure = error;
       }
+      if (++attempt === ATTEMPTS_MAX) break;
     }
     throw failure ?? noWorkerReady(model);
   }

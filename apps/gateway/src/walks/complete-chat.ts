@@ -1,16 +1,13 @@
 import type { ChatChunk, ChatCompletion } from '@millrace/contracts';
-import type { Admission } from '../admission/admission.js';
 import type { Dispatcher } from '../dispatch/dispatcher.js';
-import type { WorkerClient } from '../dispatch/worker-client.js';
 import type { RequestLog } from '../request-log/request-log.js';
-import { chooseWorkers } from '../routing/choose-workers.js';
-import type { WorkerDirectory } from '../routing/worker-directory.js';
 import type { ModelCatalog } from '../validation/model-catalog.js';
 import { parseChatRequest } from '../validation/parse-chat-request.js';
 import type { Call, SequenceEvent, ValidAnswerRequest } from '../vocabulary.js';
 import { openHeading } from './answer-heading.js';
 import { chatChunks, collectChat } from './chat-answer.js';
-import { type Entered, type Entrance, placeAsk } from './entrance.js';
+import type { Entered, Entrance } from './entrance.js';
+import type { FindWorkers } from './find-workers.js';
 import { LogprobsAllowance } from './logprobs-allowance.js';
 import { modelsFor } from './models-for.js';
 import { tellOverhead } from './overhead.js';
@@ -24,8 +21,7 @@ export class CompleteChat {
   constructor(
     private readonly models: ModelCatalog,
     private readonly entrance: Entrance,
-    private readonly admission: Admission,
-    private readonly directory: WorkerDirectory<WorkerClient>,
+    private readonly workers: FindWorkers,
     private readonly dispatcher: Dispatcher,
     private readonly requestLog: RequestLog,
   ) {}
@@ -50,11 +46,8 @@ export class CompleteChat {
     using _leaving = entered; // Also reached when the client leaves: closing the stream returns this generator.
     const { request, call, record, deadline } = entered;
     try {
-      using _permit = await this.admission.admit(placeAsk(entered), deadline.signal);
-      record.admitted();
-
       const allowance = new LogprobsAllowance(request);
-      const workers = chooseWorkers(request.model.id, this.directory.workers);
+      const workers = this.workers.find(entered);
       for await (const event of this.dispatcher.answer(request, workers, call, deadline, record)) {
         allowance.use(event);
         record.add(event);

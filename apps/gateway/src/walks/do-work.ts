@@ -1,12 +1,9 @@
 import type { ModelDescription } from '@millrace/contracts';
-import type { Admission } from '../admission/admission.js';
 import type { Ask, Dispatcher } from '../dispatch/dispatcher.js';
-import type { WorkerClient } from '../dispatch/worker-client.js';
 import type { OpenRecord } from '../request-log/request-log.js';
-import { chooseWorkers } from '../routing/choose-workers.js';
-import type { WorkerDirectory } from '../routing/worker-directory.js';
 import type { Call } from '../vocabulary.js';
-import { type Entrance, placeAsk } from './entrance.js';
+import type { Entrance } from './entrance.js';
+import type { FindWorkers } from './find-workers.js';
 import { tellOverhead } from './overhead.js';
 
 /** A request for anything but an answer: what is asked of a worker, and what came of it. */
@@ -21,8 +18,7 @@ export interface Work<Request, Result> {
 export class DoWork {
   constructor(
     private readonly entrance: Entrance,
-    private readonly admission: Admission,
-    private readonly directory: WorkerDirectory<WorkerClient>,
+    private readonly workers: FindWorkers,
     private readonly dispatcher: Dispatcher,
   ) {}
 
@@ -34,12 +30,8 @@ export class DoWork {
     using entered = await this.entrance.enter(call, record, parse, { answers: 0 });
     const { request, deadline } = entered;
     try {
-      using _permit = await this.admission.admit(placeAsk(entered), deadline.signal);
-      record.admitted();
-
-      const { id } = request.model;
-      const workers = chooseWorkers(id, this.directory.workers);
-      const result = await this.dispatcher.work(id, workers, call, deadline, record, ask(request));
+      const workers = this.workers.find(entered);
+      const result = await this.dispatcher.work(request.model.id, workers, call, deadline, record, ask(request));
       record.done(promptTokensOf(result));
       tellOverhead(call, record);
       return { request, result };
