@@ -311,6 +311,12 @@ describe('keys over HTTP', () => {
             .map(({ endpoint, status }) => `${endpoint} ${status}`),
         )
         .toEqual(['admin 200', 'admin 200', 'admin 404', 'admin 401']);
+      // And who looks for what became of a key finds it, together with the request.
+      const done = bed.log.filter(({ keyId, msg }) => keyId === id && msg !== 'request');
+      expect(done.map(({ msg, requestId }) => [msg, typeof requestId])).toEqual([
+        ['an API key was made', 'string'],
+        ['an API key was revoked', 'string'],
+      ]);
       const log = JSON.stringify(bed.log);
       for (const secret of [key, key.split('-')[3]!, ADMIN_KEY, 'wrong-admin-key']) expect(log).not.toContain(secret);
     });

@@ -74,7 +74,7 @@ export function wire(settings: Settings, logger: Logger, parts: Parts): Walks {
     rerank: new Rerank(models, requestLog, work),
     tokenize: new Tokenize(models, requestLog, work),
     manageModels: new ManageModels(models, directory),
-    manageKeys: new ManageKeys(parts.keys.store, parts.keys.ring, parts.keys.news, requestLog),
+    manageKeys: new ManageKeys(parts.keys.store, parts.keys.ring, parts.keys.news, requestLog, logger),
     reportUsage: new ReportUsage(parts.totals, requestLog),
     readiness: new Readiness(directory, settings, parts),
     refuseRequest: new RefuseRequest(requestLog),

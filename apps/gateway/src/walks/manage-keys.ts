@@ -1,4 +1,5 @@
 import { InferenceError, type KeyBody, type KeyListBody, type NewKeyBody } from '@millrace/contracts';
+import type { Logger } from '@millrace/runtime';
 import { isKeyId } from '../keys/api-key.js';
 import type { KeyNews } from '../keys/key-news.js';
 import { keyBody } from '../keys/key-rows.js';
@@ -21,12 +22,15 @@ export class ManageKeys {
     private readonly ring: Ring,
     private readonly news: KeyNews,
     private readonly requestLog: RequestLog,
+    private readonly logger: Logger,
   ) {}
 
   create(body: unknown, call: Call): Promise<NewKeyBody> {
-    return this.#recorded(call, async () =>
-      newKeyBody(await this.#told(this.store.create(parseCreateKey(body, Date.now())))),
-    );
+    return this.#recorded(call, async () => {
+      const made = await this.store.create(parseCreateKey(body, Date.now()));
+      await this.#tell('made', made.row.id, call);
+      return newKeyBody(made);
+    });
   }
 
   list(query: unknown, call: Call): Promise<KeyListBody> {
@@ -44,27 +48,33 @@ export class ManageKeys {
 
   change(id: string, body: unknown, call: Call): Promise<KeyBody> {
     return this.#recorded(call, async () => {
-      const row = await this.#told(this.store.change(existingId(id), parseChangeKey(body)));
+      const row = await this.store.change(existingId(id), parseChangeKey(body));
+      await this.#tell('changed', id, call);
       return keyBody(row, Date.now());
     });
   }
 
   revoke(id: string, call: Call): Promise<KeyBody> {
-    return this.#recorded(call, async () => keyBody(await this.#told(this.store.revoke(existingId(id))), Date.now()));
+    return this.#recorded(call, async () => {
+      const row = await this.store.revoke(existingId(id));
+      await this.#tell('revoked', id, call);
+      return keyBody(row, Date.now());
+    });
   }
 
   rotate(id: string, body: unknown, call: Call): Promise<NewKeyBody> {
     return this.#recorded(call, async () => {
       const { grace_seconds } = parseRotateKey(body);
-      return newKeyBody(await this.#told(this.store.rotate(existingId(id), grace_seconds)));
+      const made = await this.store.rotate(existingId(id), grace_seconds);
+      await this.#tell('rotated', id, call);
+      return newKeyBody(made);
     });
   }
 
   /** Whoever made a change finds it in force: here when it is answered, and elsewhere as soon as the others have heard. */
-  async #told<T>(change: Promise<T>): Promise<T> {
-    const changed = await change;
+  async #tell(what: 'made' | 'changed' | 'revoked' | 'rotated', keyId: string, { requestId }: Call): Promise<void> {
+    this.logger.info({ requestId, keyId }, `an API key was ${what}`);
     await Promise.all([this.news.tell(), this.ring.lookNow()]);
-    return changed;
   }
 
   async #recorded<T>(call: Call, work: () => Promise<T>): Promise<T> {
