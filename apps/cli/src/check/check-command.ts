@@ -71,5 +71,7 @@ function linesOf(findings: readonly Finding[]): string {
 
 function lineOf({ about, ok, detail, remedy }: Finding, width: number): string {
   const verdict = ok ? pc.green('ok    ') : pc.red('not ok');
-  return `${verdict}  ${about.padEnd(width)}  ${detail}${remedy === undefined ? '' : ` ${pc.bold(remedy)}`}`;
+  // What others say ends as they like.
+  const found = remedy === undefined || /[.!?]$/.test(detail) ? detail : `${detail}.`;
+  return `${verdict}  ${about.padEnd(width)}  ${found}${remedy === undefined ? '' : ` ${pc.bold(remedy)}`}`;
 }

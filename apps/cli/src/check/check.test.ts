@@ -211,6 +211,18 @@ describe('check', () => {
     expect(status).toBe(1);
   });
 
+  it('ends what is wrong before it says what to do, however others end their sentences', async () => {
+    writeFileSync(join(folder, 'tiny.gguf'), GGUF);
+    models('path: ../tiny.gguf');
+    let written = '';
+    const args = ['--port=0', `--workers=${await workerThatSays('Its fan is loud')}`];
+    const write = (text: string) => {
+      written += text;
+    };
+    await checkCommand.run({ args, environment, workingFolder: folder, write, isTerminal: false });
+    expect(written).toMatch(/ready: no model yet \(Its fan is loud\)\. .*See its log\./);
+  });
+
   it('finds a port that another program holds', async () => {
     occupied = createServer((socket) => socket.destroy());
     await new Promise<void>((resolve) => occupied!.listen(0, '127.0.0.1', resolve));
