@@ -1,7 +1,7 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import type { KeyBody, NewKeyBody, Settings } from '@millrace/contracts';
+import { type KeyBody, type NewKeyBody, readyzSchema, type Settings } from '@millrace/contracts';
 import { createLogger } from '@millrace/runtime';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { eventsOf, rawExchange, TestBed } from './gateway.testing.js';
@@ -419,6 +419,17 @@ describe('keys over HTTP', () => {
         expect((await fetch(`${bed.url}${path}`, { headers: { 'x-api-key': ADMIN_KEY } })).status, path).toBe(200);
       }
       expect((await fetch(`${bed.url}/healthz`)).status).toBe(200);
+      // Who routes here has no key, and needs none; what is behind the answer is told as /health tells it.
+      const readyz = async (headers: Record<string, string> = {}) => {
+        const response = await fetch(`${bed.url}/readyz`, { headers });
+        return { status: response.status, body: readyzSchema.parse(await response.json()) };
+      };
+      await expect.poll(readyz).toEqual({ status: 200, body: { status: 'ready', capabilities: {} } });
+      expect((await readyz({ 'x-api-key': ADMIN_KEY })).body).toMatchObject({ models: [{ state: 'loaded' }] });
+      bed.worker.die();
+      await expect.poll(readyz, { timeout: 5_000 }).toMatchObject({ status: 503, body: { status: 'not ready' } });
+      expect(JSON.stringify(await readyz())).not.toContain(bed.worker.address);
+      expect(JSON.stringify(await readyz({ 'x-api-key': ADMIN_KEY }))).toContain(bed.worker.address);
     });
 
     it('does not show it in the URL', async () => {

@@ -13,6 +13,8 @@ declare module 'fastify' {
     caller: Caller | undefined;
     /** Of the body, as it was sent; 0 until it was read. */
     bodyBytes: number;
+    /** Whether to tell them of models, workers and stores. */
+    isInsider: boolean;
     /** From `x-millrace-deadline-ms`. */
     deadlineMs: number | undefined;
   }
@@ -34,6 +36,8 @@ const OPEN_ROUTES: ReadonlySet<string> = new Set([
 ]);
 /** Of those, what `metricsNeedAdminKey` closes. */
 const INNER_ROUTES: ReadonlySet<string> = new Set(['/health', '/metrics']);
+/** Balancers ask it, which have no key: it answers them, and then tells its status alone. */
+const READINESS_ROUTE = '/readyz';
 /** The admin key may look at the models too, so that `millrace serve` and `millrace models` need no API key for that. */
 const MODEL_ROUTES: ReadonlySet<string> = new Set(['/v1/models', '/v1/models/*']);
 /** Like anyone, but known by its key. */
@@ -49,11 +53,14 @@ export function guardAdmin(
   { metricsNeedAdminKey }: { readonly metricsNeedAdminKey: boolean },
 ): void {
   fastify.decorateRequest('route');
+  fastify.decorateRequest('isInsider', true);
   fastify.addHook('onRequest', (request, reply, done) => {
     // Once: Fastify makes these options anew each time that they are asked for.
     request.route = request.is404 ? undefined : request.routeOptions.url;
     const admin = isAdminPath(request);
     if (admin) reply.header('cache-control', 'no-store');
+    if (metricsNeedAdminKey && request.route === READINESS_ROUTE)
+      request.isInsider = keys.isAdmin(presentedKey(request));
     const inner = metricsNeedAdminKey && INNER_ROUTES.has(request.route ?? '');
     if (!admin && !inner) return done();
     try {

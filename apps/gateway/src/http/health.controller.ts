@@ -1,6 +1,6 @@
-import type { HealthBody } from '@millrace/contracts';
-import { Controller, Get, Inject, Res } from '@nestjs/common';
-import type { FastifyReply } from 'fastify';
+import type { HealthBody, ReadyzBody } from '@millrace/contracts';
+import { Controller, Get, Inject, Req, Res } from '@nestjs/common';
+import type { FastifyReply, FastifyRequest } from 'fastify';
 import { Readiness } from '../walks/readiness.js';
 
 @Controller()
@@ -14,13 +14,19 @@ export class HealthController {
   }
 
   @Get('readyz')
-  ready(@Res() reply: FastifyReply): void {
+  ready(@Req() { isInsider }: FastifyRequest, @Res() reply: FastifyReply): void {
     const ready = this.readiness.ready();
-    reply.status(ready.status === 'ready' ? 200 : 503).send(ready);
+    reply.status(ready.status === 'ready' ? 200 : 503).send(isInsider ? ready : statusOf(ready));
   }
 
   @Get('health')
   health(): HealthBody {
     return this.readiness.health();
   }
+}
+
+/** Of the same shape, without what the gateway has. */
+function statusOf({ status }: ReadyzBody): ReadyzBody {
+  if (status === 'ready') return { status, capabilities: {} };
+  return { status, reason: 'The admin key is told why.' };
 }

@@ -203,7 +203,7 @@ export const SETTINGS = {
     group: 'keys',
     readBy: ['gateway'],
     default: false,
-    why: 'Whether `/metrics` and `/health` want the admin key too. They tell models, workers and how busy they are, and nothing of who asks or what.',
+    why: 'Whether `/metrics` and `/health` want the admin key too, and `/readyz` tells whoever has none its status alone. They tell models, workers and stores and how busy they are, and nothing of who asks or what.',
   }),
   keyRefreshMs: integer({
     group: 'keys',
