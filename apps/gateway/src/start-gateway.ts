@@ -9,11 +9,14 @@ import { createHttpServer } from './http/fastify.js';
 import { openParts } from './open-parts.js';
 import { wire } from './wiring.js';
 
+/** For errors to reach those who waited to the end. */
+const LAST_WORDS_MS = 100;
+
 export interface Gateway {
   readonly port: number;
   /** Never resolves. @throws ConfigurationError when it can go on only after a person has mended something. */
   readonly broken: Promise<never>;
-  /** Lets running answers finish, up to `drainTimeoutMs`, then ends everything. */
+  /** Lets running answers finish and waiting requests have their turn, up to `drainTimeoutMs`, then ends everything. */
   drain(): Promise<void>;
 }
 
@@ -55,6 +58,8 @@ export async function startGateway(settings: Settings, logger: Logger, open = op
       walks.readiness.startDraining();
       server.close();
       await openCalls.finished(settings.drainTimeoutMs);
+      walks.stopWaiting();
+      await openCalls.finished(LAST_WORDS_MS);
       server.closeAllConnections();
       await release();
     },

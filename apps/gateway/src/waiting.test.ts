@@ -153,6 +153,27 @@ describe('a gateway whose room is small, whose clients leave and whose worker co
   });
 });
 
+describe('a gateway that stops while requests wait', () => {
+  it('tells those whose turn has not come within drainTimeoutMs, each in its way', async () => {
+    const settings = { maxConcurrentRequests: 1, statusHoldMs: 20, drainTimeoutMs: 200 };
+    await using bed = await TestBed.start(settings, [silent]);
+    void bed.chat().catch(() => {});
+    await expect.poll(() => bed.worker.started.length).toBe(1);
+    const whole = bed.chat();
+    const stream = await bed.chat({ stream: true });
+    await expect.poll(() => metric(bed.url, 'millrace_waiting_requests')).toBe(2);
+    const drained = bed.gateway.drain();
+    const response = await whole;
+    expect(response.status).toBe(503);
+    expect(response.headers.get('retry-after')).toBe('1');
+    expect(await response.json()).toMatchObject({ error: { code: 'shutting_down' } });
+    expect((await eventsOf(stream)).at(-1)).toMatch(/^data: \{"error":.*"code":"shutting_down"/);
+    await drained;
+    const dropped = bed.records().filter(({ attempts }) => attempts === 0);
+    expect(dropped).toMatchObject(Array(2).fill({ outcome: 'dropped', code: 'shutting_down' }));
+  });
+});
+
 describe('x-millrace-deadline-ms', () => {
   it('ends a wait for a place, which is free at once: 504, and in the records it was dropped', async () => {
     await using bed = await TestBed.start({ maxConcurrentRequests: 1, maxQueueDepth: 1 }, [silent]);

@@ -43,6 +43,8 @@ export interface Walks {
   readonly authenticator: Authenticator;
   /** As of the parts. */
   readonly broken: Promise<never>;
+  /** Whoever still waits for a place or a worker is told that this stops. */
+  stopWaiting(): void;
   close(): Promise<void>;
 }
 
@@ -80,6 +82,7 @@ export function wire(settings: Settings, logger: Logger, parts: Parts): Walks {
     refuseRequest: new RefuseRequest(requestLog),
     authenticator: parts.authenticator,
     broken: parts.broken,
+    stopWaiting: () => admission.close(),
     close: async () => {
       watching[Symbol.dispose]();
       admission.close();
