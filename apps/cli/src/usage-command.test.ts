@@ -64,6 +64,7 @@ describe('usageText', () => {
     const text = usageText({ ...REPORT, has_more: true, pending_records: 1_234 });
     expect(text).toMatch(/more than these 2 rows: --limit/);
     expect(text).toContain('1,234 requests are not in the database yet');
+    expect(usageText({ ...REPORT, pending_records: 1 })).toContain('1 request is not in the database yet, and');
     expect(usageText({ ...REPORT, data: [] })).toContain('none');
   });
 

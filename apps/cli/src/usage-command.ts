@@ -107,7 +107,8 @@ export function usageText({ data, from, to, has_more, pending_records }: UsageRe
   const missing = [
     leftOut.length > 0 && `No room for ${leftOut.join(', ')}: --json has them.`,
     has_more && `There are more than these ${count(data.length)} rows: --limit shows more, --by fewer.`,
-    pending_records > 0 && `${count(pending_records)} requests are not in the database yet, and not counted here.`,
+    pending_records > 0 &&
+      `${pending_records === 1 ? '1 request is' : `${count(pending_records)} requests are`} not in the database yet, and not counted here.`,
   ].filter((sentence) => sentence !== false);
   return `${[`${heading}:\n\n${table}`, ...missing].join('\n\n')}\n`;
 }
