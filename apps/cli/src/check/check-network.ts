@@ -15,25 +15,29 @@ import { portProblem, probePort } from '../port-probe.js';
 import { checkStores } from './check-stores.js';
 import { type Finding, fine, wrong } from './finding.js';
 
-/** What a gateway tells of itself; where `/health` is closed to us, `/readyz` is not. */
-type Gateway = { readonly ready: ReadyzBody } & Partial<Pick<HealthBody, 'version' | 'workers'>>;
+/** With `metricsNeedAdminKey`, whoever has not that key hears no more than whether it is ready. */
+interface Gateway {
+  readonly ready: ReadyzBody;
+  readonly health?: HealthBody;
+}
 
-/** The gateway's port, what it keeps things in, and the workers: those of a running gateway, else those of the settings. */
+/** The gateway's port, what it keeps things in, and the workers: as a running gateway tells, else as the settings have it. */
 export async function checkNetwork(settings: Settings, workingFolder: string): Promise<Finding[]> {
   const gateway = await runningGateway(gatewayUrl(settings), withAdminKeyIfAny(settings, workingFolder));
-  const addresses = gateway?.workers?.map(({ address }) => address) ?? settings.workers;
+  const health = gateway?.health;
+  const addresses = health?.workers.map(({ address }) => address) ?? settings.workers;
   return [
     gateway === undefined ? await checkPort(settings) : checkGateway(settings, gateway),
-    ...(await checkStores(settings, gateway?.ready)),
+    ...(await checkStores(settings, health?.ready)),
     ...(await Promise.all(
-      addresses.map((address) => checkWorker(address, settings.workerConnectTimeoutMs, gateway !== undefined)),
+      addresses.map((address) => checkWorker(address, settings.workerConnectTimeoutMs, health !== undefined)),
     )),
   ];
 }
 
 async function runningGateway(url: string, headers: Record<string, string>): Promise<Gateway | undefined> {
   const health = healthSchema.safeParse(await bodyOf(url, '/health', headers));
-  if (health.success) return health.data;
+  if (health.success) return { ready: health.data.ready, health: health.data };
   const ready = readyzSchema.safeParse(await bodyOf(url, '/readyz'));
   return ready.success ? { ready: ready.data } : undefined;
 }
@@ -52,10 +56,12 @@ async function checkPort({ host, port }: Settings): Promise<Finding> {
   return wrong('port', detail!, remedy.join(' '));
 }
 
-function checkGateway(settings: Settings, { ready, version }: Gateway): Finding {
-  const about = `Millrace${version === undefined ? '' : ` ${version}`} runs at ${gatewayUrl(settings)}`;
-  if (ready.status === 'ready') return fine('gateway', `${about} and is ready`);
-  return wrong('gateway', `${about}, but is not ready: ${ready.reason}`, 'See the lines below, and its log.');
+function checkGateway(settings: Settings, { ready, health }: Gateway): Finding {
+  const about = `Millrace${health === undefined ? '' : ` ${health.version}`} runs at ${gatewayUrl(settings)}`;
+  if (ready.status !== 'ready') {
+    return wrong('gateway', `${about}, but is not ready: ${ready.reason}`, 'See the lines below, and its log.');
+  }
+  return fine('gateway', `${about} and is ready${health ? '' : '; it tells more only with the admin key'}`);
 }
 
 async function checkWorker(address: string, timeoutMs: number, isNeeded: boolean): Promise<Finding> {

@@ -194,20 +194,25 @@ describe('check', () => {
     expect(lacking.status).toBe(1);
   });
 
-  it('asks a gateway whose /health is closed to it what it misses', async () => {
-    const degraded = [{ part: 'redis', detail: 'Redis is away.' }];
-    const answers: Record<string, object> = { '/readyz': { status: 'ready', capabilities: {}, degraded } };
+  it('looks for itself where a gateway tells only who has the admin key what it misses', async () => {
+    const answers: Record<string, object> = { '/readyz': { status: 'ready', capabilities: {} } };
     gateway = createHttpServer(({ url = '' }, response) => {
       response.writeHead(url in answers ? 200 : 401).end(JSON.stringify(answers[url] ?? {}));
     });
     await new Promise<void>((resolve) => gateway!.listen(0, '127.0.0.1', resolve));
     const { port } = gateway.address() as { port: number };
-    const { findings, status } = await check(`--port=${port}`);
+    const { findings, status } = await check(`--port=${port}`, '--redis-url=redis://127.0.0.1:1');
     expect(about(findings, 'gateway')).toMatchObject([
-      { ok: true, detail: `Millrace runs at http://127.0.0.1:${port} and is ready` },
+      {
+        ok: true,
+        detail: `Millrace runs at http://127.0.0.1:${port} and is ready; it tells more only with the admin key`,
+      },
     ]);
-    expect(about(findings, 'redis')).toMatchObject([{ ok: false, detail: 'Redis is away.' }]);
+    expect(about(findings, 'redis')).toMatchObject([
+      { ok: false, detail: "127.0.0.1:1 can't be reached (ECONNREFUSED)." },
+    ]);
     expect(about(findings, 'port')).toEqual([]);
+    expect(about(findings, 'worker')).toMatchObject([{ ok: true }]);
     expect(status).toBe(1);
   });
 
