@@ -424,10 +424,12 @@ describe('keys over HTTP', () => {
         const response = await fetch(`${bed.url}/readyz`, { headers });
         return { status: response.status, body: readyzSchema.parse(await response.json()) };
       };
-      await expect.poll(readyz).toEqual({ status: 200, body: { status: 'ready', capabilities: {} } });
+      await expect.poll(() => readyz()).toEqual({ status: 200, body: { status: 'ready', capabilities: {} } });
       expect((await readyz({ 'x-api-key': ADMIN_KEY })).body).toMatchObject({ models: [{ state: 'loaded' }] });
       bed.worker.die();
-      await expect.poll(readyz, { timeout: 5_000 }).toMatchObject({ status: 503, body: { status: 'not ready' } });
+      await expect
+        .poll(() => readyz(), { timeout: 5_000 })
+        .toMatchObject({ status: 503, body: { status: 'not ready' } });
       expect(JSON.stringify(await readyz())).not.toContain(bed.worker.address);
       expect(JSON.stringify(await readyz({ 'x-api-key': ADMIN_KEY }))).toContain(bed.worker.address);
     });
