@@ -267,7 +267,7 @@ describe('a gateway whose workers are away', () => {
   });
 
   it('refuses after coldStartWaitMs with a 503 that says how long that was', async () => {
-    await using bed = await TestBed.start({ workers: ['127.0.0.1:9'], coldStartWaitMs: 100 }, [], false);
+    await using bed = await TestBed.start({ workers: ['127.0.0.1:9'], coldStartWaitMs: 120 }, [], false);
     const response = await bed.chat();
     expect(response.status).toBe(503);
     expect(response.headers.get('retry-after')).toBe('2');
