@@ -23,6 +23,9 @@ export class AnswerSource {
   /** Data of events that were read together; what is before `#at` is done with. */
   #data: string[] = [];
   #at = 0;
+  /** Read already, but no part of what was given last. */
+  #held: Tokens | undefined;
+  #failure: unknown;
   #ended = false;
   #quietSinceMs = performance.now();
   #askedAtMs = 0;
@@ -34,7 +37,8 @@ export class AnswerSource {
   ) {}
 
   /**
-   * What comes next, or undefined at the end.
+   * What comes next, or undefined at the end. Texts that came together are given together: whoever passes them on has the same work
+   * with one of them as with sixteen.
    *
    * @throws UpstreamFailure when the answer breaks off or is none; what the signal was aborted with.
    */
@@ -42,20 +46,50 @@ export class AnswerSource {
     // Whatever passed since the last call was the reader's own time.
     this.#quietSinceMs = performance.now();
     this.#askedAtMs = this.#quietSinceMs;
+    for (;;) {
+      if (this.#failure !== undefined) throw this.#failure;
+      const event = this.#gathered();
+      if (event !== undefined || this.#ended) return event;
+      await this.#more();
+    }
+  }
+
+  close(): void {
+    this.response.close();
+  }
+
+  /** Of what was read, what comes next; undefined: nothing is left, or the answer has ended. */
+  #gathered(): Tokens | undefined {
+    let gathered = this.#held;
+    this.#held = undefined;
+    try {
+      for (let event = this.#nextRead(); event !== undefined; event = this.#nextRead()) {
+        const joined = gathered === undefined ? event : joinedTexts(gathered, event);
+        if (joined === undefined) {
+          this.#held = event;
+          break;
+        }
+        gathered = joined;
+      }
+    } catch (error) {
+      if (gathered === undefined) throw error;
+      this.#failure = error; // Said when the rest is asked for.
+    }
+    return gathered;
+  }
+
+  #nextRead(): Tokens | undefined {
     while (!this.#ended) {
-      const data = this.#data[this.#at++];
-      if (data === undefined) await this.#more();
-      else if (data === DONE) this.#done();
+      const data = this.#data[this.#at];
+      if (data === undefined) return undefined;
+      this.#at++;
+      if (data === DONE) this.#done();
       else {
         const event = this.chunks.add(parsedJson(data, this.subject));
         if (event !== undefined) return event;
       }
     }
     return undefined;
-  }
-
-  close(): void {
-    this.response.close();
   }
 
   async #more(): Promise<void> {
@@ -106,4 +140,21 @@ export class AnswerSource {
     this.#ended = true;
     this.response.leave();
   }
+}
+
+/** Two events as one, where both are nothing but text, or thoughts; else undefined. */
+function joinedTexts(a: Tokens, b: Tokens): Tokens | undefined {
+  if (!isPlain(a) || !isPlain(b)) return undefined;
+  if ((a.reasoning === undefined) !== (b.reasoning === undefined)) return undefined;
+  const { reasoning = '' } = a;
+  return {
+    ...a,
+    text: a.text + b.text,
+    unnumbered: (a.unnumbered ?? 0) + (b.unnumbered ?? 0),
+    ...(b.reasoning !== undefined && { reasoning: reasoning + b.reasoning }),
+  };
+}
+
+function isPlain({ tokens, calls, citations, logprobs }: Tokens): boolean {
+  return tokens.length === 0 && calls === undefined && citations === undefined && logprobs === undefined;
 }

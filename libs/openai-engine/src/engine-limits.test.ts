@@ -243,7 +243,7 @@ describe('the limits', () => {
     const answer = await firstTokens(engine.answer(request(), FOREVER));
     await sleep(1_200);
 
-    expect((await answer.next()).value).toMatchObject({ kind: 'tokens', text: 'Hel' });
+    expect((await answer.next()).value).toMatchObject({ kind: 'tokens', text: expect.stringMatching(/^Hel/) });
     await answer.return?.();
   });
 
