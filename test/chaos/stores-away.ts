@@ -342,19 +342,29 @@ async function compareRows({ answered }: Crowd, { postgres, gateways }: World, p
 
 /** The totals of the day are those of the rows, by the API too. What the admin API was asked is in no total. */
 async function compareUsage({ postgres, gateways, adminKey }: World): Promise<void> {
+  // Else what is told last knows of rows that were written after the others were asked.
+  const allWritten = async () =>
+    (await Promise.all(gateways.map((gateway) => usageOf(gateway, adminKey)))).every(({ pending }) => pending === 0);
+  await until(allWritten, WRITTEN_TIMEOUT_MS, 'no record waits any more');
   const [[rows, totals]] = (await postgres.query(
     "SELECT (SELECT count(*) FROM request_records WHERE endpoint <> 'admin'), (SELECT coalesce(sum(requests), 0) FROM usage_days)",
   )) as [[string, string]];
-  const response = await fetch(`${gateways[0].url}/admin/usage?group_by=model`, {
-    headers: { authorization: `Bearer ${adminKey}` },
-  });
-  const body = (await response.json()) as { readonly data?: readonly { readonly requests: number }[] };
-  const told = body.data?.reduce((sum, { requests }) => sum + requests, 0);
+  const { told, status } = await usageOf(gateways[0], adminKey);
   tell(`${rows} rows in all, ${totals} by the totals of the day, ${told} by /admin/usage`);
   if (rows !== totals || told !== Number(rows))
-    breaches.push(
-      `${rows} rows, but ${totals} in the totals, and /admin/usage tells ${told} (status ${response.status})`,
-    );
+    breaches.push(`${rows} rows, but ${totals} in the totals, and /admin/usage tells ${told} (status ${status})`);
+}
+
+async function usageOf({ url }: Gateway, adminKey: string) {
+  const response = await fetch(`${url}/admin/usage?group_by=model`, {
+    headers: { authorization: `Bearer ${adminKey}` },
+  });
+  const body = (await response.json()) as {
+    readonly data?: readonly { readonly requests: number }[];
+    readonly pending_records?: number;
+  };
+  const told = body.data?.reduce((sum, { requests }) => sum + requests, 0);
+  return { told, pending: body.pending_records, status: response.status };
 }
 
 /** Wherever it is revoked, both refuse it: at once where Redis tells of it, soon where it can't. */
