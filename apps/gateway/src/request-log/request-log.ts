@@ -38,7 +38,8 @@ export class RequestLog {
   #write(record: RequestRecord, error: unknown): void {
     if (typeof error === 'object' && error !== null) this.#recorded.add(error);
     for (const listener of this.listeners) listener(record);
-    this.logger.info(lineOf(record), 'request');
+    // Making the line costs more than most of what is done for a record: only where it is wanted.
+    if (this.logger.isLevelEnabled('info')) this.logger.info(lineOf(record), 'request');
     // The only place that sees the inside of a failure that nobody foresaw.
     if (record.code === 'internal_error') {
       const cause = error instanceof InferenceError ? error.details.cause : error;
