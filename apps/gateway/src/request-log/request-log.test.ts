@@ -14,7 +14,7 @@ function open(settings: { readonly logMessages: boolean }, keys: boolean | undef
   const write = (fields: object, message: string) => {
     lines += `${message} ${JSON.stringify(fields)}\n`;
   };
-  const logger = { info: write, error: write } as unknown as Logger;
+  const logger = { info: write, error: write, isLevelEnabled: () => true } as unknown as Logger;
   const log = new RequestLog(logger, [(record) => records.push(record)], { messageBytesMax: 1_000, ...settings });
   const record = log.open('chat', aCall({ caller: { ...ANYONE, logMessages: keys } }));
   record.concerns(request);
