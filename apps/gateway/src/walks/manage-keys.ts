@@ -5,9 +5,11 @@ import type { KeyNews } from '../keys/key-news.js';
 import { keyBody } from '../keys/key-rows.js';
 import type { KeyStore, MadeKey } from '../keys/key-store.js';
 import type { RequestLog } from '../request-log/request-log.js';
-import { DatabaseUnavailable } from '../stores/sql-database.js';
 import { parseChangeKey, parseCreateKey, parseListKeys, parseRotateKey } from '../validation/parse-key-requests.js';
 import type { Call } from '../vocabulary.js';
+import { recordedAdmin } from './recorded-admin.js';
+
+const IF_AWAY = 'What was asked may or may not have been done: look at `millrace keys list` once it is back.';
 
 /** What accepts keys on this gateway. */
 interface Ring {
@@ -77,19 +79,8 @@ export class ManageKeys {
     await Promise.all([this.news.tell(), this.ring.lookNow()]);
   }
 
-  async #recorded<T>(call: Call, work: () => Promise<T>): Promise<T> {
-    const record = this.requestLog.open('admin', call);
-    try {
-      const result = await work();
-      record.done(0);
-      return result;
-    } catch (thrown) {
-      const error = thrown instanceof DatabaseUnavailable ? databaseAway(thrown) : thrown;
-      record.fail(error);
-      throw error;
-    } finally {
-      record.close();
-    }
+  #recorded<T>(call: Call, work: () => Promise<T>): Promise<T> {
+    return recordedAdmin(this.requestLog, call, IF_AWAY, work);
   }
 }
 
@@ -103,13 +94,5 @@ function existingId(id: string): string {
   throw new InferenceError(
     'key_not_found',
     `There is no key ${JSON.stringify(id.slice(0, 40))}: ids have 16 letters and digits, and stand in the key behind \`sk-mr-\`.`,
-  );
-}
-
-function databaseAway(cause: DatabaseUnavailable): InferenceError {
-  return new InferenceError(
-    'store_unavailable',
-    `${cause.message} What was asked may or may not have been done: look at \`millrace keys list\` once it is back.`,
-    { cause },
   );
 }

@@ -1,9 +1,11 @@
-import { InferenceError, type UsageReportBody } from '@millrace/contracts';
+import type { UsageReportBody } from '@millrace/contracts';
 import type { RequestLog } from '../request-log/request-log.js';
 import type { UsageRow, UsageTotals } from '../request-log/usage-totals.js';
-import { DatabaseUnavailable } from '../stores/sql-database.js';
 import { parseUsageQuery } from '../validation/parse-usage-query.js';
 import type { Call } from '../vocabulary.js';
+import { recordedAdmin } from './recorded-admin.js';
+
+const IF_AWAY = 'Requests are counted meanwhile: ask again once it is back.';
 
 /** GET /admin/usage: tokens and requests of each key, model and day. */
 export class ReportUsage {
@@ -12,19 +14,8 @@ export class ReportUsage {
     private readonly requestLog: RequestLog,
   ) {}
 
-  async run(query: unknown, call: Call): Promise<UsageReportBody> {
-    const record = this.requestLog.open('admin', call);
-    try {
-      const report = await this.#report(query);
-      record.done(0);
-      return report;
-    } catch (thrown) {
-      const error = thrown instanceof DatabaseUnavailable ? databaseAway(thrown) : thrown;
-      record.fail(error);
-      throw error;
-    } finally {
-      record.close();
-    }
+  run(query: unknown, call: Call): Promise<UsageReportBody> {
+    return recordedAdmin(this.requestLog, call, IF_AWAY, () => this.#report(query));
   }
 
   async #report(query: unknown): Promise<UsageReportBody> {
@@ -51,12 +42,4 @@ function bodyOf({ day, key_id, key_name, model, ...counts }: UsageRow): UsageRep
     ...counts,
     total_tokens: counts.prompt_tokens + counts.completion_tokens,
   };
-}
-
-function databaseAway(cause: DatabaseUnavailable): InferenceError {
-  return new InferenceError(
-    'store_unavailable',
-    `${cause.message} Requests are counted meanwhile: ask again once it is back.`,
-    { cause },
-  );
 }
