@@ -11,7 +11,7 @@ import { connect, type Socket } from 'node:net';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
-import { Postgres, Redis } from '../chaos/stores.ts';
+import { startPostgres, startRedis } from '../chaos/stores.ts';
 import { sequencesOf } from '../e2e/stack.ts';
 import { Generator } from './generator.ts';
 import type { LoadPlan } from './load.ts';
@@ -90,7 +90,7 @@ async function prepare(stage: Stage): Promise<Setting> {
     modelsFile,
     JSON.stringify({ models: [{ id: 'bare', engine: 'openai-compatible', upstream: server }] }),
   );
-  const [redis, postgres] = [await Redis.start(stage), await Postgres.start(stage)];
+  const [redis, postgres] = [await startRedis(stage), await startPostgres(stage)];
   const nodeArgs = ['--expose-gc', ...YOUNG_SPACE, '--import', join(import.meta.dirname, 'heap-probe.ts')];
   const worker = await startWorker(stage, { modelsFile, nodeArgs, args: ['--request-timeout-ms=3600000'] });
   const adminKey = newAdminKey();

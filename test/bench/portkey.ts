@@ -16,7 +16,7 @@ import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node
 import { cpus, loadavg, totalmem } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
-import { Postgres, Redis } from '../chaos/stores.ts';
+import { startPostgres, startRedis } from '../chaos/stores.ts';
 import { ROOT } from '../e2e/stack.ts';
 import { Generator, median, percentile } from './generator.ts';
 import type { LoadReport } from './load.ts';
@@ -127,7 +127,7 @@ async function startOurs(): Promise<Target> {
     values.profile === undefined
       ? []
       : ['--cpu-prof', `--cpu-prof-dir=${values.profile}`, `--cpu-prof-name=${name}.cpuprofile`];
-  const [redis, postgres] = [await Redis.start(stage), await Postgres.start(stage)];
+  const [redis, postgres] = [await startRedis(stage), await startPostgres(stage)];
   const worker = await startWorker(stage, { modelsFile, nodeArgs: profiled('worker') });
   const adminKey = newAdminKey();
   const gateway = await startGateway(stage, {

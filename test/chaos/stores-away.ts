@@ -23,8 +23,10 @@ import {
   startWorker,
   until,
 } from '../bench/programs.ts';
+import type { RealPostgres } from '../services/real-postgres.ts';
+import type { RealRedis } from '../services/real-redis.ts';
 import { Crowd, type Door, type Member } from './crowd.ts';
-import { Postgres, Redis } from './stores.ts';
+import { startPostgres, startRedis } from './stores.ts';
 
 /** Undisturbed, before a scene and after it. */
 const CALM_MS = 3_000;
@@ -66,8 +68,8 @@ interface Gateway extends Door {
 
 interface World {
   readonly stage: Stage;
-  readonly redis: Redis;
-  readonly postgres: Postgres;
+  readonly redis: RealRedis;
+  readonly postgres: RealPostgres;
   readonly gateways: readonly [Gateway, Gateway];
   readonly adminKey: string;
   start(gateway: Gateway): Promise<Program>;
@@ -130,7 +132,7 @@ function tell(line: string): void {
 
 /** @returns undefined, having said so, where the machine lacks a store. */
 async function build(stage: Stage): Promise<World | undefined> {
-  const [redis, postgres] = [await Redis.start(stage), await Postgres.start(stage)];
+  const [redis, postgres] = [await startRedis(stage), await startPostgres(stage)];
   if (redis === undefined || postgres === undefined) {
     tell(
       `SKIPPED: this machine has no ${redis === undefined ? 'redis-server' : 'Postgres'}; install Debian's packages redis-server and postgresql.`,
@@ -325,10 +327,10 @@ async function compareRows({ answered }: Crowd, { postgres, gateways }: World, p
   let rows = new Map<string, number>();
   const missing = () => [...answered.keys()].filter((requestId) => !rows.has(requestId));
   const complete = async () => {
-    const found = await postgres.query(
-      `SELECT request_id, count(*) FROM request_records WHERE request_id LIKE '${prefix}-%' GROUP BY 1`,
+    const found = await postgres.ask(
+      `SELECT request_id, count(*)::int AS count FROM request_records WHERE request_id LIKE '${prefix}-%' GROUP BY 1`,
     );
-    rows = new Map(found.map(([requestId, count]) => [requestId!, Number(count)]));
+    rows = new Map(found.map(({ request_id, count }) => [request_id as string, count as number]));
     return missing().every((requestId) => mayBeLost.has(requestId));
   };
   await until(complete, WRITTEN_TIMEOUT_MS, '').catch(() => undefined);
@@ -349,12 +351,13 @@ async function compareUsage({ postgres, gateways, adminKey }: World): Promise<vo
   let said = '';
   for (let look = 0; look < LAST_LOOKS_MAX; look++) {
     await sleep(LAST_LOOK_MS);
-    const [[rows, totals]] = (await postgres.query(
-      "SELECT (SELECT count(*) FROM request_records WHERE endpoint <> 'admin'), (SELECT coalesce(sum(requests), 0) FROM usage_days)",
-    )) as [[string, string]];
+    const [counts] = await postgres.ask(
+      "SELECT (SELECT count(*) FROM request_records WHERE endpoint <> 'admin')::int AS rows, (SELECT coalesce(sum(requests), 0) FROM usage_days)::int AS totals",
+    );
+    const { rows, totals } = counts as { readonly rows: number; readonly totals: number };
     const { told, status } = await usageOf(gateways[0], adminKey);
     said = `${rows} rows in all, ${totals} by the totals of the day, ${told} by /admin/usage (status ${status})`;
-    if (rows === totals && told === Number(rows)) {
+    if (rows === totals && told === rows) {
       tell(said);
       return;
     }

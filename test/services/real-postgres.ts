@@ -2,7 +2,7 @@ import { execFileSync } from 'node:child_process';
 import { readdirSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { join } from 'node:path';
-import { findProgram, freePort, RealService, type ServiceUser, userToBecome } from './real-service.ts';
+import { findProgram, freePort, NotInstalled, RealService, type ServiceUser, userToBecome } from './real-service.ts';
 
 const USER = 'millrace';
 /** Asked for by nobody, since every connection is trusted; it stands in the URL so that tests see it never stands elsewhere. */
@@ -36,7 +36,7 @@ export class RealPostgres extends RealService {
   static async start(): Promise<RealPostgres> {
     const program = findProgram('postgres', debianFolders());
     if (program === undefined)
-      throw new Error('There is no Postgres on this machine; `make test-services` installs it.');
+      throw new NotInstalled('There is no Postgres on this machine; `make test-services` installs it.');
     // Postgres refuses to run as root.
     const postgres = new RealPostgres(await freePort(), program, userToBecome('postgres'));
     postgres.#make();

@@ -1,5 +1,5 @@
 import { connect } from 'node:net';
-import { findProgram, freePort, RealService } from './real-service.ts';
+import { findProgram, freePort, NotInstalled, RealService } from './real-service.ts';
 
 const ANSWER_TIMEOUT_MS = 1_000;
 
@@ -16,7 +16,7 @@ export class RealRedis extends RealService {
   static async start(): Promise<RealRedis> {
     const program = findProgram('redis-server', ['/usr/bin']);
     if (program === undefined)
-      throw new Error('There is no redis-server on this machine; `make test-services` installs it.');
+      throw new NotInstalled('There is no redis-server on this machine; `make test-services` installs it.');
     const redis = new RealRedis(await freePort(), program);
     await redis.start();
     return redis;

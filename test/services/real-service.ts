@@ -13,6 +13,11 @@ const POLL_MS = 30;
 /** Of what the server writes; its end says why it did not start. */
 const OUTPUT_CHARACTERS_MAX = 8_192;
 
+/** `make test-services` installs what is missing. */
+export class NotInstalled extends Error {
+  override readonly name = 'NotInstalled';
+}
+
 const PID_FILE = 'service.pid';
 
 export interface ServiceUser {
