@@ -132,8 +132,16 @@ export const IMPORT_RULES: readonly ImportRule[] = [
   {
     name: 'gateway adapters',
     files: gateway('[a-z-]+/adapters/'),
-    ours: [CONTRACTS, RUNTIME, gateway('vocabulary'), gateway('[a-z-]+/(?!adapters/)[a-z-]+\\.ts$')],
-    packages: [NODE, /^@grpc\/grpc-js$/, /^pg$/, /^ioredis$/],
+    ours: [CONTRACTS, RUNTIME, OPENAI_ENGINE, gateway('vocabulary'), gateway('[a-z-]+/(?!adapters/)[a-z-]+\\.ts$')],
+    packages: [
+      NODE,
+      /^@grpc\/grpc-js$/,
+      /^pg$/,
+      /^ioredis$/,
+      /^lru-cache$/,
+      /^@qdrant\/js-client-rest$/,
+      /^@kubernetes\/client-node$/,
+    ],
     instead:
       'An adapter translates between its own port and one client library: no other adapter, no stage logic, no Nest.',
   },

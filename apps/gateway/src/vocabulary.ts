@@ -79,7 +79,10 @@ declare const validated: unique symbol;
 /** What both kinds of request come down to once they are valid. */
 export interface ValidRequest
   extends Pick<AnswerRequest, 'sampling' | 'maxTokens' | 'stop' | 'format' | 'logprobs' | 'echo'> {
+  /** The first choice. */
   readonly model: ModelDescription;
+  /** Who is asked, in this order, where no worker of `model` answers: nobody knows yet whether one will. */
+  readonly fallbacks: readonly ModelDescription[];
   /** One for a chat. */
   readonly prompts: readonly Prompt[];
   /** Answers to each prompt that the caller gets. */

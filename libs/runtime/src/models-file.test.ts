@@ -34,9 +34,13 @@ describe('readModelsFile', () => {
           engine: 'llama.cpp',
           lora: [],
           defaults: {},
+          fallbacks: [],
+          caps: {},
+          cache: { semantic: false },
           limits: {},
         },
       ],
+      aliases: [],
     });
   });
 

@@ -1,10 +1,20 @@
-import { type ErrorCode, InferenceError, type WorkRequest } from '@millrace/contracts';
+import { type ErrorCode, InferenceError, type ModelDescription, type WorkRequest } from '@millrace/contracts';
 import type { Call, Deadline, SequenceEvent, ValidAnswerRequest } from '../vocabulary.js';
-import type { AnswerAttempt, WorkerClient } from './worker-client.js';
+import type { AnswerAttempt, AttemptSequence, WorkerClient } from './worker-client.js';
 
 /** Who wants to know which worker was asked: the request's record. */
 export interface DispatchNotes {
-  sentTo(address: string): void;
+  sentTo(address: string, model: ModelDescription): void;
+}
+
+/** A worker to ask, and the model to ask it for: the request's own, or one that stands in for it. */
+export interface Candidate {
+  readonly worker: WorkerClient;
+  readonly model: ModelDescription;
+  /** The first event has come. From now on only workers of this model follow: the answer can only go on there. */
+  answered(): void;
+  /** It did not answer, or broke off, for a reason that says something about the worker. */
+  failed(error: InferenceError): void;
 }
 
 /** What is asked of a worker that is no answer: `worker.embed(…)` and its like. */
@@ -31,19 +41,19 @@ const WORTH_ANOTHER_WORKER: ReadonlySet<ErrorCode> = new Set([
 export class Dispatcher {
   async *answer(
     request: ValidAnswerRequest,
-    workers: AsyncIterable<WorkerClient>,
+    candidates: AsyncIterable<Candidate>,
     call: Call,
     deadline: Deadline,
     notes: DispatchNotes,
   ): AsyncGenerator<SequenceEvent> {
     let attempt = 0;
     let failure: InferenceError | undefined;
-    for await (const worker of workers) {
+    for await (const { worker, model } of candidates) {
       let begun = false;
       try {
         deadline.signal.throwIfAborted();
-        notes.sentTo(worker.address);
-        const asked = toAttempt(++attempt, request, call, deadline);
+        notes.sentTo(worker.address, model);
+        const asked = toAttempt(++attempt, model.id, request, call, deadline);
         for await (const event of worker.answer(asked, deadline.signal)) {
           begun = true;
           yield event;
@@ -56,13 +66,12 @@ export class Dispatcher {
       }
       if (attempt === ATTEMPTS_MAX) break;
     }
-    throw failure ?? noWorkerReady(request.model.id);
+    throw failure ?? noWorkerReady();
   }
 
   /** Work that comes whole, so that it can always be asked of another worker. */
   async work<T>(
-    model: string,
-    workers: AsyncIterable<WorkerClient>,
+    candidates: AsyncIterable<Candidate>,
     call: Call,
     deadline: Deadline,
     notes: DispatchNotes,
@@ -70,10 +79,10 @@ export class Dispatcher {
   ): Promise<T> {
     let attempt = 0;
     let failure: InferenceError | undefined;
-    for await (const worker of workers) {
+    for await (const { worker, model } of candidates) {
       deadline.signal.throwIfAborted();
-      notes.sentTo(worker.address);
-      const heading = { requestId: call.requestId, model, deadlineMs: Math.max(1, deadline.remainingMs()) };
+      notes.sentTo(worker.address, model);
+      const heading = { requestId: call.requestId, model: model.id, deadlineMs: Math.max(1, deadline.remainingMs()) };
       try {
         return await ask(worker, heading, deadline.signal);
       } catch (error) {
@@ -82,19 +91,24 @@ export class Dispatcher {
       }
       if (++attempt === ATTEMPTS_MAX) break;
     }
-    throw failure ?? noWorkerReady(model);
+    throw failure ?? noWorkerReady();
   }
 }
 
-function toAttempt(attempt: number, request: ValidAnswerRequest, call: Call, deadline: Deadline): AnswerAttempt {
-  const { model, prompts, n, bestOf, sampling, format, maxTokens, stop, echo } = request;
+function toAttempt(
+  attempt: number,
+  model: string,
+  request: ValidAnswerRequest,
+  call: Call,
+  deadline: Deadline,
+): AnswerAttempt {
+  const { n, bestOf, sampling, format, maxTokens, stop, echo } = request;
   return {
     requestId: call.requestId,
     attempt,
     trace: call.trace,
-    model: model.id,
-    prompts,
-    answers: bestOf,
+    model,
+    sequences: sequencesOf(request),
     sampling,
     format,
     // The best of several are found by their log-probabilities, though the caller may not want to see them.
@@ -105,6 +119,23 @@ function toAttempt(attempt: number, request: ValidAnswerRequest, call: Call, dea
     deadlineMs: Math.max(1, deadline.remainingMs()),
     priority: call.caller.priority,
   };
+}
+
+function sequencesOf({ prompts, bestOf, sampling }: ValidAnswerRequest): readonly AttemptSequence[] {
+  return prompts.flatMap((prompt, promptIndex) =>
+    Array.from({ length: bestOf }, (_, answer) => ({
+      index: promptIndex * bestOf + answer,
+      prompt,
+      promptIndex: prompts.length > 1 ? promptIndex : undefined,
+      seed: seedOf(sampling.seed, answer),
+      resume: undefined,
+    })),
+  );
+}
+
+/** A seed of its own for each answer to a prompt, or all would be the same; the worker draws those of a request without one. */
+function seedOf(seed: number | undefined, answer: number): number | undefined {
+  return seed === undefined ? undefined : (seed + answer) >>> 0;
 }
 
 /** Where OpenAI has a schema, and where workers say it stands: the protocol does not tell them that it was elsewhere. */
@@ -134,9 +165,9 @@ function isWorthAnotherWorker(error: unknown): error is InferenceError {
   return error instanceof InferenceError && WORTH_ANOTHER_WORKER.has(error.code);
 }
 
-function noWorkerReady(model: string): InferenceError {
+function noWorkerReady(): InferenceError {
   return new InferenceError(
     'model_not_ready',
-    `No worker can serve the model \`${model}\` just now. Try again shortly; /readyz says what is missing.`,
+    `No worker can serve this model just now. Try again shortly; /readyz says what is missing.`,
   );
 }

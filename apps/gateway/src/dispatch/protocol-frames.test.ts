@@ -34,15 +34,24 @@ const attempt: fc.Arbitrary<AnswerAttempt> = fc
   .record({
     prompts: fc.array(chat, { minLength: 1, maxLength: 3 }),
     answers: fc.integer({ min: 1, max: 5 }),
+    resume: some(resume),
     model: text,
     stop: fc.array(text, { maxLength: 4 }),
-    resume: some(resume),
     maxTokens: some(uint32),
     deadlineMs: some(uint32),
     biases: fc.array(fc.record({ token: uint32, bias: fc.float({ noNaN: true }) }), { maxLength: 300 }),
   })
-  .map(({ biases, ...rest }) => ({
+  .map(({ biases, prompts, answers, resume, ...rest }) => ({
     ...rest,
+    sequences: prompts.flatMap((prompt, promptIndex) =>
+      Array.from({ length: answers }, (_, answer) => ({
+        index: promptIndex * answers + answer,
+        prompt,
+        promptIndex,
+        seed: 0xffff_ffff,
+        resume: answer === 0 ? resume : undefined,
+      })),
+    ),
     requestId: 'x'.repeat(128),
     attempt: 1,
     trace: undefined,
@@ -54,7 +63,7 @@ describe('the bytes of a Start', () => {
   it('are never more than is guessed, whatever the request holds', () => {
     fc.assert(
       fc.property(attempt, (request) => {
-        const ids = request.prompts.map(() => new Array(request.answers).fill(0xffff_ffff));
+        const ids = request.sequences.map(() => 0xffff_ffff);
         const starts = startFrames(request, ids, 0xffff_ffff);
         const exact = starts.reduce((sum, start) => sum + GatewayFrame.encode(start).finish().length, 0);
         expect(startBytes(starts, 0)).toBe(exact);
@@ -72,8 +81,11 @@ describe('the bytes of a Start', () => {
   ])('count all that was delivered before: %s', (_what, resume) => {
     const [request] = fc.sample(attempt, 1) as [AnswerAttempt];
     const starts = startFrames(
-      { ...request, resume: { tokens: [], text: '', ...resume } },
-      request.prompts.map(() => [1]),
+      {
+        ...request,
+        sequences: request.sequences.map((one) => ({ ...one, resume: { tokens: [], text: '', ...resume } })),
+      },
+      request.sequences.map(() => 1),
       1,
     );
     expect(startBytes(starts, Number.POSITIVE_INFINITY)).toBeGreaterThanOrEqual(startBytes(starts, 0));

@@ -13,6 +13,7 @@ import {
   type Prompt,
   REFUSING_LIMITS,
   type RefusingLimit,
+  type ResumedAnswer,
   type Sampling,
   type TokenLogprob,
   type ToolChoice,
@@ -21,7 +22,7 @@ import {
 import type * as protocol from '@millrace/contracts/protocol';
 import { GatewayFrame } from '@millrace/contracts/protocol';
 import type { TokensPiece } from './content-check.js';
-import type { AnswerAttempt } from './worker-client.js';
+import type { AnswerAttempt, AttemptSequence } from './worker-client.js';
 
 /** What a worker says of a model is shown to everybody who asks, and is cut here. */
 const DETAIL_LENGTH_MAX = 500;
@@ -33,10 +34,13 @@ const CALL_BYTES = 28;
 
 /** Between our words and the protocol's frames. The meaning of every field stands in inference.proto. */
 
-/** One Start for each prompt, each with its own `sequenceIds`; what they share is written once. */
+/**
+ * One Start for all answers to a prompt that begin together, and one for each that goes on with what was delivered of it.
+ * `sequenceIds` has one for each sequence of the request, in their order.
+ */
 export function startFrames(
   request: AnswerAttempt,
-  sequenceIds: readonly (readonly number[])[],
+  sequenceIds: readonly number[],
   creditTokens: number,
 ): protocol.GatewayFrame[] {
   const shared = {
@@ -45,14 +49,8 @@ export function startFrames(
     traceparent: request.trace?.traceparent ?? '',
     tracestate: request.trace?.tracestate ?? '',
     model: request.model,
-    sampling: samplingField(request.sampling),
     maxTokens: request.maxTokens,
     stop: [...request.stop],
-    resumeTokenIds: [...(request.resume?.tokens ?? [])],
-    resumeText: request.resume?.text ?? '',
-    resumeReasoning: request.resume?.reasoning ?? '',
-    resumeCalls: (request.resume?.calls ?? []).map((call) => ({ ...call, name: call.name ?? '' })),
-    resumeCitations: request.resume?.citations ?? 0,
     creditTokens,
     deadlineMs: request.deadlineMs ?? 0,
     priority: request.priority,
@@ -60,25 +58,47 @@ export function startFrames(
     logprobs: request.logprobs,
     echo: request.echo ?? false,
   } satisfies Partial<protocol.Start>;
-  return request.prompts.map((prompt, index) => {
-    const [sequenceId, ...others] = sequenceIds[index]!;
+  const numbered = request.sequences.map((sequence, index) => ({ ...sequence, id: sequenceIds[index]! }));
+  return togetherBegun(numbered).map(([first, ...others]) => {
+    const { id, prompt, seed, resume } = first!;
     const start: protocol.Start = {
       ...shared,
-      sequenceId: sequenceId!,
-      siblings: others.map((id, sibling) => ({
-        sequenceId: id,
-        seed: siblingSeed(request.sampling.seed, sibling + 1),
-      })),
+      sequenceId: id,
+      sampling: samplingField({ ...request.sampling, seed }),
+      siblings: others.map((sibling) => ({ sequenceId: sibling.id, seed: sibling.seed })),
       prompt: promptField(prompt),
       suffix: prompt.kind === 'text' ? prompt.suffix : undefined,
+      ...resumeFields(resume),
     };
     return { frame: { $case: 'start', value: start } };
   });
 }
 
-/** A seed of its own for each answer, or all would be the same; the worker draws those of a request without one. */
-function siblingSeed(seed: number | undefined, answer: number): number | undefined {
-  return seed === undefined ? undefined : (seed + answer) >>> 0;
+/** What begins at the same place of the same prompt is one Start; the others are alone. */
+function togetherBegun<S extends AttemptSequence>(sequences: readonly S[]): readonly (readonly S[])[] {
+  const begun = new Map<Prompt, S[]>();
+  const groups: S[][] = [];
+  for (const sequence of sequences) {
+    const group = sequence.resume === undefined ? begun.get(sequence.prompt) : undefined;
+    if (group !== undefined) {
+      group.push(sequence);
+      continue;
+    }
+    const alone = [sequence];
+    if (sequence.resume === undefined) begun.set(sequence.prompt, alone);
+    groups.push(alone);
+  }
+  return groups;
+}
+
+function resumeFields(resume: ResumedAnswer | undefined) {
+  return {
+    resumeTokenIds: [...(resume?.tokens ?? [])],
+    resumeText: resume?.text ?? '',
+    resumeReasoning: resume?.reasoning ?? '',
+    resumeCalls: (resume?.calls ?? []).map((call) => ({ ...call, name: call.name ?? '' })),
+    resumeCitations: resume?.citations ?? 0,
+  } satisfies Partial<protocol.Start>;
 }
 
 function samplingField(sampling: Sampling): protocol.Sampling {

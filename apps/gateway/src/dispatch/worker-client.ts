@@ -4,18 +4,31 @@ import type {
   Prompt,
   Ranking,
   RerankRequest,
+  ResumedAnswer,
   Tokenized,
   TokenizeRequest,
   WorkRequest,
 } from '@millrace/contracts';
 import type { ChatPrompt, SequenceEvent, TextOrChat, TraceContext, Worker } from '../vocabulary.js';
 
-/** One try at a request's answers, on one worker. */
-export interface AnswerAttempt extends Omit<AnswerRequest, 'prompt'> {
+/** One of the answers of an attempt. */
+export interface AttemptSequence {
+  /** Its place among all sequences of the request, counted prompt by prompt; its events carry it. */
+  readonly index: number;
+  /** The same object for all answers to one prompt: those that begin together are read once. */
+  readonly prompt: Prompt;
+  /** Which of the request's prompts it is; undefined if there is only one. */
+  readonly promptIndex: number | undefined;
+  /** In place of the seed in `sampling`. */
+  readonly seed: number | undefined;
+  /** What an earlier attempt has delivered of it. */
+  readonly resume: ResumedAnswer | undefined;
+}
+
+/** One try at a request's answers, or at those that are left of them, on one worker. */
+export interface AnswerAttempt extends Omit<AnswerRequest, 'prompt' | 'resume'> {
   /** At least one. */
-  readonly prompts: readonly Prompt[];
-  /** How many to each prompt, at least 1. Of a seeded request, number i has the seed + i, within 32 bits. */
-  readonly answers: number;
+  readonly sequences: readonly AttemptSequence[];
   /** 1 for the first try. */
   readonly attempt: number;
   readonly trace: TraceContext | undefined;

@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import { ERROR_CATALOG, type ErrorCode, toInferenceError } from '@millrace/contracts';
+import { ERROR_CATALOG, type ErrorCode, type ModelDescription, toInferenceError } from '@millrace/contracts';
 import type { Call, Endpoint, Outcome, RequestRecord, SequenceEvent } from '../vocabulary.js';
 import { type Asking, ContentsInTheMaking } from './recorded-contents.js';
 import { type Parameterised, recordedParameters } from './recorded-parameters.js';
@@ -11,7 +11,7 @@ export interface Concerned extends Partial<Tallied>, Parameterised, Asking {
   readonly bestOf?: number;
   readonly documents?: readonly unknown[];
   readonly inputs?: readonly unknown[];
-  readonly model: { readonly id: string };
+  readonly model: ModelDescription;
   /** Absent: it is none that could be streamed. */
   readonly stream?: boolean;
 }
@@ -27,6 +27,7 @@ export class OpenRecord {
   #lostMs = 0;
   #lastEventMs: number | undefined;
   #worker: string | undefined;
+  #answeredBy: ModelDescription | undefined;
   #attempts = 0;
   #firstEventMs: number | undefined;
   #lastTokenMs: number | undefined;
@@ -52,6 +53,7 @@ export class OpenRecord {
   concerns(request: Concerned): void {
     const { prompts = [''], bestOf = 1 } = request;
     this.#request = request;
+    this.#answeredBy = request.model;
     this.#sequences = prompts.length * bestOf;
     this.#tally = new UsageTally({ prompts, bestOf });
   }
@@ -76,8 +78,9 @@ export class OpenRecord {
     this.#admitted = true;
   }
 
-  sentTo(address: string): void {
+  sentTo(address: string, model?: ModelDescription): void {
     this.#worker = address;
+    this.#answeredBy = model ?? this.#answeredBy;
     this.#attempts++;
     this.#continued ||= this.#firstEventMs !== undefined;
     this.#handedOverMs ??= this.#sinceArrivalMs();
@@ -110,6 +113,11 @@ export class OpenRecord {
     return this.#waitedMs + this.#lostMs + this.#lastEventMs - this.#handedOverMs;
   }
 
+  /** The model of the worker that was asked last: the request's own, or one that stood in for it. Call after `concerns`. */
+  get answeredBy(): ModelDescription {
+    return this.#answeredBy!;
+  }
+
   fail(error: unknown): void {
     this.#error = error;
   }
@@ -133,7 +141,7 @@ export class OpenRecord {
         contents: this.#contents?.of(this.#request),
         traceId: this.call.trace?.traceId,
         endpoint: this.endpoint,
-        model: this.#request?.model.id,
+        model: this.#answeredBy?.id,
         stream: this.#request?.stream ?? false,
         outcome: this.#outcome(code),
         code,

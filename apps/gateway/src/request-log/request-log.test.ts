@@ -17,7 +17,7 @@ function open(settings: { readonly logMessages: boolean }, keys: boolean | undef
   const logger = { info: write, error: write, isLevelEnabled: () => true } as unknown as Logger;
   const log = new RequestLog(logger, [(record) => records.push(record)], { messageBytesMax: 1_000, ...settings });
   const record = log.open('chat', aCall({ caller: { ...ANYONE, logMessages: keys } }));
-  record.concerns(request);
+  record.concerns(request as unknown as Parameters<typeof record.concerns>[0]);
   record.add(text('answer'));
   return { record, records, lines: () => lines };
 }

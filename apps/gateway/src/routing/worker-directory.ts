@@ -13,9 +13,43 @@ export interface ModelStanding {
   readonly servable: boolean;
 }
 
-/** What is known of the workers. Generic, so that routing need not know how one talks to them. */
+/**
+ * What is known of the workers. Generic, so that routing need not know how one talks to them.
+ *
+ * Ownership: the workers are whoever's who adds them; discovery adds and takes away while requests run.
+ */
 export class WorkerDirectory<W extends Worker> {
-  constructor(readonly workers: readonly W[]) {}
+  readonly #watchers = new Set<() => void>();
+  /** In the order added, with what ends being told of each. */
+  readonly #members = new Map<W, () => void>();
+  #workers: readonly W[] = [];
+
+  constructor(workers: readonly W[] = []) {
+    for (const worker of workers) this.add(worker);
+  }
+
+  get workers(): readonly W[] {
+    return this.#workers;
+  }
+
+  /** From now on it may be chosen. Adding it twice does nothing. */
+  add(worker: W): void {
+    if (this.#members.has(worker)) return;
+    this.#members.set(
+      worker,
+      worker.watch(() => this.#tell()),
+    );
+    this.#workers = [...this.#members.keys()];
+    this.#tell();
+  }
+
+  /** Nothing new goes to it from now on; what it has is its own affair, and so is closing it. */
+  remove(worker: W): void {
+    this.#members.get(worker)?.();
+    if (!this.#members.delete(worker)) return;
+    this.#workers = [...this.#members.keys()];
+    this.#tell();
+  }
 
   /** Whether a worker that is ready has it: one that is not loaded yet, or could not be, is asked all the same. */
   serves(model: string): boolean {
@@ -38,12 +72,14 @@ export class WorkerDirectory<W extends Worker> {
     return detail === '' ? state : `${state} (${detail})`;
   }
 
-  /** Calls `listener` in the very turn in which any of this changes; returns what stops that. */
+  /** Calls `listener`, which must not throw, in the very turn in which any of this changes; returns what stops that. */
   watch(listener: () => void): () => void {
-    const stops = this.workers.map((worker) => worker.watch(listener));
-    return () => {
-      for (const stop of stops) stop();
-    };
+    this.#watchers.add(listener);
+    return () => this.#watchers.delete(listener);
+  }
+
+  #tell(): void {
+    for (const listener of [...this.#watchers]) listener();
   }
 
   states(): WorkerState[] {

@@ -21,7 +21,7 @@ const REPEAT_PENALTY_MIN = 1e-6;
 const CONTEXT_UNKNOWN = 131_072;
 
 type Generation = Pick<AnswerRequest, 'sampling' | 'stop' | 'format'> &
-  Pick<ValidRequest, 'model' | 'n' | 'schemaParam' | 'stream' | 'includeUsage'>;
+  Pick<ValidRequest, 'model' | 'fallbacks' | 'n' | 'schemaParam' | 'stream' | 'includeUsage'>;
 
 /** What both endpoints say in the same words. `null` means "not set", as OpenAI's clients send it. */
 export function generationOf(request: Body, model: ModelDescription): Generation {
@@ -29,6 +29,7 @@ export function generationOf(request: Body, model: ModelDescription): Generation
   if (format && request.ignore_eos) throw endlessFormat(request);
   return {
     model,
+    fallbacks: [],
     sampling: samplingOf(request, model),
     format,
     schemaParam: request.response_format?.type === 'json_object' ? 'response_format.schema' : undefined,

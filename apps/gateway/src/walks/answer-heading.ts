@@ -11,13 +11,31 @@ export interface AnswerHeading {
   readonly system_fingerprint: string;
 }
 
-export function openHeading(prefix: 'chatcmpl' | 'cmpl', model: ModelDescription): AnswerHeading {
+/** Who answers is known only once something of the answer has come: a fallback may have stood in. */
+export interface Answering {
+  readonly answeredBy: ModelDescription;
+}
+
+/** To be read from the first event of the answer on. */
+export function openHeading(prefix: 'chatcmpl' | 'cmpl', answering: Answering): AnswerHeading {
+  const id = `${prefix}-${randomHex(12)}`;
+  const created = Math.floor(Date.now() / 1000);
   return {
-    id: `${prefix}-${randomHex(12)}`,
-    created: Math.floor(Date.now() / 1000),
-    model: model.id,
-    system_fingerprint: fingerprintOf(model.engine),
+    id,
+    created,
+    get model() {
+      return answering.answeredBy.id;
+    },
+    get system_fingerprint() {
+      return fingerprintOf(answering.answeredBy.engine);
+    },
   };
+}
+
+/** The heading as it is written, in OpenAI's order. */
+export function headOf<O extends string>(heading: AnswerHeading, object: O) {
+  const { id, created, model, system_fingerprint } = heading;
+  return { id, object, created, model, system_fingerprint };
 }
 
 /** By engine: there are as many as versions of it among the workers, and every request wants one. */

@@ -10,7 +10,7 @@ import type {
 import { UsageTally } from '../request-log/usage-tally.js';
 import type { SequenceEvent, ValidChatRequest } from '../vocabulary.js';
 import { annotationsOf } from './annotations.js';
-import { type AnswerHeading, endedEarly, usageBody } from './answer-heading.js';
+import { type AnswerHeading, endedEarly, headOf, usageBody } from './answer-heading.js';
 import { newCallId } from './call-id.js';
 import { chatLogprob } from './chat-logprobs.js';
 
@@ -39,15 +39,14 @@ export async function* chatChunks(
   heading: AnswerHeading,
   request: ValidChatRequest,
 ): AsyncGenerator<readonly ChatChunk[]> {
-  const { id, ...rest } = heading;
-  const common = { id, object: 'chat.completion.chunk', ...rest } as const;
+  const common = () => headOf(heading, 'chat.completion.chunk');
   // Asked for the usage, OpenAI puts `usage: null` on every other chunk; not asked, it leaves the key out.
   const noUsage = request.includeUsage ? { usage: null } : {};
   const tally = new UsageTally(request);
   const choices = Array.from({ length: request.n }, (): Streamed => ({ logprobs: [], calls: 0, citations: [] }));
   const chunk = (index: number, delta: Delta, finishReason: FinishReason = null): ChatChunk => {
     const logprobs = takeLogprobs(choices[index]!);
-    return { ...common, choices: [{ index, delta, logprobs, finish_reason: finishReason }], ...noUsage };
+    return { ...common(), choices: [{ index, delta, logprobs, finish_reason: finishReason }], ...noUsage };
   };
 
   for await (const event of events) {
@@ -65,7 +64,7 @@ export async function* chatChunks(
       const cited = annotations.length > 0 ? [chunk(index, { annotations })] : [];
       const last = chunk(index, {}, reasonOf(event.reason, choice.calls));
       const usage = request.includeUsage && tally.finished;
-      yield [...cited, last, ...(usage ? [{ ...common, choices: [], usage: usageBody(tally.total()) }] : [])];
+      yield [...cited, last, ...(usage ? [{ ...common(), choices: [], usage: usageBody(tally.total()) }] : [])];
     }
   }
 }
@@ -119,7 +118,6 @@ export async function collectChat(
   heading: AnswerHeading,
   request: ValidChatRequest,
 ): Promise<ChatCompletion> {
-  const { id, ...rest } = heading;
   const tally = new UsageTally(request);
   const choices = Array.from({ length: request.n }, emptyChoice);
   for await (const event of events) {
@@ -129,9 +127,7 @@ export async function collectChat(
     if (event.kind === 'finished') choice.reason = event.reason;
   }
   return {
-    id,
-    object: 'chat.completion',
-    ...rest,
+    ...headOf(heading, 'chat.completion'),
     choices: choices.map((choice, index) => wholeChoice(choice, index, request)),
     usage: usageBody(tally.total()),
   };

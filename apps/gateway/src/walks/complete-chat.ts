@@ -33,7 +33,7 @@ export class CompleteChat {
     );
     const { request } = entered;
     const events = this.generate(entered);
-    const heading = openHeading('chatcmpl', request.model);
+    const heading = openHeading('chatcmpl', record);
     // One path for both: a whole answer is a stream that we collect ourselves.
     if (request.stream) return { kind: 'stream', chunks: chatChunks(events, heading, request) };
     const answer = await collectChat(events, heading, request);
@@ -47,8 +47,8 @@ export class CompleteChat {
     const { request, call, record, deadline } = entered;
     try {
       const allowance = new LogprobsAllowance(request);
-      const workers = this.workers.find(entered);
-      for await (const event of this.dispatcher.answer(request, workers, call, deadline, record)) {
+      const candidates = this.workers.find(entered);
+      for await (const event of this.dispatcher.answer(request, candidates, call, deadline, record)) {
         allowance.use(event);
         record.add(event);
         yield event;

@@ -30,7 +30,7 @@ export class CompleteText {
     );
     const { request } = entered;
     const events = this.chat.generate(entered);
-    const heading = openHeading('cmpl', request.model);
+    const heading = openHeading('cmpl', record);
     if (request.stream) return { kind: 'stream', chunks: textChunks(events, heading, request) };
     const answer = await collectText(events, heading, request);
     tellOverhead(call, record);

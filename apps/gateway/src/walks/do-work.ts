@@ -30,8 +30,8 @@ export class DoWork {
     using entered = await this.entrance.enter(call, record, parse, { answers: 0 });
     const { request, deadline } = entered;
     try {
-      const workers = this.workers.find(entered);
-      const result = await this.dispatcher.work(request.model.id, workers, call, deadline, record, ask(request));
+      const candidates = this.workers.find(entered);
+      const result = await this.dispatcher.work(candidates, call, deadline, record, ask(request));
       record.done(promptTokensOf(result));
       tellOverhead(call, record);
       return { request, result };

@@ -1,4 +1,5 @@
 import type { Admission } from '../admission/admission.js';
+import type { Candidate } from '../dispatch/dispatcher.js';
 import type { WorkerClient } from '../dispatch/worker-client.js';
 import { chooseWorkers } from '../routing/choose-workers.js';
 import type { WorkerDirectory } from '../routing/worker-directory.js';
@@ -19,14 +20,17 @@ export class FindWorkers {
    *
    * @throws InferenceError as `Admission.admit`.
    */
-  async *find(entered: Entered<Asked>): AsyncGenerator<WorkerClient> {
+  async *find(entered: Entered<Asked>): AsyncGenerator<Candidate> {
     const { request, record, deadline } = entered;
-    const { id } = request.model;
+    const { model } = request;
+    const { id } = model;
     let ask = placeAsk(entered);
     do {
       using _permit = await this.admission.admit(ask, deadline.signal);
       record.admitted();
-      yield* chooseWorkers(id, this.directory.workers);
+      for (const worker of chooseWorkers(id, this.directory.workers)) {
+        yield { worker, model, answered: () => {}, failed: () => {} };
+      }
       ask = { ...ask, coldSinceMs: undefined }; // There was one in between.
     } while (!this.directory.serves(id) && this.admission.waitsForWorkers);
   }

@@ -1,7 +1,7 @@
 import type { FinishReason as AnswerEnd, TextCompletion } from '@millrace/contracts';
 import { UsageTally } from '../request-log/usage-tally.js';
 import type { SequenceEvent, ValidTextRequest } from '../vocabulary.js';
-import { type AnswerHeading, endedEarly, usageBody } from './answer-heading.js';
+import { type AnswerHeading, endedEarly, headOf, usageBody } from './answer-heading.js';
 import { chooseBest } from './choose-best.js';
 import { TextLogprobsWriter } from './text-logprobs.js';
 
@@ -16,14 +16,13 @@ export async function* textChunks(
   heading: AnswerHeading,
   request: ValidTextRequest,
 ): AsyncGenerator<readonly TextCompletion[]> {
-  const { id, ...rest } = heading;
-  const common = { id, object: 'text_completion', ...rest } as const;
+  const common = () => headOf(heading, 'text_completion');
   const noUsage = request.includeUsage ? { usage: null } : {};
   const tally = new UsageTally(request);
   const writers: TextLogprobsWriter[] = [];
   const chunk = (index: number, text: string, finishReason: FinishReason | null = null): TextCompletion => {
     const logprobs = writers[index]?.take() ?? null;
-    return { ...common, choices: [{ index, text, logprobs, finish_reason: finishReason }], ...noUsage };
+    return { ...common(), choices: [{ index, text, logprobs, finish_reason: finishReason }], ...noUsage };
   };
 
   for await (const event of events) {
@@ -39,7 +38,7 @@ export async function* textChunks(
     if (event.kind === 'finished') {
       const last = chunk(index, '', finishReasonOf(event.reason));
       const usage = request.includeUsage && tally.finished;
-      yield usage ? [last, { ...common, choices: [], usage: usageBody(tally.total()) }] : [last];
+      yield usage ? [last, { ...common(), choices: [], usage: usageBody(tally.total()) }] : [last];
     }
   }
 }
@@ -85,7 +84,6 @@ export async function collectText(
   heading: AnswerHeading,
   request: ValidTextRequest,
 ): Promise<TextCompletion> {
-  const { id, ...rest } = heading;
   const { prompts, n, bestOf } = request;
   const told = request.logprobs !== undefined;
   const tally = new UsageTally(request);
@@ -96,7 +94,7 @@ export async function collectText(
   }
   const best = prompts.flatMap((_, prompt) => chooseBest(candidates.slice(prompt * bestOf, (prompt + 1) * bestOf), n));
   const choices = best.map((candidate, index) => candidate.choice(index));
-  return { id, object: 'text_completion', ...rest, choices, usage: usageBody(tally.total()) };
+  return { ...headOf(heading, 'text_completion'), choices, usage: usageBody(tally.total()) };
 }
 
 /** A completion calls no tools; a server that says so all the same has ended its answer. */

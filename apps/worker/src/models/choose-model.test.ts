@@ -78,10 +78,10 @@ describe('chooseModel', () => {
 
   it('asks which one when there are several and no default', () => {
     const { models } = file;
-    expect(() => chooseModel(settings(), { models }, '/home')).toThrow(
+    expect(() => chooseModel(settings(), { models, aliases: [] }, '/home')).toThrow(
       /several models and no defaultModel: small, large/,
     );
-    expect(chooseModel(settings(), { models: [models[1]!] }, '/home').id).toBe('large');
+    expect(chooseModel(settings(), { models: [models[1]!], aliases: [] }, '/home').id).toBe('large');
   });
 });
 

@@ -100,6 +100,65 @@ const modelLimits = z.strictObject({
   concurrentRequests: z.int().min(1).max(1_000_000).optional().describe('Requests at a time.'),
 });
 
+const caps = z.strictObject({
+  maxTokens: z
+    .int()
+    .min(1)
+    .max(10_485_760)
+    .optional()
+    .describe(
+      'The longest answer that a request may ask for. More is a 400; a request that asks for no length gets this.',
+    ),
+  promptBytes: z
+    .int()
+    .min(1)
+    .max(1_073_741_824)
+    .optional()
+    .describe('How large the body of a request may be; a larger one is a 400.'),
+  n: z.int().min(1).max(128).optional().describe('How many answers a request may ask for, `best_of` included.'),
+});
+
+const modelCache = z.strictObject({
+  mode: z.enum(['auto', 'asked', 'off']).optional().describe('In place of the setting `cache`.'),
+  semantic: z
+    .boolean()
+    .default(false)
+    .describe('Whether an answer may also be given to a question that means the same (docs/concepts/cache.md).'),
+  semanticThreshold: z
+    .number()
+    .min(0.5)
+    .max(1)
+    .optional()
+    .describe('In place of the setting `semanticCacheThreshold`.'),
+});
+
+/** The longest chain of models that one request may be handed on along. */
+export const FALLBACKS_MAX = 8;
+
+const fallbacks = z
+  .array(modelName)
+  .default([])
+  .describe(
+    'Models or aliases that answer, in this order, where no worker of this one does: it is away, or fails before the first token. At most 8. Answers only: vectors of two models can not be compared.',
+  );
+
+const target = z.strictObject({
+  model: modelName.describe('A model, or another alias.'),
+  weight: z.int().min(0).max(1_000_000).default(1).describe('Its share beside the others; 0: only as a fallback.'),
+});
+
+const alias = z.strictObject({
+  name: modelName.describe('The name in requests and in `GET /v1/models`.'),
+  targets: z
+    .array(target)
+    .min(1)
+    .max(32)
+    .describe(
+      'What it stands for; each request goes to one of them, by weight, and to the others where that one does not answer.',
+    ),
+  fallbacks,
+});
+
 const modelEntry = z.strictObject({
   id: modelName.describe('The name in requests and in `GET /v1/models`.'),
   aliases: z.array(modelName).max(32).default([]).describe('Further names for the same model.'),
@@ -151,9 +210,18 @@ const modelEntry = z.strictObject({
     .max(16)
     .default([])
     .describe('LoRA adapters that are applied to every answer of this model. Only with `llama.cpp`.'),
+  servedBy: z
+    .enum(['worker', 'gateway'])
+    .optional()
+    .describe(
+      'Who speaks to the server of an `openai-compatible` model: `gateway` needs no worker. Absent: `gateway` for the presets of providers (openai, groq, fireworks), `worker` for all others.',
+    ),
   upstream: upstream.optional().describe('The server that runs it. Only, and always, with `openai-compatible`.'),
   openvino: openvino.optional().describe('How OpenVINO runs it. Only with `openvino`.'),
   defaults: generationDefaults.default({}).describe("This model's own defaults for what a request leaves out."),
+  fallbacks,
+  caps: caps.default({}).describe('The most that one request may ask of this model.'),
+  cache: modelCache.prefault({}).describe("What is kept of this model's answers."),
   limits: modelLimits
     .default({})
     .describe('What all callers together may ask of this model, over all gateways that share a Redis.'),
@@ -174,6 +242,7 @@ export const modelsFileSchema = z
       .optional()
       .describe('The model of requests that name none. Absent: the only one, else such requests are refused.'),
     models: z.array(modelEntry).min(1).max(1000).describe('What can be served.'),
+    aliases: z.array(alias).max(1000).default([]).describe('Further names, each for one or several of the models.'),
   })
   .superRefine((file, context) => {
     const seen = new Map<string, number>();
@@ -211,8 +280,18 @@ export const modelsFileSchema = z
     }
   });
 
+const PROVIDERS: ReadonlySet<UpstreamPreset> = new Set(['openai', 'groq', 'fireworks']);
+
+/** Whether the gateway itself has the model answered, so that no worker has it. */
+export function servedByGateway({ servedBy, upstream }: Pick<ModelEntry, 'servedBy' | 'upstream'>): boolean {
+  return upstream !== undefined && (servedBy ?? (PROVIDERS.has(upstream.preset) ? 'gateway' : 'worker')) === 'gateway';
+}
+
 export type ModelsFile = z.infer<typeof modelsFileSchema>;
 export type ModelEntry = ModelsFile['models'][number];
+export type ModelCaps = z.infer<typeof caps>;
+export type ModelCache = z.infer<typeof modelCache>;
+export type AliasEntry = ModelsFile['aliases'][number];
 export type ModelLimits = z.infer<typeof modelLimits>;
 export type UpstreamPreset = (typeof UPSTREAM_PRESETS)[number];
 /** A server that runs a model, as the models file describes it. */

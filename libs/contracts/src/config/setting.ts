@@ -10,9 +10,12 @@ export type SettingGroup =
   | 'keys'
   | 'limits'
   | 'admission'
+  | 'cache'
+  | 'routing'
   | 'workers'
   | 'engine'
   | 'stores'
+  | 'tls'
   | 'records'
   | 'logging'
   | 'process';

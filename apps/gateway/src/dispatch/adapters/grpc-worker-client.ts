@@ -185,20 +185,16 @@ export class GrpcWorkerClient implements WorkerClient {
     const stream = this.#stream;
     if (stream === undefined || this.#phase !== 'ready') throw this.#notReady();
     const { creditTokens, sentBytesMax } = this.limits;
-    const ids = request.prompts.map(() => Array.from({ length: request.answers }, () => this.#takeSequenceId()));
+    const ids = request.sequences.map(() => this.#takeSequenceId());
     const starts = startFrames(request, ids, creditTokens);
     const bytes = startBytes(starts, sentBytesMax);
     if (bytes > sentBytesMax) throw tooLarge(bytes, sentBytesMax);
-    const all = ids.flat();
-    const promptOf = (index: number) => Math.floor(index / request.answers);
-    const inboxes = all.map((id, index) => {
-      const check = new ContentCheck(request.prompts[promptOf(index)]!);
-      return new SequenceInbox(index, this.#controlsOf(id, stream), check);
-    });
+    const inboxes = request.sequences.map(
+      ({ index, prompt }, at) => new SequenceInbox(index, this.#controlsOf(ids[at]!, stream), new ContentCheck(prompt)),
+    );
     const answer = new AnswerInbox(inboxes, signal);
-    for (const [index, inbox] of inboxes.entries()) {
-      const prompt = request.prompts.length > 1 ? promptOf(index) : undefined;
-      this.#sequences.set(all[index]!, { inbox, answer, prompt });
+    for (const [at, { promptIndex }] of request.sequences.entries()) {
+      this.#sequences.set(ids[at]!, { inbox: inboxes[at]!, answer, prompt: promptIndex });
     }
     for (const start of starts) stream.write(start);
     return answer;
