@@ -223,6 +223,13 @@ export const IMPORT_RULES: readonly ImportRule[] = [
     instead: 'Engines are put together here, each from its parts; who is served is the library’s and serving’s affair.',
   },
   {
+    name: 'worker presence',
+    files: worker('presence/'),
+    ours: [CONTRACTS, RUNTIME, worker('presence/')],
+    packages: [NODE, /^ioredis$/],
+    instead: 'It tells gateways that this worker is there, and knows nothing of what it serves.',
+  },
+  {
     name: 'worker openvino',
     files: worker('openvino/'),
     ours: [CONTRACTS, RUNTIME, OPENAI_ENGINE, worker('openvino/')],

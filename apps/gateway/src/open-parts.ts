@@ -34,6 +34,8 @@ export interface Parts {
   readonly authenticator: Authenticator;
   readonly keys: { readonly store: KeyStore; readonly ring: Pick<KeyRing, 'lookNow'>; readonly news: KeyNews };
   readonly rates: CallerRates;
+  /** Undefined: there is none. */
+  readonly redis: RedisConnection | undefined;
   readonly totals: UsageTotals;
   /** Whoever wants every record. */
   readonly listeners: readonly RecordListener[];
@@ -86,6 +88,7 @@ export async function openParts(settings: Settings, logger: Logger): Promise<Par
     authenticator: ring,
     keys: { store, ring, news },
     rates,
+    redis,
     totals,
     listeners: run === undefined ? [records.observe] : [records.observe, run.observe],
     broken,
@@ -148,6 +151,6 @@ function limitsOfModels(modelsFile: string): ReadonlyMap<string, ModelLimits> {
   return new Map(models.filter(({ limits }) => Object.keys(limits).length > 0).map(({ id, limits }) => [id, limits]));
 }
 
-function degradedBy(troubles: readonly (readonly [Degraded[number]['part'], string | undefined])[]): Degraded {
+export function degradedBy(troubles: readonly (readonly [Degraded[number]['part'], string | undefined])[]): Degraded {
   return troubles.flatMap(([part, detail]) => (detail === undefined ? [] : [{ part, detail }]));
 }

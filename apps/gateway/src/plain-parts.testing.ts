@@ -28,6 +28,7 @@ export function plainParts(changes: Partial<Parts> = {}): Parts {
       news: new MemoryKeyNews(),
     },
     rates: UNLIMITED,
+    redis: undefined,
     totals: new UsageTotals(NO_DATABASE, { pending: 0, batches: 0, unwrittenTokens: () => 0 }),
     listeners: [],
     broken: new Promise(() => {}),

@@ -1,5 +1,5 @@
 import { hostname } from 'node:os';
-import type { Settings } from '@millrace/contracts';
+import { PRESENCE_INTERVALS, type Settings } from '@millrace/contracts';
 import type { Logger } from '@millrace/runtime';
 import { Admission } from './admission/admission.js';
 import { GrpcWorkerClient } from './dispatch/adapters/grpc-worker-client.js';
@@ -8,9 +8,15 @@ import type { WorkerClient } from './dispatch/worker-client.js';
 import type { Authenticator } from './keys/authenticator.js';
 import { watch } from './metrics/process-metrics.js';
 import { RequestMetrics } from './metrics/request-metrics.js';
-import type { Parts } from './open-parts.js';
+import { degradedBy, type Parts } from './open-parts.js';
 import { RequestLog } from './request-log/request-log.js';
+import { DnsDiscovery } from './routing/adapters/dns-discovery.js';
+import { KubernetesDiscovery } from './routing/adapters/kubernetes-discovery.js';
+import { RedisDiscovery } from './routing/adapters/redis-discovery.js';
+import { StaticDiscovery } from './routing/adapters/static-discovery.js';
 import { WorkerDirectory } from './routing/worker-directory.js';
+import type { WorkerDiscovery } from './routing/worker-discovery.js';
+import { WorkerMembers } from './routing/worker-members.js';
 import { ModelCatalog } from './validation/model-catalog.js';
 import { CompleteChat } from './walks/complete-chat.js';
 import { CompleteText } from './walks/complete-text.js';
@@ -53,8 +59,15 @@ export interface Walks {
  * after `startMetrics`. The parts are the walks' from here on, and closed with them.
  */
 export function wire(settings: Settings, logger: Logger, parts: Parts): Walks {
-  const workers: WorkerClient[] = settings.workers.map((address) => connectWorker(address, settings, logger));
-  const directory = new WorkerDirectory(workers);
+  const directory = new WorkerDirectory<WorkerClient>();
+  const members = new WorkerMembers(
+    openDiscovery(settings, parts, logger),
+    directory,
+    (address) => connectWorker(address, settings, logger),
+    { forgetMs: settings.discoveryIntervalMs * PRESENCE_INTERVALS, drainTimeoutMs: settings.drainTimeoutMs },
+    logger,
+  );
+  members.start();
   const models = new ModelCatalog(() => directory.models());
   const admission = new Admission(settings, directory);
   const requestLog = new RequestLog(logger, [new RequestMetrics().observe, ...parts.listeners], settings);
@@ -78,7 +91,10 @@ export function wire(settings: Settings, logger: Logger, parts: Parts): Walks {
     manageModels: new ManageModels(models, directory),
     manageKeys: new ManageKeys(parts.keys.store, parts.keys.ring, parts.keys.news, requestLog, logger),
     reportUsage: new ReportUsage(parts.totals, requestLog),
-    readiness: new Readiness(directory, settings, parts),
+    readiness: new Readiness(directory, settings, {
+      obstacle: () => parts.obstacle(),
+      degraded: () => [...parts.degraded(), ...degradedBy([['workers', members.trouble]])],
+    }),
     refuseRequest: new RefuseRequest(requestLog),
     authenticator: parts.authenticator,
     broken: parts.broken,
@@ -86,10 +102,25 @@ export function wire(settings: Settings, logger: Logger, parts: Parts): Walks {
     close: async () => {
       watching[Symbol.dispose]();
       admission.close();
-      await Promise.all(workers.map((worker) => worker.close()));
+      await members.close();
       await parts.close();
     },
   };
+}
+
+/** The settings that each needs are there: `contradictionsIn` has seen to it. */
+function openDiscovery(settings: Settings, { redis }: Parts, logger: Logger): WorkerDiscovery {
+  const { workerDiscovery, workers, workersDns, workersService, discoveryIntervalMs, redisKeyPrefix } = settings;
+  switch (workerDiscovery) {
+    case 'static':
+      return new StaticDiscovery(workers);
+    case 'dns':
+      return new DnsDiscovery({ name: workersDns!, intervalMs: discoveryIntervalMs });
+    case 'kubernetes':
+      return new KubernetesDiscovery(workersService!, logger);
+    case 'redis':
+      return new RedisDiscovery(redis!, { prefix: redisKeyPrefix, intervalMs: discoveryIntervalMs });
+  }
 }
 
 function connectWorker(address: string, settings: Settings, logger: Logger): WorkerClient {

@@ -7,6 +7,7 @@ import {
   describeSettings,
   endOnFatalErrors,
   type LoadedSettings,
+  type Logger,
   loadSettings,
   machineMemory,
   namesFile,
@@ -21,6 +22,8 @@ import { WorkerMetrics } from './metrics/worker-metrics.js';
 import { chooseModels, refuseUnusableFile } from './models/choose-model.js';
 import { Library } from './models/library.js';
 import { MemoryBudget } from './models/memory-budget.js';
+import { advertisedAddress } from './presence/advertised-address.js';
+import { Announcer } from './presence/announcer.js';
 import { PromptProcess } from './prompt/process/prompt-process.js';
 import { WorkerServer } from './serving/worker-server.js';
 
@@ -69,18 +72,30 @@ async function run(loaded: LoadedSettings): Promise<void> {
       'Anyone who reaches this port can use the engine: keep it to a trusted network.',
     );
   }
+  const announcer = announce(settings, port, logger);
   await tellParent({ kind: 'listening', port });
 
   await Promise.race([library.load(), stopped, hopeless.promise]);
   const why = await Promise.race([stopped, hopeless.promise]);
 
   logger.info({ why, timeoutMs: settings.drainTimeoutMs }, 'The worker drains.');
+  await announcer?.withdraw();
   await server.drain(settings.drainTimeoutMs);
   await server.close();
   await library.close();
   await prompts.close();
   await scrapes.close();
   logger.info('The worker has stopped.');
+}
+
+/** Where gateways find their workers by Redis. */
+function announce(settings: Settings, port: number, logger: Logger): Announcer | undefined {
+  const { workerDiscovery, redisUrl, redisTimeoutMs, redisKeyPrefix, discoveryIntervalMs } = settings;
+  if (workerDiscovery !== 'redis' || redisUrl === undefined) return undefined;
+  const address = advertisedAddress(settings, port);
+  const options = { url: redisUrl, timeoutMs: redisTimeoutMs, prefix: redisKeyPrefix, intervalMs: discoveryIntervalMs };
+  logger.info({ address }, 'The worker announces itself in Redis.');
+  return new Announcer({ ...options, address }, logger);
 }
 
 /** Not read when `model` names a file and there is no such list: one's own model needs none. */

@@ -22,4 +22,5 @@ export * from './openai/rerank.js';
 export * from './openai/service.js';
 export * from './openai/text.js';
 export * from './openai/tokenize.js';
+export * from './presence.js';
 export * from './version.js';

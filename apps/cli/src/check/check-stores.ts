@@ -25,7 +25,12 @@ function missedBy({ degraded = [] }: ReadyzBody): Finding[] {
 const REMEDIES: Readonly<Record<Degraded['part'], string>> = {
   redis: 'Start it, or correct the `redisUrl` of the gateway.',
   database: 'Start it, or correct the `postgresUrl` of the gateway; its log says more.',
+  vectors: 'Start it, or correct the `qdrantUrl` of the gateway.',
   keys: 'See the log of the gateway.',
+  models_file: 'Mend the models file; until then its last good version is in force.',
+  providers: 'Correct the key or the address; docs/how-to/providers.md says how.',
+  workers: 'Correct the settings by which the gateway finds its workers; docs/concepts/routing.md has them.',
+  tls: 'Renew the certificate; docs/how-to/tls.md says how.',
   records: 'Look at the database, and at the disk of `dataFolder`; nothing is lost until the spool is full.',
 };
 

@@ -23,6 +23,7 @@ export class WorkerDirectory<W extends Worker> {
   /** In the order added, with what ends being told of each. */
   readonly #members = new Map<W, () => void>();
   #workers: readonly W[] = [];
+  #expectsMore = false;
 
   constructor(workers: readonly W[] = []) {
     for (const worker of workers) this.add(worker);
@@ -40,6 +41,13 @@ export class WorkerDirectory<W extends Worker> {
       worker.watch(() => this.#tell()),
     );
     this.#workers = [...this.#members.keys()];
+    this.#tell();
+  }
+
+  /** Whether it is still being found out who the workers are: until then nobody knows that a model does not exist. */
+  expectMore(expected: boolean): void {
+    if (this.#expectsMore === expected) return;
+    this.#expectsMore = expected;
     this.#tell();
   }
 
@@ -63,7 +71,7 @@ export class WorkerDirectory<W extends Worker> {
 
   /** Whether every worker has said what it serves, or could not be reached: what none of them knows then does not exist. */
   get allHeard(): boolean {
-    return this.workers.every(({ heard }) => heard);
+    return !this.#expectsMore && this.workers.every(({ heard }) => heard);
   }
 
   /** How a model stands, for a sentence: `unavailable`, `loading (40% read)`. */

@@ -411,7 +411,7 @@ export const SETTINGS = {
   }),
   discoveryIntervalMs: integer({
     group: 'routing',
-    readBy: ['gateway'],
+    readBy: ['gateway', 'worker'],
     default: 2000,
     min: 100,
     max: 600000,
@@ -976,8 +976,22 @@ export function contradictionsIn(settings: Settings): Contradiction[] {
       sentence: `restartDelayMsMin is ${restartDelayMsMin} and restartDelayMsMax is ${restartDelayMsMax}. The first must not be larger; change one of them.`,
     });
   }
+  for (const [way, needed] of DISCOVERY_NEEDS) {
+    if (settings.workerDiscovery !== way || settings[needed] !== undefined) continue;
+    found.push({
+      about: ['workerDiscovery', needed],
+      sentence: `workerDiscovery is ${way}, which needs ${needed}. Set it, or choose another way.`,
+    });
+  }
   return found;
 }
+
+/** What each way of finding workers can't do without. */
+const DISCOVERY_NEEDS = [
+  ['dns', 'workersDns'],
+  ['kubernetes', 'workersService'],
+  ['redis', 'redisUrl'],
+] as const;
 
 export function isLoopback(host: string): boolean {
   return host === 'localhost' || host === '::1' || host === '[::1]' || /^127(\.\d{1,3}){3}$/.test(host);

@@ -8,10 +8,19 @@ export const healthzSchema = z.object({ status: z.literal('ok') }).meta({ id: 'H
 /** How far loading is, or why it failed, stands in `detail`; else that is empty. */
 const models = z.array(z.object({ id: z.string(), state: modelState, detail: z.string() })).optional();
 
-/** What works, but not as it should: a store that is away, and what that means. Sentences. */
-const degraded = z
-  .array(z.object({ part: z.enum(['redis', 'database', 'keys', 'records']), detail: z.string() }))
-  .optional();
+/** What works, but not as it should: a store that is away, an edit that can't be used, and what that means. Sentences. */
+const DEGRADED_PARTS = [
+  'redis',
+  'database',
+  'vectors',
+  'keys',
+  'records',
+  'models_file',
+  'providers',
+  'workers',
+  'tls',
+] as const;
+const degraded = z.array(z.object({ part: z.enum(DEGRADED_PARTS), detail: z.string() })).optional();
 
 export const readyzSchema = z
   .discriminatedUnion('status', [

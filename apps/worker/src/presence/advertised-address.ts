@@ -1,0 +1,25 @@
+import { isIPv6 } from 'node:net';
+import { ConfigurationError } from '@millrace/runtime';
+
+/** Addresses that mean "all of this machine's": nobody can be sent there. */
+const ANY: ReadonlySet<string> = new Set(['0.0.0.0', '::', '[::]']);
+
+/**
+ * Where gateways reach this worker.
+ *
+ * @throws ConfigurationError where it listens on all addresses and was not told which of them is known to others.
+ */
+export function advertisedAddress(
+  { workerAdvertise, workerHost }: { readonly workerAdvertise?: string | undefined; readonly workerHost: string },
+  port: number,
+): string {
+  if (workerAdvertise !== undefined) {
+    return /:\d+$/.test(workerAdvertise) ? workerAdvertise : `${workerAdvertise}:${port}`;
+  }
+  if (ANY.has(workerHost)) {
+    throw new ConfigurationError([
+      `\`workerHost\` is ${workerHost}, which is no address that a gateway could be sent to. Say by \`workerAdvertise\` where this worker is reached, such as 10.0.0.7:${port}; in Kubernetes, the pod's own address.`,
+    ]);
+  }
+  return `${isIPv6(workerHost) ? `[${workerHost}]` : workerHost}:${port}`;
+}
