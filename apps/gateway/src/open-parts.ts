@@ -1,6 +1,5 @@
-import { existsSync } from 'node:fs';
 import { isLoopback, type ReadyzBody, type Settings } from '@millrace/contracts';
-import { ConfigurationError, type Logger, readModelsFile } from '@millrace/runtime';
+import { ConfigurationError, type Logger } from '@millrace/runtime';
 import { MemoryKeyNews } from './keys/adapters/memory-key-news.js';
 import { RedisKeyNews } from './keys/adapters/redis-key-news.js';
 import type { Authenticator } from './keys/authenticator.js';
@@ -14,12 +13,12 @@ import { RedisRateLimiter } from './limits/adapters/redis-rate-limiter.js';
 import type { CallerRates } from './limits/caller-rates.js';
 import { CountedRates } from './limits/counted-rates.js';
 import { FallbackLimiter } from './limits/fallback-limiter.js';
-import type { ModelLimits } from './limits/limit-rules.js';
 import type { RateLimiter } from './limits/rate-limiter.js';
 import { RecordWriter } from './request-log/record-writer.js';
 import type { RecordListener } from './request-log/request-log.js';
 import { RunFile } from './request-log/run-file.js';
 import { UsageTotals } from './request-log/usage-totals.js';
+import { limitsOf, type ModelsInForce, WatchedModels } from './routing/models-in-force.js';
 import { EmbeddedDatabase } from './stores/adapters/pglite/embedded-database.js';
 import { PostgresDatabase } from './stores/adapters/postgres-database.js';
 import { RedisConnection } from './stores/adapters/redis-connection.js';
@@ -37,6 +36,8 @@ export interface Parts {
   /** Undefined: there is none. */
   readonly redis: RedisConnection | undefined;
   readonly totals: UsageTotals;
+  /** What the models file says, now and after each edit. */
+  readonly models: ModelsInForce;
   /** Whoever wants every record. */
   readonly listeners: readonly RecordListener[];
   /** Never resolves. @throws ConfigurationError when a store can not be used until a person mends something. */
@@ -61,7 +62,7 @@ const LAST_WRITES_MS = 5_000;
  */
 export async function openParts(settings: Settings, logger: Logger): Promise<Parts> {
   const secrets = installationSecrets(settings, logger);
-  const modelLimits = limitsOfModels(settings.modelsFile);
+  const models = new WatchedModels(settings.modelsFile, settings.modelsFileCheckMs, logger);
   const redis = settings.redisUrl === undefined ? undefined : openRedis(settings.redisUrl, settings, logger);
   const { database, broken } = openDatabase(settings, logger);
 
@@ -79,7 +80,7 @@ export async function openParts(settings: Settings, logger: Logger): Promise<Par
   const run = settings.runsFolder === undefined ? undefined : new RunFile(settings.runsFolder, settings, logger);
   const totals = new UsageTotals(database, records);
   const rates = new CountedRates(openLimiter(redis, settings, logger), {
-    modelLimits: (model) => modelLimits.get(model),
+    modelLimits: (model) => limitsOf(models.current, model),
     usedTokens: (keyId) => totals.usedTokens(keyId),
     answerTokensEstimate: settings.answerTokensEstimate,
   });
@@ -90,6 +91,7 @@ export async function openParts(settings: Settings, logger: Logger): Promise<Par
     rates,
     redis,
     totals,
+    models,
     listeners: run === undefined ? [records.observe] : [records.observe, run.observe],
     broken,
     obstacle: () => (ring.usable ? undefined : ring.trouble),
@@ -100,8 +102,10 @@ export async function openParts(settings: Settings, logger: Logger): Promise<Par
         ['database', database.trouble],
         ['keys', ring.trouble],
         ['records', records.trouble],
+        ['models_file', models.trouble],
       ]),
     close: async () => {
+      models.close();
       await Promise.all([records.close(LAST_WRITES_MS), run?.close()]);
       await Promise.all([ring.close(), rates.close(), news.close()]);
       await Promise.all([redis?.close(), database.close()]);
@@ -142,13 +146,6 @@ function openLimiter(redis: RedisConnection | undefined, settings: Settings, log
   if (redis === undefined) return own;
   const shared = new RedisRateLimiter(redis.client, settings.redisKeyPrefix);
   return new FallbackLimiter(shared, own, { retryMs: settings.limiterRetryMs }, logger);
-}
-
-/** By id. A gateway without a models file has none: that is the workers' affair. */
-function limitsOfModels(modelsFile: string): ReadonlyMap<string, ModelLimits> {
-  if (!existsSync(modelsFile)) return new Map();
-  const { models } = readModelsFile(modelsFile);
-  return new Map(models.filter(({ limits }) => Object.keys(limits).length > 0).map(({ id, limits }) => [id, limits]));
 }
 
 export function degradedBy(troubles: readonly (readonly [Degraded[number]['part'], string | undefined])[]): Degraded {

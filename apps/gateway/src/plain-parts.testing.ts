@@ -4,6 +4,7 @@ import { KeyStore } from './keys/key-store.js';
 import { UNLIMITED } from './limits/caller-rates.js';
 import type { Parts } from './open-parts.js';
 import { UsageTotals } from './request-log/usage-totals.js';
+import { fixedModels } from './routing/models-in-force.js';
 import { DatabaseUnavailable, type SqlDatabase } from './stores/sql-database.js';
 
 /** A database that is never there. */
@@ -30,6 +31,7 @@ export function plainParts(changes: Partial<Parts> = {}): Parts {
     rates: UNLIMITED,
     redis: undefined,
     totals: new UsageTotals(NO_DATABASE, { pending: 0, batches: 0, unwrittenTokens: () => 0 }),
+    models: fixedModels(),
     listeners: [],
     broken: new Promise(() => {}),
     obstacle: () => undefined,

@@ -14,3 +14,4 @@ export * from './parent-process.js';
 export * from './random-hex.js';
 export type { Environment, SettingSource } from './setting-sources.js';
 export * from './termination.js';
+export { unreadable } from './yaml-file.js';

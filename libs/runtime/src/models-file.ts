@@ -1,7 +1,7 @@
 import { basename, isAbsolute } from 'node:path';
 import { type ModelsFile, modelsFileSchema } from '@millrace/contracts';
 import { ConfigurationError } from './configuration-error.js';
-import { readYamlFile } from './yaml-file.js';
+import { parseYamlFile, readYamlFile, type YamlFile } from './yaml-file.js';
 
 /**
  * The list of models (`modelsFile`, usually configs/models.yaml), checked. Paths in it stay as they are written:
@@ -10,7 +10,15 @@ import { readYamlFile } from './yaml-file.js';
  * @throws ConfigurationError with a sentence for each problem, naming the file, the line and the key.
  */
 export function readModelsFile(path: string): ModelsFile {
-  const file = readYamlFile(path);
+  return modelsFileOf(readYamlFile(path), path);
+}
+
+/** The same of a text that was read already. @throws ConfigurationError as `readModelsFile`. */
+export function parseModelsFile(text: string, path: string): ModelsFile {
+  return modelsFileOf(parseYamlFile(text, path), path);
+}
+
+function modelsFileOf(file: YamlFile, path: string): ModelsFile {
   const parsed = modelsFileSchema.safeParse(file.value ?? {});
   if (parsed.success) return parsed.data;
   throw new ConfigurationError(

@@ -13,7 +13,12 @@ export interface YamlFile {
 
 /** @throws ConfigurationError naming the file, and for each mistake its line. */
 export function readYamlFile(path: string): YamlFile {
-  const text = readText(path);
+  return parseYamlFile(readText(path), path);
+}
+
+/** What stands in a file that was read already; `path` is for what is said of it. @throws ConfigurationError as `readYamlFile`. */
+export function parseYamlFile(content: string, path: string): YamlFile {
+  const text = withoutByteOrderMark(content);
   const lines = new LineCounter();
   const document = parseDocument(text, { lineCounter: lines, prettyErrors: false });
   if (document.errors.length > 0) {
@@ -32,7 +37,7 @@ export function readYamlFile(path: string): YamlFile {
 
 function readText(path: string): string {
   try {
-    return withoutByteOrderMark(readFileSync(path, 'utf8'));
+    return readFileSync(path, 'utf8');
   } catch (error) {
     throw new ConfigurationError([unreadable(path, error)]);
   }

@@ -132,6 +132,20 @@ export const MEASURED = {
     labels: ['phase'],
     help: 'Workers by phase (connecting, loading, ready, draining, lost). ready below what you run → /health names the others and why.',
   },
+  modelsFileReloads: {
+    name: 'millrace_models_file_reloads_total',
+    kind: 'counter',
+    unit: '{reload}',
+    labels: ['outcome'],
+    help: 'Edits of the models file that were seen, by outcome (taken, refused: it has a mistake, unreadable: it is gone or may not be read). refused or unreadable rises → the file before it stays in force: /readyz and the log say what is wrong.',
+  },
+  modelsFileAge: {
+    name: 'millrace_models_file_age_seconds',
+    kind: 'gauge',
+    unit: 's',
+    labels: [],
+    help: 'Since the models file in force was taken up. Differs between gateways after an edit → one of them has not seen it, or refused it: compare millrace_models_file_reloads_total.',
+  },
   recordsWritten: {
     name: 'millrace_records_written_total',
     kind: 'counter',

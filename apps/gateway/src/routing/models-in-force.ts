@@ -1,0 +1,200 @@
+import { readFileSync } from 'node:fs';
+import { readFile } from 'node:fs/promises';
+import type { ModelEntry, ModelLimits, ModelsFile } from '@millrace/contracts';
+import { ConfigurationError, counter, gauge, type Logger, parseModelsFile, unreadable } from '@millrace/runtime';
+import { MEASURED } from '../metrics/declarations.js';
+
+/** What the models file says, as of its last edit that had no mistake. */
+export interface ModelsInForce {
+  /** The same object until an edit is taken up; it is never changed. */
+  readonly current: ModelsFile;
+  /** Calls `listener`, which must not throw, in the turn in which an edit is taken up; returns what stops that. */
+  watch(listener: (file: ModelsFile) => void): () => void;
+  /** Why the file as it stands is not the one in force, as a sentence; undefined: it is. */
+  readonly trouble: string | undefined;
+  close(): void;
+}
+
+export const NO_MODELS_FILE: ModelsFile = { models: [], aliases: [] };
+
+/** A file that nobody edits. */
+export function fixedModels(current: ModelsFile = NO_MODELS_FILE): ModelsInForce {
+  return { current, watch: () => () => {}, trouble: undefined, close: () => {} };
+}
+
+const entriesOf = new WeakMap<ModelsFile, ReadonlyMap<string, ModelEntry>>();
+
+/** The entry of a model, by its id. Looked up in a table that is made once for each file. */
+export function entryOf(file: ModelsFile, id: string): ModelEntry | undefined {
+  let entries = entriesOf.get(file);
+  if (entries === undefined) {
+    entries = new Map(file.models.map((model) => [model.id, model]));
+    entriesOf.set(file, entries);
+  }
+  return entries.get(id);
+}
+
+/** What all callers together may ask of a model; undefined: it has no limits. The same object as long as the file is the same. */
+export function limitsOf(file: ModelsFile, id: string): ModelLimits | undefined {
+  const limits = entryOf(file, id)?.limits;
+  return limits === undefined || Object.keys(limits).length === 0 ? undefined : limits;
+}
+
+/** Many editors write in place: a file of which half is there may well be valid, and serve half the models. */
+const SETTLE_MS = 50;
+
+/** It could not be read: when it can be again, that is news, whatever is in it. */
+const UNREAD = Symbol('unread');
+
+type Outcome = 'taken' | 'refused' | 'unreadable';
+
+/**
+ * The models file, watched: an edit is in force once it was read twice alike and checked as a whole; one with a mistake changes nothing.
+ * It looks at the contents rather than at times and sizes: editors replace files, Kubernetes swaps a link, and a file of a few kilobytes
+ * costs nothing to read.
+ *
+ * Ownership: it looks by itself from its making on, until it is closed.
+ * Concurrency: one look at a time, and only it changes what is in force. Requests keep what they resolved.
+ */
+export class WatchedModels implements ModelsInForce {
+  #current: ModelsFile;
+  /** What was looked at last: of the same nothing is said twice. Undefined: there was no file. */
+  #text: string | undefined | typeof UNREAD;
+  #trouble: string | undefined;
+  #sinceMs = performance.now();
+  #timer: NodeJS.Timeout | undefined;
+  #closed = false;
+  readonly #listeners = new Set<(file: ModelsFile) => void>();
+  readonly #reloads = counter(MEASURED.modelsFileReloads);
+  readonly #endGauge = gauge(MEASURED.modelsFileAge, () => [{ value: (performance.now() - this.#sinceMs) / 1000 }]);
+
+  /**
+   * A gateway without a models file has nothing of its own to say of models; one that comes later is taken up like an edit.
+   *
+   * @throws ConfigurationError where there is one and it has a mistake: nothing is in force yet that could stay.
+   */
+  constructor(
+    private readonly path: string,
+    private readonly checkMs: number,
+    private readonly logger: Logger,
+  ) {
+    try {
+      const text = textOf(path);
+      this.#text = text;
+      this.#current = text === undefined ? NO_MODELS_FILE : parseModelsFile(text, path);
+    } catch (error) {
+      this.#endGauge();
+      throw error;
+    }
+    this.#lookIn(checkMs);
+  }
+
+  get current(): ModelsFile {
+    return this.#current;
+  }
+
+  get trouble(): string | undefined {
+    return this.#trouble;
+  }
+
+  watch(listener: (file: ModelsFile) => void): () => void {
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
+  }
+
+  close(): void {
+    this.#closed = true;
+    clearTimeout(this.#timer);
+    this.#listeners.clear();
+    this.#endGauge();
+  }
+
+  #lookIn(ms: number): void {
+    this.#timer = setTimeout(() => void this.#look(), ms).unref();
+  }
+
+  async #look(): Promise<void> {
+    try {
+      const text = await this.#settledText();
+      if (!this.#closed && text !== this.#text) this.#takeUp(text);
+    } catch (error) {
+      this.#text = UNREAD;
+      if (!this.#closed) this.#keep('unreadable', unreadable(this.path, error));
+    }
+    if (!this.#closed) this.#lookIn(this.checkMs);
+  }
+
+  /** Undefined: there is none. @throws what reading throws. */
+  async #settledText(): Promise<string | undefined> {
+    let text = await this.#read();
+    while (text !== this.#text && !this.#closed) {
+      await new Promise((resolve) => setTimeout(resolve, SETTLE_MS).unref());
+      const again = await this.#read();
+      if (again === text) break;
+      text = again;
+    }
+    return text;
+  }
+
+  async #read(): Promise<string | undefined> {
+    return orAbsent(() => readFile(this.path, 'utf8'));
+  }
+
+  #takeUp(text: string | undefined): void {
+    const hadNone = this.#current === NO_MODELS_FILE && this.#trouble === undefined;
+    this.#text = text;
+    if (text === undefined) {
+      if (!hadNone) this.#keep('unreadable', `There is no file ${this.path} any more.`);
+      return;
+    }
+    try {
+      this.#put(parseModelsFile(text, this.path));
+    } catch (error) {
+      if (!(error instanceof ConfigurationError)) throw error;
+      this.#keep('refused', error.problems.join(' '));
+    }
+  }
+
+  #put(file: ModelsFile): void {
+    this.#current = file;
+    this.#trouble = undefined;
+    this.#sinceMs = performance.now();
+    this.#reloads.add(1, { outcome: 'taken' satisfies Outcome });
+    this.logger.info(
+      `${this.path} was edited; it is in force now, with ${file.models.length} models and ${file.aliases.length} aliases.`,
+    );
+    for (const listener of [...this.#listeners]) listener(file);
+  }
+
+  /** Said once for each content: a file that stays broken is not news. */
+  #keep(outcome: Exclude<Outcome, 'taken'>, why: string): void {
+    const trouble = `${why} What was in force before stays so until that is mended.`;
+    if (trouble === this.#trouble) return;
+    this.#trouble = trouble;
+    this.#reloads.add(1, { outcome });
+    this.logger.error(trouble);
+  }
+}
+
+function textOf(path: string): string | undefined {
+  try {
+    return readFileSync(path, 'utf8');
+  } catch (error) {
+    if (isAbsent(error)) return undefined;
+    throw new ConfigurationError([unreadable(path, error)]);
+  }
+}
+
+async function orAbsent(read: () => Promise<string>): Promise<string | undefined> {
+  try {
+    return await read();
+  } catch (error) {
+    if (isAbsent(error)) return undefined;
+    throw error;
+  }
+}
+
+function isAbsent(error: unknown): boolean {
+  const { code } = error as NodeJS.ErrnoException;
+  return code === 'ENOENT' || code === 'ENOTDIR';
+}
