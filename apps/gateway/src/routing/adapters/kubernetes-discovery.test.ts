@@ -1,0 +1,175 @@
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import type { AddressInfo, Socket } from 'node:net';
+import { createLogger } from '@millrace/runtime';
+import { describe, expect, it, vi } from 'vitest';
+import { describeDiscovery } from '../worker-discovery.contract.js';
+import { addressesIn, KubernetesDiscovery, workersService } from './kubernetes-discovery.js';
+
+const PATH = '/apis/discovery.k8s.io/v1/namespaces/default/endpointslices';
+const logger = createLogger({ name: 'test', level: 'silent', format: 'json' });
+
+type Slice = Record<string, unknown> & { metadata: { name: string; resourceVersion: string } };
+
+/** An API server as far as a watch of EndpointSlices needs one: a list with a version, and from there on every change. */
+class PretendApi {
+  readonly requests: URL[] = [];
+  #slices: Slice[] = [];
+  #version = 1;
+  readonly #watches = new Set<ServerResponse>();
+  readonly #events: { readonly version: number; readonly line: string }[] = [];
+  readonly #sockets = new Set<Socket>();
+  readonly #server: Server;
+  #port = 0;
+  /** Watches of an older version are told that it is gone, as after a compaction. */
+  forgetful = false;
+
+  constructor() {
+    this.#server = createServer((request, response) => this.#answer(request, response));
+    this.#server.on('connection', (socket) => {
+      this.#sockets.add(socket);
+      socket.on('close', () => this.#sockets.delete(socket));
+    });
+  }
+
+  async listen(): Promise<void> {
+    await new Promise<void>((resolve) => this.#server.listen(this.#port, '127.0.0.1', resolve));
+    this.#port = (this.#server.address() as AddressInfo).port;
+  }
+
+  async stop(): Promise<void> {
+    for (const socket of this.#sockets) socket.destroy();
+    await new Promise((resolve) => this.#server.close(resolve));
+  }
+
+  open(): KubernetesDiscovery {
+    return new KubernetesDiscovery('default/workers:grpc', logger, (config) =>
+      config.loadFromOptions({
+        // The library takes plain HTTP only with this; there is no certificate to verify.
+        clusters: [{ name: 'c', server: `http://127.0.0.1:${this.#port}`, skipTLSVerify: true }],
+        users: [{ name: 'u' }],
+        contexts: [{ name: 'x', cluster: 'c', user: 'u' }],
+        currentContext: 'x',
+      }),
+    );
+  }
+
+  /** One slice for each family, as Kubernetes has them. */
+  set(addresses: readonly string[]): void {
+    const hosts = addresses.map((address) => address.replace(/:\d+$/, '').replace(/[[\]]/g, ''));
+    const families = {
+      v4: hosts.filter((host) => !host.includes(':')),
+      v6: hosts.filter((host) => host.includes(':')),
+    };
+    const before = this.#slices;
+    this.#slices = Object.entries(families)
+      .filter(([, all]) => all.length > 0)
+      .map(([family, all]) => slice(`workers-${family}`, all, ++this.#version));
+    const gone = before.filter(({ metadata }) => !this.#slices.some((one) => one.metadata.name === metadata.name));
+    for (const one of this.#slices) this.#tell('MODIFIED', one);
+    for (const one of gone) {
+      this.#tell('DELETED', { ...one, metadata: { ...one.metadata, resourceVersion: String(++this.#version) } });
+    }
+  }
+
+  /** As an API server that restarts: the watches end. */
+  cut(): void {
+    for (const watch of this.#watches) watch.end();
+    this.#watches.clear();
+  }
+
+  #tell(type: string, object: Slice): void {
+    const line = `${JSON.stringify({ type, object })}\n`;
+    this.#events.push({ version: Number(object.metadata.resourceVersion), line });
+    for (const watch of this.#watches) watch.write(line);
+  }
+
+  #answer(request: IncomingMessage, response: ServerResponse): void {
+    const url = new URL(request.url!, 'http://x');
+    this.requests.push(url);
+    if (url.pathname !== PATH || url.searchParams.get('labelSelector') !== 'kubernetes.io/service-name=workers') {
+      response.writeHead(404).end('{}');
+      return;
+    }
+    response.setHeader('content-type', 'application/json');
+    if (url.searchParams.get('watch') !== 'true') {
+      const list = { metadata: { resourceVersion: String(this.#version) }, items: this.#slices };
+      response.end(JSON.stringify({ kind: 'EndpointSliceList', apiVersion: 'discovery.k8s.io/v1', ...list }));
+      return;
+    }
+    if (this.forgetful && Number(url.searchParams.get('resourceVersion')) < this.#version) {
+      const status = { kind: 'Status', code: 410, reason: 'Expired', message: 'too old resource version' };
+      response.end(`${JSON.stringify({ type: 'ERROR', object: status })}\n`);
+      return;
+    }
+    response.flushHeaders();
+    const from = Number(url.searchParams.get('resourceVersion'));
+    for (const { version, line } of this.#events) if (version > from) response.write(line);
+    this.#watches.add(response);
+    response.on('close', () => this.#watches.delete(response));
+  }
+}
+
+function slice(name: string, hosts: readonly string[], version: number): Slice {
+  return {
+    metadata: { name, namespace: 'default', resourceVersion: String(version) },
+    addressType: 'IPv4',
+    ports: [
+      { name: 'metrics', port: 9100 },
+      { name: 'grpc', port: 8100 },
+    ],
+    endpoints: hosts.map((host) => ({ addresses: [host], conditions: { ready: true } })),
+  };
+}
+
+async function bedOf(api: PretendApi, addresses: readonly string[]) {
+  await api.listen();
+  api.set(addresses);
+  const discovery = api.open();
+  return {
+    discovery,
+    set: async (all: readonly string[]) => api.set(all),
+    breakDown: () => api.stop(),
+    recover: () => api.listen(),
+    end: async () => {
+      await discovery.close();
+      await api.stop();
+    },
+  };
+}
+
+describeDiscovery((addresses) => bedOf(new PretendApi(), addresses));
+
+describe('workers behind a Kubernetes Service', () => {
+  it('goes on when the API server ends a watch, and when it has forgotten the version', async () => {
+    const api = new PretendApi();
+    const bed = await bedOf(api, ['10.0.0.1:8100']);
+    const told: (readonly string[])[] = [];
+    bed.discovery.start((all) => told.push(all));
+    await vi.waitFor(() => expect(told.length).toBe(1), { timeout: 5_000 });
+    api.forgetful = true;
+    await vi.waitFor(() => expect(api.requests.filter((url) => url.searchParams.has('watch')).length).toBe(1));
+    api.cut();
+    api.set(['10.0.0.1:8100', '10.0.0.9:8100']);
+    await vi.waitFor(() => expect(told.at(-1)).toEqual(['10.0.0.1:8100', '10.0.0.9:8100']), { timeout: 8_000 });
+    await bed.end();
+  });
+
+  it('takes the port by its name or number, those that are ready, and no slice without that port', () => {
+    const endpoints = [
+      { addresses: ['10.0.0.1'], conditions: { ready: true } },
+      { addresses: ['10.0.0.2'], conditions: {} },
+      { addresses: ['10.0.0.3'], conditions: { ready: false, serving: true, terminating: true } },
+      { addresses: ['fd00::4'] },
+    ];
+    const slices = [{ addressType: 'IPv4', endpoints, ports: [{ name: 'grpc', port: 8100 }] }];
+    const ready = ['10.0.0.1:8100', '10.0.0.2:8100', '[fd00::4]:8100'];
+    expect(addressesIn(slices, 'grpc')).toEqual(ready);
+    expect(addressesIn(slices, '8100')).toEqual(ready);
+    expect(addressesIn(slices, 'http')).toEqual([]);
+  });
+
+  it.each(['workers:8100', 'default/workers', 'default/workers:', 'Default/workers:1', ''])(
+    'refuses "%s" as a Service',
+    (text) => expect(() => workersService(text)).toThrow('`workersService` is'),
+  );
+});
