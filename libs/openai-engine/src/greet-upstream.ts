@@ -1,9 +1,9 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { countIn } from './counts.js';
 import type { OpenAiEngineOptions } from './open-openai-engine.js';
+import { type ListedModel, PING_TIMEOUT_MS, pingOver } from './ping-upstream.js';
 import type { Preset } from './presets.js';
 import type { UpstreamClient } from './upstream-client.js';
-import { sentence, UpstreamFailure, type UpstreamSubject } from './upstream-failure.js';
+import { sentence, type UpstreamSubject } from './upstream-failure.js';
 
 export interface Greeting {
   readonly options: OpenAiEngineOptions;
@@ -18,21 +18,9 @@ export interface Greeted {
   readonly contextLength?: number | undefined;
 }
 
-interface ListedModel {
-  readonly id: string;
-  readonly contextLength: number | undefined;
-}
-
-type Pong =
-  | { readonly kind: 'there'; readonly models: readonly ListedModel[] }
-  | { readonly kind: 'refused' | 'loading' }
-  | { readonly kind: 'away'; readonly why: string };
-
-const PING_TIMEOUT_MS = 5_000;
 const LOADING_POLL_MS = 500;
 /** A server that loads for longer is opened all the same: it refuses by itself until it is ready. */
 const LOADING_MS_MAX = 600_000;
-const LIST_BYTES_MAX = 4 * 1024 * 1024;
 const LISTED_MAX = 10;
 
 /**
@@ -46,8 +34,8 @@ export async function greetUpstream(greeting: Greeting, signal: AbortSignal): Pr
   const untilMs = performance.now() + LOADING_MS_MAX;
   let waited = false;
   for (;;) {
-    const pong = await ping(greeting, signal);
-    switch (pong.kind) {
+    const ping = await pingOver(greeting.client, PING_TIMEOUT_MS, signal);
+    switch (ping.kind) {
       case 'refused':
         throw new Error(refusedKey(greeting));
       case 'loading':
@@ -56,48 +44,18 @@ export async function greetUpstream(greeting: Greeting, signal: AbortSignal): Pr
         waited = true;
         await pause(signal);
         break;
+      case 'unwell':
       case 'away':
-        report(`${serverOf(greeting)} is away: ${pong.why} It is asked again for every request.`);
+        report(`${serverOf(greeting)} is away: ${ping.why} It is asked again for every request.`);
         return {};
       case 'there':
-        return lookedUp(greeting, pong.models);
+        return lookedUp(greeting, ping.models);
     }
   }
 }
 
-async function ping({ client }: Greeting, signal: AbortSignal): Promise<Pong> {
-  // Nothing of it may take long, not even byte by byte.
-  const short = AbortSignal.any([signal, AbortSignal.timeout(PING_TIMEOUT_MS)]);
-  try {
-    const response = await client.send({ method: 'GET', url: client.urlOf('/models') }, short);
-    try {
-      return pongOf(response.status, await response.text(LIST_BYTES_MAX));
-    } finally {
-      response.close();
-    }
-  } catch (error) {
-    if (signal.aborted) throw signal.reason;
-    if (short.aborted)
-      return { kind: 'away', why: `it said nothing for ${PING_TIMEOUT_MS.toLocaleString('en-US')} ms.` };
-    if (error instanceof UpstreamFailure) return { kind: 'away', why: error.message };
-    throw error;
-  }
-}
-
-function pongOf(status: number, body: string): Pong {
-  if (status === 401 || status === 403) return { kind: 'refused' };
-  if (status === 503 && /loading/i.test(body)) return { kind: 'loading' };
-  // A redirect is not followed: the key is for this address.
-  if (status >= 500 || (status >= 300 && status < 400)) {
-    return { kind: 'away', why: `it answers with status ${status}.` };
-  }
-  // A server without such a list is a server all the same.
-  const models = status === 200 ? listedIn(body) : [];
-  if (models !== undefined) return { kind: 'there', models };
-  return { kind: 'away', why: 'it answers with something that is no JSON. Is `upstream.url` right?' };
-}
-
-function lookedUp(greeting: Greeting, models: readonly ListedModel[]): Greeted {
+/** What the list says of the model; that it is not there is reported. */
+export function lookedUp(greeting: Greeting, models: readonly ListedModel[]): Greeted {
   const { upstreamModel, preset, options } = greeting;
   const only = preset.anyModel ? models[0] : undefined;
   const found = models.find(({ id }) => isSameModel(id, upstreamModel)) ?? only;
@@ -116,30 +74,6 @@ function isSameModel(listed: string, asked: string): boolean {
   return (
     listed === asked || listed === `${asked}:latest` || listed.endsWith(`/${asked}`) || asked.endsWith(`/${listed}`)
   );
-}
-
-/** Undefined where it is no JSON. */
-function listedIn(body: string): ListedModel[] | undefined {
-  try {
-    const { data } = JSON.parse(body) as { data?: unknown };
-    return Array.isArray(data) ? data.flatMap((model) => listedModel(model) ?? []) : [];
-  } catch {
-    return undefined;
-  }
-}
-
-/** The names of vLLM and MAX, Groq, Fireworks, and llama-server. */
-function listedModel(model: unknown): ListedModel | undefined {
-  const {
-    id,
-    max_model_len: vllm,
-    context_window: groq,
-    context_length: fireworks,
-    meta,
-  } = (model ?? {}) as Record<string, unknown>;
-  if (typeof id !== 'string') return undefined;
-  const llamaServer = (meta as { n_ctx?: unknown } | undefined)?.n_ctx;
-  return { id, contextLength: [vllm, groq, fireworks, llamaServer].map(countIn).find((told) => told) };
 }
 
 function serverOf({ options: { model, upstream } }: Greeting): string {

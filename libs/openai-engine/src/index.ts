@@ -1,2 +1,3 @@
 export { type OpenAiEngineOptions, openOpenAiEngine } from './open-openai-engine.js';
+export { type Ping, type ProviderAccess, type ProviderPing, pingProvider, providerKey } from './ping-upstream.js';
 export { PRESETS, type Preset } from './presets.js';

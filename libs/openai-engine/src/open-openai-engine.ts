@@ -1,10 +1,11 @@
 import type { ModelDescription, UpstreamEntry } from '@millrace/contracts';
 import type { Logger } from '@millrace/runtime';
-import { greetUpstream } from './greet-upstream.js';
+import { type Greeted, type Greeting, greetUpstream, lookedUp } from './greet-upstream.js';
 import { OpenAiEngine } from './openai-engine.js';
+import type { Ping } from './ping-upstream.js';
 import { PRESETS, type Preset } from './presets.js';
 import { unheardDefaults } from './sampling-fields.js';
-import { Secret } from './secret.js';
+import { proxyOf, UnusableUpstream, upstreamAddress, upstreamSecret } from './upstream-access.js';
 import { UpstreamClient } from './upstream-client.js';
 import type { UpstreamSubject } from './upstream-failure.js';
 
@@ -14,6 +15,8 @@ export interface OpenAiEngineOptions {
   readonly upstream: UpstreamEntry;
   /** In place of `upstream.preset`: a server that the worker itself has started, and its name in sentences. */
   readonly ownServer?: { readonly name: string; readonly preset: Preset } | undefined;
+  /** What the server said to a ping just now: it is not greeted again. `off`: nor was it pinged. */
+  readonly pinged?: Ping | 'off' | undefined;
   /** Where the key is, and a proxy for HTTPS; nothing else is read from it. */
   readonly environment: NodeJS.ProcessEnv;
   readonly limits: {
@@ -39,10 +42,10 @@ const CONTEXT_LENGTH_UNKNOWN = 131_072;
 export async function openOpenAiEngine(options: OpenAiEngineOptions, signal: AbortSignal): Promise<OpenAiEngine> {
   const { upstream, ownServer, model, limits, logger } = options;
   const preset = ownServer?.preset ?? PRESETS[upstream.preset];
-  const secret = secretOf(options, preset);
+  const { secret, baseUrl } = accessOf(options, preset);
   const subject: UpstreamSubject = { model: model.id, preset: ownServer?.name ?? upstream.preset, secret };
   const client = new UpstreamClient({
-    baseUrl: baseUrlOf(options, preset),
+    baseUrl,
     subject,
     socketsMax: upstream.maxConcurrent + SIDE_SOCKETS,
     proxy: proxyOf(options.environment),
@@ -51,11 +54,12 @@ export async function openOpenAiEngine(options: OpenAiEngineOptions, signal: Abo
   });
   const upstreamModel = upstream.model ?? model.id;
   reportUnheardDefaults(options, preset);
-  const greeting = { options, client, subject, upstreamModel, preset };
-  const told = await greetUpstream(greeting, signal).catch((error: unknown) => {
-    client.close();
-    throw error;
-  });
+  const told = await toldOf(options, { options, client, subject, upstreamModel, preset }, signal).catch(
+    (error: unknown) => {
+      client.close();
+      throw error;
+    },
+  );
   const contextLength = model.contextLength || told.contextLength || CONTEXT_LENGTH_UNKNOWN;
   return new OpenAiEngine({
     model: { ...model, contextLength, engine: ownServer?.name ?? `openai-compatible: ${upstream.preset}` },
@@ -68,46 +72,18 @@ export async function openOpenAiEngine(options: OpenAiEngineOptions, signal: Abo
   });
 }
 
-function secretOf({ model, upstream, environment }: OpenAiEngineOptions, preset: Preset): Secret {
-  const name = upstream.apiKeyEnv ?? preset.keyEnv;
-  const key = name === undefined ? undefined : environment[name]?.trim() || undefined;
-  // A variable that the models file names must be there; one that a preset only knows of need not.
-  if (key === undefined && name !== undefined && (preset.needsKey || upstream.apiKeyEnv !== undefined)) {
-    throw new Error(
-      `The model "${model.id}" needs a key for its server (${upstream.preset}): put it into the environment variable ${name}.`,
-    );
-  }
-  if (key !== undefined && !/^[\x21-\x7e]+$/.test(key)) {
-    throw new Error(
-      `The environment variable ${name} holds no key: it has a space, a line break or a character that a header can't have.`,
-    );
-  }
-  return new Secret(key);
+async function toldOf({ pinged }: OpenAiEngineOptions, greeting: Greeting, signal: AbortSignal): Promise<Greeted> {
+  if (pinged === undefined) return greetUpstream(greeting, signal);
+  return pinged !== 'off' && pinged.kind === 'there' ? lookedUp(greeting, pinged.models) : {};
 }
 
-/** For providers far away; a server beside the worker speaks HTTP, and is behind no proxy. */
-function proxyOf({ HTTPS_PROXY, https_proxy, NO_PROXY, no_proxy }: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
-  return { HTTPS_PROXY, https_proxy, NO_PROXY, no_proxy };
-}
-
-function baseUrlOf({ model, upstream }: OpenAiEngineOptions, preset: Preset): URL {
-  const address = upstream.url ?? preset.url;
-  if (address === undefined) {
-    throw new Error(
-      `The model "${model.id}" needs \`upstream.url\`: preset ${upstream.preset} has no address of its own. Give the server's, such as http://127.0.0.1:8001/v1.`,
-    );
+function accessOf({ model, upstream, environment }: OpenAiEngineOptions, preset: Preset) {
+  try {
+    return { secret: upstreamSecret(upstream, preset, environment), baseUrl: upstreamAddress(upstream, preset) };
+  } catch (error) {
+    if (error instanceof UnusableUpstream) throw new Error(`The model "${model.id}" ${error.message}`);
+    throw error;
   }
-  const url = new URL(address);
-  if (url.username !== '' || url.password !== '') {
-    throw new Error(
-      `The \`upstream.url\` of the model "${model.id}" has a key in it. Name a variable by \`apiKeyEnv\` instead.`,
-    );
-  }
-  if (url.search !== '' || url.hash !== '') {
-    throw new Error(`The \`upstream.url\` of the model "${model.id}" has a part from ? or # on. Leave it out.`);
-  }
-  url.pathname = url.pathname.replace(/\/+$/, '');
-  return url;
 }
 
 function reportUnheardDefaults({ model, upstream, report }: OpenAiEngineOptions, preset: Preset): void {
