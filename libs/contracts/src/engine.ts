@@ -279,6 +279,8 @@ export interface ModelDescription {
   readonly embeddingLength?: number | undefined;
   /** Answers requests that name no model. */
   readonly isDefault: boolean;
+  /** Whom the gateway itself asks for the answers, and what the model is called there. Absent: a worker has it. */
+  readonly provider?: { readonly name: string; readonly model: string } | undefined;
   /** Absent: `loaded`. */
   readonly state?: ModelState | undefined;
   /** How far loading is, or why it failed: a sentence. Absent or empty where there is nothing to say. */
