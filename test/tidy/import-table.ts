@@ -315,4 +315,5 @@ export const TEST_EXTRAS: readonly RegExp[] = [
   /^@grpc\/grpc-js$/,
   /^yaml$/,
   /^pino$/,
+  /^selfsigned$/,
 ];

@@ -1,3 +1,4 @@
+export * from './certificate-age.js';
 export * from './configuration-error.js';
 export * from './doorbell.js';
 export * from './fatal-errors.js';
@@ -14,4 +15,7 @@ export * from './parent-process.js';
 export * from './random-hex.js';
 export type { Environment, SettingSource } from './setting-sources.js';
 export * from './termination.js';
+export * from './tls-files.js';
+export * from './tls-for-grpc.js';
+export * from './watched-tls.js';
 export { unreadable } from './yaml-file.js';

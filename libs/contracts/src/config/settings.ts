@@ -31,7 +31,7 @@ export const SETTINGS = {
   }),
   model: optionalText({
     group: 'models',
-    readBy: ['worker', 'serve', 'cli'],
+    readBy: ['gateway', 'worker', 'serve', 'cli'],
     why: "The model to serve: a path to a `.gguf` file, or an id of `modelsFile`. Absent: that file's default model.",
   }),
   modelId: optionalTextLike({
@@ -79,7 +79,7 @@ export const SETTINGS = {
   // --------------------------------------------------------------------------------------------------- generation
   defaultMaxTokens: optionalInteger({
     group: 'generation',
-    readBy: ['worker', 'serve'],
+    readBy: ['gateway', 'worker', 'serve'],
     min: 1,
     max: 10_485_760,
     unit: 'tokens',
@@ -87,7 +87,7 @@ export const SETTINGS = {
   }),
   defaultTemperature: decimal({
     group: 'generation',
-    readBy: ['worker', 'serve'],
+    readBy: ['gateway', 'worker', 'serve'],
     default: 1,
     min: 0,
     max: 2,
@@ -96,7 +96,7 @@ export const SETTINGS = {
   }),
   defaultTopP: decimal({
     group: 'generation',
-    readBy: ['worker', 'serve'],
+    readBy: ['gateway', 'worker', 'serve'],
     default: 1,
     min: 0.000001,
     max: 1,
@@ -105,7 +105,7 @@ export const SETTINGS = {
   }),
   defaultTopK: integer({
     group: 'generation',
-    readBy: ['worker', 'serve'],
+    readBy: ['gateway', 'worker', 'serve'],
     default: 0,
     min: 0,
     max: 1_000_000,
@@ -765,8 +765,8 @@ export const SETTINGS = {
   // ------------------------------------------------------------------------------------------------------------- tls
   'tls.certFile': optionalText({
     group: 'tls',
-    readBy: ['gateway', 'serve'],
-    why: 'The certificate that the gateway shows, in PEM with those between it and its authority. With `tls.keyFile`, the gateway speaks HTTPS. Both are read again when they change; connections stay.',
+    readBy: ['gateway', 'serve', 'cli'],
+    why: 'The certificate that the gateway shows, in PEM with those between it and its authority. With `tls.keyFile`, the gateway speaks HTTPS. Both are read again when they change; connections stay. Commands that are run with this setting ask the gateway by HTTPS, and know it by this very certificate.',
   }),
   'tls.keyFile': optionalText({
     group: 'tls',
@@ -976,22 +976,60 @@ export function contradictionsIn(settings: Settings): Contradiction[] {
       sentence: `restartDelayMsMin is ${restartDelayMsMin} and restartDelayMsMax is ${restartDelayMsMax}. The first must not be larger; change one of them.`,
     });
   }
-  for (const [way, needed] of DISCOVERY_NEEDS) {
-    if (settings.workerDiscovery !== way || settings[needed] !== undefined) continue;
-    found.push({
-      about: ['workerDiscovery', needed],
-      sentence: `workerDiscovery is ${way}, which needs ${needed}. Set it, or choose another way.`,
-    });
-  }
+  found.push(...halfGiven(settings), ...tlsOfPlainUrls(settings));
   return found;
 }
 
-/** What each way of finding workers can't do without. */
-const DISCOVERY_NEEDS = [
-  ['dns', 'workersDns'],
-  ['kubernetes', 'workersService'],
-  ['redis', 'redisUrl'],
-] as const;
+/** Files that are of use only together. */
+const FILES_TOGETHER: readonly (readonly SettingName[])[] = [
+  ['tls.certFile', 'tls.keyFile'],
+  ['workerTls.certFile', 'workerTls.keyFile', 'workerTls.caFile'],
+  ['redisTls.certFile', 'redisTls.keyFile'],
+  ['postgresTls.certFile', 'postgresTls.keyFile'],
+];
+
+function halfGiven(settings: Settings): Contradiction[] {
+  return FILES_TOGETHER.flatMap((about) => {
+    const missing = about.filter((name) => settings[name] === undefined);
+    if (missing.length === 0 || missing.length === about.length) return [];
+    const given = about.filter((name) => settings[name] !== undefined);
+    const sentence = `${given.join(' and ')} is given, and ${missing.join(' and ')} is not. Give ${about.length === 2 ? 'both' : `all ${about.length}`}, or none.`;
+    return [{ about, sentence }];
+  });
+}
+
+/** Files for a connection that would not be encrypted all the same: whoever gave them believes that it is. */
+function tlsOfPlainUrls(settings: Settings): Contradiction[] {
+  const stores = [
+    { group: 'redisTls', url: 'redisUrl', isPlain: isPlainRedis, remedy: 'Write it as rediss://' },
+    { group: 'postgresTls', url: 'postgresUrl', isPlain: isPlainPostgres, remedy: 'Write sslmode=verify-full into it' },
+    { group: 'qdrantTls', url: 'qdrantUrl', isPlain: isPlainQdrant, remedy: 'Write it as https://' },
+  ] as const;
+  return stores.flatMap(({ group, url, isPlain, remedy }) => {
+    const given = (Object.keys(settings) as SettingName[]).find(
+      (name) => name.startsWith(`${group}.`) && settings[name] !== undefined,
+    );
+    const address = settings[url];
+    if (given === undefined || (address !== undefined && !isPlain(address))) return [];
+    const sentence =
+      address === undefined
+        ? `${given} is given, and ${url} is not. Give both, or leave ${group} out.`
+        : `${given} is given, but the connection that ${url} names is not checked by it. ${remedy}, or leave ${group} out.`;
+    return [{ about: [given, url], sentence }];
+  });
+}
+
+function isPlainRedis(url: string): boolean {
+  return /^redis:/i.test(url);
+}
+
+function isPlainQdrant(url: string): boolean {
+  return /^http:/i.test(url);
+}
+
+function isPlainPostgres(url: string): boolean {
+  return /[?&](sslmode=(disable|no-verify)|ssl=(false|0|no-verify))(&|$)/i.test(url);
+}
 
 export function isLoopback(host: string): boolean {
   return host === 'localhost' || host === '::1' || host === '[::1]' || /^127(\.\d{1,3}){3}$/.test(host);
