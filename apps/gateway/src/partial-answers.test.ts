@@ -12,6 +12,8 @@ class Ledger implements CallerRates {
   async take() {
     this.open++;
     return {
+      model: 'm',
+      turnTo: async () => undefined,
       settle: (tokens: number) => {
         this.open--;
         this.settled.push(tokens);

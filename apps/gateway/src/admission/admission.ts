@@ -1,6 +1,6 @@
 import { InferenceError } from '@millrace/contracts';
 import type { Permit } from '../vocabulary.js';
-import { type PlaceAsk, type RoomLimits, WaitingRoom } from './waiting-room.js';
+import { type ModelSet, modelsOf, type PlaceAsk, type RoomLimits, WaitingRoom } from './waiting-room.js';
 
 export type { PlaceAsk } from './waiting-room.js';
 
@@ -95,7 +95,7 @@ export class Admission {
   }
 
   /**
-   * A place, once there is one and a worker that serves the model is ready.
+   * A place, once there is one and a worker is ready that serves the model or one of its fallbacks.
    *
    * @throws InferenceError `rate_limit_exceeded` when nobody more may wait, or later when it has to give way;
    *   `model_not_ready` when no worker was ready for `coldStartWaitMs`; `shutting_down` once this is closed; or what `signal` was
@@ -104,10 +104,10 @@ export class Admission {
   async admit(ask: AdmissionAsk & { readonly model: string }, signal: AbortSignal): Promise<Permit> {
     signal.throwIfAborted();
     if (this.#closed) throw shuttingDown();
-    const served = this.servants.serves(ask.model);
+    const served = this.#serves(modelsOf(ask));
     // Nobody is passed over: whoever could use a free place has been given it.
     if (served && this.#running < this.limits.maxConcurrentRequests) return this.#take(ask);
-    if (!served && !this.waitsForWorkers) throw this.#notReady(ask.model, 0);
+    if (!served && !this.waitsForWorkers) throw this.#notReady(ask, 0);
     return this.#wait(ask, served, signal, () => this.#take(ask));
   }
 
@@ -127,17 +127,18 @@ export class Admission {
     if (known()) return ask.coldSinceMs;
     signal.throwIfAborted();
     if (this.#closed) throw shuttingDown();
-    if (!this.waitsForWorkers) throw this.#notReady(undefined, 0);
+    const forAny = { ...ask, model: undefined, fallbacks: undefined };
+    if (!this.waitsForWorkers) throw this.#notReady(forAny, 0);
     const sinceMs = ask.coldSinceMs ?? this.clock();
-    return this.#wait({ ...ask, model: undefined, coldSinceMs: sinceMs }, false, signal, () => sinceMs, known);
+    return this.#wait({ ...forAny, coldSinceMs: sinceMs }, false, signal, () => sinceMs, known);
   }
 
   /** Hears no news from now on, and lets nobody in: whoever waits or comes is told that this stops. Those that run keep their places. */
   close(): void {
     this.#closed = true;
     this.#unwatch();
-    for (const model of this.#room.models) {
-      for (const { guest } of this.#room.waitingFor(model)) guest.refuse(shuttingDown());
+    for (const models of this.#room.models) {
+      for (const { guest } of this.#room.waitingFor(models)) guest.refuse(shuttingDown());
     }
   }
 
@@ -178,7 +179,7 @@ export class Admission {
         },
         cool: (sinceMs) => {
           const leftMs = Math.max(0, sinceMs + this.limits.coldStartWaitMs - this.clock());
-          const giveUp = () => guest.refuse(this.#notReady(ask.model, this.clock() - sinceMs));
+          const giveUp = () => guest.refuse(this.#notReady(ask, this.clock() - sinceMs));
           coldTimer = setTimeout(giveUp, leftMs);
         },
         warm: () => clearTimeout(coldTimer),
@@ -228,17 +229,21 @@ export class Admission {
 
   #onNews(): void {
     const nowMs = this.clock();
-    for (const model of this.#room.models) {
-      if (model === undefined) continue;
-      const served = this.servants.serves(model);
-      if (!this.#room.setServed(model, served)) continue;
-      for (const { guest } of this.#room.waitingFor(model)) {
+    for (const models of this.#room.models) {
+      if (models === undefined) continue;
+      const served = this.#serves(models);
+      if (!this.#room.setServed(models, served)) continue;
+      for (const { guest } of this.#room.waitingFor(models)) {
         if (served) guest.warm();
         else guest.cool(nowMs);
       }
     }
     for (const { guest } of this.#room.waitingFor(undefined)) if (guest.known()) guest.goOn();
     this.#fill();
+  }
+
+  #serves(models: ModelSet): boolean {
+    return models?.some((model) => this.servants.serves(model)) ?? false;
   }
 
   #full({ bytes }: PlaceAsk): InferenceError {
@@ -262,13 +267,19 @@ export class Admission {
     return new InferenceError('rate_limit_exceeded', sentence, details);
   }
 
-  #notReady(model: string | undefined, waitedMs: number): InferenceError {
+  #notReady({ model, fallbacks = [] }: Pick<PlaceAsk, 'model' | 'fallbacks'>, waitedMs: number): InferenceError {
     const waited = waitedMs === 0 ? '' : `; this request waited ${inEnglish(Math.ceil(waitedMs))} ms for one`;
     const sentence =
       model === undefined
         ? `${this.servants.modelsKnown ? 'Not every' : 'No'} worker has reported its models yet${waited}. Try again shortly; /readyz says what is missing.`
-        : `No worker can serve the model \`${model}\` just now${waited}. It is ${this.servants.standingOf(model)}. Try again shortly; /readyz says what is missing.`;
+        : `No worker can serve the model \`${model}\` just now${waited}. ${this.#standings(model, fallbacks)} Try again shortly; /readyz says what is missing.`;
     return new InferenceError('model_not_ready', sentence, { retryAfterSeconds: NOT_READY_RETRY_SECONDS });
+  }
+
+  #standings(model: string, fallbacks: readonly string[]): string {
+    const each = fallbacks.map((id) => `\`${id}\` is ${this.servants.standingOf(id)}`);
+    const others = each.length === 0 ? '' : ` Nor can what would stand in for it: ${each.join(', ')}.`;
+    return `It is ${this.servants.standingOf(model)}.${others}`;
   }
 
   /** When the queue as it stands will have been let in, at the pace of late. */

@@ -132,8 +132,8 @@ describe('who is next', () => {
     desk.arrive('warm1', ask('a'));
     desk.arrive('cold2', ask('b', { model: 'cold' }), false);
     expect(desk.serve(2)).toEqual(['warm1', undefined]);
-    expect(desk.room.setServed('cold', true)).toBe(true);
-    expect(desk.room.setServed('cold', true)).toBe(false);
+    expect(desk.room.setServed(['cold'], true)).toBe(true);
+    expect(desk.room.setServed(['cold'], true)).toBe(false);
     expect(desk.serve(2)).toEqual(['cold2', 'cold1']); // `a` was served since.
   });
 
@@ -157,7 +157,7 @@ describe('who is next', () => {
           if (desk.serve(1)[0] === undefined) return;
           expect([...(passedOver.get(key) ?? [])]).toEqual([]);
           for (const others of passedOver.values()) others.delete(key);
-          passedOver.set(key, new Set(desk.room.waitingFor('m').map((waiter) => waiter.ask.keyId)));
+          passedOver.set(key, new Set(desk.room.waitingFor(['m']).map((waiter) => waiter.ask.keyId)));
           passedOver.get(key)!.delete(key);
         };
         for (const { key, serves } of arrivals) {
@@ -351,7 +351,7 @@ describe('a full room', () => {
             desk.serve(1);
             continue;
           }
-          const before = [...desk.room.waitingFor('m'), ...desk.room.waitingFor('n')];
+          const before = [...desk.room.waitingFor(['m']), ...desk.room.waitingFor(['n'])];
           const heldBy = (keyId: string | undefined) => before.filter((waiter) => waiter.ask.keyId === keyId).length;
           const leaving = desk.room.whoGivesWay(one, desk.nowMs);
           for (const waiter of leaving ?? []) {
@@ -369,7 +369,7 @@ describe('a full room', () => {
           }
           expect(desk.room.size).toBeLessThanOrEqual(maxQueueDepth);
           expect(desk.room.bytes).toBeLessThanOrEqual(maxQueueBytes);
-          const after = [...desk.room.waitingFor('m'), ...desk.room.waitingFor('n')];
+          const after = [...desk.room.waitingFor(['m']), ...desk.room.waitingFor(['n'])];
           expect(after.length).toBe(desk.room.size);
           expect(after.reduce((sum, { ask: { bytes } }) => sum + bytes, 0)).toBe(desk.room.bytes);
         }

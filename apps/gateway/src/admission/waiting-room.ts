@@ -4,6 +4,8 @@ export interface PlaceAsk {
   readonly keyId: string | undefined;
   /** The model's id; undefined while nobody knows what is served, and so which it is. */
   readonly model: string | undefined;
+  /** Those that may answer in its place, by id: it is served where any of them is. */
+  readonly fallbacks?: readonly string[] | undefined;
   /** Of its body. */
   readonly bytes: number;
   /** The higher goes first. A whole number. */
@@ -41,10 +43,10 @@ export class Waiter<Guest> {
   ) {}
 }
 
-/** Those of one key and one priority that wait for one model, in the order in which they came. */
+/** Those of one key and one priority that wait for the same models, in the order in which they came. */
 interface Lane<Guest> {
   readonly standing: Standing<Guest>;
-  readonly model: AwaitedModel<Guest>;
+  readonly models: AwaitedModels<Guest>;
   oldest: Waiter<Guest> | undefined;
   newest: Waiter<Guest> | undefined;
 }
@@ -56,7 +58,7 @@ interface Standing<Guest> {
   running: number;
   /** When it last had something running. */
   restingSinceMs: number;
-  /** Those in which somebody waits: as many as models are waited for. */
+  /** Those in which somebody waits: as many as there are sets of models that are waited for. */
   readonly lanes: Lane<Guest>[];
 }
 
@@ -70,8 +72,11 @@ interface KeyAccount<Guest> {
   readonly standings: Map<number, Standing<Guest>>;
 }
 
-interface AwaitedModel<Guest> {
-  readonly id: string | undefined;
+/** Any one of these will do; undefined: nobody knows yet which. */
+export type ModelSet = readonly string[] | undefined;
+
+interface AwaitedModels<Guest> {
+  readonly ids: ModelSet;
   served: boolean;
   readonly waiters: Set<Waiter<Guest>>;
 }
@@ -95,7 +100,7 @@ export class WaitingRoom<Guest> {
   readonly #servedAs = new Map<string | undefined, number>();
   /** Those with somebody waiting. */
   readonly #standings = new Set<Standing<Guest>>();
-  readonly #models = new Map<string | undefined, AwaitedModel<Guest>>();
+  readonly #models = new Map<string | undefined, AwaitedModels<Guest>>();
 
   constructor(private readonly limits: RoomLimits) {}
 
@@ -108,20 +113,20 @@ export class WaitingRoom<Guest> {
   }
 
   /** Those that somebody waits for. */
-  get models(): readonly (string | undefined)[] {
-    return [...this.#models.keys()];
+  get models(): readonly ModelSet[] {
+    return [...this.#models.values()].map(({ ids }) => ids);
   }
 
   /** In the order in which they came. */
-  waitingFor(model: string | undefined): readonly Waiter<Guest>[] {
-    return [...(this.#models.get(model)?.waiters ?? [])];
+  waitingFor(models: ModelSet): readonly Waiter<Guest>[] {
+    return [...(this.#models.get(nameOf(models))?.waiters ?? [])];
   }
 
-  /** Whoever waits for a model that is not served is nobody's next. Returns whether that is news. */
-  setServed(id: string | undefined, served: boolean): boolean {
-    const model = this.#models.get(id);
-    if (model === undefined || model.served === served) return false;
-    model.served = served;
+  /** Whoever waits for models of which none is served is nobody's next. Returns whether that is news. */
+  setServed(ids: ModelSet, served: boolean): boolean {
+    const models = this.#models.get(nameOf(ids));
+    if (models === undefined || models.served === served) return false;
+    models.served = served;
     return true;
   }
 
@@ -133,7 +138,7 @@ export class WaitingRoom<Guest> {
     if (lane.newest) lane.newest.after = waiter;
     else lane.oldest = waiter;
     lane.newest = waiter;
-    lane.model.waiters.add(waiter);
+    lane.models.waiters.add(waiter);
     this.#count(waiter, 1);
     return waiter;
   }
@@ -147,7 +152,7 @@ export class WaitingRoom<Guest> {
     else lane.oldest = after;
     if (after) after.before = before;
     else lane.newest = before;
-    lane.model.waiters.delete(waiter);
+    lane.models.waiters.delete(waiter);
     this.#count(waiter, -1);
     if (lane.oldest === undefined) this.#close(lane);
   }
@@ -171,7 +176,7 @@ export class WaitingRoom<Guest> {
   }
 
   /**
-   * Who gets the next place; undefined while nobody waits for a model that is served. The highest priority goes first, as it has
+   * Who gets the next place; undefined while nobody waits for models of which one is served. The highest priority goes first, as it has
    * aged; among equals the key with the fewest running, then the one that was served longest ago; within it, who came first.
    */
   next(nowMs: number): Waiter<Guest> | undefined {
@@ -268,23 +273,25 @@ export class WaitingRoom<Guest> {
     this.#bytes += by * ask.bytes;
   }
 
-  #laneOf({ keyId, priority, model: id }: PlaceAsk, served: boolean): Lane<Guest> {
-    const standing = standingOf(this.#keyOf(keyId), priority);
-    const found = standing.lanes.find(({ model }) => model.id === id);
+  #laneOf(ask: PlaceAsk, served: boolean): Lane<Guest> {
+    const standing = standingOf(this.#keyOf(ask.keyId), ask.priority);
+    const ids = modelsOf(ask);
+    const name = nameOf(ids);
+    const models = this.#models.get(name) ?? { ids, served, waiters: new Set() };
+    const found = standing.lanes.find((lane) => lane.models === models);
     if (found) return found;
-    const model = this.#models.get(id) ?? { id, served, waiters: new Set() };
-    this.#models.set(id, model);
-    const lane = { standing, model, oldest: undefined, newest: undefined };
+    this.#models.set(name, models);
+    const lane = { standing, models, oldest: undefined, newest: undefined };
     standing.lanes.push(lane);
     this.#standings.add(standing);
     return lane;
   }
 
   #close(lane: Lane<Guest>): void {
-    const { standing, model } = lane;
+    const { standing, models } = lane;
     standing.lanes.splice(standing.lanes.indexOf(lane), 1);
     if (standing.lanes.length === 0) this.#standings.delete(standing);
-    if (model.waiters.size === 0) this.#models.delete(model.id);
+    if (models.waiters.size === 0) this.#models.delete(nameOf(models.ids));
     this.#forgetIfEmpty(standing);
   }
 
@@ -313,6 +320,16 @@ export class WaitingRoom<Guest> {
   }
 }
 
+/** Any of which may serve it; undefined while nobody knows. */
+export function modelsOf({ model, fallbacks = [] }: Pick<PlaceAsk, 'model' | 'fallbacks'>): ModelSet {
+  return model === undefined ? undefined : [model, ...fallbacks];
+}
+
+/** One for each set, in whatever order: aliases choose another order for each conversation. No id has a space. */
+function nameOf(models: ModelSet): string | undefined {
+  return models === undefined || models.length === 1 ? models?.[0] : [...models].sort().join(' ');
+}
+
 /** Of two of the same priority, as it has aged. */
 function goesBefore<Guest>(one: Waiter<Guest>, other: Waiter<Guest>): boolean {
   const [key, otherKey] = [one.lane.standing.key, other.lane.standing.key];
@@ -324,7 +341,7 @@ function goesBefore<Guest>(one: Waiter<Guest>, other: Waiter<Guest>): boolean {
 function oldestOf<Guest>({ lanes }: Standing<Guest>, servedOnly: boolean): Waiter<Guest> | undefined {
   let oldest: Waiter<Guest> | undefined;
   for (const lane of lanes) {
-    if (servedOnly && !lane.model.served) continue;
+    if (servedOnly && !lane.models.served) continue;
     if (oldest === undefined || lane.oldest!.number < oldest.number) oldest = lane.oldest;
   }
   return oldest;

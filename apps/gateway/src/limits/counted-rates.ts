@@ -1,11 +1,12 @@
 import { randomUUID } from 'node:crypto';
+import type { InferenceError } from '@millrace/contracts';
 import type { Call, Caller } from '../vocabulary.js';
 import { BudgetSeeds, type UsedTokens } from './budget-seeds.js';
 import type { CallerRates, ExpectedUse, RateHold } from './caller-rates.js';
 import { LimitRules, type ModelLimits } from './limit-rules.js';
 import { OpenAsks } from './open-asks.js';
 import { rateHeaders } from './rate-headers.js';
-import type { Admitted, RateAsk, RateLimiter, Refused } from './rate-limiter.js';
+import type { Admitted, LimitRule, LimitStanding, RateAsk, RateLimiter, Refused } from './rate-limiter.js';
 import { refusal } from './refuse.js';
 
 export interface CountedRatesOptions {
@@ -20,7 +21,21 @@ export interface CountedRatesOptions {
 
 /** More than any limit may be, so that sums stay exact. */
 const TOKENS_MAX = 1e13;
-const NOTHING_HELD: RateHold = { settle: () => {} };
+
+type Taker = Pick<Call, 'caller' | 'tell'>;
+
+/** What came of one ask. */
+interface Taken {
+  readonly standings: readonly LimitStanding[];
+  /** Undefined: it was counted. */
+  readonly error: InferenceError | undefined;
+  /** Of a refusal, until it may pass. */
+  readonly retryAfterMs: number;
+  /** Once; again it does nothing. */
+  settle(tokens: number): void;
+}
+
+const NOTHING_TAKEN: Taken = { standings: [], error: undefined, retryAfterMs: 0, settle: () => {} };
 
 /** The limits of keys and of models: reserved when a request enters, settled when it has ended. */
 export class CountedRates implements CallerRates {
@@ -48,13 +63,85 @@ export class CountedRates implements CallerRates {
 
   async take(call: Pick<Call, 'caller' | 'tell'>, use: ExpectedUse, signal: AbortSignal): Promise<RateHold> {
     signal.throwIfAborted();
-    const rules = this.#rules.of(call.caller, use.model);
-    if (rules.length === 0) return NOTHING_HELD;
-    const ask = { id: `${this.#gateway}:${++this.#asked}`, rules, tokens: this.#estimate(use) };
-    const decision = await this.#decide(ask, call.caller);
-    call.tell(rateHeaders(decision.standings));
-    if (decision.outcome === 'refused') throw refusal(decision, call.caller, ask.tokens);
-    return this.#hold(ask, signal);
+    const models = [use.model, ...(use.fallbacks ?? [])];
+    const tokens = this.#estimate(use);
+    if (models.length === 1 || models.every((model) => this.#rules.ofModel(model).length === 0)) {
+      return this.#takeAtOnce(call, use.model, tokens, signal);
+    }
+    return this.#takeApart(call, models, tokens, signal);
+  }
+
+  /** The caller's and the model's in one act: where one of them has no room, nothing is counted in the other. */
+  async #takeAtOnce({ caller, tell }: Taker, model: string, tokens: number, signal: AbortSignal): Promise<RateHold> {
+    const rules = this.#rules.of(caller, model);
+    const hold = new CountedHold(model, (other) => this.#takeModel(caller, other, tokens, signal));
+    if (rules.length === 0) return hold;
+    const taken = await this.#take(rules, tokens, caller);
+    tell(rateHeaders(taken.standings));
+    if (taken.error !== undefined) throw taken.error;
+    hold.keep(taken);
+    return leftMeanwhile(hold, signal);
+  }
+
+  /**
+   * The caller's first, and by itself, since it stays counted whichever model answers; then those of the first model that has room. A
+   * request that all of them refuse is one of the caller's all the same.
+   */
+  async #takeApart(
+    { caller, tell }: Taker,
+    models: readonly string[],
+    tokens: number,
+    signal: AbortSignal,
+  ): Promise<RateHold> {
+    const own = await this.#take(this.#rules.of(caller), tokens, caller);
+    if (own.error !== undefined) {
+      tell(rateHeaders(own.standings));
+      throw own.error;
+    }
+    try {
+      const { model, taken } = await this.#firstWithRoom(models, (id) => this.#takeModel(caller, id, tokens, signal));
+      tell(rateHeaders([...own.standings, ...taken.standings]));
+      if (taken.error !== undefined) throw taken.error;
+      const hold = new CountedHold(model, (other) => this.#takeModel(caller, other, tokens, signal));
+      hold.keep(own);
+      hold.counts(taken);
+      return leftMeanwhile(hold, signal);
+    } catch (error) {
+      own.settle(0);
+      throw error;
+    }
+  }
+
+  /** Of models that all refuse, the one that has room soonest. */
+  async #firstWithRoom(models: readonly string[], take: (model: string) => Promise<Taken>) {
+    let soonest: { model: string; taken: Taken } | undefined;
+    for (const model of models) {
+      const taken = await take(model);
+      if (taken.error === undefined) return { model, taken };
+      if (soonest === undefined || taken.retryAfterMs < soonest.taken.retryAfterMs) soonest = { model, taken };
+    }
+    return soonest!;
+  }
+
+  #takeModel(caller: Caller, model: string, tokens: number, signal: AbortSignal): Promise<Taken> {
+    signal.throwIfAborted();
+    return this.#take(this.#rules.ofModel(model), tokens, caller);
+  }
+
+  async #take(rules: readonly LimitRule[], tokens: number, caller: Caller): Promise<Taken> {
+    if (rules.length === 0) return NOTHING_TAKEN;
+    const ask = { id: `${this.#gateway}:${++this.#asked}`, rules, tokens };
+    const decision = await this.#decide(ask, caller);
+    const { standings } = decision;
+    if (decision.outcome === 'refused') {
+      const retryAfterMs = decision.retryAfterMs ?? Number.POSITIVE_INFINITY;
+      return { standings, error: refusal(decision, caller, tokens), retryAfterMs, settle: () => {} };
+    }
+    this.#open.add(ask);
+    const settle = (used: number) => {
+      if (this.#open.remove(ask)) void this.#limiter.settle(ask, atLeastNothing(used)).catch(() => {});
+    };
+    return { standings, error: undefined, retryAfterMs: 0, settle };
   }
 
   async close(): Promise<void> {
@@ -75,21 +162,63 @@ export class CountedRates implements CallerRates {
     return decision;
   }
 
-  #hold(ask: RateAsk, signal: AbortSignal): RateHold {
-    this.#open.add(ask);
-    const settle = (tokens: number) => {
-      if (this.#open.remove(ask)) void this.#limiter.settle(ask, atLeastNothing(tokens)).catch(() => {});
-    };
-    if (signal.aborted) {
-      // Whoever waited for the decision has left: nobody would settle it.
-      settle(0);
-      throw signal.reason;
-    }
-    return { settle };
-  }
-
   #estimate({ promptTokens, answers, answerTokensMax }: ExpectedUse): number {
     return Math.min(TOKENS_MAX, Math.ceil(promptTokens + answers * (answerTokensMax ?? this.#answerTokensEstimate)));
+  }
+}
+
+/** Whoever waited for the decision has left: nobody would settle it. */
+function leftMeanwhile(hold: CountedHold, signal: AbortSignal): RateHold {
+  if (!signal.aborted) return hold;
+  hold.settle(0);
+  throw signal.reason;
+}
+
+/**
+ * What a request is counted with: what stays whichever model answers, and what is the model's.
+ *
+ * Concurrency: a hold that is settled while it turns to another model gives back what it then gets.
+ */
+class CountedHold implements RateHold {
+  #kept = NOTHING_TAKEN;
+  #ofModel = NOTHING_TAKEN;
+  #settled = false;
+
+  constructor(
+    private counted: string,
+    private readonly takeModel: (model: string) => Promise<Taken>,
+  ) {}
+
+  get model(): string {
+    return this.counted;
+  }
+
+  keep(taken: Taken): void {
+    this.#kept = taken;
+  }
+
+  counts(taken: Taken): void {
+    this.#ofModel = taken;
+  }
+
+  async turnTo(model: string): Promise<InferenceError | undefined> {
+    if (model === this.counted || this.#settled) return undefined;
+    const taken = await this.takeModel(model);
+    if (taken.error !== undefined) return taken.error;
+    if (this.#settled) {
+      taken.settle(0);
+      return undefined;
+    }
+    this.#ofModel.settle(0);
+    this.#ofModel = taken;
+    this.counted = model;
+    return undefined;
+  }
+
+  settle(tokens: number): void {
+    this.#settled = true;
+    this.#kept.settle(tokens);
+    this.#ofModel.settle(tokens);
   }
 }
 

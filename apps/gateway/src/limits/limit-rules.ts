@@ -20,15 +20,17 @@ const NAMES = Object.keys(KINDS) as readonly (keyof KeyLimits)[];
  */
 export class LimitRules {
   readonly #ofCaller = new WeakMap<KeyLimits, Map<string, Known>>();
+  readonly #ofModel = new WeakMap<ModelLimits, Map<string, readonly LimitRule[]>>();
 
   constructor(private readonly modelLimits: (model: string) => ModelLimits | undefined) {}
 
-  of({ keyId, limits }: Caller, model: string): readonly LimitRule[] {
-    const ofModel = this.modelLimits(model);
+  /** Those of the caller and of the model, to be counted in one act; without a model, the caller's alone. */
+  of({ keyId, limits }: Caller, model?: string): readonly LimitRule[] {
+    const ofModel = model === undefined ? undefined : this.modelLimits(model);
     const lists = this.#ofCaller.get(limits) ?? new Map<string, Known>();
     this.#ofCaller.set(limits, lists);
     // Without a key all callers share one object of limits, as nobody has any; an id is in the name for those who have.
-    const name = `${keyId ?? ''} ${model}`;
+    const name = `${keyId ?? ''} ${model ?? ''}`;
     const known = lists.get(name);
     if (known !== undefined && known.ofModel === ofModel) return known.rules;
     const rules = [
@@ -38,7 +40,20 @@ export class LimitRules {
     lists.set(name, { ofModel, rules });
     return rules;
   }
+
+  /** Those of the model alone. */
+  ofModel(model: string): readonly LimitRule[] {
+    const limits = this.modelLimits(model);
+    if (limits === undefined) return NONE;
+    const lists = this.#ofModel.get(limits) ?? new Map<string, readonly LimitRule[]>();
+    this.#ofModel.set(limits, lists);
+    const rules = lists.get(model) ?? rulesOf(`model:${model}`, limits);
+    lists.set(model, rules);
+    return rules;
+  }
 }
+
+const NONE: readonly LimitRule[] = [];
 
 interface Known {
   readonly ofModel: ModelLimits | undefined;

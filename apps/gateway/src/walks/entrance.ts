@@ -26,10 +26,19 @@ export interface Entered<Request> extends Disposable {
   readonly deadline: Deadline;
   /** When it began to wait for a worker that says what is served; undefined: it did not have to. */
   readonly coldSinceMs: number | undefined;
+  /** The models that may answer, best first: the request's own and its fallbacks, but for those before the first that have no room for it. */
+  readonly choices: readonly ModelDescription[];
+  /**
+   * To be called before another of `choices` than the first is asked, and awaited: it is counted for that one from then on.
+   *
+   * @returns why that one may not be asked: its limit is reached. Undefined: it may.
+   */
+  turnTo(model: ModelDescription): Promise<InferenceError | undefined>;
 }
 
 export interface Asked {
   readonly model: ModelDescription;
+  readonly fallbacks?: readonly ModelDescription[];
   readonly maxTokens?: number | undefined;
   readonly bestOf?: number;
   readonly prompts?: readonly unknown[];
@@ -63,7 +72,16 @@ export class Entrance {
       const { request, coldSinceMs } = await this.#parse(call, record, parse, deadline.signal);
       record.concerns(request);
       const hold = await this.rates.take(call, expectedUse(request, call, answers), deadline.signal);
-      return { request, call, record, deadline, coldSinceMs, [Symbol.dispose]: () => leave(record, deadline, hold) };
+      return {
+        request,
+        call,
+        record,
+        deadline,
+        coldSinceMs,
+        choices: choicesOf(request, hold),
+        turnTo: ({ id }) => hold.turnTo(id),
+        [Symbol.dispose]: () => leave(record, deadline, hold),
+      };
     } catch (error) {
       record.fail(error);
       leave(record, deadline, undefined);
@@ -99,12 +117,13 @@ function leave(record: OpenRecord, deadline: Disposable, hold: RateHold | undefi
 }
 
 function expectedUse(
-  { model, maxTokens, bestOf = 1, prompts = [''] }: Asked,
+  { model, fallbacks = [], maxTokens, bestOf = 1, prompts = [''] }: Asked,
   call: Call,
   answers = bestOf * prompts.length,
 ): ExpectedUse {
   return {
     model: model.id,
+    fallbacks: fallbacks.map(({ id }) => id),
     promptTokens: Math.ceil(call.bodyBytes / BYTES_PER_TOKEN),
     answers,
     answerTokensMax: maxTokens && Math.min(maxTokens, model.contextLength || Number.POSITIVE_INFINITY),
@@ -112,8 +131,20 @@ function expectedUse(
 }
 
 /** What the waiting room wants to know of a request that has entered. */
-export function placeAsk({ request, call, record, coldSinceMs }: Entered<Asked>) {
-  return { ...waiterOf(call, record), model: request.model.id, coldSinceMs };
+export function placeAsk({ choices, call, record, coldSinceMs }: Entered<Asked>) {
+  const [model, ...fallbacks] = choices.map(({ id }) => id);
+  return { ...waiterOf(call, record), model: model!, fallbacks, coldSinceMs };
+}
+
+/** From the one on that it is counted for. */
+function choicesOf({ model, fallbacks = [] }: Asked, { model: counted }: RateHold): readonly ModelDescription[] {
+  const all = [model, ...fallbacks];
+  return all.slice(
+    Math.max(
+      0,
+      all.findIndex(({ id }) => id === counted),
+    ),
+  );
 }
 
 /** Whoever has to wait is told so, and not who only might have had to: what is removed from the room has been `dropped`. */
