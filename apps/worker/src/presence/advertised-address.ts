@@ -14,12 +14,17 @@ export function advertisedAddress(
   port: number,
 ): string {
   if (workerAdvertise !== undefined) {
-    return /:\d+$/.test(workerAdvertise) ? workerAdvertise : `${workerAdvertise}:${port}`;
+    const complete = /^(\[.*\]|[^:]+):\d+$/.test(workerAdvertise);
+    return complete ? workerAdvertise : `${bracketed(workerAdvertise)}:${port}`;
   }
   if (ANY.has(workerHost)) {
     throw new ConfigurationError([
       `\`workerHost\` is ${workerHost}, which is no address that a gateway could be sent to. Say by \`workerAdvertise\` where this worker is reached, such as 10.0.0.7:${port}; in Kubernetes, the pod's own address.`,
     ]);
   }
-  return `${isIPv6(workerHost) ? `[${workerHost}]` : workerHost}:${port}`;
+  return `${bracketed(workerHost)}:${port}`;
+}
+
+function bracketed(host: string): string {
+  return isIPv6(host) ? `[${host}]` : host;
 }

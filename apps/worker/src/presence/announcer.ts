@@ -58,6 +58,9 @@ export class Announcer {
     // Said once by `#announce`; without a listener the process would end.
     this.#redis.on('error', () => {});
     this.#redis.on('ready', () => void this.#announce());
+    // Where Redis is away from the start, this says so.
+    this.#timer = setTimeout(() => void this.#announce(), options.intervalMs);
+    this.#timer.unref();
   }
 
   /** From now on no gateway finds it, or a little later where Redis is away. Those that know it have been told otherwise. */

@@ -8,7 +8,7 @@ import { addressesIn, KubernetesDiscovery, workersService } from './kubernetes-d
 const PATH = '/apis/discovery.k8s.io/v1/namespaces/default/endpointslices';
 const logger = createLogger({ name: 'test', level: 'silent', format: 'json' });
 
-type Slice = Record<string, unknown> & { metadata: { name: string; resourceVersion: string } };
+type Slice = Record<string, unknown> & { metadata: { name: string; namespace: string; resourceVersion: string } };
 
 /** An API server as far as a watch of EndpointSlices needs one: a list with a version, and from there on every change. */
 class PretendApi {
