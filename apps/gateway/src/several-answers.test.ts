@@ -129,12 +129,12 @@ describe('n answers to a chat', () => {
     expect(bed.workers[1]?.started).toMatchObject([{ attempt: 2, siblings: [{}] }]);
   });
 
-  it('fail together when one of them does after its beginning', async () => {
-    const broken: Script = { failure: { code: 'worker_lost', message: 'gone', afterTokens: 2 } };
+  it('fail together when one of them does after its beginning, for a reason that no other worker can mend', async () => {
+    const broken: Script = { failure: { code: 'context_length_exceeded', message: 'full', afterTokens: 2 } };
     const script = (_start: unknown, answer: number) => (answer === 1 ? broken : { answer: [], endless: 'more ' });
     await using bed = await TestBed.start({}, [{ script }, {}]);
     const events = await eventsOf(await bed.chat({ n: 2, stream: true }));
-    expect(events.at(-1)).toContain('"code":"worker_lost"');
+    expect(events.at(-1)).toContain('"code":"context_length_exceeded"');
     await expect.poll(() => bed.worker.running).toBe(0);
     expect(bed.workers[1]?.started).toEqual([]);
   });

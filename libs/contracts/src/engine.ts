@@ -62,6 +62,8 @@ export type Prompt =
       readonly continueFinal?: boolean | undefined;
       /** How much the model should think before it answers. Absent: as its template does by itself. */
       readonly reasoningEffort?: ReasoningEffort | undefined;
+      /** What a template that asks for the time is told, in Unix seconds. Absent: the engine's own clock. */
+      readonly nowSeconds?: number | undefined;
     }
   | {
       readonly kind: 'text';
@@ -142,8 +144,12 @@ export interface AnswerRequest {
 export interface ResumedAnswer extends Omit<AnswerContent, 'citations'> {
   /** Empty, whatever was delivered, where the engine that began it learnt no numbers. */
   readonly tokens: readonly number[];
+  /** How many tokens were delivered beside `tokens`, without a number. Absent: none. */
+  readonly unnumbered?: number | undefined;
   /** How many citations were delivered. Absent: none. */
   readonly citations?: number | undefined;
+  /** How many log-probabilities were delivered; they may lag behind the tokens. Absent: none. */
+  readonly logprobs?: number | undefined;
 }
 
 /** `tool_calls`: the answer ends with calls. `content_filter`: a provider held the rest back. */
@@ -306,7 +312,8 @@ export interface Engine {
    * Aborting `signal`, or returning the iterator, frees the place before the next step.
    *
    * @throws InferenceError `context_length_exceeded`, `rate_limit_exceeded` (no room to wait), `deadline_exceeded`,
-   *   `invalid_request` (the template refuses the messages), `internal_error`.
+   *   `invalid_request` (the template refuses the messages), `answer_broken_off` (it can't go on after `resume`),
+   *   `internal_error`.
    */
   answer(request: AnswerRequest, signal: AbortSignal): AsyncIterable<AnswerEvent>;
   /** @throws InferenceError `embeddings_not_supported`, `context_length_exceeded` (an input), and as `answer`. */

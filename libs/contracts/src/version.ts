@@ -2,4 +2,4 @@
 export const VERSION = '0.1.0';
 
 /** Gateway and worker must agree on it; raised when a frame changes its meaning. */
-export const PROTOCOL_VERSION = 3;
+export const PROTOCOL_VERSION = 4;

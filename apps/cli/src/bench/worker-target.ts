@@ -123,6 +123,8 @@ export class WorkerTarget implements Target {
       resumeReasoning: '',
       resumeCalls: [],
       resumeCitations: 0,
+      resumeUnnumberedTokens: 0,
+      resumeLogprobs: 0,
     };
   }
 
@@ -164,6 +166,7 @@ const BARE_CHAT: ChatPrompt = {
   documentsJson: '',
   continueFinal: false,
   reasoningEffort: '',
+  nowSeconds: 0,
 };
 
 function promptOf(request: BenchRequest): Start['prompt'] {

@@ -1,4 +1,4 @@
-import { type AnswerEvent, type Citation, type Prompt, TOOL_CALLS_MAX } from '@millrace/contracts';
+import { type AnswerEvent, type Citation, type Prompt, type ResumedAnswer, TOOL_CALLS_MAX } from '@millrace/contracts';
 import { malformed } from './malformed.js';
 
 /** Tokens as one update brings them, with the content that they let out. */
@@ -30,7 +30,19 @@ export class ContentCheck {
   #sources = 0;
   #citeable: Citeable | undefined;
 
-  constructor(private readonly prompt: Prompt) {}
+  /** @param resume what was delivered of the answer before: what comes now goes on with it. */
+  constructor(
+    private readonly prompt: Prompt,
+    resume?: ResumedAnswer,
+  ) {
+    if (resume === undefined) return;
+    const { text, reasoning = '', calls = [], citations = 0, tokens, unnumbered = 0 } = resume;
+    this.#units = UNITS_PER_TOKEN * (tokens.length + unnumbered) + text.length + reasoning.length;
+    for (const { name = '', arguments: more } of calls) this.#units += name.length + more.length;
+    this.#calls = calls.filter(({ name }) => name !== undefined).length;
+    this.#codePoints = codePoints(text);
+    this.#sources = citations;
+  }
 
   /**
    * The piece, without sources that do not exist: a model may well cite a document that it was never given. Citations come
@@ -59,10 +71,11 @@ export class ContentCheck {
     this.#awaitedEnd = citations.reduce((first, { end }) => Math.min(first, end), Number.POSITIVE_INFINITY);
   }
 
-  #count({ tokens, unnumbered = 0, text, reasoning = '', calls = [] }: TokensPiece): void {
+  #count({ tokens, unnumbered = 0, text, reasoning = '', calls = [], logprobs = [] }: TokensPiece): void {
     this.#use(UNITS_PER_TOKEN * (tokens.length + unnumbered) + text.length + reasoning.length);
     for (const { name = '', arguments: more } of calls) this.#use(name.length + more.length);
-    for (const _character of text) this.#codePoints++;
+    for (const { top } of logprobs) this.#use(UNITS_PER_TOKEN * top.length);
+    this.#codePoints += codePoints(text);
   }
 
   /** One more each time, or there could be pieces of nothing without end. */
@@ -94,6 +107,12 @@ export class ContentCheck {
       return { start, end, sources: sources.filter((source) => isCiteable(source, citeable)) };
     });
   }
+}
+
+function codePoints(text: string): number {
+  let points = 0;
+  for (const _point of text) points++;
+  return points;
 }
 
 function isCiteable(source: Citation['sources'][number], { documents, callIds }: Citeable): boolean {

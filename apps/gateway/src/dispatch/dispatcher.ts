@@ -1,5 +1,6 @@
 import { type ErrorCode, InferenceError, type ModelDescription, type WorkRequest } from '@millrace/contracts';
 import type { Call, Deadline, SequenceEvent, ValidAnswerRequest } from '../vocabulary.js';
+import { DeliveredAnswers } from './delivered-answer.js';
 import type { AnswerAttempt, AttemptSequence, WorkerClient } from './worker-client.js';
 
 /** Who wants to know which worker was asked: the request's record. */
@@ -20,8 +21,10 @@ export interface Candidate {
 /** What is asked of a worker that is no answer: `worker.embed(…)` and its like. */
 export type Ask<T> = (worker: WorkerClient, heading: WorkRequest, signal: AbortSignal) => Promise<T>;
 
-/** With more, a request that kills workers would kill them all. */
+/** Attempts one after another that bring no token. With more, a request that kills workers would kill them all. */
 const ATTEMPTS_MAX = 3;
+/** Attempts at one answer in all: a long one may see every worker of a pool be replaced, and one after another die. */
+const ATTEMPTS_IN_ALL_MAX = 16;
 
 /** Failures that say something about the worker and nothing about the request, so another worker may well answer. */
 const WORTH_ANOTHER_WORKER: ReadonlySet<ErrorCode> = new Set([
@@ -31,10 +34,16 @@ const WORTH_ANOTHER_WORKER: ReadonlySet<ErrorCode> = new Set([
   'upstream_failed',
   'shutting_down',
   'rate_limit_exceeded',
+  'internal_error',
+  'answer_broken_off',
 ]);
 
+/** Noted on answers that went on at another worker, where their headers are not sent yet. */
+const CONTINUED = { 'x-millrace-continued': 'true' } as const;
+
 /**
- * Finds one worker that answers, of those that it is given one at a time.
+ * Finds one worker that answers, of those that it is given one at a time; and, where that one breaks off, another that
+ * goes on. Whoever reads the answer sees one stream: nothing twice, and nothing missing.
  *
  * Ownership: it returns their iterator when it needs no more of them, which is when the answer has ended.
  */
@@ -46,27 +55,41 @@ export class Dispatcher {
     deadline: Deadline,
     notes: DispatchNotes,
   ): AsyncGenerator<SequenceEvent> {
-    let attempt = 0;
-    let failure: InferenceError | undefined;
-    for await (const { worker, model } of candidates) {
-      let begun = false;
+    const sequences = sequencesOf(request);
+    const delivered = new DeliveredAnswers(sequences.length);
+    const attempts = new Attempts();
+    const nowSeconds = Math.floor(Date.now() / 1000);
+    for await (const candidate of candidates) {
+      const { worker, model } = candidate;
+      let answered = false;
       try {
         deadline.signal.throwIfAborted();
         notes.sentTo(worker.address, model);
-        const asked = toAttempt(++attempt, model.id, request, call, deadline);
+        if (attempts.anyAnswered) call.tell(CONTINUED);
+        const number = attempts.begin(delivered.tokens);
+        delivered.beginAttempt();
+        const left = leftOf(sequences, delivered);
+        if (left.length === 0) return;
+        const asked = { ...toAttempt(number, model.id, request, call, deadline), nowSeconds, sequences: left };
         for await (const event of worker.answer(asked, deadline.signal)) {
-          begun = true;
-          yield event;
+          if (!answered) {
+            answered = true;
+            attempts.anyAnswered = true;
+            candidate.answered();
+          }
+          const unseen = delivered.pass(event);
+          if (unseen !== undefined) yield unseen;
         }
         return;
       } catch (error) {
-        // Retried only before the first event: afterwards the client would see two answers joined.
-        if (begun || !isWorthAnotherWorker(error)) throw inWordsOf(request, error);
-        failure = error;
+        if (!isWorthAnotherWorker(error)) throw inWordsOf(request, error);
+        // That it can't go on with another's answer is no fault of its own.
+        if (error.code !== 'answer_broken_off') candidate.failed(error);
+        attempts.failed(error, delivered.tokens);
       }
-      if (attempt === ATTEMPTS_MAX) break;
+      if (attempts.spent || !delivered.resumable) break;
     }
-    throw failure ?? noWorkerReady();
+    throw inWordsOf(request, attempts.failure ?? noWorkerReady());
   }
 
   /** Work that comes whole, so that it can always be asked of another worker. */
@@ -79,14 +102,18 @@ export class Dispatcher {
   ): Promise<T> {
     let attempt = 0;
     let failure: InferenceError | undefined;
-    for await (const { worker, model } of candidates) {
+    for await (const candidate of candidates) {
+      const { worker, model } = candidate;
       deadline.signal.throwIfAborted();
       notes.sentTo(worker.address, model);
       const heading = { requestId: call.requestId, model: model.id, deadlineMs: Math.max(1, deadline.remainingMs()) };
       try {
-        return await ask(worker, heading, deadline.signal);
+        const result = await ask(worker, heading, deadline.signal);
+        candidate.answered();
+        return result;
       } catch (error) {
         if (!isWorthAnotherWorker(error)) throw error;
+        candidate.failed(error);
         failure = error;
       }
       if (++attempt === ATTEMPTS_MAX) break;
@@ -95,20 +122,58 @@ export class Dispatcher {
   }
 }
 
+/** How often a request was asked for, and what came of it. */
+class Attempts {
+  /** Whether anything has come of any of them. */
+  anyAnswered = false;
+  #all = 0;
+  #fruitless = 0;
+  #tokensBefore = 0;
+  #failure: InferenceError | undefined;
+
+  /** The number of the one that begins. */
+  begin(tokens: number): number {
+    this.#tokensBefore = tokens;
+    return ++this.#all;
+  }
+
+  failed(error: InferenceError, tokens: number): void {
+    const fruitful = tokens > this.#tokensBefore;
+    this.#fruitless = fruitful ? 0 : this.#fruitless + 1;
+    // Once an answer has begun, why it broke off says more than why others did not go on with it; unless they never can.
+    if (fruitful || !this.anyAnswered || error.code === 'answer_broken_off') this.#failure = error;
+    this.#failure ??= error;
+  }
+
+  get spent(): boolean {
+    return this.#fruitless >= ATTEMPTS_MAX || this.#all >= ATTEMPTS_IN_ALL_MAX;
+  }
+
+  get failure(): InferenceError | undefined {
+    return this.#failure;
+  }
+}
+
+/** What is still to be answered, and from where. */
+function leftOf(sequences: readonly AttemptSequence[], delivered: DeliveredAnswers): readonly AttemptSequence[] {
+  return sequences
+    .filter(({ index }) => !delivered.isFinished(index))
+    .map((sequence) => ({ ...sequence, resume: delivered.resumeOf(sequence.index) }));
+}
+
 function toAttempt(
   attempt: number,
   model: string,
   request: ValidAnswerRequest,
   call: Call,
   deadline: Deadline,
-): AnswerAttempt {
+): Omit<AnswerAttempt, 'sequences' | 'nowSeconds'> {
   const { n, bestOf, sampling, format, maxTokens, stop, echo } = request;
   return {
     requestId: call.requestId,
     attempt,
     trace: call.trace,
     model,
-    sequences: sequencesOf(request),
     sampling,
     format,
     // The best of several are found by their log-probabilities, though the caller may not want to see them.

@@ -71,6 +71,8 @@ interface Running {
   thought: number;
   credit: number;
   steps: number;
+  /** Text of tokens that another attempt has delivered, and not their text. */
+  seam: string;
 }
 
 type Converse = ServerDuplexStream<GatewayFrame, WorkerFrame>;
@@ -193,7 +195,7 @@ export class FakeWorker {
     const script = this.options.script?.(start, answer) ?? {};
     if (script.silent) return;
     const prompt = words(start);
-    this.#running.set(sequenceId, {
+    const running: Running = {
       sequenceId,
       start,
       script,
@@ -208,7 +210,10 @@ export class FakeWorker {
       thought: 0,
       credit: start.creditTokens,
       steps: 0,
-    });
+      seam: '',
+    };
+    this.#running.set(sequenceId, running);
+    if (isResumed(start)) goOn(running);
   }
 
   #addCredit(sequenceId: number, tokens: number): void {
@@ -304,11 +309,12 @@ export class FakeWorker {
     return { ...update, echo: { text: word, logprobs } };
   }
 
-  #send(running: Running, update: SequenceUpdate): SequenceUpdate {
+  #send(running: Running, update: SequenceUpdate): SequenceUpdate | undefined {
     const { start, script, sequenceId, tokens } = running;
     const token = tokens[running.sent] ?? script.endless ?? '';
     if (typeof token === 'object' && !(token instanceof Uint8Array)) return this.#sendPiece(running, update, token);
-    const text = running.decoder.write(Buffer.from(token));
+    const text = running.seam + running.decoder.write(Buffer.from(token));
+    running.seam = '';
     running.begun = true;
     running.credit--;
     running.sent++;
@@ -319,8 +325,9 @@ export class FakeWorker {
     return { ...update, tokenIds: [running.sent], text, logprobs };
   }
 
-  #sendPiece(running: Running, update: SequenceUpdate, piece: ScriptedPiece): SequenceUpdate {
+  #sendPiece(running: Running, update: SequenceUpdate, piece: ScriptedPiece): SequenceUpdate | undefined {
     const { unnumberedTokens = 0, reasoning = '' } = piece;
+    if (running.credit < unnumberedTokens) return undefined; // It comes whole, or not yet.
     running.begun = true;
     running.credit -= Math.max(1, unnumberedTokens);
     running.sent++;
@@ -348,6 +355,28 @@ export class FakeWorker {
       load: { running: this.#running.size, waiting: 0, draining: this.state === 'draining' },
     };
   }
+}
+
+function isResumed({ resumeTokenIds, resumeText, resumeUnnumberedTokens }: Start): boolean {
+  return resumeTokenIds.length + resumeUnnumberedTokens + resumeText.length > 0;
+}
+
+/** Where the earlier attempt stood: what it said is gone through again, and nothing of it is said twice. */
+function goOn(running: Running): void {
+  const { start, script, tokens, decoder, prompt } = running;
+  const { resumeTokenIds, resumeUnnumberedTokens, resumeText, resumeLogprobs, logprobs } = start;
+  running.echoed = prompt.length;
+  running.sent = resumeTokenIds.length + resumeUnnumberedTokens;
+  let text = '';
+  for (let at = 0; at < running.sent; at++) {
+    const token = tokens[at] ?? script.endless ?? '';
+    const spelled = typeof token === 'string' || token instanceof Uint8Array;
+    text += spelled ? decoder.write(Buffer.from(token)) : (token.text ?? '');
+    if (spelled && logprobs !== undefined && at >= resumeLogprobs) {
+      running.untold.push(fakeLogprob(token, script.logprob ?? -0.5, logprobs));
+    }
+  }
+  running.seam = text.slice(resumeText.length);
 }
 
 function words(start: Start): string[] {

@@ -28,6 +28,8 @@ const resume = fc.record({
   reasoning: some(text),
   calls: some(fc.array(fc.record({ index: uint32, name: some(text), arguments: text }), { maxLength: 200 })),
   citations: some(uint32),
+  unnumbered: some(uint32),
+  logprobs: some(uint32),
 });
 
 const attempt: fc.Arbitrary<AnswerAttempt> = fc
@@ -57,6 +59,7 @@ const attempt: fc.Arbitrary<AnswerAttempt> = fc
     trace: undefined,
     sampling: { seed: 0xffff_ffff, logitBias: biases },
     priority: 0,
+    nowSeconds: 0xffff_ffff,
   }));
 
 describe('the bytes of a Start', () => {

@@ -66,7 +66,7 @@ export function startFrames(
       sequenceId: id,
       sampling: samplingField({ ...request.sampling, seed }),
       siblings: others.map((sibling) => ({ sequenceId: sibling.id, seed: sibling.seed })),
-      prompt: promptField(prompt),
+      prompt: promptField(prompt, request.nowSeconds),
       suffix: prompt.kind === 'text' ? prompt.suffix : undefined,
       ...resumeFields(resume),
     };
@@ -98,6 +98,8 @@ function resumeFields(resume: ResumedAnswer | undefined) {
     resumeReasoning: resume?.reasoning ?? '',
     resumeCalls: (resume?.calls ?? []).map((call) => ({ ...call, name: call.name ?? '' })),
     resumeCitations: resume?.citations ?? 0,
+    resumeUnnumberedTokens: resume?.unnumbered ?? 0,
+    resumeLogprobs: resume?.logprobs ?? 0,
   } satisfies Partial<protocol.Start>;
 }
 
@@ -159,14 +161,14 @@ function promptTexts(prompt: protocol.Start['prompt']): readonly string[] {
   return [messagesJson, toolsJson, templateVariablesJson, documentsJson];
 }
 
-function promptField(prompt: Prompt): protocol.Start['prompt'] {
+function promptField(prompt: Prompt, nowSeconds: number): protocol.Start['prompt'] {
   switch (prompt.kind) {
     case 'text':
       return { $case: 'text', value: prompt.text };
     case 'tokens':
       return { $case: 'tokens', value: { ids: [...prompt.tokens] } };
     case 'chat':
-      return { $case: 'chat', value: chatField(prompt) };
+      return { $case: 'chat', value: chatField({ nowSeconds, ...prompt }) };
   }
 }
 
@@ -180,6 +182,7 @@ export function chatField(prompt: Extract<Prompt, { kind: 'chat' }>): protocol.C
     documentsJson: jsonUnlessEmpty(prompt.documents ?? []),
     continueFinal: prompt.continueFinal ?? false,
     reasoningEffort: prompt.reasoningEffort ?? '',
+    nowSeconds: prompt.nowSeconds ?? 0,
   };
 }
 

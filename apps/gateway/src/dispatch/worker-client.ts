@@ -31,6 +31,8 @@ export interface AnswerAttempt extends Omit<AnswerRequest, 'prompt' | 'resume'> 
   readonly sequences: readonly AttemptSequence[];
   /** 1 for the first try. */
   readonly attempt: number;
+  /** What chat templates are told of the time, in Unix seconds: the same in every attempt. */
+  readonly nowSeconds: number;
   readonly trace: TraceContext | undefined;
 }
 

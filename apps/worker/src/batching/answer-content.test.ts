@@ -175,7 +175,7 @@ describe('an answer that goes on elsewhere', () => {
       const resume = await begin(cut, GRAMMAR);
       open(SAYS, marked(GRAMMAR));
       const { events, finished } = await collect(bench.engine.answer(chat({ resume }), NEVER));
-      const all = contentOf([{ kind: 'tokens', ...resume, citations: [] }, ...events]);
+      const all = contentOf([{ kind: 'tokens', ...resume, citations: [], logprobs: [] }, ...events]);
       expect({ cut, ...all }).toEqual({ cut, ...whole });
       expect(finished).toMatchObject({ reason: 'tool_calls', usage: { completionTokens: bytes + 1 } });
       await bench.engine.close();

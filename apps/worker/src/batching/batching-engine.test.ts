@@ -159,7 +159,7 @@ describe('BatchingEngine', () => {
       { citations: 1 },
     ]) {
       const resumed = collect(bench.engine.answer(textRequest('a', { resume: { ...nothing, ...more } }), NEVER));
-      await expect(resumed).rejects.toMatchObject({ code: 'worker_lost' });
+      await expect(resumed).rejects.toMatchObject({ code: 'answer_broken_off' });
     }
     const begun = await collect(bench.engine.answer(textRequest('a', { resume: nothing }), NEVER));
     expect(begun.text).toBe('abcdef');

@@ -317,12 +317,13 @@ export class BatchingEngine implements Engine {
  * What was delivered is gone through again token by token. Without their numbers the answer would begin again, and the
  * caller would have it twice; whoever began it may still be able to go on.
  */
-function checkResume({ tokens, text, reasoning, calls, citations }: ResumedAnswer, model: TokenEngine['model']): void {
+function checkResume(resume: ResumedAnswer, model: TokenEngine['model']): void {
+  const { tokens, unnumbered, text, reasoning, calls, citations } = resume;
   checkTokens(tokens, model, 'resume');
-  if (tokens.length > 0 || !(text || reasoning || calls?.length || citations)) return;
+  if (!unnumbered && (tokens.length > 0 || !(text || reasoning || calls?.length || citations))) return;
   throw new InferenceError(
-    'worker_lost',
-    'The answer broke off, and none of its tokens has a number that this worker could go on from. Send the request again.',
+    'answer_broken_off',
+    'The answer broke off, and not all of its tokens have numbers that this worker could go on from. Send the request again.',
   );
 }
 

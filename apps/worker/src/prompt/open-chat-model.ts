@@ -53,16 +53,21 @@ class OpenedChatModel implements ChatModel {
 
   async prepare(prompt: ChatPrompt, format: OutputFormat | undefined, signal: AbortSignal): Promise<PreparedChat> {
     const { model } = this;
-    const nowMs = this.now().getTime();
+    const nowMs = this.#nowMs(prompt);
     const { text, plan } = await this.work.do({ kind: 'prepare', model, prompt, format, nowMs }, signal);
     return { text, openReader: () => openReader(plan) };
   }
 
   render(prompt: ChatPrompt, signal: AbortSignal): Promise<string> {
-    return this.work.do({ kind: 'render', model: this.model, prompt, nowMs: this.now().getTime() }, signal);
+    return this.work.do({ kind: 'render', model: this.model, prompt, nowMs: this.#nowMs(prompt) }, signal);
   }
 
   compile(format: OutputFormat, signal: AbortSignal): Promise<string> {
     return this.work.do({ kind: 'compile', format }, signal);
+  }
+
+  /** Who asks knows when it began to ask: an answer that goes on elsewhere is one to the same prompt. */
+  #nowMs({ nowSeconds }: ChatPrompt): number {
+    return nowSeconds === undefined ? this.now().getTime() : nowSeconds * 1000;
   }
 }

@@ -38,6 +38,8 @@ function start(more: Partial<Start> = {}): Start {
     resumeReasoning: '',
     resumeCalls: [],
     resumeCitations: 0,
+    resumeUnnumberedTokens: 0,
+    resumeLogprobs: 0,
     ...more,
   };
 }
@@ -233,14 +235,16 @@ describe('toAnswerRequests', () => {
       { resumeReasoning: 'a' },
       { resumeCalls: [call] },
       { resumeCitations: 1 },
+      { resumeUnnumberedTokens: 2 },
     ];
-    const nothing = { tokens: [], text: '', reasoning: '', calls: [], citations: 0 };
+    const nothing = { tokens: [], text: '', reasoning: '', calls: [], citations: 0, unnumbered: 0, logprobs: 0 };
     expect(delivered.map((more) => toAnswerRequests(start(more), 1)[0].resume)).toEqual([
       { ...nothing, tokens: [1] },
       { ...nothing, text: 'a' },
       { ...nothing, reasoning: 'a' },
       { ...nothing, calls: [call] },
       { ...nothing, citations: 1 },
+      { ...nothing, unnumbered: 2 },
     ]);
   });
 

@@ -72,12 +72,15 @@ function checkGroup(
 /** Also without token ids: an engine in front of another server learns none. */
 function resumeOf(start: protocol.Start): ResumedAnswer | undefined {
   const { resumeTokenIds, resumeText, resumeReasoning, resumeCalls, resumeCitations } = start;
+  const { resumeUnnumberedTokens, resumeLogprobs } = start;
   const counts = [
     resumeTokenIds.length,
     resumeText.length,
     resumeReasoning.length,
     resumeCalls.length,
     resumeCitations,
+    resumeUnnumberedTokens,
+    resumeLogprobs,
   ];
   if (counts.every((count) => count === 0)) return undefined;
   return {
@@ -90,6 +93,8 @@ function resumeOf(start: protocol.Start): ResumedAnswer | undefined {
       arguments: text,
     })),
     citations: resumeCitations,
+    unnumbered: resumeUnnumberedTokens,
+    logprobs: resumeLogprobs,
   };
 }
 

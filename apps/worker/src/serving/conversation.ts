@@ -128,7 +128,7 @@ export class Conversation {
     const terms = {
       attempt: start.attempt,
       creditTokens: start.creditTokens,
-      resumedTokens: start.resumeTokenIds.length,
+      resumedTokens: start.resumeTokenIds.length + start.resumeUnnumberedTokens,
     };
     for (const { sequenceId } of members) {
       if (this.#sequences.has(sequenceId)) {

@@ -13,6 +13,7 @@ export function chatPrompt(chat: protocol.ChatPrompt): Extract<Prompt, { kind: '
     parallelCalls: !chat.singleCall,
     continueFinal: chat.continueFinal,
     reasoningEffort: REASONING_EFFORTS.find((effort) => effort === chat.reasoningEffort),
+    nowSeconds: chat.nowSeconds || undefined,
   };
 }
 

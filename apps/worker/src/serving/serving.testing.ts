@@ -219,6 +219,8 @@ export class TestGateway {
       resumeReasoning: '',
       resumeCalls: [],
       resumeCitations: 0,
+      resumeUnnumberedTokens: 0,
+      resumeLogprobs: 0,
       ...more,
     };
     this.send({ $case: 'start', value });
@@ -315,6 +317,7 @@ export function chatMessage(messagesJson: string, more: Partial<ChatPrompt> = {}
     documentsJson: '',
     continueFinal: false,
     reasoningEffort: '',
+    nowSeconds: 0,
     ...more,
   };
 }

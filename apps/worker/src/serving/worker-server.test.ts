@@ -83,7 +83,7 @@ describe('WorkerServer', () => {
       .poll(() => gateway.error)
       .toMatchObject({
         code: status.FAILED_PRECONDITION,
-        details: expect.stringMatching(/version 1 .* version 3/),
+        details: expect.stringMatching(/version 1 .* version 4/),
       });
   });
 

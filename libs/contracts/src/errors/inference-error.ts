@@ -171,6 +171,13 @@ export const ERROR_CATALOG = {
     meaning: 'The server that runs this model refuses the key that the worker has for it.',
     remedy: 'Whoever runs Millrace has to put a valid key into the environment and start the worker again.',
   },
+  answer_broken_off: {
+    status: 502,
+    type: 'server_error',
+    meaning:
+      'The answer had begun when its server failed, and no other can go on with it: a provider that takes no beginning of an answer, say.',
+    remedy: 'Send the request again. docs/concepts/survival.md says which answers go on elsewhere.',
+  },
   model_failed: {
     status: 503,
     type: 'server_error',

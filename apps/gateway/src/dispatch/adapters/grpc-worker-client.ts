@@ -190,7 +190,8 @@ export class GrpcWorkerClient implements WorkerClient {
     const bytes = startBytes(starts, sentBytesMax);
     if (bytes > sentBytesMax) throw tooLarge(bytes, sentBytesMax);
     const inboxes = request.sequences.map(
-      ({ index, prompt }, at) => new SequenceInbox(index, this.#controlsOf(ids[at]!, stream), new ContentCheck(prompt)),
+      ({ index, prompt, resume }, at) =>
+        new SequenceInbox(index, this.#controlsOf(ids[at]!, stream), new ContentCheck(prompt, resume)),
     );
     const answer = new AnswerInbox(inboxes, signal);
     for (const [at, { promptIndex }] of request.sequences.entries()) {

@@ -31,7 +31,7 @@ export interface GatewayFrame {
 }
 
 export interface Hello {
-  /** PROTOCOL_VERSION of the gateway: 3. */
+  /** PROTOCOL_VERSION of the gateway: 4. */
   protocolVersion: number;
   /** A name for logs, such as the pod's or "gateway@host:pid". */
   gatewayId: string;
@@ -43,7 +43,7 @@ export interface Start {
   sequenceId: number;
   /**
    * 1 for the first try, one more each time the gateway asks another worker (or this one again) for the same answer.
-   * The worker only echoes it, so that a late frame of an earlier try can be told from the present one.
+   * The worker only echoes it, in every update: one with another number is not meant for this try.
    */
   attempt: number;
   /** The caller's x-request-id, for logs. */
@@ -79,7 +79,7 @@ export interface Start {
   /**
    * Tokens of this answer that another attempt has already delivered. The worker continues after them, sends none of
    * them again, and counts them in Settled.completion_tokens and toward max_tokens. None where their numbers are unknown;
-   * an engine that needs them to go on then fails with worker_lost.
+   * an engine that needs them to go on then fails with answer_broken_off.
    */
   resumeTokenIds: number[];
   /** Text already delivered for resume_token_ids, so that a stop text or a character that straddles the seam is found. */
@@ -113,6 +113,10 @@ export interface Start {
   resumeReasoning: string;
   resumeCalls: CallDelta[];
   resumeCitations: number;
+  /** Tokens that were delivered beside resume_token_ids, and whose numbers nobody knows; they are counted like those. */
+  resumeUnnumberedTokens: number;
+  /** How many log-probabilities were delivered. They may lag behind the tokens; the worker tells those that are missing. */
+  resumeLogprobs: number;
 }
 
 export interface Sibling {
@@ -159,6 +163,11 @@ export interface ChatPrompt {
   continueFinal: boolean;
   /** "none", "minimal", "low", "medium", "high", "xhigh"; empty: as the template does by itself. */
   reasoningEffort: string;
+  /**
+   * What a template that asks for the time is told, in Unix seconds: the same in every attempt at an answer, or the prompt
+   * would be another after midnight. 0: the worker's own clock.
+   */
+  nowSeconds: number;
 }
 
 export interface ToolChoice {
@@ -718,6 +727,8 @@ function createBaseStart(): Start {
     resumeReasoning: "",
     resumeCalls: [],
     resumeCitations: 0,
+    resumeUnnumberedTokens: 0,
+    resumeLogprobs: 0,
   };
 }
 
@@ -803,6 +814,12 @@ export const Start: MessageFns<Start> = {
     }
     if (message.resumeCitations !== 0) {
       writer.uint32(200).uint32(message.resumeCitations);
+    }
+    if (message.resumeUnnumberedTokens !== 0) {
+      writer.uint32(208).uint32(message.resumeUnnumberedTokens);
+    }
+    if (message.resumeLogprobs !== 0) {
+      writer.uint32(216).uint32(message.resumeLogprobs);
     }
     return writer;
   },
@@ -1030,6 +1047,22 @@ export const Start: MessageFns<Start> = {
             message.resumeCitations = reader.uint32();
             continue;
           }
+          case 26: {
+            if (tag !== 208) {
+              break;
+            }
+
+            message.resumeUnnumberedTokens = reader.uint32();
+            continue;
+          }
+          case 27: {
+            if (tag !== 216) {
+              break;
+            }
+
+            message.resumeLogprobs = reader.uint32();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1180,6 +1213,7 @@ function createBaseChatPrompt(): ChatPrompt {
     documentsJson: "",
     continueFinal: false,
     reasoningEffort: "",
+    nowSeconds: 0,
   };
 }
 
@@ -1208,6 +1242,9 @@ export const ChatPrompt: MessageFns<ChatPrompt> = {
     }
     if (message.reasoningEffort !== "") {
       writer.uint32(66).string(message.reasoningEffort);
+    }
+    if (message.nowSeconds !== 0) {
+      writer.uint32(72).uint32(message.nowSeconds);
     }
     return writer;
   },
@@ -1287,6 +1324,14 @@ export const ChatPrompt: MessageFns<ChatPrompt> = {
             }
 
             message.reasoningEffort = reader.string();
+            continue;
+          }
+          case 9: {
+            if (tag !== 72) {
+              break;
+            }
+
+            message.nowSeconds = reader.uint32();
             continue;
           }
         }
