@@ -10,7 +10,7 @@ import {
 } from '@millrace/runtime';
 import { startGateway } from './start-gateway.js';
 
-/** The gateway's process: settings, start, and an end within `drainTimeoutMs` of being asked for it. */
+/** The gateway's process: settings, start, and an end within `drainDelayMs` and `drainTimeoutMs` of being asked for it. */
 async function main(): Promise<void> {
   const loaded = loadSettings({
     reader: 'gateway',
@@ -29,7 +29,8 @@ async function main(): Promise<void> {
   await tellParent({ kind: 'listening', port: gateway.port });
 
   const why = await Promise.race([terminationRequested(), gateway.broken]);
-  logger.info({ why, drainTimeoutMs: settings.drainTimeoutMs }, 'stopping: running answers may finish');
+  const { drainDelayMs, drainTimeoutMs } = settings;
+  logger.info({ why, drainDelayMs, drainTimeoutMs }, 'stopping: running answers may finish');
   await gateway.drain();
   logger.info('stopped');
 }

@@ -1,6 +1,6 @@
 import 'reflect-metadata';
 import type { AddressInfo } from 'node:net';
-import { type Settings, VERSION } from '@millrace/contracts';
+import { InferenceError, type Settings, VERSION } from '@millrace/contracts';
 import { type Logger, startMetrics } from '@millrace/runtime';
 import { NestFactory } from '@nestjs/core';
 import type { NestFastifyApplication } from '@nestjs/platform-fastify';
@@ -10,13 +10,16 @@ import { openParts } from './open-parts.js';
 import { wire } from './wiring.js';
 
 /** For errors to reach those who waited to the end. */
-const LAST_WORDS_MS = 100;
+const LAST_WORDS_MS = 1_000;
 
 export interface Gateway {
   readonly port: number;
   /** Never resolves. @throws ConfigurationError when it can go on only after a person has mended something. */
   readonly broken: Promise<never>;
-  /** Lets running answers finish and waiting requests have their turn, up to `drainTimeoutMs`, then ends everything. */
+  /**
+   * Says that it is not ready, and goes on for `drainDelayMs`. Then it takes no new connections, lets running answers finish and waiting
+   * requests have their turn, up to `drainTimeoutMs`, and ends the rest with an error that says so.
+   */
   drain(): Promise<void>;
 }
 
@@ -29,7 +32,7 @@ function withoutBrackets(host: string): string {
 export async function startGateway(settings: Settings, logger: Logger, open = openParts): Promise<Gateway> {
   const metrics = startMetrics({ serviceName: 'millrace-gateway', serviceVersion: VERSION });
   const walks = wire(settings, logger, await open(settings, logger));
-  const { adapter, openCalls } = await createHttpServer(settings, walks, logger);
+  const { adapter, openCalls, drain } = await createHttpServer(settings, walks, logger);
   const app = await NestFactory.create<NestFastifyApplication>(
     gatewayModule(walks, metrics, settings),
     adapter,
@@ -56,12 +59,19 @@ export async function startGateway(settings: Settings, logger: Logger, open = op
     // By hand, since app.close() alone waits for every open socket, even one that never sent a request.
     drain: async () => {
       walks.readiness.startDraining();
-      server.close();
-      await openCalls.finished(settings.drainTimeoutMs);
-      walks.stopWaiting();
+      await drain.run(settings);
+      walks.stopWaiting(); // First: those who had no turn are told so, and the others that they were not finished.
+      openCalls.endAll(unfinished());
       await openCalls.finished(LAST_WORDS_MS);
-      server.closeAllConnections();
+      drain.closeAll();
       await release();
     },
   };
+}
+
+function unfinished(): InferenceError {
+  return new InferenceError(
+    'shutting_down',
+    'This server stopped before the answer was complete. Send the request again.',
+  );
 }

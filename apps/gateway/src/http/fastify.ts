@@ -5,12 +5,12 @@ import type { Logger } from '@millrace/runtime';
 import { FastifyAdapter } from '@nestjs/platform-fastify';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import type { Authenticator } from '../keys/authenticator.js';
-import type { Readiness } from '../walks/readiness.js';
 import type { RefuseRequest } from '../walks/refuse-request.js';
 import { authenticate, endpointOf, guardAdmin, isAdminPath } from './authenticate.js';
 import { callOf } from './call-of.js';
 import { boundConnections } from './connections.js';
 import { SWAGGER_UI_FOLDER } from './docs.controller.js';
+import { Drain } from './drain.js';
 import { readJsonBodies } from './json-body.js';
 import { OpenCalls } from './open-calls.js';
 import { tellOverhead } from './overhead.js';
@@ -22,11 +22,11 @@ import { endUnreadAnswers } from './unread-answers.js';
 export interface HttpServer {
   readonly adapter: FastifyAdapter;
   readonly openCalls: OpenCalls;
+  readonly drain: Drain;
 }
 
 /** What the hooks ask. */
 interface HttpWalks {
-  readonly readiness: Readiness;
   readonly refuseRequest: RefuseRequest;
   readonly authenticator: Authenticator;
 }
@@ -43,7 +43,7 @@ const EXPOSED_HEADERS = [
 /** Fastify, as far as it is the same for every route. The order of the hooks is the order in which they run. */
 export async function createHttpServer(
   settings: Settings,
-  { readiness, refuseRequest, authenticator }: HttpWalks,
+  { refuseRequest, authenticator }: HttpWalks,
   logger: Logger,
 ): Promise<HttpServer> {
   const socketErrors = new SocketErrors(logger);
@@ -51,6 +51,8 @@ export async function createHttpServer(
   const adapter = new FastifyAdapter(fastifyOptions(settings, socketErrors, refuseRequest));
   const fastify = adapter.getInstance() as FastifyInstance;
 
+  const drain = new Drain(fastify.server, openCalls);
+  fastify.decorateReply('endCall');
   fastify.addHook('onRequest', (request, reply, done) => {
     reply.header('x-request-id', request.id);
     socketErrors.track(reply);
@@ -63,13 +65,13 @@ export async function createHttpServer(
   guardAdmin(fastify, authenticator, settings);
   if (settings.corsOrigins.length > 0) await allowOrigins(fastify, settings.corsOrigins, refuseRequest);
   refuseUnknownRoutes(fastify);
-  refuseWhileDraining(fastify, readiness);
+  refuseAtTheEnd(fastify, openCalls);
   authenticate(fastify, authenticator, settings);
   readJsonBodies(fastify, settings.bodyBytesMax);
   endUnreadAnswers(fastify, settings.clientStallTimeoutMs);
   tellOverhead(fastify);
   await fastify.register(fastifyStatic, { root: SWAGGER_UI_FOLDER, serve: false });
-  return { adapter, openCalls };
+  return { adapter, openCalls, drain };
 }
 
 function fastifyOptions(settings: Settings, socketErrors: SocketErrors, refuseRequest: RefuseRequest) {
@@ -146,12 +148,10 @@ async function allowOrigins(
   });
 }
 
-/** New calls on connections that were open already; whoever asks how we are still gets an answer. */
-function refuseWhileDraining(fastify: FastifyInstance, readiness: Readiness): void {
-  fastify.addHook('onRequest', (request, reply, done) => {
-    if (!readiness.draining) return done();
-    reply.header('connection', 'close');
-    if (request.method !== 'POST' && !request.url.startsWith('/v1/')) return done();
-    done(new InferenceError('shutting_down', 'This server is stopping and takes no new requests. Send it again.'));
+/** Once what ran is ended, nothing is begun; whoever asks how we are still gets an answer. */
+function refuseAtTheEnd(fastify: FastifyInstance, openCalls: OpenCalls): void {
+  fastify.addHook('onRequest', (request, _reply, done) => {
+    const wantsWork = request.method === 'POST' || request.url.startsWith('/v1/');
+    done(wantsWork ? openCalls.ended : undefined);
   });
 }

@@ -26,12 +26,8 @@ export class Readiness {
     this.#draining = true;
   }
 
-  get draining(): boolean {
-    return this.#draining;
-  }
-
   ready(): ReadyzBody {
-    if (this.#draining) return { status: 'not ready', reason: 'The gateway is stopping and takes nothing new.' };
+    if (this.#draining) return { status: 'not ready', reason: 'The gateway is stopping: send requests elsewhere.' };
     const degraded = this.stores.degraded();
     return { ...this.#served(), ...(degraded.length > 0 && { degraded }) };
   }
