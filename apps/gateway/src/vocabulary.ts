@@ -55,6 +55,12 @@ export const ANYONE: Caller = {
   logMessages: undefined,
 };
 
+/**
+ * `on`: kept, and answered from what is kept, repeatable or not. `off`: neither. `refresh`: run, and kept in place of what was kept.
+ * `semantic`: `on`, and answered also from what was kept for a question that means the same.
+ */
+export type CacheAsk = 'on' | 'off' | 'refresh' | 'semantic';
+
 /** One HTTP call, as far as a walk needs to know it. */
 export interface Call {
   readonly requestId: string;
@@ -63,6 +69,8 @@ export interface Call {
   readonly bodyBytes: number;
   /** What the caller gives it, from its arrival; undefined: as long as the setting allows. */
   readonly deadlineMs: number | undefined;
+  /** What it asks of the cache; absent: what the settings say. */
+  readonly cacheAsk?: CacheAsk | undefined;
   /** Adds headers to the answer, be it one or an error; once its status is sent they are left out. */
   readonly tell: (headers: Readonly<Record<string, string>>) => void;
   /** Of the time since `arrivedMs`, what others took: told before a whole answer is given, which then says what is left. */

@@ -1,0 +1,96 @@
+import { createHash } from 'node:crypto';
+import type { ModelDescription, OutputFormat, Prompt } from '@millrace/contracts';
+import type { ValidRequest } from '../vocabulary.js';
+
+/** Changes whenever the same request would be written otherwise here, so that no old key is taken for a new one. */
+const KEY_VERSION = 1;
+
+type Part<T> = (whole: T) => unknown;
+/** Shapes no answer. */
+const NOTHING = () => undefined;
+
+/**
+ * What of a request shapes its answer. Every field has to be here, or this does not compile: one that is forgotten would give a caller
+ * the answer to another question.
+ */
+const REQUEST: { readonly [Field in keyof Required<ValidRequest>]: Part<ValidRequest> } = {
+  model: ({ model }) => modelPart(model),
+  // Who answers where the model can't. By weight, an alias puts one or another first: each has an entry of its own, so that the weights hold.
+  fallbacks: ({ fallbacks }) => fallbacks.map(modelPart),
+  prompts: ({ prompts }) => prompts.map(promptPart),
+  n: ({ n }) => n,
+  // Which answers are the best is told by all of them: all are kept.
+  bestOf: ({ bestOf }) => bestOf,
+  sampling: ({ sampling }) => sampling,
+  maxTokens: ({ maxTokens }) => maxTokens,
+  stop: ({ stop }) => stop,
+  format: ({ format }) => format && formatPart(format),
+  logprobs: ({ logprobs }) => logprobs,
+  // Not asked for, and asked not to have it.
+  echo: ({ echo }) => echo || undefined,
+  // The words of a refusal that several share: it names parameters as they were sent.
+  schemaParam: ({ schemaParam }) => schemaParam,
+  toolPlaces: ({ toolPlaces }) => toolPlaces,
+  // How an answer is sent. What came whole is replayed as a stream, and a stream whole.
+  stream: NOTHING,
+  includeUsage: NOTHING,
+};
+
+/** What of a model shapes its answers: which it is, what it is made of, and what it does where a request says nothing. */
+const MODEL: { readonly [Field in keyof Required<ModelDescription>]: Part<ModelDescription> } = {
+  id: ({ id }) => id,
+  engine: ({ engine }) => engine,
+  // The time of the model's file: another file under the same name is another model.
+  created: ({ created }) => created,
+  samplingDefaults: ({ samplingDefaults }) => samplingDefaults,
+  maxTokensDefault: ({ maxTokensDefault }) => maxTokensDefault,
+  provider: ({ provider }) => provider,
+  // Unknown until a model is loaded, and other on another machine. What it cuts ends with `length`, and would end so again.
+  contextLength: NOTHING,
+  aliases: NOTHING,
+  capabilities: NOTHING,
+  embeddingLength: NOTHING,
+  isDefault: NOTHING,
+  state: NOTHING,
+  detail: NOTHING,
+};
+
+/**
+ * The key of a request's answer: a digest, which tells nothing of what was asked.
+ *
+ * @param tenant whose it is: the id of the key that asks. Undefined: a gateway that asks for no keys, all of whose callers are one.
+ */
+export function cacheKey(request: ValidRequest, tenant: string | undefined): string {
+  const parts = [KEY_VERSION, tenant ?? null, partsOf(REQUEST, request)];
+  return createHash('sha256').update(canonicalJson(parts)).digest('base64url');
+}
+
+function modelPart(model: ModelDescription): unknown {
+  return partsOf(MODEL, model);
+}
+
+function partsOf<T extends object>(table: { readonly [Field in keyof Required<T>]: Part<T> }, whole: T): unknown {
+  const fields = Object.entries(table) as [string, Part<T>][];
+  return Object.fromEntries(fields.map(([field, part]) => [field, part(whole)]));
+}
+
+/** Everything of it. What a template writes out as it came, and so with its fields in their order, is taken in that order. */
+function promptPart(prompt: Prompt): unknown {
+  if (prompt.kind !== 'chat') return prompt;
+  const { tools, templateVariables, documents, ...rest } = prompt;
+  return { ...rest, asItCame: JSON.stringify([tools, templateVariables, documents]) };
+}
+
+/** The properties of a schema are written in the order in which it has them. */
+function formatPart(format: OutputFormat): unknown {
+  return format.kind === 'schema' ? { ...format, schema: JSON.stringify(format.schema) } : format;
+}
+
+/** JSON in which the same value is always the same text: fields sorted, those that are undefined left out, lists as they are. */
+export function canonicalJson(value: unknown): string {
+  if (typeof value !== 'object' || value === null) return JSON.stringify(value) ?? 'null';
+  if (Array.isArray(value)) return `[${value.map(canonicalJson).join()}]`;
+  const fields = Object.entries(value).filter(([, field]) => field !== undefined);
+  fields.sort(([one], [other]) => (one < other ? -1 : 1));
+  return `{${fields.map(([name, field]) => `${JSON.stringify(name)}:${canonicalJson(field)}`).join()}}`;
+}
