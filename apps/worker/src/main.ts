@@ -79,8 +79,8 @@ async function run(loaded: LoadedSettings): Promise<void> {
   const why = await Promise.race([stopped, hopeless.promise]);
 
   logger.info({ why, timeoutMs: settings.drainTimeoutMs }, 'The worker drains.');
-  await announcer?.withdraw();
-  await server.drain(settings.drainTimeoutMs);
+  // Gateways that are connected are told first; one that finds no worker any more looks for others.
+  await Promise.all([server.drain(settings.drainTimeoutMs), announcer?.withdraw()]);
   await server.close();
   await library.close();
   await prompts.close();

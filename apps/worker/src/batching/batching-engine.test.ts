@@ -1,3 +1,4 @@
+import { InferenceError } from '@millrace/contracts';
 import { afterEach, describe, expect, it } from 'vitest';
 import { collect, isIdle, NEVER, openBench, type TestBench, textRequest } from './batching.testing.js';
 
@@ -302,6 +303,25 @@ describe('BatchingEngine', () => {
     await expect(collect(bench.engine.answer(textRequest('late'), NEVER))).rejects.toMatchObject({
       code: 'shutting_down',
     });
+  });
+
+  it('hands back all that it computed when the worker stops, before it says so', async () => {
+    bench = openBench({ msPerStep: 1 });
+    const stopping = new AbortController();
+    const answer = bench.engine.answer(textRequest('a', { maxTokens: 500 }), stopping.signal)[Symbol.asyncIterator]();
+    const { value: begun } = await answer.next();
+    expect(begun).toMatchObject({ kind: 'begun' });
+    // Nobody reads meanwhile.
+    await expect.poll(() => bench.steps.length).toBeGreaterThan(4);
+    const computed = () => bench.steps.filter(([work]) => work?.choose).length;
+    const before = computed();
+    stopping.abort(new InferenceError('shutting_down', 'It stops.'));
+    const { value: tokens } = await answer.next();
+    expect(tokens).toMatchObject({ kind: 'tokens' });
+    // A step that was under way is lost with its token.
+    const handedBack = tokens?.kind === 'tokens' ? tokens.tokens.length : 0;
+    expect(handedBack).toBeGreaterThanOrEqual(before - 1);
+    await expect(answer.next()).rejects.toMatchObject({ code: 'shutting_down' });
   });
 
   it('adds a long prompt beside running streams without leaving any of them out of a step', async () => {

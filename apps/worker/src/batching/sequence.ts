@@ -284,9 +284,12 @@ export class Sequence implements PlannedSequence {
 
   /** The reader wants no more. With a `reason`, a reader that is still there gets it thrown. */
   cancel(reason: unknown): void {
+    const code = reason instanceof InferenceError ? reason.code : undefined;
     // Who serves the answer may see the stall before us, since it knows the reader's credit.
-    const stalled = reason instanceof InferenceError && reason.code === 'client_closed_request';
-    if (this.#settle(stalled ? 'stalled' : 'cancelled') && reason !== undefined) this.answer.abort(reason);
+    if (!this.#settle(code === 'client_closed_request' ? 'stalled' : 'cancelled')) return;
+    // A worker that stops hands back what it has computed: whoever goes on with it need not compute that again.
+    if (code === 'shutting_down') this.answer.end({ error: reason });
+    else if (reason !== undefined) this.answer.abort(reason);
   }
 
   fail(error: unknown): void {

@@ -66,6 +66,13 @@ export class Conversation {
     for (const sequence of this.#sequences.values()) sequence.giveUp(error);
   }
 
+  /** Gives up the requests that have none of their answers begun: whoever takes them has everything still to do, too. */
+  giveUpWaiting(error: InferenceError): void {
+    const sequences = [...this.#sequences.values()];
+    const begun = new Set(sequences.filter((sequence) => sequence.begun).map(({ requestId }) => requestId));
+    for (const sequence of sequences) if (!begun.has(sequence.requestId)) sequence.giveUp(error);
+  }
+
   /** Ends the stream, after what is still to be sent. */
   end(): void {
     if (this.#ended) return;
@@ -126,6 +133,7 @@ export class Conversation {
   #begin(start: Start): void {
     const members = [start, ...start.siblings];
     const terms = {
+      requestId: start.requestId,
       attempt: start.attempt,
       creditTokens: start.creditTokens,
       resumedTokens: start.resumeTokenIds.length + start.resumeUnnumberedTokens,

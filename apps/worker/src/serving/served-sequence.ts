@@ -20,6 +20,8 @@ import type { StepWriter } from './step-writer.js';
 /** What a sequence is served with. */
 export interface SequenceTerms {
   readonly sequenceId: number;
+  /** Whose answer it is. */
+  readonly requestId: string;
   readonly attempt: number;
   readonly creditTokens: number;
   /** Tokens of the answer that another attempt has delivered. */
@@ -67,6 +69,7 @@ export class ServedSequence {
   #update: SequenceUpdate | undefined;
   /** The frame that `#update` goes out with. */
   #updateFrame = -1;
+  #begun = false;
   #promptTokens = 0;
   #cachedTokens = 0;
   #completionTokens: number;
@@ -83,6 +86,15 @@ export class ServedSequence {
   /** Aborts when nobody wants the sequence any more. */
   get signal(): AbortSignal {
     return this.#leaving.signal;
+  }
+
+  get requestId(): string {
+    return this.terms.requestId;
+  }
+
+  /** Its prompt was read, and the first token chosen. */
+  get begun(): boolean {
+    return this.#begun;
   }
 
   addCredit(tokens: number): void {
@@ -123,6 +135,7 @@ export class ServedSequence {
 
   #begin(event: Extract<AnswerEvent, { kind: 'begun' }>): void {
     const { promptTokens, cachedTokens, waitedMs } = event;
+    this.#begun = true;
     this.#promptTokens = promptTokens;
     this.#cachedTokens = cachedTokens;
     this.#pending().begun = { promptTokens, cachedTokens, waitedMs };

@@ -193,6 +193,19 @@ describe('calls for work that is no answer', () => {
     await draining;
   });
 
+  it('hands back at once those that wait for their model when it drains', async () => {
+    const { gateway, test } = await open();
+    const use = Promise.withResolvers<never>();
+    test.library.use = (_model, { signal }) => {
+      signal.addEventListener('abort', () => use.reject(signal.reason));
+      return use.promise;
+    };
+    const waiting = gateway.detokenize({ tokens: [1] });
+    await gateway.describe();
+    await test.server.drain(10_000);
+    expect((await waiting).failure?.code).toBe('shutting_down');
+  });
+
   it('gives calls up when draining takes too long', async () => {
     const { gateway, test } = await open({}, { detokenize: () => new Promise<never>(() => undefined) });
     const stuck = gateway.detokenize({ tokens: [1] });

@@ -62,6 +62,8 @@ class Cancelled extends Error {}
  */
 export class WorkCalls {
   readonly #running = new Set<AbortController>();
+  /** Of those, who wait for their model. */
+  readonly #waiting = new Set<AbortController>();
 
   constructor(
     private readonly host: WorkHost,
@@ -77,6 +79,11 @@ export class WorkCalls {
   /** The worker gives all of them up. */
   giveUp(error: InferenceError): void {
     for (const leaving of this.#running) leaving.abort(error);
+  }
+
+  /** Gives up those with which nobody has begun. */
+  giveUpWaiting(error: InferenceError): void {
+    for (const leaving of this.#waiting) leaving.abort(error);
   }
 
   /** For the gRPC server. */
@@ -172,7 +179,9 @@ export class WorkCalls {
       call.on('cancelled', () => leaving.abort(new Cancelled('The call was cancelled.')));
       if (call.cancelled) leaving.abort(new Cancelled('The call was cancelled.'));
       const { signal } = leaving;
+      this.#waiting.add(leaving);
       using lease = await this.host.use(model, { deadlineMs: allowedMs, signal });
+      this.#waiting.delete(leaving);
       const leftMs = Math.max(1, allowedMs - Math.floor(performance.now() - startedAtMs));
       const request = { requestId, model, deadlineMs: leftMs };
       const reply = await unlessAborted(work({ engine: lease.engine, request, signal }), signal);
@@ -182,6 +191,7 @@ export class WorkCalls {
       return failed(this.#failure(error, { requestId, model }));
     } finally {
       clearTimeout(timer);
+      this.#waiting.delete(leaving);
       if (this.#running.delete(leaving)) this.host.onSettled();
     }
   }

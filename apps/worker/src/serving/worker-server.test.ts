@@ -470,6 +470,24 @@ describe('WorkerServer', () => {
     await expect.poll(() => gateway.ended).toBe(true);
   });
 
+  it('drains: hands back at once what has not begun, unless another answer to the same request has', async () => {
+    const { gateway, test } = await open({ msPerStep: 2 });
+    for (let id = 1; id <= 7; id++) gateway.start(id);
+    // The last place is for one of the two.
+    gateway.start(8, { siblings: [{ sequenceId: 9, seed: undefined }] });
+    gateway.start(10, { siblings: [{ sequenceId: 11, seed: undefined }] });
+    await expect.poll(() => gateway.tokens(8).length).toBeGreaterThan(0);
+    await expect.poll(() => test.library.engineLoad).toMatchObject({ running: 8, waiting: 3 });
+    const drained = test.server.drain(10_000);
+    await expect
+      .poll(() => [10, 11].map((id) => gateway.settled(id)?.failure?.code))
+      .toEqual(Array(2).fill('shutting_down'));
+    expect(gateway.settled(1)).toBeUndefined();
+    expect(gateway.settled(9)).toBeUndefined();
+    await drained;
+    await expect.poll(() => [1, 8, 9].map((id) => gateway.settled(id)?.reason)).toEqual(Array(3).fill('length'));
+  });
+
   it('gives up what is not settled when draining takes too long', async () => {
     const { gateway, test } = await open({ msPerStep: 2 });
     gateway.start(1);

@@ -156,15 +156,19 @@ export class WorkerServer implements ConversationHost {
   }
 
   /**
-   * Takes nothing new, and resolves when every sequence and every call is settled, or after `timeoutMs` when the rest is
-   * given up.
+   * Takes nothing new, and hands back at once what has not begun: it begins sooner elsewhere. Resolves when every other sequence and every
+   * call is settled, or after `timeoutMs`, when the rest is handed back too, with every token that was computed and may be sent. Gateways
+   * go on with it at another worker.
    */
   async drain(timeoutMs: number): Promise<void> {
     this.#draining = true;
     this.#updateHealth();
     this.#reportLoad();
+    const waiting = new InferenceError('shutting_down', 'This worker stopped before it began. Send the request again.');
+    for (const conversation of this.#conversations) conversation.giveUpWaiting(waiting);
+    this.#workCalls.giveUpWaiting(waiting);
     if (await this.#settledWithin(timeoutMs)) return;
-    this.logger.warn({ unsettled: this.#unsettled(), timeoutMs }, 'Draining took too long; the rest is given up.');
+    this.logger.warn({ unsettled: this.#unsettled(), timeoutMs }, 'Draining took too long; the rest is handed back.');
     const error = new InferenceError(
       'shutting_down',
       'This worker stopped before the answer was complete. Send the request again.',
