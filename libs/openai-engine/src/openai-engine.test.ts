@@ -370,7 +370,7 @@ describe('a failure of the server', () => {
     ],
     ['an error that is a text', stream(event({ error: 'no' })), 'upstream_failed', /: no/],
     ['an answer given up', stream(event(delta({ content: 'a' }, 'abort'))), 'upstream_failed', /gave the answer up/],
-    ['401', json(401, { error: 'Unauthorized' }), 'upstream_unauthorized', /refuses the worker's key/],
+    ['401', json(401, { error: 'Unauthorized' }), 'upstream_unauthorized', /refuses the key that it is given/],
     ['403', json(403, { detail: 'no' }), 'upstream_unauthorized', /refuses/],
     [
       '401 in the middle',

@@ -52,6 +52,11 @@ const ERROR_MS_MAX = 2_000;
 /** Vectors of 64 inputs come in under 8 MB, as texts of numbers. */
 const BODY_BYTES_MAX = 32 * 1024 * 1024;
 
+/** Of calls about tokens, for whom and for how long. */
+type TokenWork = Partial<Pick<EmbedRequest, 'requestId' | 'deadlineMs'>>;
+
+const NEVER = new AbortController().signal;
+
 const LACKS: Readonly<Record<ModelCapability, readonly [InferenceError['code'], string]>> = {
   chat: ['generation_not_supported', 'answers no chats'],
   completion: ['generation_not_supported', 'continues no texts'],
@@ -67,7 +72,6 @@ const LACKS: Readonly<Record<ModelCapability, readonly [InferenceError['code'], 
 export class OpenAiEngine implements Engine {
   readonly #line: WaitingLine;
   readonly #calls = new Set<CallScope>();
-  readonly #tokens: TokenCalls | undefined;
   readonly #failures: FailureLog;
   #closedBy: InferenceError | undefined;
 
@@ -75,7 +79,6 @@ export class OpenAiEngine implements Engine {
     const { maxConcurrent, queueMax } = parts.limits;
     this.#line = new WaitingLine({ concurrentMax: maxConcurrent, queueMax });
     this.#failures = new FailureLog(parts.subject, parts.logger);
-    this.#tokens = openTokenCalls(parts, (url, body) => this.#tokenCall(url, body));
   }
 
   describe(): ModelDescription {
@@ -123,21 +126,29 @@ export class OpenAiEngine implements Engine {
     return this.#work(request, signal, (scope) => this.#ask('/rerank', body, request.requestId, scope, read));
   }
 
-  async tokenize(request: TokenizeRequest): Promise<Tokenized> {
-    return this.#tokenCalls().tokenize(request);
+  /** @param signal as of `embed`; the Engine seam has none for what is quick in one's own process. */
+  async tokenize(request: TokenizeRequest, signal: AbortSignal = NEVER): Promise<Tokenized> {
+    return this.#tokenWork(request, signal, (calls) => calls.tokenize(request));
   }
 
-  async detokenize(tokens: readonly number[]): Promise<string> {
-    return this.#tokenCalls().detokenize(tokens);
+  async detokenize(tokens: readonly number[], work: TokenWork = {}, signal: AbortSignal = NEVER): Promise<string> {
+    return this.#tokenWork(work, signal, (calls) => calls.detokenize(tokens));
   }
 
-  async renderPrompt(prompt: Extract<Prompt, { kind: 'chat' }>): Promise<string> {
-    return this.#tokenCalls().renderPrompt(prompt);
+  async renderPrompt(
+    prompt: Extract<Prompt, { kind: 'chat' }>,
+    work: TokenWork = {},
+    signal: AbortSignal = NEVER,
+  ): Promise<string> {
+    return this.#tokenWork(work, signal, (calls) => calls.renderPrompt(prompt));
   }
 
   /** Fails what waits and what runs. */
   async close(): Promise<void> {
-    this.#closedBy = new InferenceError('shutting_down', 'This worker stops. Send the request again.');
+    this.#closedBy = new InferenceError(
+      'shutting_down',
+      'The connection to this server is being closed. Send the request again.',
+    );
     this.#line.close(this.#closedBy);
     for (const scope of [...this.#calls]) scope.leave(this.#closedBy);
     this.parts.client.close();
@@ -194,10 +205,7 @@ export class OpenAiEngine implements Engine {
     if (prompt.kind === 'text') return prompt.text;
     if (prompt.kind === 'chat') return '';
     // Asked within the answer's own time: it ends with who asked.
-    const within = openTokenCalls(this.parts, (url, body) =>
-      this.#retrying(requestId, scope, () => this.#reply(url, body, scope)),
-    );
-    return this.#tokenCalls(within).detokenize(prompt.tokens);
+    return this.#tokenCalls(requestId, scope).detokenize(prompt.tokens);
   }
 
   // ----------------------------------------------------------------------------------------------------- other work
@@ -246,7 +254,10 @@ export class OpenAiEngine implements Engine {
     }
   }
 
-  #tokenCalls(calls = this.#tokens): TokenCalls {
+  #tokenCalls(requestId: string, scope: CallScope): TokenCalls {
+    const calls = openTokenCalls(this.parts, (url, body) =>
+      this.#retrying(requestId, scope, () => this.#reply(url, body, scope)),
+    );
     if (calls !== undefined) return calls;
     const { model, subject } = this.parts;
     throw new InferenceError(
@@ -257,10 +268,14 @@ export class OpenAiEngine implements Engine {
   }
 
   /** Beside the limits: it is quick, and would wait behind long answers. */
-  async #tokenCall(url: URL, body: object): Promise<unknown> {
-    const scope = this.#open(undefined, new AbortController().signal);
+  async #tokenWork<Result>(
+    { requestId = '', deadlineMs }: TokenWork,
+    signal: AbortSignal,
+    work: (calls: TokenCalls) => Promise<Result>,
+  ): Promise<Result> {
+    const scope = this.#open(deadlineMs, signal);
     try {
-      return await this.#retrying('', scope, () => this.#reply(url, body, scope));
+      return await work(this.#tokenCalls(requestId, scope));
     } finally {
       scope.close();
     }

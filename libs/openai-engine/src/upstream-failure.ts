@@ -82,7 +82,7 @@ function failureOf(
   const who = `The server of \`${model}\` (${preset})`;
   if (status === 401 || status === 403) {
     return new UpstreamFailure(
-      new InferenceError('upstream_unauthorized', `${who} refuses the worker's key.`),
+      new InferenceError('upstream_unauthorized', `${who} refuses the key that it is given.`),
       'never',
     );
   }
