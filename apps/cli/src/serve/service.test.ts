@@ -145,6 +145,16 @@ describe('Service', () => {
     expect(pids.map(isAlive)).toEqual([false, false]);
   });
 
+  it('leaves the gateway the time of its delay, and the worker alone meanwhile', async () => {
+    await serviceWith(['--deaf'], ['--drain-timeout-ms=0', '--drain-delay-ms=600']).start();
+    const beforeMs = performance.now();
+    const stopped = service.stop();
+    await expect.poll(() => journal().filter((line) => line.includes('asked-to-stop'))).toHaveLength(1);
+    expect(journal().at(-1)).toMatch(/^gateway asked-to-stop/);
+    await stopped;
+    expect(performance.now() - beforeMs).toBeGreaterThan(850); // With the grace; timers may be a little early.
+  });
+
   it.each([
     ['the worker', async () => 0],
     ['both', freePort],

@@ -19,7 +19,8 @@ export interface ServiceOptions {
   readonly killGraceMs?: number;
 }
 
-const KILL_GRACE_MS = 3_000;
+/** Last words to clients, and last records to the database. */
+const KILL_GRACE_MS = 8_000;
 const READINESS_POLL_MS = 50;
 
 /**
@@ -96,15 +97,19 @@ export class Service {
     return { url, workerAddress };
   }
 
-  /** The gateway first, so that its running answers can finish; then the worker. */
+  /**
+   * The gateway first, so that its running answers can finish, and so can those that it takes in the delay; then the worker. Told at the
+   * same time, the worker would take nothing new.
+   */
   async stop(): Promise<void> {
     this.#stopped = true;
-    const { drainTimeoutMs } = this.#options.loaded.settings;
+    const { drainDelayMs, drainTimeoutMs } = this.#options.loaded.settings;
     const { killGraceMs = KILL_GRACE_MS } = this.#options;
-    const killAtMs = performance.now() + drainTimeoutMs + killGraceMs;
+    const allowedMs = drainDelayMs + drainTimeoutMs + killGraceMs;
+    const killAtMs = performance.now() + allowedMs;
     // Ctrl-C reaches the worker too, which may have nothing more to do long before the gateway.
     this.#worker?.restartNoMore();
-    await this.#gateway?.stop(drainTimeoutMs + killGraceMs);
+    await this.#gateway?.stop(allowedMs);
     // Nobody is left to ask the worker anything, so it needs no more than a moment.
     await this.#worker?.stop(Math.max(killGraceMs, killAtMs - performance.now()));
   }
