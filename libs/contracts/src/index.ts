@@ -1,5 +1,6 @@
 export * from './admin/keys.js';
 export * from './admin/usage.js';
+export * from './config/model-routes.js';
 export * from './config/models-file.js';
 export * from './config/reference.js';
 export * from './config/setting.js';

@@ -1,6 +1,7 @@
 import { basename, isAbsolute } from 'node:path';
-import { type ModelsFile, modelsFileSchema } from '@millrace/contracts';
+import { ModelRoutes, type ModelsFile, modelsFileSchema, namesNotInFile, servedByGateway } from '@millrace/contracts';
 import { ConfigurationError } from './configuration-error.js';
+import { didYouMean } from './nearest-name.js';
 import { parseYamlFile, readYamlFile, type YamlFile } from './yaml-file.js';
 
 /**
@@ -20,15 +21,50 @@ export function parseModelsFile(text: string, path: string): ModelsFile {
 
 function modelsFileOf(file: YamlFile, path: string): ModelsFile {
   const parsed = modelsFileSchema.safeParse(file.value ?? {});
-  if (parsed.success) return parsed.data;
-  throw new ConfigurationError(
-    parsed.error.issues.map((issue) => {
-      const keys = issue.path.map((key) => (typeof key === 'symbol' ? String(key) : key));
-      const line = file.lineOf(keys);
-      const where = line === undefined ? path : `${path}, line ${line}`;
-      return `${where}: ${keyText(keys)}${issue.message}. docs/reference/configuration.md explains every key.`;
-    }),
+  const problems = parsed.success ? unknownNames(parsed.data) : parsed.error.issues;
+  if (parsed.success && problems.length === 0) return parsed.data;
+  const shown = problems.slice(0, PROBLEMS_SHOWN_MAX).map(({ path: at, message }) => {
+    const keys = at.map((key) => (typeof key === 'symbol' ? String(key) : key));
+    const line = file.lineOf(keys);
+    const where = line === undefined ? path : `${path}, line ${line}`;
+    return `${where}: ${keyText(keys)}${message}. docs/reference/configuration.md explains every key.`;
+  });
+  const more = problems.length - PROBLEMS_SHOWN_MAX;
+  throw new ConfigurationError(more > 0 ? [...shown, `${path} has ${more} more mistakes.`] : shown);
+}
+
+/** More than anybody mends at a time; a file that is something else altogether has thousands. */
+const PROBLEMS_SHOWN_MAX = 50;
+
+/**
+ * What a file names that it does not have. A file that lists models of workers lists all that there are, so it is a mistake; one without,
+ * as gateways have whose workers have a file of their own, can't know what those serve.
+ */
+function unknownNames(file: ModelsFile): { path: readonly (string | number)[]; message: string }[] {
+  if (!listsWorkersModels(file)) return [];
+  const names = new ModelRoutes(file).names();
+  return namesNotInFile(file).map(({ path, name }) => ({
+    path,
+    message: `there is no "${name}" in this file.${didYouMean(name, names)} List it under \`models\`, or name another`,
+  }));
+}
+
+/**
+ * What may be a mistake in a file that was read, as sentences: names that only a worker can know. A request for them is refused until one
+ * does.
+ */
+export function modelsFileDoubts(file: ModelsFile): readonly string[] {
+  if (listsWorkersModels(file)) return [];
+  const names = new ModelRoutes(file).names();
+  const unknown = new Map(namesNotInFile(file).map(({ path, name }) => [name, keyText(path)]));
+  return [...unknown].map(
+    ([name, key]) =>
+      `${key}there is no "${name}" in the models file, so only a worker can have it.${didYouMean(name, names)} Until one does, it is passed over.`,
   );
+}
+
+function listsWorkersModels({ models }: ModelsFile): boolean {
+  return models.some((model) => !servedByGateway(model));
 }
 
 const MODEL_FILE_ENDING = /\.gguf$/i;

@@ -1,4 +1,5 @@
 import * as z from 'zod';
+import { type FileProblem, routeProblems } from './model-routes.js';
 
 /** What a request leaves out; an absent one falls to the setting `default…`. */
 const generationDefaults = z.strictObject({
@@ -107,7 +108,7 @@ const caps = z.strictObject({
     .max(10_485_760)
     .optional()
     .describe(
-      'The longest answer that a request may ask for. More is a 400; a request that asks for no length gets this.',
+      'The longest answer that a request may ask for. More is a 400; a request that asks for no length gets its default, and no more than this.',
     ),
   promptBytes: z
     .int()
@@ -132,14 +133,12 @@ const modelCache = z.strictObject({
     .describe('In place of the setting `semanticCacheThreshold`.'),
 });
 
-/** The longest chain of models that one request may be handed on along. */
-export const FALLBACKS_MAX = 8;
-
 const fallbacks = z
   .array(modelName)
+  .max(1000)
   .default([])
   .describe(
-    'Models or aliases that answer, in this order, where no worker of this one does: it is away, or fails before the first token. At most 8. Answers only: vectors of two models can not be compared.',
+    'Models or aliases that answer, in this order, where this one does not: no worker has it, its limit is reached, or it fails before the first token. Theirs come after them; at most 8 in all. Only for chat and text: vectors of two models can not be compared.',
   );
 
 const target = z.strictObject({
@@ -229,9 +228,9 @@ const modelEntry = z.strictObject({
 
 /** Keys that only some engines know, and those without which an engine can't run. */
 const ENGINE_KEYS = {
-  'llama.cpp': { needs: ['path'], refuses: ['upstream', 'openvino'] },
+  'llama.cpp': { needs: ['path'], refuses: ['upstream', 'openvino', 'servedBy'] },
   'openai-compatible': { needs: ['upstream'], refuses: ['path', 'sha256', 'chatTemplate', 'openvino'] },
-  openvino: { needs: ['path'], refuses: ['upstream', 'sha256', 'chatTemplate'] },
+  openvino: { needs: ['path'], refuses: ['upstream', 'sha256', 'chatTemplate', 'servedBy'] },
 } as const;
 
 /** configs/models.yaml: what can be served. Unknown keys are errors, so that a typo is not a silent default. */
@@ -241,45 +240,81 @@ export const modelsFileSchema = z
       .string()
       .optional()
       .describe('The model of requests that name none. Absent: the only one, else such requests are refused.'),
-    models: z.array(modelEntry).min(1).max(1000).describe('What can be served.'),
+    models: z
+      .array(modelEntry)
+      .max(1000)
+      .default([])
+      .describe(
+        'What can be served. A gateway whose workers have a file of their own may leave it out, and name their models in `aliases`.',
+      ),
     aliases: z.array(alias).max(1000).default([]).describe('Further names, each for one or several of the models.'),
   })
   .superRefine((file, context) => {
-    const seen = new Map<string, number>();
-    for (const [index, model] of file.models.entries()) {
-      const { needs, refuses } = ENGINE_KEYS[model.engine];
-      const missing = needs.filter((key) => model[key] === undefined);
-      const extra: string[] = refuses.filter((key) => model[key] !== undefined);
-      if (model.engine !== 'llama.cpp' && model.lora.length > 0) extra.push('lora');
-      for (const key of missing) {
-        const message = `\`${key}\` is missing: engine ${model.engine} needs it`;
-        context.addIssue({ code: 'custom', path: ['models', index, key], message });
-      }
-      for (const key of extra) {
-        const message = `\`${key}\` means nothing to engine ${model.engine}; leave it out`;
-        context.addIssue({ code: 'custom', path: ['models', index, key], message });
-      }
-      for (const name of [model.id, ...model.aliases]) {
-        const earlier = seen.get(name);
-        if (earlier !== undefined) {
-          context.addIssue({
-            code: 'custom',
-            path: ['models', index],
-            message: `the name "${name}" is taken by models[${earlier}] already`,
-          });
-        }
-        seen.set(name, index);
-      }
+    const say = ({ path, message }: FileProblem) => context.addIssue({ code: 'custom', path: [...path], message });
+    for (const [index, model] of file.models.entries()) entryProblems(model, ['models', index]).forEach(say);
+    routeProblems(file).forEach(say);
+    if (file.models.length === 0 && file.aliases.length === 0) {
+      say({ path: [], message: 'there is neither a model nor an alias in it; list what can be served under `models`' });
     }
-    if (file.defaultModel !== undefined && !seen.has(file.defaultModel)) {
-      context.addIssue({
-        code: 'custom',
-        path: ['defaultModel'],
-        message: `"${file.defaultModel}" is none of the models: ${[...seen.keys()].join(', ')}`,
-      });
+    const names = file.models.flatMap(({ id, aliases }) => [id, ...aliases]);
+    if (file.defaultModel !== undefined && !names.includes(file.defaultModel)) {
+      const message = `"${file.defaultModel}" is none of the models: ${listed(names)}`;
+      say({ path: ['defaultModel'], message });
     }
   });
 
+function entryProblems(model: ModelEntry, path: readonly (string | number)[]): FileProblem[] {
+  const { engine, defaults, caps, upstream } = model;
+  const { needs, refuses } = ENGINE_KEYS[engine];
+  const problem = (key: string, message: string): FileProblem => ({ path: [...path, ...key.split('.')], message });
+  const extra: string[] = refuses.filter((key) => model[key] !== undefined);
+  if (engine !== 'llama.cpp' && model.lora.length > 0) extra.push('lora');
+  const problems = [
+    ...needs
+      .filter((key) => model[key] === undefined)
+      .map((key) => problem(key, `\`${key}\` is missing: engine ${engine} needs it`)),
+    ...extra.map((key) => problem(key, `\`${key}\` means nothing to engine ${engine}; leave it out`)),
+  ];
+  if (servedByGateway(model)) problems.push(...gatewayProblems(model, problem));
+  if (defaults.maxTokens !== undefined && caps.maxTokens !== undefined && defaults.maxTokens > caps.maxTokens) {
+    const both = `defaults.maxTokens is ${defaults.maxTokens} and caps.maxTokens ${caps.maxTokens}`;
+    problems.push(
+      problem('defaults.maxTokens', `${both}: a default must not be more than may be asked for. Change one`),
+    );
+  }
+  const able = upstream?.capabilities;
+  if (model.fallbacks.length > 0 && able !== undefined && !able.includes('chat') && !able.includes('completion')) {
+    const what = `\`fallbacks\` means nothing to a model that does ${able.join(', ')} only`;
+    problems.push(problem('fallbacks', `${what}: they stand in for chat and text. Leave it out`));
+  }
+  return problems;
+}
+
+/** Keys of what a worker does, where there is none; and an address, which the gateway can't guess. */
+function gatewayProblems(
+  { id, upstream, warm, idleUnloadMs }: ModelEntry,
+  problem: (key: string, message: string) => FileProblem,
+): FileProblem[] {
+  const workers = [...(warm ? ['warm'] : []), ...(idleUnloadMs === undefined ? [] : ['idleUnloadMs'])];
+  const problems = workers.map((key) =>
+    problem(key, `\`${key}\` means nothing to "${id}", which the gateway itself has answered elsewhere; leave it out`),
+  );
+  if (upstream!.url === undefined && !HAVE_AN_ADDRESS.has(upstream!.preset)) {
+    const why = `preset ${upstream!.preset} has no address of its own, and the gateway needs one`;
+    problems.push(problem('upstream.url', `\`url\` is missing: ${why}`));
+  }
+  return problems;
+}
+
+const LISTED_MAX = 20;
+
+function listed(names: readonly string[]): string {
+  const more = names.length - LISTED_MAX;
+  return more > 0 ? `${names.slice(0, LISTED_MAX).join(', ')} and ${more} more` : names.join(', ') || 'there are none';
+}
+
+/** Presets whose servers are always at the same place. */
+const HAVE_AN_ADDRESS: ReadonlySet<UpstreamPreset> = new Set(['llama-server', 'ollama', 'openai', 'groq', 'fireworks']);
 const PROVIDERS: ReadonlySet<UpstreamPreset> = new Set(['openai', 'groq', 'fireworks']);
 
 /** Whether the gateway itself has the model answered, so that no worker has it. */
