@@ -24,8 +24,9 @@ export class TestBed implements AsyncDisposable {
     readonly workers: readonly FakeWorker[],
     lines: Record<string, unknown>[],
     host: string,
+    scheme: 'http' | 'https',
   ) {
-    this.url = `http://${host}:${gateway.port}`;
+    this.url = `${scheme}://${host}:${gateway.port}`;
     this.client = new OpenAI({ baseURL: `${this.url}/v1`, apiKey: 'any', maxRetries: 0 });
     this.log = lines;
   }
@@ -45,7 +46,8 @@ export class TestBed implements AsyncDisposable {
       logInto(lines),
       async () => plainParts(parts),
     );
-    const bed = new TestBed(gateway, fakes, lines, host);
+    const scheme = settings['tls.certFile'] === undefined ? 'http' : 'https';
+    const bed = new TestBed(gateway, fakes, lines, host, scheme);
     if (expectReady) await bed.ready(fakes.length);
     return bed;
   }

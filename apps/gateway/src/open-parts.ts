@@ -1,5 +1,5 @@
 import { isLoopback, type ReadyzBody, type Settings } from '@millrace/contracts';
-import { ConfigurationError, type Logger } from '@millrace/runtime';
+import { ConfigurationError, type Logger, type WatchedTls } from '@millrace/runtime';
 import { MemoryKeyNews } from './keys/adapters/memory-key-news.js';
 import { RedisKeyNews } from './keys/adapters/redis-key-news.js';
 import type { Authenticator } from './keys/authenticator.js';
@@ -14,6 +14,7 @@ import type { CallerRates } from './limits/caller-rates.js';
 import { CountedRates } from './limits/counted-rates.js';
 import { FallbackLimiter } from './limits/fallback-limiter.js';
 import type { RateLimiter } from './limits/rate-limiter.js';
+import type { GatewayTls } from './open-tls.js';
 import { RecordWriter } from './request-log/record-writer.js';
 import type { RecordListener } from './request-log/request-log.js';
 import { RunFile } from './request-log/run-file.js';
@@ -60,11 +61,11 @@ const LAST_WRITES_MS = 5_000;
  *
  * @throws ConfigurationError when a URL, a secret or the models file is wrong.
  */
-export async function openParts(settings: Settings, logger: Logger): Promise<Parts> {
+export async function openParts(settings: Settings, logger: Logger, tls: GatewayTls): Promise<Parts> {
   const secrets = installationSecrets(settings, logger);
   const models = new WatchedModels(settings.modelsFile, settings.modelsFileCheckMs, logger);
-  const redis = settings.redisUrl === undefined ? undefined : openRedis(settings.redisUrl, settings, logger);
-  const { database, broken } = openDatabase(settings, logger);
+  const redis = settings.redisUrl === undefined ? undefined : openRedis(settings.redisUrl, settings, tls.redis, logger);
+  const { database, broken } = openDatabase(settings, tls.postgres, logger);
 
   const news =
     redis === undefined ? new MemoryKeyNews() : new RedisKeyNews(redis.client, `${settings.redisKeyPrefix}:keys`);
@@ -113,11 +114,15 @@ export async function openParts(settings: Settings, logger: Logger): Promise<Par
   };
 }
 
-function openDatabase(settings: Settings, logger: Logger): { database: SqlDatabase; broken: Promise<never> } {
+function openDatabase(
+  settings: Settings,
+  tls: WatchedTls | undefined,
+  logger: Logger,
+): { database: SqlDatabase; broken: Promise<never> } {
   const { postgresUrl, postgresConnectionsMax, sqlTimeoutMs, dataFolder } = settings;
   const migrated = (database: SqlDatabase) => new MigratedDatabase(database, readMigrations(), logger);
   if (postgresUrl !== undefined) {
-    const options = { url: postgresUrl, connectionsMax: postgresConnectionsMax, timeoutMs: sqlTimeoutMs };
+    const options = { url: postgresUrl, connectionsMax: postgresConnectionsMax, timeoutMs: sqlTimeoutMs, tls };
     // A server that is away comes back; nothing about it is a reason to end.
     return { database: migrated(new PostgresDatabase(options, logger)), broken: NEVER };
   }
@@ -137,8 +142,13 @@ async function unusable(database: EmbeddedDatabase): Promise<never> {
   return NEVER;
 }
 
-function openRedis(url: string, { redisTimeoutMs }: Settings, logger: Logger): RedisConnection {
-  return new RedisConnection({ url, timeoutMs: redisTimeoutMs, name: 'millrace-gateway' }, logger);
+function openRedis(
+  url: string,
+  { redisTimeoutMs }: Settings,
+  tls: WatchedTls | undefined,
+  logger: Logger,
+): RedisConnection {
+  return new RedisConnection({ url, timeoutMs: redisTimeoutMs, name: 'millrace-gateway', tls }, logger);
 }
 
 function openLimiter(redis: RedisConnection | undefined, settings: Settings, logger: Logger): RateLimiter {

@@ -7,6 +7,7 @@ import type { NestFastifyApplication } from '@nestjs/platform-fastify';
 import { gatewayModule } from './gateway.module.js';
 import { createHttpServer } from './http/fastify.js';
 import { openParts } from './open-parts.js';
+import { openTls } from './open-tls.js';
 import { wire } from './wiring.js';
 
 /** For errors to reach those who waited to the end. */
@@ -31,8 +32,9 @@ function withoutBrackets(host: string): string {
 /** Builds the gateway and listens. All that main.ts adds is the process around it. `open` is for tests, which have other stores. */
 export async function startGateway(settings: Settings, logger: Logger, open = openParts): Promise<Gateway> {
   const metrics = startMetrics({ serviceName: 'millrace-gateway', serviceVersion: VERSION });
-  const walks = wire(settings, logger, await open(settings, logger));
-  const { adapter, openCalls, drain } = await createHttpServer(settings, walks, logger);
+  const tls = await openTls(settings, logger);
+  const walks = wire(settings, logger, await open(settings, logger, tls), tls);
+  const { adapter, openCalls, drain } = await createHttpServer(settings, walks, logger, tls.gateway);
   const app = await NestFactory.create<NestFastifyApplication>(
     gatewayModule(walks, metrics, settings),
     adapter,
@@ -43,6 +45,7 @@ export async function startGateway(settings: Settings, logger: Logger, open = op
   const release = async () => {
     await app.close();
     await walks.close();
+    tls.close();
     await metrics.close();
   };
   try {

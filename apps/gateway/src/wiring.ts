@@ -1,6 +1,6 @@
 import { hostname } from 'node:os';
 import { PRESENCE_INTERVALS, type Settings } from '@millrace/contracts';
-import type { Logger } from '@millrace/runtime';
+import type { Logger, WatchedTls } from '@millrace/runtime';
 import { Admission } from './admission/admission.js';
 import { GrpcWorkerClient } from './dispatch/adapters/grpc-worker-client.js';
 import { Dispatcher } from './dispatch/dispatcher.js';
@@ -9,6 +9,7 @@ import type { Authenticator } from './keys/authenticator.js';
 import { watch } from './metrics/process-metrics.js';
 import { RequestMetrics } from './metrics/request-metrics.js';
 import { degradedBy, type Parts } from './open-parts.js';
+import type { GatewayTls } from './open-tls.js';
 import { RequestLog } from './request-log/request-log.js';
 import { DnsDiscovery } from './routing/adapters/dns-discovery.js';
 import { KubernetesDiscovery } from './routing/adapters/kubernetes-discovery.js';
@@ -58,12 +59,12 @@ export interface Walks {
  * From settings to walks: every object of the gateway that is not HTTP is made here, or in `open-parts.ts` what stands on a store. Call
  * after `startMetrics`. The parts are the walks' from here on, and closed with them.
  */
-export function wire(settings: Settings, logger: Logger, parts: Parts): Walks {
+export function wire(settings: Settings, logger: Logger, parts: Parts, tls: GatewayTls): Walks {
   const directory = new WorkerDirectory<WorkerClient>();
   const members = new WorkerMembers(
     openDiscovery(settings, parts, logger),
     directory,
-    (address) => connectWorker(address, settings, logger),
+    (address) => connectWorker(address, settings, tls.workers, logger),
     { forgetMs: settings.discoveryIntervalMs * PRESENCE_INTERVALS, drainTimeoutMs: settings.drainTimeoutMs },
     logger,
   );
@@ -93,7 +94,10 @@ export function wire(settings: Settings, logger: Logger, parts: Parts): Walks {
     reportUsage: new ReportUsage(parts.totals, requestLog),
     readiness: new Readiness(directory, settings, {
       obstacle: () => parts.obstacle(),
-      degraded: () => [...parts.degraded(), ...degradedBy([['workers', members.trouble]])],
+      degraded: () => [
+        ...parts.degraded(),
+        ...degradedBy([['workers', members.trouble], ...tls.troubles().map((trouble) => ['tls', trouble] as const)]),
+      ],
     }),
     refuseRequest: new RefuseRequest(requestLog),
     authenticator: parts.authenticator,
@@ -123,8 +127,9 @@ function openDiscovery(settings: Settings, { redis }: Parts, logger: Logger): Wo
   }
 }
 
-function connectWorker(address: string, settings: Settings, logger: Logger): WorkerClient {
+function connectWorker(address: string, settings: Settings, tls: WatchedTls | undefined, logger: Logger): WorkerClient {
   const gatewayId = `gateway@${hostname()}:${process.pid}`;
   const sentBytesMax = settings.bodyBytesMax + FRAME_BYTES_EXTRA;
-  return new GrpcWorkerClient(address, gatewayId, { ...settings, sentBytesMax }, logger);
+  const security = tls && workerSecurity(address, tls, settings['workerTls.serverName']);
+  return new GrpcWorkerClient(address, gatewayId, { ...settings, sentBytesMax }, logger, security);
 }

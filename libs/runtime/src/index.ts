@@ -16,6 +16,7 @@ export * from './random-hex.js';
 export type { Environment, SettingSource } from './setting-sources.js';
 export * from './termination.js';
 export * from './tls-files.js';
+export * from './tls-for-clients.js';
 export * from './tls-for-grpc.js';
 export * from './watched-tls.js';
 export { unreadable } from './yaml-file.js';

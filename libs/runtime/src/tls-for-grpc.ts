@@ -1,6 +1,7 @@
 import { isIP } from 'node:net';
 import { checkServerIdentity, type PeerCertificate } from 'node:tls';
 import type { TlsMaterial } from './tls-files.js';
+import { tlsFailure } from './tls-for-clients.js';
 import type { WatchedTls } from './watched-tls.js';
 
 type AuthorityListener = (update: { caCertificate: Buffer } | null) => void;
@@ -76,35 +77,21 @@ function hostOf(address: string): string {
   return bracketed ?? plain ?? address;
 }
 
-/** Failures of TLS between two sides that were meant to know each other, each as the end of a sentence. */
-const FAILURES: readonly (readonly [RegExp, string])[] = [
-  [/certificate is for (.+)/, '$&'],
-  [
-    /wrong version number|packet length too long/i,
-    'it speaks no TLS, and this side does; give both the files of workerTls, or neither',
-  ],
-  [/certificate has expired/i, 'its certificate has expired'],
-  [/certificate is not yet valid/i, 'its certificate is not valid yet; compare the clocks'],
-  [
-    /self.signed certificate|unable to (verify|get)|signature failure/i,
-    'its certificate is of another authority than workerTls.caFile holds',
-  ],
-  [
-    /alert certificate required/i,
-    'it demands a certificate, and this side showed none; give it workerTls.certFile and keyFile',
-  ],
-  [/alert certificate expired/i, 'it refuses the certificate of workerTls.certFile, which has expired'],
-  [
-    /alert (unknown ca|bad certificate|decrypt error|certificate unknown|unsupported certificate|handshake failure|access denied)/i,
-    'it refuses the certificate of workerTls.certFile: its own workerTls.caFile holds another authority',
-  ],
-];
-
-/** Why a connection failed that was to be secured, as the end of a sentence; undefined where TLS is not why. */
-export function tlsFailure(message: string): string | undefined {
-  for (const [pattern, sentence] of FAILURES) {
-    const found = pattern.exec(message);
-    if (found) return sentence === '$&' ? `its ${found[0].replace(/\. Resolution note.*$/, '')}` : sentence;
+/**
+ * Why a worker can't be reached by TLS, or without, as the end of a sentence; undefined where TLS is not why.
+ *
+ * @param isSecured whether this side speaks TLS
+ */
+export function workerTlsFailure(message: string, isSecured: boolean): string | undefined {
+  if (!isSecured) {
+    // What a TLS server does with plain text, as grpc-js tells of it, is to close. Others do it too, hence no certainty.
+    return /ECONNRESET|socket hang up|GOAWAY|Connection dropped|alert/i.test(message)
+      ? 'it closes the connection without a word; if it speaks TLS, give this side the files of workerTls'
+      : undefined;
   }
-  return undefined;
+  const [wrongName] = /its certificate is for .*? workerTls\.serverName/s.exec(message) ?? [];
+  if (wrongName !== undefined) return wrongName;
+  const why = tlsFailure(message, 'workerTls');
+  if (why === 'it speaks no TLS, and this side does') return `${why}; give both the files of workerTls, or neither`;
+  return why;
 }

@@ -51,6 +51,7 @@ export interface FakeWorkerOptions {
   readonly port?: number;
   readonly protocolVersion?: number;
   readonly state?: string;
+  readonly credentials?: ServerCredentials;
   /** Sends no Load of its own accord. */
   readonly mute?: boolean;
 }
@@ -119,8 +120,10 @@ export class FakeWorker {
     });
     const address = `127.0.0.1:${options.port ?? 0}`;
     worker.port = await new Promise<number>((resolve, reject) => {
-      worker.#server.bindAsync(address, ServerCredentials.createInsecure(), (error, port) =>
-        error ? reject(error) : resolve(port),
+      worker.#server.bindAsync(
+        address,
+        worker.options.credentials ?? ServerCredentials.createInsecure(),
+        (error, port) => (error ? reject(error) : resolve(port)),
       );
     });
     worker.#timers.push(setInterval(() => worker.#step(), options.stepMs ?? 1));

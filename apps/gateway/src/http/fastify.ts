@@ -1,7 +1,10 @@
+import type { Server } from 'node:http';
+import type { Socket } from 'node:net';
+import type { Server as TlsServer } from 'node:tls';
 import cors, { type FastifyCorsOptions } from '@fastify/cors';
 import fastifyStatic from '@fastify/static';
 import { InferenceError, type Settings, toOpenAiResponse } from '@millrace/contracts';
-import type { Logger } from '@millrace/runtime';
+import type { Logger, WatchedTls } from '@millrace/runtime';
 import { FastifyAdapter } from '@nestjs/platform-fastify';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import type { Authenticator } from '../keys/authenticator.js';
@@ -11,6 +14,8 @@ import { callOf } from './call-of.js';
 import { boundConnections } from './connections.js';
 import { SWAGGER_UI_FOLDER } from './docs.controller.js';
 import { Drain } from './drain.js';
+import { Handshakes } from './handshakes.js';
+import { httpsOptions, renewCertificates } from './https-server.js';
 import { readJsonBodies } from './json-body.js';
 import { OpenCalls } from './open-calls.js';
 import { tellOverhead } from './overhead.js';
@@ -45,11 +50,18 @@ export async function createHttpServer(
   settings: Settings,
   { refuseRequest, authenticator }: HttpWalks,
   logger: Logger,
+  tls?: WatchedTls,
 ): Promise<HttpServer> {
   const socketErrors = new SocketErrors(logger);
   const openCalls = new OpenCalls();
-  const adapter = new FastifyAdapter(fastifyOptions(settings, socketErrors, refuseRequest));
+  const adapter = new FastifyAdapter(
+    fastifyOptions(settings, refuseRequest, tls, (error, socket) => refuseSocket(error, socket)),
+  );
   const fastify = adapter.getInstance() as FastifyInstance;
+  const refuseSocket =
+    tls === undefined
+      ? (error: Error, socket: Socket) => socketErrors.answer(error, socket)
+      : secured(fastify, tls, socketErrors, logger);
 
   const drain = new Drain(fastify.server, openCalls);
   fastify.decorateReply('endCall');
@@ -74,25 +86,42 @@ export async function createHttpServer(
   return { adapter, openCalls, drain };
 }
 
-function fastifyOptions(settings: Settings, socketErrors: SocketErrors, refuseRequest: RefuseRequest) {
+type RefuseSocket = (error: Error & { code?: string }, socket: Socket) => void;
+
+function fastifyOptions(
+  settings: Settings,
+  refuseRequest: RefuseRequest,
+  tls: WatchedTls | undefined,
+  refuseSocket: RefuseSocket,
+) {
+  const node = {
+    headersTimeout: settings.bodyTimeoutMs,
+    requireHostHeader: false, // refuseWithoutHost does it.
+    connectionsCheckingInterval: Math.min(TIMEOUT_CHECK_MS_MAX, settings.bodyTimeoutMs),
+  };
   return {
     logger: false,
     bodyLimit: settings.bodyBytesMax,
     requestTimeout: settings.bodyTimeoutMs,
     keepAliveTimeout: settings.keepAliveTimeoutMs,
-    http: {
-      headersTimeout: settings.bodyTimeoutMs,
-      requireHostHeader: false, // refuseWithoutHost does it.
-      connectionsCheckingInterval: Math.min(TIMEOUT_CHECK_MS_MAX, settings.bodyTimeoutMs),
-    },
+    ...(tls === undefined ? { http: node } : { https: { ...node, ...httpsOptions(tls, settings.bodyTimeoutMs) } }),
     forceCloseConnections: true,
     genReqId: requestIdOf,
     requestIdHeader: false as const,
-    clientErrorHandler: (error: Error, socket: Parameters<SocketErrors['answer']>[1]) =>
-      socketErrors.answer(error, socket),
+    clientErrorHandler: refuseSocket,
     frameworkErrors: answerUnroutable(refuseRequest),
     routerOptions: { maxParamLength: 1_000, ignoreTrailingSlash: true },
     skipMiddie: true, // No Nest middleware is used, and its hook would run for every request.
+  };
+}
+
+/** New certificates are taken up; returns how errors of a socket are answered, among which those of handshakes have no request yet. */
+function secured(fastify: FastifyInstance, tls: WatchedTls, socketErrors: SocketErrors, logger: Logger): RefuseSocket {
+  const server = fastify.server as unknown as TlsServer & Server;
+  const handshakes = new Handshakes(server, logger);
+  server.once('close', renewCertificates(server, tls));
+  return (error, socket) => {
+    if (!handshakes.failed(error, socket)) socketErrors.answer(error, socket);
   };
 }
 

@@ -132,6 +132,20 @@ export const MEASURED = {
     labels: ['phase'],
     help: 'Workers by phase (connecting, loading, ready, draining, lost). ready below what you run → /health names the others and why.',
   },
+  failedHandshakes: {
+    name: 'millrace_failed_handshakes_total',
+    kind: 'counter',
+    unit: '{handshake}',
+    labels: ['reason'],
+    help: 'TLS handshakes of clients that failed, by reason (plain_http, timeout, other). plain_http rises → somebody has http:// in their settings. other rises after a renewal → clients do not know the authority of the new certificate; the log says what they object to.',
+  },
+  certificateSeconds: {
+    name: 'millrace_tls_certificate_seconds',
+    kind: 'gauge',
+    unit: 's',
+    labels: ['use'],
+    help: 'Seconds until a certificate expires, by what it is for (gateway, workers, redis, postgres, qdrant); negative once it has. Below 14 days (1.2e6), or below a fifth of its life where a program renews it → the renewal is late: put a new one in its place, no restart is needed.',
+  },
   modelsFileReloads: {
     name: 'millrace_models_file_reloads_total',
     kind: 'counter',

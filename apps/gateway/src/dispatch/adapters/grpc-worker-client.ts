@@ -1,8 +1,10 @@
 import {
   type CallOptions,
   type ChannelCredentials,
+  type ChannelOptions,
   type ClientDuplexStream,
   credentials,
+  experimental,
   Metadata,
   type ServiceError,
   status,
@@ -31,7 +33,7 @@ import {
   type WorkerDescription,
   type WorkerFrame,
 } from '@millrace/contracts/protocol';
-import type { Logger } from '@millrace/runtime';
+import { GrpcCertificates, type Logger, type WatchedTls, workerIdentity, workerTlsFailure } from '@millrace/runtime';
 import type { SequenceEvent, WorkerPhase, WorkerState } from '../../vocabulary.js';
 import { AnswerInbox } from '../answer-inbox.js';
 import { ContentCheck } from '../content-check.js';
@@ -77,6 +79,31 @@ export interface GrpcWorkerClientLimits {
   readonly creditTokens: number;
   /** The largest request sent: a body, and what the protocol adds. One that is larger is refused alone. */
   readonly sentBytesMax: number;
+}
+
+/** How a channel to a worker is secured. */
+export interface WorkerSecurity {
+  readonly credentials: ChannelCredentials;
+  readonly channel: ChannelOptions;
+  /** What went wrong, as the end of a sentence; undefined where security is not why. */
+  failureOf(details: string): string | undefined;
+}
+
+const UNSECURED: WorkerSecurity = {
+  credentials: credentials.createInsecure(),
+  channel: {},
+  failureOf: (details) => workerTlsFailure(details, false),
+};
+
+/** Mutual TLS. Each new connection is made with what is in force then; those that are open keep what they have. */
+export function workerSecurity(address: string, tls: WatchedTls, serverName: string | undefined): WorkerSecurity {
+  const certificates = new GrpcCertificates(tls);
+  const { verify, channel } = workerIdentity(address, serverName);
+  return {
+    credentials: experimental.createCertificateProviderChannelCredentials(certificates, certificates, verify),
+    channel,
+    failureOf: (details) => workerTlsFailure(details, true),
+  };
 }
 
 /** Pauses between attempts to connect: doubled each time, from the first to the last. */
@@ -141,9 +168,10 @@ export class GrpcWorkerClient implements WorkerClient {
     private readonly gatewayId: string,
     private readonly limits: GrpcWorkerClientLimits,
     private readonly logger: Logger,
-    channelCredentials: ChannelCredentials = credentials.createInsecure(),
+    private readonly security: WorkerSecurity = UNSECURED,
   ) {
-    this.#client = new InferenceClient(address, channelCredentials, {
+    this.#client = new InferenceClient(address, security.credentials, {
+      ...security.channel,
       'grpc.max_receive_message_length': RECEIVED_BYTES_MAX,
       'grpc.max_send_message_length': CHANNEL_BYTES_MAX,
       // The pauses are ours; the channel's own would only add to them.
@@ -321,7 +349,7 @@ export class GrpcWorkerClient implements WorkerClient {
     );
     stream.on(
       'error',
-      onlyThis((error: ServiceError) => this.#onLost(lossSentence(error))),
+      onlyThis((error: ServiceError) => this.#onLost(this.security.failureOf(error.details) ?? lossSentence(error))),
     );
     stream.on(
       'end',

@@ -1,10 +1,15 @@
-import { ConfigurationError, type Logger } from '@millrace/runtime';
+import type { ConnectionOptions } from 'node:tls';
+import { ConfigurationError, clientTls, type Logger, tlsFailure, type WatchedTls } from '@millrace/runtime';
 import pg from 'pg';
 import { DatabaseUnavailable, type SqlDatabase, type SqlQuery } from '../sql-database.js';
 
 /** Where a Postgres is: a URL, or the folder of its socket, which is trusted. */
 export type PostgresAddress =
-  | { readonly url: string }
+  | {
+      readonly url: string;
+      /** By what it is known, and what it is shown; then `sslmode` in the URL says no more. Absent: as the URL has it. */
+      readonly tls?: WatchedTls | undefined;
+    }
   | {
       readonly socketFolder: string;
       readonly socketPort: number;
@@ -192,7 +197,10 @@ export class PostgresDatabase implements SqlDatabase {
       connecting.then((late) => late.release(true)).catch(() => undefined);
       if (error instanceof DatabaseUnavailable) throw error;
       // Whatever it is, a wrong password among them: nothing can be asked.
-      throw this.#unavailable(whyAway(error, this.#options.timeoutMs) ?? sentencePart(error), error);
+      throw this.#unavailable(
+        whyNotSecured(error) ?? whyAway(error, this.#options.timeoutMs) ?? sentencePart(error),
+        error,
+      );
     } finally {
       this.#waiting.delete(tell);
     }
@@ -243,6 +251,13 @@ function whyAwayByState(state: string, timeoutMs: number): string | undefined {
     '58': 'its disk or its system failed',
   };
   return reasons[state.slice(0, 2)];
+}
+
+/** Why TLS can't be agreed upon; undefined: that is not why. */
+function whyNotSecured(error: unknown): string | undefined {
+  return error instanceof Error && !(error instanceof pg.DatabaseError)
+    ? tlsFailure(error.message, 'postgresTls')
+    : undefined;
 }
 
 /** Why the database is away, as the end of a sentence; undefined: it is not, and the error is about what was asked. */
@@ -298,13 +313,25 @@ function parsedUrl(url: string): URL {
 }
 
 function connectionOf(options: PostgresOptions): pg.ClientConfig {
-  if ('url' in options) return { connectionString: options.url };
+  if ('url' in options) {
+    const { url, tls } = options;
+    return tls === undefined
+      ? { connectionString: url }
+      : { connectionString: withoutSsl(parsedUrl(url)), ssl: clientTls(tls) as ConnectionOptions };
+  }
   return {
     host: options.socketFolder,
     port: options.socketPort,
     user: options.user,
     database: options.database,
   };
+}
+
+/** What the driver finds in the URL it would prefer to what it is given beside it. */
+function withoutSsl(url: URL): string {
+  for (const name of ['ssl', 'sslmode', 'sslrootcert', 'sslcert', 'sslkey', 'uselibpqcompat'])
+    url.searchParams.delete(name);
+  return url.href;
 }
 
 /** Postgres's `bigint` and `bigint[]`. */

@@ -1,5 +1,5 @@
-import type { Socket } from 'node:net';
-import { ConfigurationError, type Logger } from '@millrace/runtime';
+import { isIP, type Socket } from 'node:net';
+import { ConfigurationError, clientTls, type Logger, tlsFailure, type WatchedTls } from '@millrace/runtime';
 import { Redis, type RedisOptions } from 'ioredis';
 
 export interface RedisConnectionOptions {
@@ -9,6 +9,8 @@ export interface RedisConnectionOptions {
   readonly timeoutMs: number;
   /** How Redis' list of clients names this one. */
   readonly name?: string;
+  /** For `rediss://`: by what Redis is known, and what it is shown. Absent: those that Node trusts, and nothing. */
+  readonly tls?: WatchedTls | undefined;
 }
 
 const VERSION_MIN = 7;
@@ -96,8 +98,11 @@ export class RedisConnection {
 
   /** @param commandTimeoutMs undefined: commands may take as long as they want. */
   #open(commandTimeoutMs: number | undefined, options: Options): Redis {
-    const { url, timeoutMs, name = 'millrace-gateway' } = this.#options;
+    const { url, timeoutMs, name = 'millrace-gateway', tls } = this.#options;
     return new BoundedRedis(url, commandTimeoutMs, {
+      ...(isSecured(url) && {
+        tls: Object.defineProperties(serverName(url), Object.getOwnPropertyDescriptors(clientTls(tls))),
+      }),
       socketTimeout: Math.max(SILENCE_MS_MIN, SILENCE_FACTOR * timeoutMs),
       connectTimeout: CONNECT_TIMEOUT_MS,
       connectionName: name,
@@ -126,7 +131,8 @@ export class RedisConnection {
   /** Once while it is away: an attempt follows the other for as long. Only the message: errors carry commands, and so passwords. */
   #complain(message: string): void {
     if (this.client.status === 'end') return;
-    this.#lastError = message.replace(/\.$/, '') || 'it refuses connections';
+    const why = isSecured(this.#options.url) ? tlsFailure(message, 'redisTls') : undefined;
+    this.#lastError = why ?? (message.replace(/\.$/, '') || 'it refuses connections');
     if (this.#told) return;
     this.#told = true;
     this.#logger.warn(`Redis at ${this.#address} can't be reached: ${this.#lastError}. It is tried again.`);
@@ -230,6 +236,16 @@ function addressOf(url: string): string {
     ]);
   }
   return `${parsed.protocol}//${parsed.host}${parsed.pathname === '/' ? '' : parsed.pathname}`;
+}
+
+function isSecured(url: string): boolean {
+  return /^rediss:/i.test(url);
+}
+
+/** What it is asked for by, where several share an address. SNI takes no numbers. */
+function serverName(url: string): { servername?: string } {
+  const host = new URL(url).hostname.replace(/^\[(.*)\]$/, '$1');
+  return isIP(host) === 0 ? { servername: host } : {};
 }
 
 /** What of a Redis that works may surprise its operator one day. */

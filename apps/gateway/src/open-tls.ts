@@ -1,0 +1,77 @@
+import type { Settings } from '@millrace/contracts';
+import { gauge, type Logger, type TlsFiles, WatchedTls } from '@millrace/runtime';
+import { MEASURED } from './metrics/declarations.js';
+
+/** Every certificate, key and authority that the settings name; undefined: they name none. */
+export interface GatewayTls {
+  /** What the gateway shows its clients. */
+  readonly gateway: WatchedTls | undefined;
+  readonly workers: WatchedTls | undefined;
+  readonly redis: WatchedTls | undefined;
+  readonly postgres: WatchedTls | undefined;
+  readonly qdrant: WatchedTls | undefined;
+  /** What has expired, or was changed to something that can't be used. Sentences. */
+  troubles(): readonly string[];
+  close(): void;
+}
+
+/**
+ * Reads the files and goes on watching them. Call after `startMetrics`.
+ *
+ * @throws ConfigurationError when one can't be used.
+ */
+export async function openTls(settings: Settings, logger: Logger): Promise<GatewayTls> {
+  const opened: WatchedTls[] = [];
+  const open = async (group: Group): Promise<WatchedTls | undefined> => {
+    const files = filesOf(settings, group);
+    if (files.certFile === undefined && files.caFile === undefined) return undefined;
+    const tls = await WatchedTls.open(files, logger);
+    opened.push(tls);
+    return tls;
+  };
+  const close = () => {
+    for (const tls of opened) tls.close();
+  };
+  try {
+    const [gateway, workers, redis, postgres, qdrant] = [
+      await open('tls'),
+      await open('workerTls'),
+      await open('redisTls'),
+      await open('postgresTls'),
+      await open('qdrantTls'),
+    ];
+    const stop = gauge(MEASURED.certificateSeconds, () =>
+      opened.map((tls) => ({ value: tls.secondsLeft, labels: { use: USES[tls.group as Group] } })),
+    );
+    return {
+      ...{ gateway, workers, redis, postgres, qdrant },
+      troubles: () => opened.flatMap(({ trouble }) => trouble ?? []),
+      close: () => {
+        stop();
+        close();
+      },
+    };
+  } catch (error) {
+    close();
+    throw error;
+  }
+}
+
+/** As metrics call them. */
+const USES = {
+  tls: 'gateway',
+  workerTls: 'workers',
+  redisTls: 'redis',
+  postgresTls: 'postgres',
+  qdrantTls: 'qdrant',
+} as const;
+
+type Group = keyof typeof USES;
+
+function filesOf(settings: Settings, group: Group): TlsFiles {
+  const all: Readonly<Record<string, unknown>> = settings;
+  const file = (name: string) => all[`${group}.${name}`] as string | undefined;
+  // `tls.caFile` is by what commands know the gateway; the gateway itself knows nobody by it.
+  const caFile = group === 'tls' ? undefined : file('caFile');
+  return { group, certFile: file('certFile'), keyFile: file('keyFile'), caFile };
+}
