@@ -2,7 +2,7 @@ import { hostname } from 'node:os';
 import { PRESENCE_INTERVALS, type Settings } from '@millrace/contracts';
 import type { Logger, WatchedTls } from '@millrace/runtime';
 import { Admission } from './admission/admission.js';
-import { GrpcWorkerClient } from './dispatch/adapters/grpc-worker-client.js';
+import { GrpcWorkerClient, workerSecurity } from './dispatch/adapters/grpc-worker-client.js';
 import { Dispatcher } from './dispatch/dispatcher.js';
 import type { WorkerClient } from './dispatch/worker-client.js';
 import type { Authenticator } from './keys/authenticator.js';
