@@ -8,13 +8,14 @@ import {
   type Ranking,
   type RerankRequest,
   type Tokenized,
-  type UpstreamEntry,
 } from '@millrace/contracts';
 import { type OpenAiEngine, openOpenAiEngine, type Ping, PRESETS, type ProviderPing } from '@millrace/openai-engine';
 import { Doorbell, type Logger } from '@millrace/runtime';
 import type { SequenceEvent, WorkerPhase, WorkerState } from '../../vocabulary.js';
 import { AnswersInTurn } from '../answers-in-turn.js';
 import { ContentCheck } from '../content-check.js';
+import type { ProviderModel } from '../provider-models.js';
+import type { Provider, ProviderTrouble } from '../providers.js';
 import { WorkCalls } from '../work-calls.js';
 import type {
   AnswerAttempt,
@@ -23,20 +24,7 @@ import type {
   RenderWork,
   TokenizeWork,
   Vectors,
-  WorkerClient,
 } from '../worker-client.js';
-
-/** A model that a provider runs, with everything that settings and the models file say about it. */
-export interface ProviderModel {
-  readonly id: string;
-  readonly aliases: readonly string[];
-  readonly isDefault: boolean;
-  /** Tokens a sequence may hold. Absent: as the provider tells. */
-  readonly context: number | undefined;
-  readonly sampling: ModelDescription['samplingDefaults'];
-  readonly maxTokens: number | undefined;
-  readonly upstream: UpstreamEntry;
-}
 
 export interface ProviderClientOptions {
   readonly model: ProviderModel;
@@ -68,7 +56,7 @@ const LOADING_PING_MS = 500;
  * Ownership: owns its engine, and with that its connections.
  * Concurrency: one loop (`#tend`) pings, opens the engine and changes the phase; answers only ring its bell.
  */
-export class ProviderClient implements WorkerClient {
+export class ProviderClient implements Provider {
   readonly address: string;
   readonly heard = true; // The models file says what it serves.
   readonly #bell = new Doorbell();
@@ -82,7 +70,6 @@ export class ProviderClient implements WorkerClient {
   #models: readonly [ModelDescription];
   #phase: WorkerPhase = 'connecting';
   #detail = 'it was not asked yet';
-  #verdict: ProviderPing | undefined;
   #retiring = false;
   #onIdle: (() => void) | undefined;
 
@@ -97,12 +84,11 @@ export class ProviderClient implements WorkerClient {
     return this.#models;
   }
 
-  /** What it said to the last ping; undefined: it was not asked, or has not answered yet. */
-  get verdict(): ProviderPing | undefined {
-    return this.#verdict;
+  get trouble(): ProviderTrouble | undefined {
+    if (this.#phase === 'connecting' || this.#phase === 'draining' || this.#detail === '') return undefined;
+    return { isWrong: this.#phase === 'lost', sentence: this.#detail };
   }
 
-  /** Resolves once it was pinged for the first time, or need not be. */
   get heardOnce(): Promise<void> {
     return this.#heardOnce.promise;
   }
@@ -278,7 +264,6 @@ export class ProviderClient implements WorkerClient {
 
   async #judge(ping: ProviderPing | undefined): Promise<void> {
     this.#stop.signal.throwIfAborted();
-    this.#verdict = ping;
     if (ping?.verdict === 'wrong') return this.#enter('lost', ping.sentence);
     const doubt = ping?.verdict === 'doubtful' ? ping.sentence : '';
     if (ping?.ping.kind === 'loading') return this.#enter('loading', doubt);
