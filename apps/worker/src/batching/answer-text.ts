@@ -63,6 +63,11 @@ export class AnswerText {
     return this.#stops.found;
   }
 
+  /** The oldest log-probability that is held back; undefined if none is, or none will ever be told. */
+  get firstPending(): TokenLogprob | undefined {
+    return this.stopped ? undefined : this.#pending[0]?.logprob;
+  }
+
   push(token: number, logprob: TokenLogprob | undefined): LetOut {
     const piece = this.detokenizer.push(token);
     const from = this.#length;

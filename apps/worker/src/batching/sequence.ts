@@ -9,10 +9,11 @@ import type { AnswerReader, Binding } from '../prompt/answer-reader.js';
 import type { Choosing, Chosen, Grammar, Logprob, TokenEngine } from '../token-engine/token-engine.js';
 import { AnswerBuffer } from './answer-buffer.js';
 import { AnswerText, type LetOut } from './answer-text.js';
+import { OwedLogprobs } from './owed-logprobs.js';
 import type { PlannedSequence } from './plan-step.js';
 import { PromptEcho, spelling, tokenLogprob } from './prompt-echo.js';
 import type { ReadPrompt } from './read-prompt.js';
-import { undelivered } from './undelivered.js';
+import { joined, Undelivered } from './undelivered.js';
 
 /** How a sequence was settled; a metric's label. */
 export type Outcome = FinishReason | 'cancelled' | 'stalled' | 'expired' | 'failed';
@@ -86,6 +87,12 @@ export class Sequence implements PlannedSequence {
   #outcome: Outcome | undefined;
   /** What resumed tokens bring beyond what was delivered for them; goes out with the first new token. */
   #seam: LetOut | undefined;
+  /** Tells what the caller has; undefined when no attempt came before. */
+  readonly #undelivered: Undelivered | undefined;
+  /** What the earlier attempt owes; undefined when it is nothing. */
+  #owed: OwedLogprobs | undefined;
+  /** How it ends once that is paid: the resumed tokens were the whole answer. */
+  #endsAs: 'stop' | 'length' | undefined;
   /** What binds the next token, and how many tokens there were when it began to. */
   #binding: Binding | undefined;
   #boundAt = 0;
@@ -120,6 +127,7 @@ export class Sequence implements PlannedSequence {
     this.answer = new AnswerBuffer({ onRead: () => this.#noteTaken(), onReturn: () => this.cancel(undefined) });
     this.#deadline = setTimeout(() => this.#expire(), limits.deadlineMs).unref();
     signal.addEventListener('abort', this.#abort, { once: true });
+    this.#undelivered = resume && new Undelivered(resume);
     if (resume !== undefined) this.#replay(resume);
     // Nothing to compute: neither a token is wanted nor anything about the prompt.
     else if (this.unread === 0) this.#finishEmpty();
@@ -179,17 +187,25 @@ export class Sequence implements PlannedSequence {
 
   get unread(): number {
     if (this.#chooses) return this.#tokens.length - this.#position;
-    // What follows the prompt is not asked for, so its last token need not be read.
+    // What follows the last token is not asked for, so it need not be read.
+    if (this.#owed !== undefined) return this.#tokens.length - 1 - this.#position;
     return this.#scoring === undefined ? 0 : this.#tokens.length - 1 - this.#position;
   }
 
   get readMax(): number {
-    return this.#scoring === undefined ? Number.POSITIVE_INFINITY : SCORED_READ_TOKENS_MAX;
+    if (this.#scoring !== undefined) return SCORED_READ_TOKENS_MAX;
+    const owed = this.#owed;
+    if (owed === undefined || this.#position + 1 >= owed.end) return Number.POSITIVE_INFINITY;
+    // Where it will begin is not known yet.
+    if (this.#place === undefined) return SCORED_READ_TOKENS_MAX;
+    const before = owed.from - 1 - this.#position;
+    return before > 0 ? before : SCORED_READ_TOKENS_MAX;
   }
 
   get reusable(): number {
     // Each token that is told about has to be read; and the last one, since the choice follows from it.
-    return this.#scoring === undefined ? this.#tokens.length - 1 : 0;
+    if (this.#scoring !== undefined) return 0;
+    return this.#owed === undefined ? this.#tokens.length - 1 : this.#owed.from - 1;
   }
 
   get paused(): boolean {
@@ -248,24 +264,38 @@ export class Sequence implements PlannedSequence {
     return this.#chooses && count === this.unread;
   }
 
-  /** Tokens of the prompt whose log-probabilities the next `count` tokens give; undefined when none are wanted. */
+  /** Tokens that are given, and whose log-probabilities the next `count` tokens give; undefined when none are wanted. */
   scoredBy(count: number): number[] | undefined {
-    if (this.#scoring === undefined) return undefined;
+    const end = this.#scoredEnd(count);
     const from = this.#position + 1;
-    const scored = this.#tokens.slice(from, Math.min(from + count, this.prompt.length));
+    const scored = this.#tokens.slice(from, Math.min(from + count, end));
     return scored.length === 0 ? undefined : scored;
+  }
+
+  /** Behind the last that is scored at all. */
+  #scoredEnd(count: number): number {
+    if (this.#scoring !== undefined) return this.prompt.length;
+    if (this.#owed === undefined || this.#position + count < this.#owed.from) return 0;
+    return this.#owed.end;
   }
 
   /** The engine has read the next `count` tokens, and says `scores` of those that follow them. */
   noteRead(count: number, scores: readonly Logprob[] | undefined): void {
     const from = this.#position + 1;
     this.#position += count;
-    if (this.settled || this.#scoring === undefined || scores === undefined) return;
+    if (this.settled || scores === undefined) return;
+    if (this.#owed !== undefined) this.#payOwed(this.#owed, scores, from);
+    if (this.#scoring === undefined) return;
     this.#begin();
     const { text, logprobs } = this.#scoring.push(scores, from);
     this.answer.addEcho(text, logprobs);
     if (!this.#chooses && this.unread === 0) this.#finish('length', undefined);
     else if (this.paused) this.#pause();
+  }
+
+  #payOwed(owed: OwedLogprobs, scores: readonly Logprob[], from: number): void {
+    owed.fill(scores, from);
+    if (this.#endsAs !== undefined && this.unread === 0) this.#endAs(this.#endsAs);
   }
 
   /** The engine chose a token. */
@@ -321,7 +351,7 @@ export class Sequence implements PlannedSequence {
   }
 
   #finishWithRest(reason: 'stop' | 'length'): void {
-    const rest = this.#text.end();
+    const rest = this.#unseen(this.#text.end());
     // The last bytes may have become a stop text; the answer then ends with it, whatever else was about to end it.
     this.#finish(this.#text.stopped ? 'stop' : reason, rest);
   }
@@ -354,7 +384,7 @@ export class Sequence implements PlannedSequence {
 
   /** Whether any token is wanted; without, the prompt alone is. */
   get #chooses(): boolean {
-    return this.request.completionTokensMax > 0;
+    return this.request.completionTokensMax > 0 && this.#endsAs === undefined;
   }
 
   /** An answer that goes on has given its prompt back before. */
@@ -403,7 +433,7 @@ export class Sequence implements PlannedSequence {
   #read(token: number, logprob: TokenLogprob | undefined): LetOut {
     const { reader } = this.request;
     const thought = reader.reasoning;
-    const content = this.#text.push(token, logprob);
+    const content = this.#unseen(this.#text.push(token, logprob));
     // The mark that opens a thought and the one that closes it are counted with it.
     if (thought || reader.reasoning) this.#reasoningTokens++;
     if (reader.binding !== this.#binding) {
@@ -412,6 +442,10 @@ export class Sequence implements PlannedSequence {
       this.#rebinds = true;
     }
     return content;
+  }
+
+  #unseen(content: LetOut): LetOut {
+    return this.#undelivered?.of(content) ?? content;
   }
 
   #letSeamOut(): void {
@@ -427,15 +461,27 @@ export class Sequence implements PlannedSequence {
    * text, or text whose frame was lost.
    */
   #replay(resume: ResumedAnswer): void {
+    const told = this.request.choosing.logprobs !== undefined;
+    const owed = new OwedLogprobs(this.prompt.length, this.engine);
     const pieces: LetOut[] = [];
     for (const token of resume.tokens) {
       this.#tokens.push(token);
-      pieces.push(this.#read(token, undefined));
+      pieces.push(this.#read(token, told ? owed.open(token) : undefined));
     }
-    this.#seam = undelivered(pieces, resume);
-    if (!this.#text.stopped && !this.#isFull()) return;
+    this.#seam = joined(pieces);
+    owed.oweFrom(this.#seam.logprobs[0]);
+    owed.oweFrom(this.#text.firstPending);
+    if (owed.any) this.#owed = owed;
+    const end = this.#text.stopped ? 'stop' : this.#isFull() ? 'length' : undefined;
+    if (end === undefined) return;
+    if (this.#owed === undefined) this.#endAs(end);
+    else this.#endsAs = end;
+  }
+
+  /** Nothing comes behind the resumed tokens. */
+  #endAs(end: 'stop' | 'length'): void {
     this.#begin();
-    if (this.#text.stopped) this.#finish('stop', undefined);
+    if (end === 'stop') this.#finish('stop', undefined);
     else this.#finishWithRest('length');
   }
 

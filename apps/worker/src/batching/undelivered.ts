@@ -2,46 +2,67 @@ import type { CallDelta, ResumedAnswer } from '@millrace/contracts';
 import type { LetOut } from './answer-text.js';
 
 /**
- * What the tokens of an earlier attempt brought beyond what was delivered for them: the beginning of a character or of a
- * stop text, which that attempt held back, or what was in a frame that was lost.
+ * Lets through what the caller does not have yet, of an answer that is gone through again.
+ *
+ * An earlier attempt has delivered a beginning of each kind of content. It may have held something back for its tokens (the
+ * beginning of a character, or of a stop text), lost it with a frame, or let out more than they bring by themselves, since
+ * its end was near. So what was delivered is counted off from whatever comes, up to the end of the answer.
  */
-export function undelivered(pieces: readonly LetOut[], delivered: ResumedAnswer): LetOut {
-  const text = pieces.map((piece) => piece.text).join('');
-  const reasoning = pieces.map((piece) => piece.reasoning ?? '').join('');
-  const citations = pieces.flatMap((piece) => piece.citations ?? []);
-  return {
-    text: text.slice(delivered.text.length),
-    reasoning: reasoning.slice(delivered.reasoning?.length ?? 0),
-    calls: undeliveredCalls(
-      pieces.flatMap((piece) => piece.calls ?? []),
-      delivered.calls ?? [],
-    ),
-    citations: citations.slice(delivered.citations ?? 0),
-    logprobs: [],
-  };
-}
+export class Undelivered {
+  #text: number;
+  #reasoning: number;
+  #citations: number;
+  #logprobs: number;
+  /** By index: how much of the arguments was delivered; of a call that is here, so was the name. */
+  readonly #calls = new Map<number, number>();
 
-interface Call {
-  name: string | undefined;
-  arguments: string;
-}
-
-function undeliveredCalls(all: readonly CallDelta[], delivered: readonly CallDelta[]): CallDelta[] {
-  const known = whole(delivered);
-  return [...whole(all)].flatMap(([index, call]) => {
-    const before = known.get(index);
-    if (before === undefined) return [{ index, name: call.name, arguments: call.arguments }];
-    const rest = call.arguments.slice(before.arguments.length);
-    return rest === '' ? [] : [{ index, arguments: rest }];
-  });
-}
-
-function whole(deltas: readonly CallDelta[]): Map<number, Call> {
-  const calls = new Map<number, Call>();
-  for (const delta of deltas) {
-    const call = calls.get(delta.index);
-    if (call === undefined) calls.set(delta.index, { name: delta.name, arguments: delta.arguments });
-    else call.arguments += delta.arguments;
+  constructor({ text, reasoning = '', calls = [], citations = 0, logprobs = 0 }: ResumedAnswer) {
+    this.#text = text.length;
+    this.#reasoning = reasoning.length;
+    this.#citations = citations;
+    this.#logprobs = logprobs;
+    for (const { index, arguments: more } of calls) {
+      this.#calls.set(index, (this.#calls.get(index) ?? 0) + more.length);
+    }
   }
-  return calls;
+
+  of({ text, reasoning = '', calls = [], citations = [], logprobs }: LetOut): LetOut {
+    const unseen = {
+      text: text.slice(this.#text),
+      reasoning: reasoning.slice(this.#reasoning),
+      calls: calls.flatMap((call) => this.#unseenOf(call)),
+      citations: citations.slice(this.#citations),
+      logprobs: logprobs.slice(this.#logprobs),
+    };
+    this.#text = Math.max(0, this.#text - text.length);
+    this.#reasoning = Math.max(0, this.#reasoning - reasoning.length);
+    this.#citations = Math.max(0, this.#citations - citations.length);
+    this.#logprobs = Math.max(0, this.#logprobs - logprobs.length);
+    return unseen;
+  }
+
+  #unseenOf(call: CallDelta): CallDelta[] {
+    const had = this.#calls.get(call.index);
+    if (had === undefined) return [call];
+    const rest = call.arguments.slice(had);
+    this.#calls.set(call.index, Math.max(0, had - call.arguments.length));
+    return rest === '' ? [] : [{ index: call.index, arguments: rest }];
+  }
+}
+
+/** Pieces of an answer as one. */
+export function joined(pieces: readonly LetOut[]): LetOut {
+  const calls: { -readonly [K in keyof CallDelta]: CallDelta[K] }[] = [];
+  for (const call of pieces.flatMap((piece) => piece.calls ?? [])) {
+    const before = calls.find(({ index }) => index === call.index);
+    if (before === undefined) calls.push({ ...call });
+    else before.arguments += call.arguments;
+  }
+  return {
+    text: pieces.map((piece) => piece.text).join(''),
+    reasoning: pieces.map((piece) => piece.reasoning ?? '').join(''),
+    calls,
+    citations: pieces.flatMap((piece) => piece.citations ?? []),
+    logprobs: pieces.flatMap((piece) => piece.logprobs),
+  };
 }

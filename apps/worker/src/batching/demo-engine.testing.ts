@@ -1,0 +1,55 @@
+import { fileURLToPath } from 'node:url';
+import { createLogger } from '@millrace/runtime';
+import { openChatModel } from '../prompt/open-chat-model.js';
+import { PromptsHere } from '../prompt/process/prompts-here.testing.js';
+import { openLlamaCpp } from '../token-engine/adapters/llama-cpp/open-llama-cpp.js';
+import { NEVER, RecordingObserver } from './batching.testing.js';
+import { BatchingEngine } from './batching-engine.js';
+
+const DEMO_MODEL = fileURLToPath(new URL('../../../../models/millrace-demo.gguf', import.meta.url));
+const PLACES = 8;
+const CHUNK_TOKENS = 256;
+
+/** The built-in model as a worker has it; two of them are two workers. */
+export async function openDemoEngine(): Promise<BatchingEngine> {
+  const logger = createLogger({ name: 'test', level: 'silent', format: 'json' });
+  const tokenEngine = await openLlamaCpp({
+    path: DEMO_MODEL,
+    contextLength: 1024,
+    placesMax: PLACES,
+    tokensPerStepMax: PLACES + CHUNK_TOKENS,
+    threads: 1,
+    gpu: 'off',
+    logger,
+  });
+  const { chatTemplate, beginningText, endText } = tokenEngine.model;
+  const templates = { defaultTemplate: chatTemplate, namedTemplates: {}, beginningText, endText };
+  const chat = await openChatModel({ ...templates, work: new PromptsHere() }, NEVER);
+  return new BatchingEngine(tokenEngine, {
+    model: {
+      id: 'demo',
+      aliases: [],
+      capabilities: ['chat', 'completion'],
+      created: 0,
+      samplingDefaults: {},
+      isDefault: true,
+    },
+    chat,
+    samplingDefaults: { temperature: 0, topP: 1, topK: 0, minP: 0 },
+    maxTokensDefault: 60,
+    limits: {
+      maxBatchSize: PLACES,
+      queueMax: 500,
+      prefillChunkTokens: CHUNK_TOKENS,
+      maxWaitMs: 0,
+      priorityAgeingMs: 30_000,
+      requestTimeoutMs: 60_000,
+      stallTimeoutMs: 60_000,
+    },
+    observer: new RecordingObserver(),
+    logger,
+    onBroken: (error) => {
+      throw error;
+    },
+  });
+}
