@@ -49,6 +49,7 @@ export async function startGateway(settings: Settings, logger: Logger, open = op
     await metrics.close();
   };
   try {
+    await walks.checkProviders();
     await app.listen(settings.port, withoutBrackets(settings.host));
   } catch (error) {
     await release();

@@ -3,7 +3,11 @@ import { PRESENCE_INTERVALS, type Settings } from '@millrace/contracts';
 import type { Logger, WatchedTls } from '@millrace/runtime';
 import { Admission } from './admission/admission.js';
 import { GrpcWorkerClient, workerSecurity } from './dispatch/adapters/grpc-worker-client.js';
+import { ProviderClient } from './dispatch/adapters/provider-client.js';
+import { ProviderPings } from './dispatch/adapters/provider-pings.js';
 import { Dispatcher } from './dispatch/dispatcher.js';
+import type { ProviderModel } from './dispatch/provider-models.js';
+import { Providers } from './dispatch/providers.js';
 import type { WorkerClient } from './dispatch/worker-client.js';
 import type { Authenticator } from './keys/authenticator.js';
 import { watch } from './metrics/process-metrics.js';
@@ -52,6 +56,8 @@ export interface Walks {
   readonly broken: Promise<never>;
   /** Whoever still waits for a place or a worker is told that this stops. */
   stopWaiting(): void;
+  /** Before anybody is served. @throws ConfigurationError when `providerCheck` is strict and a provider can not be used. */
+  checkProviders(): Promise<void>;
   close(): Promise<void>;
 }
 
@@ -69,6 +75,8 @@ export function wire(settings: Settings, logger: Logger, parts: Parts, tls: Gate
     logger,
   );
   members.start();
+  const pings = new ProviderPings(process.env, settings.providerCheckTimeoutMs);
+  const providers = openProviders(parts, directory, pings, settings, logger);
   const models = new ModelCatalog(() => directory.models());
   const admission = new Admission(settings, directory);
   const requestLog = new RequestLog(logger, [new RequestMetrics().observe, ...parts.listeners], settings);
@@ -96,17 +104,24 @@ export function wire(settings: Settings, logger: Logger, parts: Parts, tls: Gate
       obstacle: () => parts.obstacle(),
       degraded: () => [
         ...parts.degraded(),
-        ...degradedBy([['workers', members.trouble], ...tls.troubles().map((trouble) => ['tls', trouble] as const)]),
+        ...degradedBy([
+          ['workers', members.trouble],
+          ['providers', providers.trouble],
+          ...tls.troubles().map((trouble) => ['tls', trouble] as const),
+        ]),
       ],
     }),
     refuseRequest: new RefuseRequest(requestLog),
     authenticator: parts.authenticator,
     broken: parts.broken,
     stopWaiting: () => admission.close(),
+    checkProviders: () => providers.checked(),
     close: async () => {
       watching[Symbol.dispose]();
       admission.close();
       await members.close();
+      pings.close();
+      await providers.close();
       await parts.close();
     },
   };
@@ -125,6 +140,25 @@ function openDiscovery(settings: Settings, { redis }: Parts, logger: Logger): Wo
     case 'redis':
       return new RedisDiscovery(redis!, { prefix: redisKeyPrefix, intervalMs: discoveryIntervalMs });
   }
+}
+
+function openProviders(
+  { models }: Parts,
+  directory: WorkerDirectory<WorkerClient>,
+  pings: ProviderPings,
+  settings: Settings,
+  logger: Logger,
+): Providers {
+  const open = (model: ProviderModel) =>
+    new ProviderClient({
+      model,
+      pingsAtStart: settings.providerCheck !== 'off',
+      ping: () => pings.ping(model.upstream),
+      environment: process.env,
+      limits: settings,
+      logger,
+    });
+  return new Providers(models, directory, open, settings, logger);
 }
 
 function connectWorker(address: string, settings: Settings, tls: WatchedTls | undefined, logger: Logger): WorkerClient {
