@@ -155,6 +155,7 @@ describe('the engines of models', () => {
         id: 'chat/llama-small',
         engine: 'openai-compatible',
         upstream: { preset: 'groq', model: 'llama-3.1-8b-instant' },
+        servedBy: 'worker',
         context: 8192,
         idleUnloadMs: 5_000,
       },
@@ -185,6 +186,39 @@ describe('the engines of models', () => {
   it('may be chosen by name or folder, whatever they are', () => {
     expect(chooseModel(settings({ model: 'qwen' }), engines, '/home')).toMatchObject({ engine: 'openvino' });
     expect(chooseModel(settings({ model: './models/qwen' }), engines, '/home')).toMatchObject({ id: 'qwen' });
+  });
+});
+
+describe('models that the gateway serves itself', () => {
+  const groq = { id: 'groq', engine: 'openai-compatible', upstream: { preset: 'groq' } };
+  const own = { id: 'own', engine: 'openai-compatible', upstream: { preset: 'vllm', url: 'http://127.0.0.1:1/v1' } };
+  const chosen = (models: object[], more: object = {}, changes: Partial<ChoiceSettings> = {}) =>
+    chooseModels(settings(changes), modelsFileSchema.parse({ models, ...more }), '/home').map(
+      ({ id, isDefault, loadsAtStart }) => ({ id, isDefault, loadsAtStart }),
+    );
+
+  it('are none of a worker’s', () => {
+    const ours = { id: 'demo', path: 'demo.gguf' };
+    const itself = { ...own, servedBy: 'gateway' };
+    expect(chosen([groq, ours, itself], { defaultModel: 'demo' })).toEqual([
+      { id: 'demo', isDefault: true, loadsAtStart: true },
+    ]);
+    expect(chosen([groq, ours])).toEqual([{ id: 'demo', isDefault: true, loadsAtStart: true }]);
+  });
+
+  it('may be the default, and then none of the worker’s is', () => {
+    const models = [groq, { id: 'demo', path: 'demo.gguf' }, { id: 'warm', path: 'warm.gguf', warm: true }];
+    const expected = [
+      { id: 'warm', isDefault: false, loadsAtStart: true },
+      { id: 'demo', isDefault: false, loadsAtStart: false },
+    ];
+    expect(chosen(models, { defaultModel: 'groq' })).toEqual(expected);
+    expect(chosen(models, {}, { model: 'groq' })).toEqual(expected);
+  });
+
+  it('alone leave a worker nothing to do, and it says so', () => {
+    expect(() => chosen([groq])).toThrow(/has no model for a worker: the gateway serves all of them itself/);
+    expect(() => chosen([groq, { ...groq, id: 'other' }])).toThrow(/Start the gateway alone, or add a model/);
   });
 });
 

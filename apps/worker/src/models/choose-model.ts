@@ -1,6 +1,12 @@
 import { existsSync } from 'node:fs';
 import { dirname, resolve } from 'node:path';
-import type { ModelEntry, ModelsFile, Settings, UpstreamEntry } from '@millrace/contracts';
+import {
+  type ModelEntry,
+  type ModelsFile,
+  type Settings,
+  servedByGateway,
+  type UpstreamEntry,
+} from '@millrace/contracts';
 import { ConfigurationError, modelNameOf, namesFile } from '@millrace/runtime';
 import { refuseDamagedFile } from './refuse-damaged-file.js';
 import { sentenceOf } from './sentence-of.js';
@@ -71,7 +77,8 @@ export type ChoiceSettings = Pick<
 
 /**
  * Everything that this worker serves: first the model that is chosen, then the models file's warm ones, then the rest,
- * each in its order. Two entries may share a file: they are two models.
+ * each in its order. Two entries may share a file: they are two models. What the gateway serves itself is none of a worker's
+ * models; where one of those is chosen, it is the default of the gateway's, and none of these is.
  *
  * @param modelsFile as for `chooseModel`.
  * @throws ConfigurationError as `chooseModel`, and when two of them would be called the same.
@@ -84,11 +91,23 @@ export function chooseModels(
   const folder = folderOf(settings, workingFolder);
   const { entry: chosenEntry, model: chosen } = choose(settings, modelsFile, workingFolder);
   const others = (modelsFile?.models ?? [])
-    .filter((entry) => entry !== chosenEntry)
+    .filter((entry) => entry !== chosenEntry && !servedByGateway(entry))
     .map((entry) => modelOf(entry, folder, forOthers(settings), false));
   const inOrder = [...others.filter((model) => model.loadsAtStart), ...others.filter((model) => !model.loadsAtStart)];
+  if (chosenEntry !== undefined && servedByGateway(chosenEntry)) return withoutChosen(inOrder, settings);
   refuseSameNames(chosen, inOrder);
   return [chosen, ...inOrder];
+}
+
+function withoutChosen(
+  [first, ...others]: readonly ChosenModel[],
+  { modelsFile }: ChoiceSettings,
+): readonly [ChosenModel, ...ChosenModel[]] {
+  // Loaded at the start like any that is chosen: a worker that has loaded nothing would not know whether it can.
+  if (first !== undefined) return [{ ...first, loadsAtStart: true }, ...others];
+  throw new ConfigurationError([
+    `${modelsFile} has no model for a worker: the gateway serves all of them itself. Start the gateway alone, or add a model that a worker runs.`,
+  ]);
 }
 
 /** `modelId` and `context` are about the model that was chosen, not about those beside it. */
@@ -153,7 +172,9 @@ function folderOf({ modelsFile }: ChoiceSettings, workingFolder: string): string
 function chooseEntry(name: string | undefined, entries: readonly ModelEntry[], file: string): ModelEntry {
   const ids = entries.map(({ id }) => id).join(', ');
   if (name === undefined) {
-    if (entries.length === 1) return entries[0]!;
+    const ours = entries.filter((entry) => !servedByGateway(entry));
+    if (ours.length === 1) return ours[0]!;
+    if (ours.length === 0 && entries.length > 0) return entries[0]!; // None of them is a worker's, which is said later.
     throw new ConfigurationError([
       `${file} has several models and no defaultModel: ${ids}. Choose one with --model, or set defaultModel.`,
     ]);
