@@ -1,9 +1,10 @@
-import { keyListSchema, type ModelBody, modelListSchema, type SettingTable } from '@millrace/contracts';
-import { createLogger, loadSettings, terminationRequested, warnOfSecretFlags } from '@millrace/runtime';
+import { keyListSchema, type ModelBody, modelListSchema, type Settings, type SettingTable } from '@millrace/contracts';
+import { createLogger, type Logger, loadSettings, terminationRequested, warnOfSecretFlags } from '@millrace/runtime';
 import pc from 'picocolors';
 import { type Command, type CommandContext, CommandError } from '../command.js';
 import { withAdminKeyIfAny, withLookingKey } from '../gateway-keys.js';
 import { banner, type KeysNeeded } from './banner.js';
+import { needsWorker } from './needs-worker.js';
 import { Service } from './service.js';
 
 const own = {} as const satisfies SettingTable;
@@ -11,7 +12,7 @@ const own = {} as const satisfies SettingTable;
 export const serveCommand: Command = {
   usage: '[settings]',
   about:
-    'Starts one worker (the engine) and one gateway (the OpenAI API) as two processes, says when they are ready, starts again what dies, and on Ctrl-C lets running answers finish.',
+    'Starts one worker (the engine) and one gateway (the OpenAI API) as two processes, or the gateway alone where it serves every model itself, says when they are ready, starts again what dies, and on Ctrl-C lets running answers finish.',
   own,
   settings: 'all',
   examples: [
@@ -28,9 +29,12 @@ async function serve(context: CommandContext): Promise<number> {
   const { logLevel, logFormat } = loaded.settings;
   const logger = createLogger({ name: 'serve', level: logLevel, format: logFormat });
   warnOfSecretFlags(loaded, logger);
+  const withoutWorker = !needsWorker(loaded.settings, workingFolder);
+  if (withoutWorker) sayNoWorker(context, loaded.settings, logger);
   const service = new Service({
     loaded,
     logger,
+    withoutWorker,
     onProgress: (reason) => {
       if (context.isTerminal) context.write(pc.dim(`  ${reason}\n`));
     },
@@ -58,6 +62,12 @@ async function serve(context: CommandContext): Promise<number> {
   } finally {
     await service.stop();
   }
+}
+
+function sayNoWorker(context: CommandContext, { modelsFile, logFormat }: Settings, logger: Logger): void {
+  const sentence = `The gateway serves every model of ${modelsFile} itself, so no worker is started.`;
+  if (logFormat === 'json') logger.info(sentence);
+  else context.write(`${pc.dim(`  ${sentence}`)}\n`);
 }
 
 /** What is served, the chosen model first, and whom. */

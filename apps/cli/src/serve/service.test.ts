@@ -20,7 +20,12 @@ afterEach(() => {
 });
 
 /** A service of two fakes, which are told `fakeFlags`. */
-function serviceWith(fakeFlags: string[] = [], flags: string[] = [], onProgress?: (reason: string) => void): Service {
+function serviceWith(
+  fakeFlags: string[] = [],
+  flags: string[] = [],
+  onProgress?: (reason: string) => void,
+  withoutWorker = false,
+): Service {
   logged = [];
   const loaded = loadSettings({
     reader: 'serve',
@@ -33,6 +38,7 @@ function serviceWith(fakeFlags: string[] = [], flags: string[] = [], onProgress?
     logger: createLogger({ name: 'serve', level: 'info', format: 'json' }, { write: (line) => logged.push(line) }),
     entries: { worker: FAKE, gateway: FAKE },
     killGraceMs: 300,
+    withoutWorker,
     ...(onProgress && { onProgress }),
   });
   return service;
@@ -64,6 +70,16 @@ describe('Service', () => {
     expect(gateway.args).toContain(`--workers=${workerAddress}`);
     expect(eventsOf(journal())).toEqual(['worker listening', 'gateway listening']);
     expect(reasons).toEqual(['loading 1', 'loading 2']);
+  });
+
+  it('starts no worker where it is to do without one, and the gateway knows of none', async () => {
+    const { url, workerAddress } = await serviceWith([], [], undefined, true).start();
+    const gateway = (await (await fetch(url)).json()) as { args: string[] };
+    expect(gateway.args).toContain('--workers=');
+    expect(workerAddress).toBeUndefined();
+    expect(eventsOf(journal())).toEqual(['gateway listening']);
+    await service.stop();
+    expect(eventsOf(journal()).at(-1)).toContain('gateway');
   });
 
   it('hands on a secret where no list of processes shows it', async () => {

@@ -9,6 +9,8 @@ import { type ProcessPlan, SupervisedProcess } from './supervised-process.js';
 export interface ServiceOptions {
   readonly loaded: Pick<LoadedSettings, 'settings' | 'sources' | 'flagsFor' | 'secretsFromFlags'>;
   readonly logger: Logger;
+  /** Where the gateway serves every model itself: no worker is started. */
+  readonly withoutWorker?: boolean;
   /** Called whenever what the gateway still waits for changes. */
   readonly onProgress?: (reason: string) => void;
   /** The files to run; the packages' own unless a test has others. */
@@ -31,7 +33,8 @@ const READINESS_POLL_MS = 50;
 const WORKER_ENVIRONMENT = { MALLOC_ARENA_MAX: '2' };
 
 /**
- * One gateway and one worker, as two processes: a native crash in the engine must not take the gateway down.
+ * One gateway and one worker, as two processes: a native crash in the engine must not take the gateway down. No worker
+ * where the gateway serves all models itself.
  *
  * Ownership: it owns both processes. `stop` ends them in order; `kill` ends them at once and may be called at any time.
  */
@@ -53,48 +56,61 @@ export class Service {
     return this.#worker?.pid;
   }
 
-  /** Resolves when the gateway is ready to answer. @throws CommandError when a process ends before that. */
-  async start(): Promise<{ url: string; workerAddress: string }> {
+  /**
+   * Resolves when the gateway is ready to answer. `workerAddress` is undefined where there is no worker.
+   *
+   * @throws CommandError when a process ends before that.
+   */
+  async start(): Promise<{ url: string; workerAddress: string | undefined }> {
     const { settings } = this.#options.loaded;
-    const { worker: workerEntry, gateway: gatewayEntry } = this.#options.entries ?? packageEntries();
     // Before the worker loads gigabytes, what can be known at once.
     const problem =
       settings.port === 0 ? undefined : portProblem(settings.host, settings.port, await this.#gatewayPort());
     if (problem !== undefined) throw new CommandError(problem);
 
+    const workerAddress = this.#options.withoutWorker ? undefined : await this.#startWorker();
+    this.#refuseWhenStopped();
+    const gatewayArgs = (portBefore: number | undefined) => [
+      ...this.#options.loaded.flagsFor(['workers', 'port']),
+      `--workers=${workerAddress ?? ''}`,
+      `--port=${portBefore ?? settings.port}`,
+    ];
+    const gateway = this.#supervise({ name: 'gateway', entry: this.#entries.gateway, args: gatewayArgs });
+    this.#gateway = gateway;
+    const workerBroken = this.#worker === undefined ? [] : [this.#worker.broken];
+    const port = await Promise.race([gateway.start(), ...workerBroken]);
+    const url = `http://${hostAndPort(settings.host, port)}`;
+    await Promise.race([this.#ready(url), gateway.broken, ...workerBroken]);
+    this.#worker?.keepAlive();
+    gateway.keepAlive();
+    return { url, workerAddress };
+  }
+
+  /** Its address, which it may not listen at yet. */
+  async #startWorker(): Promise<string> {
+    const { workerHost } = this.#options.loaded.settings;
     const workerPort = await this.#workerPort();
     // `stop` ended what there was; what is started from here on would outlive it.
     this.#refuseWhenStopped();
-    const workerArgs = (portBefore: number | undefined) => [
+    const args = (portBefore: number | undefined) => [
       ...this.#options.loaded.flagsFor(['workerPort']),
       `--worker-port=${portBefore ?? workerPort}`,
     ];
     const worker = this.#supervise({
       name: 'worker',
-      entry: workerEntry,
-      args: workerArgs,
+      entry: this.#entries.worker,
+      args,
       environment: WORKER_ENVIRONMENT,
     });
     this.#worker = worker;
-    const workerListens = worker.start();
+    const listens = worker.start();
     // Where the port is known, the gateway need not wait for it: it goes on knocking until the worker opens. Starting
     // both at once makes a second shorter what people wait for.
-    const workerAddress = hostAndPort(settings.workerHost, workerPort === 0 ? await workerListens : workerPort);
-    this.#refuseWhenStopped();
+    return hostAndPort(workerHost, workerPort === 0 ? await listens : workerPort);
+  }
 
-    const gatewayArgs = (portBefore: number | undefined) => [
-      ...this.#options.loaded.flagsFor(['workers', 'port']),
-      `--workers=${workerAddress}`,
-      `--port=${portBefore ?? settings.port}`,
-    ];
-    const gateway = this.#supervise({ name: 'gateway', entry: gatewayEntry, args: gatewayArgs });
-    this.#gateway = gateway;
-    const port = await Promise.race([gateway.start(), worker.broken]);
-    const url = `http://${hostAndPort(settings.host, port)}`;
-    await Promise.race([this.#ready(url), worker.broken, gateway.broken]);
-    worker.keepAlive();
-    gateway.keepAlive();
-    return { url, workerAddress };
+  get #entries() {
+    return this.#options.entries ?? packageEntries();
   }
 
   /**
