@@ -177,6 +177,8 @@ export interface WorkerState {
   readonly waiting: number;
   /** Sequences that this gateway has with it: exact, and newer than the report. */
   readonly outstanding: number;
+  /** How many sequences it says that a step of it takes. Absent or 0: it did not say. */
+  readonly sequencesMax?: number | undefined;
   /** What it served when it last reported, even if it is away now; undefined if it never did. */
   readonly models: readonly ModelDescription[] | undefined;
 }

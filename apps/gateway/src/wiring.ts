@@ -19,6 +19,7 @@ import { DnsDiscovery } from './routing/adapters/dns-discovery.js';
 import { KubernetesDiscovery } from './routing/adapters/kubernetes-discovery.js';
 import { RedisDiscovery } from './routing/adapters/redis-discovery.js';
 import { StaticDiscovery } from './routing/adapters/static-discovery.js';
+import { WorkerChoice } from './routing/worker-choice.js';
 import { WorkerDirectory } from './routing/worker-directory.js';
 import type { WorkerDiscovery } from './routing/worker-discovery.js';
 import { WorkerMembers } from './routing/worker-members.js';
@@ -82,7 +83,8 @@ export function wire(settings: Settings, logger: Logger, parts: Parts, tls: Gate
   const requestLog = new RequestLog(logger, [new RequestMetrics().observe, ...parts.listeners], settings);
   const dispatcher = new Dispatcher();
   const entrance = new Entrance(admission, parts.rates, settings);
-  const findWorkers = new FindWorkers(admission, directory);
+  const choice = new WorkerChoice(directory, settings);
+  const findWorkers = new FindWorkers(admission, directory, choice, settings);
   const completeChat = new CompleteChat(models, entrance, findWorkers, dispatcher, requestLog);
   const work = new DoWork(entrance, findWorkers, dispatcher);
   const watching = watch({
@@ -119,6 +121,7 @@ export function wire(settings: Settings, logger: Logger, parts: Parts, tls: Gate
     close: async () => {
       watching[Symbol.dispose]();
       admission.close();
+      choice.close();
       await members.close();
       pings.close();
       await providers.close();

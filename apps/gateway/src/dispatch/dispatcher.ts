@@ -31,6 +31,8 @@ const WORTH_ANOTHER_WORKER: ReadonlySet<ErrorCode> = new Set([
   'worker_lost',
   'model_not_ready',
   'model_failed',
+  // It was asked since it said that it has the model: that is its mistake, and not the caller's.
+  'model_not_found',
   'upstream_failed',
   'shutting_down',
   'rate_limit_exceeded',
@@ -89,7 +91,7 @@ export class Dispatcher {
       }
       if (attempts.spent || !delivered.resumable) break;
     }
-    throw inWordsOf(request, attempts.failure ?? noWorkerReady());
+    throw inWordsOf(request, lastWord(attempts.failure));
   }
 
   /** Work that comes whole, so that it can always be asked of another worker. */
@@ -118,7 +120,7 @@ export class Dispatcher {
       }
       if (++attempt === ATTEMPTS_MAX) break;
     }
-    throw failure ?? noWorkerReady();
+    throw lastWord(failure);
   }
 }
 
@@ -230,9 +232,15 @@ function isWorthAnotherWorker(error: unknown): error is InferenceError {
   return error instanceof InferenceError && WORTH_ANOTHER_WORKER.has(error.code);
 }
 
-function noWorkerReady(): InferenceError {
+/** To the caller the model exists, whatever a worker says that was to have it. */
+function lastWord(failure: InferenceError | undefined): InferenceError {
+  return failure === undefined || failure.code === 'model_not_found' ? noWorkerReady(failure) : failure;
+}
+
+function noWorkerReady(cause?: InferenceError): InferenceError {
   return new InferenceError(
     'model_not_ready',
     `No worker can serve this model just now. Try again shortly; /readyz says what is missing.`,
+    { cause },
   );
 }

@@ -69,6 +69,27 @@ export const MEASURED = {
     labels: ['model'],
     help: 'Attempts after the first, each on another worker. Rises → a worker restarts or is full: /health says which.',
   },
+  retryOutcomes: {
+    name: 'millrace_retry_outcomes_total',
+    kind: 'counter',
+    unit: '{attempt}',
+    labels: ['outcome'],
+    help: 'Attempts after one that brought no token, by outcome: answered, failed, or refused (retryPercent and retriesPerSecondMin allowed no more). refused rises → many workers fail at once: /health says which; the requests got the failure itself.',
+  },
+  choices: {
+    name: 'millrace_worker_choices_total',
+    kind: 'counter',
+    unit: '{choice}',
+    labels: ['reason'],
+    help: 'Workers chosen, by reason: prefix (it has read this conversation), hash (prompts of this kind go to it), least_loaded (the prompt is short, or all that have read it are busy), only (there was no other), last_resort (all are left alone for their failures). last_resort rises → every worker of a model fails: /health and the log say why.',
+  },
+  openCircuits: {
+    name: 'millrace_open_circuits',
+    kind: 'gauge',
+    unit: '{worker}',
+    labels: [],
+    help: 'Workers that are left alone since they failed circuitFailures times one after another. Above 0 for long → restart them or take them away: the log names their failures.',
+  },
   keys: {
     name: 'millrace_keys',
     kind: 'gauge',

@@ -1,45 +1,16 @@
 import type { ModelDescription } from '@millrace/contracts';
 import { describe, expect, it } from 'vitest';
 import type { Worker, WorkerState } from '../vocabulary.js';
-import { chooseWorkers } from './choose-workers.js';
+import { CHOICE_LIMITS, inOrder, model, ToldWorker } from './routing.testing.js';
+import { WorkerChoice } from './worker-choice.js';
 import { WorkerDirectory } from './worker-directory.js';
 
-const model = (id: string, state?: ModelDescription['state'], detail = ''): ModelDescription => ({
-  state,
-  detail,
-  id,
-  aliases: [],
-  contextLength: 1,
-  capabilities: ['chat'],
-  engine: 'none',
-  created: 0,
-  samplingDefaults: {},
-  isDefault: false,
-});
+const worker = (address: string, state: Partial<WorkerState> = {}) => new ToldWorker(address, state);
 
-function worker(address: string, state: Partial<WorkerState> = {}): Worker {
-  const idle = {
-    phase: 'ready',
-    detail: '',
-    version: '',
-    running: 0,
-    waiting: 0,
-    outstanding: 0,
-    models: [model('m')],
-  };
-  const whole = { ...idle, address, ...state } as WorkerState;
-  return {
-    address,
-    models: whole.models,
-    heard: whole.models !== undefined,
-    state: () => whole,
-    watch: () => () => {},
-  };
-}
+const chosen = (workers: Worker[], id = 'm') =>
+  inOrder(new WorkerChoice(new WorkerDirectory(workers), CHOICE_LIMITS), id);
 
-const chosen = (workers: Worker[], id = 'm') => chooseWorkers(id, workers).map((one) => one.state().address);
-
-describe('chooseWorkers', () => {
+describe('the choice among the workers of a model', () => {
   it('takes the least loaded first', () => {
     expect(chosen([worker('a', { running: 3 }), worker('b', { running: 1, waiting: 1 }), worker('c')])).toEqual([
       'c',

@@ -1,6 +1,6 @@
 import { MODEL_STATES, type ModelDescription, type ModelStateBody } from '@millrace/contracts';
 import type { Worker, WorkerPhase, WorkerState } from '../vocabulary.js';
-import { serves } from './choose-workers.js';
+import { ReadyWorkers, type Servant } from './ready-workers.js';
 
 /** How a model stands with the workers that are there. */
 export interface ModelStanding {
@@ -13,6 +13,9 @@ export interface ModelStanding {
   readonly servable: boolean;
 }
 
+/** `was` is undefined for a worker that is new. */
+export type PhaseListener<W> = (worker: W, is: WorkerPhase | undefined, was: WorkerPhase | undefined) => void;
+
 /**
  * What is known of the workers. Generic, so that routing need not know how one talks to them.
  *
@@ -23,6 +26,13 @@ export class WorkerDirectory<W extends Worker> {
   /** In the order added, with what ends being told of each. */
   readonly #members = new Map<W, () => void>();
   #workers: readonly W[] = [];
+  readonly #ready = new ReadyWorkers<W>();
+  readonly #phaseWatchers = new Set<PhaseListener<W>>();
+  /** What each worker reported, as far as it matters to whoever asks for a model. */
+  readonly #reports = new Map<W, { readonly models: WorkerState['models']; readonly gist: string }>();
+  /** Made anew when it is asked for after that has changed: every request asks. */
+  #models: readonly ModelDescription[] | undefined;
+  #modelsStale = true;
   #expectsMore = false;
 
   constructor(workers: readonly W[] = []) {
@@ -38,10 +48,10 @@ export class WorkerDirectory<W extends Worker> {
     if (this.#members.has(worker)) return;
     this.#members.set(
       worker,
-      worker.watch(() => this.#tell()),
+      worker.watch(() => this.#onNews(worker)),
     );
     this.#workers = [...this.#members.keys()];
-    this.#tell();
+    this.#onNews(worker);
   }
 
   /** Whether it is still being found out who the workers are: until then nobody knows that a model does not exist. */
@@ -56,12 +66,21 @@ export class WorkerDirectory<W extends Worker> {
     this.#members.get(worker)?.();
     if (!this.#members.delete(worker)) return;
     this.#workers = [...this.#members.keys()];
+    const was = this.#ready.remove(worker);
+    this.#reports.delete(worker);
+    this.#modelsStale = true;
+    for (const listener of [...this.#phaseWatchers]) listener(worker, undefined, was);
     this.#tell();
   }
 
   /** Whether a worker that is ready has it: one that is not loaded yet, or could not be, is asked all the same. */
   serves(model: string): boolean {
-    return this.workers.some((worker) => serves(worker, model));
+    return this.#ready.of(model).length > 0;
+  }
+
+  /** Those, in the order in which they were added. The same list until one of them changes. */
+  readyFor(model: string): readonly Servant<W>[] {
+    return this.#ready.of(model);
   }
 
   /** Whether any worker has ever said what it serves. */
@@ -86,6 +105,34 @@ export class WorkerDirectory<W extends Worker> {
     return () => this.#watchers.delete(listener);
   }
 
+  /**
+   * Calls `listener`, which must not throw, for each worker that changes its phase, before those that `watch`; `is` is undefined for
+   * one that was taken away. Told at once of those that are there.
+   */
+  watchPhases(listener: PhaseListener<W>): () => void {
+    for (const worker of this.workers) listener(worker, worker.state().phase, undefined);
+    this.#phaseWatchers.add(listener);
+    return () => this.#phaseWatchers.delete(listener);
+  }
+
+  #onNews(worker: W): void {
+    const was = this.#ready.update(worker);
+    this.#noteModels(worker);
+    const { phase } = worker.state();
+    if (phase !== was) for (const listener of [...this.#phaseWatchers]) listener(worker, phase, was);
+    this.#tell();
+  }
+
+  /** A worker that loads describes itself anew all the time, and mostly says no more than how far it is. */
+  #noteModels(worker: W): void {
+    const { models } = worker;
+    const known = this.#reports.get(worker);
+    if (known !== undefined && known.models === models) return;
+    const gist = JSON.stringify(models?.map((model) => ({ ...model, detail: undefined })));
+    this.#reports.set(worker, { models, gist });
+    this.#modelsStale ||= known?.gist !== gist;
+  }
+
   #tell(): void {
     for (const listener of [...this.#watchers]) listener();
   }
@@ -100,6 +147,12 @@ export class WorkerDirectory<W extends Worker> {
    */
   models(): readonly ModelDescription[] | undefined {
     if (this.workers.length < 2) return this.workers[0]?.models;
+    if (this.#modelsStale) this.#models = this.#allModels();
+    this.#modelsStale = false;
+    return this.#models;
+  }
+
+  #allModels(): readonly ModelDescription[] | undefined {
     const reports = this.workers.map(({ models }) => models).filter((models) => models !== undefined);
     if (reports.length < 2) return reports[0];
     // Two workers of one pool describe the same model alike; the first of the list speaks for both.

@@ -200,6 +200,7 @@ export class GrpcWorkerClient implements WorkerClient {
       running: this.#load?.running ?? 0,
       waiting: this.#load?.waiting ?? 0,
       outstanding: this.#sequences.size + this.#calls.size,
+      sequencesMax: this.#description?.sequencesMax,
       models: this.#models,
     };
   }
