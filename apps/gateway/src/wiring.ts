@@ -78,11 +78,14 @@ export function wire(settings: Settings, logger: Logger, parts: Parts, tls: Gate
   members.start();
   const pings = new ProviderPings(process.env, settings.providerCheckTimeoutMs);
   const providers = openProviders(parts, directory, pings, settings, logger);
-  const models = new ModelCatalog(() => directory.models());
+  const models = new ModelCatalog(
+    () => directory.models(),
+    () => parts.models.current,
+  );
   const admission = new Admission(settings, directory);
   const requestLog = new RequestLog(logger, [new RequestMetrics().observe, ...parts.listeners], settings);
   const dispatcher = new Dispatcher();
-  const entrance = new Entrance(admission, parts.rates, settings);
+  const entrance = new Entrance(admission, parts.rates, settings, models);
   const choice = new WorkerChoice(directory, settings);
   const findWorkers = new FindWorkers(admission, directory, choice, settings);
   const completeChat = new CompleteChat(models, entrance, findWorkers, dispatcher, requestLog);
@@ -99,7 +102,7 @@ export function wire(settings: Settings, logger: Logger, parts: Parts, tls: Gate
     embed: new Embed(models, requestLog, work),
     rerank: new Rerank(models, requestLog, work),
     tokenize: new Tokenize(models, requestLog, work),
-    manageModels: new ManageModels(models, directory),
+    manageModels: new ManageModels(models, directory, parts.models),
     manageKeys: new ManageKeys(parts.keys.store, parts.keys.ring, parts.keys.news, requestLog, logger),
     reportUsage: new ReportUsage(parts.totals, requestLog),
     readiness: new Readiness(directory, settings, {

@@ -287,6 +287,11 @@ export interface ModelDescription {
   readonly isDefault: boolean;
   /** Whom the gateway itself asks for the answers, and what the model is called there. Absent: a worker has it. */
   readonly provider?: { readonly name: string; readonly model: string } | undefined;
+  /**
+   * What requests to it say for themselves where they say nothing, since the gateway's models file says otherwise than its worker: that one
+   * may have read the file before it was edited. Absent: nothing.
+   */
+  readonly overrides?: { readonly sampling: Sampling; readonly maxTokens: number | undefined } | undefined;
   /** Absent: `loaded`. */
   readonly state?: ModelState | undefined;
   /** How far loading is, or why it failed: a sentence. Absent or empty where there is nothing to say. */

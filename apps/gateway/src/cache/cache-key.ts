@@ -45,6 +45,8 @@ const MODEL: { readonly [Field in keyof Required<ModelDescription>]: Part<ModelD
   samplingDefaults: ({ samplingDefaults }) => samplingDefaults,
   maxTokensDefault: ({ maxTokensDefault }) => maxTokensDefault,
   provider: ({ provider }) => provider,
+  // They are in what the request says for itself.
+  overrides: NOTHING,
   // Unknown until a model is loaded, and other on another machine. What it cuts ends with `length`, and would end so again.
   contextLength: NOTHING,
   aliases: NOTHING,

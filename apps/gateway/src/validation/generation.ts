@@ -8,6 +8,7 @@ import {
   type TokenBias,
 } from '@millrace/contracts';
 import type { ValidRequest } from '../vocabulary.js';
+import type { Route } from './model-catalog.js';
 import { outputFormatOf } from './output-format.js';
 
 type Body = ChatRequestBody | TextRequestBody;
@@ -24,12 +25,12 @@ type Generation = Pick<AnswerRequest, 'sampling' | 'stop' | 'format'> &
   Pick<ValidRequest, 'model' | 'fallbacks' | 'n' | 'schemaParam' | 'stream' | 'includeUsage'>;
 
 /** What both endpoints say in the same words. `null` means "not set", as OpenAI's clients send it. */
-export function generationOf(request: Body, model: ModelDescription): Generation {
+export function generationOf(request: Body, { model, fallbacks }: Route): Generation {
   const format = outputFormatOf(request);
   if (format && request.ignore_eos) throw endlessFormat(request);
   return {
     model,
-    fallbacks: [],
+    fallbacks,
     sampling: samplingOf(request, model),
     format,
     schemaParam: request.response_format?.type === 'json_object' ? 'response_format.schema' : undefined,

@@ -1,4 +1,14 @@
-import { type ErrorCode, InferenceError, type ModelCapability, type ModelDescription } from '@millrace/contracts';
+import {
+  type ErrorCode,
+  HEAVIEST_FIRST,
+  InferenceError,
+  type ModelCapability,
+  type ModelCaps,
+  type ModelDescription,
+  type ModelsFile,
+} from '@millrace/contracts';
+import { nearestName } from '@millrace/runtime';
+import { capsOf, type FileTables, tablesOf, withFile } from './models-in-file.js';
 
 /** Where the catalog learns what is served; undefined while no worker has ever reported. */
 export type ModelSource = () => readonly ModelDescription[] | undefined;
@@ -7,58 +17,126 @@ export type ModelSource = () => readonly ModelDescription[] | undefined;
 const RETRY_AFTER_SECONDS = 2;
 /** A name in an error message is cut here: it came from outside and may be long. */
 const SHOWN_NAME_LENGTH_MAX = 100;
+/** A misspelt name is compared with so many: whoever sends nonsense all the time costs no more. */
+const COMPARED_NAMES_MAX = 200;
 /** So many models an error message lists. */
 const SHOWN_MODELS_MAX = 10;
 
-/** The models by name and alias, as their workers describe them. */
+/** A file that says nothing: a gateway needs none. */
+const NO_FILE: ModelsFile = { models: [], aliases: [] };
+
+/** What a caller may ask for by name. */
+export type Named = Pick<ModelDescription, 'id' | 'aliases'>;
+
+/** Who is to answer a request: the first choice, and who stands in for it, in this order. */
+export interface Route {
+  readonly model: ModelDescription;
+  readonly fallbacks: readonly ModelDescription[];
+}
+
+/**
+ * The models by name and alias: as their workers describe them, and as the models file has them. A name of the file means what the file
+ * says, before what a worker calls so.
+ */
 export class ModelCatalog {
   constructor(
     private readonly source: ModelSource,
-    private readonly mayUse: (model: ModelDescription) => boolean = () => true,
+    private readonly file: () => ModelsFile = () => NO_FILE,
+    private readonly mayUse: (named: Named) => boolean = () => true,
   ) {}
 
-  /** As somebody sees it who may not use all of them: of the others nothing is told but that. */
-  only(mayUse: (model: ModelDescription) => boolean): ModelCatalog {
-    return new ModelCatalog(this.source, mayUse);
+  /** As somebody sees it who may not ask for all of them: of the others nothing is told but that. */
+  only(mayUse: (named: Named) => boolean): ModelCatalog {
+    return new ModelCatalog(this.source, this.file, mayUse);
   }
 
   list(): readonly ModelDescription[] {
-    return this.source() ?? [];
+    const tables = tablesOf(this.file());
+    return (this.source() ?? []).map((model) => withFile(tables, model));
   }
 
-  /** @throws InferenceError `model_not_found`, `model_not_allowed`, or `model_not_ready` while nobody knows yet what is served. */
+  /** What the models file lets one request ask of a model. */
+  capsOf(id: string): ModelCaps {
+    return capsOf(tablesOf(this.file()), id);
+  }
+
+  /** The first that a name stands for. @throws InferenceError as `route`. */
   find(name: string): ModelDescription {
-    const models = this.#reported();
-    const model = models.find(({ id }) => id === name) ?? models.find(({ aliases }) => aliases.includes(name));
-    if (model && this.mayUse(model)) return model;
-    if (model) throw notAllowed(`the model \`${model.id}\``);
-    throw new InferenceError(
-      'model_not_found',
-      `The model \`${name.slice(0, SHOWN_NAME_LENGTH_MAX)}\` does not exist. GET /v1/models lists those that do.`,
-      { param: 'model' },
-    );
+    return this.route(name).model;
+  }
+
+  /** As `route`, where nobody stands in. */
+  resolve(name: string | null | undefined, capability?: ModelCapability): ModelDescription {
+    return this.route(name, capability).model;
   }
 
   /**
-   * The model that a request means: the one it names, else the default, else the only one there is; and of these only
-   * one that can do what is asked, if anything particular is.
+   * Who answers a request: what it names, else the default, else the only one there is; and of these only those that can do what is asked,
+   * if anything particular is. What no worker has ever told of is passed over for the next.
    *
-   * @throws InferenceError as `find`, or a 400 that says what the models do.
+   * Whoever may ask for a name may be answered by whatever it stands for and by whoever stands in: that is for the models file to say.
+   *
+   * @param chance unsaid, an alias stands for the heaviest of its targets.
+   * @throws InferenceError `model_not_found`; `model_not_allowed`; `model_not_ready` while nobody knows what is served, or none of those
+   *   that the file has in mind; or a 400 that says what the models do.
    */
-  resolve(name: string | null | undefined, capability?: ModelCapability): ModelDescription {
-    if (!name) return this.#unnamed(capability);
-    const model = this.find(name);
+  route(name: string | null | undefined, capability?: ModelCapability, chance = HEAVIEST_FIRST): Route {
+    const tables = tablesOf(this.file());
+    const reported = this.#reported();
+    const asked = name || this.#unnamed(capability).id;
+    const ids = tables.routes.has(asked) ? tables.routes.of(asked, chance) : [asked];
+    const known = ids.flatMap((id) => describedBy(reported, id) ?? []);
+    this.#checkAllowed(asked, tables, known);
+    const [first] = known;
+    if (first === undefined) throw this.#unknown(asked, tables);
+    // Vectors of two models can't be compared: to pass one over would be a silent mistake.
+    if (capability === 'embedding' && first !== describedBy(reported, ids[0]!)) throw notServed(asked, ids);
     // One that could not be read yet does nothing that is known: its worker says what it can do, or what is wrong with it.
-    if (can(model, capability) || model.capabilities.length === 0) return model;
-    throw new InferenceError(
-      refusalOf([model], capability),
-      `The model \`${model.id}\` does not do ${capability}; it does ${abilities(model)}. Choose another model or endpoint.`,
+    const able = known.filter((model) => can(model, capability) || model.capabilities.length === 0);
+    const [model, ...fallbacks] = able.map((one) => withFile(tables, one));
+    if (model === undefined) throw unable(first, capability);
+    return { model, fallbacks: capability === 'chat' || capability === 'completion' ? fallbacks : [] };
+  }
+
+  /** Names in the file that a caller may ask for. */
+  mayAskFor(name: string): boolean {
+    const tables = tablesOf(this.file());
+    const reported = this.source() ?? [];
+    if (!tables.routes.isAlias(name)) {
+      const model = describedBy(reported, tables.routes.modelOf(name) ?? name);
+      return model !== undefined && this.mayUse(withFile(tables, model));
+    }
+    if (this.mayUse({ id: name, aliases: [] })) return true;
+    // Whoever may use all that it stands for may use it under this name as well.
+    return tables.routes.of(name, HEAVIEST_FIRST).every((id) => {
+      const model = describedBy(reported, id);
+      return this.mayUse(model === undefined ? { id, aliases: [] } : withFile(tables, model));
+    });
+  }
+
+  #checkAllowed(asked: string, { routes }: FileTables, known: readonly ModelDescription[]): void {
+    if (known.length === 0 && !routes.has(asked)) return; // A 404: nobody can be allowed what does not exist.
+    if (known.length > 0 ? this.mayAskFor(asked) : this.mayUse({ id: asked, aliases: [] })) return;
+    throw notAllowed(
+      `the model \`${(known.length > 0 && !routes.isAlias(asked) ? known[0]!.id : asked).slice(0, SHOWN_NAME_LENGTH_MAX)}\``,
+    );
+  }
+
+  #unknown(asked: string, { routes }: FileTables): InferenceError {
+    if (routes.has(asked)) return notServed(asked, routes.of(asked, HEAVIEST_FIRST));
+    const names = [...this.list().flatMap(({ id, aliases }) => [id, ...aliases]), ...routes.names()];
+    const shown = asked.slice(0, SHOWN_NAME_LENGTH_MAX);
+    const nearest = nearestName(shown, names.slice(0, COMPARED_NAMES_MAX));
+    const meant = nearest !== undefined && this.mayAskFor(nearest) ? ` Did you mean \`${nearest}\`?` : '';
+    return new InferenceError(
+      'model_not_found',
+      `The model \`${shown}\` does not exist.${meant} GET /v1/models lists those that do.`,
       { param: 'model' },
     );
   }
 
   #unnamed(capability: ModelCapability | undefined): ModelDescription {
-    const models = this.#reported().filter(this.mayUse);
+    const models = this.#reported().filter((model) => this.mayUse(model));
     if (models.length === 0) throw notAllowed('any model that is served');
     const able = models.filter((model) => can(model, capability));
     const model = able.find(({ isDefault }) => isDefault) ?? (able.length === 1 ? able[0] : undefined);
@@ -74,6 +152,29 @@ export class ModelCatalog {
       retryAfterSeconds: RETRY_AFTER_SECONDS,
     });
   }
+}
+
+function describedBy(models: readonly ModelDescription[], name: string): ModelDescription | undefined {
+  return models.find(({ id }) => id === name) ?? models.find(({ aliases }) => aliases.includes(name));
+}
+
+/** A 404 would be a lie: it was meant to be there, and a client does not retry a 404. */
+function notServed(name: string, ids: readonly string[]): InferenceError {
+  const shown = listed(ids.map((id) => `\`${id}\``));
+  const what = ids.length === 1 && ids[0] === name ? '' : `, which stands for ${shown}`;
+  return new InferenceError(
+    'model_not_ready',
+    `No worker has the model \`${name}\` now${what}: the models file names it, and workers read theirs when they start. Try again shortly.`,
+    { param: 'model', retryAfterSeconds: RETRY_AFTER_SECONDS },
+  );
+}
+
+function unable(model: ModelDescription, capability: ModelCapability | undefined): InferenceError {
+  return new InferenceError(
+    refusalOf([model], capability),
+    `The model \`${model.id}\` does not do ${capability}; it does ${abilities(model)}. Choose another model or endpoint.`,
+    { param: 'model' },
+  );
 }
 
 function notAllowed(what: string): InferenceError {

@@ -1,15 +1,19 @@
 import { CHAT_PARAMETERS, type ChatRequestBody, chatRequestSchema, InferenceError } from '@millrace/contracts';
 import type { ValidChatRequest, ValidRequest } from '../vocabulary.js';
+import { cappedRoute } from './capped-route.js';
 import { chatPromptOf } from './chat-prompt.js';
 import { checkBody } from './check-body.js';
+import { conversationChance } from './conversation-chance.js';
 import { generationOf } from './generation.js';
 import type { ModelCatalog } from './model-catalog.js';
+import type { CappedAsk } from './within-caps.js';
 
 /** The body of POST /v1/chat/completions: unknown before, valid after. */
 export function parseChatRequest(body: unknown, models: ModelCatalog): ValidChatRequest {
   const request = checkBody(body, CHAT_PARAMETERS, chatRequestSchema);
   const { prompt, toolPlaces } = chatPromptOf(request);
-  const generation = generationOf(request, models.resolve(request.model, 'chat'));
+  const route = cappedRoute(request.model, 'chat', conversationChance(prompt), askOf(request), models);
+  const generation = generationOf(request, route);
   const valid: ValidRequest = {
     ...generation,
     prompts: [prompt],
@@ -19,6 +23,12 @@ export function parseChatRequest(body: unknown, models: ModelCatalog): ValidChat
     logprobs: logprobsOf(request),
   };
   return valid as ValidChatRequest;
+}
+
+function askOf({ max_completion_tokens, max_tokens, n }: ChatRequestBody): CappedAsk {
+  const param = max_completion_tokens == null ? 'max_tokens' : 'max_completion_tokens';
+  const value = max_completion_tokens ?? max_tokens;
+  return { maxTokens: value == null ? undefined : { param, value }, answers: { param: 'n', value: n ?? 1 } };
 }
 
 /** OpenAI asks twice: whether at all, and how many of the likeliest. */

@@ -7,17 +7,21 @@ import {
   textRequestSchema,
 } from '@millrace/contracts';
 import type { ValidRequest, ValidTextRequest } from '../vocabulary.js';
+import { cappedRoute } from './capped-route.js';
 import { checkBody } from './check-body.js';
+import { conversationChance } from './conversation-chance.js';
 import { generationOf } from './generation.js';
 import type { ModelCatalog } from './model-catalog.js';
+import type { CappedAsk } from './within-caps.js';
 
 /** The body of POST /v1/completions: unknown before, valid after. */
 export function parseTextRequest(body: unknown, models: ModelCatalog): ValidTextRequest {
   const request = checkBody(body, TEXT_PARAMETERS, textRequestSchema);
   checkMaxTokens(request);
   const prompts = promptsOf(request);
+  const route = cappedRoute(request.model, 'completion', conversationChance(prompts[0]!), askOf(request), models);
   const valid: ValidRequest = {
-    ...generationOf(request, models.resolve(request.model, 'completion')),
+    ...generationOf(request, route),
     prompts,
     bestOf: bestOf(request, prompts.length),
     maxTokens: request.max_tokens ?? undefined,
@@ -25,6 +29,11 @@ export function parseTextRequest(body: unknown, models: ModelCatalog): ValidText
     echo: request.echo ?? undefined,
   };
   return valid as ValidTextRequest;
+}
+
+function askOf({ max_tokens, n, best_of }: TextRequestBody): CappedAsk {
+  const answers = best_of == null ? { param: 'n', value: n ?? 1 } : { param: 'best_of', value: best_of };
+  return { maxTokens: max_tokens == null ? undefined : { param: 'max_tokens', value: max_tokens }, answers };
 }
 
 function promptsOf({ prompt, suffix, echo }: TextRequestBody): readonly Prompt[] {

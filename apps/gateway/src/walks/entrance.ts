@@ -1,7 +1,9 @@
-import { InferenceError, type ModelDescription } from '@millrace/contracts';
+import { type ErrorCode, InferenceError, type ModelDescription } from '@millrace/contracts';
 import type { AdmissionAsk } from '../admission/admission.js';
 import type { CallerRates, ExpectedUse, RateHold } from '../limits/caller-rates.js';
 import type { OpenRecord } from '../request-log/request-log.js';
+import type { ModelCatalog } from '../validation/model-catalog.js';
+import { bodyOverCaps } from '../validation/within-caps.js';
 import type { Call, Deadline } from '../vocabulary.js';
 import { startDeadline } from './deadline.js';
 
@@ -53,6 +55,7 @@ export class Entrance {
     private readonly coldStart: ColdStart,
     private readonly rates: CallerRates,
     private readonly limits: { readonly requestTimeoutMs: number },
+    private readonly models: Pick<ModelCatalog, 'capsOf'>,
   ) {}
 
   /**
@@ -70,15 +73,16 @@ export class Entrance {
     const deadline = startDeadline(call, this.limits.requestTimeoutMs);
     try {
       const { request, coldSinceMs } = await this.#parse(call, record, parse, deadline.signal);
+      const fallbacks = this.#withRoomFor(call, request);
       record.concerns(request);
-      const hold = await this.rates.take(call, expectedUse(request, call, answers), deadline.signal);
+      const hold = await this.rates.take(call, expectedUse({ ...request, fallbacks }, call, answers), deadline.signal);
       return {
         request,
         call,
         record,
         deadline,
         coldSinceMs,
-        choices: choicesOf(request, hold),
+        choices: choicesOf(request.model, fallbacks, hold),
         turnTo: ({ id }) => hold.turnTo(id),
         [Symbol.dispose]: () => leave(record, deadline, hold),
       };
@@ -89,6 +93,13 @@ export class Entrance {
     }
   }
 
+  /** @throws InferenceError where the body is larger than the model's entry in the models file allows. */
+  #withRoomFor({ bodyBytes }: Call, { model, fallbacks = [] }: Asked): readonly ModelDescription[] {
+    const refusal = bodyOverCaps(model.id, this.models.capsOf(model.id), bodyBytes);
+    if (refusal !== undefined) throw refusal;
+    return fallbacks.filter(({ id }) => bodyOverCaps(id, this.models.capsOf(id), bodyBytes) === undefined);
+  }
+
   /** A model that nobody has heard of may be one of a worker that has not been heard yet: a 404 then would be a lie. */
   async #parse<Request>(call: Call, record: OpenRecord, parse: () => Request, signal: AbortSignal) {
     const waiter = waiterOf(call, record);
@@ -97,7 +108,7 @@ export class Entrance {
     try {
       return { request: parse(), coldSinceMs };
     } catch (error) {
-      if (this.coldStart.allHeard || !isUnknownModel(error)) throw error;
+      if (this.coldStart.allHeard || !mayBecomeKnown(error)) throw error;
       const sinceMs = await this.coldStart.modelsKnown({ ...waiter, coldSinceMs }, 'all', signal);
       record.goesOn();
       return { request: parse(), coldSinceMs: sinceMs };
@@ -105,10 +116,15 @@ export class Entrance {
   }
 }
 
-/** Or one that the caller may not use, where it named none: of those that are still to come it may use some. */
-function isUnknownModel(error: unknown): boolean {
-  return error instanceof InferenceError && (error.code === 'model_not_found' || error.code === 'model_not_allowed');
+/**
+ * Or one that the caller may not use, where it named none: of those that are still to come it may use some. Or none that an alias stands
+ * for is known yet.
+ */
+function mayBecomeKnown(error: unknown): boolean {
+  return error instanceof InferenceError && MAY_BECOME_KNOWN.has(error.code);
 }
+
+const MAY_BECOME_KNOWN: ReadonlySet<ErrorCode> = new Set(['model_not_found', 'model_not_allowed', 'model_not_ready']);
 
 function leave(record: OpenRecord, deadline: Disposable, hold: RateHold | undefined): void {
   deadline[Symbol.dispose]();
@@ -121,12 +137,13 @@ function expectedUse(
   call: Call,
   answers = bestOf * prompts.length,
 ): ExpectedUse {
+  const answerMax = maxTokens ?? model.overrides?.maxTokens;
   return {
     model: model.id,
     fallbacks: fallbacks.map(({ id }) => id),
     promptTokens: Math.ceil(call.bodyBytes / BYTES_PER_TOKEN),
     answers,
-    answerTokensMax: maxTokens && Math.min(maxTokens, model.contextLength || Number.POSITIVE_INFINITY),
+    answerTokensMax: answerMax && Math.min(answerMax, model.contextLength || Number.POSITIVE_INFINITY),
   };
 }
 
@@ -137,7 +154,11 @@ export function placeAsk({ choices, call, record, coldSinceMs }: Entered<Asked>)
 }
 
 /** From the one on that it is counted for. */
-function choicesOf({ model, fallbacks = [] }: Asked, { model: counted }: RateHold): readonly ModelDescription[] {
+function choicesOf(
+  model: ModelDescription,
+  fallbacks: readonly ModelDescription[],
+  { model: counted }: RateHold,
+): readonly ModelDescription[] {
   const all = [model, ...fallbacks];
   return all.slice(
     Math.max(

@@ -1,30 +1,48 @@
-import type { ModelBody, ModelListBody } from '@millrace/contracts';
+import { type AliasEntry, type ModelBody, type ModelListBody, ModelRoutes, type ModelsFile } from '@millrace/contracts';
 import type { WorkerClient } from '../dispatch/worker-client.js';
-import { mayUse } from '../keys/allowed-models.js';
+import type { ModelsInForce } from '../routing/models-in-force.js';
 import type { ModelStanding, WorkerDirectory } from '../routing/worker-directory.js';
 import type { ModelCatalog } from '../validation/model-catalog.js';
 import type { Caller } from '../vocabulary.js';
 import { modelsFor } from './models-for.js';
 
-/** GET /v1/models and /v1/models/{id}: to a key, the models that it may use. */
+/** GET /v1/models and /v1/models/{id}: to a key, what it may ask for. */
 export class ManageModels {
   constructor(
     private readonly models: ModelCatalog,
     private readonly directory: WorkerDirectory<WorkerClient>,
+    private readonly inForce: ModelsInForce,
   ) {}
 
   list(caller: Caller): ModelListBody {
-    const standings = this.directory.standings().filter(({ model }) => mayUse(caller, model));
-    return { object: 'list', data: standings.map(modelBody) };
+    const catalog = modelsFor(caller, this.models);
+    const standings = this.directory.standings();
+    const file = this.inForce.current;
+    const routes = new ModelRoutes(file);
+    // A name of the file means what the file says: a worker's model of the same name can't be asked for by it.
+    const own = standings.filter(({ model: { id } }) => !routes.isAlias(id) && catalog.mayAskFor(id));
+    const aliases = file.aliases.filter(({ name }) => catalog.mayAskFor(name));
+    return {
+      object: 'list',
+      data: [
+        ...own.map((standing) => modelBody(standing, file)),
+        ...aliases.flatMap((alias) => aliasBody(alias, routes, standings) ?? []),
+      ],
+    };
   }
 
   retrieve(id: string, caller: Caller): ModelBody {
     const found = modelsFor(caller, this.models).find(id);
-    return modelBody(this.directory.standings().find(({ model }) => model.id === found.id)!);
+    const standings = this.directory.standings();
+    const file = this.inForce.current;
+    const alias = file.aliases.find(({ name }) => name === id);
+    const body = alias && aliasBody(alias, new ModelRoutes(file), standings);
+    return body ?? modelBody(standings.find(({ model }) => model.id === found.id)!, file);
   }
 }
 
-function modelBody({ model, state }: ModelStanding): ModelBody {
+function modelBody({ model, state }: ModelStanding, file: ModelsFile): ModelBody {
+  const fallbacks = file.models.find(({ id }) => id === model.id)?.fallbacks ?? [];
   return {
     id: model.id,
     object: 'model',
@@ -33,6 +51,36 @@ function modelBody({ model, state }: ModelStanding): ModelBody {
     ...(model.contextLength > 0 && { context_length: model.contextLength }),
     capabilities: [...model.capabilities],
     ...(model.embeddingLength !== undefined && { embedding_length: model.embeddingLength }),
+    ...(fallbacks.length > 0 && { fallbacks }),
     state,
   };
 }
+
+/** It can do what the models that it stands for can all do, and its state is the best of theirs. Undefined: nobody knows any of them. */
+function aliasBody(
+  { name, targets, fallbacks }: AliasEntry,
+  routes: ModelRoutes,
+  standings: readonly ModelStanding[],
+): ModelBody | undefined {
+  const standingOf = (id: string) => standings.find(({ model }) => model.id === id || model.aliases.includes(id));
+  const known = routes.targetsOf(name).flatMap((id) => standingOf(id) ?? []);
+  const [best] = [...known].sort((one, other) => STATES.indexOf(one.state) - STATES.indexOf(other.state));
+  if (best === undefined) return undefined;
+  const models = known.map(({ model }) => model);
+  const contexts = models.map(({ contextLength }) => contextLength);
+  return {
+    id: name,
+    object: 'model',
+    created: Math.max(...models.map(({ created }) => created)),
+    owned_by: 'millrace',
+    // The least of them: what fits there fits wherever the request goes.
+    ...(Math.min(...contexts) > 0 && { context_length: Math.min(...contexts) }),
+    capabilities: models[0]!.capabilities.filter((one) => models.every((model) => model.capabilities.includes(one))),
+    stands_for: targets.map(({ model, weight }) => ({ model, weight })),
+    ...(fallbacks.length > 0 && { fallbacks }),
+    state: best.state,
+  };
+}
+
+/** From the best on. */
+const STATES: readonly ModelStanding['state'][] = ['loaded', 'loading', 'idle', 'failed', 'unavailable'];

@@ -4,5 +4,5 @@ import type { Caller } from '../vocabulary.js';
 
 /** What there is for a caller. */
 export function modelsFor(caller: Caller, models: ModelCatalog): ModelCatalog {
-  return caller.models === undefined ? models : models.only((model) => mayUse(caller, model));
+  return caller.models === undefined ? models : models.only((named) => mayUse(caller, named));
 }

@@ -66,6 +66,22 @@ export class ModelRoutes {
     return this.#walk(name, chance, modelsMax);
   }
 
+  /** The models that a name stands for, by id, without those that only stand in; the heaviest first. */
+  targetsOf(name: string): readonly string[] {
+    const models = new Set<string>();
+    const seen = new Set<string>();
+    const expand = (one: string): void => {
+      const named = this.#named.get(one);
+      const id = named?.id ?? one;
+      if (seen.has(id)) return;
+      seen.add(id);
+      if (named?.kind === 'alias') for (const target of inOrder(named, HEAVIEST_FIRST)) expand(target);
+      else models.add(id);
+    };
+    expand(name);
+    return [...models];
+  }
+
   /** What a name leads to at once: `targets` stand for it, `fallbacks` come after them. */
   stepsOf(name: string): { readonly targets: readonly string[]; readonly fallbacks: readonly string[] } {
     const named = this.#named.get(name);

@@ -16,6 +16,10 @@ export const modelSchema = z
     capabilities: z.array(z.string()),
     /** Another: numbers of a vector, of models that make some. */
     embedding_length: z.int().optional(),
+    /** Of an alias: which models it stands for, and how its requests are shared between them. */
+    stands_for: z.array(z.object({ model: z.string(), weight: z.int() })).optional(),
+    /** Models that are asked where it does not answer, in this order; absent where there are none. */
+    fallbacks: z.array(z.string()).optional(),
     /** And another: whether an answer has to wait until it is loaded, or will not come. */
     state: modelState.optional(),
   })
