@@ -186,16 +186,31 @@ export function engineContract(name: string, subject: EngineSubject): void {
       itWhere(subject.resumes)('goes on after what another attempt has delivered', async () => {
         const { tokens, unnumbered, text, finished } = await whole();
         const first = await whole({ maxTokens: Math.floor((tokens.length + unnumbered) / 2) });
-        const rest = await whole({ resume: { tokens: first.tokens, text: first.text } });
+        const resume = { tokens: first.tokens, unnumbered: first.unnumbered, text: first.text };
+        const rest = await whole({ resume });
         expect(first.text.length).toBeGreaterThan(0);
         expect(first.text + rest.text).toBe(text);
         expect(rest.finished.reason).toBe('stop');
-        if (subject.numbersTokens) expect(rest.finished.usage.completionTokens).toBe(finished.usage.completionTokens);
+        const { completionTokens } = rest.finished.usage;
+        if (subject.numbersTokens) expect(completionTokens).toBe(finished.usage.completionTokens);
+        // Where tokens have no numbers they are counted otherwise, but never left out.
+        else expect(completionTokens).toBeGreaterThan(first.tokens.length + first.unnumbered);
+      });
+
+      itWhere(subject.resumes)('ends at its limit, whoever reached it', async () => {
+        const { tokens, unnumbered, text } = await whole({ maxTokens: 5 });
+        const maxTokens = tokens.length + unnumbered;
+        const rest = await whole({ maxTokens, resume: { tokens, unnumbered, text } });
+        expect(rest).toMatchObject({
+          text: '',
+          finished: { reason: 'length', usage: { completionTokens: maxTokens } },
+        });
       });
 
       itWhere(!subject.resumes)('says so when it can’t go on after another attempt', async () => {
         const failure = await failureOf(answer({ resume: { tokens: [1, 2], text: 'a' } }));
         expect(failure).toBeInstanceOf(InferenceError);
+        expect((failure as InferenceError).code).toBe('answer_broken_off');
         expect((failure as Error).message).toMatch(/\.$/);
       });
     });

@@ -19,21 +19,27 @@ describe('in front of a scripted server', () => {
   });
   afterAll(() => upstream.close());
 
-  engineContract('The engine for OpenAI’s protocol', {
-    open: async ({ runningMax, queueMax }) => {
-      const { engine } = await openEngine(upstream.url, {
-        model: { capabilities: ['chat', 'completion'] },
-        limits: { queueMax },
-        upstream: { maxConcurrent: runningMax },
-      });
-      return engine;
-    },
-    short: question('Count.'),
-    endless: { prompt: question('Go on for ever.'), sampling: { temperature: 0 } },
-    weather: question('What is the weather in Oslo?'),
-    thoughtful: { prompt: question('Think first.'), reasoning: 'It is a question.', text: 'Yes, é€😀.' },
-    numbersTokens: false,
-    resumes: false,
-    logprobs: false,
+  // A server that takes the beginning of an answer, and one that does not.
+  describe.each([
+    { preset: 'vllm', resumes: true },
+    { preset: 'generic', resumes: false },
+  ] as const)('as $preset', ({ preset, resumes }) => {
+    engineContract('The engine for OpenAI’s protocol', {
+      open: async ({ runningMax, queueMax }) => {
+        const { engine } = await openEngine(upstream.url, {
+          model: { capabilities: ['chat', 'completion'] },
+          limits: { queueMax },
+          upstream: { preset, maxConcurrent: runningMax },
+        });
+        return engine;
+      },
+      short: question('Count.'),
+      endless: { prompt: question('Go on for ever.'), sampling: { temperature: 0 } },
+      weather: question('What is the weather in Oslo?'),
+      thoughtful: { prompt: question('Think first.'), reasoning: 'It is a question.', text: 'Yes, é€😀.' },
+      numbersTokens: false,
+      resumes,
+      logprobs: false,
+    });
   });
 });

@@ -25,6 +25,9 @@ export interface UpstreamScript {
 interface Body {
   readonly messages: readonly { readonly content: string }[];
   readonly max_tokens?: number;
+  readonly max_completion_tokens?: number;
+  /** The last message is the beginning of the answer. */
+  readonly continue_final_message?: boolean;
   readonly stop?: readonly string[] | null;
   readonly tools?: readonly { readonly function: { readonly name: string } }[];
   readonly tool_choice?: unknown;
@@ -79,12 +82,14 @@ class Answer {
   /** Why it ends. */
   async #speak(): Promise<string> {
     const { messages, tools, tool_choice, response_format } = this.body;
-    const question = messages.at(-1)!.content;
+    const begun = this.body.continue_final_message ? messages.at(-1)!.content : '';
+    const question = messages.at(begun === '' ? -1 : -2)!.content;
     const { call, json: bound, says } = this.script;
     if (tools !== undefined && tool_choice !== 'none' && question === call.question) {
       return this.#call(tools[0]!.function.name, call.arguments);
     }
-    const { text, reasoning = '' } = response_format === undefined ? says(question) : { text: bound };
+    const { text: said, reasoning = '' } = response_format === undefined ? says(question) : { text: bound };
+    const text = said.startsWith(begun) ? said.slice(begun.length) : said;
     const complete = await this.#say(reasoning, (piece) => ({ reasoning_content: piece }));
     const [before, ...behind] = text.split(firstOf(this.body.stop ?? [], text));
     const stopped = (this.body.stop ?? []).length > 0 && behind.length > 0;
@@ -102,7 +107,8 @@ class Answer {
   async #say(text: string, contentOf: (piece: string) => Record<string, unknown>): Promise<boolean> {
     const characters = [...text];
     for (let at = 0; at < characters.length; at += TOKEN_CHARACTERS) {
-      if (this.#tokens === (this.body.max_tokens ?? Number.POSITIVE_INFINITY)) return false;
+      if (this.#tokens === (this.body.max_tokens ?? this.body.max_completion_tokens ?? Number.POSITIVE_INFINITY))
+        return false;
       this.#tokens++;
       await this.#chunk(delta(contentOf(characters.slice(at, at + TOKEN_CHARACTERS).join(''))));
     }

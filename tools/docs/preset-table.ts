@@ -24,6 +24,10 @@ const ROWS: readonly Row[] = [
   ['`chat_template_kwargs`', ({ chat }) => yes(chat.templateVariables)],
   ['`reasoning_effort`', ({ chat }) => (chat.reasoningEffort === undefined ? '–' : `as \`${chat.reasoningEffort}\``)],
   ['`continue_final_message`', ({ chat }) => yes(chat.continueFinal)],
+  [
+    'an answer that broke off goes on: chats, texts',
+    ({ chat, text }) => `${yes(chat.continueFinal)}, ${yes(text.completions)}`,
+  ],
   ['an earlier answer’s thoughts', ({ chat }) => (chat.reasoningBack ? `as \`${chat.reasoningBack}\`` : 'left out')],
   ['texts, tokens, `suffix`', ({ text }) => [text.completions, text.tokens, text.suffix].map(yes).join(', ')],
   ['log-probabilities: chats, texts', ({ logprobsMax }) => `${most(logprobsMax?.chat)}, ${most(logprobsMax?.text)}`],

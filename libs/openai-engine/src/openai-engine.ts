@@ -24,7 +24,7 @@ import { rankingIn } from './ranking.js';
 import { retrying } from './retry.js';
 import { openTokenCalls, type TokenCalls } from './token-calls.js';
 import { UpstreamAnswer } from './upstream-answer.js';
-import { type UpstreamBody, upstreamBody } from './upstream-body.js';
+import { tokensOf, type UpstreamBody, upstreamBody } from './upstream-body.js';
 import type { UpstreamClient, UpstreamResponse } from './upstream-client.js';
 import { failureOfEvent, failureOfStatus, noAnswer, sentence, type UpstreamSubject } from './upstream-failure.js';
 import { embeddingCalls, joinVectors, shortened, vectorsIn } from './vectors.js';
@@ -90,6 +90,10 @@ export class OpenAiEngine implements Engine {
   }
 
   answer(request: AnswerRequest, signal: AbortSignal): AsyncIterable<AnswerEvent> {
+    const limit = request.maxTokens ?? this.parts.model.maxTokensDefault;
+    const resumed = tokensOf(request.resume);
+    // It broke off between its last token and its end; a server can't be asked for nothing.
+    if (resumed > 0 && limit !== undefined && resumed >= limit) return endedAtItsLimit(request.prompt, resumed);
     let body: UpstreamBody;
     return new UpstreamAnswer({
       openScope: () => this.#open(request.deadlineMs, signal),
@@ -100,7 +104,8 @@ export class OpenAiEngine implements Engine {
       },
       begin: (scope) => this.#retrying(request.requestId, scope, () => this.#begin(body, request, scope)),
       brokeOff: (failure) => this.#failures.tell(request.requestId, failure, undefined),
-      echo: async (scope) => (request.echo ? this.#echoOf(request, scope) : undefined),
+      // An answer that goes on has given its prompt back before.
+      echo: async (scope) => (request.echo && request.resume === undefined ? this.#echoOf(request, scope) : undefined),
     });
   }
 
@@ -197,7 +202,7 @@ export class OpenAiEngine implements Engine {
       callsMax: oneCall ? 1 : CALLS_MAX,
       stopsToCut: preset.stopIncluded ? stop : [],
       promptTokensGuess: guessOfPrompt(prompt),
-      resumedTokens: resume?.tokens.length ?? 0,
+      resumedTokens: tokensOf(resume),
     };
   }
 
@@ -333,6 +338,12 @@ function guessOfPrompt(prompt: Prompt): number {
   if (prompt.kind === 'tokens') return prompt.tokens.length;
   if (prompt.kind === 'text') return guessTokens(prompt.text);
   return guessTokens(prompt.messages.map(({ content }) => (typeof content === 'string' ? content : '')).join('\n'));
+}
+
+async function* endedAtItsLimit(prompt: Prompt, completionTokens: number): AsyncGenerator<AnswerEvent> {
+  const promptTokens = guessOfPrompt(prompt);
+  yield { kind: 'begun', promptTokens, cachedTokens: 0, waitedMs: 0 };
+  yield { kind: 'finished', reason: 'length', usage: { promptTokens, completionTokens, cachedTokens: 0 } };
 }
 
 function guessOf({ inputs }: EmbedRequest): number {

@@ -353,7 +353,20 @@ describe('an answer that broke off elsewhere', () => {
     ['vllm', { resume, prompt: chat('Hi', { tools }) }],
     ['vllm', { resume, prompt: { ...text, suffix: 'x' } }],
     ['vllm', { resume, prompt: { kind: 'tokens', tokens: [1] } }],
+    ['vllm', { resume, format: { kind: 'json' } }],
+    ['llama-server', { resume, prompt: text, format: { kind: 'grammar', grammar: 'root ::= "a"' } }],
   ])('is an honest error elsewhere: %s', (preset, more) => {
-    expect(refusal(preset, more)).toEqual({ code: 'worker_lost', param: undefined });
+    expect(refusal(preset, more)).toEqual({ code: 'answer_broken_off', param: undefined });
+  });
+
+  it('begins again where the caller has seen nothing of it, whatever the server', () => {
+    const unseen = { tokens: [], unnumbered: 1, text: '' };
+    const format = { kind: 'json' } as const;
+    expect(bodyOf('groq', { resume: unseen, format }).messages).toEqual(bodyOf('groq', { format }).messages);
+  });
+
+  it('has what was delivered counted against its limit, with tokens that have no number', () => {
+    const { max_completion_tokens: limit } = bodyOf('vllm', { maxTokens: 10, resume: { ...resume, unnumbered: 4 } });
+    expect(limit).toBe(6);
   });
 });

@@ -28,9 +28,8 @@ export interface UpstreamBody {
  *   there: left out, the caller would get something else than it asked for, and not know.
  */
 export function upstreamBody(request: AnswerRequest, terms: BodyTerms): UpstreamBody {
-  const { prompt } = request;
   const { upstreamModel, preset } = terms;
-  const resumed = request.resume === undefined ? prompt : resumedPrompt(prompt, request.resume, terms);
+  const resumed = resumedPrompt(request, terms);
   const common: Fields = {
     model: upstreamModel,
     ...(comesWhole(request, preset) ? { stream: false } : { stream: true, stream_options: { include_usage: true } }),
@@ -173,7 +172,12 @@ function textLogprobs({ logprobs, echo }: AnswerRequest, terms: BodyTerms): Fiel
 function answerLimit(request: AnswerRequest, terms: BodyTerms): number | undefined {
   const limit = request.maxTokens ?? terms.maxTokensDefault;
   if (limit === 0) throw refuse(terms)('max_tokens', 'Ask for at least 1.');
-  return limit === undefined ? undefined : Math.max(1, limit - (request.resume?.tokens.length ?? 0));
+  return limit === undefined ? undefined : Math.max(1, limit - tokensOf(request.resume));
+}
+
+/** Tokens that an earlier attempt has delivered. */
+export function tokensOf(resume: AnswerRequest['resume']): number {
+  return (resume?.tokens.length ?? 0) + (resume?.unnumbered ?? 0);
 }
 
 function checkLogprobs(asked: number, most: number | undefined, param: string, terms: BodyTerms): void {
@@ -221,30 +225,38 @@ function schemaFormat(schema: Readonly<Fields>): Fields {
 /**
  * The prompt with what an earlier attempt has delivered behind it. The tokens are cut anew there, so the answer need not be
  * what it would have been undisturbed; it goes on in the middle of the word, and that is what counts.
+ *
+ * Not within a thought or a call, which no server takes the beginning of; nor where a format binds the answer, since the
+ * server would begin with its first character again.
  */
-function resumedPrompt(
-  prompt: Prompt,
-  resume: NonNullable<AnswerRequest['resume']>,
-  { preset, presetName }: BodyTerms,
-): Prompt {
-  const textOnly = !resume.reasoning && !resume.calls?.length && !resume.citations;
-  if (textOnly && prompt.kind === 'text' && prompt.suffix === undefined) {
-    return { ...prompt, text: prompt.text + resume.text };
-  }
-  if (textOnly && prompt.kind === 'tokens' && resume.tokens.length > 0) {
-    return { ...prompt, tokens: [...prompt.tokens, ...resume.tokens] };
-  }
-  if (textOnly && prompt.kind === 'chat' && preset.chat.continueFinal && prompt.tools.length === 0) {
-    const last = prompt.messages.at(-1);
-    const begun = prompt.continueFinal && typeof last?.content === 'string' ? last.content : undefined;
-    const before = begun === undefined ? prompt.messages : prompt.messages.slice(0, -1);
-    if (!prompt.continueFinal || begun !== undefined) {
-      const content = (begun ?? '') + resume.text;
-      return { ...prompt, continueFinal: true, messages: [...before, { role: 'assistant', content }] };
-    }
-  }
+function resumedPrompt({ prompt, format, resume }: AnswerRequest, { preset, presetName }: BodyTerms): Prompt {
+  if (resume === undefined) return prompt;
+  const { text, reasoning, calls, citations, tokens } = resume;
+  const textOnly = !reasoning && !calls?.length && !citations;
+  // Of what was delivered the caller has seen nothing.
+  if (textOnly && text === '') return prompt;
+  const goesOn = textOnly && format === undefined ? withText(prompt, text, tokens, preset) : undefined;
+  if (goesOn !== undefined) return goesOn;
   throw new InferenceError(
-    'worker_lost',
-    `The answer broke off, and the server behind this model (${presetName}) can't go on with it. Send the request again.`,
+    'answer_broken_off',
+    `The answer broke off, and the server behind this model (${presetName}) can't go on with it. Send the request again; docs/concepts/survival.md says which answers go on elsewhere.`,
   );
+}
+
+/** Undefined where the server can't be given the beginning of an answer. */
+function withText(prompt: Prompt, text: string, tokens: readonly number[], { chat }: Preset): Prompt | undefined {
+  if (prompt.kind === 'text') return prompt.suffix === undefined ? { ...prompt, text: prompt.text + text } : undefined;
+  if (prompt.kind === 'tokens') {
+    return tokens.length > 0 ? { ...prompt, tokens: [...prompt.tokens, ...tokens] } : undefined;
+  }
+  if (!chat.continueFinal || prompt.tools.length > 0) return undefined;
+  const last = prompt.messages.at(-1);
+  if (!prompt.continueFinal) return withMessage(prompt, prompt.messages, text);
+  return typeof last?.content === 'string'
+    ? withMessage(prompt, prompt.messages.slice(0, -1), last.content + text)
+    : undefined;
+}
+
+function withMessage(prompt: ChatPrompt, before: ChatPrompt['messages'], content: string): ChatPrompt {
+  return { ...prompt, continueFinal: true, messages: [...before, { role: 'assistant', content }] };
 }
