@@ -1,4 +1,10 @@
-import { type ErrorCode, InferenceError, type ModelDescription, type WorkRequest } from '@millrace/contracts';
+import {
+  type ErrorCode,
+  InferenceError,
+  type ModelDescription,
+  type Sampling,
+  type WorkRequest,
+} from '@millrace/contracts';
 import type { Call, Deadline, SequenceEvent, ValidAnswerRequest } from '../vocabulary.js';
 import { DeliveredAnswers } from './delivered-answer.js';
 import type { AnswerAttempt, AttemptSequence, WorkerClient } from './worker-client.js';
@@ -170,22 +176,29 @@ function toAttempt(
   call: Call,
   deadline: Deadline,
 ): Omit<AnswerAttempt, 'sequences' | 'nowSeconds'> {
-  const { n, bestOf, sampling, format, maxTokens, stop, echo } = request;
+  const { n, bestOf, format, stop, echo } = request;
+  const overrides = [request.model, ...request.fallbacks].find(({ id }) => id === model)?.overrides;
   return {
     requestId: call.requestId,
     attempt,
     trace: call.trace,
     model,
-    sampling,
+    sampling: overrides === undefined ? request.sampling : withDefaults(request.sampling, overrides.sampling),
     format,
     // The best of several are found by their log-probabilities, though the caller may not want to see them.
     logprobs: request.logprobs ?? (bestOf > n ? 0 : undefined),
     echo,
-    maxTokens,
+    maxTokens: request.maxTokens ?? overrides?.maxTokens,
     stop,
     deadlineMs: Math.max(1, deadline.remainingMs()),
     priority: call.caller.priority,
   };
+}
+
+/** What the caller says, before what the models file says for those who say nothing. */
+function withDefaults(sampling: Sampling, defaults: Sampling): Sampling {
+  const said = Object.entries(sampling).filter(([, value]) => value !== undefined);
+  return { ...defaults, ...Object.fromEntries(said) };
 }
 
 function sequencesOf({ prompts, bestOf, sampling }: ValidAnswerRequest): readonly AttemptSequence[] {
