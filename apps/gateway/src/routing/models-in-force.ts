@@ -1,7 +1,15 @@
 import { readFileSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import type { ModelEntry, ModelLimits, ModelsFile } from '@millrace/contracts';
-import { ConfigurationError, counter, gauge, type Logger, parseModelsFile, unreadable } from '@millrace/runtime';
+import {
+  ConfigurationError,
+  counter,
+  gauge,
+  type Logger,
+  modelsFileDoubts,
+  parseModelsFile,
+  unreadable,
+} from '@millrace/runtime';
 import { MEASURED } from '../metrics/declarations.js';
 
 /** What the models file says, as of its last edit that had no mistake. */
@@ -86,6 +94,7 @@ export class WatchedModels implements ModelsInForce {
       this.#endGauge();
       throw error;
     }
+    this.#doubt();
     this.#lookIn(checkMs);
   }
 
@@ -163,7 +172,12 @@ export class WatchedModels implements ModelsInForce {
     this.logger.info(
       `${this.path} was edited; it is in force now, with ${file.models.length} models and ${file.aliases.length} aliases.`,
     );
+    this.#doubt();
     for (const listener of [...this.#listeners]) listener(file);
+  }
+
+  #doubt(): void {
+    for (const doubt of modelsFileDoubts(this.#current)) this.logger.warn(`${this.path}: ${doubt}`);
   }
 
   /** Said once for each content: a file that stays broken is not news. */
