@@ -2,6 +2,7 @@ import { chmodSync, existsSync, mkdirSync, readdirSync, rmSync, writeFileSync } 
 import { dirname, join } from 'node:path';
 import { Worker } from 'node:worker_threads';
 import { PGlite } from '@electric-sql/pglite';
+import { vector } from '@electric-sql/pglite-pgvector';
 import { dataDir } from '@electric-sql/pglite-prepopulatedfs';
 import { PGLiteSocketServer } from '@electric-sql/pglite-socket';
 import { onParentGone } from '@millrace/runtime';
@@ -82,6 +83,8 @@ async function open(folder: string): Promise<PGlite> {
   const files = new DiskFiles(folder, { memoryMibMax: start.memoryMibMax, isNew: isFirst, failed });
   const opened = await PGlite.create({
     fs: files,
+    // Unpacked at each start, and created by a migration: 50 KB, without which a database that has vectors could not be opened.
+    extensions: { vector },
     ...(isFirst && { loadDataDir: await dataDir() }),
     // "-F" is Postgres's word for "fsync off".
     startParams: [
