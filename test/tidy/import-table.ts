@@ -163,7 +163,7 @@ export const IMPORT_RULES: readonly ImportRule[] = [
   ),
   {
     name: 'worker entry',
-    files: worker('(main|pool-threads)\\.ts$'),
+    files: worker('(main|pool-threads|open-tls)\\.ts$'),
     ours: [CONTRACTS, RUNTIME, OPENAI_ENGINE, worker('')],
     packages: [NODE],
     instead: 'main.ts only puts the parts together.',

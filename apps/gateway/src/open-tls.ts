@@ -1,6 +1,5 @@
 import type { Settings } from '@millrace/contracts';
-import { gauge, type Logger, type TlsFiles, WatchedTls } from '@millrace/runtime';
-import { MEASURED } from './metrics/declarations.js';
+import { type Logger, type TlsFiles, WatchedTls } from '@millrace/runtime';
 
 /** Every certificate, key and authority that the settings name; undefined: they name none. */
 export interface GatewayTls {
@@ -12,11 +11,13 @@ export interface GatewayTls {
   readonly qdrant: WatchedTls | undefined;
   /** What has expired, or was changed to something that can't be used. Sentences. */
   troubles(): readonly string[];
+  /** How long each is still valid; negative: it is not any more. */
+  secondsLeft(): readonly { readonly use: string; readonly seconds: number }[];
   close(): void;
 }
 
 /**
- * Reads the files and goes on watching them. Call after `startMetrics`.
+ * Reads the files and goes on watching them.
  *
  * @throws ConfigurationError when one can't be used.
  */
@@ -40,16 +41,11 @@ export async function openTls(settings: Settings, logger: Logger): Promise<Gatew
       await open('postgresTls'),
       await open('qdrantTls'),
     ];
-    const stop = gauge(MEASURED.certificateSeconds, () =>
-      opened.map((tls) => ({ value: tls.secondsLeft, labels: { use: USES[tls.group as Group] } })),
-    );
     return {
       ...{ gateway, workers, redis, postgres, qdrant },
       troubles: () => opened.flatMap(({ trouble }) => trouble ?? []),
-      close: () => {
-        stop();
-        close();
-      },
+      secondsLeft: () => opened.map(({ group, secondsLeft }) => ({ use: USES[group as Group], seconds: secondsLeft })),
+      close,
     };
   } catch (error) {
     close();

@@ -31,8 +31,8 @@ function withoutBrackets(host: string): string {
 
 /** Builds the gateway and listens. All that main.ts adds is the process around it. `open` is for tests, which have other stores. */
 export async function startGateway(settings: Settings, logger: Logger, open = openParts): Promise<Gateway> {
-  const metrics = startMetrics({ serviceName: 'millrace-gateway', serviceVersion: VERSION });
   const tls = await openTls(settings, logger);
+  const metrics = startMetrics({ serviceName: 'millrace-gateway', serviceVersion: VERSION });
   const walks = wire(settings, logger, await open(settings, logger, tls), tls);
   const { adapter, openCalls, drain } = await createHttpServer(settings, walks, logger, tls.gateway);
   const app = await NestFactory.create<NestFastifyApplication>(

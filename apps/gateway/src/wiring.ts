@@ -107,6 +107,7 @@ export function wire(settings: Settings, logger: Logger, parts: Parts, tls: Gate
     reportUsage: new ReportUsage(parts.totals, requestLog),
     readiness: new Readiness(directory, settings, {
       obstacle: () => parts.obstacle(),
+    certificates: () => tls.secondsLeft(),
       degraded: () => [
         ...parts.degraded(),
         ...degradedBy([

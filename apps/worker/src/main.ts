@@ -1,8 +1,10 @@
 import './pool-threads.js'; // Before everything else.
 import { existsSync } from 'node:fs';
 import { resolve } from 'node:path';
+import type { ConnectionOptions } from 'node:tls';
 import { isLoopback, type Settings, VERSION } from '@millrace/contracts';
 import {
+  clientTls,
   createLogger,
   describeSettings,
   endOnFatalErrors,
@@ -15,6 +17,7 @@ import {
   startMetrics,
   tellParent,
   terminationRequested,
+  type WatchedTls,
 } from '@millrace/runtime';
 import { libraryModels } from './engines/open-engines.js';
 import { openScrapeServer } from './metrics/scrape-server.js';
@@ -22,6 +25,7 @@ import { WorkerMetrics } from './metrics/worker-metrics.js';
 import { chooseModels, refuseUnusableFile } from './models/choose-model.js';
 import { Library } from './models/library.js';
 import { MemoryBudget } from './models/memory-budget.js';
+import { openTls } from './open-tls.js';
 import { advertisedAddress } from './presence/advertised-address.js';
 import { Announcer } from './presence/announcer.js';
 import { PromptProcess } from './prompt/process/prompt-process.js';
@@ -38,6 +42,7 @@ async function run(loaded: LoadedSettings): Promise<void> {
 
   const chosen = chooseModels(settings, modelsFileOf(settings), process.cwd());
   await refuseUnusableFile(chosen[0]);
+  const tls = await openTls(settings, logger);
   const scrapes = startMetrics({ serviceName: 'millrace-worker', serviceVersion: VERSION });
   const metrics = new WorkerMetrics();
   const budget = new MemoryBudget(machineMemory(), settings.memoryReserveMib * MIB);
@@ -57,22 +62,22 @@ async function run(loaded: LoadedSettings): Promise<void> {
     logger,
   );
   const server = new WorkerServer(settings, library, logger);
-  metrics.watch({ engineLoad: () => library.engineLoad, loadedModels: () => library.loadedModels });
+  metrics.watch({ engineLoad: () => library.engineLoad, loadedModels: () => library.loadedModels, tls });
 
   const stopped = terminationRequested();
   if (settings.workerMetricsPort !== undefined) {
     await openScrapeServer(settings.workerHost, settings.workerMetricsPort, scrapes.answerScrape);
   }
-  const port = await server.listen();
+  const port = await server.listen(tls.gateways);
   logger.info({ port, host: settings.workerHost }, 'The worker listens for gateways.');
   // Not refused, as it is for the gateway's `host`: in Kubernetes a worker must listen on all addresses.
-  if (!isLoopback(settings.workerHost)) {
+  if (!isLoopback(settings.workerHost) && tls.gateways === undefined) {
     logger.warn(
       { port, host: settings.workerHost },
-      'Anyone who reaches this port can use the engine: keep it to a trusted network.',
+      'Anyone who reaches this port can use the engine: keep it to a trusted network, or give it the files of workerTls.',
     );
   }
-  const announcer = announce(settings, port, logger);
+  const announcer = announce(settings, port, tls.redis, logger);
   await tellParent({ kind: 'listening', port });
 
   await Promise.race([library.load(), stopped, hopeless.promise]);
@@ -89,11 +94,23 @@ async function run(loaded: LoadedSettings): Promise<void> {
 }
 
 /** Where gateways find their workers by Redis. */
-function announce(settings: Settings, port: number, logger: Logger): Announcer | undefined {
+function announce(
+  settings: Settings,
+  port: number,
+  tls: WatchedTls | undefined,
+  logger: Logger,
+): Announcer | undefined {
   const { workerDiscovery, redisUrl, redisTimeoutMs, redisKeyPrefix, discoveryIntervalMs } = settings;
   if (workerDiscovery !== 'redis' || redisUrl === undefined) return undefined;
   const address = advertisedAddress(settings, port);
-  const options = { url: redisUrl, timeoutMs: redisTimeoutMs, prefix: redisKeyPrefix, intervalMs: discoveryIntervalMs };
+  const secured = /^rediss:/i.test(redisUrl) ? { tls: clientTls(tls, redisUrl) as ConnectionOptions } : {};
+  const options = {
+    ...secured,
+    url: redisUrl,
+    timeoutMs: redisTimeoutMs,
+    prefix: redisKeyPrefix,
+    intervalMs: discoveryIntervalMs,
+  };
   logger.info({ address }, 'The worker announces itself in Redis.');
   return new Announcer({ ...options, address }, logger);
 }

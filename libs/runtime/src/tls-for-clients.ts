@@ -1,3 +1,4 @@
+import { isIP } from 'node:net';
 import type { WatchedTls } from './watched-tls.js';
 
 /** As `tls.connect` takes them. */
@@ -6,10 +7,16 @@ export interface ClientTls {
   readonly cert: Buffer | undefined;
   readonly key: Buffer | undefined;
   readonly minVersion: 'TLSv1.2';
+  readonly servername?: string;
 }
 
-/** For clients that read their options anew for each connection: they get what is in force then. Without a CA, those that Node trusts. */
-export function clientTls(tls: WatchedTls | undefined): ClientTls {
+/**
+ * For clients that read their options anew for each connection: they get what is in force then. Without a CA, those that Node trusts.
+ *
+ * @param url whose host the server is asked for by, where several share an address; SNI takes no numbers
+ */
+export function clientTls(tls: WatchedTls | undefined, url?: string): ClientTls {
+  const host = url === undefined ? '' : new URL(url).hostname.replace(/^\[(.*)\]$/, '$1');
   return {
     get ca() {
       return tls?.current.ca;
@@ -21,6 +28,7 @@ export function clientTls(tls: WatchedTls | undefined): ClientTls {
       return tls?.current.key;
     },
     minVersion: 'TLSv1.2',
+    ...(host !== '' && isIP(host) === 0 && { servername: host }),
   };
 }
 

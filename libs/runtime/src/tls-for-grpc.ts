@@ -8,7 +8,7 @@ type AuthorityListener = (update: { caCertificate: Buffer } | null) => void;
 type IdentityListener = (update: { certificate: Buffer; privateKey: Buffer } | null) => void;
 
 /**
- * What grpc-js calls a certificate provider, both for who one is and for whom one trusts: what is in force is told at once, and every
+ * What grpc-js calls a certificate provider, both for who one is and for whom one trusts: what is in force is told, and every
  * change of it. Connections that are open keep what they were made with.
  */
 export class GrpcCertificates {
@@ -40,7 +40,10 @@ export class GrpcCertificates {
   #tell(listener: unknown, tell: (material: TlsMaterial) => void): void {
     this.#forget(listener);
     this.#stops.set(listener, this.#tls.watch(tell));
-    tell(this.#tls.current);
+    // Not at once: grpc-js hears only when it has finished adding this.
+    process.nextTick(() => {
+      if (this.#stops.has(listener)) tell(this.#tls.current);
+    });
   }
 
   #forget(listener: unknown): void {
@@ -77,15 +80,17 @@ function hostOf(address: string): string {
   return bracketed ?? plain ?? address;
 }
 
+/** What grpc-js says where the other side closed a connection before a word was said on it. */
+const CLOSED = /Last error: Failed to connect \(|ECONNRESET|socket hang up|disconnected before secure TLS connection/;
+
 /**
  * Why a worker can't be reached by TLS, or without, as the end of a sentence; undefined where TLS is not why.
  *
- * @param isSecured whether this side speaks TLS
+ * @param tls what this side speaks TLS with; undefined: it does not
  */
-export function workerTlsFailure(message: string, isSecured: boolean): string | undefined {
-  if (!isSecured) {
-    // What a TLS server does with plain text, as grpc-js tells of it, is to close. Others do it too, hence no certainty.
-    return /ECONNRESET|socket hang up|GOAWAY|Connection dropped|alert/i.test(message)
+export function workerTlsFailure(message: string, tls: WatchedTls | undefined): string | undefined {
+  if (tls === undefined) {
+    return CLOSED.test(message)
       ? 'it closes the connection without a word; if it speaks TLS, give this side the files of workerTls'
       : undefined;
   }
@@ -93,5 +98,9 @@ export function workerTlsFailure(message: string, isSecured: boolean): string | 
   if (wrongName !== undefined) return wrongName;
   const why = tlsFailure(message, 'workerTls');
   if (why === 'it speaks no TLS, and this side does') return `${why}; give both the files of workerTls, or neither`;
-  return why;
+  if (why !== undefined || !CLOSED.test(message)) return why;
+  // In TLS 1.3 this side is done before the other has judged its certificate, and why that is refused comes too late to be heard.
+  return tls.secondsLeft <= 0
+    ? 'it refuses the certificate of workerTls.certFile, which has expired'
+    : 'it closes the connection having seen the certificate of workerTls.certFile: most likely its own workerTls.caFile holds another authority';
 }

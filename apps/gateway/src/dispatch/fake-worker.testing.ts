@@ -159,6 +159,11 @@ export class FakeWorker {
     this.#server.forceShutdown();
   }
 
+  /** Every connection, though it goes on listening. */
+  hangUp(): void {
+    this.#server.drain(this.address, 0);
+  }
+
   #converse(stream: Converse): void {
     this.conversations++;
     this.#streams.add(stream);

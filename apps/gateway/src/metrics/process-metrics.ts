@@ -8,6 +8,7 @@ export interface Watched {
   waiting(): number;
   waitingBytes(): number;
   workerPhases(): readonly WorkerPhase[];
+  certificates(): readonly { readonly use: string; readonly seconds: number }[];
 }
 
 const PHASES: readonly WorkerPhase[] = ['connecting', 'loading', 'ready', 'draining', 'lost'];
@@ -27,6 +28,9 @@ export function watch(watched: Watched): Disposable {
       const phases = watched.workerPhases();
       return PHASES.map((phase) => ({ value: phases.filter((one) => one === phase).length, labels: { phase } }));
     }),
+    gauge(MEASURED.certificateSeconds, () =>
+      watched.certificates().map(({ use, seconds }) => ({ value: seconds, labels: { use } })),
+    ),
     gauge(MEASURED.lostLogLines, () => [{ value: lostLogLines() }]),
     gauge(MEASURED.eventLoopDelay, () => {
       const observed = QUANTILES.map((quantile) => ({

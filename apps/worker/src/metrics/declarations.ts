@@ -81,6 +81,13 @@ export const MEASURED = {
     help: 'How long an input takes to compute, without its wait. Rises with inputs of the same length → the engine lacks cores: check threads and embeddingContexts, and what else runs on the machine.',
     buckets: INPUT_SECONDS,
   },
+  certificateSeconds: {
+    name: 'millrace_worker_tls_certificate_seconds',
+    kind: 'gauge',
+    unit: 's',
+    labels: ['use'],
+    help: 'Seconds until a certificate expires, by what it is for (gateways, redis); negative once it has. Below 14 days (1.2e6), or below a fifth of its life where a program renews it → the renewal is late: put a new one in its place, no restart is needed.',
+  },
   loadDuration: {
     name: 'millrace_worker_load_duration_seconds',
     kind: 'gauge',

@@ -8,7 +8,11 @@ import { WorkerMetrics } from './worker-metrics.js';
 it('serves every declared metric once something has happened', async () => {
   const scrapes = startMetrics({ serviceName: 'millrace-worker', serviceVersion: 'test' });
   const metrics = new WorkerMetrics();
-  metrics.watch({ engineLoad: () => ({ running: 3, waiting: 2 }), loadedModels: () => 2 });
+  metrics.watch({
+    engineLoad: () => ({ running: 3, waiting: 2 }),
+    loadedModels: () => 2,
+    tls: { secondsLeft: () => [{ use: 'gateways', seconds: 1 }] },
+  });
   metrics.decided('joined');
   metrics.stepped(20, 3, 40, 3);
   metrics.settled('stop', 12, 30);

@@ -5,6 +5,7 @@ import { MEASURED } from './declarations.js';
 export interface WorkerLook {
   engineLoad(): { readonly running: number; readonly waiting: number };
   loadedModels(): number;
+  readonly tls: { secondsLeft(): readonly { readonly use: string; readonly seconds: number }[] };
 }
 
 /**
@@ -72,6 +73,9 @@ export class WorkerMetrics {
     gauge(MEASURED.running, () => [{ value: look.engineLoad().running }]);
     gauge(MEASURED.waiting, () => [{ value: look.engineLoad().waiting }]);
     gauge(MEASURED.loadedModels, () => [{ value: look.loadedModels() }]);
+    gauge(MEASURED.certificateSeconds, () =>
+      look.tls.secondsLeft().map(({ use, seconds }) => ({ value: seconds, labels: { use } })),
+    );
     gauge(MEASURED.loadDuration, () => (this.#loadSeconds === undefined ? [] : [{ value: this.#loadSeconds }]));
   }
 }

@@ -1,5 +1,6 @@
 import { hostname } from 'node:os';
 import {
+  experimental,
   logVerbosity,
   Server,
   ServerCredentials,
@@ -17,7 +18,7 @@ import {
   type Sampling as SamplingMessage,
   type WorkerDescription,
 } from '@millrace/contracts/protocol';
-import { Doorbell, type Logger } from '@millrace/runtime';
+import { Doorbell, GrpcCertificates, type Logger, type WatchedTls } from '@millrace/runtime';
 import { HealthImplementation } from 'grpc-health-check';
 import type { Library } from '../models/library.js';
 import type { Lease } from '../models/library-entry.js';
@@ -105,14 +106,15 @@ export class WorkerServer implements ConversationHost {
   /**
    * Resolves with the port.
    *
+   * @param tls gateways are let in that show a certificate of its authority, and nobody else; absent: whoever comes
    * @throws Error in one sentence when it can't be had.
    */
-  async listen(): Promise<number> {
+  async listen(tls?: WatchedTls): Promise<number> {
     setLogVerbosity(logVerbosity.NONE); // What it would write to stderr comes to us as an error as well.
     const { workerHost: host, workerPort: port } = this.settings;
     const address = `${host.includes(':') && !host.startsWith('[') ? `[${host}]` : host}:${port}`;
     const bound = await new Promise<number>((resolve, reject) => {
-      this.#server.bindAsync(address, ServerCredentials.createInsecure(), (error, boundPort) => {
+      this.#server.bindAsync(address, credentialsOf(tls), (error, boundPort) => {
         if (error === null) resolve(boundPort);
         else reject(new Error(cannotListen(address, error), { cause: error }));
       });
@@ -278,6 +280,13 @@ export class WorkerServer implements ConversationHost {
     this.#lastLoadAtMs = nowMs;
     for (const conversation of this.#conversations) conversation.sendLoad(load);
   }
+}
+
+/** Each new connection is made with what is in force then; those that are open keep what they have. */
+function credentialsOf(tls: WatchedTls | undefined): ServerCredentials {
+  if (tls === undefined) return ServerCredentials.createInsecure();
+  const certificates = new GrpcCertificates(tls);
+  return experimental.createCertificateProviderServerCredentials(certificates, certificates, true);
 }
 
 const LISTEN_FAILURES = {

@@ -92,7 +92,7 @@ export interface WorkerSecurity {
 const UNSECURED: WorkerSecurity = {
   credentials: credentials.createInsecure(),
   channel: {},
-  failureOf: (details) => workerTlsFailure(details, false),
+  failureOf: (details) => workerTlsFailure(details, undefined),
 };
 
 /** Mutual TLS. Each new connection is made with what is in force then; those that are open keep what they have. */
@@ -102,7 +102,7 @@ export function workerSecurity(address: string, tls: WatchedTls, serverName: str
   return {
     credentials: experimental.createCertificateProviderChannelCredentials(certificates, certificates, verify),
     channel,
-    failureOf: (details) => workerTlsFailure(details, true),
+    failureOf: (details) => workerTlsFailure(details, tls),
   };
 }
 

@@ -1,4 +1,5 @@
-import { isIP, type Socket } from 'node:net';
+import type { Socket } from 'node:net';
+import type { ConnectionOptions } from 'node:tls';
 import { ConfigurationError, clientTls, type Logger, tlsFailure, type WatchedTls } from '@millrace/runtime';
 import { Redis, type RedisOptions } from 'ioredis';
 
@@ -100,9 +101,7 @@ export class RedisConnection {
   #open(commandTimeoutMs: number | undefined, options: Options): Redis {
     const { url, timeoutMs, name = 'millrace-gateway', tls } = this.#options;
     return new BoundedRedis(url, commandTimeoutMs, {
-      ...(isSecured(url) && {
-        tls: Object.defineProperties(serverName(url), Object.getOwnPropertyDescriptors(clientTls(tls))),
-      }),
+      ...(isSecured(url) && { tls: clientTls(tls, url) as ConnectionOptions }),
       socketTimeout: Math.max(SILENCE_MS_MIN, SILENCE_FACTOR * timeoutMs),
       connectTimeout: CONNECT_TIMEOUT_MS,
       connectionName: name,
@@ -240,12 +239,6 @@ function addressOf(url: string): string {
 
 function isSecured(url: string): boolean {
   return /^rediss:/i.test(url);
-}
-
-/** What it is asked for by, where several share an address. SNI takes no numbers. */
-function serverName(url: string): { servername?: string } {
-  const host = new URL(url).hostname.replace(/^\[(.*)\]$/, '$1');
-  return isIP(host) === 0 ? { servername: host } : {};
 }
 
 /** What of a Redis that works may surprise its operator one day. */

@@ -1,0 +1,39 @@
+import type { Settings } from '@millrace/contracts';
+import { type Logger, WatchedTls } from '@millrace/runtime';
+
+/** Every certificate, key and authority that a worker's settings name; undefined: they name none. */
+export interface WorkerTls {
+  /** By what gateways and this worker know each other. */
+  readonly gateways: WatchedTls | undefined;
+  readonly redis: WatchedTls | undefined;
+  /** How long each is still valid; negative: it is not any more. */
+  secondsLeft(): readonly { readonly use: string; readonly seconds: number }[];
+}
+
+/** Reads the files and goes on watching them. @throws ConfigurationError when one can't be used. */
+export async function openTls(settings: Settings, logger: Logger): Promise<WorkerTls> {
+  const gateways = await open('workerTls', settings, logger);
+  const redis = await open('redisTls', settings, logger);
+  return {
+    gateways,
+    redis,
+    secondsLeft: () =>
+      Object.entries({ gateways, redis }).flatMap(([use, tls]) =>
+        tls === undefined ? [] : [{ use, seconds: tls.secondsLeft }],
+      ),
+  };
+}
+
+async function open(
+  group: 'workerTls' | 'redisTls',
+  settings: Settings,
+  logger: Logger,
+): Promise<WatchedTls | undefined> {
+  const [certFile, keyFile, caFile] = [
+    settings[`${group}.certFile`],
+    settings[`${group}.keyFile`],
+    settings[`${group}.caFile`],
+  ];
+  if (certFile === undefined && caFile === undefined) return undefined;
+  return WatchedTls.open({ group, certFile, keyFile, caFile }, logger);
+}
