@@ -11,6 +11,7 @@ import { HealthController } from './http/health.controller.js';
 import { METRICS, MetricsController } from './http/metrics.controller.js';
 import { ModelsController } from './http/models.controller.js';
 import { OpenAiErrorFilter } from './http/openai-error.filter.js';
+import { PlainController } from './http/plain.controller.js';
 import { RerankController } from './http/rerank.controller.js';
 import { STREAM_LIMITS } from './http/server-sent-events.js';
 import { TokenizeController } from './http/tokenize.controller.js';
@@ -18,8 +19,10 @@ import { UsageController } from './http/usage.controller.js';
 import { CompleteChat } from './walks/complete-chat.js';
 import { CompleteText } from './walks/complete-text.js';
 import { Embed } from './walks/embed.js';
+import { ListModels } from './walks/list-models.js';
 import { ManageKeys } from './walks/manage-keys.js';
 import { ManageModels } from './walks/manage-models.js';
+import { PlainChat } from './walks/plain-chat.js';
 import { Readiness } from './walks/readiness.js';
 import { RefuseRequest } from './walks/refuse-request.js';
 import { ReportUsage } from './walks/report-usage.js';
@@ -41,6 +44,7 @@ export function gatewayModule(walks: Walks, metrics: Metrics, settings: Settings
       RerankController,
       TokenizeController,
       ModelsController,
+      PlainController,
       HealthController,
       MetricsController,
       DocsController,
@@ -54,6 +58,8 @@ export function gatewayModule(walks: Walks, metrics: Metrics, settings: Settings
       { provide: Rerank, useValue: walks.rerank },
       { provide: Tokenize, useValue: walks.tokenize },
       { provide: ManageModels, useValue: walks.manageModels },
+      { provide: PlainChat, useValue: walks.plainChat },
+      { provide: ListModels, useValue: walks.listModels },
       { provide: ManageKeys, useValue: walks.manageKeys },
       { provide: ReportUsage, useValue: walks.reportUsage },
       { provide: Readiness, useValue: walks.readiness },

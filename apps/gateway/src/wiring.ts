@@ -30,8 +30,10 @@ import { DoWork } from './walks/do-work.js';
 import { Embed } from './walks/embed.js';
 import { Entrance } from './walks/entrance.js';
 import { FindWorkers } from './walks/find-workers.js';
+import { ListModels } from './walks/list-models.js';
 import { ManageKeys } from './walks/manage-keys.js';
 import { ManageModels } from './walks/manage-models.js';
+import { PlainChat } from './walks/plain-chat.js';
 import { Readiness } from './walks/readiness.js';
 import { RefuseRequest } from './walks/refuse-request.js';
 import { ReportUsage } from './walks/report-usage.js';
@@ -48,6 +50,8 @@ export interface Walks {
   readonly rerank: Rerank;
   readonly tokenize: Tokenize;
   readonly manageModels: ManageModels;
+  readonly plainChat: PlainChat;
+  readonly listModels: ListModels;
   readonly manageKeys: ManageKeys;
   readonly reportUsage: ReportUsage;
   readonly readiness: Readiness;
@@ -96,13 +100,16 @@ export function wire(settings: Settings, logger: Logger, parts: Parts, tls: Gate
     waitingBytes: () => admission.waitingBytes,
     workerPhases: () => directory.states().map(({ phase }) => phase),
   });
+  const manageModels = new ManageModels(models, directory, parts.models);
   return {
     completeChat,
     completeText: new CompleteText(models, entrance, requestLog, completeChat),
     embed: new Embed(models, requestLog, work),
     rerank: new Rerank(models, requestLog, work),
     tokenize: new Tokenize(models, requestLog, work),
-    manageModels: new ManageModels(models, directory, parts.models),
+    manageModels,
+    plainChat: new PlainChat(completeChat, directory),
+    listModels: new ListModels(manageModels, directory),
     manageKeys: new ManageKeys(parts.keys.store, parts.keys.ring, parts.keys.news, requestLog, logger),
     reportUsage: new ReportUsage(parts.totals, requestLog),
     readiness: new Readiness(directory, settings, {

@@ -19,6 +19,7 @@ export {
 } from './openai/fields.js';
 export * from './openai/models.js';
 export { openApiDocument } from './openai/openapi.js';
+export * from './openai/plain-chat.js';
 export * from './openai/rerank.js';
 export * from './openai/service.js';
 export * from './openai/text.js';

@@ -39,7 +39,7 @@ const INNER_ROUTES: ReadonlySet<string> = new Set(['/health', '/metrics']);
 /** Balancers ask it, which have no key: it answers them, and then tells its status alone. */
 const READINESS_ROUTE = '/readyz';
 /** The admin key may look at the models too, so that `millrace serve` and `millrace models` need no API key for that. */
-const MODEL_ROUTES: ReadonlySet<string> = new Set(['/v1/models', '/v1/models/*']);
+const MODEL_ROUTES: ReadonlySet<string> = new Set(['/v1/models', '/v1/models/*', '/models']);
 /** Like anyone, but known by its key. */
 const ADMIN: Caller = { ...ANYONE };
 

@@ -15,6 +15,7 @@ import { chatChunkSchema, chatCompletionSchema, chatRequestSchema } from './chat
 import { embeddingsRequestSchema, embeddingsSchema } from './embeddings.js';
 import { usage } from './fields.js';
 import { modelListSchema, modelSchema } from './models.js';
+import { plainAnswerSchema, plainChatRequestSchema, plainModelListSchema, plainPieceSchema } from './plain-chat.js';
 import { rerankRequestSchema, rerankSchema } from './rerank.js';
 import { errorSchema, healthSchema, healthzSchema, readyzSchema } from './service.js';
 import { textCompletionSchema, textRequestSchema } from './text.js';
@@ -74,6 +75,15 @@ const ENDPOINTS: readonly Endpoint[] = [
   },
   {
     method: 'post',
+    path: '/chat',
+    tag: 'Generation',
+    summary: 'Answer a conversation, in fewer words: who answered, how much it took, and how long.',
+    body: plainChatRequestSchema,
+    answers: withErrors({ 200: { description: 'The answer.', schema: plainAnswerSchema } }, WORK_ERRORS),
+    streamed: plainPieceSchema,
+  },
+  {
+    method: 'post',
     path: '/v1/embeddings',
     tag: 'Vectors',
     summary: 'Vectors of texts.',
@@ -126,6 +136,13 @@ const ENDPOINTS: readonly Endpoint[] = [
     summary: 'One model, by its id or an alias.',
     answers: withErrors({ 200: { description: 'The model.', schema: modelSchema } }, [401, 403, 404, 503]),
     pathParameter: { name: 'model', description: 'The id or an alias; it may contain slashes.' },
+  },
+  {
+    method: 'get',
+    path: '/models',
+    tag: 'Models',
+    summary: 'Every name that a key may ask for, aliases among them, and who answers to it.',
+    answers: withErrors({ 200: { description: 'The names.', schema: plainModelListSchema } }, [401, 503]),
   },
   {
     method: 'post',
