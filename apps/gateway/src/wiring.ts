@@ -99,6 +99,7 @@ export function wire(settings: Settings, logger: Logger, parts: Parts, tls: Gate
     waiting: () => admission.waiting,
     waitingBytes: () => admission.waitingBytes,
     workerPhases: () => directory.states().map(({ phase }) => phase),
+    certificates: () => tls.secondsLeft(),
   });
   const manageModels = new ManageModels(models, directory, parts.models);
   return {
@@ -114,7 +115,6 @@ export function wire(settings: Settings, logger: Logger, parts: Parts, tls: Gate
     reportUsage: new ReportUsage(parts.totals, requestLog),
     readiness: new Readiness(directory, settings, {
       obstacle: () => parts.obstacle(),
-    certificates: () => tls.secondsLeft(),
       degraded: () => [
         ...parts.degraded(),
         ...degradedBy([
