@@ -1,8 +1,16 @@
 import { execFileSync } from 'node:child_process';
-import { readdirSync } from 'node:fs';
+import { readdirSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { join } from 'node:path';
-import { findProgram, freePort, NotInstalled, RealService, type ServiceUser, userToBecome } from './real-service.ts';
+import {
+  findProgram,
+  freePort,
+  NotInstalled,
+  RealService,
+  type ServiceTls,
+  type ServiceUser,
+  userToBecome,
+} from './real-service.ts';
 
 const USER = 'millrace';
 /** Asked for by nobody, since every connection is trusted; it stands in the URL so that tests see it never stands elsewhere. */
@@ -27,19 +35,23 @@ export class RealPostgres extends RealService {
   protected readonly stopSignal = 'SIGINT';
   protected readonly program: string;
 
-  private constructor(port: number, program: string, user: ServiceUser | undefined) {
+  readonly #tlsSettings: readonly string[];
+
+  private constructor(port: number, program: string, user: ServiceUser | undefined, tls: ServiceTls | undefined) {
     super(port, 'postgres', user);
     this.program = program;
+    this.#tlsSettings = tls === undefined ? [] : this.#settingsOf(tls);
   }
 
   /** @throws Error when this machine has none: `make test-services` installs it. */
-  static async start(): Promise<RealPostgres> {
+  static async start(tls?: ServiceTls): Promise<RealPostgres> {
     const program = findProgram('postgres', debianFolders());
     if (program === undefined)
       throw new NotInstalled('There is no Postgres on this machine; `make test-services` installs it.');
     // Postgres refuses to run as root.
-    const postgres = new RealPostgres(await freePort(), program, userToBecome('postgres'));
+    const postgres = new RealPostgres(await freePort(), program, userToBecome('postgres'), tls);
     postgres.#make();
+    if (tls?.demandsCertificates) postgres.#demandCertificates();
     await postgres.start();
     await postgres.ask(`create database ${USER}`, 'postgres');
     return postgres;
@@ -59,8 +71,24 @@ export class RealPostgres extends RealService {
       'full_page_writes=off',
       'max_connections=200',
       'shared_buffers=64MB',
+      ...this.#tlsSettings,
     ];
     return ['-D', this.#data, ...settings.flatMap((setting) => ['-c', setting])];
+  }
+
+  #settingsOf({ cert, key, ca }: ServiceTls): readonly string[] {
+    return [
+      'ssl=on',
+      `ssl_cert_file=${this.keep('tls.crt', cert)}`,
+      `ssl_key_file=${this.keep('tls.key', key)}`,
+      `ssl_ca_file=${this.keep('ca.crt', ca)}`,
+    ];
+  }
+
+  /** Of whoever encrypts; the test itself does not. */
+  #demandCertificates(): void {
+    const rules = ['hostssl all all 127.0.0.1/32 trust clientcert=verify-ca', 'hostnossl all all 127.0.0.1/32 trust'];
+    writeFileSync(join(this.#data, 'pg_hba.conf'), `${rules.join('\n')}\n`);
   }
 
   /** By a connection of its own. */

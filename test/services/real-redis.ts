@@ -1,5 +1,5 @@
 import { connect } from 'node:net';
-import { findProgram, freePort, NotInstalled, RealService } from './real-service.ts';
+import { findProgram, freePort, NotInstalled, RealService, type ServiceTls } from './real-service.ts';
 
 const ANSWER_TIMEOUT_MS = 1_000;
 
@@ -7,17 +7,23 @@ export class RealRedis extends RealService {
   protected readonly stopSignal = 'SIGTERM';
   protected readonly program: string;
 
-  private constructor(port: number, program: string) {
+  /** Beside the other, where it has a certificate. */
+  readonly tlsPort: number;
+  readonly #tlsArgs: readonly string[];
+
+  private constructor(port: number, program: string, tlsPort: number, tls: ServiceTls | undefined) {
     super(port, 'redis');
     this.program = program;
+    this.tlsPort = tlsPort;
+    this.#tlsArgs = tls === undefined ? [] : this.#argsOf(tls);
   }
 
   /** @throws Error when this machine has none: `make test-services` installs it. */
-  static async start(): Promise<RealRedis> {
+  static async start(tls?: ServiceTls): Promise<RealRedis> {
     const program = findProgram('redis-server', ['/usr/bin']);
     if (program === undefined)
       throw new NotInstalled('There is no redis-server on this machine; `make test-services` installs it.');
-    const redis = new RealRedis(await freePort(), program);
+    const redis = new RealRedis(await freePort(), program, tls === undefined ? 0 : await freePort(), tls);
     await redis.start();
     return redis;
   }
@@ -39,6 +45,15 @@ export class RealRedis extends RealService {
       'no',
       '--dir',
       this.folder,
+      ...this.#tlsArgs,
+    ];
+  }
+
+  #argsOf({ cert, key, ca, demandsCertificates = false }: ServiceTls): readonly string[] {
+    return [
+      ...['--tls-port', String(this.tlsPort)],
+      ...['--tls-cert-file', this.keep('tls.crt', cert), '--tls-key-file', this.keep('tls.key', key)],
+      ...['--tls-ca-cert-file', this.keep('ca.crt', ca), '--tls-auth-clients', demandsCertificates ? 'yes' : 'no'],
     ];
   }
 

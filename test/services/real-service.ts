@@ -20,6 +20,15 @@ export class NotInstalled extends Error {
 
 const PID_FILE = 'service.pid';
 
+/** In PEM: what a server shows its clients, and by what it knows them. */
+export interface ServiceTls {
+  readonly cert: string;
+  readonly key: string;
+  readonly ca: string;
+  /** Whether it lets nobody in who shows no certificate of `ca`. */
+  readonly demandsCertificates?: boolean;
+}
+
 export interface ServiceUser {
   readonly uid: number;
   readonly gid: number;
@@ -43,6 +52,14 @@ export abstract class RealService {
     this.user = user;
     this.folder = mkdtempSync(join(process.env.TEST_SERVICES_FOLDER ?? tmpdir(), `millrace-test-${name}-`));
     if (user !== undefined) chownSync(this.folder, user.uid, user.gid);
+  }
+
+  /** A file of its own, which nobody else may read. @returns its path. */
+  protected keep(name: string, content: string): string {
+    const path = join(this.folder, name);
+    writeFileSync(path, content, { mode: 0o600 });
+    if (this.user !== undefined) chownSync(path, this.user.uid, this.user.gid);
+    return path;
   }
 
   abstract readonly url: string;
