@@ -7,6 +7,7 @@ import { usageCommand, usageText } from './usage-command.js';
 const COUNTS = {
   requests: 1_200,
   failed_requests: 3,
+  cached_requests: 40,
   prompt_tokens: 5_000,
   cached_tokens: 0,
   completion_tokens: 700,
@@ -31,10 +32,10 @@ describe('usageText', () => {
     expect(usageText(REPORT).split('\n')).toEqual([
       'Usage from 2026-11-01 to 2026-11-21 (UTC):',
       '',
-      'DAY         KEY   NAME   MODEL    REQUESTS  FAILED  PROMPT  CACHED  ANSWERS  TOKENS',
-      '2026-11-21  abc   alice  demo        1,200       3   5,000       0      700   5,700',
-      '2026-11-20  none         unknown     1,200       3   5,000       0      700   5,700',
-      'total                                2,400       6  10,000       0    1,400  11,400',
+      'DAY         KEY   NAME   MODEL    REQUESTS  FAILED  HITS  PROMPT  CACHED  ANSWERS  TOKENS',
+      '2026-11-21  abc   alice  demo        1,200       3    40   5,000       0      700   5,700',
+      '2026-11-20  none         unknown     1,200       3    40   5,000       0      700   5,700',
+      'total                                2,400       6    80  10,000       0    1,400  11,400',
       '',
     ]);
   });
@@ -56,8 +57,8 @@ describe('usageText', () => {
     const narrow = usageText({ ...REPORT, data }, 80);
     expect(widest(narrow)).toBeLessThanOrEqual(80);
     expect(narrow).toContain('REQUESTS  FAILED  TOKENS');
-    expect(narrow).toContain('No room for CACHED, PROMPT, ANSWERS: --json has them.');
-    expect(usageText({ ...REPORT, data }, 20)).toContain('No room for CACHED, PROMPT, ANSWERS, FAILED: --json');
+    expect(narrow).toContain('No room for HITS, CACHED, PROMPT, ANSWERS: --json has them.');
+    expect(usageText({ ...REPORT, data }, 20)).toContain('No room for HITS, CACHED, PROMPT, ANSWERS, FAILED: --json');
   });
 
   it('says what is missing', () => {

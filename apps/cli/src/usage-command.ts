@@ -87,6 +87,7 @@ const COLUMNS: readonly { readonly heading: string; readonly cell: (row: Row) =>
 const COUNTS = [
   ['REQUESTS', 'requests'],
   ['FAILED', 'failed_requests'],
+  ['HITS', 'cached_requests'],
   ['PROMPT', 'prompt_tokens'],
   ['CACHED', 'cached_tokens'],
   ['ANSWERS', 'completion_tokens'],
@@ -94,7 +95,7 @@ const COUNTS = [
 ] as const;
 type Count = (typeof COUNTS)[number][0];
 /** Where a terminal is too narrow, in this order. */
-const LEFT_OUT_FIRST: readonly Count[] = ['CACHED', 'PROMPT', 'ANSWERS', 'FAILED'];
+const LEFT_OUT_FIRST: readonly Count[] = ['HITS', 'CACHED', 'PROMPT', 'ANSWERS', 'FAILED'];
 
 /**
  * The report for people: a table, its sums, and what is missing from it.

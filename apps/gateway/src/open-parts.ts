@@ -1,5 +1,8 @@
 import { isLoopback, type ReadyzBody, type Settings } from '@millrace/contracts';
 import { ConfigurationError, type Logger, type WatchedTls } from '@millrace/runtime';
+import { MemoryResponseCache } from './cache/adapters/memory-response-cache.js';
+import { RedisResponseCache } from './cache/adapters/redis-response-cache.js';
+import type { ResponseCache } from './cache/response-cache.js';
 import { MemoryKeyNews } from './keys/adapters/memory-key-news.js';
 import { RedisKeyNews } from './keys/adapters/redis-key-news.js';
 import type { Authenticator } from './keys/authenticator.js';
@@ -37,6 +40,8 @@ export interface Parts {
   /** Undefined: there is none. */
   readonly redis: RedisConnection | undefined;
   readonly totals: UsageTotals;
+  /** Undefined: no answer is ever kept. */
+  readonly responseCache: ResponseCache | undefined;
   /** What the models file says, now and after each edit. */
   readonly models: ModelsInForce;
   /** Whoever wants every record. */
@@ -92,6 +97,7 @@ export async function openParts(settings: Settings, logger: Logger, tls: Gateway
     rates,
     redis,
     totals,
+    responseCache: openResponseCache(redis, settings),
     models,
     listeners: run === undefined ? [records.observe] : [records.observe, run.observe],
     broken,
@@ -156,6 +162,15 @@ function openLimiter(redis: RedisConnection | undefined, settings: Settings, log
   if (redis === undefined) return own;
   const shared = new RedisRateLimiter(redis.client, settings.redisKeyPrefix);
   return new FallbackLimiter(shared, own, { retryMs: settings.limiterRetryMs }, logger);
+}
+
+function openResponseCache(redis: RedisConnection | undefined, settings: Settings): ResponseCache | undefined {
+  const { cacheBytesMax: bytesMax, cacheAgeMsMax: ageMsMax, redisKeyPrefix } = settings;
+  if (bytesMax === 0) return undefined;
+  const limits = { bytesMax, ageMsMax };
+  return redis === undefined
+    ? new MemoryResponseCache(limits)
+    : new RedisResponseCache(redis.client, redisKeyPrefix, limits);
 }
 
 export function degradedBy(troubles: readonly (readonly [Degraded[number]['part'], string | undefined])[]): Degraded {

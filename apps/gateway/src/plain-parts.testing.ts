@@ -31,6 +31,7 @@ export function plainParts(changes: Partial<Parts> = {}): Parts {
     rates: UNLIMITED,
     redis: undefined,
     totals: new UsageTotals(NO_DATABASE, { pending: 0, batches: 0, unwrittenTokens: () => 0 }),
+    responseCache: undefined,
     models: fixedModels(),
     listeners: [],
     broken: new Promise(() => {}),

@@ -2,6 +2,10 @@ import { hostname } from 'node:os';
 import { PRESENCE_INTERVALS, type Settings } from '@millrace/contracts';
 import type { Logger, WatchedTls } from '@millrace/runtime';
 import { Admission } from './admission/admission.js';
+import { AnswerCache } from './cache/answer-cache.js';
+import { NOTHING_KEPT } from './cache/response-cache.js';
+import { NO_SEMANTIC_LOOKUP, type SemanticLookup } from './cache/semantic-lookup.js';
+import { SharedRuns } from './cache/shared-runs.js';
 import { GrpcWorkerClient, workerSecurity } from './dispatch/adapters/grpc-worker-client.js';
 import { ProviderClient } from './dispatch/adapters/provider-client.js';
 import { ProviderPings } from './dispatch/adapters/provider-pings.js';
@@ -19,11 +23,13 @@ import { DnsDiscovery } from './routing/adapters/dns-discovery.js';
 import { KubernetesDiscovery } from './routing/adapters/kubernetes-discovery.js';
 import { RedisDiscovery } from './routing/adapters/redis-discovery.js';
 import { StaticDiscovery } from './routing/adapters/static-discovery.js';
+import { entryOf } from './routing/models-in-force.js';
 import { WorkerChoice } from './routing/worker-choice.js';
 import { WorkerDirectory } from './routing/worker-directory.js';
 import type { WorkerDiscovery } from './routing/worker-discovery.js';
 import { WorkerMembers } from './routing/worker-members.js';
 import { ModelCatalog } from './validation/model-catalog.js';
+import { CachedAnswers } from './walks/cached-answers.js';
 import { CompleteChat } from './walks/complete-chat.js';
 import { CompleteText } from './walks/complete-text.js';
 import { DoWork } from './walks/do-work.js';
@@ -92,7 +98,9 @@ export function wire(settings: Settings, logger: Logger, parts: Parts, tls: Gate
   const entrance = new Entrance(admission, parts.rates, settings, models);
   const choice = new WorkerChoice(directory, settings);
   const findWorkers = new FindWorkers(admission, directory, choice, settings);
-  const completeChat = new CompleteChat(models, entrance, findWorkers, dispatcher, requestLog);
+  const answerCache = openAnswerCache(settings, parts, NO_SEMANTIC_LOOKUP, logger);
+  const cached = new CachedAnswers(answerCache, openSharedRuns(settings));
+  const completeChat = new CompleteChat(models, entrance, cached, findWorkers, dispatcher, requestLog);
   const work = new DoWork(entrance, findWorkers, dispatcher);
   const watching = watch({
     running: () => admission.running,
@@ -134,6 +142,7 @@ export function wire(settings: Settings, logger: Logger, parts: Parts, tls: Gate
       admission.close();
       choice.close();
       await members.close();
+      await answerCache.close();
       pings.close();
       await providers.close();
       await parts.close();
@@ -180,4 +189,33 @@ function connectWorker(address: string, settings: Settings, tls: WatchedTls | un
   const sentBytesMax = settings.bodyBytesMax + FRAME_BYTES_EXTRA;
   const security = tls && workerSecurity(address, tls, settings['workerTls.serverName']);
   return new GrpcWorkerClient(address, gatewayId, { ...settings, sentBytesMax }, logger, security);
+}
+
+function openAnswerCache(
+  settings: Settings,
+  { responseCache, models }: Parts,
+  semantic: SemanticLookup,
+  logger: Logger,
+): AnswerCache {
+  return new AnswerCache(
+    responseCache ?? NOTHING_KEPT,
+    semantic,
+    {
+      mode: settings.cache,
+      modelCache: (model) => entryOf(models.current, model)?.cache,
+      closed: responseCache === undefined,
+      entryBytesMax: settings.cacheEntryBytesMax,
+    },
+    logger,
+  );
+}
+
+/** Events take so much more memory than the entry that is made of them. */
+const EVENT_BYTES_FACTOR = 4;
+/** Of answers that are being computed, all together. */
+const HELD_BYTES_MAX = 64 * 1024 * 1024;
+
+function openSharedRuns({ cacheBytesMax, cacheEntryBytesMax, requestTimeoutMs }: Settings): SharedRuns {
+  const bytesMax = Math.min(cacheBytesMax, HELD_BYTES_MAX);
+  return new SharedRuns({ runBytesMax: EVENT_BYTES_FACTOR * cacheEntryBytesMax, bytesMax, requestTimeoutMs });
 }

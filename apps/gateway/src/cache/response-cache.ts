@@ -19,6 +19,14 @@ export interface ResponseCache {
   close(): Promise<void>;
 }
 
+/** Where nothing may be kept. */
+export const NOTHING_KEPT: ResponseCache = {
+  get: async () => undefined,
+  put: async () => {},
+  bytes: 0,
+  close: async () => {},
+};
+
 export interface ResponseCacheLimits {
   /** Of all entries together. */
   readonly bytesMax: number;

@@ -1,7 +1,8 @@
 import { InferenceError, isLoopback, type Settings } from '@millrace/contracts';
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import type { Authenticator } from '../keys/authenticator.js';
-import { ANYONE, type Caller } from '../vocabulary.js';
+import { ANYONE, type CacheAsk, type Caller } from '../vocabulary.js';
+import { cacheAskOf } from './cache-header.js';
 import { meansThisMachine } from './local-host.js';
 import { ANY_PATH } from './unknown-routes.js';
 
@@ -17,6 +18,8 @@ declare module 'fastify' {
     isInsider: boolean;
     /** From `x-millrace-deadline-ms`. */
     deadlineMs: number | undefined;
+    /** From `x-millrace-cache`. */
+    cacheAsk: CacheAsk | undefined;
   }
 }
 
@@ -88,6 +91,7 @@ export function authenticate(
   fastify.decorateRequest('caller');
   fastify.decorateRequest('bodyBytes', 0);
   fastify.decorateRequest('deadlineMs');
+  fastify.decorateRequest('cacheAsk');
   fastify.addHook('onRequest', (request, reply, done) => {
     if (OPEN_ROUTES.has(request.route ?? '') || isAdminPath(request)) return done();
     const refuse = (error: unknown) => {
@@ -102,6 +106,7 @@ export function authenticate(
     };
     try {
       request.deadlineMs = deadlineOf(request);
+      request.cacheAsk = cacheAskOf(request);
       const caller = callerOf(request, keys);
       // In the same turn, where it can be: nobody who has a key waits for another's.
       if (caller instanceof Promise) caller.then(accept).catch(refuse);

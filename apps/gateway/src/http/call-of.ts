@@ -10,6 +10,7 @@ export function callOf(request: FastifyRequest, reply: FastifyReply): Call {
     caller: request.caller ?? ANYONE, // One that was refused before anybody asked who it is.
     bodyBytes: request.bodyBytes,
     deadlineMs: request.deadlineMs,
+    cacheAsk: request.cacheAsk,
     tell: (headers) => {
       if (!reply.raw.headersSent) reply.headers(headers);
     },

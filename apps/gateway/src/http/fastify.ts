@@ -41,7 +41,14 @@ const TIMEOUT_CHECK_MS_MAX = 1_000;
 
 /** What a page may read of an answer from another origin. */
 const EXPOSED_HEADERS = [
-  ...['x-request-id', 'retry-after', 'x-should-retry', 'x-millrace-limit', 'x-millrace-overhead-ms'],
+  ...[
+    'x-request-id',
+    'retry-after',
+    'x-should-retry',
+    'x-millrace-limit',
+    'x-millrace-overhead-ms',
+    'x-millrace-cache',
+  ],
   ...['limit', 'remaining', 'reset'].flatMap((one) => [`x-ratelimit-${one}-requests`, `x-ratelimit-${one}-tokens`]),
 ];
 

@@ -40,7 +40,9 @@ export class RequestMetrics {
     this.#requests.add(1, { endpoint, outcome, code, model });
     if (record.model === undefined) return;
     this.#observeTimes(record, model);
-    this.#observeTokens(record, model);
+    // A worker computed none of them.
+    if (!record.cached) this.#observeTokens(record, model);
+    if (record.attempts > 1) this.#retries.add(record.attempts - 1, { model });
   };
 
   #label(model: string): string {
@@ -64,7 +66,6 @@ export class RequestMetrics {
     this.#tokens.add(record.promptTokens, { kind: 'prompt', model });
     this.#tokens.add(record.completionTokens, { kind: 'completion', model });
     this.#tokens.add(record.cachedTokens, { kind: 'cached', model });
-    if (record.attempts > 1) this.#retries.add(record.attempts - 1, { model });
   }
 }
 

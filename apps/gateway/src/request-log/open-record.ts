@@ -37,6 +37,7 @@ export class OpenRecord {
   #donePromptTokens: number | undefined;
   #error: unknown;
   #continued = false;
+  #cached = false;
   readonly #contents: ContentsInTheMaking | undefined;
   #closed = false;
 
@@ -95,14 +96,33 @@ export class OpenRecord {
     this.#contents?.add(event);
   }
 
+  /** Its answer was kept, by this model: nothing is waited for, and nothing computed. */
+  foundInCache(answeredBy: ModelDescription): void {
+    this.admitted();
+    this.sharesAnswer(answeredBy);
+    this.#handedOverMs ??= this.#sinceArrivalMs();
+  }
+
+  /** It reads along while this model answers another request. */
+  sharesAnswer(answeredBy: ModelDescription): void {
+    this.#answeredBy = answeredBy;
+    this.#cached = true;
+  }
+
+  /** Of several that had one answer, which is the one that it was computed for: of that, all of it counts, and of the others nothing. */
+  paysForAnswer(pays: boolean): void {
+    this.#cached = !pays;
+  }
+
   /** Work that comes in one piece, and is no answer, was done. */
   done(promptTokens: number): void {
     this.#donePromptTokens = promptTokens;
     this.#lastEventMs = this.#sinceArrivalMs();
   }
 
-  /** Prompt and answers together, as far as they have come: what counts against a limit. */
+  /** Prompt and answers together, as far as they have come: what counts against a limit. Nothing was computed for a cached answer. */
   tokensUsed(): number {
+    if (this.#cached) return 0;
     const { promptTokens, completionTokens } = this.#usage();
     return promptTokens + completionTokens;
   }
@@ -136,7 +156,7 @@ export class OpenRecord {
         keyId: this.call.caller.keyId,
         keyName: this.call.caller.keyName,
         parameters: this.#request === undefined ? {} : recordedParameters(this.#request),
-        cached: false,
+        cached: this.#cached,
         continued: this.#continued,
         contents: this.#contents?.of(this.#request),
         traceId: this.call.trace?.traceId,
@@ -182,6 +202,7 @@ export class OpenRecord {
 
   /** Sequences of one request run side by side: what counts is the time between two tokens of the same. */
   #perTokenMs(): number | undefined {
+    if (this.#cached) return undefined; // Nobody took any time for them.
     const tokens = this.#usage().completionTokens / this.#sequences;
     if (tokens < 2 || this.#firstEventMs === undefined || this.#lastTokenMs === undefined) return undefined;
     return (this.#lastTokenMs - this.#firstEventMs) / (tokens - 1);

@@ -9,6 +9,8 @@ export interface RecordRow {
   readonly key_id: string | null;
   readonly prompt_tokens: number;
   readonly completion_tokens: number;
+  /** Its tokens were computed for another request, or for an earlier one: they are told, and in no total. */
+  readonly cached: boolean;
   readonly [column: string]: unknown;
 }
 

@@ -43,24 +43,27 @@ const TYPED = Object.entries(COLUMNS)
 /**
  * Rows and totals in one statement, so that both are there or neither is. Totals count the rows that were new: a batch that is
  * sent again, since nobody knows whether it had arrived, changes nothing. Totals are locked in one order, whoever writes them,
- * so that two gateways never wait for each other. What the admin API was asked is on record and in no total: it used nothing.
+ * so that two gateways never wait for each other. What the admin API was asked is on record and in no total: it used nothing. Of cached
+ * answers only the request counts: their tokens were computed, and counted, once.
  */
 const WRITE = `
 with written as (
   insert into request_records (${NAMES})
   select ${NAMES} from jsonb_to_recordset($1::jsonb) as given (${TYPED})
   on conflict do nothing
-  returning day, endpoint, key_id, key_name, model, code, prompt_tokens, cached_tokens, completion_tokens
+  returning day, endpoint, key_id, key_name, model, code, cached, prompt_tokens, cached_tokens, completion_tokens
 ), counted as (
   insert into usage_days as total
-    (day, key_id, model, key_name, requests, failed_requests, prompt_tokens, cached_tokens, completion_tokens)
-  select day, coalesce(key_id, ''), coalesce(model, ''), max(key_name), count(*), count(code),
-    sum(prompt_tokens), sum(cached_tokens), sum(completion_tokens)
+    (day, key_id, model, key_name, requests, failed_requests, cached_requests, prompt_tokens, cached_tokens, completion_tokens)
+  select day, coalesce(key_id, ''), coalesce(model, ''), max(key_name), count(*), count(code), count(*) filter (where cached),
+    coalesce(sum(prompt_tokens) filter (where not cached), 0), coalesce(sum(cached_tokens) filter (where not cached), 0),
+    coalesce(sum(completion_tokens) filter (where not cached), 0)
   from written where endpoint <> 'admin' group by 1, 2, 3 order by 1, 2, 3
   on conflict (day, key_id, model) do update set
     key_name = coalesce(excluded.key_name, total.key_name),
     requests = total.requests + excluded.requests,
     failed_requests = total.failed_requests + excluded.failed_requests,
+    cached_requests = total.cached_requests + excluded.cached_requests,
     prompt_tokens = total.prompt_tokens + excluded.prompt_tokens,
     cached_tokens = total.cached_tokens + excluded.cached_tokens,
     completion_tokens = total.completion_tokens + excluded.completion_tokens

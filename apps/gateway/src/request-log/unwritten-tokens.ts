@@ -5,11 +5,11 @@ export class UnwrittenTokens {
   readonly #byKey = new Map<string, Map<string, number>>();
 
   add(row: RecordRow): void {
-    this.#change(row, row.prompt_tokens + row.completion_tokens);
+    this.#change(row, tokensUsed(row));
   }
 
   remove(row: RecordRow): void {
-    this.#change(row, -row.prompt_tokens - row.completion_tokens);
+    this.#change(row, -tokensUsed(row));
   }
 
   /** Of the days from `fromDay` on. */
@@ -34,4 +34,9 @@ export class UnwrittenTokens {
     if (days.size === 0) this.#byKey.delete(keyId);
     else this.#byKey.set(keyId, days);
   }
+}
+
+/** As the totals count them: a cached answer took none. */
+function tokensUsed({ cached, prompt_tokens, completion_tokens }: RecordRow): number {
+  return cached ? 0 : prompt_tokens + completion_tokens;
 }

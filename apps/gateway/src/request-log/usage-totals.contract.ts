@@ -70,6 +70,15 @@ export function usageTotalsContract(open: () => Promise<SqlDatabase>): void {
     expect((await ask({ model: 'other' })).data).toEqual([]);
   });
 
+  it('counts requests that were answered from the cache, and none of their tokens, neither in totals nor in budgets', async () => {
+    await write([aRecord(on(today)), aRecord({ ...on(today), cached: true }), aRecord({ ...on(today), cached: true })]);
+    expect((await ask({ group_by: 'key' })).data).toEqual([
+      { key_id: 'key_a', key_name: 'a key', ...counts(1), requests: 3, cached_requests: 2 },
+    ]);
+    const used = await new UsageTotals(database, unwritten).usedTokens('key_a');
+    expect(used).toEqual({ today: 10, thisMonth: 10 });
+  });
+
   it('says when there is more than was asked for', async () => {
     await write(['a', 'b', 'c'].map((keyId, at) => aRecord({ keyId, completionTokens: at })));
     const report = await ask({ limit: '2' });
@@ -137,6 +146,7 @@ function counts(requests: number, failed = 0) {
   return {
     requests,
     failed_requests: failed,
+    cached_requests: 0,
     prompt_tokens: 7 * requests,
     cached_tokens: 2 * requests,
     completion_tokens: 3 * requests,

@@ -23,6 +23,8 @@ export interface UsageRow {
   readonly model?: string;
   readonly requests: number;
   readonly failed_requests: number;
+  /** Of `requests`, those that were answered from the cache. Their tokens are in none of these: nothing was computed for them. */
+  readonly cached_requests: number;
   readonly prompt_tokens: number;
   readonly cached_tokens: number;
   readonly completion_tokens: number;
@@ -62,6 +64,7 @@ export class UsageTotals {
     return this.database.query<UsageRow>(
       `select ${telling} ${by.has('key') ? `${LAST_NAME},` : ''}
          coalesce(sum(requests), 0)::bigint as requests, coalesce(sum(failed_requests), 0)::bigint as failed_requests,
+         coalesce(sum(cached_requests), 0)::bigint as cached_requests,
          coalesce(sum(prompt_tokens), 0)::bigint as prompt_tokens,
          coalesce(sum(cached_tokens), 0)::bigint as cached_tokens,
          coalesce(sum(completion_tokens), 0)::bigint as completion_tokens

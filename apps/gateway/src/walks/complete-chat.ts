@@ -5,6 +5,7 @@ import type { ModelCatalog } from '../validation/model-catalog.js';
 import { parseChatRequest } from '../validation/parse-chat-request.js';
 import type { Call, SequenceEvent, ValidAnswerRequest } from '../vocabulary.js';
 import { openHeading } from './answer-heading.js';
+import type { CachedAnswers } from './cached-answers.js';
 import { chatChunks, collectChat } from './chat-answer.js';
 import type { Entered, Entrance } from './entrance.js';
 import type { FindWorkers } from './find-workers.js';
@@ -21,6 +22,7 @@ export class CompleteChat {
   constructor(
     private readonly models: ModelCatalog,
     private readonly entrance: Entrance,
+    private readonly cached: CachedAnswers,
     private readonly workers: FindWorkers,
     private readonly dispatcher: Dispatcher,
     private readonly requestLog: RequestLog,
@@ -45,11 +47,11 @@ export class CompleteChat {
   /** From a valid request to its last token. complete-text.ts walks here too: the two differ only before and after. */
   async *generate(entered: Entered<ValidAnswerRequest>): AsyncGenerator<SequenceEvent> {
     using _leaving = entered; // Also reached when the client leaves: closing the stream returns this generator.
-    const { request, call, record, deadline } = entered;
+    const { request, record } = entered;
     try {
       const allowance = new LogprobsAllowance(request);
-      const candidates = this.workers.find(entered);
-      for await (const event of this.dispatcher.answer(request, candidates, call, deadline, record)) {
+      // Answered before, or to somebody else just now; if not, run, and then kept.
+      for await (const event of await this.cached.answer(entered, (asking) => this.#run(asking))) {
         allowance.use(event);
         record.add(event);
         yield event;
@@ -58,5 +60,11 @@ export class CompleteChat {
       record.fail(error);
       throw error;
     }
+  }
+
+  /** A place, a worker that takes it, the answer. */
+  #run(entered: Entered<ValidAnswerRequest>): AsyncIterable<SequenceEvent> {
+    const { request, call, record, deadline } = entered;
+    return this.dispatcher.answer(request, this.workers.find(entered), call, deadline, record);
   }
 }

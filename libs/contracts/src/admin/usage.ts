@@ -41,6 +41,11 @@ export const usageReportSchema = z
         model: z.string().nullable().optional(),
         requests: z.int(),
         failed_requests: z.int().describe('Of them, those that ended in an error.'),
+        cached_requests: z
+          .int()
+          .describe(
+            'Of them, those that were answered from the cache. Their tokens were counted once, and are not in these.',
+          ),
         prompt_tokens: z.int(),
         cached_tokens: z.int(),
         completion_tokens: z.int(),

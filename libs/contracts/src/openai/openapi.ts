@@ -11,6 +11,7 @@ import {
 import { usageQuerySchema, usageReportSchema } from '../admin/usage.js';
 import { ERROR_CATALOG } from '../errors/inference-error.js';
 import { VERSION } from '../version.js';
+import { CACHE_ASKS, CACHE_HEADER, CACHE_HEADER_TEXTS } from './cache-header.js';
 import { chatChunkSchema, chatCompletionSchema, chatRequestSchema } from './chat.js';
 import { embeddingsRequestSchema, embeddingsSchema } from './embeddings.js';
 import { usage } from './fields.js';
@@ -45,6 +46,8 @@ interface Endpoint {
   readonly bodyIsOptional?: true;
   /** Only the admin key opens it. */
   readonly admin?: true;
+  /** Its answers are kept. */
+  readonly cached?: true;
 }
 
 const ADMIN_ERRORS = [400, 401, 503];
@@ -63,6 +66,7 @@ const ENDPOINTS: readonly Endpoint[] = [
     body: chatRequestSchema,
     answers: withErrors({ 200: { description: 'The answer.', schema: chatCompletionSchema } }, WORK_ERRORS),
     streamed: chatChunkSchema,
+    cached: true,
   },
   {
     method: 'post',
@@ -72,6 +76,7 @@ const ENDPOINTS: readonly Endpoint[] = [
     body: textRequestSchema,
     answers: withErrors({ 200: { description: 'The answer.', schema: textCompletionSchema } }, WORK_ERRORS),
     streamed: textCompletionSchema,
+    cached: true,
   },
   {
     method: 'post',
@@ -292,13 +297,28 @@ function operation(endpoint: Endpoint): Record<string, unknown> {
     responses: Object.fromEntries(
       Object.entries(endpoint.answers).map(([status, { description, schema }]) => [
         status,
-        { description, content: content(endpoint, Number(status), schema) },
+        {
+          description,
+          ...(endpoint.cached && status === '200' && { headers: CACHE_TOLD }),
+          content: content(endpoint, Number(status), schema),
+        },
       ]),
     ),
   };
 }
 
-function parametersOf({ pathParameter, query }: Endpoint): Record<string, unknown> {
+const CACHE_ASKED = {
+  name: CACHE_HEADER,
+  in: 'header',
+  required: false,
+  description: CACHE_HEADER_TEXTS.asked,
+  schema: { type: 'string', enum: CACHE_ASKS },
+};
+const CACHE_TOLD = {
+  [CACHE_HEADER]: { description: CACHE_HEADER_TEXTS.told, schema: { type: 'string', enum: ['hit', 'miss'] } },
+};
+
+function parametersOf({ pathParameter, query, cached }: Endpoint): Record<string, unknown> {
   const path = pathParameter ? [{ ...pathParameter, in: 'path', required: true, schema: { type: 'string' } }] : [];
   // Without its name, or the properties would stand behind a pointer.
   const { properties = {}, required = [] } = query
@@ -310,7 +330,7 @@ function parametersOf({ pathParameter, query }: Endpoint): Record<string, unknow
     required: required.includes(name),
     schema,
   }));
-  const parameters = [...path, ...inQuery];
+  const parameters = [...path, ...inQuery, ...(cached ? [CACHE_ASKED] : [])];
   return parameters.length === 0 ? {} : { parameters };
 }
 
