@@ -1,6 +1,7 @@
 import type {
   AnswerEvent,
   AnswerRequest,
+  CacheAsk,
   EmbedRequest,
   ErrorCode,
   ModelDescription,
@@ -8,6 +9,8 @@ import type {
   RerankRequest,
   TokenizeRequest,
 } from '@millrace/contracts';
+
+export type { CacheAsk } from '@millrace/contracts';
 
 /** The types that stages hand to each other. Nothing here does anything. */
 
@@ -54,12 +57,6 @@ export const ANYONE: Caller = {
   priority: 0,
   logMessages: undefined,
 };
-
-/**
- * `on`: kept, and answered from what is kept, repeatable or not. `off`: neither. `refresh`: run, and kept in place of what was kept.
- * `semantic`: `on`, and answered also from what was kept for a question that means the same.
- */
-export type CacheAsk = 'on' | 'off' | 'refresh' | 'semantic';
 
 /** One HTTP call, as far as a walk needs to know it. */
 export interface Call {
