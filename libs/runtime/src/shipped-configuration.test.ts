@@ -69,4 +69,12 @@ describe('the examples in configs/models.yaml', () => {
       expect(readModelsFile(join(folder, 'configs/models.yaml')).models).toHaveLength(3);
     }
   });
+
+  it('have aliases that can be uncommented as well', () => {
+    const [block] = /^# aliases:\n(?:# .*\n)+/m.exec(shipped)!;
+    writeFileSync(join(folder, 'configs/models.yaml'), shipped.replace(block, block.replaceAll(/^# /gm, '')));
+    expect(readModelsFile(join(folder, 'configs/models.yaml')).aliases).toEqual([
+      { name: 'chat', targets: [{ model: 'millrace-demo', weight: 1 }], fallbacks: [] },
+    ]);
+  });
 });
