@@ -14,11 +14,13 @@ const own = {
 export const checkCommand: Command = {
   usage: '[--json] [settings]',
   about:
-    'Looks at configuration, model files and their digests, memory, ports, Redis, Postgres and workers. Each line is ok, or says what to do. Exit status 1 if any is not ok.',
+    'Looks at configuration, model files and their digests, aliases, providers and their keys, memory, ports, Redis, Postgres and workers. Each line is ok, or says what to do. Exit status 1 if any is not ok.',
   own,
   settings: [
     'modelsFile',
     'model',
+    'providerCheck',
+    'providerCheckTimeoutMs',
     'host',
     'port',
     'redisUrl',
@@ -70,7 +72,7 @@ function linesOf(findings: readonly Finding[]): string {
 }
 
 function lineOf({ about, ok, detail, remedy }: Finding, width: number): string {
-  const verdict = ok ? pc.green('ok    ') : pc.red('not ok');
+  const verdict = ok ? pc.green('✓ ok    ') : pc.red('✗ not ok');
   // What others say ends as they like.
   const found = remedy === undefined || /[.!?]$/.test(detail) ? detail : `${detail}.`;
   return `${verdict}  ${about.padEnd(width)}  ${found}${remedy === undefined ? '' : ` ${pc.bold(remedy)}`}`;

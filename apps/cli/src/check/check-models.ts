@@ -3,7 +3,13 @@ import { createReadStream, existsSync } from 'node:fs';
 import { readdir, stat } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
 import { pipeline } from 'node:stream/promises';
-import type { ModelEntry, ModelsFile, Settings, UpstreamEntry } from '@millrace/contracts';
+import {
+  type ModelEntry,
+  type ModelsFile,
+  type Settings,
+  servedByGateway,
+  type UpstreamEntry,
+} from '@millrace/contracts';
 import { PRESETS } from '@millrace/openai-engine';
 import {
   ConfigurationError,
@@ -15,6 +21,8 @@ import {
   readGgufLayout,
   readModelsFile,
 } from '@millrace/runtime';
+import { checkAliases } from './check-aliases.js';
+import { checkProviders } from './check-providers.js';
 import { type Finding, fine, wrong } from './finding.js';
 
 interface ModelFile {
@@ -25,7 +33,10 @@ interface ModelFile {
   readonly adapters: readonly string[];
 }
 
-/** The models file, and each model: its file is there and what it claims to be, or its server is known and has a key. */
+/**
+ * The models file, and each model: its file is there and what it claims to be, or its server is known and has a key, or its provider
+ * answers. And what aliases stand for.
+ */
 export async function checkModels(
   settings: Settings,
   workingFolder: string,
@@ -36,6 +47,9 @@ export async function checkModels(
   const needsList = settings.model === undefined || !namesFile(settings.model) || existsSync(modelsFile);
   const { findings, listed } = needsList ? readList(modelsFile) : { findings: [], listed: undefined };
   for (const entry of listed?.models ?? []) findings.push(await checkEntry(entry, dirname(modelsFile), environment));
+  if (listed !== undefined) {
+    findings.push(...checkAliases(listed), ...(await checkProviders(listed, settings, environment)));
+  }
   const chosen = chosenFile(settings.model, listed, workingFolder);
   if (chosen !== undefined) findings.push('ok' in chosen ? chosen : await checkModelFile(chosen));
   return findings;
@@ -53,7 +67,7 @@ async function checkEntry(entry: ModelEntry, folder: string, environment: NodeJS
     case 'openvino':
       return checkOpenVino(about, resolve(folder, entry.path!));
     case 'openai-compatible':
-      return checkUpstream(about, entry.upstream!, environment);
+      return servedByGateway(entry) ? atProvider(about, entry) : checkUpstream(about, entry.upstream!, environment);
   }
 }
 
@@ -132,6 +146,12 @@ async function checkOpenVino(about: string, path: string): Promise<Finding> {
   } catch (error) {
     return unreadable(about, path, error);
   }
+}
+
+/** Its provider has a line of its own. */
+function atProvider(about: string, { id, upstream }: ModelEntry): Finding {
+  const { preset, model = id } = upstream!;
+  return fine(about, `${model} of ${preset}, served by the gateway itself`);
 }
 
 /** Whether its key is there; the key itself is never shown, and the server is asked by the worker alone. */

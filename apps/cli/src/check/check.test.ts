@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto';
+import { once } from 'node:events';
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer as createHttpServer, type Server as HttpServer } from 'node:http';
 import { createServer, type Server } from 'node:net';
@@ -125,7 +126,7 @@ describe('check', () => {
   });
 
   it('says which server runs a model, and whether its key is there, but never the key', async () => {
-    models('engine: openai-compatible, upstream: {preset: groq}');
+    models('engine: openai-compatible, servedBy: worker, upstream: {preset: groq}');
     const without = await check();
     expect(about(without.findings, 'model tiny')[0]).toMatchObject({
       ok: false,
@@ -143,6 +144,84 @@ describe('check', () => {
     expect(about((await check()).findings, 'model tiny')[0]).toMatchObject({
       ok: true,
       detail: 'vllm at http://127.0.0.1:8000/v1, without a key',
+    });
+  });
+
+  describe('a provider that the gateway asks itself', () => {
+    const KEY = 'gsk_0123456789abcdef';
+    let provider: HttpServer;
+    let status: number;
+    let pings: number;
+    beforeEach(async () => {
+      status = 200;
+      pings = 0;
+      provider = createHttpServer(({ headers }, response) => {
+        pings++;
+        const right = headers.authorization === `Bearer ${KEY}`;
+        response.writeHead(right ? status : 401, { 'content-type': 'application/json' });
+        response.end(
+          JSON.stringify({ object: 'list', data: [{ id: 'llama' }], error: `key ${headers.authorization}` }),
+        );
+      }).listen(0, '127.0.0.1');
+      await once(provider, 'listening');
+      environment = { GROQ_API_KEY: KEY };
+    });
+    afterEach(() => provider.close());
+    const url = () => `http://127.0.0.1:${(provider.address() as { port: number }).port}/v1`;
+    const upstream = () => `engine: openai-compatible, upstream: {preset: groq, url: "${url()}", model: llama}`;
+    const line = async (...args: string[]) => {
+      const { status: exit, findings } = await check(...args);
+      expect(JSON.stringify(findings)).not.toContain(KEY);
+      return { exit, finding: about(findings, 'provider groq')[0]!, findings };
+    };
+
+    it('is asked for its models, once for all that it serves', async () => {
+      writeFileSync(
+        join(folder, 'configs/models.yaml'),
+        `models:\n  - {id: tiny, ${upstream()}}\n  - {id: other, ${upstream()}}\n` +
+          'aliases:\n  - {name: chat, targets: [{model: tiny, weight: 3}, {model: other}], fallbacks: [far]}\n',
+      );
+      const { exit, finding, findings } = await line();
+      expect(finding).toEqual({
+        about: 'provider groq',
+        ok: true,
+        detail: `groq at ${url()} answers, and lists 1 model`,
+      });
+      expect(about(findings, 'model tiny')[0]).toMatchObject({ detail: 'llama of groq, served by the gateway itself' });
+      expect(about(findings, 'alias chat')[0]!.detail).toBe(
+        'stands for tiny (weight 3), other (weight 1), else far; not of this file, and so for a worker to know: far',
+      );
+      expect([exit, pings]).toEqual([0, 1]);
+    });
+
+    it('whose key is missing, or refused, is not ok, and the variable is named', async () => {
+      models(upstream());
+      environment = {};
+      const missing = await line();
+      expect(missing).toMatchObject({
+        exit: 1,
+        finding: { ok: false, detail: expect.stringContaining('GROQ_API_KEY') },
+      });
+      environment = { GROQ_API_KEY: 'gsk_wrongwrongwrong' };
+      expect(await line()).toMatchObject({
+        exit: 1,
+        finding: {
+          ok: false,
+          detail: expect.stringMatching(/status 401/),
+          remedy: 'Put a valid one into GROQ_API_KEY.',
+        },
+      });
+    });
+
+    it('that does not list the model is ok, and that is said', async () => {
+      models(upstream().replace('llama}', 'lama}'));
+      expect((await line()).finding).toMatchObject({ ok: true, detail: expect.stringContaining('but not lama') });
+    });
+
+    it('that is not to be asked is not', async () => {
+      models(upstream());
+      expect((await line('--provider-check=off')).finding).toMatchObject({ ok: true });
+      expect(pings).toBe(0);
     });
   });
 
