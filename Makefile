@@ -48,8 +48,9 @@ bench-gateways: build ## measure beside Portkey's gateway, which comes from npm
 bench-memory: build ## see whether the gateway's memory stays where it is (half an hour)
 	@$(BIN)/node test/bench/memory.ts $(ARGS)
 
-chaos: build ## take Redis, Postgres and a gateway away under load; switch between three models where two have room
+chaos: build ## take Redis, Postgres, gateways and workers away under load; switch between three models where two have room
 	@$(BIN)/node test/chaos/stores-away.ts
+	@$(BIN)/node test/chaos/workers-away.ts --runs 3
 	@$(BIN)/node test/chaos/model-switches.ts $(ARGS)
 
 bench-reuse: build ## measure how much sooner an answer begins when its system prompt was read before
