@@ -24,11 +24,14 @@ import { RunFile } from './request-log/run-file.js';
 import { UsageTotals } from './request-log/usage-totals.js';
 import { limitsOf, type ModelsInForce, WatchedModels } from './routing/models-in-force.js';
 import { EmbeddedDatabase } from './stores/adapters/pglite/embedded-database.js';
+import { PgvectorStore } from './stores/adapters/pgvector-store.js';
 import { PostgresDatabase } from './stores/adapters/postgres-database.js';
+import { QdrantVectorStore } from './stores/adapters/qdrant-vector-store.js';
 import { RedisConnection } from './stores/adapters/redis-connection.js';
 import { MigratedDatabase } from './stores/migrated-database.js';
 import { readMigrations } from './stores/migration-files.js';
 import type { SqlDatabase } from './stores/sql-database.js';
+import type { VectorStore } from './stores/vector-store.js';
 
 export type Degraded = NonNullable<ReadyzBody['degraded']>;
 
@@ -42,6 +45,8 @@ export interface Parts {
   readonly totals: UsageTotals;
   /** Undefined: no answer is ever kept. */
   readonly responseCache: ResponseCache | undefined;
+  /** Opens nothing before it is asked. Undefined: nothing is ever compared. */
+  readonly vectors: VectorStore | undefined;
   /** What the models file says, now and after each edit. */
   readonly models: ModelsInForce;
   /** Whoever wants every record. */
@@ -70,6 +75,7 @@ export async function openParts(settings: Settings, logger: Logger, tls: Gateway
   const secrets = installationSecrets(settings, logger);
   const models = new WatchedModels(settings.modelsFile, settings.modelsFileCheckMs, logger);
   const redis = settings.redisUrl === undefined ? undefined : openRedis(settings.redisUrl, settings, tls.redis, logger);
+  const qdrant = openQdrant(settings);
   const { database, broken } = openDatabase(settings, tls.postgres, logger);
 
   const news =
@@ -85,6 +91,7 @@ export async function openParts(settings: Settings, logger: Logger, tls: Gateway
   const records = new RecordWriter(database, settings, logger);
   const run = settings.runsFolder === undefined ? undefined : new RunFile(settings.runsFolder, settings, logger);
   const totals = new UsageTotals(database, records);
+  const vectors = qdrant ?? new PgvectorStore(database, { timeoutMs: settings.vectorTimeoutMs });
   const rates = new CountedRates(openLimiter(redis, settings, logger), {
     modelLimits: (model) => limitsOf(models.current, model),
     usedTokens: (keyId) => totals.usedTokens(keyId),
@@ -98,6 +105,7 @@ export async function openParts(settings: Settings, logger: Logger, tls: Gateway
     redis,
     totals,
     responseCache: openResponseCache(redis, settings),
+    vectors,
     models,
     listeners: run === undefined ? [records.observe] : [records.observe, run.observe],
     broken,
@@ -107,6 +115,7 @@ export async function openParts(settings: Settings, logger: Logger, tls: Gateway
         ['redis', redis?.trouble],
         ['redis', rates.trouble],
         ['database', database.trouble],
+        ['vectors', vectors.trouble],
         ['keys', ring.trouble],
         ['records', records.trouble],
         ['models_file', models.trouble],
@@ -115,6 +124,7 @@ export async function openParts(settings: Settings, logger: Logger, tls: Gateway
       models.close();
       await Promise.all([records.close(LAST_WRITES_MS), run?.close()]);
       await Promise.all([ring.close(), rates.close(), news.close()]);
+      await vectors.close();
       await Promise.all([redis?.close(), database.close()]);
     },
   };
@@ -155,6 +165,11 @@ function openRedis(
   logger: Logger,
 ): RedisConnection {
   return new RedisConnection({ url, timeoutMs: redisTimeoutMs, name: 'millrace-gateway', tls }, logger);
+}
+
+function openQdrant({ qdrantUrl, qdrantApiKey, vectorTimeoutMs }: Settings): VectorStore | undefined {
+  if (qdrantUrl === undefined) return undefined;
+  return new QdrantVectorStore({ url: qdrantUrl, apiKey: qdrantApiKey, timeoutMs: vectorTimeoutMs });
 }
 
 function openLimiter(redis: RedisConnection | undefined, settings: Settings, logger: Logger): RateLimiter {

@@ -32,6 +32,7 @@ export function plainParts(changes: Partial<Parts> = {}): Parts {
     redis: undefined,
     totals: new UsageTotals(NO_DATABASE, { pending: 0, batches: 0, unwrittenTokens: () => 0 }),
     responseCache: undefined,
+    vectors: undefined,
     models: fixedModels(),
     listeners: [],
     broken: new Promise(() => {}),

@@ -4,6 +4,7 @@ import type { Logger, WatchedTls } from '@millrace/runtime';
 import { Admission } from './admission/admission.js';
 import { AnswerCache } from './cache/answer-cache.js';
 import { NOTHING_KEPT } from './cache/response-cache.js';
+import { SemanticCache } from './cache/semantic-cache.js';
 import { NO_SEMANTIC_LOOKUP, type SemanticLookup } from './cache/semantic-lookup.js';
 import { SharedRuns } from './cache/shared-runs.js';
 import { GrpcWorkerClient, workerSecurity } from './dispatch/adapters/grpc-worker-client.js';
@@ -40,6 +41,7 @@ import { ListModels } from './walks/list-models.js';
 import { ManageKeys } from './walks/manage-keys.js';
 import { ManageModels } from './walks/manage-models.js';
 import { PlainChat } from './walks/plain-chat.js';
+import { WorkerQuestionVectors } from './walks/question-vector.js';
 import { Readiness } from './walks/readiness.js';
 import { RefuseRequest } from './walks/refuse-request.js';
 import { ReportUsage } from './walks/report-usage.js';
@@ -98,7 +100,7 @@ export function wire(settings: Settings, logger: Logger, parts: Parts, tls: Gate
   const entrance = new Entrance(admission, parts.rates, settings, models);
   const choice = new WorkerChoice(directory, settings);
   const findWorkers = new FindWorkers(admission, directory, choice, settings);
-  const answerCache = openAnswerCache(settings, parts, NO_SEMANTIC_LOOKUP, logger);
+  const answerCache = openAnswerCache(settings, parts, openSemantic(settings, parts, directory, logger), logger);
   const cached = new CachedAnswers(answerCache, openSharedRuns(settings));
   const completeChat = new CompleteChat(models, entrance, cached, findWorkers, dispatcher, requestLog);
   const work = new DoWork(entrance, findWorkers, dispatcher);
@@ -189,6 +191,23 @@ function connectWorker(address: string, settings: Settings, tls: WatchedTls | un
   const sentBytesMax = settings.bodyBytesMax + FRAME_BYTES_EXTRA;
   const security = tls && workerSecurity(address, tls, settings['workerTls.serverName']);
   return new GrpcWorkerClient(address, gatewayId, { ...settings, sentBytesMax }, logger, security);
+}
+
+function openSemantic(
+  settings: Settings,
+  { vectors, responseCache, models }: Parts,
+  directory: WorkerDirectory<WorkerClient>,
+  logger: Logger,
+): SemanticLookup {
+  if (vectors === undefined || responseCache === undefined) return NO_SEMANTIC_LOOKUP;
+  const options = {
+    thresholdOf: (model: string) =>
+      entryOf(models.current, model)?.cache.semanticThreshold ?? settings.semanticCacheThreshold,
+    timeoutMs: settings.semanticCacheTimeoutMs,
+    entriesMax: settings.semanticCacheEntriesMax,
+    ageMsMax: settings.cacheAgeMsMax,
+  };
+  return new SemanticCache(vectors, new WorkerQuestionVectors(directory, settings.semanticCacheModel), options, logger);
 }
 
 function openAnswerCache(

@@ -209,6 +209,20 @@ export const MEASURED = {
     labels: [],
     help: 'What kept answers take: in the memory of this gateway, or, as of its last write, in Redis for all. At cacheBytesMax while hits are few → raise it.',
   },
+  semanticLookups: {
+    name: 'millrace_semantic_lookups_total',
+    kind: 'counter',
+    unit: '{lookup}',
+    labels: ['outcome'],
+    help: 'Looks for an answered question that means the same, by outcome: found, none, unsuited (no other can stand in: several lines, log-probabilities, a tool result …), busy (32 were under way), away (it failed a moment ago), late (semanticCacheTimeoutMs), failed. All but found are misses, and no request fails for them. late rises → the embedding model is slow or the store of vectors is: raise it, or give them a core. away and failed rise → the log and /readyz say why.',
+  },
+  semanticNotes: {
+    name: 'millrace_semantic_notes_total',
+    kind: 'counter',
+    unit: '{note}',
+    labels: ['outcome'],
+    help: 'Answered questions that were to be noted, by outcome: noted, dropped (256 were waiting already, or it failed a moment ago), failed. dropped or failed rise → the store of vectors is away or slow: the log and /readyz say why.',
+  },
   recordsWritten: {
     name: 'millrace_records_written_total',
     kind: 'counter',
