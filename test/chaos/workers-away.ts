@@ -4,7 +4,7 @@
  *
  * Every answer is compared with one that was given alone, before. Prints what it saw; exit status 1 when anything was not as promised.
  *
- *   node test/chaos/workers-away.ts [--clients 32] [--runs 1] [--scenes calm,killed,rolled,frozen,hung-up]
+ *   node test/chaos/workers-away.ts [--clients 32] [--runs 1] [--scenes calm,worker-killed,all-replaced,worker-frozen,clients-gone]
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
@@ -62,10 +62,10 @@ interface World {
 
 const SCENES: Readonly<Record<string, (world: World, run: number) => Promise<void>>> = {
   calm: scene('nothing happens', () => sleep(CALM_MS)),
-  killed: scene('workers are killed', killWorkers),
-  rolled: scene('gateways and workers are replaced one by one', rollAll),
-  frozen: scene('a worker freezes', freezeWorker, WORKER_SILENCE_MS_MAX + TAKE_OVER_MS_MAX),
-  'hung-up': hangUp,
+  'worker-killed': scene('workers are killed', killWorkers),
+  'all-replaced': scene('gateways and workers are replaced one by one', rollAll),
+  'worker-frozen': scene('a worker freezes', freezeWorker, WORKER_SILENCE_MS_MAX + TAKE_OVER_MS_MAX),
+  'clients-gone': hangUp,
 };
 const breaches: string[] = [];
 let scenesTold = 0;
