@@ -1,10 +1,9 @@
-import type { AnswerEvent, CallDelta, ResumedAnswer } from '@millrace/contracts';
+import type { CallDelta, ResumedAnswer } from '@millrace/contracts';
 import type { SequenceEvent } from '../vocabulary.js';
 
 type Echo = Extract<SequenceEvent, { kind: 'echo' }>;
 type Tokens = Extract<SequenceEvent, { kind: 'tokens' }>;
 type Finished = Extract<SequenceEvent, { kind: 'finished' }>;
-type Begun = Pick<Extract<AnswerEvent, { kind: 'begun' }>, 'promptTokens' | 'cachedTokens'>;
 
 /**
  * UTF-16 units of what is kept of a request's answers, eight for each token: far more than the longest context fills.
@@ -60,7 +59,8 @@ export class DeliveredAnswers {
 }
 
 class DeliveredSequence {
-  #begun: Begun | undefined;
+  #begun: { readonly cachedTokens: number; readonly attempt: number } | undefined;
+  #attempt = 0;
   #finished = false;
   /** Of the prompt: what the caller has, and what the present attempt has given back again. */
   #echo = { text: 0, logprobs: 0 };
@@ -82,6 +82,7 @@ class DeliveredSequence {
   }
 
   beginAttempt(): void {
+    this.#attempt++;
     this.#echoAgain = { text: 0, logprobs: 0 };
   }
 
@@ -89,7 +90,7 @@ class DeliveredSequence {
     switch (event.kind) {
       case 'begun':
         if (this.#begun !== undefined) return undefined;
-        this.#begun = { promptTokens: event.promptTokens, cachedTokens: event.cachedTokens };
+        this.#begun = { cachedTokens: event.cachedTokens, attempt: this.#attempt };
         return event;
       case 'echo':
         return this.#passEcho(event);
@@ -133,10 +134,10 @@ class DeliveredSequence {
     return { ...event, text: text.slice(known.text), logprobs: logprobs.slice(known.logprobs) };
   }
 
-  /** Every token once: the first attempt read the prompt, and what the next one found of it in its cache was not saved. */
+  /** What a later attempt found of the prompt in its cache was not saved: it would not have had to be read again. */
   #passFinished(event: Finished): Finished {
-    if (this.#begun === undefined) return event;
-    return { ...event, usage: { ...event.usage, ...this.#begun } };
+    if (this.#begun === undefined || this.#begun.attempt === this.#attempt) return event;
+    return { ...event, usage: { ...event.usage, cachedTokens: this.#begun.cachedTokens } };
   }
 
   #keep({ tokens, unnumbered = 0, text, reasoning = '', calls, citations, logprobs }: Tokens): void {

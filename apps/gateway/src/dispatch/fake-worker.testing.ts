@@ -38,6 +38,8 @@ export interface Script {
   readonly failure?: Partial<Failure> & { readonly afterTokens?: number };
   /** After so many tokens the worker is gone, as after `kill -9`. */
   readonly dieAfterTokens?: number;
+  /** What it says in place of every update of the sequence. */
+  readonly tamper?: (update: SequenceUpdate) => SequenceUpdate;
   /** Leaves the sequence without an answer, and says nothing. */
   readonly silent?: boolean;
 }
@@ -245,7 +247,9 @@ export class FakeWorker {
         return;
       }
       const update = this.#advance(running);
-      if (update) updates.set(running.stream, [...(updates.get(running.stream) ?? []), update]);
+      if (!update) continue;
+      const said = running.script.tamper?.(update) ?? update;
+      updates.set(running.stream, [...(updates.get(running.stream) ?? []), said]);
     }
     this.#flush(updates);
   }

@@ -36,7 +36,9 @@ import {
 import { GrpcCertificates, type Logger, type WatchedTls, workerIdentity, workerTlsFailure } from '@millrace/runtime';
 import type { SequenceEvent, WorkerPhase, WorkerState } from '../../vocabulary.js';
 import { AnswerInbox } from '../answer-inbox.js';
+import { faultOf } from '../check-description.js';
 import { ContentCheck } from '../content-check.js';
+import { malformed } from '../malformed.js';
 import {
   failureOf,
   finishReasonOf,
@@ -109,6 +111,13 @@ export function workerSecurity(address: string, tls: WatchedTls, serverName: str
 /** Pauses between attempts to connect: doubled each time, from the first to the last. */
 const RECONNECT_DELAY_MS_MIN = 100;
 const RECONNECT_DELAY_MS_MAX = 2_000;
+/** After it was understood that the two can't work together: another release has to be installed first. */
+const REFUSED_DELAY_MS = 10_000;
+/** A gateway that did not run itself when the time was up, as after SIGSTOP, has not read yet what the worker said. */
+const LATE_MS_MIN = 250;
+const LATE_GRACE_MS = 1_000;
+/** Of what a worker says of itself, for /readyz. */
+const DETAIL_CHARACTERS_MAX = 1_000;
 /** How often a worker that loads is asked how far it is: the stream tells of models that changed, and of no more. */
 const DESCRIBE_DELAY_MS = 250;
 /**
@@ -131,6 +140,13 @@ interface Sequence {
   readonly answer: AnswerInbox;
   /** Which of the request's prompts it answers; undefined if there is only one. */
   readonly prompt: number | undefined;
+  readonly attempt: number;
+  readonly credit: Credit;
+}
+
+/** Tokens that the worker may still send. */
+interface Credit {
+  left: number;
 }
 
 type Converse = ClientDuplexStream<GatewayFrame, WorkerFrame>;
@@ -152,6 +168,8 @@ export class GrpcWorkerClient implements WorkerClient {
   #phase: WorkerPhase = 'connecting';
   #detail = 'not connected yet';
   #description: WorkerDescription | undefined;
+  /** The stream on which the worker has said which protocol it speaks. */
+  #welcomed: Converse | undefined;
   /** The stream for which the worker is being asked how far it is. */
   #describing: Converse | undefined;
   #models: WorkerState['models'];
@@ -218,13 +236,16 @@ export class GrpcWorkerClient implements WorkerClient {
     const starts = startFrames(request, ids, creditTokens);
     const bytes = startBytes(starts, sentBytesMax);
     if (bytes > sentBytesMax) throw tooLarge(bytes, sentBytesMax);
+    const credits = request.sequences.map((): Credit => ({ left: creditTokens }));
     const inboxes = request.sequences.map(
       ({ index, prompt, resume }, at) =>
-        new SequenceInbox(index, this.#controlsOf(ids[at]!, stream), new ContentCheck(prompt, resume)),
+        new SequenceInbox(index, this.#controlsOf(ids[at]!, stream, credits[at]!), new ContentCheck(prompt, resume)),
     );
     const answer = new AnswerInbox(inboxes, signal);
     for (const [at, { promptIndex }] of request.sequences.entries()) {
-      this.#sequences.set(ids[at]!, { inbox: inboxes[at]!, answer, prompt: promptIndex });
+      const { attempt } = request;
+      const [inbox, credit] = [inboxes[at]!, credits[at]!];
+      this.#sequences.set(ids[at]!, { inbox, answer, prompt: promptIndex, attempt, credit });
     }
     for (const start of starts) stream.write(start);
     return answer;
@@ -309,7 +330,7 @@ export class GrpcWorkerClient implements WorkerClient {
     return new InferenceError('worker_lost', `The worker is ${this.#phase} just now. Send the request again.`);
   }
 
-  #controlsOf(sequenceId: number, stream: Converse): SequenceControls {
+  #controlsOf(sequenceId: number, stream: Converse, credit: Credit): SequenceControls {
     const { creditTokens } = this.limits;
     let unreturned = 0;
     return {
@@ -318,6 +339,7 @@ export class GrpcWorkerClient implements WorkerClient {
         unreturned += tokens;
         if (unreturned * 2 < creditTokens) return;
         stream.write({ frame: { $case: 'credit', value: { sequenceId, tokens: unreturned } } });
+        credit.left += unreturned;
         unreturned = 0;
       },
       cancel: () => {
@@ -350,7 +372,14 @@ export class GrpcWorkerClient implements WorkerClient {
     );
     stream.on(
       'error',
-      onlyThis((error: ServiceError) => this.#onLost(this.security.failureOf(error.details) ?? lossSentence(error))),
+      onlyThis((error: ServiceError) => {
+        // It speaks another protocol, and says which.
+        if (error.code === status.FAILED_PRECONDITION) this.#onRefused(shown(error.details));
+        else
+          this.#onLost(
+            this.security.failureOf(error.details) ?? `${status[error.code] ?? error.code}: ${error.details}`,
+          );
+      }),
     );
     stream.on(
       'end',
@@ -364,6 +393,10 @@ export class GrpcWorkerClient implements WorkerClient {
 
   #onFrame({ frame }: WorkerFrame): void {
     this.#expectWithin(this.limits.workerSilenceMsMax, 'has been silent for too long');
+    if (frame?.$case !== 'welcome' && this.#welcomed !== this.#stream) {
+      this.#onRefused('the worker speaks before it has welcomed us');
+      return;
+    }
     switch (frame?.$case) {
       case 'welcome':
         this.#onWelcome(frame.value);
@@ -382,19 +415,28 @@ export class GrpcWorkerClient implements WorkerClient {
 
   #onWelcome({ protocolVersion, worker }: Welcome): void {
     if (protocolVersion !== PROTOCOL_VERSION || worker === undefined) {
-      this.#onLost(`the worker speaks protocol ${protocolVersion}, this gateway ${PROTOCOL_VERSION}`);
+      this.#onRefused(`the worker speaks protocol ${protocolVersion}, this gateway ${PROTOCOL_VERSION}`);
       return;
     }
+    this.#welcomed = this.#stream;
     this.#reconnectDelayMs = RECONNECT_DELAY_MS_MIN;
     this.#onDescription(worker);
   }
 
   #onDescription(worker: WorkerDescription): void {
+    const fault = faultOf(worker);
+    if (fault !== undefined) {
+      this.#onRefused(`the worker ${fault}`);
+      return;
+    }
     this.#unreachable = false;
     this.#description = worker;
     this.#models = worker.models.length > 0 ? worker.models.map(modelOf) : this.#models;
     this.#load = worker.load ?? this.#load;
-    this.#enter(worker.state === 'ready' || worker.state === 'draining' ? worker.state : 'loading', worker.detail);
+    this.#enter(
+      worker.state === 'ready' || worker.state === 'draining' ? worker.state : 'loading',
+      shown(worker.detail),
+    );
     if (this.#phase === 'loading') this.#describeSoon();
   }
 
@@ -425,6 +467,14 @@ export class GrpcWorkerClient implements WorkerClient {
     const sequence = this.#sequences.get(sequenceId);
     if (sequence === undefined) return; // Settled here already; the frame crossed our Cancel.
     const { inbox, answer } = sequence;
+    const misuse = misuseOf(update, sequence);
+    if (misuse !== undefined) {
+      this.#sequences.delete(sequenceId);
+      if (!settled) this.#stream?.write({ frame: { $case: 'cancel', value: { sequenceId } } });
+      inbox.fail(misuse);
+      answer.deliver();
+      return;
+    }
     if (begun) inbox.begin({ kind: 'begun', ...begun });
     if (echo) inbox.echo(echo.text, echo.logprobs.map(logprobOf));
     const piece = pieceOf(update);
@@ -440,14 +490,25 @@ export class GrpcWorkerClient implements WorkerClient {
 
   #expectWithin(ms: number, otherwise: string): void {
     clearTimeout(this.#timer);
-    this.#timer = setTimeout(() => this.#onLost(`the worker ${otherwise} (${ms} ms)`), ms);
+    const dueMs = performance.now() + ms;
+    const lose = () => this.#onLost(`the worker ${otherwise} (${ms} ms)`);
+    this.#timer = setTimeout(() => {
+      // Timers go before what has arrived: had we been frozen, every worker would seem to be.
+      if (performance.now() - dueMs < LATE_MS_MIN) lose();
+      else this.#timer = setTimeout(lose, LATE_GRACE_MS);
+    }, ms);
   }
 
-  #onLost(why: string): void {
+  /** We understand each other well enough to know that it makes no sense; a new release may come up at the same address. */
+  #onRefused(why: string): void {
+    this.#onLost(why, REFUSED_DELAY_MS);
+  }
+
+  #onLost(why: string, delayMs = this.#reconnectDelayMs): void {
     this.#unreachable = true;
     this.#giveUpStream(this.#models === undefined ? 'connecting' : 'lost', why);
     if (this.#closed) return;
-    this.#timer = setTimeout(() => this.#connect(), this.#reconnectDelayMs * (0.5 + Math.random() / 2));
+    this.#timer = setTimeout(() => this.#connect(), delayMs * (0.5 + Math.random() / 2));
     this.#reconnectDelayMs = Math.min(RECONNECT_DELAY_MS_MAX, this.#reconnectDelayMs * 2);
   }
 
@@ -475,6 +536,19 @@ export class GrpcWorkerClient implements WorkerClient {
     this.#detail = detail;
     for (const watcher of this.#watchers) watcher(); // After every description too: its models may be others.
   }
+}
+
+/** What of an update breaks the protocol; undefined if nothing does. It takes the credit that the update costs. */
+function misuseOf(update: SequenceUpdate, { attempt, credit }: Sequence): InferenceError | undefined {
+  if (update.attempt !== attempt) {
+    return malformed(`an update of attempt ${update.attempt} for a sequence of attempt ${attempt}`);
+  }
+  credit.left -= update.tokenIds.length + update.unnumberedTokens + (update.echo?.logprobs.length ?? 0);
+  return credit.left < 0 ? malformed(`${-credit.left} tokens more than it had credit for`) : undefined;
+}
+
+function shown(detail: string): string {
+  return detail.slice(0, DETAIL_CHARACTERS_MAX).toWellFormed();
 }
 
 /** A body within `bodyBytesMax` can still be larger as the worker gets it: `1e20` is sent on with all of its digits. */
@@ -506,9 +580,4 @@ function callFailure(error: ServiceError): InferenceError {
     default:
       return workerLost(error);
   }
-}
-
-function lossSentence(error: ServiceError): string {
-  if (error.code === status.FAILED_PRECONDITION) return error.details; // It speaks another protocol, and says which.
-  return `${status[error.code] ?? error.code}: ${error.details}`;
 }
