@@ -8,7 +8,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help run dev build test test-services check lint format types docs proto proto-check e2e bench chaos bench-gateways bench-memory bench-agreement bench-engine bench-reuse bench-upstream load-test \
+.PHONY: help run dev build test test-services check lint format types docs proto proto-check e2e bench chaos bench-gateways bench-cache bench-memory bench-agreement bench-engine bench-reuse bench-upstream load-test \
   demo-model-eval demo-embed-eval template-agreement openvino-check engine-cuda engine-vulkan install clean
 
 help: ## list the targets
@@ -44,6 +44,9 @@ bench-upstream: build ## measure what the way through Millrace adds to a server 
 
 bench-gateways: build ## measure beside Portkey's gateway, which comes from npm
 	@$(BIN)/node test/bench/portkey.ts $(ARGS)
+
+bench-cache: build ## measure how long an exact hit of the cache takes, kept in memory and in Redis
+	@$(BIN)/node test/bench/cache-hits.ts $(ARGS)
 
 bench-memory: build ## see whether the gateway's memory stays where it is (half an hour)
 	@$(BIN)/node test/bench/memory.ts $(ARGS)
