@@ -2,8 +2,11 @@ import type { Settings } from '@millrace/contracts';
 import { CommandError } from './command.js';
 
 /** Where a gateway that listens on these settings is reached from this machine, without a path. */
-export function gatewayUrl({ host, port }: Pick<Settings, 'host' | 'port'>): string {
-  return `http://${hostAndPort(host, port)}`;
+export function gatewayUrl(
+  settings: Pick<Settings, 'host' | 'port'> & Partial<Pick<Settings, 'tls.certFile'>>,
+): string {
+  const scheme = settings['tls.certFile'] === undefined ? 'http' : 'https';
+  return `${scheme}://${hostAndPort(settings.host, settings.port)}`;
 }
 
 /** `host:port` to connect to, for something that listens on `host`. */

@@ -1,18 +1,20 @@
 import { errorSchema } from '@millrace/contracts';
+import { tlsFailure } from '@millrace/runtime';
 import { CommandError } from './command.js';
+import { fetchGateway, type GatewayRequest } from './fetch-gateway.js';
 
 /**
  * Asks a gateway. What goes wrong becomes a `CommandError` with a sentence: nobody answers there, or the gateway refuses.
  */
-export async function askGateway(base: string, path: string, init: RequestInit = {}): Promise<Response> {
+export async function askGateway(base: string, path: string, init: GatewayRequest = {}): Promise<Response> {
   let response: Response;
   try {
-    response = await fetch(`${base}${path}`, init);
+    response = await fetchGateway(`${base}${path}`, init);
   } catch (error) {
-    if (init.signal?.aborted) throw error;
+    if (init.signal?.aborted || error instanceof CommandError) throw error;
     throw new CommandError(nobodyAnswers(base, error));
   }
-  if (!response.ok) throw new CommandError((await refusalText(response)) + keyHint(response, init));
+  if (!response.ok) throw new CommandError((await refusalText(response)) + keyHint(response, path, init));
   return response;
 }
 
@@ -24,7 +26,7 @@ export async function answersAt(
   timeoutMs = 2_000,
 ): Promise<Response | undefined> {
   try {
-    return await fetch(`${base}${path}`, { headers, signal: AbortSignal.timeout(timeoutMs) });
+    return await fetchGateway(`${base}${path}`, { headers, signal: AbortSignal.timeout(timeoutMs) });
   } catch {
     return undefined;
   }
@@ -32,8 +34,17 @@ export async function answersAt(
 
 function nobodyAnswers(base: string, error: unknown): string {
   const cause = error instanceof Error && error.cause instanceof Error ? error.cause : error;
+  const untrusted = notTrusted(cause);
+  if (untrusted !== undefined) return `The gateway at ${base} is not believed: ${untrusted}.`;
   const code = (cause as NodeJS.ErrnoException).code ?? (error instanceof Error ? error.message : String(error));
   return `No gateway answers at ${base} (${code}). Start one with \`millrace serve\`, or say where it is with --url.`;
+}
+
+/** Why its certificate is refused, as the end of a sentence; undefined: that is not why. */
+export function notTrusted(error: unknown): string | undefined {
+  if (!(error instanceof Error)) return undefined;
+  if (error.message.startsWith('it shows another certificate')) return error.message;
+  return tlsFailure(error.message, 'tls');
 }
 
 async function refusalText(response: Response): Promise<string> {
@@ -45,8 +56,8 @@ async function refusalText(response: Response): Promise<string> {
 }
 
 /** What to do about a 401: the gateway speaks to all clients, and we know which one this is. */
-function keyHint({ status, url }: Response, { headers }: RequestInit): string {
-  if (status !== 401 || new URL(url).pathname.startsWith('/admin')) return '';
+function keyHint({ status }: Response, path: string, { headers }: GatewayRequest): string {
+  if (status !== 401 || path.startsWith('/admin')) return '';
   const given = new Headers(headers).has('authorization');
   return given
     ? ' It came from MILLRACE_API_KEY, or from the admin key of this folder.'

@@ -13,6 +13,7 @@ import {
 import { didYouMean, loadSettings } from '@millrace/runtime';
 import { type Command, type CommandContext, CommandError, OWN } from './command.js';
 import { momentOf, secondsOf } from './duration.js';
+import { trustGateway } from './fetch-gateway.js';
 import { gatewayUrl, urlOfGateway } from './gateway-address.js';
 import { askGateway } from './gateway-client.js';
 import { withAdminKey } from './gateway-keys.js';
@@ -113,6 +114,7 @@ async function keys(context: CommandContext): Promise<number> {
   if (verb.takes === undefined && word !== undefined) {
     throw new CommandError(`millrace keys ${name} takes nothing more; "${word}" is too much.`);
   }
+  trustGateway(settings);
   const url = flags.url === undefined ? gatewayUrl(settings) : urlOfGateway(flags.url);
   const key = withAdminKey(settings, context.workingFolder);
   const admin: Asked['admin'] = async (path, method = 'GET', body) => {

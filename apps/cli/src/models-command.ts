@@ -2,6 +2,7 @@ import { boolean, modelListSchema, optionalText, type SettingTable, type Upstrea
 import { PRESETS } from '@millrace/openai-engine';
 import { loadSettings, readModelsFile } from '@millrace/runtime';
 import { type Command, type CommandContext, OWN } from './command.js';
+import { trustGateway } from './fetch-gateway.js';
 import { gatewayUrl, urlOfGateway } from './gateway-address.js';
 import { answersAt, askGateway } from './gateway-client.js';
 import { bearerOf, withLookingKey } from './gateway-keys.js';
@@ -39,6 +40,7 @@ interface ListedModel {
 
 async function models({ args, environment, workingFolder, write }: CommandContext): Promise<number> {
   const loaded = loadSettings({ reader: 'cli', args, environment, workingFolder, own });
+  trustGateway(loaded.settings);
   const url = loaded.own.url === undefined ? gatewayUrl(loaded.settings) : urlOfGateway(loaded.own.url);
   // A gateway that was named must answer; the usual one may be off.
   const runs = loaded.own.url !== undefined || (await answersAt(url, '/healthz')) !== undefined;

@@ -8,6 +8,7 @@ import {
 } from '@millrace/contracts';
 import { loadSettings } from '@millrace/runtime';
 import { type Command, type CommandContext, OWN } from './command.js';
+import { trustGateway } from './fetch-gateway.js';
 import { gatewayUrl, urlOfGateway } from './gateway-address.js';
 import { askGateway } from './gateway-client.js';
 import { withAdminKey } from './gateway-keys.js';
@@ -53,6 +54,7 @@ const ANSWER_TIMEOUT_MS = 30_000;
 
 async function usage({ args, environment, workingFolder, write, isTerminal }: CommandContext): Promise<number> {
   const { settings, own: flags } = loadSettings({ reader: 'cli', args, environment, workingFolder, own });
+  trustGateway(settings);
   const url = flags.url === undefined ? gatewayUrl(settings) : urlOfGateway(flags.url);
   const query = new URLSearchParams({ limit: String(flags.limit) });
   const { from, to, key, model, by: group_by } = flags;

@@ -88,7 +88,10 @@ const CLOSED = /Last error: Failed to connect \(|ECONNRESET|socket hang up|disco
  *
  * @param tls what this side speaks TLS with; undefined: it does not
  */
-export function workerTlsFailure(message: string, tls: WatchedTls | undefined): string | undefined {
+export function workerTlsFailure(
+  message: string,
+  tls: Pick<WatchedTls, 'secondsLeft'> | undefined,
+): string | undefined {
   if (tls === undefined) {
     return CLOSED.test(message)
       ? 'it closes the connection without a word; if it speaks TLS, give this side the files of workerTls'

@@ -17,10 +17,12 @@ import {
 import { createLogger, type LoadedSettings, loadSettings, terminationRequested } from '@millrace/runtime';
 import { describeWorker } from '../check/check-network.js';
 import { type Command, type CommandContext, CommandError, OWN } from '../command.js';
+import { trustGateway } from '../fetch-gateway.js';
 import { urlOfGateway } from '../gateway-address.js';
 import { askGateway } from '../gateway-client.js';
 import { bearerOf } from '../gateway-keys.js';
 import { Service } from '../serve/service.js';
+import { readWorkerTls, type WorkerTlsSettings, workerClient } from '../worker-channel.js';
 import { HttpTarget } from './http-target.js';
 import { cpuSeconds, machineLine, residentMib } from './machine.js';
 import { type CpuClocks, type LevelFigures, measureLevel } from './measure.js';
@@ -194,6 +196,7 @@ interface Subject extends AsyncDisposable {
 }
 
 async function openSubject(loaded: LoadedSettings<typeof own>): Promise<Subject> {
+  trustGateway(loaded.settings);
   const interrupted = terminationRequested().then(() => {
     throw new CommandError('Stopped.');
   });
@@ -234,7 +237,7 @@ async function openTargets(
   { url }: Subject,
   besideUrl: string | undefined,
   clientsMax: number,
-  settings: Pick<Settings, 'apiKey' | 'adminKey'>,
+  settings: Pick<Settings, 'apiKey' | 'adminKey'> & WorkerTlsSettings,
 ) {
   const response = await askGateway(url, '/health', { headers: bearerOf(settings.adminKey) });
   const { workers } = healthSchema.parse(await response.json());
@@ -244,7 +247,7 @@ async function openTargets(
   const gateway = new HttpTarget({ url, clientsMax, keepAlive: true, headers: bearerOf(settings.apiKey) });
   const beside =
     besideUrl === undefined ? undefined : new HttpTarget({ url: besideUrl, clientsMax, model, keepAlive: false });
-  const direct = await reachableWorker(worker.address, model);
+  const direct = await reachableWorker(worker.address, model, settings);
   return {
     gateway,
     worker: direct,
@@ -256,10 +259,15 @@ async function openTargets(
   };
 }
 
-async function reachableWorker(address: string, model: string): Promise<WorkerTarget | undefined> {
+async function reachableWorker(
+  address: string,
+  model: string,
+  settings: WorkerTlsSettings,
+): Promise<WorkerTarget | undefined> {
   try {
-    await describeWorker(address, 2_000);
-    return new WorkerTarget(address, model);
+    await describeWorker(address, 2_000, settings);
+    const client = workerClient(address, await readWorkerTls(settings), settings['workerTls.serverName']);
+    return new WorkerTarget(client, model);
   } catch {
     process.stderr.write(
       `The worker at ${address} cannot be reached from here: what the gateway adds is not measured.\n`,

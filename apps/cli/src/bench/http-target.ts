@@ -1,5 +1,7 @@
 import { Agent, request as httpRequest, type IncomingMessage } from 'node:http';
+import { request as httpsRequest, Agent as SecuredAgent } from 'node:https';
 import { CommandError } from '../command.js';
+import { trustFor } from '../fetch-gateway.js';
 import { messageOf } from '../gateway-client.js';
 import { type BenchRequest, messagesOf, type Sample, type Target } from './target.js';
 
@@ -31,7 +33,8 @@ export class HttpTarget implements Target {
     this.#base = new URL(url);
     this.#model = model;
     // With a limit, Node's agent keeps connections alive whatever the first option says.
-    this.#agent = new Agent({ keepAlive, maxSockets: keepAlive ? clientsMax : Number.POSITIVE_INFINITY });
+    const sockets = { keepAlive, maxSockets: keepAlive ? clientsMax : Number.POSITIVE_INFINITY };
+    this.#agent = this.#isSecured ? new SecuredAgent({ ...sockets, ...trustFor(url) }) : new Agent(sockets);
   }
 
   ask(asked: BenchRequest): Promise<Sample> {
@@ -41,11 +44,12 @@ export class HttpTarget implements Target {
       ...this.#headers,
       'content-type': 'application/json',
       'content-length': Buffer.byteLength(body),
+      'x-millrace-cache': 'off', // What is measured is an answer, and not that it was kept. Other servers pass it over.
     };
     return new Promise((resolve, reject) => {
       const startedMs = performance.now();
       const options = { method: 'POST', agent: this.#agent, headers };
-      const request = httpRequest(new URL(path, this.#base), options, (response) => {
+      const request = (this.#isSecured ? httpsRequest : httpRequest)(new URL(path, this.#base), options, (response) => {
         readAnswer(response, startedMs, asked.onFirstToken).then(resolve, reject);
       });
       request.once('error', (error) =>
@@ -53,6 +57,10 @@ export class HttpTarget implements Target {
       );
       request.end(body);
     });
+  }
+
+  get #isSecured(): boolean {
+    return this.#base.protocol === 'https:';
   }
 
   async close(): Promise<void> {

@@ -1,12 +1,12 @@
-import { type ClientDuplexStream, credentials, Metadata } from '@grpc/grpc-js';
+import { type ClientDuplexStream, Metadata } from '@grpc/grpc-js';
 import { PROTOCOL_VERSION } from '@millrace/contracts';
-import {
-  type ChatPrompt,
-  type GatewayFrame,
+import type {
+  ChatPrompt,
+  GatewayFrame,
   InferenceClient,
-  type SequenceUpdate,
-  type Start,
-  type WorkerFrame,
+  SequenceUpdate,
+  Start,
+  WorkerFrame,
 } from '@millrace/contracts/protocol';
 import { CommandError } from '../command.js';
 import { percentile } from './statistics.js';
@@ -40,9 +40,9 @@ export class WorkerTarget implements Target {
   readonly #asked = new Map<number, Asked>();
   #lastId = 0;
 
-  constructor(address: string, model: string) {
+  constructor(client: InferenceClient, model: string) {
     this.#model = model;
-    this.#client = new InferenceClient(address, credentials.createInsecure());
+    this.#client = client;
     this.#stream = this.#client.converse();
     this.#stream.on('data', (frame: WorkerFrame) => this.#receive(frame));
     this.#stream.on('error', (error) => this.#failAll(error.message));

@@ -1,6 +1,7 @@
 import { boolean, optionalDecimal, optionalInteger, optionalText, type SettingTable } from '@millrace/contracts';
 import { loadSettings } from '@millrace/runtime';
 import { type Command, type CommandContext, CommandError, OWN } from '../command.js';
+import { trustGateway } from '../fetch-gateway.js';
 import { gatewayUrl, urlOfGateway } from '../gateway-address.js';
 import { bearerOf } from '../gateway-keys.js';
 import { ask, type Question, type Reply } from './ask.js';
@@ -38,6 +39,7 @@ async function chat(context: CommandContext): Promise<number> {
   const { args, environment, workingFolder } = context;
   const loaded = loadSettings({ reader: 'cli', args, environment, workingFolder, own });
   const { user, system, model, temperature, maxTokens, url, json } = loaded.own;
+  trustGateway(loaded.settings);
   const question: Question = {
     url: url === undefined ? gatewayUrl(loaded.settings) : urlOfGateway(url),
     headers: bearerOf(loaded.settings.apiKey),

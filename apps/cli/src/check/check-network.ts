@@ -1,4 +1,4 @@
-import { credentials, Metadata, type ServiceError } from '@grpc/grpc-js';
+import { Metadata, type ServiceError } from '@grpc/grpc-js';
 import {
   type HealthBody,
   healthSchema,
@@ -7,11 +7,14 @@ import {
   readyzSchema,
   type Settings,
 } from '@millrace/contracts';
-import { InferenceClient, type WorkerDescription } from '@millrace/contracts/protocol';
+import type { WorkerDescription } from '@millrace/contracts/protocol';
+import { TlsProblem, workerTlsFailure } from '@millrace/runtime';
+import { trustGateway } from '../fetch-gateway.js';
 import { gatewayUrl } from '../gateway-address.js';
 import { answersAt } from '../gateway-client.js';
 import { withAdminKeyIfAny } from '../gateway-keys.js';
 import { portProblem, probePort } from '../port-probe.js';
+import { readWorkerTls, type WorkerTlsSettings, workerClient } from '../worker-channel.js';
 import { checkStores } from './check-stores.js';
 import { type Finding, fine, wrong } from './finding.js';
 
@@ -23,15 +26,14 @@ interface Gateway {
 
 /** The gateway's port, what it keeps things in, and the workers: as a running gateway tells, else as the settings have it. */
 export async function checkNetwork(settings: Settings, workingFolder: string): Promise<Finding[]> {
+  trustGateway(settings);
   const gateway = await runningGateway(gatewayUrl(settings), withAdminKeyIfAny(settings, workingFolder));
   const health = gateway?.health;
   const addresses = health?.workers.map(({ address }) => address) ?? settings.workers;
   return [
     gateway === undefined ? await checkPort(settings) : checkGateway(settings, gateway),
     ...(await checkStores(settings, health?.ready)),
-    ...(await Promise.all(
-      addresses.map((address) => checkWorker(address, settings.workerConnectTimeoutMs, health !== undefined)),
-    )),
+    ...(await Promise.all(addresses.map((address) => checkWorker(address, settings, health !== undefined)))),
   ];
 }
 
@@ -64,10 +66,10 @@ function checkGateway(settings: Settings, { ready, health }: Gateway): Finding {
   return fine('gateway', `${about} and is ready${health ? '' : '; it tells more only with the admin key'}`);
 }
 
-async function checkWorker(address: string, timeoutMs: number, isNeeded: boolean): Promise<Finding> {
+async function checkWorker(address: string, settings: Settings, isNeeded: boolean): Promise<Finding> {
   const about = `worker ${address}`;
   try {
-    const worker = await describeWorker(address, timeoutMs);
+    const worker = await describeWorker(address, settings.workerConnectTimeoutMs, settings);
     if (worker.protocolVersion !== PROTOCOL_VERSION) {
       const detail = `speaks version ${worker.protocolVersion} of the protocol, and this Millrace ${PROTOCOL_VERSION}.`;
       return wrong(about, detail, 'Run the same release of Millrace on both sides.');
@@ -78,18 +80,31 @@ async function checkWorker(address: string, timeoutMs: number, isNeeded: boolean
     const isFine = worker.state === 'loading' || (worker.state === 'ready' && worker.detail === '');
     return isFine ? fine(about, detail) : wrong(about, detail, 'See its log.');
   } catch (error) {
-    const reason = (error as ServiceError).details ?? String(error);
+    if (error instanceof TlsProblem) return wrong(about, error.message, 'See docs/how-to/tls.md.');
+    const details = (error as ServiceError).details ?? String(error);
+    const untrusted = workerTlsFailure(details, await ageOf(settings));
+    if (untrusted !== undefined) return wrong(about, `can't be asked: ${untrusted}.`, 'See docs/how-to/tls.md.');
+    const reason = details;
     if (!isNeeded) return fine(about, 'not running: fine before `make run`');
     return wrong(about, `does not answer: ${reason}`, 'Start it, or correct `workers`.');
   }
 }
 
-export function describeWorker(address: string, timeoutMs: number): Promise<WorkerDescription> {
-  const client = new InferenceClient(address, credentials.createInsecure());
+export async function describeWorker(
+  address: string,
+  timeoutMs: number,
+  settings: WorkerTlsSettings,
+): Promise<WorkerDescription> {
+  const client = workerClient(address, await readWorkerTls(settings), settings['workerTls.serverName']);
   return new Promise<WorkerDescription>((resolve, reject) => {
     client.describe({}, new Metadata(), { deadline: Date.now() + timeoutMs }, (error, answer) => {
       if (error) reject(error);
       else resolve(answer);
     });
   }).finally(() => client.close());
+}
+
+async function ageOf(settings: WorkerTlsSettings): Promise<{ readonly secondsLeft: number } | undefined> {
+  const tls = await readWorkerTls(settings);
+  return tls && { secondsLeft: (tls.notAfterMs - Date.now()) / 1_000 };
 }

@@ -2,6 +2,7 @@ import { keyListSchema, type ModelBody, modelListSchema, type Settings, type Set
 import { createLogger, type Logger, loadSettings, terminationRequested, warnOfSecretFlags } from '@millrace/runtime';
 import pc from 'picocolors';
 import { type Command, type CommandContext, CommandError } from '../command.js';
+import { fetchGateway, trustGateway } from '../fetch-gateway.js';
 import { withAdminKeyIfAny, withLookingKey } from '../gateway-keys.js';
 import { banner, type KeysNeeded } from './banner.js';
 import { needsWorker } from './needs-worker.js';
@@ -29,6 +30,7 @@ async function serve(context: CommandContext): Promise<number> {
   const { logLevel, logFormat } = loaded.settings;
   const logger = createLogger({ name: 'serve', level: logLevel, format: logFormat });
   warnOfSecretFlags(loaded, logger);
+  trustGateway(loaded.settings);
   const withoutWorker = !needsWorker(loaded.settings, workingFolder);
   if (withoutWorker) sayNoWorker(context, loaded.settings, logger);
   const service = new Service({
@@ -105,5 +107,5 @@ async function countKeys(url: string, adminKey: Record<string, string>): Promise
 const ANSWER_TIMEOUT_MS = 15_000;
 
 function askShortly(url: string, headers: Record<string, string>): Promise<Response> {
-  return fetch(url, { headers, signal: AbortSignal.timeout(ANSWER_TIMEOUT_MS) });
+  return fetchGateway(url, { headers, signal: AbortSignal.timeout(ANSWER_TIMEOUT_MS) });
 }

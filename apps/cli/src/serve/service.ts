@@ -1,7 +1,7 @@
 import { createRequire } from 'node:module';
 import type { LoadedSettings, Logger } from '@millrace/runtime';
 import { CommandError } from '../command.js';
-import { hostAndPort } from '../gateway-address.js';
+import { gatewayUrl, hostAndPort } from '../gateway-address.js';
 import { noSuchAddress, portProblem, probePort } from '../port-probe.js';
 import { askReadiness } from './readiness.js';
 import { type ProcessPlan, SupervisedProcess } from './supervised-process.js';
@@ -79,7 +79,7 @@ export class Service {
     this.#gateway = gateway;
     const workerBroken = this.#worker === undefined ? [] : [this.#worker.broken];
     const port = await Promise.race([gateway.start(), ...workerBroken]);
-    const url = `http://${hostAndPort(settings.host, port)}`;
+    const url = gatewayUrl({ ...settings, port });
     await Promise.race([this.#ready(url), gateway.broken, ...workerBroken]);
     this.#worker?.keepAlive();
     gateway.keepAlive();
