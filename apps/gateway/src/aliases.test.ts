@@ -317,6 +317,24 @@ describe('a fallback', () => {
     expect(await ask('last', saying('5'))).toMatchObject({ status: 429 });
   });
 
+  it('is counted once for each request that turns to it, also where everybody fails', async () => {
+    const [local, provider] = file.models;
+    const limits = { requestsPerMinute: 2 };
+    const chain = {
+      ...file,
+      models: [
+        { ...local!, fallbacks: [PROVIDER], limits: {} },
+        { ...provider!, limits },
+      ],
+    };
+    const broken = (id: string) => ({ ...serving(id), script: () => ({ failure: { code: 'model_failed' } }) });
+    await start(chain, [broken('llama-3.3-8b'), broken('llama-3.3-8b'), broken(PROVIDER)]);
+    for (const content of ['1', '2']) await ask('llama-3.3-8b', saying(content));
+    expect(bed.workers[2]!.started).toHaveLength(2);
+    await ask('llama-3.3-8b', saying('3'));
+    expect(bed.workers[2]!.started).toHaveLength(2);
+  });
+
   it('lets a request wait for whichever of them is ready first', async () => {
     const local = await FakeWorker.start({ ...serving('llama-3.3-8b'), state: 'loading' });
     const provider = await FakeWorker.start({ ...serving(PROVIDER), state: 'loading' });

@@ -204,6 +204,62 @@ describe('Admission', () => {
   });
 });
 
+describe('a request that several models may serve', () => {
+  const may = (...fallbacks: string[]) => anAsk({ model: 'first', fallbacks });
+
+  it('is let in where any of them is served', async () => {
+    const servants = new FakeServants();
+    servants.lose('first');
+    const admission = anAdmission({ coldStartWaitMs: 0 }, servants);
+    leave(await admission.admit(may('second'), staying()));
+    servants.lose('second');
+    await expect(admission.admit(may('second'), staying())).rejects.toThrow(
+      'No worker can serve the model `first` just now. It is unavailable. Nor can what would stand in for it: `second` is unavailable. Try again shortly',
+    );
+  });
+
+  it('waits until any of them is served, and on as long as one is', async () => {
+    const servants = new FakeServants();
+    for (const model of ['first', 'second', 'third']) servants.lose(model);
+    const admission = anAdmission({}, servants);
+    const permits: Permit[] = [];
+    // In whatever order: an alias has another for each conversation.
+    for (const fallbacks of [
+      ['second', 'third'],
+      ['third', 'second'],
+    ]) {
+      void admission.admit(may(...fallbacks), staying()).then((permit) => permits.push(permit));
+    }
+    servants.ready('third');
+    await settled();
+    expect([permits.length, admission.waiting]).toEqual([1, 1]);
+    servants.ready('second');
+    servants.lose('third');
+    leave(permits[0]!);
+    await settled();
+    expect([permits.length, admission.waiting]).toEqual([2, 0]);
+  });
+
+  it('goes before who waits for a model that is not served, and behind who came before', async () => {
+    const admission = anAdmission();
+    const running = await admission.admit(anAsk(), staying());
+    const order: string[] = [];
+    const wait = (name: string, ask: ReturnType<typeof anAsk>) =>
+      admission.admit(ask, staying()).then((permit) => {
+        order.push(name);
+        leave(permit);
+      });
+    const all = [
+      wait('one', anAsk({ model: 'second' })),
+      wait('several', may('second')),
+      wait('last', anAsk({ model: 'first' })),
+    ];
+    leave(running);
+    await Promise.all(all);
+    expect(order).toEqual(['one', 'several', 'last']);
+  });
+});
+
 describe('a request whose model no worker serves just now', () => {
   const lost = (model = 'm') => {
     const servants = new FakeServants();

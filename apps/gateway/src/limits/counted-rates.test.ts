@@ -189,6 +189,92 @@ describe('CountedRates', () => {
     await take(caller);
   });
 
+  describe('of a request that several models may answer', () => {
+    const either = use({ fallbacks: ['n', 'o'] });
+    /** Tokens and requests of the minute, and places, of one counter. */
+    const countedOf = async (counter: string) => {
+      const kinds = ['tokens_per_minute', 'concurrency', 'requests_per_minute'] as const;
+      const rules = kinds.map((kind) => ({ counter, kind, limit: kind === 'requests_per_minute' ? 1e6 : 1e9 }));
+      const decision = await limiter.take({ id: 'looks', rules, tokens: 2e9 });
+      if (decision.outcome !== 'refused') throw new TypeError('Looking counts nothing.');
+      return decision.standings.map(({ used }) => used);
+    };
+    const all: ModelLimits = { requestsPerMinute: 100, tokensPerMinute: 100_000, concurrentRequests: 100 };
+
+    it('are the caller’s, and those of the first model that has room', async () => {
+      models = { m: { requestsPerMinute: 1 }, n: { requestsPerMinute: 1 } };
+      const caller = aCaller({ requestsPerMinute: 60, tokensPerMinute: 1_000, concurrentRequests: 9 });
+      const holds = [await take(caller, either), await take(caller, either), await take(caller, either)];
+      expect(holds.map(({ model }) => model)).toEqual(['m', 'n', 'o']);
+      expect(await countedOf('key:k1')).toEqual([300, 3, 3]);
+      for (const hold of holds) hold.settle(7);
+      expect(await countedOf('key:k1')).toEqual([21, 0, 3]);
+    });
+
+    it('refuse by the model that has room soonest, where none has any', async () => {
+      models = { m: { requestsPerMinute: 1 }, n: { requestsPerMinute: 1 }, o: { requestsPerMinute: 1 } };
+      await take(aCaller({}), use({ model: 'n' }));
+      clock.advance(10_000);
+      for (const model of ['m', 'o']) await take(aCaller({}), use({ model }));
+      const refused = await refusalOf(aCaller({ concurrentRequests: 5 }), either);
+      expect(refused.message).toMatch(/^Rate limit reached for the model `n` of all callers together/);
+      expect(refused.headers['retry-after']).toBe('50');
+      // The caller's place is free again.
+      expect((await countedOf('key:k1')).slice(0, 2)).toEqual([0, 0]);
+    });
+
+    it('refuse at once by the caller’s own, whatever room the models have', async () => {
+      models = { m: { requestsPerMinute: 1 }, n: all };
+      const caller = aCaller({ requestsPerMinute: 1 });
+      await take(caller, either);
+      expect((await refusalOf(caller, either)).message).toContain('the key k1 (alice)');
+      expect(await countedOf('model:n')).toEqual([0, 0, 0]);
+    });
+
+    it('are those of the model that it turns to, and of the one before only that it was asked', async () => {
+      models = { m: all, n: all };
+      const hold = await take(aCaller(all), either);
+      expect(await countedOf('model:m')).toEqual([100, 1, 1]);
+      expect(await hold.turnTo('n')).toBeUndefined();
+      expect(hold.model).toBe('n');
+      expect(await countedOf('model:m')).toEqual([0, 0, 1]);
+      expect(await countedOf('model:n')).toEqual([100, 1, 1]);
+      hold.settle(30);
+      hold.settle(30);
+      for (const counter of ['model:n', 'key:k1']) expect(await countedOf(counter)).toEqual([30, 0, 1]);
+    });
+
+    it('stay as they are where it may not turn to the next', async () => {
+      models = { m: all, n: { requestsPerMinute: 1 } };
+      (await take(aCaller({}), use({ model: 'n' }))).settle(1);
+      const hold = await take(aCaller({}), either);
+      expect(await hold.turnTo('n')).toMatchObject({ code: 'rate_limit_exceeded' });
+      expect(hold.model).toBe('m');
+      expect(await hold.turnTo('o')).toBeUndefined();
+      hold.settle(5);
+      expect(await countedOf('model:m')).toEqual([0, 0, 1]);
+    });
+
+    it('leave nothing held where it ends while it turns', async () => {
+      models = { m: all, n: all };
+      const hold = await take(aCaller({}), either);
+      const turned = hold.turnTo('n');
+      hold.settle(9);
+      expect(await turned).toBeUndefined();
+      expect(await countedOf('model:m')).toEqual([9, 0, 1]);
+      expect((await countedOf('model:n')).slice(0, 2)).toEqual([0, 0]);
+    });
+
+    it('leave nothing held where its client leaves while it is decided', async () => {
+      models = { m: all };
+      const leaving = new AbortController();
+      const taken = take(aCaller(all), either, leaving.signal);
+      leaving.abort(new Error('left'));
+      await expect(taken).rejects.toThrow('left');
+      for (const counter of ['model:m', 'key:k1']) expect((await countedOf(counter)).slice(0, 2)).toEqual([0, 0]);
+    });
+  });
+
   it('holds nothing for who left while it was decided', async () => {
     const caller = aCaller({ concurrentRequests: 1 });
     const client = new AbortController();

@@ -66,10 +66,11 @@ export class FindWorkers {
   /** The best that was not asked, of the first model of which there is one. */
   async #next(way: Way): Promise<Chosen<WorkerClient> | undefined> {
     for (const model of way.models) {
-      // First whether there is one: a fallback is counted for from the moment that it is turned to.
-      if (!this.directory.serves(model.id) || !(await way.turnTo(model))) continue;
+      // First whether there is one: a fallback is counted for from the moment that it is turned to, and so would be a way back.
+      if (way.exhausted.has(model.id) || !this.directory.serves(model.id) || !(await way.turnTo(model))) continue;
       const chosen = this.choice.choose(model.id, way.wanted, way.asked);
       if (chosen) return chosen;
+      way.exhausted.add(model.id);
     }
     return undefined;
   }
@@ -121,6 +122,8 @@ class Way {
   placeAsk: ReturnType<typeof placeAsk>;
   /** By `Chosen.reader`: a worker that was away and came back is another. */
   readonly asked = new Set<number>();
+  /** Models whose workers were all asked. */
+  readonly exhausted = new Set<string>();
   everAsked = false;
   hasAnswered = false;
   refusal: InferenceError | undefined;
@@ -152,10 +155,12 @@ class Way {
     // It went on: whoever failed before may be asked for the rest, and only this one not at once again.
     this.asked.clear();
     this.asked.add(reader);
+    this.exhausted.clear();
   }
 
   /** Back to the waiting room, for the models that are left. */
   waitsAgain(): void {
+    this.exhausted.clear();
     const [model, ...fallbacks] = this.models.map(({ id }) => id);
     const priority = this.hasAnswered ? CONTINUED_PRIORITY : this.placeAsk.priority;
     // There was a worker in between: it begins to wait for one anew.
