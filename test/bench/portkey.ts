@@ -2,13 +2,14 @@
  * Millrace and Portkey's gateway side by side, in front of one server that answers at once: what each adds to asking that
  * server itself, how much each gets through, and what it costs in processor time. Ours checks keys, counts limits and
  * writes records meanwhile, in Redis and Postgres where the machine has them; Portkey's open gateway does none of the three.
+ * Millrace is there twice: with a worker that asks the server, and with a gateway that asks it itself, as it asks a provider.
  *
- * Rounds are short and by turns (straight, Millrace, Portkey), so that noise of the machine meets all of them alike.
+ * Rounds are short and by turns (straight, Millrace, Millrace's gateway alone, Portkey), so that noise of the machine meets all of them alike.
  * Prints Markdown. Portkey's gateway is installed from npm into .millrace/cache the first time.
  *
  *   node test/bench/portkey.ts [--seconds 3] [--rounds 3] [--clients 1,16,64] [--pieces 64] [--rate 50] [--kinds whole,streamed,steady] [--log-level warn] [--profile folder]
  *
- * With `--profile`, Node's profiler runs in gateway and worker, and the hottest functions of each are printed. Don't use the
+ * With `--profile`, Node's profiler runs in gateways and worker, and the hottest functions of each are printed. Don't use the
  * other figures of such a run.
  */
 import { execFileSync } from 'node:child_process';
@@ -20,7 +21,17 @@ import { startPostgres, startRedis } from '../chaos/stores.ts';
 import { ROOT } from '../e2e/stack.ts';
 import { Generator, median, percentile } from './generator.ts';
 import type { LoadReport } from './load.ts';
-import { cpuMsOf, createKey, freePort, newAdminKey, Stage, startGateway, startWorker, statusOf } from './programs.ts';
+import {
+  cpuMsOf,
+  createKey,
+  freePort,
+  newAdminKey,
+  type Program,
+  Stage,
+  startGateway,
+  startWorker,
+  statusOf,
+} from './programs.ts';
 import { hottestFunctions } from './self-times.ts';
 
 const PORTKEY_VERSION = '1.15.2';
@@ -63,7 +74,9 @@ const levels = values.clients.split(',').map(Number);
 const kinds = values.kinds.split(',');
 const streamedPieces = Number(values.pieces);
 
-type Name = 'straight' | 'Millrace' | 'Portkey';
+type Name = 'straight' | 'Millrace' | 'Millrace alone' | 'Portkey';
+/** What is compared with Portkey's. */
+const OURS = ['Millrace', 'Millrace alone'] as const;
 type Kind = 'whole' | 'streamed';
 
 interface Target {
@@ -92,7 +105,7 @@ const ours = await startOurs();
 const portkey = await startPortkey();
 const targets: readonly Target[] = [
   { name: 'straight', url: upstream.url, headers: {}, parts: { server: upstream.pid } },
-  ours,
+  ...ours,
   portkey,
 ];
 
@@ -113,45 +126,50 @@ function tell(line: string): void {
   process.stdout.write(`${line}\n`);
 }
 
-async function startOurs(): Promise<Target> {
+/** One gateway with a worker, and one alone; what they keep, they keep in the same stores. */
+async function startOurs(): Promise<readonly Target[]> {
   const folder = stage.folder('gateways');
-  const modelsFile = join(folder, 'models.yaml');
-  // JSON is YAML.
-  const model = {
-    id: 'bare',
-    engine: 'openai-compatible',
-    upstream: { preset: 'generic', url: `${upstream.url}/v1`, maxConcurrent: 256 },
+  const modelsFileFor = (servedBy: 'worker' | 'gateway') => {
+    const path = join(folder, `models-${servedBy}.yaml`);
+    const upstreamEntry = { preset: 'generic', url: `${upstream.url}/v1`, maxConcurrent: 256 };
+    const model = { id: 'bare', engine: 'openai-compatible', servedBy, upstream: upstreamEntry };
+    writeFileSync(path, JSON.stringify({ models: [model] })); // JSON is YAML.
+    return path;
   };
-  writeFileSync(modelsFile, JSON.stringify({ models: [model] }));
   const profiled = (name: string) =>
     values.profile === undefined
       ? []
       : ['--cpu-prof', `--cpu-prof-dir=${values.profile}`, `--cpu-prof-name=${name}.cpuprofile`];
   const [redis, postgres] = [await startRedis(stage), await startPostgres(stage)];
-  const worker = await startWorker(stage, { modelsFile, nodeArgs: profiled('worker') });
   const adminKey = newAdminKey();
-  const gateway = await startGateway(stage, {
-    worker,
-    modelsFile,
-    dataFolder: join(folder, 'data'),
+  const plan = (name: string) => ({
+    dataFolder: join(folder, name),
     args: [`--log-level=${values['log-level']}`],
     environment: {
       MILLRACE_ADMIN_KEY: adminKey,
+      MILLRACE_KEY_SECRET: 'of both gateways, so that both know a key',
       ...(redis && { MILLRACE_REDIS_URL: redis.url }),
       ...(postgres && { MILLRACE_POSTGRES_URL: postgres.url }),
     },
-    nodeArgs: profiled('gateway'),
+    nodeArgs: profiled(name),
   });
-  const made = await createKey(gateway, adminKey, { name: 'bench', limits: EVERY_LIMIT });
+  const worker = await startWorker(stage, { modelsFile: modelsFileFor('worker'), nodeArgs: profiled('worker') });
+  const gateway = await startGateway(stage, { ...plan('gateway'), worker, modelsFile: modelsFileFor('worker') });
+  const alone = await startGateway(stage, { ...plan('alone'), modelsFile: modelsFileFor('gateway') });
+  const keyOf = (of: Program) => createKey(of, adminKey, { name: 'bench', limits: EVERY_LIMIT });
+  const [made, madeAlone] = [await keyOf(gateway), await keyOf(alone)];
   storesUsed = `${made === undefined ? 'without keys' : 'with a key that has every limit'}, ${redis ? 'Redis' : 'limits in memory'}, ${postgres ? 'Postgres' : 'the embedded database'}`;
   const stores = { ...(redis && { redis: redis.pid! }), ...(postgres && { postgres: postgres.pid! }) };
-  const headers = { authorization: `Bearer ${made?.key ?? 'none'}` };
-  return {
-    name: 'Millrace',
-    url: gateway.url,
-    headers,
-    parts: { gateway: gateway.pid, worker: worker.pid, ...stores },
-  };
+  const headersOf = (key: typeof made) => ({ authorization: `Bearer ${key?.key ?? 'none'}` });
+  return [
+    {
+      name: 'Millrace',
+      url: gateway.url,
+      headers: headersOf(made),
+      parts: { gateway: gateway.pid, worker: worker.pid, ...stores },
+    },
+    { name: 'Millrace alone', url: alone.url, headers: headersOf(madeAlone), parts: { gateway: alone.pid, ...stores } },
+  ];
 }
 
 /** As its documentation has it: the provider in one header, its address in another. Without its console, which keeps logs. */
@@ -268,7 +286,7 @@ function cpuOf({ parts }: Target): Record<string, number> {
 
 /** By turns, and each round begins with another, so that none always follows the same. */
 async function takeTurns(kind: Kind, pace: Pace): Promise<Rounds> {
-  const taken: Record<Name, Round[]> = { straight: [], Millrace: [], Portkey: [] };
+  const taken: Record<Name, Round[]> = { straight: [], Millrace: [], 'Millrace alone': [], Portkey: [] };
   for (let round = 0; round < rounds; round++) {
     for (let turn = 0; turn < targets.length; turn++) {
       const target = targets[(round + turn) % targets.length]!;
@@ -307,8 +325,10 @@ async function measureClosed(kind: Kind): Promise<void> {
         `| ${clients} | ${name} | ${cells.join(' | ')} | ${addedCells(taken, name, kind)} | ${cpuCell(taken[name])} |`,
       );
     }
-    const ratio = median(taken.Millrace.map(ratePerSecond)) / median(taken.Portkey.map(ratePerSecond));
-    tell(`| ${clients} | Millrace ÷ Portkey | **${ratio.toFixed(2)}** | ${streamed ? '| ' : ''}| | |`);
+    for (const name of OURS) {
+      const ratio = median(taken[name].map(ratePerSecond)) / median(taken.Portkey.map(ratePerSecond));
+      tell(`| ${clients} | ${name} ÷ Portkey | **${ratio.toFixed(2)}** | ${streamed ? '| ' : ''}| | |`);
+    }
   }
   tell('');
 }
@@ -370,7 +390,7 @@ function describeRun(): string {
 
 async function tellProfiles(folder: string): Promise<void> {
   await stage[Symbol.asyncDispose](); // Profiles are written when a process ends.
-  for (const part of ['gateway', 'worker']) {
+  for (const part of ['gateway', 'worker', 'alone']) {
     tell(`#### Self time in the ${part}\n`);
     for (const line of hottestFunctions(join(folder, `${part}.cpuprofile`), 40)) tell(line);
     tell('');

@@ -197,7 +197,8 @@ export function startWorker(stage: Stage, { modelsFile, args = [], nodeArgs = []
 }
 
 export interface GatewayPlan {
-  readonly worker: Program;
+  /** Absent: it serves every model itself. */
+  readonly worker?: Program;
   readonly dataFolder: string;
   readonly modelsFile: string;
   readonly port?: number;
@@ -219,7 +220,11 @@ export async function startGateway(stage: Stage, plan: GatewayPlan): Promise<Pro
     environment = {},
     nodeArgs = [],
   } = plan;
-  const own = [`--port=${port}`, `--workers=127.0.0.1:${worker.port}`, `--data-folder=${dataFolder}`];
+  const own = [
+    `--port=${port}`,
+    `--workers=${worker === undefined ? '' : `127.0.0.1:${worker.port}`}`,
+    `--data-folder=${dataFolder}`,
+  ];
   const gateway = await stage.start(name, join(ROOT, 'apps/gateway/dist/main.js'), {
     args: [...own, `--models-file=${modelsFile}`, '--log-level=warn', ...args],
     environment: { ...environment },
