@@ -1,5 +1,7 @@
-import type { ModelCapability, ModelDescription } from '@millrace/contracts';
+import type { ModelCapability, ModelDescription, Prompt } from '@millrace/contracts';
+import { parseModelsFile } from '@millrace/runtime';
 import { describe, expect, it } from 'vitest';
+import { conversationChance } from './conversation-chance.js';
 import { ModelCatalog } from './model-catalog.js';
 
 const CHAT: readonly ModelCapability[] = ['chat', 'completion'];
@@ -92,5 +94,114 @@ describe('the models of somebody who may not use all of them', () => {
 
   it('may be none', () => {
     expect(() => allowed().resolve(undefined)).toThrow(expect.objectContaining({ code: 'model_not_allowed' }));
+  });
+});
+
+describe('the names of a models file', () => {
+  const file = parseModelsFile(
+    `models:
+  - {id: a, path: a, aliases: [a2], fallbacks: [b, v]}
+  - {id: b, path: b, defaults: {temperature: 0.5, maxTokens: 50}, caps: {maxTokens: 60}}
+  - {id: v, path: v}
+  - {id: later, path: l}
+aliases:
+  - {name: c, targets: [{model: later, weight: 9}, {model: b}]}
+  - {name: x, targets: [{model: b}]}
+`,
+    'models.yaml',
+  );
+  const served = [model('a', CHAT), model('b', CHAT), model('v', VECTORS), model('x', CHAT), model('y', ['chat'])];
+  const models = new ModelCatalog(
+    () => served,
+    () => file,
+  );
+  const routeOf = (name: string, capability?: ModelCapability) => {
+    const route = models.route(name, capability);
+    return [route.model, ...route.fallbacks].map(({ id }) => id);
+  };
+
+  it('lead to who answers and who stands in, of those that can do what is asked', () => {
+    expect(routeOf('a', 'chat')).toEqual(['a', 'b']);
+    expect(routeOf('a2', 'chat')).toEqual(['a', 'b']);
+    expect(routeOf('a')).toEqual(['a']);
+    expect(routeOf('y', 'chat')).toEqual(['y']);
+    expect(routeOf('y-alias', 'chat')).toEqual(['y']);
+  });
+
+  it('pass over what no worker has told of, and are a 503 where none has', () => {
+    expect(routeOf('c', 'chat')).toEqual(['b']);
+    expect(() => models.route('later', 'chat')).toThrow(expect.objectContaining({ code: 'model_not_ready' }));
+  });
+
+  it('come before what a worker calls so', () => {
+    expect(routeOf('x', 'chat')).toEqual(['b']);
+  });
+
+  it('say of vectors that they are not there, rather than that others are made', () => {
+    expect(() => models.route('a', 'embedding')).toThrow(expect.objectContaining({ code: 'embeddings_not_supported' }));
+  });
+
+  it('of the workers stay theirs, without a file', () => {
+    expect(catalog(...served).route('a', 'chat').fallbacks).toEqual([]);
+    expect(catalog(...served).resolve('x').id).toBe('x');
+  });
+
+  it('have the defaults that the file has now, as far as the worker has others', () => {
+    expect(models.resolve('b')).toMatchObject({
+      samplingDefaults: { temperature: 0.5 },
+      maxTokensDefault: 50,
+      overrides: { sampling: { temperature: 0.5 }, maxTokens: 50 },
+    });
+    expect(models.resolve('b')).toBe(models.resolve('b'));
+    const same = { ...model('b', CHAT), samplingDefaults: { temperature: Math.fround(0.5) }, maxTokensDefault: 50 };
+    expect(
+      new ModelCatalog(
+        () => [same],
+        () => file,
+      ).resolve('b').overrides,
+    ).toBeUndefined();
+    const longer = { ...same, maxTokensDefault: 500 };
+    const capped = { ...file, models: file.models.map((entry) => ({ ...entry, defaults: {} })) };
+    expect(
+      new ModelCatalog(
+        () => [longer],
+        () => capped,
+      ).resolve('b').overrides?.maxTokens,
+    ).toBe(60);
+  });
+
+  it('tell a key nothing of models that it may not ask for', () => {
+    const only = models.only(({ id }) => id === 'a');
+    expect(only.route('a', 'chat').fallbacks.map(({ id }) => id)).toEqual(['b']);
+    for (const name of ['b', 'c', 'x', 'later', 'y']) {
+      expect(() => only.resolve(name)).toThrow(expect.objectContaining({ code: 'model_not_allowed' }));
+    }
+    expect(() => only.resolve('bb')).toThrow(/does not exist\. GET/);
+    expect(() => only.resolve('aa')).toThrow('Did you mean `a2`?');
+  });
+});
+
+describe('the choice for a conversation', () => {
+  const said = (role: string, content: unknown) => ({ role, content });
+  const chanceOf = (...messages: object[]) =>
+    conversationChance({ kind: 'chat', messages } as Prompt)('alias', 'target');
+  const system = said('system', 's'.repeat(10_000));
+
+  it('is the same for all that begins alike up to its user’s first words', () => {
+    const first = chanceOf(system, said('user', 'hello'));
+    expect(chanceOf(system, said('user', 'hello'), said('assistant', 'hi'), said('user', 'bye'))).toBe(first);
+    expect(chanceOf(system, said('user', 'hullo'))).not.toBe(first);
+    expect(chanceOf(said('system', 'other'), said('user', 'hello'))).not.toBe(first);
+  });
+
+  it('is a number between 0 and 1, evenly, whatever the prompt is', () => {
+    const prompts: Prompt[] = Array.from({ length: 2_000 }, (_, index) =>
+      index % 2 === 0 ? { kind: 'text', text: `prompt ${index}` } : { kind: 'tokens', tokens: [1, index] },
+    );
+    const drawn = prompts.map((prompt) => conversationChance(prompt)('alias', 'target'));
+    expect(drawn.every((one) => one > 0 && one < 1)).toBe(true);
+    expect(drawn.filter((one) => one < 0.25).length / drawn.length).toBeCloseTo(0.25, 1);
+    expect(chanceOf(said('user', [{ type: 'image_url', image_url: { url: 'data:' } }]))).toBeLessThan(1);
+    expect(chanceOf()).toBeLessThan(1);
   });
 });

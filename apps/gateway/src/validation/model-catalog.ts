@@ -72,7 +72,7 @@ export class ModelCatalog {
 
   /**
    * Who answers a request: what it names, else the default, else the only one there is; and of these only those that can do what is asked,
-   * if anything particular is. What no worker has ever told of is passed over for the next.
+   * if anything particular is. What no worker has ever told of is passed over for the next. Only answers have fallbacks.
    *
    * Whoever may ask for a name may be answered by whatever it stands for and by whoever stands in: that is for the models file to say.
    *
@@ -84,7 +84,8 @@ export class ModelCatalog {
     const tables = tablesOf(this.file());
     const reported = this.#reported();
     const asked = name || this.#unnamed(capability).id;
-    const ids = tables.routes.has(asked) ? tables.routes.of(asked, chance) : [asked];
+    const answers = capability === 'chat' || capability === 'completion';
+    const ids = answers ? tables.routes.of(asked, chance) : tables.routes.targetsOf(asked);
     const known = ids.flatMap((id) => describedBy(reported, id) ?? []);
     this.#checkAllowed(asked, tables, known);
     const [first] = known;
@@ -95,7 +96,7 @@ export class ModelCatalog {
     const able = known.filter((model) => can(model, capability) || model.capabilities.length === 0);
     const [model, ...fallbacks] = able.map((one) => withFile(tables, one));
     if (model === undefined) throw unable(first, capability);
-    return { model, fallbacks: capability === 'chat' || capability === 'completion' ? fallbacks : [] };
+    return { model, fallbacks: answers ? fallbacks : [] };
   }
 
   /** Names in the file that a caller may ask for. */
