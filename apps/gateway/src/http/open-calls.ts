@@ -17,6 +17,8 @@ export class OpenCalls {
   readonly #open = new Set<FastifyReply>();
   /** On each connection, the call that came last. */
   readonly #newest = new WeakMap<Socket, FastifyReply>();
+  /** Whose client is told that its connection closes. */
+  readonly #lastWords = new WeakSet<FastifyReply>();
   readonly #onEnd: (() => void)[] = [];
   #lastEndedMs = Number.NEGATIVE_INFINITY;
   #saysGoodbye = false;
@@ -26,7 +28,7 @@ export class OpenCalls {
     return this.#open.size;
   }
 
-  /** When an answer left last, on the clock of `performance.now()`. */
+  /** When an answer left last that others may follow on its connection, on the clock of `performance.now()`. */
   get lastEndedMs(): number {
     return this.#lastEndedMs;
   }
@@ -43,7 +45,7 @@ export class OpenCalls {
     this.#newest.set(socket, reply);
     reply.raw.once('close', () => {
       this.#open.delete(reply);
-      this.#lastEndedMs = performance.now();
+      if (!this.#lastWords.has(reply)) this.#lastEndedMs = performance.now();
       for (const listener of this.#onEnd) listener();
     });
   }
@@ -86,7 +88,12 @@ export class OpenCalls {
   /** Of requests that were sent without awaiting the answers only the last one closes, or those behind it would be lost. */
   #closeAfter(reply: FastifyReply, socket: Socket): void {
     const before = this.#newest.get(socket);
-    if (before !== undefined && !before.raw.headersSent) before.removeHeader('connection');
+    if (before !== undefined && !before.raw.headersSent) {
+      before.removeHeader('connection');
+      this.#lastWords.delete(before);
+    }
+    if (reply.raw.headersSent) return;
     reply.header('connection', 'close');
+    this.#lastWords.add(reply);
   }
 }
