@@ -9,8 +9,10 @@ export interface PruneLimits {
 
 /** So many of a hundred are left where there were too many, so that the next note does not make it too many again. */
 const LEFT_PERCENT = 90;
-/** Of halving an age: an hour comes down to a second. */
-const HALVINGS_MAX = 12;
+/** The least by which two moments of one gateway differ, in milliseconds. */
+export const MOMENT_MS = 1 / 64;
+/** Of halving an age: a month comes down to less than that. */
+const HALVINGS_MAX = 40;
 
 /**
  * Takes out what is too old, and where there is too much of the rest, the oldest of it.
@@ -29,8 +31,8 @@ export async function pruneNotes(
   if (count <= entriesMax) return;
   const surplus = count - Math.floor((entriesMax * LEFT_PERCENT) / 100);
   let [tooEarly, late] = [nowMs - ageMsMax, nowMs + 1];
-  for (let times = 0; times < HALVINGS_MAX && late - tooEarly > 1; times++) {
-    const middle = Math.floor((tooEarly + late) / 2);
+  for (let times = 0; times < HALVINGS_MAX && late - tooEarly > MOMENT_MS / 2; times++) {
+    const middle = (tooEarly + late) / 2;
     const older = await collection.count({ at: { below: middle } }, signal);
     if (older < surplus) tooEarly = middle;
     else late = middle;

@@ -3,7 +3,7 @@ import type { Logger } from '@millrace/runtime';
 import { type LookupOutcome, SemanticMetrics } from '../metrics/semantic-metrics.js';
 import type { CollectionSpec, NearPoint, VectorCollection, VectorStore } from '../stores/vector-store.js';
 import type { Call, ValidAnswerRequest } from '../vocabulary.js';
-import { pruneNotes } from './prune-notes.js';
+import { MOMENT_MS, pruneNotes } from './prune-notes.js';
 import type { QuestionVector, QuestionVectors } from './question-vectors.js';
 import type { SemanticLookup } from './semantic-lookup.js';
 import { type SemanticQuestion, semanticQuestion } from './semantic-question.js';
@@ -72,6 +72,7 @@ export class SemanticCache implements SemanticLookup {
   #complaint: string | undefined;
   #notedSincePruning = 0;
   #pruneAtMs = 0;
+  #lastNoteAtMs = 0;
 
   constructor(
     private readonly store: VectorStore,
@@ -82,6 +83,7 @@ export class SemanticCache implements SemanticLookup {
   ) {}
 
   async find(request: ValidAnswerRequest, call: Call, signal: AbortSignal): Promise<string | undefined> {
+    signal.throwIfAborted();
     const question = semanticQuestion(request, call.caller.keyId);
     if (question === undefined) return this.#missed('unsuited');
     if (this.#lookups >= LOOKUPS_MAX) return this.#missed('busy');
@@ -192,12 +194,18 @@ export class SemanticCache implements SemanticLookup {
     const made = this.#remembered.get(question.text) ?? (await this.vectors.vectorOf(question.text, requestId, signal));
     if (made === undefined) throw new Error(NO_MODEL);
     const { tenant, about, wording, hasNoCapitals: bare } = question;
-    const attributes: Noted = { tenant, about, wording, bare, key, at: this.nowMs() };
+    const attributes: Noted = { tenant, about, wording, bare, key, at: this.#moment() };
     const collection = this.#collectionOf(made);
     // One for each wording of it, so that whoever asks it again does not fill the store.
     const id = digest(`${wording} ${bare} ${digest(question.text)}`);
     await collection.upsert([{ id, vector: made.vector, attributes: { ...attributes } }], signal);
     await this.#pruneNowAndThen(collection, signal);
+  }
+
+  /** No two of one gateway are the same: what is pruned are the oldest, and not all of a burst. */
+  #moment(): number {
+    this.#lastNoteAtMs = Math.max(this.nowMs(), this.#lastNoteAtMs + MOMENT_MS);
+    return this.#lastNoteAtMs;
   }
 
   async #pruneNowAndThen(collection: VectorCollection, signal: AbortSignal): Promise<void> {

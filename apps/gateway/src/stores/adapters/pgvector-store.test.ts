@@ -1,5 +1,6 @@
 import { createLogger } from '@millrace/runtime';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { semanticCacheContract } from '../../cache/semantic-cache.contract.js';
 import { MigratedDatabase } from '../migrated-database.js';
 import { readMigrations } from '../migration-files.js';
 import { DatabaseUnavailable, type SqlDatabase } from '../sql-database.js';
@@ -40,7 +41,9 @@ describe.skipIf(!hasPgvector)(`pgvector in a real Postgres (${hasPgvector ? 'it 
     await database.close();
     await schema.drop();
   });
-  vectorStoreContract(async () => new PgvectorStore(database, { timeoutMs: 5_000 }));
+  const open = async () => new PgvectorStore(database, { timeoutMs: 5_000 });
+  vectorStoreContract(open);
+  semanticCacheContract(open);
 });
 
 /** Answers what it is told to. */

@@ -1,5 +1,6 @@
 import { ConfigurationError } from '@millrace/runtime';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { semanticCacheContract } from '../../cache/semantic-cache.contract.js';
 import { vectorStoreContract } from '../vector-store.contract.js';
 import { VectorSizeConflict, VectorStoreUnavailable } from '../vector-store.js';
 import { type Mishap, QdrantServer } from './qdrant-server.testing.js';
@@ -9,7 +10,9 @@ const real = process.env.TEST_QDRANT_URL;
 const apiKey = process.env.TEST_QDRANT_API_KEY;
 
 describe.skipIf(real === undefined)('a real Qdrant (TEST_QDRANT_URL is not set)', () => {
-  vectorStoreContract(async () => new QdrantVectorStore({ url: real!, apiKey, timeoutMs: 10_000 }));
+  const open = async () => new QdrantVectorStore({ url: real!, apiKey, timeoutMs: 10_000 });
+  vectorStoreContract(open);
+  semanticCacheContract(open);
 });
 
 describe('what stands in for a Qdrant', () => {
@@ -18,7 +21,9 @@ describe('what stands in for a Qdrant', () => {
     server = await QdrantServer.start('secret');
   });
   afterAll(() => server.end());
-  vectorStoreContract(async () => new QdrantVectorStore({ url: server.url, apiKey: 'secret', timeoutMs: 10_000 }));
+  const open = async () => new QdrantVectorStore({ url: server.url, apiKey: 'secret', timeoutMs: 10_000 });
+  vectorStoreContract(open);
+  semanticCacheContract(open);
 
   it.each<[string, string, unknown]>([
     ['PUT', '/collections/x', { vectors: { size: 3, distance: 'cosine' } }],
@@ -192,9 +197,10 @@ describe('a Qdrant', () => {
       vector: new Float32Array(16_000).fill(at + 1),
       attributes: {},
     }));
-    await store.collection(wide).upsert(points, signal);
+    const patient = new QdrantVectorStore({ url: server.url, timeoutMs: 20_000 });
+    await patient.collection(wide).upsert(points, signal);
     expect(server.asked.filter((asked) => asked.startsWith('PUT /collections/wide/points')).length).toBe(3);
-    expect(await store.collection(wide).count({}, signal)).toBe(90);
+    expect(await patient.collection(wide).count({}, signal)).toBe(90);
   });
 });
 

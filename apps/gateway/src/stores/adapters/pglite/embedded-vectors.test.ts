@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createLogger } from '@millrace/runtime';
 import { afterAll, beforeAll, describe } from 'vitest';
+import { semanticCacheContract } from '../../../cache/semantic-cache.contract.js';
 import { MigratedDatabase } from '../../migrated-database.js';
 import { readMigrations } from '../../migration-files.js';
 import type { SqlDatabase } from '../../sql-database.js';
@@ -30,5 +31,7 @@ describe('pgvector in the embedded database', { timeout: 120_000 }, () => {
     rmSync(dataFolder, { recursive: true, force: true });
   });
 
-  vectorStoreContract(async () => new PgvectorStore(database, { timeoutMs: 20_000 }));
+  const open = async () => new PgvectorStore(database, { timeoutMs: 20_000 });
+  vectorStoreContract(open);
+  semanticCacheContract(open);
 });
