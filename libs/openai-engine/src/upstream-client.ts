@@ -28,6 +28,11 @@ export interface UpstreamCall {
 
 /** Idle connections are closed before servers of the usual kind close them (uvicorn: after 5 s, and without notice). */
 const IDLE_MS_MAX = 4_000;
+/**
+ * Of a provider far away. What stands in front of those keeps connections for minutes, and a new one costs the next answer three ways there
+ * and back. One that was closed all the same is noticed, and the request sent again.
+ */
+const SECURE_IDLE_MS_MAX = 30_000;
 /** How long the rest of an answer that nobody needs may take, so that its connection can be used again. */
 const REST_MS_MAX = 1_000;
 /** It would say the same again. */
@@ -47,16 +52,14 @@ export class UpstreamClient {
   readonly #targets = new WeakMap<URL, ReturnType<typeof urlToHttpOptions>>();
 
   constructor(private readonly options: UpstreamClientOptions) {
+    const secure = options.baseUrl.protocol === 'https:';
     const settings = {
       keepAlive: true,
       maxSockets: options.socketsMax,
-      timeout: IDLE_MS_MAX,
+      timeout: secure ? SECURE_IDLE_MS_MAX : IDLE_MS_MAX,
       scheduling: 'lifo',
     } as const;
-    this.#agent =
-      options.baseUrl.protocol === 'https:'
-        ? new HttpsAgent({ ...settings, proxyEnv: options.proxy })
-        : new HttpAgent(settings);
+    this.#agent = secure ? new HttpsAgent({ ...settings, proxyEnv: options.proxy }) : new HttpAgent(settings);
   }
 
   /** OpenAI's path behind the base URL. */
