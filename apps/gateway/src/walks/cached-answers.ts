@@ -20,24 +20,28 @@ export class CachedAnswers {
   ) {}
 
   /** `x-millrace-cache` is told wherever the cache is a concern: `miss` at first, since a stream's headers do not wait for a run. */
-  async answer(entered: Asking, run: Run): Promise<Events> {
-    const { request, call } = entered;
-    const question = this.cache.questionOf(request, call);
+  answer(entered: Asking, run: Run): Events {
+    const question = this.cache.questionOf(entered.request, entered.call);
     if (question === undefined) return run(entered);
     const led = this.#ledBy(entered, question, run);
-    tell(call, 'miss');
+    tell(entered.call, 'miss');
     if (!question.use.lookUp) return this.runs.answerAlone(this.#readerOf(entered, 'refresh'), led);
+    return this.#lookUp(entered, question, led);
+  }
+
+  async *#lookUp(entered: Asking, question: CachedQuestion, led: LedRun): AsyncGenerator<SequenceEvent> {
     const reader = this.#readerOf(entered, 'miss');
     // Not to be led by a run that looked for something alike, unless this one may be answered so, too.
     const runKey = question.use.semantic ? `${question.key} alike` : question.key;
     if (!this.runs.canJoin(runKey, reader)) {
       const kept = await this.cache.find(question);
-      if (kept !== undefined) return this.#replay(entered, kept);
+      if (kept !== undefined) return yield* this.#replay(entered, kept);
     }
-    return this.runs.answer(runKey, reader, led);
+    // In the same turn as it was looked for: a run that could be joined then may be over a moment later.
+    yield* this.runs.answer(runKey, reader, led);
   }
 
-  #replay({ request, call, record, deadline }: Asking, kept: KeptAnswer): Events {
+  #replay({ request, call, record, deadline }: Asking, kept: KeptAnswer): AsyncGenerator<SequenceEvent> {
     this.cache.metrics.answered('hit');
     tell(call, 'hit');
     record.foundInCache(modelOf(request, kept));

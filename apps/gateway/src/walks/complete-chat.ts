@@ -31,9 +31,7 @@ export class CompleteChat {
   /** @param parse in place of OpenAI's words, another way to say the same. */
   async run(body: unknown, call: Call, parse = parseChatRequest): Promise<ChatAnswer> {
     const record = this.requestLog.open('chat', call);
-    const entered = await this.entrance.enter(call, record, () =>
-      parse(body, modelsFor(call.caller, this.models)),
-    );
+    const entered = await this.entrance.enter(call, record, () => parse(body, modelsFor(call.caller, this.models)));
     const { request } = entered;
     const events = this.generate(entered);
     const heading = openHeading('chatcmpl', record);
@@ -51,7 +49,7 @@ export class CompleteChat {
     try {
       const allowance = new LogprobsAllowance(request);
       // Answered before, or to somebody else just now; if not, run, and then kept.
-      for await (const event of await this.cached.answer(entered, (asking) => this.#run(asking))) {
+      for await (const event of this.cached.answer(entered, (asking) => this.#run(asking))) {
         allowance.use(event);
         record.add(event);
         yield event;
