@@ -189,9 +189,9 @@ describe('any models file', () => {
           }
         },
       ),
-      { numRuns: 2_000 },
+      { numRuns: 500 },
     );
-    expect(taken).toBeGreaterThan(20);
+    expect(taken).toBeGreaterThan(5);
   });
 
   it('is taken or refused, whatever stands in it', () => {
