@@ -7,6 +7,8 @@ import {
   openApiDocument,
   type Parameter,
   type ParameterTable,
+  PLAIN_CHAT_PARAMETERS,
+  PLAIN_CHAT_PARAMS,
   RERANK_PARAMETERS,
   renderConfigurationReference,
   renderEnvExample,
@@ -134,7 +136,7 @@ vectors is a 400 \`embeddings_not_supported\`.
 
 ## Beside OpenAI's
 
-These have no counterpart at OpenAI. Each is also served without \`/v1\`, where clients of other servers look for it.
+These have no counterpart at OpenAI. Each that begins with \`/v1\` is also served without \`/v1\`, where clients of other servers look for it.
 
 ### \`POST /v1/rerank\`
 
@@ -163,10 +165,23 @@ The text that the model's chat template makes of messages, as \`prompt\`.
 
 ${parameterRows(APPLY_TEMPLATE_PARAMETERS)}
 
+### \`POST /chat\`
+
+A chat in fewer words, at no other path: the answer has \`text\`, \`provider\`, \`model\`, \`usage\`, \`latency_ms\`, \`finish_reason\` and
+\`id\`. Streamed, it is events of \`{"text": …}\`, then one with all the rest, then \`[DONE]\`. It goes the way of
+\`/v1/chat/completions\`: the same keys, limits, cache and records. [Providers](../how-to/providers.md) has an example.
+
+${parameterRows(PLAIN_CHAT_PARAMETERS)}
+
+In \`params\`:
+
+${parameterRows(PLAIN_CHAT_PARAMS)}
+
 ## Other endpoints
 
 | endpoint | |
 | --- | --- |
+| \`GET /models\` | every name that a key may ask for, those of \`GET /v1/models\` and further names of the same models, each also with its \`provider\`, \`upstream_model\` and \`aliases\` |
 | \`GET /v1/models\`, \`GET /v1/models/{id}\` | supported; each model also tells its \`context_length\` once it is known, its \`capabilities\`, its \`state\` (\`loaded\`, \`loading\`, \`idle\`: loaded when it is asked for, \`failed\`, \`unavailable\`), and the \`embedding_length\` of its vectors if it makes some |
 | everything else under \`/v1\` | not served yet: a 404 \`unknown_url\` |
 `;
