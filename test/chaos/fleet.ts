@@ -6,6 +6,7 @@ import { ROOT } from '../e2e/stack.ts';
 import type { Endpoint } from './service.ts';
 
 const START_TIMEOUT_MS = 120_000;
+const LOOK_TIMEOUT_MS = 15_000;
 
 export interface FleetPlan {
   readonly gateways: number;
@@ -149,9 +150,14 @@ export class Fleet {
     return join(this.#folder, `${name} runs`);
   }
 
+  /** None where the gateway does not answer: whoever asks will ask again. */
   async #workersOf({ url }: Member): Promise<readonly { readonly state: string }[]> {
-    const response = await fetch(`${url}/health`, { signal: AbortSignal.timeout(5_000) });
-    return ((await response.json()) as { workers: { state: string }[] }).workers;
+    try {
+      const response = await fetch(`${url}/health`, { signal: AbortSignal.timeout(LOOK_TIMEOUT_MS) });
+      return ((await response.json()) as { workers: { state: string }[] }).workers;
+    } catch {
+      return [];
+    }
   }
 }
 
@@ -166,7 +172,7 @@ export interface InteractionRecord {
 
 /** The sum of all series of these names. */
 async function metric(url: string, ...names: string[]): Promise<number> {
-  const response = await fetch(`${url}/metrics`, { signal: AbortSignal.timeout(5_000) });
+  const response = await fetch(`${url}/metrics`, { signal: AbortSignal.timeout(LOOK_TIMEOUT_MS) });
   const lines = (await response.text()).split('\n').filter((line) => names.includes(/^\w+/.exec(line)?.[0] ?? ''));
   return sum(lines.map((line) => Number(line.split(' ').at(-1))));
 }

@@ -8,6 +8,22 @@ export interface Differing {
   readonly answer: Answer;
 }
 
+/** Each question asked alone, streamed and whole: what there is to compare with, and the names of those that are no measure. */
+export async function askAlone(
+  service: Service,
+): Promise<{ readonly alone: ReadonlyMap<string, Answer>; readonly unstable: readonly string[] }> {
+  const alone = new Map<string, Answer>();
+  const unstable: string[] = [];
+  for (const question of QUESTIONS) {
+    const { url } = await service.pick();
+    const { answer } = await ask(url, question, true, '');
+    const { answer: whole } = await ask(url, question, false, '');
+    if (!isSame(answer, whole)) unstable.push(question.name);
+    alone.set(question.name, answer);
+  }
+  return { alone, unstable };
+}
+
 /**
  * Clients ask, each one thing at a time, streamed and whole by turns, of any gateway that is ready. None asks twice.
  *

@@ -11,8 +11,8 @@ import { parseArgs } from 'node:util';
 import { median, percentile } from '../bench/generator.ts';
 import { Stage, until } from '../bench/programs.ts';
 import { Fleet, type Member } from './fleet.ts';
-import { describe, GreedyCrowd } from './greedy-crowd.ts';
-import { type Answer, ask, askAndLeave, isSame, QUESTIONS } from './questions.ts';
+import { askAlone, describe, GreedyCrowd } from './greedy-crowd.ts';
+import { type Answer, askAndLeave, QUESTIONS } from './questions.ts';
 import { Service } from './service.ts';
 
 const GATEWAYS = 3;
@@ -87,7 +87,11 @@ async function main(): Promise<number> {
   });
   const service = new Service(fleet.gateways, POLL_MS);
   stage.add(() => service.stop());
-  const world = { fleet, service, alone: await answersAlone(service) };
+  const { alone, unstable } = await askAlone(service);
+  for (const name of unstable) breaches.push(`alone, ${name} is not the same streamed and whole`);
+  const tokens = [...alone.values()].map(({ completionTokens }) => completionTokens);
+  tell(`Alone: ${alone.size} questions, answers of ${Math.min(...tokens)} to ${Math.max(...tokens)} tokens.`);
+  const world = { fleet, service, alone };
   for (let run = 1; run <= Number(values.runs); run++) {
     for (const name of values.scenes?.split(',') ?? Object.keys(SCENES)) {
       const play = SCENES[name];
@@ -107,21 +111,6 @@ async function main(): Promise<number> {
 
 function tell(line: string): void {
   process.stdout.write(`${line}\n`);
-}
-
-/** Each question asked alone, streamed and whole: what there is to compare with. */
-async function answersAlone(service: Service): Promise<ReadonlyMap<string, Answer>> {
-  const answers = new Map<string, Answer>();
-  for (const question of QUESTIONS) {
-    const { url } = await service.pick();
-    const { answer } = await ask(url, question, true, '');
-    const { answer: whole } = await ask(url, question, false, '');
-    if (!isSame(answer, whole)) breaches.push(`alone, ${question.name} is not the same streamed and whole`);
-    answers.set(question.name, answer);
-  }
-  const tokens = [...answers.values()].map(({ completionTokens }) => completionTokens);
-  tell(`Alone: ${answers.size} questions, answers of ${Math.min(...tokens)} to ${Math.max(...tokens)} tokens.`);
-  return answers;
 }
 
 /** What happens while clients ask; what it returns is told with the scene. */
