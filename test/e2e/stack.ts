@@ -9,6 +9,8 @@ export const ROOT = resolve(import.meta.dirname, '../..');
 export const MILLRACE = join(ROOT, 'apps/cli/dist/main.js');
 
 const START_TIMEOUT_MS = 60_000;
+/** What was kept would pass for computed, and be the same. */
+const COMPUTED = { 'x-millrace-cache': 'off' };
 
 /** A running `millrace serve`, as a user would start it, on ports of its own. */
 export interface Stack extends AsyncDisposable {
@@ -18,7 +20,8 @@ export interface Stack extends AsyncDisposable {
   readonly dataFolder: string;
   /** What it wrote so far. */
   output(): string;
-  client(): OpenAI;
+  /** Whatever it asks is computed, unless it is given other headers. */
+  client(headers?: Readonly<Record<string, string>>): OpenAI;
   /** SIGTERM, and the exit status. */
   stop(): Promise<number | null>;
 }
@@ -42,7 +45,8 @@ export async function startStack({ args = [], environment = {} }: StackOptions =
     serve,
     dataFolder,
     output,
-    client: () => new OpenAI({ baseURL: `${url}/v1`, apiKey: 'any', maxRetries: 0 }),
+    client: (defaultHeaders = COMPUTED) =>
+      new OpenAI({ baseURL: `${url}/v1`, apiKey: 'any', maxRetries: 0, defaultHeaders }),
     stop,
     [Symbol.asyncDispose]: async () => void (await stop()),
   };

@@ -25,7 +25,7 @@ const CRC_AT = 1;
 const TEXT_AT = 5;
 
 /** Pieces of a kept answer are at least so long, and not many more than so many, however long the answer: each is a chunk of a stream. */
-const PIECE_CHARS_MIN = 48;
+const PIECE_CHARS_MIN = 8;
 const PIECES_MAX = 256;
 
 /**
@@ -89,24 +89,26 @@ function written(event: SequenceEvent): Written {
       return ['b', index, event.promptTokens, event.cachedTokens];
     case 'echo':
       return ['e', index, event.text, event.logprobs.map(writtenLogprob)];
-    case 'tokens': {
-      const { text, tokens, unnumbered = 0, reasoning, calls, citations, logprobs } = event;
-      return [
-        't',
-        index,
-        tokens.length + unnumbered,
-        text,
-        reasoning ?? 0,
-        calls?.map(writtenCall) ?? 0,
-        citations ?? 0,
-        logprobs?.map(writtenLogprob) ?? 0,
-      ];
-    }
+    case 'tokens':
+      return writtenTokens(event);
     case 'finished': {
       const { promptTokens, completionTokens, cachedTokens, reasoningTokens = 0 } = event.usage;
       return ['f', index, event.reason, promptTokens, completionTokens, cachedTokens, reasoningTokens];
     }
   }
+}
+
+/** What it mostly has not comes last: where it has none of these, it ends before them. */
+function writtenTokens(event: Extract<SequenceEvent, { kind: 'tokens' }>): Written {
+  const { index, text, tokens, unnumbered = 0, reasoning, calls, citations, logprobs } = event;
+  const rare = [
+    reasoning ?? 0,
+    calls?.map(writtenCall) ?? 0,
+    citations ?? 0,
+    logprobs?.map(writtenLogprob) ?? 0,
+  ] as const;
+  const end = rare.findLastIndex((one) => one !== 0) + 1;
+  return ['t', index, tokens.length + unnumbered, text, ...rare.slice(0, end)];
 }
 
 function readEvent([kind, index, ...rest]: Written): SequenceEvent {
@@ -118,7 +120,7 @@ function readEvent([kind, index, ...rest]: Written): SequenceEvent {
     case 'e':
       return { kind: 'echo', index, text: textOf(rest[0]), logprobs: (rest[1] as WrittenLogprob[]).map(readLogprob) };
     case 't': {
-      const [count, text, reasoning, calls, citations, logprobs] = rest;
+      const [count, text, reasoning = 0, calls = 0, citations = 0, logprobs = 0] = rest;
       return {
         kind: 'tokens',
         index,
