@@ -140,6 +140,7 @@ export const IMPORT_RULES: readonly ImportRule[] = [
       /^ioredis$/,
       /^lru-cache$/,
       /^@qdrant\/js-client-rest$/,
+      /^undici$/,
       /^@kubernetes\/client-node$/,
     ],
     instead:

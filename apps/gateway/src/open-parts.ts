@@ -26,6 +26,7 @@ import { limitsOf, type ModelsInForce, WatchedModels } from './routing/models-in
 import { EmbeddedDatabase } from './stores/adapters/pglite/embedded-database.js';
 import { PgvectorStore } from './stores/adapters/pgvector-store.js';
 import { PostgresDatabase } from './stores/adapters/postgres-database.js';
+import { trustOfQdrant } from './stores/adapters/qdrant-trust.js';
 import { QdrantVectorStore } from './stores/adapters/qdrant-vector-store.js';
 import { RedisConnection } from './stores/adapters/redis-connection.js';
 import { MigratedDatabase } from './stores/migrated-database.js';
@@ -75,7 +76,7 @@ export async function openParts(settings: Settings, logger: Logger, tls: Gateway
   const secrets = installationSecrets(settings, logger);
   const models = new WatchedModels(settings.modelsFile, settings.modelsFileCheckMs, logger);
   const redis = settings.redisUrl === undefined ? undefined : openRedis(settings.redisUrl, settings, tls.redis, logger);
-  const qdrant = openQdrant(settings);
+  const qdrant = openQdrant(settings, tls.qdrant);
   const { database, broken } = openDatabase(settings, tls.postgres, logger);
 
   const news =
@@ -167,9 +168,17 @@ function openRedis(
   return new RedisConnection({ url, timeoutMs: redisTimeoutMs, name: 'millrace-gateway', tls }, logger);
 }
 
-function openQdrant({ qdrantUrl, qdrantApiKey, vectorTimeoutMs }: Settings): VectorStore | undefined {
+function openQdrant(
+  { qdrantUrl, qdrantApiKey, vectorTimeoutMs }: Settings,
+  tls: WatchedTls | undefined,
+): VectorStore | undefined {
   if (qdrantUrl === undefined) return undefined;
-  return new QdrantVectorStore({ url: qdrantUrl, apiKey: qdrantApiKey, timeoutMs: vectorTimeoutMs });
+  return new QdrantVectorStore({
+    url: qdrantUrl,
+    apiKey: qdrantApiKey,
+    timeoutMs: vectorTimeoutMs,
+    requestInit: tls && trustOfQdrant(tls),
+  });
 }
 
 function openLimiter(redis: RedisConnection | undefined, settings: Settings, logger: Logger): RateLimiter {

@@ -1,5 +1,6 @@
 import { once } from 'node:events';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import { createServer as createSecuredServer } from 'node:https';
 import type { AddressInfo } from 'node:net';
 import type { Schemas } from '@qdrant/js-client-rest';
 
@@ -154,19 +155,24 @@ export class QdrantServer {
   beforeAnswer: (() => Promise<void>) | undefined;
   readonly #server: Server;
 
-  private constructor(private readonly apiKey: string | undefined) {
-    this.#server = createServer((request, response) => void this.#serve(request, response));
+  private constructor(
+    private readonly apiKey: string | undefined,
+    private readonly tls: { readonly cert: string; readonly key: string } | undefined,
+  ) {
+    const serve = (request: IncomingMessage, response: ServerResponse) => void this.#serve(request, response);
+    this.#server = tls === undefined ? createServer(serve) : createSecuredServer(tls, serve);
   }
 
-  static async start(apiKey?: string): Promise<QdrantServer> {
-    const started = new QdrantServer(apiKey);
+  /** @param tls what it shows; absent: it speaks plain HTTP */
+  static async start(apiKey?: string, tls?: { readonly cert: string; readonly key: string }): Promise<QdrantServer> {
+    const started = new QdrantServer(apiKey, tls);
     started.#server.listen(0, '127.0.0.1');
     await once(started.#server, 'listening');
     return started;
   }
 
   get url(): string {
-    return `http://127.0.0.1:${(this.#server.address() as AddressInfo).port}`;
+    return `${this.tls === undefined ? 'http' : 'https'}://127.0.0.1:${(this.#server.address() as AddressInfo).port}`;
   }
 
   async end(): Promise<void> {

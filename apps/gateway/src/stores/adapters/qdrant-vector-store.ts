@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { ConfigurationError } from '@millrace/runtime';
+import { ConfigurationError, tlsFailure } from '@millrace/runtime';
 import { QdrantClient, type Schemas } from '@qdrant/js-client-rest';
 import {
   checkFilter,
@@ -402,5 +402,5 @@ function brokenBy(error: unknown): string {
   const known = typeof code === 'string' ? SYSTEM_FAILURES.get(code) : undefined;
   if (known !== undefined) return `${known} (${String(code)})`;
   const why = cause instanceof Error ? cause.message : message;
-  return (why ?? String(error)).replace(/\.$/, '');
+  return tlsFailure(why ?? '', 'qdrantTls') ?? (why ?? String(error)).replace(/\.$/, '');
 }
