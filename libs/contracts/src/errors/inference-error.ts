@@ -212,7 +212,7 @@ export const ERROR_CATALOG = {
     status: 503,
     type: 'server_error',
     retryAfterSeconds: 1,
-    meaning: 'This server is about to stop and takes no new requests.',
+    meaning: 'This server stopped before the answer was complete, or before it began.',
     remedy: 'Send the request again; another replica, or the restarted one, will take it.',
   },
   deadline_exceeded: {
