@@ -44,6 +44,7 @@ export class TestBed implements AsyncDisposable {
     const gateway = await startGateway(
       settingsWith({ workers: addresses, drainTimeoutMs: 0, ...settings }),
       logInto(lines),
+      process.env, // Where tests put the keys of providers.
       async () => plainParts(parts),
     );
     const scheme = settings['tls.certFile'] === undefined ? 'http' : 'https';

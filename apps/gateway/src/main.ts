@@ -24,7 +24,7 @@ async function main(): Promise<void> {
   logger.info({ settings: describeSettings(loaded) }, 'settings that differ from the defaults');
   warnOfSecretFlags(loaded, logger);
 
-  const gateway = await startGateway(settings, logger);
+  const gateway = await startGateway(settings, logger, loaded.variables);
   logger.info({ host: settings.host, port: gateway.port, workers: settings.workers }, 'listening');
   await tellParent({ kind: 'listening', port: gateway.port });
 

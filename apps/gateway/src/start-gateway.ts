@@ -29,11 +29,21 @@ function withoutBrackets(host: string): string {
   return host.replace(/^\[(.*)\]$/, '$1');
 }
 
-/** Builds the gateway and listens. All that main.ts adds is the process around it. `open` is for tests, which have other stores. */
-export async function startGateway(settings: Settings, logger: Logger, open = openParts): Promise<Gateway> {
+/**
+ * Builds the gateway and listens. All that main.ts adds is the process around it.
+ *
+ * @param environment where the keys of providers are.
+ * @param open for tests, which have other stores.
+ */
+export async function startGateway(
+  settings: Settings,
+  logger: Logger,
+  environment: NodeJS.ProcessEnv = {},
+  open = openParts,
+): Promise<Gateway> {
   const tls = await openTls(settings, logger);
   const metrics = startMetrics({ serviceName: 'millrace-gateway', serviceVersion: VERSION });
-  const walks = wire(settings, logger, await open(settings, logger, tls), tls);
+  const walks = wire(settings, logger, await open(settings, logger, tls), tls, environment);
   const { adapter, openCalls, drain } = await createHttpServer(settings, walks, logger, tls.gateway);
   const app = await NestFactory.create<NestFastifyApplication>(
     gatewayModule(walks, metrics, settings),

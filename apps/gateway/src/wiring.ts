@@ -78,18 +78,25 @@ export interface Walks {
  * From settings to walks: every object of the gateway that is not HTTP is made here, or in `open-parts.ts` what stands on a store. Call
  * after `startMetrics`. The parts are the walks' from here on, and closed with them.
  */
-export function wire(settings: Settings, logger: Logger, parts: Parts, tls: GatewayTls): Walks {
+export function wire(
+  settings: Settings,
+  logger: Logger,
+  parts: Parts,
+  tls: GatewayTls,
+  environment: NodeJS.ProcessEnv,
+): Walks {
+  const refusals = new Map<string, string>();
   const directory = new WorkerDirectory<WorkerClient>();
   const members = new WorkerMembers(
     openDiscovery(settings, parts, logger),
     directory,
-    (address) => connectWorker(address, settings, tls.workers, logger),
+    (address) => connectWorker(address, settings, tls.workers, refusals, logger),
     { forgetMs: settings.discoveryIntervalMs * PRESENCE_INTERVALS, drainTimeoutMs: settings.drainTimeoutMs },
     logger,
   );
   members.start();
-  const pings = new ProviderPings(process.env, settings.providerCheckTimeoutMs);
-  const providers = openProviders(parts, directory, pings, settings, logger);
+  const pings = new ProviderPings(environment, settings.providerCheckTimeoutMs);
+  const providers = openProviders(parts, directory, pings, environment, settings, logger);
   const models = new ModelCatalog(
     () => directory.models(),
     () => parts.models.current,
@@ -130,7 +137,7 @@ export function wire(settings: Settings, logger: Logger, parts: Parts, tls: Gate
         ...degradedBy([
           ['workers', members.trouble],
           ['providers', providers.trouble],
-          ...tls.troubles().map((trouble) => ['tls', trouble] as const),
+          ...[...tls.troubles(), ...refusedWorkers(directory, refusals)].map((trouble) => ['tls', trouble] as const),
         ]),
       ],
     }),
@@ -171,6 +178,7 @@ function openProviders(
   { models }: Parts,
   directory: WorkerDirectory<WorkerClient>,
   pings: ProviderPings,
+  environment: NodeJS.ProcessEnv,
   settings: Settings,
   logger: Logger,
 ): Providers {
@@ -179,17 +187,35 @@ function openProviders(
       model,
       pingsAtStart: settings.providerCheck !== 'off',
       ping: () => pings.ping(model.upstream),
-      environment: process.env,
+      environment,
       limits: settings,
       logger,
     });
   return new Providers(models, directory, open, settings, logger);
 }
 
-function connectWorker(address: string, settings: Settings, tls: WatchedTls | undefined, logger: Logger): WorkerClient {
+/** Workers that are away since they and this gateway do not believe each other. @param refusals by address, why it was last refused */
+function refusedWorkers(directory: WorkerDirectory<WorkerClient>, refusals: Map<string, string>): string[] {
+  const refused = directory
+    .states()
+    .filter(({ address, phase, detail }) => phase !== 'ready' && refusals.get(address) === detail);
+  // Addresses come and go, by the thousand over the months.
+  const addresses = new Set(refused.map(({ address }) => address));
+  for (const address of refusals.keys()) if (!addresses.has(address)) refusals.delete(address);
+  return refused.map(({ address, detail }) => `The worker ${address} can't be asked: ${detail}.`);
+}
+
+function connectWorker(
+  address: string,
+  settings: Settings,
+  tls: WatchedTls | undefined,
+  refusals: Map<string, string>,
+  logger: Logger,
+): WorkerClient {
   const gatewayId = `gateway@${hostname()}:${process.pid}`;
   const sentBytesMax = settings.bodyBytesMax + FRAME_BYTES_EXTRA;
-  const security = tls && workerSecurity(address, tls, settings['workerTls.serverName']);
+  const security =
+    tls && workerSecurity(address, tls, settings['workerTls.serverName'], (why) => refusals.set(address, why));
   return new GrpcWorkerClient(address, gatewayId, { ...settings, sentBytesMax }, logger, security);
 }
 

@@ -49,7 +49,7 @@ async function run(loaded: LoadedSettings): Promise<void> {
   const prompts = new PromptProcess({ templateTimeoutMs: settings.templateTimeoutMs, logger });
   const hopeless = Promise.withResolvers<never>();
   const library = new Library(
-    libraryModels(chosen, { settings, budget, prompts, metrics, environment: process.env, logger }),
+    libraryModels(chosen, { settings, budget, prompts, metrics, environment: loaded.variables, logger }),
     budget,
     settings,
     {

@@ -39,6 +39,13 @@ function problemsOf(sources: Sources): readonly string[] {
   return [];
 }
 
+it('hands on what .env has beside settings, under the environment: keys of other servers', () => {
+  const env = 'MILLRACE_PORT=3\nGROQ_API_KEY=weak\nFIREWORKS_API_KEY=other\n';
+  const loaded = load({ env, environment: { GROQ_API_KEY: 'strong' } });
+  expect(loaded.variables).toMatchObject({ GROQ_API_KEY: 'strong', FIREWORKS_API_KEY: 'other' });
+  expect(JSON.stringify(describeSettings(loaded))).not.toMatch(/strong|other/);
+});
+
 describe('the strength of sources', () => {
   const all = {
     args: ['--port', '1'],

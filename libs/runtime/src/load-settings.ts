@@ -47,6 +47,8 @@ export interface LoadedSettings<Own extends SettingTable = {}> {
   readonly sources: Readonly<Record<SettingName, SettingSource>>;
   /** The YAML file that was read, as an absolute path. */
   readonly file: string | undefined;
+  /** The environment, and under it what `.env` has, settings or not: keys of other servers are there. Never to be logged. */
+  readonly variables: Environment;
   readonly own: ValuesOf<Own>;
   readonly positionals: readonly string[];
   /** Flags that hand on to another process what this one was told, save secrets and the settings in `except`. */
@@ -93,6 +95,7 @@ export function loadSettings<Own extends SettingTable = {}>(request: SettingsReq
     settings,
     sources: chosen.sources as Record<SettingName, SettingSource>,
     file,
+    variables: { ...envFile.variables, ...environment },
     own: own.values as ValuesOf<Own>,
     positionals: flags.positionals,
     flagsFor: (except) => [

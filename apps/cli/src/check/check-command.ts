@@ -55,7 +55,7 @@ async function look(context: CommandContext): Promise<{ findings: Finding[]; jso
   const findings = [
     fine('configuration', file === undefined ? 'defaults; there is no YAML file' : file),
     ...(await checkMachine(settings, workingFolder)),
-    ...(await checkModels(settings, workingFolder, context.environment)),
+    ...(await checkModels(settings, workingFolder, loaded.variables)),
     ...(await checkNetwork(settings, workingFolder)),
   ];
   return { findings, json: loaded.own.json };
