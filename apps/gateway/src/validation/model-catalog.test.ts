@@ -184,7 +184,7 @@ aliases:
 describe('the choice for a conversation', () => {
   const said = (role: string, content: unknown) => ({ role, content });
   const chanceOf = (...messages: object[]) =>
-    conversationChance({ kind: 'chat', messages } as Prompt)('alias', 'target');
+    conversationChance({ kind: 'chat', messages } as unknown as Prompt)('alias', 'target');
   const system = said('system', 's'.repeat(10_000));
 
   it('is the same for all that begins alike up to its user’s first words', () => {
