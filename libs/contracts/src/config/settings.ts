@@ -522,11 +522,11 @@ export const SETTINGS = {
   workerSilenceMsMax: integer({
     group: 'workers',
     readBy: ['gateway'],
-    default: 10_000,
+    default: 5_000,
     min: 1_500,
     max: 600_000,
     unit: 'milliseconds',
-    why: 'A worker reports once a second; one that is silent for so long counts as lost, and its stream is closed.',
+    why: 'A worker reports once a second; one that is silent for so long counts as lost, and its answers go on at another.',
   }),
   creditTokens: integer({
     group: 'workers',

@@ -471,6 +471,7 @@ export class GrpcWorkerClient implements WorkerClient {
     if (misuse !== undefined) {
       this.#sequences.delete(sequenceId);
       if (!settled) this.#stream?.write({ frame: { $case: 'cancel', value: { sequenceId } } });
+      this.logger.warn({ worker: this.address, error: misuse.details.cause }, 'A worker broke the protocol.');
       inbox.fail(misuse);
       answer.deliver();
       return;
