@@ -36,8 +36,8 @@ describe('a gateway and a worker that know each other by certificates', () => {
     caFile: folder.write(`${name}-ca.pem`, trusted.cert),
   });
   /** As the real worker listens: `apps/worker/src/serving/worker-server.ts`. */
-  const workerWith = async (pair: Pair, trusted: TestAuthority, options: FakeWorkerOptions = {}) => {
-    const tls = await WatchedTls.open({ group: 'workerTls', ...files('worker', pair, trusted) }, NO_LOG, {
+  const workerWith = async (pair: Pair, trusted: TestAuthority, options: FakeWorkerOptions = {}, name = 'worker') => {
+    const tls = await WatchedTls.open({ group: 'workerTls', ...files(name, pair, trusted) }, NO_LOG, {
       checkMs: 20,
     });
     watched.push(tls);
@@ -120,6 +120,23 @@ describe('a gateway and a worker that know each other by certificates', () => {
     await using bed = await gatewayWith(await sign('gateway'), authority!, worker);
     await refusal(bed, 'its certificate is of another authority than workerTls.caFile holds');
     expect(worker.conversations).toBe(0);
+  });
+
+  it('serve by those that they know, while another one is refused, and say which', async () => {
+    const refused = await workerWith(await stranger!.sign('worker'), authority!);
+    const known = await workerWith(await sign('worker'), authority!, {}, 'known');
+    const { certFile, keyFile, caFile } = files('gateway', await sign('gateway'), authority!);
+    const tls = { 'workerTls.certFile': certFile, 'workerTls.keyFile': keyFile, 'workerTls.caFile': caFile };
+    await using bed = await TestBed.start(tls, [refused, known], false);
+    await bed.ready();
+    const why = 'its certificate is of another authority than workerTls.caFile holds';
+    await expect
+      .poll(async () => (await fetch(`${bed.url}/readyz`)).json(), { timeout: 8_000 })
+      .toMatchObject({
+        status: 'ready',
+        degraded: [{ part: 'tls', detail: expect.stringContaining(`${refused.address} can't be asked: ${why}`) }],
+      });
+    expect((await bed.chat()).status).toBe(200);
   });
 
   it('refuse a worker whose certificate has expired', async () => {

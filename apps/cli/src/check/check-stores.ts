@@ -1,6 +1,7 @@
 import { connect, type NetConnectOpts } from 'node:net';
 import { connect as connectWithTls } from 'node:tls';
 import type { ReadyzBody, Settings } from '@millrace/contracts';
+import { readTlsFiles, type TlsContents, TlsProblem, tlsFailure } from '@millrace/runtime';
 import { type Finding, fine, wrong } from './finding.js';
 
 /** For the connection and the first answer together. */
@@ -9,7 +10,8 @@ const ANSWER_TIMEOUT_MS = 3_000;
 const ANSWER_BYTES_MAX = 4_096;
 
 type Degraded = NonNullable<ReadyzBody['degraded']>[number];
-type StoreSettings = Pick<Settings, 'redisUrl' | 'postgresUrl' | 'dataFolder'>;
+type StoreSettings = Pick<Settings, 'redisUrl' | 'postgresUrl' | 'dataFolder'> &
+  Partial<Pick<Settings, 'redisTls.caFile' | 'redisTls.certFile' | 'redisTls.keyFile'>>;
 
 /** Redis and Postgres as a running gateway finds them; without one, whether they answer from here. Never says a password. */
 export async function checkStores(settings: StoreSettings, gateway: ReadyzBody | undefined): Promise<Finding[]> {
@@ -34,7 +36,8 @@ const REMEDIES: Readonly<Record<Degraded['part'], string>> = {
   records: 'Look at the database, and at the disk of `dataFolder`; nothing is lost until the spool is full.',
 };
 
-async function checkRedis({ redisUrl }: StoreSettings): Promise<Finding> {
+async function checkRedis(settings: StoreSettings): Promise<Finding> {
+  const { redisUrl } = settings;
   if (redisUrl === undefined) return fine('redis', 'none: each gateway counts limits by itself');
   const url = urlOf(redisUrl, ['redis:', 'rediss:']);
   if (url === undefined || url.hostname === '') {
@@ -42,14 +45,26 @@ async function checkRedis({ redisUrl }: StoreSettings): Promise<Finding> {
   }
   const [user, password] = [url.username, url.password].map(decoded) as [string, string];
   const login = password === '' ? '' : resp(['AUTH', ...(user === '' ? [] : [user]), password]);
+  const tls = url.protocol === 'rediss:' ? await filesOfRedis(settings) : undefined;
+  if (tls instanceof TlsProblem) return wrong('redis', tls.message, 'See docs/how-to/tls.md.');
   const answer = await firstAnswer(
     { host: hostOf(url), port: Number(url.port || 6_379) },
-    url.protocol === 'rediss:',
+    tls,
     Buffer.from(login + resp(['PING'])),
     (text) => text.split('\r\n').length > (login === '' ? 1 : 2) || text.startsWith('-'),
   );
   const problem = answer.problem ?? redisProblem(answer.text, password);
   return outcome('redis', url.host, problem, '`redisUrl`');
+}
+
+async function filesOfRedis(settings: StoreSettings): Promise<TlsContents | TlsProblem> {
+  const { 'redisTls.caFile': caFile, 'redisTls.certFile': certFile, 'redisTls.keyFile': keyFile } = settings;
+  try {
+    return await readTlsFiles({ group: 'redisTls', caFile, certFile, keyFile });
+  } catch (error) {
+    if (error instanceof TlsProblem) return error;
+    throw error;
+  }
 }
 
 function redisProblem(text: string, password: string): string | undefined {
@@ -70,7 +85,7 @@ async function checkDatabase({ postgresUrl, dataFolder }: StoreSettings): Promis
   const port = Number(url.port || url.searchParams.get('port') || 5_432);
   const host = url.searchParams.get('host') ?? (hostOf(url) || 'localhost');
   const where = host.startsWith('/') ? { path: `${decoded(host)}/.s.PGSQL.${port}` } : { host, port };
-  const answer = await firstAnswer(where, false, SSL_REQUEST, (text) => text !== '');
+  const answer = await firstAnswer(where, undefined, SSL_REQUEST, (text) => text !== '');
   const problem = answer.problem ?? postgresProblem(answer.text);
   return outcome('database', 'path' in where ? where.path : `${host}:${port}`, problem, '`postgresUrl`');
 }
@@ -91,12 +106,13 @@ function outcome(about: string, address: string, problem: string | undefined, se
 /** What a server says first to `hello`, or why it says nothing. */
 function firstAnswer(
   where: NetConnectOpts & { host?: string },
-  withTls: boolean,
+  tls: TlsContents | undefined,
   hello: Buffer,
   isWhole: (text: string) => boolean,
 ): Promise<{ readonly text: string; readonly problem?: string }> {
   return new Promise((resolve) => {
-    const socket = withTls ? connectWithTls({ ...where, ...serverName(where.host) }) : connect(where);
+    const { ca, cert, key } = tls ?? {};
+    const socket = tls ? connectWithTls({ ...where, ...serverName(where.host), ca, cert, key }) : connect(where);
     let text = '';
     const end = (problem?: string) => {
       clearTimeout(timer);
@@ -107,12 +123,15 @@ function firstAnswer(
       () => end(`does not answer within ${ANSWER_TIMEOUT_MS.toLocaleString('en-US')} ms.`),
       ANSWER_TIMEOUT_MS,
     );
-    socket.once(withTls ? 'secureConnect' : 'connect', () => socket.write(hello));
+    socket.once(tls ? 'secureConnect' : 'connect', () => socket.write(hello));
     socket.on('data', (data: Buffer) => {
       text += data.toString('latin1');
       if (isWhole(text) || text.length > ANSWER_BYTES_MAX) end();
     });
-    socket.once('error', (error: NodeJS.ErrnoException) => end(`can't be reached (${error.code ?? error.message}).`));
+    socket.once('error', (error: NodeJS.ErrnoException) => {
+      const untrusted = tls && tlsFailure(error.message, 'redisTls');
+      end(`can't be reached (${untrusted ?? error.code ?? error.message}).`);
+    });
     socket.once('close', () => end('closes the connection without a word.'));
   });
 }

@@ -38,14 +38,14 @@ describe('a Qdrant that speaks HTTPS', () => {
     folder.write('ca.pem', authority!.cert);
     await expect.poll(() => tls.current.subject).toBe('CN=ours');
     await store.collection(spec).upsert(points, signal);
-    expect(await store.collection(spec).count([], signal)).toBe(1);
+    expect(await store.collection(spec).count({}, signal)).toBe(1);
     expect(store.trouble).toBeUndefined();
     await store.close();
   });
 
   it('is not believed by the authorities of the system', async () => {
     const store = new QdrantVectorStore({ url: server.url, apiKey: 'secret', timeoutMs: 5_000 });
-    await expect(store.collection(spec).count([], signal)).rejects.toThrow(VectorStoreUnavailable);
+    await expect(store.collection(spec).count({}, signal)).rejects.toThrow(VectorStoreUnavailable);
     expect(store.trouble).toContain('its certificate is of another authority than qdrantTls.caFile holds');
     await store.close();
   });
