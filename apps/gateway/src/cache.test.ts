@@ -1,3 +1,4 @@
+import { InferenceError } from '@millrace/contracts';
 import { describe, expect, it } from 'vitest';
 import { MemoryResponseCache } from './cache/adapters/memory-response-cache.js';
 import type { ResponseCache } from './cache/response-cache.js';
@@ -22,14 +23,20 @@ function bedWith(
 
 const told = (response: Response) => response.headers.get('x-millrace-cache');
 const header = (value: string) => ({ headers: { 'x-millrace-cache': value } });
-async function chunksOf(response: Response): Promise<Record<string, never>[]> {
+/** As much of an answer, or of a chunk, as is looked at. */
+interface Answered {
+  readonly id: string;
+  readonly created: number;
+  readonly usage: object;
+  readonly choices: readonly { readonly message: { content: string }; readonly delta: { content?: string } }[];
+}
+async function chunksOf(response: Response): Promise<Answered[]> {
   const events = await eventsOf(response);
   expect(events.at(-1)).toBe('data: [DONE]');
   return events.slice(0, -1).map((event) => JSON.parse(event.slice('data: '.length)));
 }
-const textOf = (chunks: readonly Record<string, never>[]) =>
-  chunks.map(({ choices }) => (choices as { delta: { content?: string } }[])[0]?.delta.content ?? '').join('');
-const body = async (response: Response) => (await response.json()) as Record<string, never>;
+const textOf = (chunks: readonly Answered[]) => chunks.map(({ choices }) => choices[0]?.delta.content ?? '').join('');
+const body = async (response: Response) => (await response.json()) as Answered;
 
 describe('the same repeatable request', () => {
   it('is answered from the cache, as it was, with an id of its own', async () => {
@@ -163,7 +170,7 @@ describe('x-millrace-cache', () => {
   it('is on, off, refresh: asks, leaves alone, replaces', async () => {
     let round = 0;
     await using bed = await bedWith({}, [{ script: () => ({ answer: [`round ${++round}`] }) }]);
-    const content = async (response: Response) => (await body(response)).choices[0]!['message' as never]['content'];
+    const content = async (response: Response) => (await body(response)).choices[0]!.message.content;
     expect(told(await bed.chat())).toBeNull();
     expect(told(await bed.chat(greedy, header('off')))).toBeNull();
     const first = await bed.chat({}, header('on'));
@@ -223,6 +230,38 @@ describe('what is kept', () => {
     expect(bed.worker.started).toHaveLength(2);
   });
 
+  it('is given to nobody whom a key, its models or its limits refuse', async () => {
+    let caller: object = {};
+    let refuses = false;
+    const authenticate = () => {
+      if (refuses) throw new InferenceError('invalid_api_key', 'The API key is unknown.');
+      return { ...ANYONE, keyId: 'alice', keyName: 'alice', ...caller };
+    };
+    let spent = false;
+    const rates = {
+      take: async () => {
+        if (spent) throw new InferenceError('insufficient_quota', 'The budget is spent.');
+        return { model: 'demo', turnTo: async () => undefined, settle: () => {} };
+      },
+      trouble: undefined,
+      close: async () => {},
+    };
+    await using bed = await bedWith({}, [{}], { authenticator: { ...EVERYBODY, authenticate }, rates });
+    await bed.chat(greedy);
+    expect(told(await bed.chat(greedy))).toBe('hit');
+    const refused = async (status: number) => {
+      const response = await bed.chat(greedy);
+      expect([response.status, told(response)]).toEqual([status, null]);
+    };
+    spent = true;
+    await refused(429);
+    spent = false;
+    caller = { models: ['another'] };
+    await refused(403);
+    refuses = true;
+    await refused(401);
+  });
+
   it('is nothing that broke off, that its client did not hear to its end, or that a provider held back', async () => {
     let script: object = { failure: { afterTokens: 2, code: 'internal_error' } };
     await using bed = await bedWith({}, [{ script: () => script }]);
@@ -246,9 +285,7 @@ describe('what is kept', () => {
     for (const stream of [false, true]) {
       const response = await bed.chat({ ...greedy, stream });
       expect(told(response)).toBe('miss');
-      const content = stream
-        ? textOf(await chunksOf(response))
-        : (await body(response)).choices[0]!['message' as never]['content'];
+      const content = stream ? textOf(await chunksOf(response)) : (await body(response)).choices[0]!.message.content;
       expect(content).toBe(answer.join(''));
     }
   });
@@ -256,7 +293,11 @@ describe('what is kept', () => {
   it('costs its caller nothing the second time: no tokens, and the record says so', async () => {
     const settled: number[] = [];
     const rates = {
-      take: async () => ({ settle: (tokens: number) => void settled.push(tokens) }),
+      take: async () => ({
+        model: 'demo',
+        turnTo: async () => undefined,
+        settle: (tokens: number) => void settled.push(tokens),
+      }),
       trouble: undefined,
       close: async () => {},
     };

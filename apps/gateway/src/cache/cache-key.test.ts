@@ -44,7 +44,7 @@ const model = fc
 /** For each field that shapes an answer, some of what it may be. */
 const FIELDS: { readonly [Field in keyof ValidRequest]?: fc.Arbitrary<ValidRequest[Field]> } = {
   model,
-  fallbacks: fc.array(model, { maxLength: 2 }),
+  fallbacks: fc.array(model, { maxLength: 1 }),
   prompts: fc.array(prompt, { minLength: 1, maxLength: 2 }),
   n: fc.integer({ min: 1, max: 9 }),
   bestOf: fc.integer({ min: 1, max: 9 }),
@@ -118,6 +118,15 @@ describe('cacheKey', () => {
     expect(keyWith({ engine: 'fake 2' })).not.toBe(key);
     expect(keyWith({ samplingDefaults: { minP: 0.1 } })).not.toBe(key);
     expect(keyWith({ state: 'idle', detail: 'x', contextLength: 0, aliases: ['a'], isDefault: false })).toBe(key);
+  });
+
+  it('is another with other fallbacks, whatever their order, and with another model first', () => {
+    const [a, b, c] = ['a', 'b', 'c'].map((id) => aModel({ id }));
+    const key = cacheKey(aRequest({ model: a!, fallbacks: [b!, c!] }), 'k');
+    expect(cacheKey(aRequest({ model: a!, fallbacks: [c!, b!] }), 'k')).toBe(key);
+    for (const fallbacks of [[], [b!], [b!, b!]])
+      expect(cacheKey(aRequest({ model: a!, fallbacks }), 'k')).not.toBe(key);
+    expect(cacheKey(aRequest({ model: b!, fallbacks: [a!, c!] }), 'k')).not.toBe(key);
   });
 
   it('is another for every tenant, and for those without a key', () => {

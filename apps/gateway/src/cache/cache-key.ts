@@ -15,8 +15,9 @@ const NOTHING = () => undefined;
  */
 const REQUEST: { readonly [Field in keyof Required<ValidRequest>]: Part<ValidRequest> } = {
   model: ({ model }) => modelPart(model),
-  // Who answers where the model can't. By weight, an alias puts one or another first: each has an entry of its own, so that the weights hold.
-  fallbacks: ({ fallbacks }) => fallbacks.map(modelPart),
+  // Who may answer where the model can't: whoever follows another's run gets the answer of one that it may be answered by. An alias puts
+  // them in another order each time, by weight; the one that it puts first is `model`, so that its weights hold for kept answers, too.
+  fallbacks: ({ fallbacks }) => fallbacks.map(modelPart).map(canonicalJson).sort(),
   prompts: ({ prompts }) => prompts.map(promptPart),
   n: ({ n }) => n,
   // Which answers are the best is told by all of them: all are kept.
