@@ -25,8 +25,8 @@ const DRAIN_TIMEOUT_MS = 60_000;
 const WORKER_DRAIN_TIMEOUT_MS = 300;
 /** Of what a program needs beyond these two, to say its last words and to write what it has. */
 const STOP_GRACE_MS = 15_000;
-/** As the gateways have it. */
-const WORKER_SILENCE_MS_MAX = 10_000;
+/** As by default. */
+const WORKER_SILENCE_MS_MAX = 5_000;
 /** Until another worker has read what there is of an answer, on a machine where all of them share two cores. */
 const TAKE_OVER_MS_MAX = 5_000;
 const CALM_MS = 15_000;
