@@ -993,7 +993,7 @@ function halfGiven(settings: Settings): Contradiction[] {
     const missing = about.filter((name) => settings[name] === undefined);
     if (missing.length === 0 || missing.length === about.length) return [];
     const given = about.filter((name) => settings[name] !== undefined);
-    const sentence = `${given.join(' and ')} is given, and ${missing.join(' and ')} is not. Give ${about.length === 2 ? 'both' : `all ${about.length}`}, or none.`;
+    const sentence = `${given.join(' and ')} ${given.length > 1 ? 'are' : 'is'} given, and ${missing.join(' and ')} ${missing.length > 1 ? 'are' : 'is'} not. Give ${about.length === 2 ? 'both' : `all ${about.length}`}, or none.`;
     return [{ about, sentence }];
   });
 }

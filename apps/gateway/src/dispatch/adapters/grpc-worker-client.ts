@@ -97,14 +97,27 @@ const UNSECURED: WorkerSecurity = {
   failureOf: (details) => workerTlsFailure(details, undefined),
 };
 
-/** Mutual TLS. Each new connection is made with what is in force then; those that are open keep what they have. */
-export function workerSecurity(address: string, tls: WatchedTls, serverName: string | undefined): WorkerSecurity {
+/**
+ * Mutual TLS. Each new connection is made with what is in force then; those that are open keep what they have.
+ *
+ * @param onFailure is told why a connection was not secured, each time
+ */
+export function workerSecurity(
+  address: string,
+  tls: WatchedTls,
+  serverName: string | undefined,
+  onFailure: (why: string) => void,
+): WorkerSecurity {
   const certificates = new GrpcCertificates(tls);
   const { verify, channel } = workerIdentity(address, serverName);
   return {
     credentials: experimental.createCertificateProviderChannelCredentials(certificates, certificates, verify),
     channel,
-    failureOf: (details) => workerTlsFailure(details, tls),
+    failureOf: (details) => {
+      const why = workerTlsFailure(details, tls);
+      if (why !== undefined) onFailure(why);
+      return why;
+    },
   };
 }
 
