@@ -1,10 +1,18 @@
 import { inspect } from 'node:util';
-import { type ModelsFile, modelsFileSchema, plainAnswerSchema, plainModelListSchema } from '@millrace/contracts';
+import {
+  InferenceError,
+  type ModelsFile,
+  modelsFileSchema,
+  plainAnswerSchema,
+  plainModelListSchema,
+} from '@millrace/contracts';
 import { ConfigurationError } from '@millrace/runtime';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { PretendProvider } from './dispatch/provider.testing.js';
 import { eventsOf, TestBed } from './gateway.testing.js';
+import { type Authenticator, EVERYBODY } from './keys/authenticator.js';
 import { fixedModels, type ModelsInForce } from './routing/models-in-force.js';
+import { ANYONE } from './vocabulary.js';
 
 const GROQ_KEY = 'gsk_Gr0qGr0qGr0qGr0qGr0q';
 const FIREWORKS_KEY = 'fw_F1reF1reF1reF1reF1re';
@@ -113,6 +121,67 @@ describe('a model of a provider, without any worker', () => {
     const events = await eventsOf(await ask(bed, 'llama', { stream: true }, 'break'));
     expect(events.join()).toContain('one ');
     expect(events.at(-1)).toMatch(/"error":.*"code":"(upstream_failed|answer_broken_off)"/);
+  });
+});
+
+describe('a provider that fails', () => {
+  const standIn = () => fileOf({ ...llama(), fallbacks: ['chat/qwen-small'] }, qwen());
+
+  it.each([
+    ['refuses its key', 401],
+    ['is not well', 500],
+    ['has too much to do', 429],
+    ['hangs up', 0],
+  ])('in the middle of the day, is stood in for: it %s', async (_what, status) => {
+    await using bed = await start(standIn());
+    groq.mood = { status };
+    for (let time = 0; time < 3; time++) {
+      const response = await ask(bed, 'llama');
+      expect(response.status).toBe(200);
+      expect(await response.json()).toMatchObject({ model: 'chat/qwen-small' });
+    }
+  });
+
+  it('is asked again once it is well', async () => {
+    await using bed = await start(standIn());
+    groq.mood = { status: 401 };
+    await ask(bed, 'llama');
+    const lost = async () => (await (await fetch(`${bed.url}/health`)).text()).includes('"state":"lost"');
+    await expect.poll(lost, { timeout: 5_000 }).toBe(true);
+    groq.mood = {};
+    await expect.poll(lost, { timeout: 8_000 }).toBe(false);
+    const modelOf = async () => ((await (await ask(bed, 'llama')).json()) as { model: string }).model;
+    await expect.poll(modelOf, { timeout: 15_000, interval: 500 }).toBe('chat/llama-small');
+  });
+});
+
+describe('a key', () => {
+  const limited: Authenticator = {
+    ...EVERYBODY,
+    authenticate: (presented) => {
+      if (presented === undefined) throw new InferenceError('invalid_api_key', 'Send a key.');
+      return { ...ANYONE, keyId: 'k', keyName: 'k', models: ['chat/qwen*'] };
+    },
+  };
+  const open = () =>
+    TestBed.start({}, [], true, '127.0.0.1', { models: fixedModels(fileOf(llama(), qwen())), authenticator: limited });
+  const init = { headers: { authorization: 'Bearer any' } };
+  const messages = [{ role: 'user', content: 'say hello' }];
+
+  it('is needed at /chat and /models too', async () => {
+    await using bed = await open();
+    expect((await bed.post('/chat', { messages })).status).toBe(401);
+    expect((await fetch(`${bed.url}/models`)).status).toBe(401);
+  });
+
+  it('sees and uses its models there, and no others', async () => {
+    await using bed = await open();
+    const { data } = (await (await fetch(`${bed.url}/models`, init)).json()) as { data: { id: string }[] };
+    expect(data.map(({ id }) => id)).toEqual(['chat/qwen-small']);
+    expect((await bed.post('/chat', { model: 'chat/qwen-small', messages }, init)).status).toBe(200);
+    const refused = await bed.post('/chat', { model: 'llama', messages }, init);
+    expect(refused.status).toBe(403);
+    expect(await refused.json()).toMatchObject({ error: { code: 'model_not_allowed', param: 'model' } });
   });
 });
 

@@ -40,6 +40,8 @@ const WORTH_ANOTHER_WORKER: ReadonlySet<ErrorCode> = new Set([
   // It was asked since it said that it has the model: that is its mistake, and not the caller's.
   'model_not_found',
   'upstream_failed',
+  // Its key is refused, which is for whoever runs it to mend; another has another, or a model that stands in.
+  'upstream_unauthorized',
   'shutting_down',
   'rate_limit_exceeded',
   'internal_error',
