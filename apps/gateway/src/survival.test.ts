@@ -110,6 +110,14 @@ describe('a stream whose worker dies', () => {
     },
   );
 
+  it('tells templates the same time again', async () => {
+    await start({ dieAfterTokens: 3 }, { answer: WORDS });
+    await streamed({});
+    const times = asked().map(({ prompt }) => (prompt?.$case === 'chat' ? prompt.value.nowSeconds : 0));
+    expect(times).toEqual([times[0], times[0]]);
+    expect(Math.abs(times[0]! - Date.now() / 1000)).toBeLessThan(60);
+  });
+
   it('keeps those of its answers that are finished', async () => {
     const answers = [['a ', 'b '], WORDS, ['c ']];
     await startBy(({ attempt }, answer) => {

@@ -246,6 +246,15 @@ describe('a worker that is not ready', () => {
       .toContain(`protocol ${PROTOCOL_VERSION}, this worker 9`);
   });
 
+  it('is not taken for silent by a gateway that did not run itself', async () => {
+    await using bed = await TestBed.start({ workerSilenceMsMax: 300 });
+    const untilMs = performance.now() + 900;
+    while (performance.now() < untilMs); // As after SIGSTOP: timers are due before anything was read.
+    await new Promise((resolve) => setTimeout(resolve, 300));
+    expect((await health(bed)).workers[0]?.state).toBe('ready');
+    expect(bed.worker.conversations).toBe(1);
+  });
+
   it('falls silent: it counts as lost, and its requests end', async () => {
     await using bed = await TestBed.start({ workerSilenceMsMax: 300 }, [
       { mute: true, script: () => ({ silent: true }) },

@@ -35,6 +35,15 @@ describe('openChatModel', () => {
     expect([first.calls, second.calls]).toEqual([1, 0]);
   });
 
+  it('tells a template the time that its prompt brings, and else that of the clock', async () => {
+    const model = await open(HERMES);
+    const nowSeconds = Date.UTC(2019, 1, 3) / 1000;
+    const prompts = [chat(), chat({ nowSeconds })];
+    const prepared = await Promise.all(prompts.map((prompt) => model.prepare(prompt, undefined, never)));
+    expect(prepared.map(({ text }) => text.slice(-4))).toEqual(['2024', '2019']);
+    expect(await model.render(chat({ nowSeconds }), never)).toMatch(/2019$/);
+  });
+
   it('compiles formats for prompts that are no chat', async () => {
     const model = await open(HERMES);
     expect(await model.compile({ kind: 'json' }, never)).toContain('root ::=');
