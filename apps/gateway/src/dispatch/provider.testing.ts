@@ -127,7 +127,7 @@ export class PretendProvider {
     this.sent = 0;
     while (!response.closed) {
       this.sent++;
-      const free = response.write(chunk({ content: 'word '.repeat(200) }));
+      const free = response.write(chunk({ content: 'word '.repeat(10_000) }));
       if (!free) await Promise.race([once(response, 'drain'), once(response, 'close')]);
       await sleep(1);
     }
