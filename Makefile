@@ -8,7 +8,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help run dev build test test-services check lint format types docs proto proto-check e2e bench chaos bench-gateways bench-cache bench-memory bench-agreement bench-engine bench-reuse bench-upstream load-test \
+.PHONY: help run dev build test test-services check lint format types docs proto proto-check e2e bench chaos bench-gateways bench-cache bench-memory bench-agreement bench-engine bench-reuse bench-upstream load-test simulate-routing \
   demo-model-eval demo-embed-eval template-agreement openvino-check engine-cuda engine-vulkan install clean
 
 help: ## list the targets
@@ -55,6 +55,9 @@ chaos: build ## take Redis, Postgres, gateways and workers away under load; swit
 	@$(BIN)/node test/chaos/stores-away.ts
 	@$(BIN)/node test/chaos/workers-away.ts --runs 3
 	@$(BIN)/node test/chaos/model-switches.ts $(ARGS)
+
+simulate-routing: build ## have the choice of workers choose among 1,000 simulated ones, and draw what came of it
+	@$(BIN)/node test/routing/simulate.ts $(ARGS)
 
 bench-reuse: build ## measure how much sooner an answer begins when its system prompt was read before
 	@tools/bench-reuse.sh $(ARGS)

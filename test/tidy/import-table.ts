@@ -301,6 +301,8 @@ export const IMPORT_RULES: readonly ImportRule[] = [
       /^zod$/,
       /^@grpc\/grpc-js$/,
       /^@millrace\/(gateway|worker)\/metrics$/,
+      // The choice of workers is simulated as it is.
+      /^@millrace\/gateway\/routing\/worker-(choice|directory)$/,
     ],
     instead: 'Test what is promised through public entry points.',
   },

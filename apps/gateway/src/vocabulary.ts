@@ -174,6 +174,8 @@ export interface WorkerState {
   readonly waiting: number;
   /** Sequences that this gateway has with it: exact, and newer than the report. */
   readonly outstanding: number;
+  /** What `outstanding` was when that report came: the rest of `running` and `waiting` is from elsewhere. Absent: nobody noted it. */
+  readonly outstandingAtReport?: number | undefined;
   /** How many sequences it says that a step of it takes. Absent or 0: it did not say. */
   readonly sequencesMax?: number | undefined;
   /** What it served when it last reported, even if it is away now; undefined if it never did. */

@@ -38,3 +38,27 @@ function moveToFront(readers: number[], reader: number): void {
   readers.unshift(reader);
   if (readers.length > READERS_MAX) readers.pop();
 }
+
+/** Kinds of prompts whose readers are remembered, and of each so many. */
+const KINDS_MAX = 10_000;
+const KIND_READERS_MAX = 4_096;
+const NOBODY: ReadonlySet<number> = new Set();
+
+/** The same for what prompts of a kind have in common, which hundreds of workers may have read. */
+export class KindMemory {
+  readonly #readers = new Map<number, Set<number>>();
+
+  readersOf(anchor: number): ReadonlySet<number> {
+    return this.#readers.get(anchor) ?? NOBODY;
+  }
+
+  hasRead(anchor: number, reader: number): void {
+    const readers = this.#readers.get(anchor) ?? new Set();
+    this.#readers.delete(anchor);
+    this.#readers.set(anchor, readers);
+    if (this.#readers.size > KINDS_MAX) this.#readers.delete(this.#readers.keys().next().value!);
+    readers.delete(reader);
+    readers.add(reader);
+    if (readers.size > KIND_READERS_MAX) readers.delete(readers.values().next().value!);
+  }
+}

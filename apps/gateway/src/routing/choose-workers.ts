@@ -1,5 +1,5 @@
 import type { ModelState } from '@millrace/contracts';
-import { type PromptPrefix, scrambled } from './prompt-prefix.js';
+import { CHARS_PER_TOKEN, type PromptPrefix, scrambled } from './prompt-prefix.js';
 
 /** One of the ready workers of a model, as the choice sees it. */
 export interface Contender {
@@ -23,8 +23,9 @@ export interface Contender {
 
 export interface ChoiceAsk {
   readonly prefix: PromptPrefix;
-  /** Tokens of the prompt and of the answers expected, as they count while it is out. */
-  readonly cost: number;
+  /** Of the prompt and of the answers expected. */
+  readonly promptTokens: number;
+  readonly answerTokens: number;
   /** Readers that were asked already. */
   readonly asked: ReadonlySet<number>;
 }
@@ -37,8 +38,10 @@ export interface Knowledge {
   readonly affinityLoadPercent: number;
   /** Those that have read a beginning. */
   readersOf(key: number): readonly number[];
+  /** Those that have read what prompts of a kind have in common. */
+  readersOfKind(anchor: number): ReadonlySet<number>;
   /** What this gateway has out of one kind of prompt. */
-  anchorTokens(anchor: number): number;
+  tokensOfKind(anchor: number): number;
 }
 
 /**
@@ -50,6 +53,8 @@ export type ChoiceReason = 'prefix' | 'hash' | 'least_loaded' | 'only' | 'last_r
 export interface Choice<C> {
   readonly contender: C;
   readonly reason: ChoiceReason;
+  /** What it counts as having in hand for this, while it is out. */
+  readonly cost: number;
 }
 
 /**
@@ -61,20 +66,35 @@ export const LOADING_WEIGHT = 8;
 const FAILED_WEIGHT = 1e12;
 /** A batch of so few sequences answers about as fast as one alone: where there are no more, nobody is too busy for what it has read. */
 const FREE_SEQUENCES = 4;
-/** A kind of prompt goes to so many more workers than its load alone would need: they carry other kinds as well. */
+/**
+ * What a token of the prompt counts beside one of the answer. Tokens that are read are computed hundreds at a time, those that are
+ * written one by one; what was read before is not computed again, but takes memory and time at every step. Were they all counted alike,
+ * one long conversation would look like a crowd, and others would be sent away from what they have in cache.
+ */
+const UNREAD_WEIGHT = 0.05;
+const READ_WEIGHT = 0.02;
+/**
+ * Nobody is asked for the kind of a prompt alone who has more than the mean in hand: what is left up to `affinityLoadPercent` is for
+ * conversations that come back.
+ */
+const HASH_LOAD_PERCENT = 100;
+/** A kind of prompt goes to so many more workers than its load alone would need, and to so many at least: they carry other kinds as well. */
 const GROUP_HEADROOM = 2;
+const GROUP_MIN = 4;
+/** Among so many that a conversation points to, the least busy is taken. One alone would be more alike between gateways, and less even. */
+const POINTED_TO = 2;
 
 /**
  * Whom to ask, of the ready workers of a model.
  *
  * The trade: a worker that has read the beginning of a prompt answers sooner, and a busy worker answers later. So nobody is asked for
- * what it has read who has more than `affinityLoadPercent` of the mean in hand. Of the others
+ * what it has read who would have more than `affinityLoadPercent` of the mean in hand. Of the others
  *
  * 1. whoever has read the longest beginning of this conversation, that is, more than what prompts of its kind have in common;
  * 2. else one of a group of workers that prompts of its kind go to. The group follows from the prompt's opening and the workers'
  *    addresses alone (rendezvous hashing), so gateways that know nothing of each other send alike, and a worker that joins or leaves
- *    moves only its share. It is as large as the load of that kind needs. Within it, of the two that the conversation itself points
- *    to, the less busy one: pointing to one alone would be more alike between gateways, and less even;
+ *    moves only its share. It is as large as the load of that kind needs. Within it, of the few that the conversation itself points
+ *    to, the least busy one;
  * 3. else, and where the prompt is too short to matter, the one with the fewest tokens in hand.
  *
  * Looked at in one pass over the workers, and one more for 2: with a thousand of them, some ten microseconds each.
@@ -87,14 +107,29 @@ export function chooseWorker<C extends Contender>(
   const field = survey(contenders, ask, knowledge);
   const { best } = field;
   if (best === undefined) return leastBad(contenders, ask);
-  if (field.free === 1) return { contender: best, reason: 'only' };
+  if (field.free === 1) return { contender: best, reason: 'only', cost: costOf(ask, 0) };
   // That nobody who has it loaded is better says that all of those are far busier.
-  if (ask.prefix.anchor === undefined || best.model !== 'loaded') return { contender: best, reason: 'least_loaded' };
-  const mayTake = boundOf(field, ask, knowledge);
-  const reader = longestReader(contenders, ask, knowledge, mayTake);
-  if (reader) return { contender: reader, reason: 'prefix' };
-  const hashed = hashedTo(contenders, ask.prefix.anchor, groupOf(field, ask, knowledge), ask, mayTake);
-  return hashed ? { contender: hashed, reason: 'hash' } : { contender: best, reason: 'least_loaded' };
+  if (ask.prefix.anchor === undefined || best.model !== 'loaded') return leastLoaded(best, ask, knowledge);
+  return (
+    longestReader(contenders, ask, knowledge, boundOf(field, ask, knowledge, knowledge.affinityLoadPercent)) ??
+    hashedTo(contenders, ask.prefix.anchor, field, ask, knowledge) ??
+    leastLoaded(best, ask, knowledge)
+  );
+}
+
+function leastLoaded<C extends Contender>(best: C, ask: ChoiceAsk, knowledge: Knowledge): Choice<C> {
+  return { contender: best, reason: 'least_loaded', cost: costOf(ask, knownOfKind(best, ask, knowledge)) };
+}
+
+/** @param known tokens of the prompt that were read before. */
+function costOf({ promptTokens, answerTokens }: ChoiceAsk, known: number): number {
+  const read = Math.min(known, promptTokens);
+  return READ_WEIGHT * read + UNREAD_WEIGHT * (promptTokens - read) + answerTokens;
+}
+
+function knownOfKind({ reader }: Contender, { prefix }: ChoiceAsk, { readersOfKind }: Knowledge): number {
+  if (prefix.anchor === undefined || !readersOfKind(prefix.anchor).has(reader)) return 0;
+  return prefix.anchorChars / CHARS_PER_TOKEN;
 }
 
 interface Field<C> {
@@ -108,9 +143,11 @@ interface Field<C> {
 
 function survey<C extends Contender>(
   contenders: readonly C[],
-  { cost, asked }: ChoiceAsk,
+  ask: ChoiceAsk,
   { nowMs, tokensMean }: Knowledge,
 ): Field<C> {
+  const { asked } = ask;
+  const cost = costOf(ask, 0);
   let best: C | undefined;
   let bestWeight = Number.POSITIVE_INFINITY;
   let free = 0;
@@ -140,31 +177,37 @@ function notLoadedWeight(model: ModelState, tokensMean: number): number {
 }
 
 /** Nobody may be asked: rather than turn a request away, it is tried with the one that should be back soonest. */
-function leastBad<C extends Contender>(contenders: readonly C[], { asked }: ChoiceAsk): Choice<C> | undefined {
+function leastBad<C extends Contender>(contenders: readonly C[], ask: ChoiceAsk): Choice<C> | undefined {
+  const { asked } = ask;
   let least: C | undefined;
   for (const one of contenders) {
     if (asked.has(one.reader)) continue;
     if (least === undefined || badness(one) < badness(least)) least = one;
   }
-  return least && { contender: least, reason: contenders.length === 1 ? 'only' : 'last_resort' };
+  const reason = contenders.length === 1 ? 'only' : 'last_resort';
+  return least && { contender: least, reason, cost: costOf(ask, 0) };
 }
 
 function badness({ model, leastBadMs }: Contender): number {
   return model === 'failed' ? FAILED_WEIGHT + leastBadMs : leastBadMs;
 }
 
-/** Whether one may have this for the sake of what it has read. */
+/** Whether one may have this, at this cost to it, for the sake of what it has read. */
+type MayTake = (one: Contender, cost: number) => boolean;
+
 function boundOf(
   { tokens, capacity }: Field<Contender>,
-  { cost, asked }: ChoiceAsk,
-  { nowMs, tokensMean, affinityLoadPercent }: Knowledge,
-): (one: Contender) => boolean {
-  const tokensMax = ((affinityLoadPercent / 100) * (tokens + cost)) / capacity;
+  { asked }: ChoiceAsk,
+  { nowMs, tokensMean }: Knowledge,
+  loadPercent: number,
+): MayTake {
+  const part = loadPercent / 100 / capacity;
   const freeTokens = FREE_SEQUENCES * tokensMean;
-  return (one) => {
+  return (one, cost) => {
     if (one.blockedUntilMs > nowMs || one.model !== 'loaded') return false;
     const has = one.ownTokens + one.otherTokens;
-    if (has + cost > tokensMax * one.capacity && has >= freeTokens * one.capacity) return false;
+    const share = one.capacity;
+    if (has + cost > part * (tokens + cost) * share && has >= freeTokens * share) return false;
     return !asked.has(one.reader);
   };
 }
@@ -172,22 +215,22 @@ function boundOf(
 /** Of those that have read the longest beginning, the least busy. What only the prompt's kind has in common is for the group. */
 function longestReader<C extends Contender>(
   contenders: readonly C[],
-  { prefix }: ChoiceAsk,
+  ask: ChoiceAsk,
   knowledge: Knowledge,
-  mayTake: (one: C) => boolean,
-): C | undefined {
-  const { points, anchorChars } = prefix;
-  let byReader: ReadonlyMap<number, C> | undefined;
+  mayTake: MayTake,
+): Choice<C> | undefined {
+  const { points, anchorChars } = ask.prefix;
   for (let index = points.length - 1; index >= 0 && points[index]!.chars > anchorChars; index--) {
     const readers = knowledge.readersOf(points[index]!.key);
     if (readers.length === 0) continue;
-    byReader ??= contendersByReader(contenders);
+    const cost = costOf(ask, points[index]!.chars / CHARS_PER_TOKEN);
+    const byReader = contendersByReader(contenders);
     let best: C | undefined;
     for (const reader of readers) {
       const one = byReader.get(reader);
-      if (one && mayTake(one) && (best === undefined || lessBusy(one, best))) best = one;
+      if (one && mayTake(one, cost) && (best === undefined || lessBusy(one, best))) best = one;
     }
-    if (best) return best;
+    if (best) return { contender: best, reason: 'prefix', cost };
   }
   return undefined;
 }
@@ -209,54 +252,76 @@ function lessBusy(one: Contender, other: Contender): boolean {
 }
 
 /**
- * Which part of the workers a kind of prompt goes to, from 0 (one of them) to 1. In steps of two, so that gateways with a little
- * more or less of it mostly agree; what this gateway has out is measured by what it has out with each worker.
+ * Which part of the workers a kind of prompt goes to. In steps of two, so that gateways with a little more or less of it mostly
+ * agree; what this gateway has out is measured by what it has out with each worker.
  */
-function groupOf(field: Field<Contender>, { prefix, cost }: ChoiceAsk, knowledge: Knowledge): number {
+function groupOf(field: Field<Contender>, ask: ChoiceAsk, knowledge: Knowledge): number {
   const tokensEach = Math.max(field.ownTokens / field.free, FREE_SEQUENCES * knowledge.tokensMean);
-  const needed = (GROUP_HEADROOM * (knowledge.anchorTokens(prefix.anchor!) + cost)) / tokensEach;
-  return needed <= 1 ? 0 : Math.min(1, 2 ** Math.ceil(Math.log2(needed)) / field.free);
+  const needed = (GROUP_HEADROOM * knowledge.tokensOfKind(ask.prefix.anchor!)) / tokensEach;
+  return Math.min(1, 2 ** Math.ceil(Math.log2(Math.max(GROUP_MIN, needed))) / field.free);
 }
 
 /**
- * Rendezvous hashing with bounded loads, twice. A worker's number for the prompt's kind says whether it belongs to the group, and
- * the highest belongs to every group; its number for the conversation says whom in the group that points to. Where all of the group
- * have too much, whoever may take it and has the highest number for the kind.
+ * Rendezvous hashing with bounded loads, twice. A worker's number for the prompt's kind says whether it belongs to the group; its number
+ * for the conversation says how near that points to it. In this order: who belongs to it and has read the kind; who belongs to it;
+ * where all of these have too much, whoever else has read the kind; and whoever may take it and has the highest number for the kind.
  */
 function hashedTo<C extends Contender>(
   contenders: readonly C[],
   anchor: number,
-  group: number,
-  { prefix: { spread } }: ChoiceAsk,
-  mayTake: (one: C) => boolean,
-): C | undefined {
-  const from = (1 - group) * 2 ** 32;
-  let nearest: C | undefined;
-  let nearestRank = -1;
-  let first: C | undefined;
-  let firstRank = -1;
-  let second: C | undefined;
-  let secondRank = -1;
+  field: Field<C>,
+  ask: ChoiceAsk,
+  knowledge: Knowledge,
+): Choice<C> | undefined {
+  const mayTake = boundOf(field, ask, knowledge, HASH_LOAD_PERCENT);
+  const mayTakeMore = boundOf(field, ask, knowledge, knowledge.affinityLoadPercent);
+  const from = (1 - groupOf(field, ask, knowledge)) * 2 ** 32;
+  const readers = knowledge.readersOfKind(anchor);
+  const unread = costOf(ask, 0);
+  const read = costOf(ask, ask.prefix.anchorChars / CHARS_PER_TOKEN);
+  const inGroup = new Nearest<C>(POINTED_TO);
+  const newInGroup = new Nearest<C>(POINTED_TO);
+  let elsewhere: C | undefined;
+  let next: C | undefined;
+  let nextRank = -1;
   for (const one of contenders) {
     const rank = scrambled(anchor ^ one.seed);
-    if (rank < from && rank < nearestRank) continue;
-    if (!mayTake(one)) continue;
-    if (rank > nearestRank) {
-      nearest = one;
-      nearestRank = rank;
+    const hasRead = readers.has(one.reader);
+    if (rank >= from) {
+      if (mayTake(one, hasRead ? read : unread)) {
+        (hasRead ? inGroup : newInGroup).offer(one, scrambled(ask.prefix.spread ^ one.seed));
+      }
+    } else if (rank > nextRank && mayTake(one, unread)) {
+      next = one;
+      nextRank = rank;
     }
-    if (rank < from) continue;
-    const own = scrambled(spread ^ one.seed);
-    if (own > firstRank) {
-      second = first;
-      secondRank = firstRank;
-      first = one;
-      firstRank = own;
-    } else if (own > secondRank) {
-      second = one;
-      secondRank = own;
-    }
+    if (hasRead && mayTakeMore(one, read) && (elsewhere === undefined || lessBusy(one, elsewhere))) elsewhere = one;
   }
-  if (first && second) return lessBusy(second, first) ? second : first;
-  return first ?? nearest;
+  const contender = inGroup.leastBusy() ?? newInGroup.leastBusy() ?? elsewhere ?? next;
+  return contender && { contender, reason: 'hash', cost: readers.has(contender.reader) ? read : unread };
+}
+
+/** The few with the highest ranks of all that were offered. */
+class Nearest<C extends Contender> {
+  readonly #ones: C[] = [];
+  /** Ascending. */
+  readonly #ranks: number[] = [];
+
+  constructor(private readonly most: number) {}
+
+  offer(one: C, rank: number): void {
+    if (this.#ones.length === this.most) {
+      if (rank <= this.#ranks[0]!) return;
+      this.#ones.shift();
+      this.#ranks.shift();
+    }
+    let at = this.#ranks.length;
+    while (at > 0 && this.#ranks[at - 1]! > rank) at--;
+    this.#ones.splice(at, 0, one);
+    this.#ranks.splice(at, 0, rank);
+  }
+
+  leastBusy(): C | undefined {
+    return this.#ones.reduce<C | undefined>((best, one) => (best && !lessBusy(one, best) ? best : one), undefined);
+  }
 }

@@ -6,17 +6,17 @@ export interface PrefixPoint {
   readonly key: number;
   /** How long the beginning is, in characters of the canonical text. */
   readonly chars: number;
-  /** Whether it is worth remembering: a later prompt may well end its common part here. */
+  /** Whether it is worth remembering who has read it: a later prompt may well end its common part here. */
   readonly kept: boolean;
 }
 
 /** What routing wants to know of a prompt: where it may have a beginning in common with others. */
 export interface PromptPrefix {
-  /** From the shortest beginning to the longest; empty for a prompt that is too short for it to matter. */
+  /** Beyond the anchor, from the shortest beginning to the longest; empty for a prompt that is too short for it to matter. */
   readonly points: readonly PrefixPoint[];
   /**
    * What prompts of one kind have in common, as 32 bits: tools and system prompt, or the first `MIN_CHARS` where there is less than
-   * that. Undefined where there are no points.
+   * that. Undefined for a prompt that is too short.
    */
   readonly anchor: number | undefined;
   /** As far as the anchor goes. */
@@ -34,11 +34,13 @@ const CHARS_READ_WHOLE = 4 * 1024;
 const CHARS_READ_BY_FOURS = 16 * 1024;
 /** Of the ends of messages only the latest are points: what two turns of a conversation have in common ends at one of them. */
 const MESSAGE_ENDS_MAX = 16;
+/** The end of a chat is enough to find its next turn. Only of a message that is longer, as with a document in it, more is remembered. */
+const LONG_MESSAGE_CHARS = 1_024;
 /** Values of one prompt's JSON that are looked at, so that tools of a million small parts cost no more than a long text. */
 const VALUES_MAX = 4_096;
 const DEPTH_MAX = 32;
 /** A token is taken for so many characters. */
-const CHARS_PER_TOKEN = 4;
+export const CHARS_PER_TOKEN = 4;
 
 export const NO_PREFIX: PromptPrefix = { points: [], anchor: undefined, anchorChars: 0, spread: 0 };
 
@@ -94,6 +96,9 @@ class PrefixReader {
   #values = 0;
   readonly #marks: PrefixPoint[] = [];
   readonly #ends: PrefixPoint[] = [];
+  /** Where the message begins that is read now, and where the one before began. */
+  #messageFrom = 0;
+  #lastMessageFrom = 0;
   #opening: PrefixPoint | undefined;
   /** The first end of a message behind the opening. */
   #firstTurn: PrefixPoint | undefined;
@@ -152,6 +157,8 @@ class PrefixReader {
 
   endMessage(): void {
     this.#mix(0xffff);
+    this.#lastMessageFrom = this.#messageFrom + LONG_MESSAGE_CHARS;
+    this.#messageFrom = this.#chars;
     if (this.full) return;
     const end = this.#point(false);
     if (this.#openingEnded) this.#firstTurn ??= end;
@@ -167,9 +174,9 @@ class PrefixReader {
     const opening = this.#opening ?? first;
     // An end of a message that is the end of all is there once, as the one that is kept.
     const ends = this.#ends.filter(({ key }) => key !== last.key);
-    const all = [...this.#marks, ...ends, last, ...(this.#opening ? [this.#opening] : [])];
+    const marks = this.#marks.map((mark) => ({ ...mark, kept: mark.chars >= this.#lastMessageFrom }));
     return {
-      points: all.sort((a, b) => a.chars - b.chars),
+      points: [...marks, ...ends, last].filter(({ chars }) => chars > opening.chars).sort((a, b) => a.chars - b.chars),
       anchor: lowBits(opening.key),
       anchorChars: opening.chars,
       spread: lowBits((this.#firstTurn ?? last).key),

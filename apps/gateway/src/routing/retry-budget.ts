@@ -18,7 +18,7 @@ export class RetryBudget {
   /** Given by the second, whatever comes. */
   #given: number;
   #givenAtMs: number;
-  /** Earned by requests. */
+  /** Earned by requests, in hundredths: whole numbers add up exactly. */
   #earned = 0;
 
   constructor(
@@ -31,7 +31,7 @@ export class RetryBudget {
 
   /** A request is asked for the first time. */
   earn(): void {
-    this.#earned = Math.min(EARNED_MAX, this.#earned + this.limits.retryPercent / 100);
+    this.#earned = Math.min(100 * EARNED_MAX, this.#earned + this.limits.retryPercent);
   }
 
   /** Takes one retry; false: there is none. */
@@ -41,7 +41,7 @@ export class RetryBudget {
     this.#given = Math.min(retriesPerSecondMin * SAVED_SECONDS, this.#given + since * retriesPerSecondMin);
     this.#givenAtMs = nowMs;
     if (this.#given >= 1) this.#given--;
-    else if (this.#earned >= 1) this.#earned--;
+    else if (this.#earned >= 100) this.#earned -= 100;
     else return false;
     return true;
   }

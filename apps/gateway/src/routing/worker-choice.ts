@@ -2,8 +2,8 @@ import type { ErrorCode, InferenceError, ModelDescription, ModelState, Prompt } 
 import { counter, gauge } from '@millrace/runtime';
 import { MEASURED } from '../metrics/declarations.js';
 import type { Worker, WorkerPhase } from '../vocabulary.js';
-import { AffinityMemory } from './affinity-memory.js';
-import { type ChoiceReason, type Contender, chooseWorker } from './choose-workers.js';
+import { AffinityMemory, KindMemory } from './affinity-memory.js';
+import { type Choice, type ChoiceReason, type Contender, chooseWorker } from './choose-workers.js';
 import { NO_PREFIX, type PromptPrefix, prefixOf } from './prompt-prefix.js';
 import type { Servant } from './ready-workers.js';
 import { type StandingLimits, WorkerStanding } from './worker-standing.js';
@@ -82,10 +82,13 @@ export class WorkerChoice<W extends Worker> {
   readonly #standings = new Map<W, WorkerStanding>();
   readonly #pools = new Map<string, Pool<W>>();
   readonly #memory: AffinityMemory;
+  readonly #kinds = new KindMemory();
   /** Models that have had several ready workers at a time. */
   readonly #shared = new Set<string>();
   /** What is out, by kind of prompt; as many entries as there are kinds out. */
-  readonly #anchorTokens = new Map<number, number>();
+  readonly #kindTokens = new Map<number, number>();
+  /** Of the choice that is being made: looking at the clock for each worker would take longer than the rest. */
+  readonly #moment = { nowMs: 0 };
   #tokensMean = TOKENS_MEAN_AT_FIRST;
   readonly #choices = counter(MEASURED.choices);
   readonly #ends: readonly (() => void)[];
@@ -117,15 +120,16 @@ export class WorkerChoice<W extends Worker> {
    */
   choose(model: string, wanted: Wanted, asked: ReadonlySet<number> = new Set()): Chosen<W> | undefined {
     const nowMs = this.clock();
+    this.#moment.nowMs = nowMs;
     const pool = this.#poolOf(model, nowMs);
     if (pool === undefined) return undefined;
-    const cost = this.#costOf(wanted);
-    const prefix = this.#prefixOf(model, wanted);
-    const choice = chooseWorker(pool.members, { prefix, cost, asked }, this.#knowledge(nowMs));
+    const ask = { prefix: this.#prefixOf(model, wanted), asked, ...this.#tokensOf(wanted) };
+    const choice = chooseWorker(pool.members, ask, this.#knowledge(nowMs));
     if (choice === undefined) return undefined;
-    this.#tokensMean += MEAN_WEIGHT * (cost / Math.max(1, wanted.sequences) - this.#tokensMean);
+    const sequences = Math.max(1, wanted.sequences);
+    this.#tokensMean += MEAN_WEIGHT * (choice.cost / sequences - this.#tokensMean);
     this.#choices.add(1, { reason: choice.reason });
-    return this.#hand(choice.contender, choice.reason, prefix, cost, Math.max(1, wanted.sequences), nowMs);
+    return this.#hand(choice, ask.prefix, sequences, nowMs);
   }
 
   close(): void {
@@ -133,10 +137,8 @@ export class WorkerChoice<W extends Worker> {
   }
 
   #hand(
-    { standing, servant }: Member<W>,
-    reason: ChoiceReason,
+    { contender: { standing, servant }, reason, cost }: Choice<Member<W>>,
     prefix: PromptPrefix,
-    cost: number,
     sequences: number,
     nowMs: number,
   ): Chosen<W> {
@@ -145,6 +147,7 @@ export class WorkerChoice<W extends Worker> {
     standing.take(cost, sequences, id, nowMs);
     this.#count(prefix.anchor, cost);
     // Already now: those that come in the same moment with the same beginning find it being read.
+    if (prefix.anchor !== undefined) this.#kinds.hasRead(prefix.anchor, reader);
     for (const { key, kept } of prefix.points) if (kept) this.#memory.hasRead(key, reader);
     let state: 'out' | 'answered' | 'failed' | 'ended' = 'out';
     return {
@@ -196,10 +199,10 @@ export class WorkerChoice<W extends Worker> {
     return standing;
   }
 
-  #costOf({ promptTokens, sequences, answerTokensMax }: Wanted): number {
+  #tokensOf({ promptTokens, sequences, answerTokensMax }: Wanted) {
     const { answerTokensEstimate } = this.limits;
     const answer = Math.min(answerTokensMax ?? answerTokensEstimate, ESTIMATES_MAX * answerTokensEstimate);
-    return Math.max(1, promptTokens + sequences * answer);
+    return { promptTokens: Math.max(1, promptTokens), answerTokens: sequences * answer };
   }
 
   /** Where there is but one worker, as with a provider's models, nobody asks what it has read. Two of which one is away are two. */
@@ -209,9 +212,9 @@ export class WorkerChoice<W extends Worker> {
 
   #count(anchor: number | undefined, tokens: number): void {
     if (anchor === undefined) return;
-    const left = (this.#anchorTokens.get(anchor) ?? 0) + tokens;
-    if (left > 0) this.#anchorTokens.set(anchor, left);
-    else this.#anchorTokens.delete(anchor);
+    const left = (this.#kindTokens.get(anchor) ?? 0) + tokens;
+    if (left > 0) this.#kindTokens.set(anchor, left);
+    else this.#kindTokens.delete(anchor);
   }
 
   #knowledge(nowMs: number) {
@@ -220,7 +223,8 @@ export class WorkerChoice<W extends Worker> {
       tokensMean: this.#tokensMean,
       affinityLoadPercent: this.limits.affinityLoadPercent,
       readersOf: (key: number) => this.#memory.readersOf(key),
-      anchorTokens: (anchor: number) => this.#anchorTokens.get(anchor) ?? 0,
+      readersOfKind: (anchor: number) => this.#kinds.readersOf(anchor),
+      tokensOfKind: (anchor: number) => this.#kindTokens.get(anchor) ?? 0,
     };
   }
 
@@ -235,7 +239,9 @@ export class WorkerChoice<W extends Worker> {
       if (nowMs - known.lookedAtMs >= REPORTS_MS) this.#lookAtReports(known, nowMs);
       return known;
     }
-    const members = servants.map((servant) => new Member(servant, this.#standingOf(servant.worker, nowMs), this.clock));
+    const members = servants.map(
+      (servant) => new Member(servant, this.#standingOf(servant.worker, nowMs), this.#moment),
+    );
     const pool: Pool<W> = { servants, members, lookedAtMs: nowMs };
     this.#lookAtReports(pool, nowMs);
     this.#pools.set(model, pool);
@@ -248,9 +254,10 @@ export class WorkerChoice<W extends Worker> {
   /** What the workers say of themselves, as far as it can be believed. */
   #lookAtReports(pool: Pool<W>, nowMs: number): void {
     const states = pool.servants.map(({ worker }) => worker.state());
-    const elsewhere = states.map(({ running, waiting, outstanding }, index) => {
-      const all = Math.max(believable(running) + believable(waiting), believable(outstanding));
-      return Math.max(0, all - pool.members[index]!.standing.sequencesOfLate(nowMs));
+    const elsewhere = states.map(({ running, waiting, outstanding, outstandingAtReport }, index) => {
+      const reported = believable(running) + believable(waiting);
+      if (outstandingAtReport !== undefined) return Math.max(0, reported - outstandingAtReport);
+      return Math.max(0, Math.max(reported, outstanding) - pool.members[index]!.standing.sequencesOfLate(nowMs));
     });
     const sizes = states.map(({ sequencesMax }) => believable(sequencesMax ?? 0));
     const usual = middle(elsewhere);
@@ -282,7 +289,7 @@ class Member<W> implements Contender {
   constructor(
     readonly servant: Servant<W>,
     readonly standing: WorkerStanding,
-    private readonly clock: () => number,
+    private readonly moment: { readonly nowMs: number },
   ) {
     this.seed = standing.seed;
     this.reader = standing.reader;
@@ -294,7 +301,7 @@ class Member<W> implements Contender {
   }
 
   get capacity(): number {
-    return this.#size * this.standing.shareAt(this.clock());
+    return this.#size * this.standing.shareAt(this.moment.nowMs);
   }
 
   get blockedUntilMs(): number {

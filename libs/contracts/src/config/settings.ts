@@ -426,7 +426,7 @@ export const SETTINGS = {
   affinityLoadPercent: integer({
     group: 'routing',
     readBy: ['gateway'],
-    default: 125,
+    default: 120,
     min: 100,
     max: 1000,
     unit: 'percent',

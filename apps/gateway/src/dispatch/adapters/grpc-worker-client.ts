@@ -187,6 +187,7 @@ export class GrpcWorkerClient implements WorkerClient {
   #describing: Converse | undefined;
   #models: WorkerState['models'];
   #load: Load | undefined;
+  #outstandingAtReport: number | undefined;
   #unreachable = false;
   readonly #watchers = new Set<() => void>();
   #reconnectDelayMs = RECONNECT_DELAY_MS_MIN;
@@ -231,6 +232,7 @@ export class GrpcWorkerClient implements WorkerClient {
       running: this.#load?.running ?? 0,
       waiting: this.#load?.waiting ?? 0,
       outstanding: this.#sequences.size + this.#calls.size,
+      outstandingAtReport: this.#outstandingAtReport,
       sequencesMax: this.#description?.sequencesMax,
       models: this.#models,
     };
@@ -455,6 +457,7 @@ export class GrpcWorkerClient implements WorkerClient {
 
   #onLoad(load: Load): void {
     this.#load = load;
+    this.#outstandingAtReport = this.#sequences.size + this.#calls.size;
     if (load.draining && this.#phase === 'ready')
       this.#enter('draining', 'it finishes what it has and takes nothing new');
   }
@@ -531,6 +534,7 @@ export class GrpcWorkerClient implements WorkerClient {
     const stream = this.#stream;
     this.#stream = undefined;
     this.#load = undefined;
+    this.#outstandingAtReport = undefined;
     stream?.cancel();
     this.#enter(phase, why);
     const sequences = [...this.#sequences.values()];
