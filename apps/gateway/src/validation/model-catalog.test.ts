@@ -123,7 +123,6 @@ aliases:
   it('lead to who answers and who stands in, of those that can do what is asked', () => {
     expect(routeOf('a', 'chat')).toEqual(['a', 'b']);
     expect(routeOf('a2', 'chat')).toEqual(['a', 'b']);
-    expect(routeOf('a')).toEqual(['a']);
     expect(routeOf('y', 'chat')).toEqual(['y']);
     expect(routeOf('y-alias', 'chat')).toEqual(['y']);
   });
@@ -133,12 +132,26 @@ aliases:
     expect(() => models.route('later', 'chat')).toThrow(expect.objectContaining({ code: 'model_not_ready' }));
   });
 
+  it('have nobody stand in for what is no answer', () => {
+    const without = new ModelCatalog(
+      () => served.slice(1),
+      () => file,
+    );
+    expect(without.route('a', 'chat').model.id).toBe('b');
+    for (const capability of ['chat', undefined] as const) {
+      expect(() => without.resolve('a', capability)).toThrow(expect.objectContaining({ code: 'model_not_ready' }));
+      expect(without.resolve('c', capability).id).toBe('b');
+    }
+  });
+
   it('come before what a worker calls so', () => {
     expect(routeOf('x', 'chat')).toEqual(['b']);
   });
 
   it('say of vectors that they are not there, rather than that others are made', () => {
-    expect(() => models.route('a', 'embedding')).toThrow(expect.objectContaining({ code: 'embeddings_not_supported' }));
+    expect(() => models.resolve('a', 'embedding')).toThrow(
+      expect.objectContaining({ code: 'embeddings_not_supported' }),
+    );
   });
 
   it('of the workers stay theirs, without a file', () => {

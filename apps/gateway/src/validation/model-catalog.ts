@@ -5,6 +5,7 @@ import {
   type ModelCapability,
   type ModelCaps,
   type ModelDescription,
+  type ModelRoutes,
   type ModelsFile,
 } from '@millrace/contracts';
 import { nearestName } from '@millrace/runtime';
@@ -62,69 +63,83 @@ export class ModelCatalog {
 
   /** The first that a name stands for. @throws InferenceError as `route`. */
   find(name: string): ModelDescription {
-    return this.route(name).model;
+    return this.resolve(name);
   }
 
-  /** As `route`, where nobody stands in. */
+  /**
+   * As `route`, for what is no answer, where nobody stands in: the heaviest that the name stands for and that a worker has told of.
+   * For vectors always the heaviest: those of two models can't be compared, and to pass one over would be a silent mistake.
+   */
   resolve(name: string | null | undefined, capability?: ModelCapability): ModelDescription {
-    return this.route(name, capability).model;
+    const idsOf = (routes: ModelRoutes, asked: string) => {
+      const targets = routes.targetsOf(asked);
+      return capability === 'embedding' ? targets.slice(0, 1) : targets;
+    };
+    return this.#route(name, capability, idsOf)[0];
   }
 
   /**
    * Who answers a request: what it names, else the default, else the only one there is; and of these only those that can do what is asked,
-   * if anything particular is. What no worker has ever told of is passed over for the next. Only answers have fallbacks.
+   * if anything particular is. What no worker has ever told of is passed over for the next.
    *
    * Whoever may ask for a name may be answered by whatever it stands for and by whoever stands in: that is for the models file to say.
    *
-   * @param chance unsaid, an alias stands for the heaviest of its targets.
+   * @param chance between targets of an alias; unsaid, the heaviest comes first.
    * @throws InferenceError `model_not_found`; `model_not_allowed`; `model_not_ready` while nobody knows what is served, or none of those
    *   that the file has in mind; or a 400 that says what the models do.
    */
   route(name: string | null | undefined, capability?: ModelCapability, chance = HEAVIEST_FIRST): Route {
+    const [model, ...fallbacks] = this.#route(name, capability, (routes, asked) => routes.of(asked, chance));
+    return { model, fallbacks };
+  }
+
+  #route(
+    name: string | null | undefined,
+    capability: ModelCapability | undefined,
+    idsOf: (routes: ModelRoutes, asked: string) => readonly string[],
+  ): [ModelDescription, ...ModelDescription[]] {
     const tables = tablesOf(this.file());
     const reported = this.#reported();
     const asked = name || this.#unnamed(capability).id;
-    const answers = capability === 'chat' || capability === 'completion';
-    const ids = answers ? tables.routes.of(asked, chance) : tables.routes.targetsOf(asked);
+    const ids = idsOf(tables.routes, asked);
     const known = ids.flatMap((id) => describedBy(reported, id) ?? []);
     this.#checkAllowed(asked, tables, known);
     const [first] = known;
-    if (first === undefined) throw this.#unknown(asked, tables);
-    // Vectors of two models can't be compared: to pass one over would be a silent mistake.
-    if (capability === 'embedding' && first !== describedBy(reported, ids[0]!)) throw notServed(asked, ids);
+    if (first === undefined) throw this.#unknown(asked, tables, ids);
     // One that could not be read yet does nothing that is known: its worker says what it can do, or what is wrong with it.
     const able = known.filter((model) => can(model, capability) || model.capabilities.length === 0);
     const [model, ...fallbacks] = able.map((one) => withFile(tables, one));
     if (model === undefined) throw unable(first, capability);
-    return { model, fallbacks: answers ? fallbacks : [] };
+    return [model, ...fallbacks];
   }
 
-  /** Names in the file that a caller may ask for. */
+  /** Whether a caller may ask for a name that there is. */
   mayAskFor(name: string): boolean {
     const tables = tablesOf(this.file());
-    const reported = this.source() ?? [];
-    if (!tables.routes.isAlias(name)) {
-      const model = describedBy(reported, tables.routes.modelOf(name) ?? name);
-      return model !== undefined && this.mayUse(withFile(tables, model));
-    }
+    const { routes } = tables;
+    if (!routes.isAlias(name)) return this.#mayUse(routes.modelOf(name) ?? name, tables);
     if (this.mayUse({ id: name, aliases: [] })) return true;
-    // Whoever may use all that it stands for may use it under this name as well.
-    return tables.routes.of(name, HEAVIEST_FIRST).every((id) => {
-      const model = describedBy(reported, id);
-      return this.mayUse(model === undefined ? { id, aliases: [] } : withFile(tables, model));
-    });
+    // Whoever may use all that it can lead to may use it under this name as well.
+    return routes.of(name, HEAVIEST_FIRST).every((id) => this.#mayUse(id, tables));
+  }
+
+  /** A model has names at the workers and in the file. */
+  #mayUse(name: string, tables: FileTables): boolean {
+    const model = describedBy(this.source() ?? [], name);
+    if (model !== undefined) return this.mayUse(withFile(tables, model));
+    return this.mayUse({ id: name, aliases: tables.entries.get(name)?.aliases ?? [] });
   }
 
   #checkAllowed(asked: string, { routes }: FileTables, known: readonly ModelDescription[]): void {
     if (known.length === 0 && !routes.has(asked)) return; // A 404: nobody can be allowed what does not exist.
-    if (known.length > 0 ? this.mayAskFor(asked) : this.mayUse({ id: asked, aliases: [] })) return;
-    throw notAllowed(
-      `the model \`${(known.length > 0 && !routes.isAlias(asked) ? known[0]!.id : asked).slice(0, SHOWN_NAME_LENGTH_MAX)}\``,
-    );
+    if (this.mayAskFor(asked)) return;
+    // By the model's own name where it was asked for by a further one; never by that of whoever stands in.
+    const name = routes.has(asked) ? routes.canonical(asked) : known[0]!.id;
+    throw notAllowed(`the model \`${name}\``);
   }
 
-  #unknown(asked: string, { routes }: FileTables): InferenceError {
-    if (routes.has(asked)) return notServed(asked, routes.of(asked, HEAVIEST_FIRST));
+  #unknown(asked: string, { routes }: FileTables, ids: readonly string[]): InferenceError {
+    if (routes.has(asked)) return notServed(asked, ids);
     const names = [...this.list().flatMap(({ id, aliases }) => [id, ...aliases]), ...routes.names()];
     const shown = asked.slice(0, SHOWN_NAME_LENGTH_MAX);
     const nearest = nearestName(shown, names.slice(0, COMPARED_NAMES_MAX));
