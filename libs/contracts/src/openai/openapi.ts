@@ -86,6 +86,7 @@ const ENDPOINTS: readonly Endpoint[] = [
     body: plainChatRequestSchema,
     answers: withErrors({ 200: { description: 'The answer.', schema: plainAnswerSchema } }, WORK_ERRORS),
     streamed: plainPieceSchema,
+    cached: true,
   },
   {
     method: 'post',
