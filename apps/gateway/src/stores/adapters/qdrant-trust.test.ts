@@ -9,6 +9,8 @@ import { QdrantVectorStore } from './qdrant-vector-store.js';
 const logger = createLogger({ name: 'test', level: 'silent', format: 'json' });
 const spec = { name: 'test', dimension: 3 };
 const { signal } = new AbortController();
+/** On a machine that has much else to do. */
+const SOON = { timeout: 10_000 };
 
 describe('a Qdrant that speaks HTTPS', () => {
   let [authority, stranger]: TestAuthority[] = [];
@@ -36,7 +38,7 @@ describe('a Qdrant that speaks HTTPS', () => {
     expect(store.trouble).toContain('its certificate is of another authority than qdrantTls.caFile holds');
     expect(server.asked).toEqual([]);
     folder.write('ca.pem', authority!.cert);
-    await expect.poll(() => tls.current.subject).toBe('CN=ours');
+    await expect.poll(() => tls.current.subject, SOON).toBe('CN=ours');
     await store.collection(spec).upsert(points, signal);
     expect(await store.collection(spec).count({}, signal)).toBe(1);
     expect(store.trouble).toBeUndefined();
