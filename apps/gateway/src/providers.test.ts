@@ -8,6 +8,7 @@ import {
 } from '@millrace/contracts';
 import { ConfigurationError } from '@millrace/runtime';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { MemoryResponseCache } from './cache/adapters/memory-response-cache.js';
 import { PretendProvider } from './dispatch/provider.testing.js';
 import { eventsOf, TestBed } from './gateway.testing.js';
 import { type Authenticator, EVERYBODY } from './keys/authenticator.js';
@@ -243,6 +244,17 @@ describe('POST /chat', () => {
     const params = { temperature: null, top_p: null, max_tokens: null, seed: null, stream: null, json_mode: null };
     expect((await plain(bed, { messages, params })).status).toBe(200);
     expect((await plain(bed, { messages, params: null })).status).toBe(200);
+  });
+
+  it('is answered from what was kept of the same question, at either path', async () => {
+    const responseCache = new MemoryResponseCache({ bytesMax: 1024 * 1024, ageMsMax: 60_000 });
+    const parts = { models: fixedModels(fileOf(llama())), responseCache };
+    await using bed = await TestBed.start({}, [], true, '127.0.0.1', parts);
+    const first = await bed.chat({ messages, temperature: 0 });
+    const again = await plain(bed, { messages, params: { temperature: 0 } });
+    expect([first, again].map(({ headers }) => headers.get('x-millrace-cache'))).toEqual(['miss', 'hit']);
+    expect(await again.json()).toMatchObject({ text: 'hello you', provider: 'groq', usage: USAGE });
+    expect(groq.calls).toHaveLength(1);
   });
 
   it('says `millrace` where a worker answered', async () => {
