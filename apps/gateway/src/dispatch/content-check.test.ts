@@ -96,3 +96,22 @@ describe('ContentCheck', () => {
     expect(new ContentCheck({ kind: 'text', text: '' }).admit(piece).citations?.[0]?.sources).toEqual([]);
   });
 });
+
+describe('an answer that goes on', () => {
+  const resume = { tokens: [1, 2], text: 'é😀', calls: [{ index: 0, name: 'f', arguments: '{' }] };
+
+  it('is held against what was delivered of it before', () => {
+    const check = () => new ContentCheck(PROMPT, resume);
+    expect(check().admit(argued(0))).toEqual(argued(0)); // The call had begun.
+    expect(check().admit(named(1))).toEqual(named(1));
+    expect(() => check().admit(named(0))).toThrow(/Report the x-request-id/);
+    expect(() => check().admit(argued(1))).toThrow(/Report the x-request-id/);
+    expect(check().admit(cited(0, 2)).citations).toHaveLength(1); // Its passage is there: two code points.
+    expect(check().admit(cited(0, 3)).citations).toHaveLength(0);
+  });
+
+  it('may not grow beyond what one attempt may bring', () => {
+    const check = new ContentCheck(PROMPT, { tokens: [], text: 'x'.repeat(64 * 1024 * 1024 - 10) });
+    expect(() => check.admit({ ...none, text: 'x'.repeat(20) })).toThrow(/Report the x-request-id/);
+  });
+});
