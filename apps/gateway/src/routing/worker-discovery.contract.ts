@@ -18,7 +18,7 @@ const B = '10.0.0.2:8100';
 const C = '[fd00::3]:8100';
 
 /** What every way of finding workers promises. */
-export function describeDiscovery(open: (addresses: readonly string[]) => Promise<DiscoveryBed>): void {
+export function discoveryContract(open: (addresses: readonly string[]) => Promise<DiscoveryBed>): void {
   let bed: DiscoveryBed;
   afterEach(() => bed.end());
 

@@ -1,5 +1,5 @@
 import { describe, expect, it, vi } from 'vitest';
-import { describeDiscovery } from '../worker-discovery.contract.js';
+import { discoveryContract } from '../worker-discovery.contract.js';
 import { DnsDiscovery, type Names } from './dns-discovery.js';
 
 /** Names as a server has them that may be away. */
@@ -28,7 +28,7 @@ class PretendNames implements Names {
 
 const hostOf = (address: string) => address.replace(/:\d+$/, '').replace(/[[\]]/g, '');
 
-describeDiscovery(async (addresses) => {
+discoveryContract(async (addresses) => {
   const names = new PretendNames(addresses.map(hostOf));
   const discovery = new DnsDiscovery({ name: 'workers.default.svc:8100', intervalMs: 10 }, names);
   return {

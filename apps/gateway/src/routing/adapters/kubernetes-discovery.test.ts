@@ -2,7 +2,7 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import type { AddressInfo, Socket } from 'node:net';
 import { createLogger } from '@millrace/runtime';
 import { describe, expect, it, vi } from 'vitest';
-import { describeDiscovery } from '../worker-discovery.contract.js';
+import { discoveryContract } from '../worker-discovery.contract.js';
 import { addressesIn, KubernetesDiscovery, workersService } from './kubernetes-discovery.js';
 
 const PATH = '/apis/discovery.k8s.io/v1/namespaces/default/endpointslices';
@@ -137,7 +137,7 @@ async function bedOf(api: PretendApi, addresses: readonly string[]) {
   };
 }
 
-describeDiscovery((addresses) => bedOf(new PretendApi(), addresses));
+discoveryContract((addresses) => bedOf(new PretendApi(), addresses));
 
 describe('workers behind a Kubernetes Service', () => {
   it('goes on when the API server ends a watch, and when it has forgotten the version', async () => {

@@ -4,14 +4,14 @@ import { createLogger } from '@millrace/runtime';
 import { Redis } from 'ioredis';
 import { describe } from 'vitest';
 import { RedisConnection } from '../../stores/adapters/redis-connection.js';
-import { describeDiscovery } from '../worker-discovery.contract.js';
+import { discoveryContract } from '../worker-discovery.contract.js';
 import { RedisDiscovery } from './redis-discovery.js';
 
 const url = process.env.TEST_REDIS_URL;
 const logger = createLogger({ name: 'test', level: 'silent', format: 'json' });
 
 describe.skipIf(url === undefined)('workers by Redis (skipped where TEST_REDIS_URL names none)', () => {
-  describeDiscovery(async (addresses) => {
+  discoveryContract(async (addresses) => {
     const prefix = `test-${randomUUID()}`;
     const [set, news] = [`${prefix}:${PRESENCE_SET}`, `${prefix}:${PRESENCE_NEWS}`];
     const admin = new Redis(url!);
