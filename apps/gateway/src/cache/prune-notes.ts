@@ -8,7 +8,7 @@ export interface PruneLimits {
 }
 
 /** So many of a hundred are left where there were too many, so that the next note does not make it too many again. */
-const LEFT_PERCENT = 90;
+const LEFT_PERCENT = 95;
 /** The least by which two moments of one gateway differ, in milliseconds. */
 export const MOMENT_MS = 1 / 64;
 /** Of halving an age: a month comes down to less than that. */

@@ -24,6 +24,8 @@ const LOOKUPS_MAX = 32;
 const NOTES_MAX = 256;
 /** Of one note, the making of its vector included. */
 const NOTE_TIMEOUT_MS = 10_000;
+/** Of taking out what is too old or too much. What was not done then is done the next time. */
+const PRUNE_TIMEOUT_MS = 60_000;
 /** After a failure: how long nobody is kept waiting for the next. */
 const RETRY_MS = 5_000;
 /** Vectors that were made for looks, for the notes that follow. */
@@ -199,7 +201,7 @@ export class SemanticCache implements SemanticLookup {
     // One for each wording of it, so that whoever asks it again does not fill the store.
     const id = digest(`${wording} ${bare} ${digest(question.text)}`);
     await collection.upsert([{ id, vector: made.vector, attributes: { ...attributes } }], signal);
-    await this.#pruneNowAndThen(collection, signal);
+    await this.#pruneNowAndThen(collection);
   }
 
   /** No two of one gateway are the same: what is pruned are the oldest, and not all of a burst. */
@@ -208,13 +210,14 @@ export class SemanticCache implements SemanticLookup {
     return this.#lastNoteAtMs;
   }
 
-  async #pruneNowAndThen(collection: VectorCollection, signal: AbortSignal): Promise<void> {
+  async #pruneNowAndThen(collection: VectorCollection): Promise<void> {
     const { entriesMax, ageMsMax } = this.options;
     this.#notedSincePruning++;
     const many = Math.ceil((entriesMax * PRUNE_PERCENT) / 100);
     if (this.#notedSincePruning < many && this.nowMs() < this.#pruneAtMs) return;
     this.#notedSincePruning = 0;
     this.#pruneAtMs = this.nowMs() + PRUNE_INTERVAL_MS;
+    const signal = AbortSignal.any([this.#closing.signal, AbortSignal.timeout(PRUNE_TIMEOUT_MS)]);
     await pruneNotes(collection, { entriesMax, ageMsMax, nowMs: this.nowMs() }, signal);
   }
 

@@ -31,7 +31,10 @@ export interface VectorCollection {
   upsert(points: readonly VectorPoint[], signal: AbortSignal): Promise<void>;
   /** The nearest first. Where it is large, a store may miss some that are near. */
   nearest(question: NearestQuestion, signal: AbortSignal): Promise<readonly NearPoint[]>;
-  /** Those with these ids, at most REMOVED_IDS_MAX at a time, or all that the filter lets through. An empty filter lets all through. */
+  /**
+   * Those with these ids, at most REMOVED_IDS_MAX at a time, or all that the filter lets through. An empty filter lets all through.
+   * Many go some at a time, each with the deadline of a question: where that fails, some are gone.
+   */
   remove(
     which: { readonly ids: readonly string[] } | { readonly filter: VectorFilter },
     signal: AbortSignal,

@@ -27,6 +27,8 @@ export interface PgvectorOptions {
 
 const NO_PGVECTOR =
   'Vectors can not be kept: the database has no pgvector. Install that extension (and let the user of postgresUrl create it, or create it yourself) and start again, or name a Qdrant with qdrantUrl.';
+/** By one statement. */
+const REMOVED_ROWS_MAX = 200;
 /** Found missing, the extension is looked for again so much later: somebody may have installed it. */
 const LOOK_AGAIN_MS = 60_000;
 /** Postgres's codes for a table or a type that isn't there, and for what points at nothing. */
@@ -73,9 +75,11 @@ export class PgvectorStore implements VectorStore {
         return this.#within(signal, (schema) => this.#nearest(schema, spec, question));
       },
       remove: async (which, signal) => {
-        if ('ids' in which) checkIds(which.ids);
-        else checkFilter(which.filter);
-        await this.#within(signal, () => this.#remove(spec, which));
+        if ('filter' in which) await this.#removeAll(spec.name, which.filter, signal);
+        else {
+          checkIds(which.ids);
+          await this.#within(signal, () => this.#remove(spec, which.ids));
+        }
       },
       count: async (filter, signal) => {
         checkFilter(filter);
@@ -86,6 +90,7 @@ export class PgvectorStore implements VectorStore {
 
   async drop(name: string, signal: AbortSignal): Promise<void> {
     checkName(name);
+    await this.#removeAll(name, {}, signal);
     await this.#within(signal, () => this.#database.query('delete from vector_collections where name = $1', [name]));
   }
 
@@ -132,7 +137,7 @@ export class PgvectorStore implements VectorStore {
 
   async #nearest(schema: string, spec: CollectionSpec, question: NearestQuestion): Promise<readonly NearPoint[]> {
     const { vector, limit, filter = {}, scoreMin = -1 } = question;
-    const where = conditions(spec, filter);
+    const where = conditions(spec.name, filter);
     const place = (value: unknown) => `$${where.values.push(value)}`;
     const rows = await this.#database.query<{ dimension: number; near: NearPoint[] }>(
       `select dimension, (
@@ -150,20 +155,28 @@ export class PgvectorStore implements VectorStore {
     return this.#checked(spec, rows)?.near ?? [];
   }
 
-  async #remove(spec: CollectionSpec, which: Parameters<VectorCollection['remove']>[0]): Promise<void> {
-    if ('ids' in which) {
-      await this.#database.query('delete from vector_points where collection = $1 and id = any($2::text[])', [
-        spec.name,
-        which.ids,
-      ]);
-      return;
-    }
-    const where = conditions(spec, which.filter);
-    await this.#database.query(`delete from vector_points where ${where.sql}`, where.values);
+  async #remove({ name }: CollectionSpec, ids: readonly string[]): Promise<void> {
+    const sql = 'delete from vector_points where collection = $1 and id = any($2::text[])';
+    await this.#database.query(sql, [name, ids]);
+  }
+
+  /** Some at a time, each with its own deadline: the embedded database needs a millisecond for each, and serves nobody meanwhile. */
+  async #removeAll(name: string, filter: VectorFilter, signal: AbortSignal): Promise<void> {
+    checkFilter(filter);
+    const where = conditions(name, filter);
+    const sql = `
+      with few as (select id from vector_points where ${where.sql} limit ${REMOVED_ROWS_MAX}),
+      gone as (delete from vector_points where collection = $1 and id in (select id from few) returning id)
+      select count(*) as number from gone`;
+    let removed: number;
+    do {
+      const [row] = await this.#within(signal, () => this.#database.query<{ number: number }>(sql, where.values));
+      removed = row?.number ?? 0;
+    } while (removed === REMOVED_ROWS_MAX);
   }
 
   async #count(spec: CollectionSpec, filter: VectorFilter): Promise<number> {
-    const where = conditions(spec, filter);
+    const where = conditions(spec.name, filter);
     const rows = await this.#database.query<{ dimension: number; number: number }>(
       `select dimension, (select count(*) from vector_points where ${where.sql}) as number from vector_collections where name = $1`,
       where.values,
@@ -237,7 +250,7 @@ function textOf(vector: ArrayLike<number>): string {
 }
 
 /** The first value is the collection's name. */
-function conditions({ name }: CollectionSpec, filter: VectorFilter): { sql: string; values: unknown[] } {
+function conditions(name: string, filter: VectorFilter): { sql: string; values: unknown[] } {
   const equal: Record<string, Attributes[string]> = {};
   const parts = ['collection = $1'];
   const values: unknown[] = [name];
