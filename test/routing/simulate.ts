@@ -18,8 +18,8 @@ const steady: Scenario = {
   workers: quick ? 100 : 1_000,
   streams: quick ? 1_000 : 10_000,
   gateways: 1,
-  seconds: 180,
-  warmUpSeconds: 60,
+  seconds: 100,
+  warmUpSeconds: 50,
   affinity: true,
 };
 const scenarios: readonly Scenario[] = [
@@ -27,8 +27,8 @@ const scenarios: readonly Scenario[] = [
   { ...steady, name: 'three gateways that know nothing of each other, each request at any of them', gateways: 3 },
   {
     ...steady,
-    name: 'a tenth of the workers leaves at 90 s and comes back empty at 120 s',
-    away: { workers: steady.workers / 10, fromSeconds: 90, toSeconds: 120 },
+    name: 'a tenth of the workers leaves at 60 s and comes back empty at 75 s',
+    away: { workers: steady.workers / 10, fromSeconds: 60, toSeconds: 75 },
   },
   { ...steady, name: 'for comparison: the least loaded, whatever it has read', affinity: false },
 ];

@@ -48,6 +48,8 @@ export interface Outcome {
   readonly reasons: Readonly<Record<string, number>>;
   /** How long each choice took, hashing included; sorted. */
   readonly decisionMicros: Float64Array;
+  /** Processor time of one, on the average: others on the machine do not count. Its clock may be too coarse for a single choice. */
+  readonly cpuMicrosMean: number;
   readonly moments: readonly Moment[];
   /** Tokens in hand of each worker at the end, of the mean, sorted. */
   readonly loads: readonly number[];
@@ -210,10 +212,8 @@ class SeenWorker {
 
 // -------------------------------------------------------------------------------------------------------- conversations
 
-interface Message {
-  readonly role: string;
-  readonly content: string;
-}
+/** As a prompt holds them: `role` and `content`. */
+type Message = Readonly<Record<string, string>>;
 
 interface Conversation {
   readonly id: number;
@@ -293,6 +293,7 @@ class Simulation {
   readonly #sum = { found: 0, ideal: 0, prompt: 0 };
   readonly #reasons: Record<string, number> = {};
   readonly #micros: number[] = [];
+  #cpuMicros = 0;
   readonly #moments: Moment[] = [];
 
   constructor(scenario: Scenario) {
@@ -360,9 +361,12 @@ class Simulation {
       sequences: 1,
       answerTokensMax: undefined,
     };
+    const busy = process.threadCpuUsage();
     const began = performance.now();
     const chosen = gateway.choice.choose('m', wanted)!;
     this.#micros.push((performance.now() - began) * 1000);
+    const { user, system } = process.threadCpuUsage(busy);
+    this.#cpuMicros += user + system;
     this.#reasons[chosen.reason] = (this.#reasons[chosen.reason] ?? 0) + 1;
     this.#answer(conversation, before, chosen);
   }
@@ -490,6 +494,7 @@ class Simulation {
       streamsRatioMean: mean(counted.map(({ streamsRatio }) => streamsRatio)),
       reasons: this.#reasons,
       decisionMicros: Float64Array.from(this.#micros).sort(),
+      cpuMicrosMean: this.#cpuMicros / this.#micros.length,
       moments: this.#moments,
       loads: tokens.map((own) => own / mean(tokens)).sort((a, b) => b - a),
     };

@@ -62,7 +62,7 @@ describe('what was read before', () => {
     const first = stage.choose(ask('Of mills?'));
     first[Symbol.dispose]();
     for (let at = 0; at < 4; at++) stage.choose(ask(`Something else, ${at}`));
-    const messages = [...(ask('Of mills?').prompt as { messages: object[] }).messages];
+    const messages = [...(ask('Of mills?').prompt as unknown as { messages: object[] }).messages];
     const next = { role: 'user', content: 'And of rivers?' };
     const prompt = {
       kind: 'chat',
