@@ -82,7 +82,8 @@ describe('what a request counts in the end', () => {
   });
 
   it('is what had come when its worker died', async () => {
-    await using bed = await startLimited({ script: () => ({ endless: 'on ', dieAfterTokens: 4 }) });
+    const script = () => ({ endless: 'on ', dieAfterTokens: 4 });
+    await using bed = await startLimited({ script }, { coldStartWaitMs: 0 }); // Nobody will go on with it.
     await (await bed.chat({ stream: true, max_tokens: 2_000 })).text().catch(() => {});
     await expect.poll(async () => (await bed.counted()).places, { timeout: 5_000 }).toBe(0);
     const { minute, day } = await bed.counted();

@@ -92,6 +92,7 @@ export class Dispatcher {
         }
         return;
       } catch (error) {
+        deadline.signal.throwIfAborted(); // Whatever it says then, nobody waits for another.
         if (!isWorthAnotherWorker(error)) throw inWordsOf(request, error);
         // That it can't go on with another's answer is no fault of its own.
         if (error.code !== 'answer_broken_off') candidate.failed(error);
@@ -122,6 +123,7 @@ export class Dispatcher {
         candidate.answered();
         return result;
       } catch (error) {
+        deadline.signal.throwIfAborted();
         if (!isWorthAnotherWorker(error)) throw error;
         candidate.failed(error);
         failure = error;
