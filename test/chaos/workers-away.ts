@@ -88,7 +88,7 @@ async function main(): Promise<number> {
   const service = new Service(fleet.gateways, POLL_MS);
   stage.add(() => service.stop());
   const { alone, unstable } = await askAlone(service);
-  for (const name of unstable) breaches.push(`alone, ${name} is not the same streamed and whole`);
+  for (const name of unstable) breach(`alone, ${name} is not the same streamed and whole`);
   const tokens = [...alone.values()].map(({ completionTokens }) => completionTokens);
   tell(`Alone: ${alone.size} questions, answers of ${Math.min(...tokens)} to ${Math.max(...tokens)} tokens.`);
   const world = { fleet, service, alone };
@@ -100,17 +100,23 @@ async function main(): Promise<number> {
       await play(world, run);
     }
   }
-  for (const breach of breaches) tell(`BROKEN: ${breach}`);
   if (breaches.length > 0) {
     for (const { name, program } of [...fleet.gateways, ...fleet.workers])
       tell(`\nThe last of what ${name} wrote:\n${program.output.slice(-2_000)}`);
   }
+  for (const promise of breaches) tell(`BROKEN: ${promise}`);
   tell(breaches.length === 0 ? 'All as promised.' : `${breaches.length} promises were broken.`);
   return breaches.length === 0 ? 0 : 1;
 }
 
 function tell(line: string): void {
   process.stdout.write(`${line}\n`);
+}
+
+/** Told at once: a run of many minutes may be ended before its last line. */
+function breach(promise: string): void {
+  breaches.push(promise);
+  tell(`BROKEN: ${promise}`);
 }
 
 /** What happens while clients ask; what it returns is told with the scene. */
@@ -126,7 +132,7 @@ function scene(title: string, trouble: Trouble, gapMsMax = Number.POSITIVE_INFIN
       const note = await trouble(world);
       if (typeof note === 'string') notes.push(note);
     } catch (error) {
-      breaches.push(`${title}: ${describe(error)}`);
+      breach(`${title}: ${describe(error)}`);
     } finally {
       await crowd.stop();
     }
@@ -140,9 +146,9 @@ function scene(title: string, trouble: Trouble, gapMsMax = Number.POSITIVE_INFIN
 function tellScene(title: string, crowd: GreedyCrowd, gapMsMax: number, notes: string[], broken: number): void {
   const { asked, failures, differing } = crowd;
   const gapMs = Math.max(...asked.map(({ longestGapMs }) => longestGapMs));
-  if (failures.length > 0) breaches.push(`${title}: ${failures.length} requests failed`);
-  if (differing.length > 0) breaches.push(`${title}: ${differing.length} answers are not those given alone`);
-  if (gapMs > gapMsMax) breaches.push(`${title}: for ${gapMs.toFixed(0)} ms nothing came; ${gapMsMax} are allowed`);
+  if (failures.length > 0) breach(`${title}: ${failures.length} requests failed`);
+  if (differing.length > 0) breach(`${title}: ${differing.length} answers are not those given alone`);
+  if (gapMs > gapMsMax) breach(`${title}: for ${gapMs.toFixed(0)} ms nothing came; ${gapMsMax} are allowed`);
   const tookMs = asked.map(({ tookMs: each }) => each);
   const times = `p50 ${median(tookMs).toFixed(0)}, p99 ${percentile(tookMs, 0.99).toFixed(0)}, slowest ${Math.max(...tookMs).toFixed(0)} ms`;
   tell(
@@ -172,10 +178,8 @@ async function compareRecords({ fleet }: World, prefix: string, { asked, failure
   await until(written, RECORDS_MS_MAX, '').catch(() => undefined);
   const records = fleet.records(prefix);
   const once = new Set(records.map(({ request_id }) => request_id));
-  if (once.size < asked.length)
-    breaches.push(`${prefix}: ${asked.length} requests were answered, ${once.size} are on record`);
-  if (records.length > once.size)
-    breaches.push(`${prefix}: ${records.length - once.size} requests are on record twice`);
+  if (once.size < asked.length) breach(`${prefix}: ${asked.length} requests were answered, ${once.size} are on record`);
+  if (records.length > once.size) breach(`${prefix}: ${records.length - once.size} requests are on record twice`);
   const continued = records.filter((record) => Boolean(record.continued)).length;
   const again = records.filter(({ attempts }) => attempts > 1).length;
   return `${wanted} requests, ${records.length} records: ${continued} continued elsewhere, ${again} asked of more than one worker`;
@@ -186,7 +190,7 @@ async function nothingIsLeft({ fleet }: World, title: string): Promise<number> {
   const startedMs = performance.now();
   const isEmpty = async () => (await fleet.sequences()) + (await fleet.requests()) === 0;
   await until(isEmpty, GONE_MS_MAX, '').catch(async () => {
-    breaches.push(`${title}: ${await fleet.sequences()} sequences and ${await fleet.requests()} requests are left`);
+    breach(`${title}: ${await fleet.sequences()} sequences and ${await fleet.requests()} requests are left`);
   });
   return performance.now() - startedMs;
 }
@@ -247,7 +251,7 @@ async function hangUp(world: World, run: number): Promise<void> {
     });
     const failed = (await Promise.allSettled(leaving)).filter(({ status }) => status === 'rejected');
     if (failed.length > 0)
-      breaches.push(`${title}: ${failed.length} failed: ${describe((failed[0] as PromiseRejectedResult).reason)}`);
+      breach(`${title}: ${failed.length} failed: ${describe((failed[0] as PromiseRejectedResult).reason)}`);
     const goneMs = await nothingIsLeft(world, title);
     const held = { gateways: fleet.gatewayBytes(), workers: fleet.workerBytes() };
     notes.push(
@@ -267,7 +271,7 @@ function checkGrowth(
 ): void {
   for (const [who, bytes] of Object.entries(after)) {
     if (bytes <= before[who]! * GROWTH_MAX + GROWTH_BYTES_FREE) continue;
-    breaches.push(`${title}: the ${who} held ${inMib(before[who]!)} MiB, and ${inMib(bytes)} in the end`);
+    breach(`${title}: the ${who} held ${inMib(before[who]!)} MiB, and ${inMib(bytes)} in the end`);
   }
 }
 
