@@ -33,14 +33,42 @@ describe('a models file with aliases and fallbacks', () => {
     ]);
   });
 
-  it('is refused where fallbacks go round, by whatever names', () => {
-    expect(problemsOf(models(model('m', 'aliases: [mm], fallbacks: [n]'), model('n', 'fallbacks: [mm]')))).toEqual([
-      expect.stringMatching(/line 2: models\[0\]\.fallbacks: fallbacks go round \(m → n → m\); take one of them out/),
+  it('is refused where fallbacks of aliases go round', () => {
+    const both =
+      models(model('m'), model('n')) +
+      aliases('name: a, targets: [{model: m}], fallbacks: [b]', 'name: b, targets: [{model: n}], fallbacks: [a]');
+    expect(problemsOf(both)).toEqual([
+      expect.stringMatching(
+        /line 5: aliases\[0\]\.fallbacks: the fallbacks of aliases go round \(a → b → a\); take one of them out/,
+      ),
     ]);
-    expect(problemsOf(models(model('m', 'fallbacks: [m]')))).toEqual([expect.stringContaining('(m → m)')]);
-    const byAlias = models(model('m', 'fallbacks: [a]')) + aliases('name: a, targets: [{model: m}]');
-    expect(problemsOf(byAlias)).toEqual([
-      expect.stringMatching(/models\[0\]\.fallbacks: fallbacks go round \(m → a → m\)/),
+    const own = models(model('m')) + aliases('name: a, targets: [{model: m}], fallbacks: [a]');
+    expect(problemsOf(own)).toEqual([expect.stringContaining('go round (a → a)')]);
+  });
+
+  it('may have models that stand in for each other, by whatever names; each is asked once', () => {
+    const yaml =
+      models(model('m', 'aliases: [mm], fallbacks: [n]'), model('n', 'fallbacks: [mm, either]')) +
+      aliases('name: either, targets: [{model: m}, {model: n}]');
+    const routes = new ModelRoutes(parseModelsFile(yaml, 'models.yaml'));
+    expect(routes.of('mm', HEAVIEST_FIRST)).toEqual(['m', 'n']);
+    expect(routes.of('n', HEAVIEST_FIRST)).toEqual(['n', 'm']);
+    expect(routes.of('either', HEAVIEST_FIRST)).toEqual(['m', 'n']);
+    expect(problemsOf(models(model('m', 'aliases: [mm], fallbacks: [mm]')))).toEqual([
+      expect.stringMatching(/line 2: models\[0\]\.fallbacks\[0\]: "m" stands in for itself; name another model/),
+    ]);
+  });
+
+  it('is refused once for a ring that is too long, with who leads into it, or with its first', () => {
+    const ids = Array.from({ length: 150 }, (_, index) => `m${index}`);
+    const ring = (count: number) =>
+      ids.slice(0, count).map((id, index) => model(id, `fallbacks: [m${(index + 1) % count}]`));
+    expect(problemsOf(models(...ring(9)))).toEqual([]);
+    expect(problemsOf(models(...ring(50)))).toEqual([
+      expect.stringMatching(/line 2: models\[0\]\.fallbacks: a request for "m0" could be handed on 49 times/),
+    ]);
+    expect(problemsOf(models(...ring(150), model('x', 'fallbacks: [m7]')))).toEqual([
+      expect.stringMatching(/models\[150\]\.fallbacks: a request for "x" could be handed on 100 or more times/),
     ]);
   });
 

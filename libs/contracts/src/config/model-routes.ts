@@ -20,7 +20,8 @@ type Named =
  * What the names in a models file stand for. Made once for a file.
  *
  * A request goes to one of what its name stands for; where that one does not answer, to the others by weight; then to the fallbacks of the
- * name, then to those of what it stands for, in their order; then to theirs. Nothing is asked twice.
+ * name, then to those of what it stands for, in their order; then to theirs. Nothing is asked twice, so that two models may each stand in
+ * for the other.
  */
 export class ModelRoutes {
   readonly #named = new Map<string, Named>();
@@ -102,7 +103,7 @@ export class ModelRoutes {
     const expand = (one: string): void => {
       const named = this.#named.get(one);
       const id = named?.id ?? one;
-      if (seen.has(id)) return;
+      if (seen.has(id) || models.size >= modelsMax) return;
       seen.add(id);
       if (named?.kind !== 'alias') models.add(id);
       if (named === undefined) return;
@@ -114,7 +115,7 @@ export class ModelRoutes {
       if (models.size >= modelsMax) break;
       expand(one);
     }
-    return [...models].slice(0, modelsMax);
+    return [...models];
   }
 }
 
@@ -136,7 +137,7 @@ export interface FileProblem {
   readonly message: string;
 }
 
-/** Names that are taken twice, aliases and fallbacks that go round, and routes that are too long. */
+/** Names that are taken twice, aliases that point at each other, and routes that are too long. */
 export function routeProblems(file: ModelsFile): FileProblem[] {
   const taken = namesTakenTwice(file);
   if (taken.length > 0) return taken;
@@ -144,7 +145,7 @@ export function routeProblems(file: ModelsFile): FileProblem[] {
   const weightless = withoutWeight(file);
   const round = [...targetsThatGoRound(file, routes), ...fallbacksThatGoRound(file, routes)];
   // Of what goes round the length says nothing.
-  return [...weightless, ...(round.length > 0 ? round : tooLong(file, routes))];
+  return [...weightless, ...ownFallbacks(file, routes), ...(round.length > 0 ? round : tooLong(file, routes))];
 }
 
 /** Names that aliases and fallbacks use and the file does not have: mistakes, unless a worker knows them. */
@@ -203,20 +204,24 @@ function targetsThatGoRound({ aliases }: ModelsFile, routes: ModelRoutes): FileP
   }));
 }
 
-function fallbacksThatGoRound({ models, aliases }: ModelsFile, routes: ModelRoutes): FileProblem[] {
-  const ids = models.map(({ id }) => id);
+/**
+ * Of aliases alone. Models may well stand in for each other, each where the other does not answer: a request asks each of them once. Of aliases
+ * that fall back on each other neither says what it stands for in the end.
+ */
+function fallbacksThatGoRound({ aliases }: ModelsFile, routes: ModelRoutes): FileProblem[] {
   const names = aliases.map(({ name }) => name);
-  const steps = (name: string) => [...routes.stepsOf(name).targets, ...routes.stepsOf(name).fallbacks];
-  const all = [...ids, ...names];
-  return cyclesOf(all, steps)
+  const steps = (name: string) =>
+    Object.values(routes.stepsOf(name))
+      .flat()
+      .filter((step) => routes.isAlias(step));
+  return cyclesOf(names, steps)
     .map((cycle) => ({ cycle, at: cycle.find((name, index) => handsOnTo(routes, name, cycle, index)) }))
     .flatMap(({ cycle, at }) => {
       if (at === undefined) return []; // By targets alone: it was said already.
-      const index = names.indexOf(at);
       return [
         {
-          path: index >= 0 ? ['aliases', index, 'fallbacks'] : ['models', ids.indexOf(at), 'fallbacks'],
-          message: `fallbacks go round (${shown(cycle)}); take one of them out. Models that stand in for each other are the targets of an alias`,
+          path: ['aliases', names.indexOf(at), 'fallbacks'],
+          message: `the fallbacks of aliases go round (${shown(cycle)}); take one of them out. Models may stand in for each other: name those`,
         },
       ];
     });
@@ -226,6 +231,17 @@ function handsOnTo(routes: ModelRoutes, name: string, cycle: readonly string[], 
   const { targets, fallbacks } = routes.stepsOf(name);
   const next = cycle[(index + 1) % cycle.length]!;
   return fallbacks.includes(next) && !targets.includes(next);
+}
+
+/** To fall back on oneself is to have none. */
+function ownFallbacks({ models }: ModelsFile, routes: ModelRoutes): FileProblem[] {
+  return models.flatMap(({ id, fallbacks }, index) =>
+    fallbacks.flatMap((name, at) =>
+      routes.canonical(name) === id
+        ? [{ path: ['models', index, 'fallbacks', at], message: `"${id}" stands in for itself; name another model` }]
+        : [],
+    ),
+  );
 }
 
 /** Each way round that a walk from every name comes upon, from the name on that comes first. */
@@ -263,22 +279,44 @@ function shown(cycle: readonly string[]): string {
 
 const SHOWN_MAX = 10;
 
-/** Of several that are too long for the same reason, the one that leads to the others. */
+/** So far is counted how often a request could be handed on: in a file of thousands of names, no further. */
+const COUNTED_MAX = 100;
+
+/** Of several that are too long for the same reason, the one that leads to the others, or the first where they lead to each other. */
 function tooLong({ models, aliases }: ModelsFile, routes: ModelRoutes): FileProblem[] {
   const ids = models.map(({ id }) => id);
   const all = [...ids, ...aliases.map(({ name }) => name)];
-  const lengths = new Map(all.map((name) => [name, routes.of(name, HEAVIEST_FIRST, Infinity).length]));
-  const long = all.filter((name) => lengths.get(name)! > 1 + FALLBACKS_MAX);
-  const within = new Set(long.flatMap((name) => Object.values(routes.stepsOf(name)).flat()));
-  return long
-    .filter((name) => !within.has(name))
-    .map((name) => {
-      const index = ids.indexOf(name);
-      const { fallbacks } = routes.stepsOf(name);
-      const at = index >= 0 ? ['models', index] : ['aliases', all.indexOf(name) - ids.length];
-      return {
-        path: [...at, fallbacks.length > 0 ? 'fallbacks' : 'targets'],
-        message: `a request for "${name}" could be handed on ${lengths.get(name)! - 1} times, counted along all aliases and fallbacks; at most ${FALLBACKS_MAX} may be. Take some of them out`,
-      };
-    });
+  const long = all.filter((name) => routes.of(name, HEAVIEST_FIRST, 2 + FALLBACKS_MAX).length > 1 + FALLBACKS_MAX);
+  return whoLeadToTheRest(long, (name) => Object.values(routes.stepsOf(name)).flat()).map((name) => {
+    const index = ids.indexOf(name);
+    const { fallbacks } = routes.stepsOf(name);
+    const at = index >= 0 ? ['models', index] : ['aliases', all.indexOf(name) - ids.length];
+    const count = routes.of(name, HEAVIEST_FIRST, 1 + COUNTED_MAX).length - 1;
+    return {
+      path: [...at, fallbacks.length > 0 ? 'fallbacks' : 'targets'],
+      message: `a request for "${name}" could be handed on ${count < COUNTED_MAX ? count : `${COUNTED_MAX} or more`} times, counted along all aliases and fallbacks; at most ${FALLBACKS_MAX} may be. Take some of them out`,
+    };
+  });
+}
+
+/** As few of the names as one gets to all of them from. */
+function whoLeadToTheRest(names: readonly string[], stepsOf: (name: string) => readonly string[]): string[] {
+  const among = new Set(names);
+  const ledTo = new Set(names.flatMap((name) => stepsOf(name).filter((step) => step !== name)));
+  const reached = new Set<string>();
+  const first: string[] = [];
+  for (const name of [...names.filter((one) => !ledTo.has(one)), ...names]) {
+    if (reached.has(name)) continue;
+    first.push(name);
+    reached.add(name);
+    const next = [name];
+    for (const one of next) {
+      for (const step of stepsOf(one)) {
+        if (!among.has(step) || reached.has(step)) continue;
+        reached.add(step);
+        next.push(step);
+      }
+    }
+  }
+  return first;
 }
