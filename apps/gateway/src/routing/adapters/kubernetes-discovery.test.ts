@@ -42,15 +42,7 @@ class PretendApi {
   }
 
   open(): KubernetesDiscovery {
-    return new KubernetesDiscovery('default/workers:grpc', logger, (config) =>
-      config.loadFromOptions({
-        // The library takes plain HTTP only with this; there is no certificate to verify.
-        clusters: [{ name: 'c', server: `http://127.0.0.1:${this.#port}`, skipTLSVerify: true }],
-        users: [{ name: 'u' }],
-        contexts: [{ name: 'x', cluster: 'c', user: 'u' }],
-        currentContext: 'x',
-      }),
-    );
+    return discoveryAt(this.#port);
   }
 
   /** One slice for each family, as Kubernetes has them. */
@@ -121,6 +113,18 @@ function slice(name: string, hosts: readonly string[], version: number): Slice {
   };
 }
 
+function discoveryAt(port: number): KubernetesDiscovery {
+  return new KubernetesDiscovery('default/workers:grpc', logger, (config) =>
+    config.loadFromOptions({
+      // The library takes plain HTTP only with this; there is no certificate to verify.
+      clusters: [{ name: 'c', server: `http://127.0.0.1:${port}`, skipTLSVerify: true }],
+      users: [{ name: 'u' }],
+      contexts: [{ name: 'x', cluster: 'c', user: 'u' }],
+      currentContext: 'x',
+    }),
+  );
+}
+
 async function bedOf(api: PretendApi, addresses: readonly string[]) {
   await api.listen();
   api.set(addresses);
@@ -138,6 +142,105 @@ async function bedOf(api: PretendApi, addresses: readonly string[]) {
 }
 
 discoveryContract((addresses) => bedOf(new PretendApi(), addresses));
+
+/** What has the place of an API server, and answers lists and watches as the test says. Resolves with the told addresses and the trouble. */
+async function asking(
+  list: Answer,
+  watch: Answer,
+): Promise<{ told: (readonly string[])[]; trouble: () => string; asked: () => number; end(): Promise<void> }> {
+  let asked = 0;
+  const server = createServer((request, response) => {
+    asked++;
+    const [status, type, body] = request.url!.includes('watch=true') ? watch : list;
+    response.writeHead(status, { 'content-type': type }).end(body);
+  });
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  const discovery = discoveryAt((server.address() as AddressInfo).port);
+  const told: (readonly string[])[] = [];
+  discovery.start((addresses) => told.push(addresses));
+  return {
+    told,
+    trouble: () => discovery.trouble ?? '',
+    asked: () => asked,
+    end: async () => {
+      await discovery.close();
+      server.closeAllConnections();
+      await new Promise((resolve) => server.close(resolve));
+    },
+  };
+}
+
+type Answer = readonly [status: number, type: string, body: string];
+const JSON_TYPE = 'application/json';
+const listOf = (...items: unknown[]): Answer => [
+  200,
+  JSON_TYPE,
+  JSON.stringify({ kind: 'EndpointSliceList', metadata: { resourceVersion: '5' }, items }),
+];
+const GOOD = listOf(slice('a', ['10.0.0.1'], 5));
+const QUIET: Answer = [200, JSON_TYPE, ''];
+
+describe('what is no good API server', () => {
+  it.each<[string, Answer, Answer, string]>([
+    [
+      'forbids to list',
+      [403, JSON_TYPE, '{"message":"no"}'],
+      QUIET,
+      '403: the service account may get, list and watch endpointslices',
+    ],
+    ['forbids to watch', GOOD, [403, JSON_TYPE, '{}'], 'in the namespace default only once a Role says so'],
+    ['takes no token', [401, JSON_TYPE, '{}'], QUIET, '401: it does not accept the token'],
+    ['is a page', [200, 'text/html', '<html>Sign in</html>'], QUIET, 'no list of EndpointSlices'],
+    ['says nothing', [200, JSON_TYPE, '{}'], QUIET, 'no list of EndpointSlices'],
+    ['stops in mid-word', [200, JSON_TYPE, '{"items":[{"a":'], QUIET, 'JSON'],
+    ['is away behind its proxy', [502, 'text/html', '<html>'], QUIET, 'it answers HTTP 502'],
+    [
+      'ends the watch with an error',
+      GOOD,
+      [200, JSON_TYPE, '{"type":"ERROR","object":{"code":500,"message":"etcd"}}\n'],
+      '500: etcd',
+    ],
+    ['ends it without a word', GOOD, [200, JSON_TYPE, '{"type":"ERROR"}\n'], 'the watch failed'],
+  ])('%s: says so, and asks again with pauses', async (_what, list, watch, why) => {
+    const bed = await asking(list, watch);
+    await vi.waitFor(() => expect(bed.trouble()).toContain(why), { timeout: 5_000 });
+    expect(bed.told).toHaveLength(1);
+    await new Promise((resolve) => setTimeout(resolve, 300));
+    expect(bed.asked()).toBeLessThanOrEqual(4);
+    await bed.end();
+  });
+
+  it.each<[string, Answer, Answer]>([
+    [
+      'slices with holes',
+      listOf(
+        slice('a', ['10.0.0.1'], 5),
+        null,
+        {},
+        { ...slice('b', [], 5), endpoints: [{}, null, { addresses: null }, { addresses: [5] }] },
+      ),
+      QUIET,
+    ],
+    [
+      'events with holes',
+      GOOD,
+      [
+        200,
+        JSON_TYPE,
+        '{"kind":"Status"}\nnull\n{"type":"ADDED"}\n{"type":"ADDED","object":{"metadata":{}}}\n{"type":"DELETED","object":{}}\n<html>\n',
+      ],
+    ],
+    ['a version that is gone, always', GOOD, [410, JSON_TYPE, '{}']],
+  ])('has %s: the workers stay, and it is asked again with pauses', async (_what, list, watch) => {
+    const bed = await asking(list, watch);
+    await vi.waitFor(() => expect(bed.asked()).toBeGreaterThanOrEqual(2), { timeout: 5_000 });
+    await new Promise((resolve) => setTimeout(resolve, 300));
+    expect(bed.asked()).toBeLessThanOrEqual(4);
+    expect(bed.told).toEqual([['10.0.0.1:8100']]);
+    expect(bed.trouble()).toBe('');
+    await bed.end();
+  });
+});
 
 describe('workers behind a Kubernetes Service', () => {
   it('goes on when the API server ends a watch, and when it has forgotten the version', async () => {
