@@ -135,6 +135,31 @@ describe('a kept answer', () => {
     expect(pieces(100_000)).toBeLessThan(300);
   });
 
+  it('comes in not many more where it is all thoughts, calls, or several answers', () => {
+    const pieces = (next: (at: number) => SequenceEvent, sequences = 1) => {
+      const every = (event: (index: number) => SequenceEvent) =>
+        Array.from({ length: sequences }, (_, at) => event(at));
+      const events = Array.from({ length: 20_000 }, (_, at) => next(at));
+      return kept([...every((at) => begun(at)), ...events, ...every((at) => finished(at))], sequences)!.events.length;
+    };
+    expect(pieces(() => words('', 0, { reasoning: 'word ' }))).toBeLessThan(300);
+    expect(
+      pieces((at) => words('', 0, { calls: [{ index: 0, ...(at === 0 && { name: 'f' }), arguments: 'word ' }] })),
+    ).toBeLessThan(300);
+    expect(pieces((at) => words('word ', at % 4), 4)).toBeLessThan(300);
+  });
+
+  it('is written in a moment, also where it has hardly a character to a token', () => {
+    for (const text of ['', 'a']) {
+      const events = [
+        begun(),
+        ...Array.from({ length: 200_000 }, (_, at) => words(text, 0, { tokens: [at] })),
+        finished(),
+      ];
+      expect(kept(events)?.events.at(1)).toMatchObject({ tokens: [] });
+    }
+  });
+
   it('is small: a long text is little more than itself', () => {
     const events = [begun(), ...Array.from({ length: 10_000 }, () => words('word ')), finished()];
     expect(encodeAnswer(answer(events)).byteLength).toBeLessThan(50_000 * 1.1);

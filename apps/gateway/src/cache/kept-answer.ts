@@ -8,7 +8,7 @@ import {
   type TokenLogprob,
 } from '@millrace/contracts';
 import type { SequenceEvent } from '../vocabulary.js';
-import { joinedEvents } from './joined-events.js';
+import { charsOfAll, joinedEvents } from './joined-events.js';
 
 /** An answer as it is kept: what was computed, without what belongs to one request alone (ids, time, how it was sent). */
 export interface KeptAnswer {
@@ -33,7 +33,7 @@ const PIECES_MAX = 256;
  * tokens are counted and their numbers left out, since nobody who reads an answer learns them.
  */
 export function encodeAnswer({ model, engine, events }: KeptAnswer): Uint8Array {
-  const pieceChars = Math.max(PIECE_CHARS_MIN, Math.ceil(charsOf(events) / PIECES_MAX));
+  const pieceChars = Math.max(PIECE_CHARS_MIN, Math.ceil(charsOfAll(events) / PIECES_MAX));
   const json = JSON.stringify([model, engine, joinedEvents(events, pieceChars).map(written)]);
   const entry = Buffer.allocUnsafe(TEXT_AT + Buffer.byteLength(json));
   entry.writeUInt8(VERSION, 0);
@@ -100,7 +100,7 @@ function written(event: SequenceEvent): Written {
 
 /** What it mostly has not comes last: where it has none of these, it ends before them. */
 function writtenTokens(event: Extract<SequenceEvent, { kind: 'tokens' }>): Written {
-  const { index, text, tokens, unnumbered = 0, reasoning, calls, citations, logprobs } = event;
+  const { index, text, unnumbered = 0, reasoning, calls, citations, logprobs } = event;
   const rare = [
     reasoning ?? 0,
     calls?.map(writtenCall) ?? 0,
@@ -108,7 +108,7 @@ function writtenTokens(event: Extract<SequenceEvent, { kind: 'tokens' }>): Writt
     logprobs?.map(writtenLogprob) ?? 0,
   ] as const;
   const end = rare.findLastIndex((one) => one !== 0) + 1;
-  return ['t', index, tokens.length + unnumbered, text, ...rare.slice(0, end)];
+  return ['t', index, unnumbered, text, ...rare.slice(0, end)];
 }
 
 function readEvent([kind, index, ...rest]: Written): SequenceEvent {
@@ -188,10 +188,4 @@ function reasonOf(value: unknown): FinishReason {
   const reason = FINISH_REASONS.find((one) => one === value);
   if (reason === undefined) throw new TypeError('An entry has something in place of a reason.');
   return reason;
-}
-
-function charsOf(events: readonly SequenceEvent[]): number {
-  let chars = 0;
-  for (const event of events) if (event.kind === 'tokens' || event.kind === 'echo') chars += event.text.length;
-  return chars;
 }
