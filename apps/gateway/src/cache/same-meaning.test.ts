@@ -142,6 +142,10 @@ describe('a question', () => {
     expect(gistOf('x'.repeat(QUESTION_CHARACTERS_MAX + 1))).toBeUndefined();
   });
 
+  it('that is far too long is not looked at, whatever it is made of', () => {
+    expect(gistOf(`a${'\u0301\u0323'.repeat(500_000)}`)).toBeUndefined();
+  });
+
   it('is read however it was made up, a hundred times over within the time of this test', () => {
     const hostile = ['"', "'", '`', '(', '?', "a'", 'a-', '1+', '1 + ', '. ', 'a ', 'please ', 'how do i '];
     for (const piece of hostile) {

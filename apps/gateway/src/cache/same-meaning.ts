@@ -36,6 +36,8 @@ export const QUESTION_CHARACTERS_MAX = 1_000;
 
 /** Undefined where words can not be told from what is to be taken as it stands: several lines, or very long. */
 export function gistOf(question: string): Gist | undefined {
+  // First of all: marks upon marks are brought into order in a time that grows with the square of how many there are.
+  if (question.length > QUESTION_CHARACTERS_MAX) return undefined;
   const line = question.normalize('NFC').trim();
   if (line === '' || line.length > QUESTION_CHARACTERS_MAX || /[\n\r\v\f\u0085\u2028\u2029\0]/.test(line))
     return undefined;
