@@ -29,7 +29,9 @@ export class MemoryResponseCache implements ResponseCache {
   }
 
   async put(key: string, entry: Uint8Array): Promise<void> {
-    this.#entries.set(key, entry);
+    // Small buffers share their memory with others, all of which stays as long as one of them does.
+    const isAlone = entry.byteLength === entry.buffer.byteLength;
+    this.#entries.set(key, isAlone ? entry : new Uint8Array(entry));
   }
 
   async close(): Promise<void> {
