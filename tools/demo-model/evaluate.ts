@@ -46,7 +46,11 @@ const { values: options } = parseArgs({
 async function post(path: string, body: object): Promise<Reply> {
   const response = await fetch(`${options.url}${path}`, {
     method: 'POST',
-    headers: { 'content-type': 'application/json', authorization: `Bearer ${options.key}` },
+    headers: {
+      'content-type': 'application/json',
+      authorization: `Bearer ${options.key}`,
+      'x-millrace-cache': 'off', // What is judged is the model, and not what it answered some time ago.
+    },
     body: JSON.stringify({ model: options.model, temperature: 0, ...body }),
   });
   if (!response.ok) throw new Error(`${response.status} ${await response.text()}`);
