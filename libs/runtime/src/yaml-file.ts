@@ -7,7 +7,7 @@ type Path = readonly (string | number)[];
 export interface YamlFile {
   /** Plain JSON-like data; undefined for an empty file. */
   readonly value: unknown;
-  /** The line, counted from 1, on which the value at `path` stands; undefined where nothing stands there. */
+  /** The line, counted from 1, on which the value at `path` stands; where nothing does, that of what it would stand in, if that has one. */
   lineOf(path: Path): number | undefined;
 }
 
@@ -23,16 +23,45 @@ export function parseYamlFile(content: string, path: string): YamlFile {
   const document = parseDocument(text, { lineCounter: lines, prettyErrors: false });
   if (document.errors.length > 0) {
     throw new ConfigurationError(
-      document.errors.map(
-        (error) =>
-          `${path}, line ${lines.linePos(error.pos[0]).line}, is not valid YAML: ${firstSentence(error.message)}`,
-      ),
+      fewProblems(path, document.errors, ({ pos, message }) => {
+        const line = `${path}, line ${lines.linePos(pos[0]).line}`;
+        // How the parser says it when it gives up.
+        if (message.includes('call stack')) return `${line}, is nested too deeply. Check that it is the right file.`;
+        return `${line}, is not valid YAML: ${shortened(firstSentence(message))}`;
+      }),
     );
   }
   return {
     value: plainValue(document, path),
-    lineOf: (where) => lineOf(document, lines, where),
+    lineOf: (where) => {
+      for (let length = where.length; length > 0; length--) {
+        const line = lineOf(document, lines, where.slice(0, length));
+        if (line !== undefined) return line;
+      }
+      return undefined;
+    },
   };
+}
+
+/** More than anybody mends at a time; a file that is something else altogether has thousands. */
+const PROBLEMS_SHOWN_MAX = 50;
+
+/** Sentences for the first of the problems, and how many more there are. */
+export function fewProblems<Problem>(
+  path: string,
+  problems: readonly Problem[],
+  sentenceOf: (problem: Problem) => string,
+): readonly string[] {
+  const shown = problems.slice(0, PROBLEMS_SHOWN_MAX).map(sentenceOf);
+  const more = problems.length - PROBLEMS_SHOWN_MAX;
+  return more > 0 ? [...shown, `${path} has ${more} more mistakes.`] : shown;
+}
+
+const SHOWN_CHARACTERS_MAX = 500;
+
+/** What repeats something of the file, which may be of any length. */
+export function shortened(text: string): string {
+  return text.length <= SHOWN_CHARACTERS_MAX ? text : `${text.slice(0, SHOWN_CHARACTERS_MAX)}…`;
 }
 
 function readText(path: string): string {

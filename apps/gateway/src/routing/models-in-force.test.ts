@@ -1,3 +1,4 @@
+import { spawnSync } from 'node:child_process';
 import { mkdirSync, mkdtempSync, renameSync, rmSync, symlinkSync, utimesSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -29,11 +30,48 @@ function open(): WatchedModels {
   watched = new WatchedModels(path, CHECK_MS, { info: say, warn: say, error: say } as unknown as Logger);
   return watched;
 }
-const until = (what: () => void) => vi.waitFor(what, { timeout: 5_000, interval: 5 });
+/** Each line names the one before nine times. */
+const laughs = () =>
+  `a: &a [ha]\n${[...'bcdefghi'].map((name, index) => `${name}: &${name} [${Array(9).fill(`*${'abcdefgh'[index]}`)}]`).join('\n')}`;
+const until = (what: () => void) => vi.waitFor(what, { timeout: 15_000, interval: 5 });
 /** Long enough for several looks. */
 const looks = () => new Promise((resolve) => setTimeout(resolve, 20 * CHECK_MS));
 
 describe('the models file', () => {
+  it.each<[string, () => unknown, RegExp]>([
+    ['a folder', () => mkdirSync(path), /is a folder, not a file/],
+    ['a pipe', () => spawnSync('mkfifo', [path]), /is a pipe or a device, not a file/],
+    ['a link to itself', () => symlinkSync(path, path), /cannot be read: ELOOP/],
+    [
+      '50 MB',
+      () => writeFileSync(path, 'x'.repeat(50_000_000)),
+      /has 50,000,000 bytes; a models file may have 1,048,576/,
+    ],
+    ['UTF-16', () => writeFileSync(path, `\uFEFF${fileOf('a')}`, 'utf16le'), /is not text in UTF-8/],
+    ['bytes', () => writeFileSync(path, Buffer.from([0x6d, 0xff, 0xfe])), /is not text in UTF-8/],
+    ['NUL', () => writeFileSync(path, Buffer.alloc(10)), /expected object, received string/],
+    [
+      '10,000 aliases',
+      () => writeFileSync(path, `aliases:\n${'  - {name: a, targets: [{model: m}]}\n'.repeat(10_000)}`),
+      /line 1: aliases: Too big/,
+    ],
+    ['laughs', () => writeFileSync(path, laughs()), /is not usable YAML: Excessive alias count/],
+  ])('stays as it was where %s is put in its place, which is said once', async (_what, put, why) => {
+    writeFileSync(path, fileOf('a'));
+    const models = open();
+    rmSync(path);
+    put();
+    await until(() => expect(models.trouble).toMatch(why));
+    await looks();
+    expect(models.trouble!.length).toBeLessThan(1_000);
+    expect(lines).toHaveLength(1);
+    expect(idsOf(models.current)).toEqual(['a']);
+    rmSync(path, { recursive: true });
+    writeFileSync(path, fileOf('b'));
+    await until(() => expect(idsOf(models.current)).toEqual(['b']));
+    expect(models.trouble).toBeUndefined();
+  });
+
   it('is in force from the start, and each edit from when it is seen', async () => {
     writeFileSync(path, fileOf('a'));
     const models = open();

@@ -1,14 +1,14 @@
-import { readFileSync } from 'node:fs';
-import { readFile } from 'node:fs/promises';
 import type { ModelEntry, ModelLimits, ModelsFile } from '@millrace/contracts';
 import {
+  type CheckedModelsFile,
   ConfigurationError,
+  checkedModelsFile,
+  checkModelsFileAside,
   counter,
   gauge,
   type Logger,
-  modelsFileDoubts,
-  parseModelsFile,
-  unreadable,
+  readModelsTextIfAny,
+  readModelsTextIfAnySync,
 } from '@millrace/runtime';
 import { MEASURED } from '../metrics/declarations.js';
 
@@ -24,6 +24,8 @@ export interface ModelsInForce {
 }
 
 export const NO_MODELS_FILE: ModelsFile = { models: [], aliases: [] };
+
+const NOTHING: CheckedModelsFile = { file: NO_MODELS_FILE, doubts: [] };
 
 /** A file that nobody edits. */
 export function fixedModels(current: ModelsFile = NO_MODELS_FILE): ModelsInForce {
@@ -71,7 +73,7 @@ export class WatchedModels implements ModelsInForce {
   #trouble: string | undefined;
   #sinceMs = performance.now();
   #timer: NodeJS.Timeout | undefined;
-  #closed = false;
+  readonly #end = new AbortController();
   readonly #listeners = new Set<(file: ModelsFile) => void>();
   readonly #reloads = counter(MEASURED.modelsFileReloads);
   readonly #endGauge = gauge(MEASURED.modelsFileAge, () => [{ value: (performance.now() - this.#sinceMs) / 1000 }]);
@@ -87,14 +89,14 @@ export class WatchedModels implements ModelsInForce {
     private readonly logger: Logger,
   ) {
     try {
-      const text = textOf(path);
-      this.#text = text;
-      this.#current = text === undefined ? NO_MODELS_FILE : parseModelsFile(text, path);
+      this.#text = readModelsTextIfAnySync(path);
+      const { file, doubts } = this.#text === undefined ? NOTHING : checkedModelsFile(this.#text, path);
+      this.#current = file;
+      this.#warn(doubts);
     } catch (error) {
       this.#endGauge();
       throw error;
     }
-    this.#doubt();
     this.#lookIn(checkMs);
   }
 
@@ -112,10 +114,14 @@ export class WatchedModels implements ModelsInForce {
   }
 
   close(): void {
-    this.#closed = true;
+    this.#end.abort();
     clearTimeout(this.#timer);
     this.#listeners.clear();
     this.#endGauge();
+  }
+
+  get #closed(): boolean {
+    return this.#end.signal.aborted;
   }
 
   #lookIn(ms: number): void {
@@ -125,46 +131,44 @@ export class WatchedModels implements ModelsInForce {
   async #look(): Promise<void> {
     try {
       const text = await this.#settledText();
-      if (!this.#closed && text !== this.#text) this.#takeUp(text);
+      if (!this.#closed && text !== this.#text) await this.#takeUp(text);
     } catch (error) {
       this.#text = UNREAD;
-      if (!this.#closed) this.#keep('unreadable', unreadable(this.path, error));
+      if (!this.#closed) this.#keep('unreadable', whyNot(error));
     }
     if (!this.#closed) this.#lookIn(this.checkMs);
   }
 
-  /** Undefined: there is none. @throws what reading throws. */
+  /** Undefined: there is none. @throws ConfigurationError where it can't be read. */
   async #settledText(): Promise<string | undefined> {
-    let text = await this.#read();
+    let text = await readModelsTextIfAny(this.path);
     while (text !== this.#text && !this.#closed) {
       await new Promise((resolve) => setTimeout(resolve, SETTLE_MS).unref());
-      const again = await this.#read();
+      const again = await readModelsTextIfAny(this.path);
       if (again === text) break;
       text = again;
     }
     return text;
   }
 
-  async #read(): Promise<string | undefined> {
-    return orAbsent(() => readFile(this.path, 'utf8'));
-  }
-
-  #takeUp(text: string | undefined): void {
+  async #takeUp(text: string | undefined): Promise<void> {
     const hadNone = this.#current === NO_MODELS_FILE && this.#trouble === undefined;
     this.#text = text;
     if (text === undefined) {
       if (!hadNone) this.#keep('unreadable', `There is no file ${this.path} any more.`);
       return;
     }
+    let checked: CheckedModelsFile;
     try {
-      this.#put(parseModelsFile(text, this.path));
+      checked = await checkModelsFileAside(text, this.path, this.#end.signal);
     } catch (error) {
-      if (!(error instanceof ConfigurationError)) throw error;
-      this.#keep('refused', error.problems.join(' '));
+      if (!this.#closed) this.#keep('refused', whyNot(error));
+      return;
     }
+    if (!this.#closed) this.#put(checked);
   }
 
-  #put(file: ModelsFile): void {
+  #put({ file, doubts }: CheckedModelsFile): void {
     this.#current = file;
     this.#trouble = undefined;
     this.#sinceMs = performance.now();
@@ -172,12 +176,12 @@ export class WatchedModels implements ModelsInForce {
     this.logger.info(
       `${this.path} was edited; it is in force now, with ${file.models.length} models and ${file.aliases.length} aliases.`,
     );
-    this.#doubt();
+    this.#warn(doubts);
     for (const listener of [...this.#listeners]) listener(file);
   }
 
-  #doubt(): void {
-    for (const doubt of modelsFileDoubts(this.#current)) this.logger.warn(`${this.path}: ${doubt}`);
+  #warn(doubts: readonly string[]): void {
+    for (const doubt of doubts) this.logger.warn(`${this.path}: ${doubt}`);
   }
 
   /** Said once for each content: a file that stays broken is not news. */
@@ -190,25 +194,6 @@ export class WatchedModels implements ModelsInForce {
   }
 }
 
-function textOf(path: string): string | undefined {
-  try {
-    return readFileSync(path, 'utf8');
-  } catch (error) {
-    if (isAbsent(error)) return undefined;
-    throw new ConfigurationError([unreadable(path, error)]);
-  }
-}
-
-async function orAbsent(read: () => Promise<string>): Promise<string | undefined> {
-  try {
-    return await read();
-  } catch (error) {
-    if (isAbsent(error)) return undefined;
-    throw error;
-  }
-}
-
-function isAbsent(error: unknown): boolean {
-  const { code } = error as NodeJS.ErrnoException;
-  return code === 'ENOENT' || code === 'ENOTDIR';
+function whyNot(error: unknown): string {
+  return error instanceof ConfigurationError ? error.problems.join(' ') : String(error);
 }
