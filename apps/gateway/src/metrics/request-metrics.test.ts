@@ -98,6 +98,7 @@ describe('the declarations', () => {
       'limit',
       'door',
       'operation',
+      'use',
     ],
     ...['gen_ai.operation.name', 'gen_ai.request.model', 'error.type'],
   ]);
