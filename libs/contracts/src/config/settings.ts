@@ -976,8 +976,28 @@ export function contradictionsIn(settings: Settings): Contradiction[] {
       sentence: `restartDelayMsMin is ${restartDelayMsMin} and restartDelayMsMax is ${restartDelayMsMax}. The first must not be larger; change one of them.`,
     });
   }
-  found.push(...halfGiven(settings), ...tlsOfPlainUrls(settings));
+  found.push(...discoveryWithout(settings), ...halfGiven(settings), ...tlsOfPlainUrls(settings));
   return found;
+}
+
+/** What each way of finding workers can't do without. */
+const DISCOVERY_NEEDS = [
+  ['dns', 'workersDns'],
+  ['kubernetes', 'workersService'],
+  ['redis', 'redisUrl'],
+] as const;
+
+function discoveryWithout(settings: Settings): Contradiction[] {
+  return DISCOVERY_NEEDS.flatMap(([way, needed]) => {
+    const about = ['workerDiscovery', needed] as const;
+    if (settings.workerDiscovery === way && settings[needed] === undefined) {
+      return [{ about, sentence: `workerDiscovery is ${way}, which needs ${needed}. Set it, or choose another way.` }];
+    }
+    // Redis is of use for more than that.
+    if (settings.workerDiscovery === way || settings[needed] === undefined || needed === 'redisUrl') return [];
+    const sentence = `${needed} is given, and workerDiscovery is ${settings.workerDiscovery}, which does not ask it. Set workerDiscovery to ${way}, or leave ${needed} out.`;
+    return [{ about, sentence }];
+  });
 }
 
 /** Files that are of use only together. */
