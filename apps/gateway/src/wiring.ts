@@ -132,6 +132,7 @@ export function wire(
     reportUsage: new ReportUsage(parts.totals, requestLog),
     readiness: new Readiness(directory, settings, {
       obstacle: () => parts.obstacle(),
+      noWorkers: () => members.trouble ?? NO_WORKERS[settings.workerDiscovery],
       degraded: () => [
         ...parts.degraded(),
         ...degradedBy([
@@ -173,6 +174,15 @@ function openDiscovery(settings: Settings, { redis }: Parts, logger: Logger): Wo
       return new RedisDiscovery(redis!, { prefix: redisKeyPrefix, intervalMs: discoveryIntervalMs });
   }
 }
+
+/** Why there may be none, where looking for them went well. */
+const NO_WORKERS: Readonly<Record<Settings['workerDiscovery'], string>> = {
+  static: 'No worker is configured: name one with --workers.',
+  dns: 'No worker was found: DNS names none for `workersDns`.',
+  kubernetes: 'No worker was found: `workersService` has no endpoint that is ready and has this port.',
+  redis:
+    'No worker was found: none announces itself in Redis. Each needs workerDiscovery: redis, and redisUrl and redisKeyPrefix as here.',
+};
 
 function openProviders(
   { models }: Parts,

@@ -1,5 +1,5 @@
 import { PROTOCOL_VERSION } from '@millrace/contracts';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import { FakeWorker } from './dispatch/fake-worker.testing.js';
 import { eventsOf, TestBed } from './gateway.testing.js';
 
@@ -203,6 +203,32 @@ describe('a worker that is not ready', () => {
       reason: expect.stringMatching(/^No worker is ready: 127\.0\.0\.1:9 is connecting \(.+\)\.$/),
       models: [],
     });
+  });
+
+  it.each<[object, RegExp]>([
+    [{ workers: [] }, /^No worker is configured: name one with --workers\.$/],
+    [
+      { workerDiscovery: 'dns', workersDns: 'nobody.invalid:8100' },
+      /^DNS of nobody\.invalid:8100|^DNS has no records of nobody/,
+    ],
+    [{ workers: Array.from({ length: 20 }, (_, at) => `127.0.0.9:${at + 1}`) }, /; and 12 more\.$/],
+  ])('is not there with %j: /readyz says why', async (settings, why) => {
+    await using bed = await TestBed.start(settings, [], false);
+    const reason = async () => ((await (await fetch(`${bed.url}/readyz`)).json()) as { reason: string }).reason;
+    await expect.poll(reason, { timeout: 8_000 }).toMatch(why);
+  });
+
+  it.each(['worker', 'unix:/run/worker.sock', 'dns:///worker:8100'])('is called %s: no start', async (address) => {
+    await expect(TestBed.start({ workers: [address] }, [], false)).rejects.toThrow(
+      `\`workers\` names "${address}". Write host:port`,
+    );
+  });
+
+  it('is reached past the proxy that is there for the Internet', async () => {
+    for (const name of ['http_proxy', 'https_proxy']) vi.stubEnv(name, 'http://127.0.0.1:9');
+    await using bed = await TestBed.start();
+    expect((await bed.chat()).status).toBe(200);
+    vi.unstubAllEnvs();
   });
 
   it('loads: /readyz says where it stands, and turns ready by itself', async () => {

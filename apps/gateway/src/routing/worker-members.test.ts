@@ -11,6 +11,7 @@ class PretendWorker implements Worker {
   phase: WorkerPhase = 'ready';
   outstanding = 0;
   closed = false;
+  watchers = 0;
   readonly models = undefined;
   readonly heard = true;
 
@@ -22,7 +23,8 @@ class PretendWorker implements Worker {
   }
 
   watch(): () => void {
-    return () => {};
+    this.watchers++;
+    return () => this.watchers--;
   }
 
   async close(): Promise<void> {
@@ -145,6 +147,32 @@ describe('the workers of a gateway', () => {
     expect(members.trouble).toContain('tells of 5000 workers; 4096 is the most');
     discovery.tell(['a:1']);
     expect(members.trouble).toBeUndefined();
+    await members.close();
+  });
+
+  it('are those with an address: whatever else is told is named, and not connected with', async () => {
+    const { discovery, made, addresses, members } = bed();
+    const hostile = ['unix:/etc/passwd', 'dns:///x', 'a'.repeat(1_000_000), 'x'];
+    discovery.tell(['a:1', ...hostile]);
+    expect(addresses()).toEqual(['a:1']);
+    expect(made).toHaveLength(1);
+    expect(members.trouble).toBe(
+      '"unix:/etc/passwd" and 3 more told by discovery can\'t be the address of a worker, which is host:port.',
+    );
+    discovery.tell(['a:1', hostile[2]!]);
+    expect(members.trouble!.length).toBeLessThan(200);
+    discovery.tell(['a:1']);
+    expect(members.trouble).toBeUndefined();
+    await members.close();
+  });
+
+  it('come and go by the thousand, and nothing of them is left', async () => {
+    const { discovery, directory, made, members } = bed();
+    for (let at = 0; at < 10_000; at++) discovery.tell([`w${at}:1`, `w${at + 1}:1`]);
+    discovery.tell([]);
+    expect(made).toHaveLength(10_001);
+    expect(made.every(({ closed, watchers }) => closed && watchers === 0)).toBe(true);
+    expect(directory.workers).toEqual([]);
     await members.close();
   });
 });

@@ -1,5 +1,6 @@
 import type { Logger } from '@millrace/runtime';
 import type { Worker } from '../vocabulary.js';
+import { isWorkerAddress } from './worker-address.js';
 import type { WorkerDirectory } from './worker-directory.js';
 import type { WorkerDiscovery } from './worker-discovery.js';
 
@@ -18,6 +19,8 @@ export interface MembersLimits {
 /** More than any installation has: a discovery that tells of more tells nonsense, and each costs a connection. */
 const WORKERS_MAX = 4_096;
 const IDLE_CHECK_MS = 250;
+/** Of what is no address, for a sentence. */
+const SHOWN_CHARACTERS_MAX = 60;
 
 interface Leaving {
   readonly sinceMs: number;
@@ -35,8 +38,10 @@ export class WorkerMembers<W extends Worker & Closable> {
   readonly #members = new Map<string, W>();
   readonly #leaving = new Map<string, Leaving>();
   #timer: NodeJS.Timeout | undefined;
-  #toldTooMany = false;
   #excess = 0;
+  /** One of those told that are no addresses, and how many there are. */
+  #refused: { readonly example: string; readonly count: number } | undefined;
+  #told: string | undefined;
   #closed = false;
 
   constructor(
@@ -55,8 +60,7 @@ export class WorkerMembers<W extends Worker & Closable> {
   }
 
   get trouble(): string | undefined {
-    if (this.#excess === 0) return this.discovery.trouble;
-    return `Discovery tells of ${WORKERS_MAX + this.#excess} workers; ${WORKERS_MAX} is the most, and the others are not used.`;
+    return [this.discovery.trouble, this.#nonsense].filter((one) => one !== undefined).join(' ') || undefined;
   }
 
   async close(): Promise<void> {
@@ -68,17 +72,41 @@ export class WorkerMembers<W extends Worker & Closable> {
 
   #onAddresses(all: readonly string[]): void {
     if (this.#closed) return;
-    const wanted = new Set(this.#bounded([...new Set(all)]));
+    const wanted = this.#usable(all);
     for (const address of wanted) this.#join(address);
     for (const address of this.#members.keys()) if (!wanted.has(address)) this.#leave(address);
     this.directory.expectMore(false);
   }
 
-  #bounded(addresses: readonly string[]): readonly string[] {
-    this.#excess = Math.max(0, addresses.length - WORKERS_MAX);
-    if (this.#excess > 0 && !this.#toldTooMany) this.logger.error(this.trouble ?? '');
-    this.#toldTooMany = this.#excess > 0;
-    return addresses.slice(0, WORKERS_MAX);
+  #usable(all: readonly string[]): ReadonlySet<string> {
+    const addresses = [...new Set(all)];
+    const usable = addresses.filter(isWorkerAddress);
+    const [example] = addresses.filter((address) => !isWorkerAddress(address));
+    this.#refused = example === undefined ? undefined : { example, count: addresses.length - usable.length };
+    this.#excess = Math.max(0, usable.length - WORKERS_MAX);
+    const nonsense = this.#nonsense;
+    if (nonsense !== undefined && nonsense !== this.#told) this.logger.error(nonsense);
+    this.#told = nonsense;
+    return new Set(usable.slice(0, WORKERS_MAX));
+  }
+
+  /** What discovery told that can't be true. */
+  get #nonsense(): string | undefined {
+    const sentences: string[] = [];
+    if (this.#excess > 0) {
+      const most = WORKERS_MAX;
+      sentences.push(
+        `Discovery tells of ${most + this.#excess} workers; ${most} is the most, and the others are not used.`,
+      );
+    }
+    if (this.#refused !== undefined) {
+      const { example, count } = this.#refused;
+      const others = count === 1 ? '' : ` and ${count - 1} more`;
+      sentences.push(
+        `${JSON.stringify(example.slice(0, SHOWN_CHARACTERS_MAX))}${others} told by discovery can't be the address of a worker, which is host:port.`,
+      );
+    }
+    return sentences.join(' ') || undefined;
   }
 
   #join(address: string): void {

@@ -9,7 +9,12 @@ export interface StoreStanding {
   obstacle(): string | undefined;
   /** What works, but not as it should: a gateway whose stores are away goes on serving. */
   degraded(): NonNullable<ReadyzBody['degraded']>;
+  /** Why there is not a single worker, as a sentence. */
+  noWorkers(): string;
 }
+
+/** A sentence with thousands of them would be read by nobody. */
+const NAMED_WORKERS_MAX = 8;
 
 /** /healthz, /readyz and /health: for the one that restarts, the one that routes, and the one who looks. */
 export class Readiness {
@@ -38,7 +43,7 @@ export class Readiness {
     const standings = this.directory.standings();
     const models = standings.map(modelBody);
     const states = this.directory.states();
-    if (!states.some(({ phase }) => phase === 'ready')) return this.#withoutWorkers(whyNot(states), models);
+    if (!states.some(({ phase }) => phase === 'ready')) return this.#withoutWorkers(this.#whyNot(states), models);
     const failed = standings.filter(({ state }) => state === 'failed');
     const servable = standings.filter((standing) => standing.servable);
     if (failed.length > 0 && servable.length === 0) return { status: 'not ready', reason: whyFailed(failed), models };
@@ -49,6 +54,15 @@ export class Readiness {
   #withoutWorkers(reason: string, models: ReadyzBody['models']): ReadyzBody {
     if (!this.settings.readyWithoutWorkers) return { status: 'not ready', reason, models };
     return { status: 'ready', reason, capabilities: {}, models };
+  }
+
+  #whyNot(states: readonly WorkerState[]): string {
+    if (states.length === 0) return this.stores.noWorkers();
+    const each = states
+      .slice(0, NAMED_WORKERS_MAX)
+      .map(({ address, phase, detail }) => `${address} is ${phase}${detail && ` (${detail})`}`);
+    const others = states.length - each.length;
+    return `No worker is ready: ${each.join('; ')}${others > 0 ? `; and ${others} more` : ''}.`;
   }
 
   health(): HealthBody {
@@ -62,12 +76,6 @@ export class Readiness {
       workers: this.directory.states().map(workerBody),
     };
   }
-}
-
-function whyNot(states: readonly WorkerState[]): string {
-  if (states.length === 0) return 'No worker is configured: name one with --workers.';
-  const each = states.map(({ address, phase, detail }) => `${address} is ${phase}${detail && ` (${detail})`}`);
-  return `No worker is ready: ${each.join('; ')}.`;
 }
 
 function whyFailed(failed: readonly ModelStanding[]): string {

@@ -202,8 +202,12 @@ export class GrpcWorkerClient implements WorkerClient {
     private readonly logger: Logger,
     private readonly security: WorkerSecurity = UNSECURED,
   ) {
-    this.#client = new InferenceClient(address, security.credentials, {
+    // Named as what it is: gRPC reads a host called `unix` or `ipv4` as something else.
+    this.#client = new InferenceClient(`dns:${address}`, security.credentials, {
       ...security.channel,
+      // HTTP_PROXY is meant for the Internet, where providers are; and DNS has no say in how workers are spoken to.
+      'grpc.enable_http_proxy': 0,
+      'grpc.service_config_disable_resolution': 1,
       'grpc.max_receive_message_length': RECEIVED_BYTES_MAX,
       'grpc.max_send_message_length': CHANNEL_BYTES_MAX,
       // The pauses are ours; the channel's own would only add to them.

@@ -9,6 +9,9 @@ export interface RedisDiscoveryOptions {
   readonly intervalMs: number;
 }
 
+/** More than are ever used: whoever writes there could write without end. */
+const ADDRESSES_MAX = 10_000;
+
 /** What the gateway's connection is to it. */
 export interface PresenceRedis {
   readonly client: Pick<Redis, 'zrangebyscore' | 'time'>;
@@ -65,7 +68,8 @@ export class RedisDiscovery implements WorkerDiscovery {
     try {
       const [seconds] = await this.redis.client.time();
       const set = `${this.options.prefix}:${PRESENCE_SET}`;
-      const addresses = await this.redis.client.zrangebyscore(set, Number(seconds) * 1000, '+inf');
+      const from = Number(seconds) * 1000;
+      const addresses = await this.redis.client.zrangebyscore(set, from, '+inf', 'LIMIT', 0, ADDRESSES_MAX);
       if (!this.#closed) this.#known.learn(addresses.map(String));
     } catch (error) {
       if (!this.#closed) this.#known.fail((error as Error).message);
