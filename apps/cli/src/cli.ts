@@ -15,6 +15,14 @@ export const COMMANDS: Readonly<Record<string, ListedCommand>> = {
     summary: 'start a gateway and a worker, and keep them running',
     load: async () => (await import('./serve/serve-command.js')).serveCommand,
   },
+  gateway: {
+    summary: 'run a gateway alone, for workers elsewhere',
+    load: async () => (await import('./serve/process-commands.js')).gatewayCommand,
+  },
+  worker: {
+    summary: 'run a worker alone, for gateways elsewhere',
+    load: async () => (await import('./serve/process-commands.js')).workerCommand,
+  },
   chat: {
     summary: 'talk to a model, or ask one question',
     load: async () => (await import('./chat/chat-command.js')).chatCommand,

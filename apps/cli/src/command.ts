@@ -18,8 +18,8 @@ export interface Command {
   readonly about: string;
   /** Flags of this command alone. */
   readonly own: SettingTable;
-  /** The settings that its help lists. */
-  readonly settings: 'all' | readonly SettingName[];
+  /** The settings that its help lists: all, those that one of the processes reads, or these. */
+  readonly settings: 'all' | 'gateway' | 'worker' | readonly SettingName[];
   readonly examples: readonly string[];
   /** The exit status. */
   run(context: CommandContext): Promise<number>;

@@ -41,11 +41,16 @@ export function helpOf(name: string, command: Command): string {
 }
 
 function settingSections(command: Command): string[] {
-  if (command.settings === 'all') {
-    return settingsByGroup().map(({ title, settings }) => section(title, settings));
+  const { settings: wanted } = command;
+  if (typeof wanted === 'string') {
+    const isRead = ([, { readBy }]: readonly [string, Setting<unknown>]) => wanted === 'all' || readBy.includes(wanted);
+    return settingsByGroup()
+      .map(({ title, settings }) => ({ title, read: settings.filter(isRead) }))
+      .filter(({ read }) => read.length > 0)
+      .map(({ title, read }) => section(title, read));
   }
   const all: SettingTable = SETTINGS;
-  const listed = command.settings.map((name) => [name, all[name]!] as const);
+  const listed = wanted.map((name) => [name, all[name]!] as const);
   return listed.length === 0 ? [] : [section('Settings', listed)];
 }
 

@@ -33,6 +33,7 @@ async function serve(context: CommandContext): Promise<number> {
   trustGateway(loaded.settings);
   const withoutWorker = !needsWorker(loaded.settings, workingFolder);
   if (withoutWorker) sayNoWorker(context, loaded.settings, logger);
+  else if (loaded.sources.workers !== 'default') sayOwnWorker(loaded.settings, logger);
   const service = new Service({
     loaded,
     logger,
@@ -70,6 +71,13 @@ function sayNoWorker(context: CommandContext, { modelsFile, logFormat }: Setting
   const sentence = `The gateway serves every model of ${modelsFile} itself, so no worker is started.`;
   if (logFormat === 'json') logger.info(sentence);
   else context.write(`${pc.dim(`  ${sentence}`)}\n`);
+}
+
+function sayOwnWorker({ workers }: Settings, logger: Logger): void {
+  logger.warn(
+    { workers },
+    'the gateway of `millrace serve` asks the worker beside it, and not those in `workers`; `millrace gateway` asks those',
+  );
 }
 
 /** What is served, the chosen model first, and whom. */

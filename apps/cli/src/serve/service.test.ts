@@ -36,7 +36,7 @@ function serviceWith(
   service = new Service({
     loaded: { ...loaded, flagsFor: () => [`--journal=${join(folder, 'journal')}`, ...fakeFlags] },
     logger: createLogger({ name: 'serve', level: 'info', format: 'json' }, { write: (line) => logged.push(line) }),
-    entries: { worker: FAKE, gateway: FAKE },
+    programs: { worker: { entry: FAKE }, gateway: { entry: FAKE } },
     killGraceMs: 300,
     withoutWorker,
     ...(onProgress && { onProgress }),

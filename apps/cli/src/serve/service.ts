@@ -1,8 +1,8 @@
-import { createRequire } from 'node:module';
 import type { LoadedSettings, Logger } from '@millrace/runtime';
 import { CommandError } from '../command.js';
 import { gatewayUrl, hostAndPort } from '../gateway-address.js';
 import { noSuchAddress, portProblem, probePort } from '../port-probe.js';
+import { programs } from './programs.js';
 import { askReadiness } from './readiness.js';
 import { type ProcessPlan, SupervisedProcess } from './supervised-process.js';
 
@@ -13,8 +13,8 @@ export interface ServiceOptions {
   readonly withoutWorker?: boolean;
   /** Called whenever what the gateway still waits for changes. */
   readonly onProgress?: (reason: string) => void;
-  /** The files to run; the packages' own unless a test has others. */
-  readonly entries?: { readonly worker: string; readonly gateway: string };
+  /** The packages' own unless a test has others. */
+  readonly programs?: ReturnType<typeof programs>;
   /** Throws away what the processes print. */
   readonly quiet?: boolean;
   /** How long after its own deadline a process that drains may take before it is killed. */
@@ -24,13 +24,6 @@ export interface ServiceOptions {
 /** Last words to clients, and last records to the database. */
 const KILL_GRACE_MS = 8_000;
 const READINESS_POLL_MS = 50;
-
-/**
- * glibc gives the threads of a process heaps of their own, up to eight for each core, and what is freed in one stays there.
- * A model is loaded on whichever thread of Node's pool is free, so that every load may leave its vocabulary's hundred
- * megabytes in another heap: after 20 loads of one model a worker held 1,490 MiB, and with two heaps 650.
- */
-const WORKER_ENVIRONMENT = { MALLOC_ARENA_MAX: '2' };
 
 /**
  * One gateway and one worker, as two processes: a native crash in the engine must not take the gateway down. No worker
@@ -75,7 +68,7 @@ export class Service {
       `--workers=${workerAddress ?? ''}`,
       `--port=${portBefore ?? settings.port}`,
     ];
-    const gateway = this.#supervise({ name: 'gateway', entry: this.#entries.gateway, args: gatewayArgs });
+    const gateway = this.#supervise({ name: 'gateway', ...this.#programs.gateway, args: gatewayArgs });
     this.#gateway = gateway;
     const workerBroken = this.#worker === undefined ? [] : [this.#worker.broken];
     const port = await Promise.race([gateway.start(), ...workerBroken]);
@@ -96,12 +89,7 @@ export class Service {
       ...this.#options.loaded.flagsFor(['workerPort']),
       `--worker-port=${portBefore ?? workerPort}`,
     ];
-    const worker = this.#supervise({
-      name: 'worker',
-      entry: this.#entries.worker,
-      args,
-      environment: WORKER_ENVIRONMENT,
-    });
+    const worker = this.#supervise({ name: 'worker', ...this.#programs.worker, args });
     this.#worker = worker;
     const listens = worker.start();
     // Where the port is known, the gateway need not wait for it: it goes on knocking until the worker opens. Starting
@@ -109,8 +97,8 @@ export class Service {
     return hostAndPort(workerHost, workerPort === 0 ? await listens : workerPort);
   }
 
-  get #entries() {
-    return this.#options.entries ?? packageEntries();
+  get #programs() {
+    return this.#options.programs ?? programs();
   }
 
   /**
@@ -171,9 +159,4 @@ export class Service {
     if (state === 'no such address') throw new CommandError(noSuchAddress(workerHost, '--worker-host'));
     return state === 'free' || sources.workerPort !== 'default' ? workerPort : 0;
   }
-}
-
-function packageEntries(): { worker: string; gateway: string } {
-  const { resolve } = createRequire(import.meta.url);
-  return { worker: resolve('@millrace/worker'), gateway: resolve('@millrace/gateway') };
 }
