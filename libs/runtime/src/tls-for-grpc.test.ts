@@ -39,6 +39,11 @@ describe('why a worker can not be reached', () => {
     expect(workerTlsFailure(refused, undefined)).toBeUndefined();
   });
 
+  it('is not TLS when a connection that was in use breaks off, as when the worker is killed', () => {
+    expect(workerTlsFailure('read ECONNRESET', valid)).toBeUndefined();
+    expect(workerTlsFailure('read ECONNRESET', undefined)).toBeUndefined();
+  });
+
   it('is guessed from a connection that is closed without a word, by what this side has', () => {
     expect(workerTlsFailure(closed, undefined)).toContain('if it speaks TLS');
     expect(workerTlsFailure(closed, valid)).toContain('most likely its own workerTls.caFile');

@@ -81,7 +81,8 @@ function hostOf(address: string): string {
 }
 
 /** What grpc-js says where the other side closed a connection before a word was said on it. */
-const CLOSED = /Last error: Failed to connect \(|ECONNRESET|socket hang up|disconnected before secure TLS connection/;
+const CLOSED =
+  /Last error: .*(?:Failed to connect \(|ECONNRESET|socket hang up)|disconnected before secure TLS connection/s;
 
 /**
  * Why a worker can't be reached by TLS, or without, as the end of a sentence; undefined where TLS is not why.
