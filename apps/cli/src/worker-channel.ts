@@ -22,10 +22,15 @@ export function workerClient(
   tls: TlsMaterial | undefined,
   serverName: string | undefined,
 ): InferenceClient {
+  const target = `dns:${address}`;
+  // As gateways do: HTTP_PROXY is meant for the Internet.
+  const options: ChannelOptions = { 'grpc.enable_http_proxy': 0, 'grpc.service_config_disable_resolution': 1 };
   if (tls?.ca === undefined || tls.cert === undefined || tls.key === undefined) {
-    return new InferenceClient(address, credentials.createInsecure());
+    return new InferenceClient(target, credentials.createInsecure(), options);
   }
   const { verify, channel } = workerIdentity(address, serverName);
-  const options: ChannelOptions = channel;
-  return new InferenceClient(address, credentials.createSsl(tls.ca, tls.key, tls.cert, verify), options);
+  return new InferenceClient(target, credentials.createSsl(tls.ca, tls.key, tls.cert, verify), {
+    ...options,
+    ...channel,
+  });
 }
