@@ -182,6 +182,42 @@ describe('a stream whose worker dies', () => {
   });
 });
 
+describe('a stream that nobody has taken over yet', () => {
+  const begin = async (settings: object, body: object = {}, init: RequestInit = {}) => {
+    await startBy(() => ({ endless: 'on ', dieAfterTokens: 2 }), 1, { coldStartWaitMs: 10_000, ...settings });
+    return bed.chat({ messages, stream: true, ...body }, init);
+  };
+  const record = async () => {
+    await expect.poll(() => bed.records().length).toBe(1);
+    return bed.records()[0];
+  };
+
+  it('is over when its client leaves: nothing of it stays, and what it had counts', async () => {
+    const leaving = new AbortController();
+    const response = await begin({}, {}, { signal: leaving.signal });
+    const left = response.text().catch(({ name }: Error) => name);
+    const metrics = async () => (await fetch(`${bed.url}/metrics`)).text();
+    await expect.poll(metrics).toMatch(/^millrace_waiting_requests\S* 1$/m);
+    leaving.abort();
+    expect(await left).toBe('AbortError');
+    await expect.poll(metrics).toMatch(/^millrace_waiting_requests\S* 0$/m);
+    expect(await metrics()).toMatch(/^millrace_running_requests\S* 0$/m);
+    expect(await record()).toMatchObject({ outcome: 'cancelled', completionTokens: 2 });
+  });
+
+  it('ends with its deadline', async () => {
+    const events = await eventsOf(await begin({}, {}, { headers: { 'x-millrace-deadline-ms': '400' } }));
+    expect(events.at(-1)).toContain('"code":"deadline_exceeded"');
+    expect(await record()).toMatchObject({ outcome: 'expired', completionTokens: 2 });
+  });
+
+  it('has failed when nobody comes', async () => {
+    const events = await eventsOf(await begin({ coldStartWaitMs: 200 }));
+    expect(events.at(-1)).toContain('"code":"model_not_ready"');
+    expect(await record()).toMatchObject({ outcome: 'failed', code: 'model_not_ready', completionTokens: 2 });
+  });
+});
+
 const LOST = {
   reason: 'cancelled',
   promptTokens: 3,

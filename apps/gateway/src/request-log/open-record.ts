@@ -188,10 +188,11 @@ export class OpenRecord {
 
   #outcome(code: ErrorCode | undefined): Outcome {
     if (code === undefined) return 'served';
-    const waiting = !this.#admitted || this.#waitsSinceMs !== undefined;
+    // Of whom something was answered waits for somebody to go on with it: that is no longer a request that waits.
+    const waiting = this.#firstEventMs === undefined && (!this.#admitted || this.#waitsSinceMs !== undefined);
     if (code === 'client_closed_request') return waiting ? 'dropped' : 'cancelled';
     if (code === 'deadline_exceeded') return waiting ? 'dropped' : 'expired';
-    if (this.#waitsSinceMs !== undefined) return 'dropped';
+    if (waiting && this.#waitsSinceMs !== undefined) return 'dropped';
     return waiting || ERROR_CATALOG[code].status < 500 ? 'rejected' : 'failed';
   }
 
