@@ -143,6 +143,20 @@ describe('a provider that fails', () => {
     }
   });
 
+  it('is not waited for: nobody knows when it is back', async () => {
+    await using bed = await start(standIn(), { coldStartWaitMs: 60_000 });
+    const standing = async () => ((await (await fetch(`${bed.url}/readyz`)).json()) as { status: string }).status;
+    groq.mood = { status: 401 };
+    fireworks.mood = { status: 401 };
+    expect((await ask(bed, 'llama')).status).toBe(502);
+    await expect.poll(standing, { timeout: 10_000 }).toBe('not ready');
+    const response = await ask(bed, 'llama');
+    expect([response.status, response.headers.get('retry-after')]).toEqual([503, '2']);
+    const said =
+      'It is unavailable (its provider, groq, can not be asked). Nor can what would stand in for it: `chat/qwen-small`';
+    expect(await response.text()).toContain(said);
+  });
+
   it('is asked again once it is well', async () => {
     await using bed = await start(standIn());
     groq.mood = { status: 401 };

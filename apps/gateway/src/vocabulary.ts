@@ -188,6 +188,11 @@ export interface Worker {
   readonly models: WorkerState['models'];
   /** Whether it has said what it serves, or could not be reached: until then what nobody else serves may still be its. */
   readonly heard: boolean;
+  /**
+   * Why no request waits for it, as a caller may read it; undefined: it is there, or is soon. A worker restarts within seconds; a
+   * provider that is down or refuses its key is back once somebody has mended it.
+   */
+  readonly givenUp?: string | undefined;
   state(): WorkerState;
   /** Calls `listener`, which must not throw, in the very turn in which any of this changes; returns what stops that. */
   watch(listener: () => void): () => void;

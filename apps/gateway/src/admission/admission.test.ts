@@ -141,7 +141,7 @@ describe('Admission', () => {
   });
 
   const act = fc.record({
-    act: fc.constantFrom('arrive', 'arrive', 'arrive', 'finish', 'leave', 'lose', 'ready'),
+    act: fc.constantFrom('arrive', 'arrive', 'arrive', 'finish', 'leave', 'lose', 'give up', 'ready'),
     which: fc.nat(20),
     keyId: fc.constantFrom('a', 'b', undefined),
     model: fc.constantFrom('m', 'n'),
@@ -182,6 +182,7 @@ describe('Admission', () => {
             if (act === 'finish') held.splice(which % (held.length || 1), 1)[0]?.[Symbol.dispose]();
             if (act === 'leave') waiting[which % (waiting.length || 1)]?.leaving.abort(new Error('left'));
             if (act === 'lose') servants.lose(model);
+            if (act === 'give up') servants.giveUp(model);
             if (act === 'ready') servants.ready(model);
             await settled();
             expect(admission.running).toBe(held.length);
@@ -216,6 +217,24 @@ describe('a request that several models may serve', () => {
     await expect(admission.admit(may('second'), staying())).rejects.toThrow(
       'No worker can serve the model `first` just now. It is unavailable. Nor can what would stand in for it: `second` is unavailable. Try again shortly',
     );
+  });
+
+  it('waits for none that is given up, neither when it comes nor when it waits already', async () => {
+    const servants = new FakeServants();
+    servants.giveUp('first');
+    servants.lose('second');
+    const admission = anAdmission({}, servants);
+    await expect(admission.admit(anAsk({ model: 'first' }), staying())).rejects.toMatchObject({
+      code: 'model_not_ready',
+    });
+    const waiting = admission.admit(may('second'), staying());
+    await settled();
+    expect(admission.waiting).toBe(1);
+    servants.giveUp('second');
+    await expect(waiting).rejects.toThrow(/this request waited \d+ ms for one/);
+    expect([admission.running, admission.waiting]).toEqual([0, 0]);
+    servants.ready('second');
+    leave(await admission.admit(may('second'), staying()));
   });
 
   it('waits until any of them is served, and on as long as one is', async () => {

@@ -14,10 +14,15 @@ export class FakeServants implements Servants {
   modelsKnown = true;
   allHeard = true;
   readonly #away = new Set<string>();
+  readonly #givenUp = new Set<string>();
   readonly #listeners = new Set<() => void>();
 
   serves(model: string): boolean {
     return this.modelsKnown && !this.#away.has(model);
+  }
+
+  comesBack(model: string): boolean {
+    return !this.#givenUp.has(model);
   }
 
   standingOf(model: string): string {
@@ -34,8 +39,15 @@ export class FakeServants implements Servants {
     this.#tell();
   }
 
+  /** As `lose`, and nobody knows until when. */
+  giveUp(model: string): void {
+    this.#givenUp.add(model);
+    this.lose(model);
+  }
+
   ready(model: string): void {
     this.#away.delete(model);
+    this.#givenUp.delete(model);
     this.#tell();
   }
 

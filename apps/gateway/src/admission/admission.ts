@@ -19,6 +19,8 @@ export interface Servants {
   readonly modelsKnown: boolean;
   /** Whether all have, but for those that can't be reached. */
   readonly allHeard: boolean;
+  /** Whether one that none serves may soon be served: else nobody waits for it. */
+  comesBack(model: string): boolean;
   /** How a model stands that none serves: `loading (40% read)`. */
   standingOf(model: string): string;
   /** Calls `listener` in the very turn in which any of these may have changed; returns what stops that. */
@@ -47,6 +49,8 @@ interface Guest {
   known(): boolean;
   goOn(): void;
   refuse(error: InferenceError): void;
+  /** No worker is ready for it, and none is waited for any longer. */
+  giveUp(): void;
   /** From now on no worker is ready for it. */
   cool(sinceMs: number): void;
   warm(): void;
@@ -98,16 +102,17 @@ export class Admission {
    * A place, once there is one and a worker is ready that serves the model or one of its fallbacks.
    *
    * @throws InferenceError `rate_limit_exceeded` when nobody more may wait, or later when it has to give way;
-   *   `model_not_ready` when no worker was ready for `coldStartWaitMs`; `shutting_down` once this is closed; or what `signal` was
+   *   `model_not_ready` when no worker was ready for `coldStartWaitMs`, or at once when none of them `comesBack`; `shutting_down` once this is closed; or what `signal` was
    *   aborted with.
    */
   async admit(ask: AdmissionAsk & { readonly model: string }, signal: AbortSignal): Promise<Permit> {
     signal.throwIfAborted();
     if (this.#closed) throw shuttingDown();
-    const served = this.#serves(modelsOf(ask));
+    const models = modelsOf(ask);
+    const served = this.#serves(models);
     // Nobody is passed over: whoever could use a free place has been given it.
     if (served && this.#running < this.limits.maxConcurrentRequests) return this.#take(ask);
-    if (!served && !this.waitsForWorkers) throw this.#notReady(ask, 0);
+    if (!served && !this.waitsFor(models)) throw this.#notReady(ask, 0);
     return this.#wait(ask, served, signal, () => this.#take(ask));
   }
 
@@ -128,7 +133,7 @@ export class Admission {
     signal.throwIfAborted();
     if (this.#closed) throw shuttingDown();
     const forAny = { ...ask, model: undefined, fallbacks: undefined };
-    if (!this.waitsForWorkers) throw this.#notReady(forAny, 0);
+    if (!this.#mayWait) throw this.#notReady(forAny, 0);
     const sinceMs = ask.coldSinceMs ?? this.clock();
     return this.#wait({ ...forAny, coldSinceMs: sinceMs }, false, signal, () => sinceMs, known);
   }
@@ -142,8 +147,12 @@ export class Admission {
     }
   }
 
-  /** Whether a request may wait for workers at all. */
-  get waitsForWorkers(): boolean {
+  /** Whether a request waits for a worker that serves any of these models, of which none is served just now. */
+  waitsFor(models: ModelSet): boolean {
+    return this.#mayWait && (models?.some((model) => this.servants.comesBack(model)) ?? true);
+  }
+
+  get #mayWait(): boolean {
     return this.limits.coldStartWaitMs > 0 && this.limits.maxQueueDepth > 0;
   }
 
@@ -158,6 +167,7 @@ export class Admission {
     ask.onWait?.();
     return new Promise((resolve, reject) => {
       let coldTimer: NodeJS.Timeout | undefined;
+      let coldSinceMs: number | undefined;
       const leaveRoom = () => {
         clearTimeout(coldTimer);
         signal.removeEventListener('abort', onAbort);
@@ -177,12 +187,16 @@ export class Admission {
           leaveRoom();
           reject(error);
         },
+        giveUp: () => guest.refuse(this.#notReady(ask, coldSinceMs === undefined ? 0 : this.clock() - coldSinceMs)),
         cool: (sinceMs) => {
+          coldSinceMs = sinceMs;
           const leftMs = Math.max(0, sinceMs + this.limits.coldStartWaitMs - this.clock());
-          const giveUp = () => guest.refuse(this.#notReady(ask, this.clock() - sinceMs));
-          coldTimer = setTimeout(giveUp, leftMs);
+          coldTimer = setTimeout(guest.giveUp, leftMs);
         },
-        warm: () => clearTimeout(coldTimer),
+        warm: () => {
+          coldSinceMs = undefined;
+          clearTimeout(coldTimer);
+        },
       };
       signal.addEventListener('abort', onAbort, { once: true });
       const nowMs = this.clock();
@@ -232,6 +246,10 @@ export class Admission {
     for (const models of this.#room.models) {
       if (models === undefined) continue;
       const served = this.#serves(models);
+      if (!served && !this.waitsFor(models)) {
+        for (const { guest } of this.#room.waitingFor(models)) guest.giveUp();
+        continue;
+      }
       if (!this.#room.setServed(models, served)) continue;
       for (const { guest } of this.#room.waitingFor(models)) {
         if (served) guest.warm();

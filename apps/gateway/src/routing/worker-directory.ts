@@ -78,6 +78,17 @@ export class WorkerDirectory<W extends Worker> {
     return this.#ready.of(model).length > 0;
   }
 
+  /** Whether a model that nobody serves just now may soon be served again, as far as anybody knows. */
+  comesBack(model: string): boolean {
+    return !this.allHeard || this.#givenUp(model) === undefined;
+  }
+
+  /** Why nobody who has the model is waited for; undefined: somebody is, or nobody has it. */
+  #givenUp(model: string): string | undefined {
+    const having = this.#workers.filter(({ models }) => models?.some(({ id }) => id === model));
+    return having.every(({ givenUp }) => givenUp !== undefined) ? having[0]?.givenUp : undefined;
+  }
+
   /** Those, in the order in which they were added. The same list until one of them changes. */
   readyFor(model: string): readonly Servant<W>[] {
     return this.#ready.of(model);
@@ -173,7 +184,9 @@ export class WorkerDirectory<W extends Worker> {
     const starting = this.#modelsIn('loading').filter(({ state }) => state === 'loading' || state === 'failed');
     return (this.models() ?? []).map((model) => {
       const best = bestOf(ready, model) ?? bestOf(starting, model);
-      if (best === undefined) return { model, state: 'unavailable', detail: '', servable: false };
+      if (best === undefined) {
+        return { model, state: 'unavailable', detail: this.#givenUp(model.id) ?? '', servable: false };
+      }
       const state = stateOf(best);
       return { model, state, detail: best.detail ?? '', servable: state !== 'failed' && ready.includes(best) };
     });

@@ -59,7 +59,7 @@ export class FindWorkers {
         yield this.#candidate(way, worker);
       }
       way.waitsAgain();
-    } while (!this.#served(way.models) && this.admission.waitsForWorkers);
+    } while (!this.#served(way.models) && this.admission.waitsFor(way.models.map(({ id }) => id)));
     if (!way.everAsked && way.refusal) throw way.refusal;
   }
 

@@ -42,7 +42,7 @@ export interface ProviderClientOptions {
 const QUEUE_MAX = 4_096;
 /** Pauses between pings of a provider that is lost: doubled each time, from the first to the last. */
 const PING_DELAY_MS_MIN = 1_000;
-const PING_DELAY_MS_MAX = 30_000;
+const PING_DELAY_MS_MAX = 10_000;
 /** While it loads. */
 const LOADING_PING_MS = 500;
 
@@ -87,6 +87,11 @@ export class ProviderClient implements Provider {
   get trouble(): ProviderTrouble | undefined {
     if (this.#phase === 'connecting' || this.#phase === 'draining' || this.#detail === '') return undefined;
     return { isWrong: this.#phase === 'lost', sentence: this.#detail };
+  }
+
+  get givenUp(): string | undefined {
+    if (this.#phase !== 'lost') return undefined;
+    return `its provider, ${this.options.model.upstream.preset}, can not be asked`;
   }
 
   get heardOnce(): Promise<void> {
