@@ -1,7 +1,7 @@
 import { once } from 'node:events';
-import { connect, type Socket } from 'node:net';
+import { connect, Server as NetServer, type Socket } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import { eventsOf, TestBed } from './gateway.testing.js';
 
 const BODY = '{"messages":[{"role":"user","content":"one two three"}]}';
@@ -131,25 +131,35 @@ describe('a gateway that is asked to stop, after drainDelayMs', () => {
     expect([headers.answers, body.answers]).toEqual([1, 1]);
   });
 
-  it('loses no request of clients that look elsewhere within drainDelayMs, whatever connections they keep', async () => {
-    await using bed = await TestBed.start({ drainDelayMs: 1_500, drainTimeoutMs: 5_000 });
+  it('loses no request that comes in the very moment in which it stops to listen, on connections that are kept', async () => {
+    await using bed = await TestBed.start({ drainDelayMs: 200, drainTimeoutMs: 5_000 });
+    const lines = await Promise.all(Array.from({ length: 16 }, () => Line.open(bed.gateway.port)));
+    for (const line of lines) line.say(CHAT);
+    await expect.poll(() => lines.every(({ answers }) => answers === 1)).toBe(true);
+    // Written at once, so that it is on its way before anybody could hear of a close.
+    using _ = afterClose(() => {
+      for (const line of lines) line.say(CHAT);
+    });
+    await bed.gateway.drain();
+    await expect.poll(() => lines.every(({ closed }) => closed)).toBe(true);
+    expect(lines.map(({ answers, goodbyes }) => [answers, goodbyes])).toEqual(Array(16).fill([2, 1]));
+  });
+
+  it('loses no request of clients that look elsewhere within drainDelayMs, on connections that are new', async () => {
+    await using bed = await TestBed.start({ drainDelayMs: 500, drainTimeoutMs: 5_000 });
+    const drained = bed.gateway.drain();
+    const endMs = performance.now() + 300;
     const statuses: number[] = [];
-    let goesOn = true;
     const client = async (index: number) => {
-      while (goesOn) {
+      while (performance.now() < endMs) {
         const response = await bed.chat({ stream: index % 2 === 0 });
         statuses.push(response.status);
         await response.text();
       }
     };
-    const clients = Promise.all(Array.from({ length: 16 }, (_, index) => client(index)));
-    await sleep(100);
-    const drained = bed.gateway.drain();
-    await sleep(150);
-    goesOn = false;
-    await clients;
+    await Promise.all(Array.from({ length: 16 }, (_, index) => client(index)));
     await drained;
-    expect(statuses.length).toBeGreaterThan(10);
+    expect(statuses.length).toBeGreaterThanOrEqual(16);
     expect(new Set(statuses)).toEqual(new Set([200]));
   });
 });
@@ -191,6 +201,18 @@ describe('a gateway whose drainTimeoutMs is over', () => {
     await expect.poll(() => line.received).toMatch(/^HTTP\/1\.1 503 [\s\S]*"code":"shutting_down"/);
   });
 });
+
+/** Has `act` happen as soon as a server stops to listen, in the same turn of the event loop. */
+function afterClose(act: () => void): Disposable {
+  const { close } = NetServer.prototype;
+  const spy = vi.spyOn(NetServer.prototype, 'close').mockImplementation(function (this: NetServer, ...args) {
+    spy.mockRestore();
+    close.apply(this, args);
+    act();
+    return this;
+  });
+  return { [Symbol.dispose]: () => spy.mockRestore() };
+}
 
 /** Resolves when no new connection is taken. */
 async function refusesConnections(url: string): Promise<void> {
