@@ -112,7 +112,17 @@ function announce(
     intervalMs: discoveryIntervalMs,
   };
   logger.info({ address }, 'The worker announces itself in Redis.');
+  if (isLoopback(hostOf(address)) && !isLoopback(hostOf(URL.parse(redisUrl)?.host ?? ''))) {
+    logger.warn(
+      { address },
+      'The worker announces itself by an address that means another machine at each. Set workerHost, or workerAdvertise, to one by which gateways reach it.',
+    );
+  }
   return new Announcer({ ...options, address }, logger);
+}
+
+function hostOf(address: string): string {
+  return address.replace(/:\d+$/, '');
 }
 
 /** Not read when `model` names a file and there is no such list: one's own model needs none. */
