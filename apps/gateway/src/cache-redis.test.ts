@@ -55,6 +55,8 @@ describe.skipIf(!REDIS_SERVER_INSTALLED)('answers kept in a Redis of its own (re
   it('are waited for once while it hangs, and then not for a while', async () => {
     await using one = await bed();
     await one.chat(question('a'));
+    // Until then it is found with its run.
+    await expect.poll(() => redis.client.keys('{test:cache}:entry:*')).toHaveLength(1);
     server.freeze();
     expect(told(await one.chat(question('a')))).toBe('miss');
     const startMs = performance.now();

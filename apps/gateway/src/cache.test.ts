@@ -348,7 +348,21 @@ describe('a store of answers that fails', () => {
     }
     const metrics = await (await fetch(`${bed.url}/metrics`)).text();
     expect(metrics).toMatch(new RegExp(`millrace_cache_store_failures_total\\{operation="${operation}"`));
-    expect(bed.log.filter(({ msg }) => String(msg).includes('on fire'))).toHaveLength(1);
+    const warned = bed.log.map(({ msg }) => String(msg)).filter((text) => text.includes('on fire'));
+    expect(new Set(warned).size).toBe(warned.length);
+    expect(warned.length).toBeGreaterThan(0);
+  });
+
+  it('to keep any more still gives what it has: it may only be full', async () => {
+    const kept = new MemoryResponseCache({ bytesMax: 1_000_000, ageMsMax: 60_000 });
+    let full = false;
+    const put = (key: string, entry: Uint8Array) => (full ? fails() : kept.put(key, entry));
+    await using bed = await bedWith({}, [{}], { responseCache: broken({ get: (key) => kept.get(key), put }) });
+    await bed.chat(greedy);
+    full = true;
+    expect(told(await bed.chat({ ...greedy, max_tokens: 3 }))).toBe('miss');
+    expect(told(await bed.chat(greedy))).toBe('hit');
+    await kept.close();
   });
 
   it('that gives back anything at all is a miss', async () => {

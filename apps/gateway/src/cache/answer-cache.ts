@@ -7,6 +7,7 @@ import { type CacheUse, cacheUse } from './cache-policy.js';
 import { decodeAnswer, encodeAnswer, isWhole, type KeptAnswer } from './kept-answer.js';
 import type { ResponseCache } from './response-cache.js';
 import type { SemanticLookup } from './semantic-lookup.js';
+import { StoreTrouble } from './store-trouble.js';
 
 export interface AnswerCacheOptions {
   /** The setting `cache`. */
@@ -26,8 +27,6 @@ export interface CachedQuestion {
   readonly use: CacheUse;
 }
 
-/** After the store failed: how long nobody asks it. */
-const STORE_RETRY_MS = 1_000;
 /** Of entries on their way to the store. Further ones are not kept. */
 const PUT_BYTES_MAX = 32 * 1024 * 1024;
 
@@ -35,8 +34,8 @@ const PUT_BYTES_MAX = 32 * 1024 * 1024;
 export class AnswerCache {
   readonly metrics = new CacheMetrics();
   readonly #stopGauge: () => void;
-  #awayUntilMs = Number.NEGATIVE_INFINITY;
-  #away = false;
+  /** Each by itself: a store that is full still gives what it has. */
+  readonly #troubles = { get: new StoreTrouble(), put: new StoreTrouble() };
   #putBytes = 0;
 
   constructor(
@@ -101,39 +100,34 @@ export class AnswerCache {
 
   /** Undefined where it failed, and for a while after it did: a store that hangs would cost every request its time-out. */
   async #ask<T>(operation: 'get' | 'put', call: () => Promise<T | undefined>): Promise<T | undefined> {
-    if (performance.now() < this.#awayUntilMs) {
+    const trouble = this.#troubles[operation];
+    if (trouble.keepsAway()) {
       this.metrics.failed(operation);
       return undefined;
     }
-    // Whoever asks first afterwards tries it out, and the others go on without until it is known.
-    if (this.#away) this.#awayUntilMs = performance.now() + STORE_RETRY_MS;
     try {
       const result = await call();
-      this.#isBack();
+      if (trouble.ended()) this.logger.info(`${WHAT_FAILS[operation].again}.`);
       return result;
     } catch (error) {
       this.metrics.failed(operation);
-      this.#isAway(error);
+      // Only the message: errors of a store carry the command, and so the text.
+      const reason = error instanceof Error ? error.message : String(error);
+      const { now, instead } = WHAT_FAILS[operation];
+      if (trouble.began()) this.logger.warn(`${now} (${reason}): ${instead} until they can.`);
       return undefined;
     }
   }
-
-  #isAway(error: unknown): void {
-    this.#awayUntilMs = performance.now() + STORE_RETRY_MS;
-    if (this.#away) return;
-    this.#away = true;
-    // Only the message: errors of a store carry the command, and so the text.
-    const reason = error instanceof Error ? error.message : String(error);
-    this.logger.warn(`Kept answers can't be had (${reason}): requests are run instead until they can.`);
-  }
-
-  #isBack(): void {
-    this.#awayUntilMs = Number.NEGATIVE_INFINITY;
-    if (!this.#away) return;
-    this.#away = false;
-    this.logger.info('Kept answers can be had again.');
-  }
 }
+
+const WHAT_FAILS = {
+  get: {
+    now: "Kept answers can't be had",
+    instead: 'requests are run instead',
+    again: 'Kept answers can be had again',
+  },
+  put: { now: "Answers can't be kept", instead: 'they are given without', again: 'Answers can be kept again' },
+} as const;
 
 function sequencesOf({ prompts, bestOf }: ValidAnswerRequest): number {
   return prompts.length * bestOf;

@@ -77,6 +77,20 @@ describe.skipIf(url === undefined)('RedisResponseCache, with a real Redis (TEST_
     expect((await used()) - before).toBeLessThan(4_000_000);
   });
 
+  it('gives what it has while Redis is full', async () => {
+    const { cache } = opened();
+    await cache.put('k', Buffer.from('entry'));
+    await redis.config('SET', 'maxmemory-policy', 'noeviction');
+    await redis.config('SET', 'maxmemory', '1');
+    try {
+      await expect(cache.put('other', Buffer.from('entry'))).rejects.toThrow(/OOM/);
+      expect(await cache.get('k')).toBeDefined();
+    } finally {
+      await redis.config('SET', 'maxmemory', '0');
+    }
+    await cache.put('other', Buffer.from('entry'));
+  });
+
   it('goes on when Redis has forgotten its scripts, or everything', async () => {
     const { cache, prefix } = opened();
     await cache.put('k', Buffer.from('entry'));

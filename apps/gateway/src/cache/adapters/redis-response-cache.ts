@@ -31,12 +31,15 @@ local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 `;
 
-/** KEYS: the lists by use, by expiry, and of sizes. ARGV: what entries' keys begin with, then the key. */
+/**
+ * KEYS: the lists by use, by expiry, and of sizes. ARGV: what entries' keys begin with, then the key. A Redis that is full, or only a
+ * replica now, takes no note of the use; the entry is there all the same.
+ */
 const GET = `
 local entry = redis.call('GET', ARGV[1] .. ARGV[2])
 if entry then
   local time = redis.call('TIME')
-  redis.call('ZADD', KEYS[1], 'XX', time[1] * 1000 + math.floor(time[2] / 1000), ARGV[2])
+  redis.pcall('ZADD', KEYS[1], 'XX', time[1] * 1000 + math.floor(time[2] / 1000), ARGV[2])
 end
 return entry
 `;
@@ -44,6 +47,9 @@ return entry
 /** KEYS as above. ARGV: as above, then entry, its size, how much all may take, how long it is kept. Returns what all take now. */
 const PUT = `${REMOVE}
 local key, size, bytes_max, age = ARGV[2], tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6])
+-- First, since a Redis that is full refuses a script only the first thing that it writes, and this only if it needs memory.
+redis.call('HSETNX', KEYS[3], 'total', 0)
+redis.call('PEXPIRE', KEYS[3], 2 * age)
 remove_all({ key })
 remove_all(redis.call('ZRANGEBYSCORE', KEYS[2], '-inf', now, 'LIMIT', 0, ${TRIMMED_MAX}))
 
