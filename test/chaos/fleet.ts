@@ -73,6 +73,14 @@ export class Fleet {
     await until(ready, START_TIMEOUT_MS, 'every gateway has every worker');
   }
 
+  /** No gateway asks it any more. */
+  async lostToAll({ port }: Member): Promise<boolean> {
+    const states = await Promise.all(this.gateways.map((gateway) => this.#workersOf(gateway)));
+    return states.every((workers) =>
+      workers.some(({ address, state }) => address.endsWith(`:${port}`) && state === 'lost'),
+    );
+  }
+
   /** Sequences that workers have, as they say themselves. */
   async sequences(): Promise<number> {
     const each = this.workers.map(({ url }) =>
@@ -151,14 +159,19 @@ export class Fleet {
   }
 
   /** None where the gateway does not answer: whoever asks will ask again. */
-  async #workersOf({ url }: Member): Promise<readonly { readonly state: string }[]> {
+  async #workersOf({ url }: Member): Promise<readonly WorkerHealth[]> {
     try {
       const response = await fetch(`${url}/health`, { signal: AbortSignal.timeout(LOOK_TIMEOUT_MS) });
-      return ((await response.json()) as { workers: { state: string }[] }).workers;
+      return ((await response.json()) as { workers: WorkerHealth[] }).workers;
     } catch {
       return [];
     }
   }
+}
+
+interface WorkerHealth {
+  readonly address: string;
+  readonly state: string;
 }
 
 export interface InteractionRecord {

@@ -51,6 +51,11 @@ export class GreedyCrowd {
     this.#clients = Array.from({ length: clients }, () => this.#ask());
   }
 
+  /** In which nothing came of an answer, of those that are finished. */
+  longestGapMs(): number {
+    return Math.max(0, ...this.asked.map(({ longestGapMs }) => longestGapMs));
+  }
+
   async stop(): Promise<void> {
     this.#stopped = true;
     await Promise.all(this.#clients);
