@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { type ModelsFile, modelsFileSchema, SETTINGS, type Settings } from '@millrace/contracts';
 import { ConfigurationError } from '@millrace/runtime';
 import { afterAll, describe, expect, it } from 'vitest';
-import { chooseModel, chooseModels, refuseUnusableFile } from './choose-model.js';
+import { type ChoiceSettings, chooseModel, chooseModels, refuseUnusableFile } from './choose-model.js';
 
 const defaults = Object.fromEntries(Object.entries(SETTINGS).map(([name, { default: value }]) => [name, value]));
 
