@@ -143,6 +143,17 @@ describe('a provider that fails', () => {
     }
   });
 
+  it('and asks to wait is not asked again where another stands in, and is where none does', async () => {
+    const again = { retriesMax: 1 };
+    await using bed = await start(fileOf({ ...llama(again), fallbacks: ['chat/qwen-small'] }, qwen(again)));
+    groq.mood = { status: 429, retryAfter: 25 };
+    expect(await (await ask(bed, 'llama')).json()).toMatchObject({ model: 'chat/qwen-small' });
+    expect(groq.calls).toHaveLength(1);
+    fireworks.mood = { status: 429, retryAfter: 2 };
+    expect((await ask(bed, 'chat/qwen-small')).status).toBe(429);
+    expect(fireworks.calls).toHaveLength(3);
+  });
+
   it('is not waited for: nobody knows when it is back', async () => {
     await using bed = await start(standIn(), { coldStartWaitMs: 60_000 });
     const standing = async () => ((await (await fetch(`${bed.url}/readyz`)).json()) as { status: string }).status;

@@ -46,6 +46,13 @@ export interface EngineParts {
   readonly logger: Logger;
 }
 
+/** An answer, and how patient whoever asks for it is. */
+export interface PatientRequest extends AnswerRequest {
+  /** For so long the upstream may ask us to wait before it is asked again. */
+  readonly retryAfterMsMax?: number | undefined;
+}
+
+const RETRY_AFTER_MS_MAX = 30_000;
 const ERROR_BYTES_MAX = 64 * 1024;
 /** How long a failure's sentence is waited for; its status is known. */
 const ERROR_MS_MAX = 2_000;
@@ -89,7 +96,7 @@ export class OpenAiEngine implements Engine {
     return { running: this.#line.running, waiting: this.#line.waiting };
   }
 
-  answer(request: AnswerRequest, signal: AbortSignal): AsyncIterable<AnswerEvent> {
+  answer(request: PatientRequest, signal: AbortSignal): AsyncIterable<AnswerEvent> {
     const limit = request.maxTokens ?? this.parts.model.maxTokensDefault;
     const resumed = tokensOf(request.resume);
     // It broke off between its last token and its end; a server can't be asked for nothing.
@@ -102,7 +109,8 @@ export class OpenAiEngine implements Engine {
         body = this.#bodyOf(request);
         return this.#line.enter(request.priority, scope.signal);
       },
-      begin: (scope) => this.#retrying(request.requestId, scope, () => this.#begin(body, request, scope)),
+      begin: (scope) =>
+        this.#retrying(request.requestId, scope, () => this.#begin(body, request, scope), request.retryAfterMsMax),
       brokeOff: (failure) => this.#failures.tell(request.requestId, failure, undefined),
       // An answer that goes on has given its prompt back before.
       echo: async (scope) => (request.echo && request.resume === undefined ? this.#echoOf(request, scope) : undefined),
@@ -321,11 +329,17 @@ export class OpenAiEngine implements Engine {
     }
   }
 
-  async #retrying<Result>(requestId: string, scope: CallScope, attempt: () => Promise<Result>): Promise<Result> {
+  async #retrying<Result>(
+    requestId: string,
+    scope: CallScope,
+    attempt: () => Promise<Result>,
+    retryAfterMsMax = RETRY_AFTER_MS_MAX,
+  ): Promise<Result> {
     return retrying(attempt, {
       retriesMax: this.parts.limits.retriesMax,
       deadlineAtMs: scope.deadlineAtMs,
       signal: scope.signal,
+      retryAfterMsMax,
       onFailure: (failure, nextInMs) => this.#failures.tell(requestId, failure, nextInMs),
     });
   }

@@ -9,24 +9,24 @@ describe('how long to wait before another attempt', () => {
     fc.assert(
       fc.property(fc.nat(12), fc.double({ min: 0, max: 1, noNaN: true }), (retries, chance) => {
         const whole = Math.min(8_000, 250 * 2 ** retries);
-        const delay = retryDelayMs(retries, { retry: 'later' }, chance)!;
+        const delay = retryDelayMs(retries, { retry: 'later' }, chance, 0)!;
         expect(delay).toBeGreaterThanOrEqual(whole / 2);
         expect(delay).toBeLessThanOrEqual(whole);
       }),
     );
-    expect(retryDelayMs(0, { retry: 'later' }, 1)).toBe(250);
-    expect(retryDelayMs(3, { retry: 'later' }, 0)).toBe(1_000);
+    expect(retryDelayMs(0, { retry: 'later' }, 1, 0)).toBe(250);
+    expect(retryDelayMs(3, { retry: 'later' }, 0, 0)).toBe(1_000);
   });
 
-  it('is what the server asks, up to 30 s', () => {
-    expect(retryDelayMs(0, { retry: 'later', retryAfterMs: 30_000 }, 1)).toBe(30_000);
-    expect(retryDelayMs(0, { retry: 'later', retryAfterMs: 30_001 }, 1)).toBeUndefined();
+  it('is what the server asks, up to a limit', () => {
+    expect(retryDelayMs(0, { retry: 'later', retryAfterMs: 30_000 }, 1, 30_000)).toBe(30_000);
+    expect(retryDelayMs(0, { retry: 'later', retryAfterMs: 30_001 }, 1, 30_000)).toBeUndefined();
     // Never sooner than without it: many were told the same.
-    expect(retryDelayMs(1, { retry: 'later', retryAfterMs: 1 }, 1)).toBe(500);
+    expect(retryDelayMs(1, { retry: 'later', retryAfterMs: 1 }, 1, 30_000)).toBe(500);
   });
 
   it('is no time at all where none makes sense', () => {
-    expect(retryDelayMs(0, { retry: 'never', retryAfterMs: 1 }, 1)).toBeUndefined();
+    expect(retryDelayMs(0, { retry: 'never', retryAfterMs: 1 }, 1, 30_000)).toBeUndefined();
   });
 });
 
@@ -38,7 +38,12 @@ describe('an attempt that fails at once', () => {
       attempts++;
       throw new UpstreamFailure(error, 'at once');
     };
-    const terms = { retriesMax: 0, deadlineAtMs: performance.now() + 1_000, signal: new AbortController().signal };
+    const terms = {
+      retriesMax: 0,
+      deadlineAtMs: performance.now() + 1_000,
+      signal: new AbortController().signal,
+      retryAfterMsMax: 0,
+    };
 
     await expect(retrying(attempt, { ...terms, onFailure: () => {} })).rejects.toBe(error);
     expect(attempts).toBe(9);

@@ -7,14 +7,14 @@ export interface RetryTerms {
   /** By `performance.now()`. */
   readonly deadlineAtMs: number;
   readonly signal: AbortSignal;
+  /** What an upstream may ask us to wait with a caller on the line. */
+  readonly retryAfterMsMax: number;
   /** @param nextInMs undefined when it was the last attempt. */
   onFailure(failure: UpstreamFailure, nextInMs: number | undefined): void;
 }
 
 const DELAY_MS_MIN = 250;
 const DELAY_MS_MAX = 8_000;
-/** What an upstream may ask us to wait with a caller on the line. */
-const RETRY_AFTER_MS_MAX = 30_000;
 /** Connections that were closed while they lay idle; each attempt takes another, and a pool has some. */
 const STALE_MAX = 8;
 
@@ -31,7 +31,8 @@ export async function retrying<Result>(attempt: () => Promise<Result>, terms: Re
     } catch (failure) {
       if (!(failure instanceof UpstreamFailure)) throw failure;
       if (failure.retry === 'at once' && stale++ < STALE_MAX) continue;
-      const delayMs = retries < terms.retriesMax ? retryDelayMs(retries, failure, Math.random()) : undefined;
+      const delayMs =
+        retries < terms.retriesMax ? retryDelayMs(retries, failure, Math.random(), terms.retryAfterMsMax) : undefined;
       const mayWait = delayMs !== undefined && performance.now() + delayMs < terms.deadlineAtMs;
       terms.onFailure(failure, mayWait ? delayMs : undefined);
       if (!mayWait) throw failure.error;
@@ -47,16 +48,18 @@ export async function retrying<Result>(attempt: () => Promise<Result>, terms: Re
  *
  * @param retries attempts that failed before this one.
  * @param chance from 0 to 1.
+ * @param retryAfterMsMax whoever asks to wait for longer is not asked again.
  */
 export function retryDelayMs(
   retries: number,
   { retry, retryAfterMs }: Pick<UpstreamFailure, 'retry' | 'retryAfterMs'>,
   chance: number,
+  retryAfterMsMax: number,
 ): number | undefined {
   if (retry === 'never') return undefined;
   const ownMs = Math.min(DELAY_MS_MAX, DELAY_MS_MIN * 2 ** retries) * (0.5 + chance / 2);
   if (retryAfterMs === undefined) return ownMs;
-  return retryAfterMs > RETRY_AFTER_MS_MAX ? undefined : Math.max(ownMs, retryAfterMs);
+  return retryAfterMs > retryAfterMsMax ? undefined : Math.max(ownMs, retryAfterMs);
 }
 
 async function wait(delayMs: number, signal: AbortSignal): Promise<void> {

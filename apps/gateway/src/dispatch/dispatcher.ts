@@ -185,6 +185,7 @@ function toAttempt(
   return {
     requestId: call.requestId,
     attempt,
+    mayBeStoodIn: model !== (request.fallbacks.at(-1) ?? request.model).id,
     trace: call.trace,
     model,
     sampling: overrides === undefined ? request.sampling : withDefaults(request.sampling, overrides.sampling),

@@ -7,6 +7,8 @@ import { setTimeout as sleep } from 'node:timers/promises';
 export interface ProviderMood {
   /** Of everything: 401 refuses keys, 500 is trouble, 0 hangs up. Absent: it does what it is asked. */
   status?: number | undefined;
+  /** Seconds that it asks to wait, beside `status`. */
+  retryAfter?: number | undefined;
   /** Of the list of models alone. */
   modelsStatus?: number | undefined;
   /** What it says in the place of an answer. Absent: the last message, word by word. */
@@ -75,8 +77,10 @@ export class PretendProvider {
     else this.calls.push({ path, authorization, body });
     const status = (isPing ? this.mood.modelsStatus : undefined) ?? this.mood.status;
     if (status === 0) return void response.destroy();
-    if (status !== undefined)
+    if (status !== undefined) {
+      if (this.mood.retryAfter !== undefined) response.setHeader('retry-after', this.mood.retryAfter);
       return send(response, status, { error: { message: `mood ${status} of ${authorization}` } });
+    }
     if (authorization !== `Bearer ${this.key}`) {
       return send(response, 401, { error: { message: 'Invalid API Key', code: 'invalid_api_key' } });
     }

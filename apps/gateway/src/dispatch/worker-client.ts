@@ -31,6 +31,8 @@ export interface AnswerAttempt extends Omit<AnswerRequest, 'prompt' | 'resume'> 
   readonly sequences: readonly AttemptSequence[];
   /** 1 for the first try. */
   readonly attempt: number;
+  /** Whether a model that stands in may be asked next: no need to be patient with a provider that asks to wait. */
+  readonly mayBeStoodIn?: boolean | undefined;
   /** What chat templates are told of the time, in Unix seconds: the same in every attempt. */
   readonly nowSeconds: number;
   readonly trace: TraceContext | undefined;

@@ -2,7 +2,6 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import {
   type AnswerEvent,
   type EmbedRequest,
-  type Engine,
   InferenceError,
   type ModelDescription,
   type Ranking,
@@ -43,6 +42,8 @@ const QUEUE_MAX = 4_096;
 /** Pauses between pings of a provider that is lost: doubled each time, from the first to the last. */
 const PING_DELAY_MS_MIN = 1_000;
 const PING_DELAY_MS_MAX = 10_000;
+/** For so long a provider may ask us to wait where another model may be asked in place of its. */
+const RETRY_AFTER_MS_MAX_STOOD_IN = 1_000;
 /** While it loads. */
 const LOADING_PING_MS = 500;
 
@@ -198,14 +199,17 @@ export class ProviderClient implements Provider {
   // --------------------------------------------------------------------------------------------------------- the work
 
   #events(
-    engine: Engine,
+    engine: OpenAiEngine,
     attempt: AnswerAttempt,
     { prompt, promptIndex, seed, resume }: AttemptSequence,
     signal: AbortSignal,
   ): AsyncIterator<AnswerEvent> {
-    const { sequences: _, attempt: __, trace: ___, ...request } = attempt;
+    const { sequences: _, attempt: __, trace: ___, mayBeStoodIn, ...request } = attempt;
     const sampling = { ...request.sampling, seed };
-    const events = engine.answer({ ...request, sampling, prompt, resume }, signal)[Symbol.asyncIterator]();
+    const retryAfterMsMax = mayBeStoodIn ? RETRY_AFTER_MS_MAX_STOOD_IN : undefined;
+    const events = engine
+      .answer({ ...request, sampling, prompt, resume, retryAfterMsMax }, signal)
+      [Symbol.asyncIterator]();
     return {
       next: () => events.next().catch((error: unknown) => Promise.reject(this.#failure(error, promptIndex))),
       return: async () => {
