@@ -75,7 +75,13 @@ describe('what is said of a models file', () => {
     expect(checkedModelsFile(elsewhere(200), 'models.yaml').doubts).toHaveLength(51);
   });
 
-  it('has the line of what something is missing in', () => {
+  it('has the line of a key that is not known, and of what something is missing in', () => {
+    expect(problems('models: []\nalias: []\n')).toEqual(
+      expect.arrayContaining([expect.stringMatching(/^models\.yaml, line 2: Unrecognized key: "alias"\./)]),
+    );
+    expect(problems('models:\n  - id: a\n    path: a.gguf\n    colour: red\n')).toEqual([
+      expect.stringMatching(/^models\.yaml, line 4: models\[0\]: Unrecognized key: "colour"\./),
+    ]);
     expect(problems('models:\n  - id: a\n    path: a.gguf\n  - id: b\n')).toEqual([
       expect.stringMatching(/^models\.yaml, line 4: models\[1\]\.path: `path` is missing/),
     ]);

@@ -47,7 +47,7 @@ describe('readModelsFile', () => {
   it('names file, line and key of each mistake', () => {
     expect(read('models:\n  - id: tiny\n    path: tiny.gguf\n    context: 3\n    colour: red\n')).toEqual([
       expect.stringMatching(/^models\.yaml, line 4: models\[0\]\.context: .*64/),
-      expect.stringMatching(/^models\.yaml, line 2: models\[0\]: .*colour/),
+      expect.stringMatching(/^models\.yaml, line 5: models\[0\]: .*colour/),
     ]);
   });
 

@@ -22,9 +22,9 @@ export function parseModelsFile(text: string, path: string): ModelsFile {
   const problems: readonly Mistake[] = parsed.success ? unknownNames(parsed.data) : parsed.error.issues;
   if (parsed.success && problems.length === 0) return parsed.data;
   throw new ConfigurationError(
-    fewProblems(path, problems, ({ path: at, message }) => {
+    fewProblems(path, problems, ({ path: at, message, keys: unknown = [] }) => {
       const keys = at.map((key) => (typeof key === 'symbol' ? String(key) : key));
-      const line = file.lineOf(keys);
+      const line = file.lineOf([...keys, ...unknown.slice(0, 1)]);
       const where = line === undefined ? path : `${path}, line ${line}`;
       return `${where}: ${shortened(keyText(keys) + message)}. docs/reference/configuration.md explains every key.`;
     }),
@@ -34,6 +34,8 @@ export function parseModelsFile(text: string, path: string): ModelsFile {
 interface Mistake {
   readonly path: readonly PropertyKey[];
   readonly message: string;
+  /** Those that nobody knows there. */
+  readonly keys?: readonly string[];
 }
 
 export interface CheckedModelsFile {
