@@ -1,14 +1,5 @@
 import { hostname } from 'node:os';
-import {
-  experimental,
-  logVerbosity,
-  Server,
-  ServerCredentials,
-  type ServerUnaryCall,
-  type sendUnaryData,
-  setLogVerbosity,
-  status,
-} from '@grpc/grpc-js';
+import { logVerbosity, Server, type ServerUnaryCall, type sendUnaryData, setLogVerbosity, status } from '@grpc/grpc-js';
 import { InferenceError, type ModelDescription, PROTOCOL_VERSION, type Sampling, VERSION } from '@millrace/contracts';
 import {
   type DescribeRequest,
@@ -18,12 +9,13 @@ import {
   type Sampling as SamplingMessage,
   type WorkerDescription,
 } from '@millrace/contracts/protocol';
-import { Doorbell, GrpcCertificates, type Logger, type WatchedTls } from '@millrace/runtime';
+import { Doorbell, type Logger, type WatchedTls } from '@millrace/runtime';
 import { HealthImplementation } from 'grpc-health-check';
 import type { Library } from '../models/library.js';
 import type { Lease } from '../models/library-entry.js';
 import type { WaitTerms } from '../models/waiting-line.js';
 import { Conversation, type ConversationHost } from './conversation.js';
+import { gatewayCredentials } from './gateway-credentials.js';
 import type { ConverseStream } from './step-writer.js';
 import { WorkCalls } from './work-calls.js';
 
@@ -114,7 +106,7 @@ export class WorkerServer implements ConversationHost {
     const { workerHost: host, workerPort: port } = this.settings;
     const address = `${host.includes(':') && !host.startsWith('[') ? `[${host}]` : host}:${port}`;
     const bound = await new Promise<number>((resolve, reject) => {
-      this.#server.bindAsync(address, credentialsOf(tls), (error, boundPort) => {
+      this.#server.bindAsync(address, gatewayCredentials(tls), (error, boundPort) => {
         if (error === null) resolve(boundPort);
         else reject(new Error(cannotListen(address, error), { cause: error }));
       });
@@ -280,13 +272,6 @@ export class WorkerServer implements ConversationHost {
     this.#lastLoadAtMs = nowMs;
     for (const conversation of this.#conversations) conversation.sendLoad(load);
   }
-}
-
-/** Each new connection is made with what is in force then; those that are open keep what they have. */
-function credentialsOf(tls: WatchedTls | undefined): ServerCredentials {
-  if (tls === undefined) return ServerCredentials.createInsecure();
-  const certificates = new GrpcCertificates(tls);
-  return experimental.createCertificateProviderServerCredentials(certificates, certificates, true);
 }
 
 const LISTEN_FAILURES = {
