@@ -75,7 +75,7 @@ export const OPENINGS: readonly Opening[] = [
 ];
 
 /** Behind "how do I" these ask how one is, and not for a way to do it: "how do I look?" is not "how to look". */
-export const STATES = words('look feel seem sound smell taste rank compare score differ appear come measure');
+export const STATES = words('look feel seem sound smell taste rank compare score differ appear come measure die fare');
 
 /** Said at the end, behind a comma. */
 export const FAREWELLS: readonly string[] = ['please', 'thanks', 'thank you', 'bitte', 'danke', 'por favor', 'merci'];
@@ -118,7 +118,7 @@ export const BEFORE_IS = words('what where who when how why that there here it')
 /** Before these it is, and can not be "has". */
 export const AFTER_IS = words('the a an my your our his her its their this that these those it');
 
-/** "the" before one of these is not left out: with it, they say another number. */
+/** They say how many: with another word beside them, another number. */
 export const QUANTITIES = words(
   'few little lot bit couple dozen score number pair half quarter third hundred thousand million billion other others only same one ones two three most least more less all first second last next',
 );

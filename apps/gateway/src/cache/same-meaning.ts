@@ -42,15 +42,18 @@ export function gistOf(question: string): Gist | undefined {
   if (line === '' || line.length > QUESTION_CHARACTERS_MAX || /[\n\r\v\f\u0085\u2028\u2029\0]/.test(line))
     return undefined;
   const { parts, mood } = withoutEnd(partsOf(line));
-  const plain = withoutThe(reworded(withPlainWords(parts)));
+  const plain = reworded(withPlainWords(parts));
   if (plain.length === 0) return undefined;
   const tokens = beginsQuestion(plain[0]) ? plain : [...plain, mood];
   return {
     text: tokens.join(BETWEEN),
-    folded: tokens.map(withoutCapital).join(BETWEEN),
+    folded: (plain.length < FOLDED_PARTS_MIN ? tokens : tokens.map(withoutCapital)).join(BETWEEN),
     hasNoCapitals: line === line.toLowerCase(),
   };
 }
+
+/** "What is slack" and "What is Slack": in so short a question nothing else tells a name from a word. */
+const FOLDED_PARTS_MIN = 5;
 
 /** Not to be had in a part: a line with it has no gist. */
 const BETWEEN = '\n';
@@ -238,21 +241,6 @@ function ofManyRatherThanOne(parts: readonly string[]): string[] {
     return [...parts];
   }
   return [...parts.slice(0, at), 'do', `${noun}s`, ...parts.slice(at + 3)];
-}
-
-/** "List the planets", "list planets". Not behind a verb of being: "what is the matter" and "what is matter" are two questions. */
-function withoutThe(parts: readonly string[]): string[] {
-  return parts.filter((part, index) => {
-    const [before, next] = [parts[index - 1], parts[index + 1]];
-    const isLight =
-      part === 'the' &&
-      isPlainWord(before) &&
-      !/^(is|are|was|were|be|been|am|become|all|not|of|than|or|and|to)$/.test(before) &&
-      isPlainWord(next) &&
-      next.length > 2 &&
-      !QUANTITIES.has(next);
-    return !isLight;
-  });
 }
 
 function withoutCapital(part: string): string {
