@@ -271,6 +271,15 @@ describe('workers behind a Kubernetes Service', () => {
     expect(addressesIn(slices, 'http')).toEqual([]);
   });
 
+  it('counts a pod with addresses of both families once', () => {
+    const endpoint = (address: string, uid: string) => ({ addresses: [address], targetRef: { uid } });
+    const slices = [
+      { endpoints: [endpoint('fd00::1', 'a'), endpoint('fd00::2', 'b')], ports: [{ name: 'grpc', port: 8100 }] },
+      { endpoints: [endpoint('10.0.0.1', 'a')], ports: [{ name: 'grpc', port: 8100 }] },
+    ];
+    expect(addressesIn(slices, 'grpc')).toEqual(['[fd00::2]:8100', '10.0.0.1:8100']);
+  });
+
   it.each(['workers:8100', 'default/workers', 'default/workers:', 'Default/workers:1', ''])(
     'refuses "%s" as a Service',
     (text) => expect(() => workersService(text)).toThrow('`workersService` is'),

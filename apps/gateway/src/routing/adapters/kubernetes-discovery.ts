@@ -36,9 +36,12 @@ export function workersService(text: string): WorkersService {
 /** Of a slice, what is read here. It comes from elsewhere: nothing of it need be there. */
 export type Slice = Partial<Pick<V1EndpointSlice, 'ports' | 'endpoints' | 'metadata'>>;
 
-/** The addresses behind a Service's slices, of those that are ready; one that loads its model is not yet. */
+/**
+ * The addresses behind a Service's slices, of those that are ready; one that loads its model is not yet. A pod that has an address of
+ * either family is one worker, by its IPv4 address.
+ */
 export function addressesIn(slices: Iterable<Slice>, wanted: string): string[] {
-  const found: string[] = [];
+  const found: { readonly address: string; readonly port: number; readonly pod: string | undefined }[] = [];
   for (const { ports, endpoints } of slices) {
     const port = ports?.find((one) => String(one?.port) === wanted || one?.name === wanted)?.port;
     if (port === undefined) continue;
@@ -46,10 +49,13 @@ export function addressesIn(slices: Iterable<Slice>, wanted: string): string[] {
       const address: unknown = endpoint?.addresses?.[0];
       // Absent means ready: https://kubernetes.io/docs/concepts/services-networking/endpoint-slices/#ready.
       if (typeof address !== 'string' || endpoint.conditions?.ready === false) continue;
-      found.push(`${isIPv6(address) ? `[${address}]` : address}:${port}`);
+      found.push({ address, port, pod: endpoint.targetRef?.uid });
     }
   }
-  return found;
+  const byIpv4 = new Set(found.filter(({ address }) => !isIPv6(address)).map(({ pod }) => pod));
+  return found
+    .filter(({ address, pod }) => pod === undefined || !isIPv6(address) || !byIpv4.has(pod))
+    .map(({ address, port }) => `${isIPv6(address) ? `[${address}]` : address}:${port}`);
 }
 
 /**
