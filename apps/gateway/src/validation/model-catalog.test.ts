@@ -183,6 +183,34 @@ aliases:
     ).toBe(60);
   });
 
+  it('are meant by a key that may ask for nothing else and names none', () => {
+    const forKey = (...names: string[]) => {
+      const yaml = `models:
+  - {id: a, path: a.gguf}
+  - {id: v, path: v.gguf}
+aliases:
+  - {name: chat, targets: [{model: a}]}
+  - {name: vectors, targets: [{model: v}]}
+  - {name: other, targets: [{model: chat}]}
+`;
+      const own = parseModelsFile(yaml, 'models.yaml');
+      const all = new ModelCatalog(
+        () => [model('a', CHAT), model('v', VECTORS)],
+        () => own,
+      );
+      return all.only(({ id }) => names.includes(id));
+    };
+    expect(forKey('chat', 'vectors').route(undefined, 'chat').model.id).toBe('a');
+    expect(forKey('chat', 'vectors').resolve(undefined, 'embedding').id).toBe('v');
+    expect(() => forKey('chat', 'other').route(undefined, 'chat')).toThrow(
+      '`model` is required: 2 models do chat, and none of them is the default. Name one of `chat`, `other`.',
+    );
+    expect(() => forKey('vectors').route(undefined, 'chat')).toThrow('The model `v` does not do chat');
+    expect(() => forKey('elsewhere').route(undefined, 'chat')).toThrow(
+      'This key may not use any model that is served.',
+    );
+  });
+
   it('tell a key nothing of models that it may not ask for', () => {
     const only = models.only(({ id }) => id === 'a');
     expect(only.route('a', 'chat').fallbacks.map(({ id }) => id)).toEqual(['b']);

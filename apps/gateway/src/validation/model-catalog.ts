@@ -100,7 +100,7 @@ export class ModelCatalog {
   ): [ModelDescription, ...ModelDescription[]] {
     const tables = tablesOf(this.file());
     const reported = this.#reported();
-    const asked = name || this.#unnamed(capability).id;
+    const asked = name || this.#unnamed(capability);
     const ids = idsOf(tables.routes, asked);
     const known = ids.flatMap((id) => describedBy(reported, id) ?? []);
     this.#checkAllowed(asked, tables, known);
@@ -151,13 +151,30 @@ export class ModelCatalog {
     );
   }
 
-  #unnamed(capability: ModelCapability | undefined): ModelDescription {
+  #unnamed(capability: ModelCapability | undefined): string {
     const models = this.#reported().filter((model) => this.mayUse(model));
-    if (models.length === 0) throw notAllowed('any model that is served');
+    if (models.length === 0) return this.#unnamedAlias(capability);
     const able = models.filter((model) => can(model, capability));
     const model = able.find(({ isDefault }) => isDefault) ?? (able.length === 1 ? able[0] : undefined);
-    if (model) return model;
+    if (model) return model.id;
     throw able.length === 0 ? noneDoes(models, capability) : nameOne(able, capability);
+  }
+
+  /** Of a caller who may ask for no model by its own name: the only alias, if there is only one that can do what is asked. */
+  #unnamedAlias(capability: ModelCapability | undefined): string {
+    const { routes } = tablesOf(this.file());
+    const reported = this.#reported();
+    const names = routes.names().filter((name) => routes.isAlias(name) && this.mayUse({ id: name, aliases: [] }));
+    if (names.length === 0) throw notAllowed('any model that is served');
+    const able = names.filter((name) =>
+      routes.targetsOf(name).some((id) => reported.some((model) => isCalled(model, id) && can(model, capability))),
+    );
+    // Where none is able, the first says what it does.
+    if (able.length <= 1) return able[0] ?? names[0]!;
+    throw nameOne(
+      able.map((id) => ({ id })),
+      capability,
+    );
   }
 
   #reported(): readonly ModelDescription[] {
@@ -168,6 +185,10 @@ export class ModelCatalog {
       retryAfterSeconds: RETRY_AFTER_SECONDS,
     });
   }
+}
+
+function isCalled({ id, aliases }: ModelDescription, name: string): boolean {
+  return id === name || aliases.includes(name);
 }
 
 function describedBy(models: readonly ModelDescription[], name: string): ModelDescription | undefined {
@@ -226,7 +247,10 @@ function noneDoes(models: readonly ModelDescription[], capability: ModelCapabili
   );
 }
 
-function nameOne(models: readonly ModelDescription[], capability: ModelCapability | undefined): InferenceError {
+function nameOne(
+  models: readonly Pick<ModelDescription, 'id'>[],
+  capability: ModelCapability | undefined,
+): InferenceError {
   const served = capability === undefined ? 'are served' : `do ${capability}`;
   return new InferenceError(
     'invalid_request',

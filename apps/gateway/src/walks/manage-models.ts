@@ -1,8 +1,9 @@
-import { type AliasEntry, type ModelBody, type ModelListBody, ModelRoutes, type ModelsFile } from '@millrace/contracts';
+import type { AliasEntry, ModelBody, ModelListBody, ModelRoutes, ModelsFile } from '@millrace/contracts';
 import type { WorkerClient } from '../dispatch/worker-client.js';
-import type { ModelsInForce } from '../routing/models-in-force.js';
+import { entryOf, type ModelsInForce } from '../routing/models-in-force.js';
 import type { ModelStanding, WorkerDirectory } from '../routing/worker-directory.js';
 import type { ModelCatalog } from '../validation/model-catalog.js';
+import { tablesOf } from '../validation/models-in-file.js';
 import type { Caller } from '../vocabulary.js';
 import { modelsFor } from './models-for.js';
 
@@ -18,7 +19,7 @@ export class ManageModels {
     const catalog = modelsFor(caller, this.models);
     const standings = this.directory.standings();
     const file = this.inForce.current;
-    const routes = new ModelRoutes(file);
+    const { routes } = tablesOf(file);
     // A name of the file means what the file says: a worker's model of the same name can't be asked for by it.
     const own = standings.filter(({ model: { id } }) => !routes.isAlias(id) && catalog.mayAskFor(id));
     const aliases = file.aliases.filter(({ name }) => catalog.mayAskFor(name));
@@ -36,13 +37,13 @@ export class ManageModels {
     const standings = this.directory.standings();
     const file = this.inForce.current;
     const alias = file.aliases.find(({ name }) => name === id);
-    const body = alias && aliasBody(alias, new ModelRoutes(file), standings);
+    const body = alias && aliasBody(alias, tablesOf(file).routes, standings);
     return body ?? modelBody(standings.find(({ model }) => model.id === found.id)!, file);
   }
 }
 
 function modelBody({ model, state }: ModelStanding, file: ModelsFile): ModelBody {
-  const fallbacks = file.models.find(({ id }) => id === model.id)?.fallbacks ?? [];
+  const fallbacks = entryOf(file, model.id)?.fallbacks ?? [];
   return {
     id: model.id,
     object: 'model',
