@@ -335,6 +335,26 @@ describe('a fallback', () => {
     expect(bed.workers[1]!.started).toHaveLength(2);
   });
 
+  it('may be each other’s: each is asked once, and nobody in turn', async () => {
+    const [local, provider] = file.models;
+    const mutual = {
+      ...file,
+      models: [
+        { ...local!, fallbacks: [PROVIDER], limits: {} },
+        { ...provider!, fallbacks: ['llama-3.3-8b'], limits: {} },
+      ],
+    };
+    const broken = (id: string) => ({ ...serving(id), script: () => ({ failure: { code: 'model_failed' } }) });
+    await start(mutual, [broken('llama-3.3-8b'), serving(PROVIDER)]);
+    expect(await ask('llama-3.3-8b', saying('1'))).toMatchObject({ model: PROVIDER });
+    expect(await ask(PROVIDER, saying('2'))).toMatchObject({ model: PROVIDER });
+    expect(bed.workers[0]!.started).toHaveLength(1);
+    await bed[Symbol.asyncDispose]();
+    await start(mutual, [broken('llama-3.3-8b'), broken(PROVIDER)]);
+    expect((await ask('llama-3.3-8b', saying('3'))).status).toBeGreaterThanOrEqual(500);
+    expect(bed.workers.map(({ started }) => started.length)).toEqual([1, 1]);
+  });
+
   it('lets a request wait for whichever of them is ready first', async () => {
     const local = await FakeWorker.start({ ...serving('llama-3.3-8b'), state: 'loading' });
     const provider = await FakeWorker.start({ ...serving(PROVIDER), state: 'loading' });

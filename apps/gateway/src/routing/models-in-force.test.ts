@@ -148,6 +148,18 @@ describe('the models file', () => {
     await until(() => expect(idsOf(models.current)).toEqual(['three']));
   });
 
+  it('is taken up at once when it is mended while nonsense is still being read', async () => {
+    writeFileSync(path, fileOf('a'));
+    const models = open();
+    // Takes a machine many seconds.
+    writeFileSync(path, 'a b c: [\n'.repeat(100_000));
+    await looks();
+    expect(models.trouble).toBeUndefined();
+    writeFileSync(path, fileOf('b'));
+    await until(() => expect(idsOf(models.current)).toEqual(['b']));
+    expect(lines.filter((line) => line.includes('stays so'))).toEqual([]);
+  });
+
   it('is not taken up while it is being written', async () => {
     writeFileSync(path, fileOf('a'));
     const models = open();

@@ -158,14 +158,25 @@ export class WatchedModels implements ModelsInForce {
       if (!hadNone) this.#keep('unreadable', `There is no file ${this.path} any more.`);
       return;
     }
-    let checked: CheckedModelsFile;
+    const edited = new AbortController();
+    const asking = setInterval(() => void this.#isStill(text).then((is) => is || edited.abort()), this.checkMs).unref();
     try {
-      checked = await checkModelsFileAside(text, this.path, this.#end.signal);
+      const checked = await checkModelsFileAside(text, this.path, AbortSignal.any([this.#end.signal, edited.signal]));
+      if (!this.#closed) this.#put(checked);
     } catch (error) {
-      if (!this.#closed) this.#keep('refused', whyNot(error));
-      return;
+      // Nonsense may take long: whoever has mended it meanwhile does not wait for what is to be said of it.
+      if (edited.signal.aborted) this.#text = UNREAD;
+      else if (!this.#closed) this.#keep('refused', whyNot(error));
+    } finally {
+      clearInterval(asking);
     }
-    if (!this.#closed) this.#put(checked);
+  }
+
+  async #isStill(text: string): Promise<boolean> {
+    return readModelsTextIfAny(this.path).then(
+      (now) => now === text,
+      () => false,
+    );
   }
 
   #put({ file, doubts }: CheckedModelsFile): void {
