@@ -20,4 +20,5 @@ export * from './termination.js';
 export * from './tls-files.js';
 export * from './tls-for-clients.js';
 export * from './tls-for-grpc.js';
+export * from './unreachable-worker.js';
 export * from './watched-tls.js';

@@ -8,7 +8,7 @@ import {
   type Settings,
 } from '@millrace/contracts';
 import type { WorkerDescription } from '@millrace/contracts/protocol';
-import { TlsProblem, workerTlsFailure } from '@millrace/runtime';
+import { TlsProblem, unreachableWorker, workerTlsFailure } from '@millrace/runtime';
 import { trustGateway } from '../fetch-gateway.js';
 import { gatewayUrl } from '../gateway-address.js';
 import { answersAt } from '../gateway-client.js';
@@ -84,9 +84,12 @@ async function checkWorker(address: string, settings: Settings, isNeeded: boolea
     const details = (error as ServiceError).details ?? String(error);
     const untrusted = workerTlsFailure(details, await ageOf(settings));
     if (untrusted !== undefined) return wrong(about, `can't be asked: ${untrusted}.`, 'See docs/how-to/tls.md.');
-    const reason = details;
     if (!isNeeded) return fine(about, 'not running: fine before `make run`');
-    return wrong(about, `does not answer: ${reason}`, 'Start it, or correct `workers`.');
+    return wrong(
+      about,
+      `does not answer: ${unreachableWorker(details) ?? details}.`,
+      'Start it, or correct `workers`.',
+    );
   }
 }
 

@@ -33,7 +33,14 @@ import {
   type WorkerDescription,
   type WorkerFrame,
 } from '@millrace/contracts/protocol';
-import { GrpcCertificates, type Logger, type WatchedTls, workerIdentity, workerTlsFailure } from '@millrace/runtime';
+import {
+  GrpcCertificates,
+  type Logger,
+  unreachableWorker,
+  type WatchedTls,
+  workerIdentity,
+  workerTlsFailure,
+} from '@millrace/runtime';
 import type { SequenceEvent, WorkerPhase, WorkerState } from '../../vocabulary.js';
 import { AnswerInbox } from '../answer-inbox.js';
 import { faultOf } from '../check-description.js';
@@ -396,7 +403,9 @@ export class GrpcWorkerClient implements WorkerClient {
         if (error.code === status.FAILED_PRECONDITION) this.#onRefused(shown(error.details));
         else
           this.#onLost(
-            this.security.failureOf(error.details) ?? `${status[error.code] ?? error.code}: ${error.details}`,
+            this.security.failureOf(error.details) ??
+              unreachableWorker(error.details) ??
+              `${status[error.code] ?? error.code}: ${error.details}`,
           );
       }),
     );
