@@ -166,6 +166,20 @@ describe('BatchingEngine', () => {
     expect(begun.text).toBe('abcdef');
   });
 
+  it('does not go on with an answer whose tokens mean something else here', async () => {
+    bench = openBench({ says: () => 'abcdef' });
+    const tokens = [...Buffer.from('abc')];
+    for (const resume of [
+      { tokens, text: 'abx' },
+      { tokens, text: 'xbc' },
+      { tokens: [...tokens, 1_000_000], text: 'abc' },
+    ]) {
+      const rest = collect(bench.engine.answer(textRequest('a', { resume }), NEVER));
+      await expect(rest).rejects.toMatchObject({ code: 'answer_broken_off' });
+    }
+    expect(bench.engine.load()).toEqual({ running: 0, waiting: 0 });
+  });
+
   it('pauses a sequence that nobody reads, and no other', async () => {
     bench = openBench();
     const slow = bench.engine.answer(textRequest('slow', { maxTokens: 100 }), NEVER);

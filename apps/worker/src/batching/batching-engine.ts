@@ -319,8 +319,8 @@ export class BatchingEngine implements Engine {
  */
 function checkResume(resume: ResumedAnswer, model: TokenEngine['model']): void {
   const { tokens, unnumbered, text, reasoning, calls, citations } = resume;
-  checkTokens(tokens, model, 'resume');
-  if (!unnumbered && (tokens.length > 0 || !(text || reasoning || calls?.length || citations))) return;
+  const known = tokens.every((token) => token < model.vocabularySize);
+  if (known && !unnumbered && (tokens.length > 0 || !(text || reasoning || calls?.length || citations))) return;
   throw new InferenceError(
     'answer_broken_off',
     'The answer broke off, and not all of its tokens have numbers that this worker could go on from. Send the request again.',

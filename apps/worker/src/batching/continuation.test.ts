@@ -136,6 +136,8 @@ function approximately({ token, logprob, top, bytes }: TokenLogprob) {
   return { token, bytes, logprob: near(logprob), top: chances };
 }
 
+const LONG = { timeout: 120_000 };
+
 /** Two workers with the built-in model: what one begins, the other goes on with. */
 describe('an answer that goes on at another worker', () => {
   let first: BatchingEngine;
@@ -149,29 +151,34 @@ describe('an answer that goes on at another worker', () => {
     await second.close();
   });
 
-  it.each(Object.entries(REQUESTS))('is what it would have been, wherever it breaks: %s', async (_kind, asked) => {
-    const request = textRequest('', { ...asked });
-    const { events } = await collect(first.answer(request, NEVER));
-    const undisturbed = received(events);
-    const whole = { ...undisturbed, told: (undisturbed.told as TokenLogprob[]).map(approximately) };
-    expect(whole.tokens.length).toBeGreaterThan(5);
-    for (const [at, event] of events.entries()) {
-      if (event.kind !== 'tokens') continue;
-      const before = events.slice(0, at);
-      // After the event; and in its midst, where credit had run out: then the tokens have gone ahead of what they brought.
-      const bare: AnswerEvent = { kind: 'tokens', tokens: event.tokens, text: '' };
-      for (const had of [
-        [...before, event],
-        [...before, bare],
-      ]) {
-        const resume = deliveredBy(had);
-        const rest = await collect(second.answer({ ...request, resume }, NEVER));
-        const beyond = rest.events.filter(({ kind }) => kind !== 'begun');
-        expect({ cut: resume.tokens.length, ...received([...had, ...beyond]) }).toEqual({
-          cut: resume.tokens.length,
-          ...whole,
-        });
+  // Some hundred answers each: on a machine that has much else to do, that takes its time.
+  it.each(Object.entries(REQUESTS))(
+    'is what it would have been, wherever it breaks: %s',
+    LONG,
+    async (_kind, asked) => {
+      const request = textRequest('', { ...asked });
+      const { events } = await collect(first.answer(request, NEVER));
+      const undisturbed = received(events);
+      const whole = { ...undisturbed, told: (undisturbed.told as TokenLogprob[]).map(approximately) };
+      expect(whole.tokens.length).toBeGreaterThan(5);
+      for (const [at, event] of events.entries()) {
+        if (event.kind !== 'tokens') continue;
+        const before = events.slice(0, at);
+        // After the event; and in its midst, where credit had run out: then the tokens have gone ahead of what they brought.
+        const bare: AnswerEvent = { kind: 'tokens', tokens: event.tokens, text: '' };
+        for (const had of [
+          [...before, event],
+          [...before, bare],
+        ]) {
+          const resume = deliveredBy(had);
+          const rest = await collect(second.answer({ ...request, resume }, NEVER));
+          const beyond = rest.events.filter(({ kind }) => kind !== 'begun');
+          expect({ cut: resume.tokens.length, ...received([...had, ...beyond]) }).toEqual({
+            cut: resume.tokens.length,
+            ...whole,
+          });
+        }
       }
-    }
-  });
+    },
+  );
 });

@@ -59,6 +59,10 @@ export interface SequenceListener {
  */
 const SCORED_READ_TOKENS_MAX = 32;
 
+/** As while a model is replaced by another under the same name: nobody would notice the seam but by what is said behind it. */
+const ANOTHER_MODEL =
+  'The answer broke off, and the model here does not write its tokens as the one that began it did. Send the request again.';
+
 /**
  * One answer being generated: waiting, then running, then settled, exactly once.
  *
@@ -467,6 +471,10 @@ export class Sequence implements PlannedSequence {
     for (const token of resume.tokens) {
       this.#tokens.push(token);
       pieces.push(this.#read(token, told ? owed.open(token) : undefined));
+    }
+    if (this.#undelivered?.contradicted) {
+      this.fail(new InferenceError('answer_broken_off', ANOTHER_MODEL));
+      return;
     }
     this.#seam = joined(pieces);
     owed.oweFrom(this.#seam.logprobs[0]);

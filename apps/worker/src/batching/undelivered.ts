@@ -9,16 +9,16 @@ import type { LetOut } from './answer-text.js';
  * its end was near. So what was delivered is counted off from whatever comes, up to the end of the answer.
  */
 export class Undelivered {
-  #text: number;
-  #reasoning: number;
+  readonly #text: Delivered;
+  readonly #reasoning: Delivered;
   #citations: number;
   #logprobs: number;
   /** By index: how much of the arguments was delivered; of a call that is here, so was the name. */
   readonly #calls = new Map<number, number>();
 
   constructor({ text, reasoning = '', calls = [], citations = 0, logprobs = 0 }: ResumedAnswer) {
-    this.#text = text.length;
-    this.#reasoning = reasoning.length;
+    this.#text = new Delivered(text);
+    this.#reasoning = new Delivered(reasoning);
     this.#citations = citations;
     this.#logprobs = logprobs;
     for (const { index, arguments: more } of calls) {
@@ -26,16 +26,19 @@ export class Undelivered {
     }
   }
 
+  /** Whether what came so far says otherwise than what was delivered. */
+  get contradicted(): boolean {
+    return this.#text.contradicted || this.#reasoning.contradicted;
+  }
+
   of({ text, reasoning = '', calls = [], citations = [], logprobs }: LetOut): LetOut {
     const unseen = {
-      text: text.slice(this.#text),
-      reasoning: reasoning.slice(this.#reasoning),
+      text: this.#text.behind(text),
+      reasoning: this.#reasoning.behind(reasoning),
       calls: calls.flatMap((call) => this.#unseenOf(call)),
       citations: citations.slice(this.#citations),
       logprobs: logprobs.slice(this.#logprobs),
     };
-    this.#text = Math.max(0, this.#text - text.length);
-    this.#reasoning = Math.max(0, this.#reasoning - reasoning.length);
     this.#citations = Math.max(0, this.#citations - citations.length);
     this.#logprobs = Math.max(0, this.#logprobs - logprobs.length);
     return unseen;
@@ -47,6 +50,23 @@ export class Undelivered {
     const rest = call.arguments.slice(had);
     this.#calls.set(call.index, Math.max(0, had - call.arguments.length));
     return rest === '' ? [] : [{ index: call.index, arguments: rest }];
+  }
+}
+
+/** A text that the caller has, while it comes again. */
+class Delivered {
+  contradicted = false;
+  #seen = 0;
+
+  constructor(private readonly text: string) {}
+
+  /** What of the next piece lies behind it. */
+  behind(piece: string): string {
+    if (this.#seen === this.text.length) return piece;
+    const again = piece.slice(0, this.text.length - this.#seen);
+    if (!this.text.startsWith(again, this.#seen)) this.contradicted = true;
+    this.#seen += again.length;
+    return piece.slice(again.length);
   }
 }
 
