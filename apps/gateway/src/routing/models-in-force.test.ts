@@ -148,6 +148,19 @@ describe('the models file', () => {
     await until(() => expect(idsOf(models.current)).toEqual(['three']));
   });
 
+  it('says which of the models that were added only a worker that starts again has', async () => {
+    writeFileSync(path, fileOf('a'));
+    const models = open();
+    const away = '  - {id: p, engine: openai-compatible, upstream: {preset: groq}}\n';
+    writeFileSync(path, fileOf('a') + away);
+    await until(() => expect(idsOf(models.current)).toEqual(['a', 'p']));
+    expect(lines).toHaveLength(1);
+    writeFileSync(path, fileOf('a', 'b') + away);
+    await until(() => expect(idsOf(models.current)).toEqual(['a', 'b', 'p']));
+    expect(lines.at(-1)).toBe(`${path}: workers read "b" when they start: start those again that are to have it.`);
+    expect(lines).toHaveLength(3);
+  });
+
   it('is taken up at once when it is mended while nonsense is still being read', async () => {
     writeFileSync(path, fileOf('a'));
     const models = open();

@@ -1,4 +1,4 @@
-import type { ModelEntry, ModelLimits, ModelsFile } from '@millrace/contracts';
+import { type ModelEntry, type ModelLimits, type ModelsFile, servedByGateway } from '@millrace/contracts';
 import {
   type CheckedModelsFile,
   ConfigurationError,
@@ -180,6 +180,7 @@ export class WatchedModels implements ModelsInForce {
   }
 
   #put({ file, doubts }: CheckedModelsFile): void {
+    const forWorkers = addedForWorkers(this.#current, file);
     this.#current = file;
     this.#trouble = undefined;
     this.#sinceMs = performance.now();
@@ -187,7 +188,7 @@ export class WatchedModels implements ModelsInForce {
     this.logger.info(
       `${this.path} was edited; it is in force now, with ${file.models.length} models and ${file.aliases.length} aliases.`,
     );
-    this.#warn(doubts);
+    this.#warn([...doubts, ...forWorkers]);
     for (const listener of [...this.#listeners]) listener(file);
   }
 
@@ -203,6 +204,19 @@ export class WatchedModels implements ModelsInForce {
     this.#reloads.add(1, { outcome });
     this.logger.error(trouble);
   }
+}
+
+const NAMED_MAX = 10;
+
+/** What is not in force by that it was read here. */
+function addedForWorkers(before: ModelsFile, after: ModelsFile): readonly string[] {
+  const added = after.models.filter((model) => !servedByGateway(model) && entryOf(before, model.id) === undefined);
+  if (added.length === 0) return [];
+  const named = added.slice(0, NAMED_MAX).map(({ id }) => `"${id}"`);
+  const more = added.length - named.length;
+  return [
+    `workers read ${named.join(', ')}${more > 0 ? ` and ${more} more` : ''} when they start: start those again that are to have it.`,
+  ];
 }
 
 function whyNot(error: unknown): string {

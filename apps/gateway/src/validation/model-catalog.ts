@@ -201,7 +201,7 @@ function notServed(name: string, ids: readonly string[]): InferenceError {
   const what = ids.length === 1 && ids[0] === name ? '' : `, which stands for ${shown}`;
   return new InferenceError(
     'model_not_ready',
-    `No worker has the model \`${name}\` now${what}: the models file names it, and workers read theirs when they start. Try again shortly.`,
+    `No worker has the model \`${name}\` now${what}: the models file names it, and workers read theirs when they start. Try again shortly, or start one again if it was added since.`,
     { param: 'model', retryAfterSeconds: RETRY_AFTER_SECONDS },
   );
 }
