@@ -40,8 +40,12 @@ function failures(group: string): readonly (readonly [RegExp, string])[] {
     [/certificate has expired/i, 'its certificate has expired'],
     [/certificate is not yet valid/i, 'its certificate is not valid yet; compare the clocks'],
     [
-      /self.signed certificate|unable to (verify|get)|certificate signature failure/i,
+      /self.signed certificate|certificate signature failure/i,
       `its certificate is of another authority than ${group}.caFile holds`,
+    ],
+    [
+      /unable to (verify|get)/i,
+      `its certificate is of another authority than ${group}.caFile holds, or its file lacks the authorities in between`,
     ],
     [
       /alert certificate required/i,

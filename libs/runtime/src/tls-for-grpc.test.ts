@@ -44,6 +44,13 @@ describe('why a worker can not be reached', () => {
     expect(workerTlsFailure('read ECONNRESET', undefined)).toBeUndefined();
   });
 
+  it('may be an intermediate authority that is left out, which looks like a strange one', () => {
+    const why = workerTlsFailure('Last error: unable to verify the first certificate', valid);
+    expect(why).toContain(
+      'another authority than workerTls.caFile holds, or its file lacks the authorities in between',
+    );
+  });
+
   it('is guessed from a connection that is closed without a word, by what this side has', () => {
     expect(workerTlsFailure(closed, undefined)).toContain('if it speaks TLS');
     expect(workerTlsFailure(closed, valid)).toContain('most likely its own workerTls.caFile');
