@@ -1,8 +1,9 @@
 import { randomBytes } from 'node:crypto';
+import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { type Program, Stage, startGateway, startWorker, until } from '../bench/programs.js';
-import { ROOT } from '../e2e/stack.js';
+import { freePort, type Program, Stage, startGateway, startWorker, statusOf, until } from '../bench/programs.js';
+import { MILLRACE, ROOT } from '../e2e/stack.js';
 
 const redisUrl = process.env.TEST_REDIS_URL;
 const MODELS_FILE = join(ROOT, 'configs/models.yaml');
@@ -64,4 +65,41 @@ describe.skipIf(redisUrl === undefined)('workers that announce themselves in Red
     await until(async () => (await known()) === 2, NOTICED_MS_MAX, 'both are forgotten');
     expect(await ask()).toBe(200);
   });
+
+  it('are shared by machines that are set up as docs/how-to/several-gateways.md says', async () => {
+    const [block] = /```\n(MILLRACE_WORKER_DISCOVERY=[^`]*)```/
+      .exec(readFileSync(join(ROOT, 'docs/how-to/several-gateways.md'), 'utf8'))!
+      .slice(1);
+    const lines = [...block!.matchAll(/^(MILLRACE_\w+)=(\S+)/gm)].map(([, name, value]) => [name, value] as const);
+    expect(lines.map(([name]) => name)).toEqual(['MILLRACE_WORKER_DISCOVERY', 'MILLRACE_WORKER_HOST']);
+    // Each machine has an address of its own: here, all of 127.0.0.0/8 is this one.
+    const machines = await Promise.all(
+      ['127.0.0.11', '127.0.0.12'].map(async (host) => {
+        const port = await freePort();
+        const program = await stage.start(`the machine ${host}`, MILLRACE, {
+          args: ['serve', `--port=${port}`, '--worker-port=8100', '--log-format=json'],
+          environment: {
+            ...Object.fromEntries(lines),
+            MILLRACE_WORKER_HOST: host,
+            MILLRACE_REDIS_URL: redisUrl!,
+            MILLRACE_REDIS_KEY_PREFIX: `${prefix}-machines`,
+            MILLRACE_DATA_FOLDER: stage.folder('machine'),
+            MILLRACE_MODELS_FILE: MODELS_FILE,
+          },
+          isReady: async () => (await statusOf(`http://127.0.0.1:${port}/readyz`)) === 200,
+        });
+        return { host, port, program };
+      }),
+    );
+    for (const { port } of machines) {
+      const both = ['127.0.0.11:8100 ready', '127.0.0.12:8100 ready'];
+      const found = async () => {
+        const health = (await (await fetch(`http://127.0.0.1:${port}/health`)).json()) as {
+          workers: { address: string; state: string }[];
+        };
+        return health.workers.map(({ address, state }) => `${address} ${state}`).sort();
+      };
+      await until(async () => String(await found()) === String(both), NOTICED_MS_MAX, 'both workers are found');
+    }
+  }, 120_000);
 });
