@@ -25,6 +25,8 @@ export interface ChunkTerms {
   readonly promptTokensGuess: number;
   /** Tokens that an earlier attempt delivered. */
   readonly resumedTokens: number;
+  /** Those of them that the upstream was given behind the prompt, and counts with it. */
+  readonly readAgainTokens: number;
 }
 
 /** Of English, with the vocabularies of today. */
@@ -85,7 +87,8 @@ export class AnswerChunks {
 
   /** What the upstream says of the prompt, once it says it. */
   get promptTokens(): number {
-    return countIn(this.#usage?.prompt_tokens) ?? this.terms.promptTokensGuess;
+    const told = countIn(this.#usage?.prompt_tokens);
+    return told === undefined ? this.terms.promptTokensGuess : Math.max(0, told - this.terms.readAgainTokens);
   }
 
   get cachedTokens(): number {

@@ -62,6 +62,14 @@ describe('an answer of another server', () => {
     });
   });
 
+  it('counts every token once where it goes on with another: the server reads what was delivered with the prompt', async () => {
+    const upstream = await upstreamOf(stream(HELLO));
+    const { engine } = await engineOn(upstream, { upstream: { preset: 'vllm' } });
+    const resume = { tokens: [], unnumbered: 4, text: 'Once upon' };
+    const { finished } = await collect(engine.answer(request({ resume }), FOREVER));
+    expect(finished?.usage).toMatchObject({ promptTokens: 9 - 4, completionTokens: 4 + 3 });
+  });
+
   it('is asked for at the right path, with a stream and the numbers', async () => {
     const upstream = await upstreamOf(stream(HELLO));
     const { engine } = await engineOn(upstream, { upstream: { model: 'their-name' } });

@@ -211,6 +211,7 @@ export class OpenAiEngine implements Engine {
       stopsToCut: preset.stopIncluded ? stop : [],
       promptTokensGuess: guessOfPrompt(prompt),
       resumedTokens: tokensOf(resume),
+      readAgainTokens: resume?.text ? tokensOf(resume) : 0,
     };
   }
 
