@@ -1,6 +1,10 @@
+import { once } from 'node:events';
+import { createServer as createHttpsServer } from 'node:https';
+import { type AddressInfo, createServer } from 'node:net';
 import { inspect } from 'node:util';
 import type { UpstreamEntry } from '@millrace/contracts';
 import { afterEach, describe, expect, it } from 'vitest';
+import { TestAuthority } from '../../runtime/src/certificates.testing.js';
 import { pingProvider, providerKey } from './ping-upstream.js';
 import { FOREVER, json, type Play, page, startUpstream, until } from './upstream.testing.js';
 
@@ -77,6 +81,27 @@ describe('a ping of a provider', () => {
     const upstream = entry({ url: 'http://127.0.0.1:9/v1' });
     const told = await pingProvider({ upstream, environment: { GROQ_API_KEY: KEY } }, 1_000, FOREVER);
     expect(sentenceOf(told)).toMatch(/does not answer: it can't be reached \(ECONNREFUSED\)/);
+  });
+
+  it.each([
+    ['for the ping', 200, 60_000, /it said nothing for 200 ms/],
+    ['for a connection', 60_000, 200, /it can't be reached \(ETIMEDOUT\)/],
+  ])('waits for a proxy that says nothing no longer than %s', async (_what, timeoutMs, connectTimeoutMs, why) => {
+    const proxy = createServer().listen(0, '127.0.0.1');
+    await once(proxy, 'listening');
+    opened.push(async () => proxy.close());
+    const environment = { GROQ_API_KEY: KEY, HTTPS_PROXY: `http://127.0.0.1:${(proxy.address() as AddressInfo).port}` };
+    const upstream = entry({ url: 'https://provider.test/v1', connectTimeoutMs });
+    expect(sentenceOf(await pingProvider({ upstream, environment }, timeoutMs, FOREVER))).toMatch(why);
+  });
+
+  it('says what is to be done where its certificate is not trusted', async () => {
+    const server = createHttpsServer(await (await TestAuthority.make()).sign('provider')).listen(0, '127.0.0.1');
+    await once(server, 'listening');
+    opened.push(async () => server.close());
+    const upstream = entry({ url: `https://127.0.0.1:${(server.address() as AddressInfo).port}/v1` });
+    const told = await pingProvider({ upstream, environment: { GROQ_API_KEY: KEY } }, 2_000, FOREVER);
+    expect(sentenceOf(told)).toMatch(/can't be reached \([A-Z_]+\)\. Is its certificate .* NODE_EXTRA_CA_CERTS/);
   });
 
   it.each([429, 500, 503])('is doubtful where it has trouble that passes: %i', async (status) => {

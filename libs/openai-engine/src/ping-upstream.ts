@@ -2,7 +2,7 @@ import type { UpstreamEntry } from '@millrace/contracts';
 import { countIn } from './counts.js';
 import { PRESETS } from './presets.js';
 import { proxyOf, UnusableUpstream, upstreamAddress, upstreamSecret } from './upstream-access.js';
-import { UpstreamClient } from './upstream-client.js';
+import { BROKEN_CERTIFICATE, UpstreamClient } from './upstream-client.js';
 import { UpstreamFailure } from './upstream-failure.js';
 
 export interface ListedModel {
@@ -105,7 +105,9 @@ function judged(
       return { verdict: 'wrong', name, sentence: `${who} ${what}: ${ping.why} Put a valid one into ${place}.` };
     }
     case 'away': {
-      const remedy = 'Is the network there, and `upstream.url` in the models file right?';
+      const remedy = BROKEN_CERTIFICATE.test(ping.why)
+        ? 'Is its certificate in order? One of an authority of your own has to be in the file that NODE_EXTRA_CA_CERTS names.'
+        : 'Is the network there, and `upstream.url` in the models file right?';
       return { verdict: 'wrong', name, sentence: `${who} does not answer: ${ping.why} ${remedy}` };
     }
   }

@@ -46,6 +46,7 @@ export class ToolCallPieces {
 
   /** What is missing for the arguments of every call to be JSON. */
   end(): CallDelta[] {
+    if (!this.any) return [];
     return this.#calls
       .filter((call) => call.arguments.empty && call.index < this.callsMax)
       .map(({ index }) => ({ index, arguments: '{}' }));

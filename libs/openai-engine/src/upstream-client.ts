@@ -37,7 +37,7 @@ const SECURE_IDLE_MS_MAX = 30_000;
 const REST_MS_MAX = 1_000;
 /** It would say the same again. */
 const NO_HTTP = /^HPE_(?!INVALID_EOF_STATE)/;
-const BROKEN_CERTIFICATE = /CERT|SELF_SIGNED|UNABLE_TO_VERIFY|ALTNAME|EPROTO|ERR_SSL/;
+export const BROKEN_CERTIFICATE = /CERT|SELF_SIGNED|UNABLE_TO_VERIFY|ALTNAME|EPROTO|ERR_SSL/;
 
 /**
  * HTTP to one upstream, over connections of its own.
@@ -82,10 +82,18 @@ export class UpstreamClient {
     const silenceMsMax = call.silenceMsMax ?? this.options.silenceMsMax;
     const request = this.#request(call);
     return new Promise((resolve, reject) => {
-      const stop = (): void => void request.destroy(signal.reason);
+      // Told at once: while a proxy is asked for a way, node:http says nothing of a request that was destroyed.
+      const giveUp = (error: Error): void => {
+        request.destroy(error);
+        fail(error);
+      };
+      const stop = (): void => giveUp(signal.reason);
       signal.addEventListener('abort', stop, { once: true });
-      const connected = watchConnecting(request, connectTimeoutMs);
-      const silence = setTimeout(() => request.destroy(new Silent(silenceMsMax)), silenceMsMax);
+      const connection = watchConnecting(request, connectTimeoutMs, () => {
+        // One that waits until another gives its connection back is not connecting.
+        if (!this.#waitsForConnection(request)) giveUp(new ConnectTimeout('the connection took too long'));
+      });
+      const silence = setTimeout(() => giveUp(new Silent(silenceMsMax)), silenceMsMax);
       let answered = false;
       request.once('response', (response) => {
         answered = true;
@@ -95,9 +103,10 @@ export class UpstreamClient {
       });
       const fail = (error: Error): void => {
         clearTimeout(silence);
+        connection.unwatch();
         signal.removeEventListener('abort', stop);
         if (signal.aborted) reject(signal.reason);
-        else reject(failureOfTransport(error, connected.yet, request.reusedSocket, subject));
+        else reject(failureOfTransport(error, connection.stands, request.reusedSocket, subject));
       };
       request.on('error', fail);
       // Where a server would speak another protocol (101), node:http closes the connection and calls it no error.
@@ -110,6 +119,12 @@ export class UpstreamClient {
 
   close(): void {
     this.#agent.destroy();
+  }
+
+  #waitsForConnection(request: ClientRequest): boolean {
+    // Node's types call them messages that came.
+    const waiting = Object.values(this.#agent.requests) as unknown as (readonly ClientRequest[] | undefined)[];
+    return waiting.some((requests) => requests?.includes(request));
   }
 
   #request({ method, url, body }: UpstreamCall): ClientRequest {
@@ -157,7 +172,8 @@ export class UpstreamResponse {
     });
     response.once('close', () => {
       signal.removeEventListener('abort', stop);
-      this.#failure ??= new Error('the connection was closed');
+      // An error collects its stack, which costs more than the rest of this: not for every answer that came to its end.
+      if (!this.#ended) this.#failure ??= new Error('the connection was closed');
       wake();
     });
   }
@@ -262,21 +278,22 @@ class ConnectTimeout extends Error {
   readonly code = 'ETIMEDOUT';
 }
 
-/** Whether the connection stands yet; it is given up when that takes too long. */
-function watchConnecting(request: ClientRequest, timeoutMs: number): { readonly yet: boolean } {
-  const state = { yet: false };
+/** Whether the connection stands yet; `tooLate` is called where that takes too long, be it for a proxy on the way. */
+function watchConnecting(
+  request: ClientRequest,
+  timeoutMs: number,
+  tooLate: () => void,
+): { readonly stands: boolean; unwatch(): void } {
+  const timer = setTimeout(tooLate, timeoutMs);
+  const state = { stands: false, unwatch: () => clearTimeout(timer) };
+  const onConnection = (): void => {
+    state.stands = true;
+    clearTimeout(timer);
+  };
   request.once('socket', (socket) => {
-    if (request.reusedSocket || !socket.connecting) {
-      state.yet = true;
-      return;
-    }
-    const timer = setTimeout(() => request.destroy(new ConnectTimeout('the connection took too long')), timeoutMs);
-    const event = (socket as TLSSocket).encrypted ? 'secureConnect' : 'connect';
-    socket.once(event, () => {
-      state.yet = true;
-      clearTimeout(timer);
-    });
-    socket.once('close', () => clearTimeout(timer));
+    if (request.reusedSocket || !socket.connecting) return onConnection();
+    socket.once((socket as TLSSocket).encrypted ? 'secureConnect' : 'connect', onConnection);
+    socket.once('close', state.unwatch);
   });
   return state;
 }
