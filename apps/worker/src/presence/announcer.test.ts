@@ -55,7 +55,7 @@ describe('a worker whose Redis is away', () => {
     const announcer = new Announcer(options, logInto(lines));
     await new Promise((resolve) => setTimeout(resolve, 5 * INTERVAL_MS));
     expect(lines.length).toBe(1);
-    expect(lines[0]).toContain("Gateways are not told of this worker: Redis can't be reached");
+    expect(lines[0]).toContain("Gateways are not told of this worker: Redis can't be reached (connect ECONNREFUSED");
     await announcer.withdraw();
   });
 });

@@ -38,6 +38,8 @@ export class Announcer {
   readonly #redis: Redis;
   #timer: NodeJS.Timeout | undefined;
   #trouble = false;
+  /** Of the connection: what a command says that finds none does not tell why. */
+  #lastError = '';
   #closed = false;
 
   constructor(
@@ -56,7 +58,9 @@ export class Announcer {
       retryStrategy: (times) => Math.min(times * 100, RECONNECT_DELAY_MS_MAX),
     });
     // Said once by `#announce`; without a listener the process would end.
-    this.#redis.on('error', () => {});
+    this.#redis.on('error', ({ message }: Error) => {
+      this.#lastError = message;
+    });
     this.#redis.on('ready', () => void this.#announce());
     // Where Redis is away from the start, this says so.
     this.#timer = setTimeout(() => void this.#announce(), options.intervalMs);
@@ -92,7 +96,8 @@ export class Announcer {
     } catch (error) {
       if (this.#trouble || this.#closed) return;
       this.#trouble = true;
-      this.logger.warn(`Gateways are not told of this worker: Redis can't be reached (${(error as Error).message}).`);
+      const why = (this.#redis.status !== 'ready' && this.#lastError) || (error as Error).message;
+      this.logger.warn(`Gateways are not told of this worker: Redis can't be reached (${why}).`);
     }
   }
 }
