@@ -1,9 +1,9 @@
-import type { Moment, Outcome } from './simulation.ts';
+import { MEASURES, type Measure, type Moment, type Outcome } from './simulation.ts';
 
 /** What a run is judged by. */
 export const AIMS = { hits: 0.9, ratio: 1.25, micros: 100 } as const;
 
-const COLOURS = ['#1f6feb', '#d1570b', '#2e7d32', '#8e44ad', '#777777'];
+const COLOURS = ['#1f6feb', '#39a0ca', '#0b3d91', '#d1570b', '#b8860b', '#2e7d32', '#777777'];
 const WIDTH = 860;
 const PLOT_HEIGHT = 190;
 const LEFT = 56;
@@ -50,7 +50,7 @@ export function plotOf(outcomes: readonly Outcome[]): string {
       lines: overTime(({ hits }) => hits),
     },
     {
-      title: 'The most loaded worker, of the mean (what it has in hand)',
+      title: 'The most loaded worker, of the mean (answers under way)',
       xName: 'seconds since the cold start',
       xMax: seconds,
       yMin: 1,
@@ -58,7 +58,7 @@ export function plotOf(outcomes: readonly Outcome[]): string {
       yStep: 0.25,
       written: (value) => value.toFixed(2),
       aim: { value: AIMS.ratio, name: 'aim: below 1.25' },
-      lines: overTime(({ tokensRatio }) => tokensRatio),
+      lines: overTime(({ ratios }) => ratios.streams),
     },
     {
       title: 'How long a choice took, hashing the prompt included',
@@ -69,10 +69,11 @@ export function plotOf(outcomes: readonly Outcome[]): string {
       yStep: 50,
       written: (value) => `${value} µs`,
       aim: { value: AIMS.micros, name: 'aim: below 100 µs' },
-      lines: outcomes.map(({ scenario, decisionMicros }) => ({
-        name: scenario.name,
-        points: Array.from({ length: 100 }, (_, percent) => [percent, at(decisionMicros, percent / 100)] as const),
-      })),
+      lines: outcomes.map(({ scenario, decisionMicros }) => {
+        const sorted = decisionMicros.toSorted();
+        const points = Array.from({ length: 100 }, (_, percent) => [percent, at(sorted, percent / 100)] as const);
+        return { name: scenario.name, points };
+      }),
     },
   ];
   const legendHeight = 22 * outcomes.length + 12;
@@ -120,20 +121,31 @@ function colour(index: number): string {
   return COLOURS[index % COLOURS.length]!;
 }
 
+const NAMES: Readonly<Record<Measure, string>> = {
+  streams: 'answers under way        ',
+  expected: 'tokens expected          ',
+  remaining: 'tokens really outstanding',
+};
+
 /** The figures as lines of text. */
 export function figuresOf(outcomes: readonly Outcome[]): string {
   return outcomes
     .map((outcome) => {
       const { scenario, decisions, hits, idealPart, reasons, decisionMicros } = outcome;
-      const why = Object.entries(reasons).map(([reason, count]) => `${reason} ${percent(count / decisions)}`);
+      const sorted = decisionMicros.toSorted();
+      const counted = Object.values(reasons).reduce((all, count) => all + count, 0);
+      const why = Object.entries(reasons).map(([reason, count]) => `${reason} ${percent(count / counted)}`);
       const { gateways, workers, streams, seconds, warmUpSeconds } = scenario;
       return [
         scenario.name,
         `  ${whole(workers)} workers, ${whole(streams)} streams, ${gateways} gateway${gateways > 1 ? 's' : ''}, ${seconds} s, of which the first ${warmUpSeconds} do not count; ${whole(decisions)} choices`,
         `  tokens found read, of what one infinitely large worker finds  ${percent(hits)}  (that one finds ${percent(idealPart)} of all)`,
-        `  most loaded worker, of the mean (in hand)                     ${outcome.tokensRatioMax.toFixed(3)} at most, ${outcome.tokensRatioMean.toFixed(3)} on the average`,
-        `  the same, in streams                                          ${outcome.streamsRatioMax.toFixed(3)} at most, ${outcome.streamsRatioMean.toFixed(3)} on the average`,
-        `  a choice takes                                                ${micros(outcome.cpuMicrosMean)} of processor time on the average; by the clock p50 ${micros(at(decisionMicros, 0.5))}, p99 ${micros(at(decisionMicros, 0.99))}`,
+        `  the same in the last quarter                                  ${percent(outcome.hitsAtLast)}`,
+        ...MEASURES.map(
+          (measure) =>
+            `  most loaded worker, of the mean, by ${NAMES[measure]} ${outcome.ratiosMax[measure].toFixed(3)} at most, ${outcome.ratiosMean[measure].toFixed(3)} on the average`,
+        ),
+        `  a choice takes                                                ${micros(outcome.cpuMicrosMean)} of processor time on the average; by the clock p50 ${micros(at(sorted, 0.5))}, p95 ${micros(at(sorted, 0.95))}, p99 ${micros(at(sorted, 0.99))}`,
         `  chosen by                                                     ${why.join(', ')}`,
       ].join('\n');
     })
@@ -150,6 +162,10 @@ export function pageOf(outcomes: readonly Outcome[], machine: string): string {
 <p>Written by <code>make simulate-routing</code>, which has the gateway's own choice of workers choose among workers that are only reckoned.
 What is assumed stands at the top of <code>test/routing/simulation.ts</code>; how a worker is chosen in <code>docs/concepts/routing.md</code>. ${machine}</p>
 ${plotOf(outcomes)}
+<p>By answers under way the bound holds for each choice of a gateway that knows of all of them. <em>Tokens expected</em> are answers at
+<code>answerTokensEstimate</code> each until they end, and of a prompt what was not read before, until its answer begins: one long prompt that is being
+read is more than all answers of a worker together, for about a second, whoever chooses. <em>Tokens really outstanding</em> are what is
+still to be read and written, which nobody can know beforehand.</p>
 <pre>${figuresOf(outcomes)}</pre>
 </html>
 `;

@@ -9,16 +9,17 @@ const SMALL: Scenario = {
   workers: 60,
   streams: 600,
   gateways: 1,
-  seconds: 70,
-  warmUpSeconds: 40,
+  seconds: 110,
+  warmUpSeconds: 60,
   affinity: true,
 };
 
 describe('the choice of workers, simulated', () => {
-  it('finds what was read before, and loads nobody much more than others', () => {
+  it('finds what was read before, and gives nobody more than the bound above the mean', () => {
     const outcome = simulate(SMALL);
-    expect(outcome.hits).toBeGreaterThan(0.88);
-    expect(outcome.tokensRatioMean).toBeLessThan(1.25);
+    expect(outcome.hits).toBeGreaterThan(0.86);
+    expect(outcome.ratiosMax.streams).toBeLessThan(1.4);
+    expect(outcome.ratiosMean.streams).toBeLessThan(1.25);
     expect(outcome.moments.at(-1)!.streams).toBeGreaterThan(500);
   });
 
@@ -28,7 +29,7 @@ describe('the choice of workers, simulated', () => {
 
   it('is much the same where gateways know nothing of each other, and where workers come and go', () => {
     const shared = simulate({ ...SMALL, gateways: 3 });
-    const moving = simulate({ ...SMALL, away: { workers: 6, fromSeconds: 45, toSeconds: 55 } });
+    const moving = simulate({ ...SMALL, away: { workers: 6, fromSeconds: 65, toSeconds: 75 } });
     expect(shared.hits).toBeGreaterThan(0.6);
     expect(moving.hits).toBeGreaterThan(0.8);
     expect(figuresOf([shared, moving])).toContain('3 gateways');

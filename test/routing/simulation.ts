@@ -17,21 +17,28 @@ export interface Scenario {
   readonly seconds: number;
   /** Figures count from here on. */
   readonly warmUpSeconds: number;
+  readonly affinityLoadPercent?: number;
   /** Whether prompts are looked at; without, only the load decides. */
   readonly affinity: boolean;
   /** At this time these leave, and come back empty at the other. */
   readonly away?: { readonly workers: number; readonly fromSeconds: number; readonly toSeconds: number };
 }
 
+/**
+ * What a worker has in hand. `streams`: answers under way. `expected`: tokens as a gateway reckons them, each answer as long as
+ * `answerTokensEstimate` until it ends, and of a prompt what was not read before until the answer begins. `remaining`: tokens that are
+ * really still to be written and read, which nobody can know.
+ */
+export type Measure = 'streams' | 'expected' | 'remaining';
+export const MEASURES = ['streams', 'expected', 'remaining'] as const;
+
 export interface Moment {
   readonly seconds: number;
   readonly streams: number;
   /** Tokens found read, of those that one infinitely large worker would have found. */
   readonly hits: number;
-  /** What the most loaded worker has in hand, of the mean: tokens, weighed as the choice weighs them. Of those that are there and not new. */
-  readonly tokensRatio: number;
-  /** The same of streams. */
-  readonly streamsRatio: number;
+  /** The most loaded worker, of the mean, by each measure. Of those that are there and not new. */
+  readonly ratios: Readonly<Record<Measure, number>>;
 }
 
 export interface Outcome {
@@ -40,19 +47,17 @@ export interface Outcome {
   readonly hits: number;
   /** What the infinitely large worker finds, of all tokens of prompts. */
   readonly idealPart: number;
+  /** Of what the infinitely large worker finds, in the last quarter: whether it sinks. */
+  readonly hitsAtLast: number;
   /** The largest of all moments, and the mean of the moments' largest. */
-  readonly tokensRatioMax: number;
-  readonly tokensRatioMean: number;
-  readonly streamsRatioMax: number;
-  readonly streamsRatioMean: number;
+  readonly ratiosMax: Readonly<Record<Measure, number>>;
+  readonly ratiosMean: Readonly<Record<Measure, number>>;
   readonly reasons: Readonly<Record<string, number>>;
-  /** How long each choice took, hashing included; sorted. */
+  /** How long each choice took by the clock, hashing included, in the order in which they were made. */
   readonly decisionMicros: Float64Array;
   /** Processor time of one, on the average: others on the machine do not count. Its clock may be too coarse for a single choice. */
   readonly cpuMicrosMean: number;
   readonly moments: readonly Moment[];
-  /** Tokens in hand of each worker at the end, of the mean, sorted. */
-  readonly loads: readonly number[];
 }
 
 // ------------------------------------------------------------------------------------------------------- what is assumed
@@ -75,14 +80,11 @@ const READ_TOKENS_PER_SECOND = 5_000;
 const WRITTEN_TOKENS_PER_SECOND = 30;
 /** What a worker keeps of what it has read and written: 16 GB where a token takes 128 KB, as with a model of eight thousand million. */
 const CACHE_TOKENS = 131_072;
-/** What is in hand, in tokens of answers: a token of the prompt counts so much, one that was found read and one that was not. */
-const READ_WEIGHT = 0.02;
-const UNREAD_WEIGHT = 0.05;
 const REPORT_MS = 1_000;
 const MOMENT_MS = 1_000;
 const SLOW_START_MS = 10_000;
 const LIMITS = {
-  affinityLoadPercent: 120,
+  affinityLoadPercent: 125,
   affinityEntriesMax: 100_000,
   answerTokensEstimate: 256,
   slowStartMs: SLOW_START_MS,
@@ -131,7 +133,9 @@ const MODEL: ModelDescription = {
 /** A machine: what it has in hand, and what it still has of what it read. */
 class Machine {
   streams = 0;
-  tokens = 0;
+  expected = 0;
+  /** Of each stream, when it began to write and how much. */
+  readonly writing = new Set<{ readonly fromMs: number; readonly unread: number; readonly answer: number }>();
   /** As it reported last. */
   reported = 0;
   present = true;
@@ -162,6 +166,17 @@ class Machine {
       this.#cache.delete(oldest);
       this.#cached -= size;
     }
+  }
+
+  /** Reading goes on evenly until `fromMs`, then writing until the end. */
+  remainingAt(nowMs: number): number {
+    let tokens = 0;
+    for (const { fromMs, unread, answer } of this.writing) {
+      const unreadLeft = Math.min(unread, Math.max(0, ((fromMs - nowMs) / 1000) * READ_TOKENS_PER_SECOND));
+      const written = Math.max(0, ((nowMs - fromMs) / 1000) * WRITTEN_TOKENS_PER_SECOND);
+      tokens += unreadLeft + Math.max(0, answer - written);
+    }
+    return tokens;
   }
 
   forget(): void {
@@ -290,6 +305,7 @@ class Simulation {
   readonly #scenario: Scenario;
   #conversations = 0;
   readonly #window = { found: 0, ideal: 0 };
+  readonly #last = { found: 0, ideal: 0 };
   readonly #sum = { found: 0, ideal: 0, prompt: 0 };
   readonly #reasons: Record<string, number> = {};
   readonly #micros: number[] = [];
@@ -301,11 +317,16 @@ class Simulation {
     this.#next = chance(scenario.seed);
     this.#texts = new Texts(this.#next);
     this.#machines = Array.from({ length: scenario.workers }, () => new Machine());
+    const { affinityLoadPercent = LIMITS.affinityLoadPercent } = scenario;
+    const limits = { ...LIMITS, affinityLoadPercent };
     this.#gateways = Array.from({ length: scenario.gateways }, () => {
       const seen = this.#machines.map(
         (machine, index) => new SeenWorker(`10.0.${index >> 8}.${index & 255}:8100`, machine),
       );
-      return { seen, choice: new WorkerChoice(new WorkerDirectory(seen), LIMITS, () => this.#nowMs) };
+      return {
+        seen,
+        choice: new WorkerChoice(new WorkerDirectory(seen), limits, () => this.#nowMs, chance(this.#scenario.seed)),
+      };
     });
     this.#systems = Array.from({ length: SYSTEM_PROMPTS }, () => {
       const tokens = lognormal(this.#next, SYSTEM_TOKENS_MEDIAN, 0.8, SYSTEM_TOKENS_MIN, SYSTEM_TOKENS_MAX);
@@ -367,7 +388,9 @@ class Simulation {
     this.#micros.push((performance.now() - began) * 1000);
     const { user, system } = process.threadCpuUsage(busy);
     this.#cpuMicros += user + system;
-    this.#reasons[chosen.reason] = (this.#reasons[chosen.reason] ?? 0) + 1;
+    if (this.#nowMs >= this.#scenario.warmUpSeconds * 1000) {
+      this.#reasons[chosen.reason] = (this.#reasons[chosen.reason] ?? 0) + 1;
+    }
     this.#answer(conversation, before, chosen);
   }
 
@@ -386,16 +409,22 @@ class Simulation {
     machine.hold(common, systemTokens);
     machine.hold(own, prompt - systemTokens);
     machine.streams++;
-    // An answer counts as long as it is expected to become: nobody knows how long it will be, so nobody could do better.
-    const work = READ_WEIGHT * read + UNREAD_WEIGHT * (prompt - read) + LIMITS.answerTokensEstimate;
-    machine.tokens += work;
+    const unread = prompt - read;
+    machine.expected += unread + LIMITS.answerTokensEstimate;
+    const readingSeconds = unread / READ_TOKENS_PER_SECOND;
+    const stream = { fromMs: this.#nowMs + readingSeconds * 1000, unread, answer };
+    machine.writing.add(stream);
     worker.outstanding++;
-    chosen.answered();
-    this.#after((prompt - read) / READ_TOKENS_PER_SECOND + answer / WRITTEN_TOKENS_PER_SECOND, () => {
+    this.#after(readingSeconds, () => {
+      chosen.answered();
+      machine.expected -= unread;
+    });
+    this.#after(readingSeconds + answer / WRITTEN_TOKENS_PER_SECOND, () => {
       chosen[Symbol.dispose]();
       worker.outstanding--;
       machine.streams--;
-      machine.tokens -= work;
+      machine.expected -= LIMITS.answerTokensEstimate;
+      machine.writing.delete(stream);
       machine.release(common, systemTokens);
       machine.release(own, prompt + answer - systemTokens);
       this.#goOn(conversation, answer);
@@ -411,7 +440,12 @@ class Simulation {
     this.#seenSystems.add(system);
     this.#window.found += found;
     this.#window.ideal += ideal;
-    if (this.#nowMs >= this.#scenario.warmUpSeconds * 1000) {
+    const { seconds, warmUpSeconds } = this.#scenario;
+    if (this.#nowMs >= (seconds - (seconds - warmUpSeconds) / 4) * 1000) {
+      this.#last.found += found;
+      this.#last.ideal += ideal;
+    }
+    if (this.#nowMs >= warmUpSeconds * 1000) {
       this.#sum.found += found;
       this.#sum.ideal += ideal;
       this.#sum.prompt += tokens;
@@ -467,8 +501,11 @@ class Simulation {
         seconds: this.#nowMs / 1000,
         streams: this.#machines.reduce((sum, { streams }) => sum + streams, 0),
         hits: ideal === 0 ? 1 : found / ideal,
-        tokensRatio: ratio(settled.map(({ tokens }) => tokens)),
-        streamsRatio: ratio(settled.map(({ streams }) => streams)),
+        ratios: {
+          streams: ratio(settled.map(({ streams }) => streams)),
+          expected: ratio(settled.map(({ expected }) => expected)),
+          remaining: ratio(settled.map((machine) => machine.remainingAt(this.#nowMs))),
+        },
       });
       this.#lookEachMoment();
     });
@@ -482,27 +519,40 @@ class Simulation {
   #outcome(): Outcome {
     const { warmUpSeconds } = this.#scenario;
     const counted = this.#moments.filter(({ seconds }) => seconds > warmUpSeconds);
-    const tokens = this.#settled().map((machine) => machine.tokens);
+    const over = (of: (ratios: readonly number[]) => number) =>
+      Object.fromEntries(
+        MEASURES.map((measure) => [measure, of(counted.map(({ ratios }) => ratios[measure]))]),
+      ) as Record<Measure, number>;
     return {
       scenario: this.#scenario,
       decisions: this.#micros.length,
       hits: this.#sum.found / this.#sum.ideal,
       idealPart: this.#sum.ideal / this.#sum.prompt,
-      tokensRatioMax: Math.max(...counted.map(({ tokensRatio }) => tokensRatio)),
-      tokensRatioMean: mean(counted.map(({ tokensRatio }) => tokensRatio)),
-      streamsRatioMax: Math.max(...counted.map(({ streamsRatio }) => streamsRatio)),
-      streamsRatioMean: mean(counted.map(({ streamsRatio }) => streamsRatio)),
+      hitsAtLast: this.#last.found / this.#last.ideal,
+      ratiosMax: over((ratios) => Math.max(...ratios)),
+      ratiosMean: over(mean),
       reasons: this.#reasons,
-      decisionMicros: Float64Array.from(this.#micros).sort(),
+      decisionMicros: Float64Array.from(this.#micros),
       cpuMicrosMean: this.#cpuMicros / this.#micros.length,
       moments: this.#moments,
-      loads: tokens.map((own) => own / mean(tokens)).sort((a, b) => b - a),
     };
   }
 }
 
 export function simulate(scenario: Scenario): Outcome {
   return new Simulation(scenario).run();
+}
+
+/**
+ * The same twice, and of each choice the time that was less: what it costs by itself is there both times, an interruption by another
+ * process, or by the simulation's own garbage, is not.
+ */
+export function simulateTwice(scenario: Scenario): Outcome {
+  const [first, second] = [simulate(scenario), simulate(scenario)];
+  return {
+    ...first,
+    decisionMicros: first.decisionMicros.map((micros, at) => Math.min(micros, second.decisionMicros[at]!)),
+  };
 }
 
 export function mean(numbers: readonly number[] | Float64Array): number {

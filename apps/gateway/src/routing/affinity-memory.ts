@@ -29,6 +29,18 @@ export class AffinityMemory {
     moveToFront(readers, reader);
     if (this.#readers.size > this.entriesMax) this.#readers.delete(this.#readers.keys().next().value!);
   }
+
+  /**
+   * It has read further: a later turn finds that. Without this the memory would hold each conversation once for each of its turns, and
+   * forget those that pause.
+   */
+  hasReadOn(key: number, reader: number): void {
+    const readers = this.#readers.get(key);
+    const at = readers?.indexOf(reader) ?? -1;
+    if (readers === undefined || at < 0) return;
+    if (readers.length === 1) this.#readers.delete(key);
+    else readers.splice(at, 1);
+  }
 }
 
 function moveToFront(readers: number[], reader: number): void {
@@ -37,28 +49,4 @@ function moveToFront(readers: number[], reader: number): void {
   if (at > 0) readers.splice(at, 1);
   readers.unshift(reader);
   if (readers.length > READERS_MAX) readers.pop();
-}
-
-/** Kinds of prompts whose readers are remembered, and of each so many. */
-const KINDS_MAX = 10_000;
-const KIND_READERS_MAX = 4_096;
-const NOBODY: ReadonlySet<number> = new Set();
-
-/** The same for what prompts of a kind have in common, which hundreds of workers may have read. */
-export class KindMemory {
-  readonly #readers = new Map<number, Set<number>>();
-
-  readersOf(anchor: number): ReadonlySet<number> {
-    return this.#readers.get(anchor) ?? NOBODY;
-  }
-
-  hasRead(anchor: number, reader: number): void {
-    const readers = this.#readers.get(anchor) ?? new Set();
-    this.#readers.delete(anchor);
-    this.#readers.set(anchor, readers);
-    if (this.#readers.size > KINDS_MAX) this.#readers.delete(this.#readers.keys().next().value!);
-    readers.delete(reader);
-    readers.add(reader);
-    if (readers.size > KIND_READERS_MAX) readers.delete(readers.values().next().value!);
-  }
 }

@@ -98,6 +98,17 @@ describe('what was read before', () => {
   });
 });
 
+describe('many short answers', () => {
+  it('do not gather where long ones are not: nobody gets more of them than the bound', () => {
+    const counts = new Stage(10).counts(100, (at) => ({
+      ...WORK,
+      promptTokens: 1,
+      answerTokensMax: at < 5 ? 1_024 : 1,
+    }));
+    expect(Math.max(...counts)).toBeLessThanOrEqual(12);
+  });
+});
+
 describe('gateways that know nothing of each other', () => {
   const kinds = Array.from({ length: 100 }, (_, at) => ask('?', `${at}: ${SYSTEM}`));
   const placed = (stage: Stage) =>
@@ -253,6 +264,15 @@ describe('the slow start', () => {
     expect(at0! + later!).toBe(220);
   });
 
+  it('leaves a conversation where it was, though all are new', () => {
+    const stage = new Stage(8, { slowStartMs: 10_000 });
+    const reasons = Array.from({ length: 3 }, () => {
+      using chosen = stage.choose(ask('Of mills?'));
+      return chosen.reason;
+    });
+    expect(reasons).toEqual(['hash', 'prefix', 'prefix']);
+  });
+
   it('holds nobody back where all are new', () => {
     expect(new Stage(4, { slowStartMs: 10_000 }).counts(400)).toEqual([100, 100, 100, 100]);
   });
@@ -267,6 +287,18 @@ describe('what is out', () => {
       chosen[Symbol.dispose]();
     }
     expect(stage.counts(4)).toEqual([1, 1, 1, 1]);
+  });
+
+  it('of a conversation is one beginning for all its turns', () => {
+    const stage = new Stage(4);
+    const messages: Record<string, unknown>[] = [{ role: 'system', content: SYSTEM }];
+    for (let turn = 0; turn < 6; turn++) {
+      messages.push({ role: 'user', content: `And ${turn}?` });
+      const prompt = { kind: 'chat', messages: [...messages], tools: [], templateVariables: {} } as const;
+      stage.choose({ ...ask(''), prompt })[Symbol.dispose]();
+      messages.push({ role: 'assistant', content: 'Yes.' });
+    }
+    expect(stage.choice.remembered).toBe(1);
   });
 
   it('of beginnings is bounded', () => {

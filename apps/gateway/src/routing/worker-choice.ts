@@ -2,10 +2,19 @@ import type { ErrorCode, InferenceError, ModelDescription, ModelState, Prompt } 
 import { counter, gauge } from '@millrace/runtime';
 import { MEASURED } from '../metrics/declarations.js';
 import type { Worker, WorkerPhase } from '../vocabulary.js';
-import { AffinityMemory, KindMemory } from './affinity-memory.js';
-import { type Choice, type ChoiceReason, type Contender, chooseWorker } from './choose-workers.js';
+import { AffinityMemory } from './affinity-memory.js';
+import {
+  type Choice,
+  type ChoiceAsk,
+  type ChoiceReason,
+  type Contender,
+  chooseWorker,
+  type Field,
+} from './choose-workers.js';
+import { KindLoad } from './kind-load.js';
 import { NO_PREFIX, type PromptPrefix, prefixOf } from './prompt-prefix.js';
 import type { Servant } from './ready-workers.js';
+import { WorkerRing } from './worker-ring.js';
 import { type StandingLimits, WorkerStanding } from './worker-standing.js';
 
 export interface ChoiceLimits extends StandingLimits {
@@ -57,7 +66,7 @@ const REPORTS_MS = 250;
 /** Weight of the newest request in the running mean. */
 const MEAN_WEIGHT = 0.01;
 /** Before anything was asked. */
-const TOKENS_MEAN_AT_FIRST = 512;
+const TOKENS_MEAN_AT_FIRST = 256;
 /**
  * What a report can do. Of the sequences that a worker claims to have from elsewhere no more count than so many times what the one in
  * the middle has, and a batch: who claims a million gets less, and does not make everybody else look idle. And no fewer than
@@ -82,11 +91,9 @@ export class WorkerChoice<W extends Worker> {
   readonly #standings = new Map<W, WorkerStanding>();
   readonly #pools = new Map<string, Pool<W>>();
   readonly #memory: AffinityMemory;
-  readonly #kinds = new KindMemory();
+  readonly #kinds = new KindLoad();
   /** Models that have had several ready workers at a time. */
   readonly #shared = new Set<string>();
-  /** What is out, by kind of prompt; as many entries as there are kinds out. */
-  readonly #kindTokens = new Map<number, number>();
   /** Of the choice that is being made: looking at the clock for each worker would take longer than the rest. */
   readonly #moment = { nowMs: 0 };
   #tokensMean = TOKENS_MEAN_AT_FIRST;
@@ -97,6 +104,7 @@ export class WorkerChoice<W extends Worker> {
     private readonly servants: Servants<W>,
     private readonly limits: ChoiceLimits,
     private readonly clock: () => number = () => performance.now(),
+    private readonly random: () => number = Math.random,
   ) {
     this.#memory = new AffinityMemory(limits.affinityEntriesMax);
     this.#ends = [
@@ -123,13 +131,12 @@ export class WorkerChoice<W extends Worker> {
     this.#moment.nowMs = nowMs;
     const pool = this.#poolOf(model, nowMs);
     if (pool === undefined) return undefined;
-    const ask = { prefix: this.#prefixOf(model, wanted), asked, ...this.#tokensOf(wanted) };
-    const choice = chooseWorker(pool.members, ask, this.#knowledge(nowMs));
+    const ask = this.#askOf(model, wanted, asked);
+    const choice = chooseWorker(pool, ask, this.#knowledge(pool, nowMs));
     if (choice === undefined) return undefined;
-    const sequences = Math.max(1, wanted.sequences);
-    this.#tokensMean += MEAN_WEIGHT * (choice.cost / sequences - this.#tokensMean);
+    this.#tokensMean += MEAN_WEIGHT * ((ask.answerTokens || ask.promptTokens) / ask.sequences - this.#tokensMean);
     this.#choices.add(1, { reason: choice.reason });
-    return this.#hand(choice, ask.prefix, sequences, nowMs);
+    return this.#hand(pool, choice, ask, nowMs);
   }
 
   close(): void {
@@ -137,18 +144,19 @@ export class WorkerChoice<W extends Worker> {
   }
 
   #hand(
-    { contender: { standing, servant }, reason, cost }: Choice<Member<W>>,
-    prefix: PromptPrefix,
-    sequences: number,
+    pool: Pool<W>,
+    { contender: { standing, servant }, reason, unreadTokens, foundBy }: Choice<Member<W>>,
+    { prefix, sequences, answerTokens }: ChoiceAsk,
     nowMs: number,
   ): Chosen<W> {
     const { id } = servant.model;
     const { reader } = standing;
-    standing.take(cost, sequences, id, nowMs);
-    this.#count(prefix.anchor, cost);
-    // Already now: those that come in the same moment with the same beginning find it being read.
-    if (prefix.anchor !== undefined) this.#kinds.hasRead(prefix.anchor, reader);
-    for (const { key, kept } of prefix.points) if (kept) this.#memory.hasRead(key, reader);
+    standing.take(unreadTokens + answerTokens, sequences, id, nowMs);
+    pool.sequences += sequences;
+    const { anchor } = prefix;
+    if (anchor !== undefined) this.#kinds.add(anchor, sequences, nowMs);
+    this.#remember(prefix, reader, foundBy);
+    let unread = unreadTokens;
     let state: 'out' | 'answered' | 'failed' | 'ended' = 'out';
     return {
       ...servant,
@@ -158,6 +166,8 @@ export class WorkerChoice<W extends Worker> {
         if (state !== 'out') return;
         state = 'answered';
         standing.answered(id, this.clock());
+        standing.giveBack(unread, 0);
+        unread = 0;
       },
       failed: ({ code }) => {
         if (state === 'failed' || state === 'ended') return;
@@ -168,10 +178,19 @@ export class WorkerChoice<W extends Worker> {
         if (state === 'ended') return;
         if (state !== 'failed') standing.ended(id, state === 'answered');
         state = 'ended';
-        standing.giveBack(cost, sequences);
-        this.#count(prefix.anchor, -cost);
+        standing.giveBack(unread + answerTokens, sequences);
+        pool.sequences -= sequences;
+        if (anchor !== undefined) this.#kinds.add(anchor, -sequences, this.clock());
       },
     };
+  }
+
+  /** Already when it is sent: those that come in the same moment with the same beginning find it being read. */
+  #remember({ points }: PromptPrefix, reader: number, foundBy: number | undefined): void {
+    for (const { key, kept } of points) {
+      if (kept) this.#memory.hasRead(key, reader);
+      else if (key === foundBy) this.#memory.hasReadOn(key, reader);
+    }
   }
 
   #onFailure(standing: WorkerStanding, { worker, model }: Servant<W>, code: ErrorCode): void {
@@ -199,10 +218,17 @@ export class WorkerChoice<W extends Worker> {
     return standing;
   }
 
-  #tokensOf({ promptTokens, sequences, answerTokensMax }: Wanted) {
+  #askOf(model: string, wanted: Wanted, asked: ReadonlySet<number>): ChoiceAsk {
+    const { promptTokens, sequences, answerTokensMax } = wanted;
     const { answerTokensEstimate } = this.limits;
     const answer = Math.min(answerTokensMax ?? answerTokensEstimate, ESTIMATES_MAX * answerTokensEstimate);
-    return { promptTokens: Math.max(1, promptTokens), answerTokens: sequences * answer };
+    return {
+      prefix: this.#prefixOf(model, wanted),
+      promptTokens: Math.max(1, promptTokens),
+      sequences: Math.max(1, sequences),
+      answerTokens: sequences * answer,
+      asked,
+    };
   }
 
   /** Where there is but one worker, as with a provider's models, nobody asks what it has read. Two of which one is away are two. */
@@ -210,21 +236,19 @@ export class WorkerChoice<W extends Worker> {
     return prompt === undefined || !this.#shared.has(model) ? NO_PREFIX : prefixOf(prompt, model);
   }
 
-  #count(anchor: number | undefined, tokens: number): void {
-    if (anchor === undefined) return;
-    const left = (this.#kindTokens.get(anchor) ?? 0) + tokens;
-    if (left > 0) this.#kindTokens.set(anchor, left);
-    else this.#kindTokens.delete(anchor);
-  }
-
-  #knowledge(nowMs: number) {
+  #knowledge(pool: Pool<W>, nowMs: number) {
+    const { affinityLoadPercent } = this.limits;
+    const workers = pool.contenders.length;
     return {
       nowMs,
       tokensMean: this.#tokensMean,
-      affinityLoadPercent: this.limits.affinityLoadPercent,
+      affinityLoadPercent,
       readersOf: (key: number) => this.#memory.readersOf(key),
-      readersOfKind: (anchor: number) => this.#kinds.readersOf(anchor),
-      tokensOfKind: (anchor: number) => this.#kindTokens.get(anchor) ?? 0,
+      arcOf: (anchor: number) => {
+        const narrowing = this.#kinds.narrowingOf(anchor, pool.ownSequences / workers, workers);
+        return { from: anchor, narrowing };
+      },
+      random: this.random,
     };
   }
 
@@ -239,43 +263,69 @@ export class WorkerChoice<W extends Worker> {
       if (nowMs - known.lookedAtMs >= REPORTS_MS) this.#lookAtReports(known, nowMs);
       return known;
     }
-    const members = servants.map(
-      (servant) => new Member(servant, this.#standingOf(servant.worker, nowMs), this.#moment),
+    const pool = new Pool(
+      servants,
+      servants.map((servant) => new Member(servant, this.#standingOf(servant.worker, nowMs), this.#moment)),
     );
-    const pool: Pool<W> = { servants, members, lookedAtMs: nowMs };
     this.#lookAtReports(pool, nowMs);
     this.#pools.set(model, pool);
     forgetOldest(this.#pools);
-    if (members.length > 1) this.#shared.add(model);
+    if (servants.length > 1) this.#shared.add(model);
     forgetOldest(this.#shared);
     return pool;
   }
 
-  /** What the workers say of themselves, as far as it can be believed. */
+  /** What the workers say of themselves, as far as it can be believed. The only look at all of them, a few times a second. */
   #lookAtReports(pool: Pool<W>, nowMs: number): void {
     const states = pool.servants.map(({ worker }) => worker.state());
     const elsewhere = states.map(({ running, waiting, outstanding, outstandingAtReport }, index) => {
       const reported = believable(running) + believable(waiting);
       if (outstandingAtReport !== undefined) return Math.max(0, reported - outstandingAtReport);
-      return Math.max(0, Math.max(reported, outstanding) - pool.members[index]!.standing.sequencesOfLate(nowMs));
+      return Math.max(0, Math.max(reported, outstanding) - pool.contenders[index]!.standing.sequencesOfLate(nowMs));
     });
     const sizes = states.map(({ sequencesMax }) => believable(sequencesMax ?? 0));
     const usual = middle(elsewhere);
     const usualSize = middle(sizes.filter((size) => size > 0));
-    for (const [index, member] of pool.members.entries()) {
+    for (const [index, member] of pool.contenders.entries()) {
       const most = REPORT_TIMES_MAX * usual + REPORT_SEQUENCES_FREE;
       const sequences = Math.min(most, Math.max(REPORT_PART_MIN * usual, elsewhere[index]!));
       const size = sizes[index]! > 0 ? sizes[index]! / usualSize : 1;
-      member.heard(sequences * this.#tokensMean, Math.min(CAPACITY_MAX, Math.max(CAPACITY_MIN, size)));
+      member.heard(sequences, this.#tokensMean, Math.min(CAPACITY_MAX, Math.max(CAPACITY_MIN, size)));
     }
-    pool.lookedAtMs = nowMs;
+    pool.lookAgain(nowMs);
   }
 }
 
-interface Pool<W> {
-  readonly servants: readonly Servant<W>[];
-  readonly members: readonly Member<W>[];
-  lookedAtMs: number;
+/** The ready workers of one model, and what they have in hand together. */
+class Pool<W> implements Field<Member<W>> {
+  readonly loaded: readonly Member<W>[];
+  readonly others: readonly Member<W>[];
+  readonly byReader: ReadonlyMap<number, Member<W>>;
+  readonly ring: WorkerRing<Member<W>>;
+  /** Kept up with what this gateway sends for this model, and right again at every look. */
+  sequences = 0;
+  ownSequences = 0;
+  capacity = 1;
+  lookedAtMs = 0;
+
+  constructor(
+    readonly servants: readonly Servant<W>[],
+    readonly contenders: readonly Member<W>[],
+  ) {
+    this.loaded = contenders.filter(({ model }) => model === 'loaded');
+    this.others = contenders.filter(({ model }) => model !== 'loaded');
+    this.byReader = new Map(contenders.map((one) => [one.reader, one]));
+    this.ring = new WorkerRing(this.loaded);
+  }
+
+  lookAgain(nowMs: number): void {
+    const free = this.contenders.filter(({ blockedUntilMs }) => blockedUntilMs <= nowMs);
+    const counted = free.length > 0 ? free : this.contenders;
+    this.sequences = sum(counted, ({ sequences }) => sequences);
+    this.ownSequences = sum(counted, ({ standing }) => standing.sequences);
+    this.capacity = sum(counted, ({ capacity }) => capacity);
+    this.lookedAtMs = nowMs;
+  }
 }
 
 /** A ready worker of one model. */
@@ -283,7 +333,8 @@ class Member<W> implements Contender {
   readonly seed: number;
   readonly reader: number;
   readonly model: ModelState;
-  otherTokens = 0;
+  #others = 0;
+  #otherTokens = 0;
   #size = 1;
 
   constructor(
@@ -296,8 +347,12 @@ class Member<W> implements Contender {
     this.model = servant.model.state ?? 'loaded';
   }
 
-  get ownTokens(): number {
-    return this.standing.tokens;
+  get sequences(): number {
+    return this.standing.sequences + this.#others;
+  }
+
+  get tokens(): number {
+    return this.standing.tokens + this.#otherTokens;
   }
 
   get capacity(): number {
@@ -312,10 +367,16 @@ class Member<W> implements Contender {
     return this.standing.leastBadMs(this.servant.model.id);
   }
 
-  heard(otherTokens: number, size: number): void {
-    this.otherTokens = otherTokens;
+  /** @param sequences that are believed to be from elsewhere, of so many tokens each. */
+  heard(sequences: number, tokensEach: number, size: number): void {
+    this.#others = sequences;
+    this.#otherTokens = sequences * tokensEach;
     this.#size = size;
   }
+}
+
+function sum<T>(ones: readonly T[], of: (one: T) => number): number {
+  return ones.reduce((all, one) => all + of(one), 0);
 }
 
 function forgetOldest(models: Map<string, unknown> | Set<string>): void {
@@ -329,5 +390,5 @@ function believable(count: number): number {
 
 /** Of an even number the lower of the two in the middle: of two workers, one must not speak for both. 0 for none. */
 function middle(numbers: readonly number[]): number {
-  return [...numbers].sort((a, b) => a - b)[Math.floor((numbers.length - 1) / 2)] ?? 0;
+  return Float64Array.from(numbers).sort()[Math.floor((numbers.length - 1) / 2)] ?? 0;
 }

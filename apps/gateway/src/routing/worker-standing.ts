@@ -27,7 +27,7 @@ let readers = 0;
 export class WorkerStanding {
   readonly seed: number;
   readonly circuit: Circuit;
-  /** Tokens of what is out with it: prompts, and answers as long as they are expected to become. */
+  /** Tokens that are expected of what is out with it: of prompts until they are answered, and of answers. */
   tokens = 0;
   #sequences = 0;
   #reader = ++readers;
@@ -62,6 +62,11 @@ export class WorkerStanding {
   /** Its connection broke. Counted once, however many requests it took along. */
   lost(nowMs: number): void {
     this.circuit.failed(nowMs);
+  }
+
+  /** Answers that are out with it. */
+  get sequences(): number {
+    return this.#sequences;
   }
 
   /** From a tenth up to 1. */

@@ -426,11 +426,11 @@ export const SETTINGS = {
   affinityLoadPercent: integer({
     group: 'routing',
     readBy: ['gateway'],
-    default: 120,
+    default: 125,
     min: 100,
     max: 1000,
     unit: 'percent',
-    why: 'How much more than the mean of all workers one may have in hand and still be chosen because it has read the same beginning before. Higher finds more prompts read already; lower spreads the load more evenly.',
+    why: 'How many answers one worker may have in hand, of the mean of all, and still be chosen because it has read the same beginning before. Higher finds more prompts read already; lower spreads the load more evenly.',
   }),
   affinityEntriesMax: integer({
     group: 'routing',
