@@ -68,7 +68,7 @@ function whole(deltas: readonly Readonly<Record<string, unknown>>[]) {
 }
 
 describe('a stream whose worker dies', () => {
-  it.each([1, 5, 11])('goes on at another, nothing twice and nothing missing (%i tokens)', async (dieAfterTokens) => {
+  it.each([1, 5, 12])('goes on at another, nothing twice and nothing missing (%i tokens)', async (dieAfterTokens) => {
     await start({ dieAfterTokens }, { answer: WORDS });
     const { chunks, deltas } = await streamed({ stream_options: { include_usage: true } });
     expect(whole(deltas).content).toBe(WORDS.join(''));

@@ -300,6 +300,16 @@ describe('a full room', () => {
     expect(desk.arrive('high2', ask('c', { bytes: 34 }))).toEqual(['b']);
   });
 
+  it('has whoever has nothing yet give way to answers that have begun, whatever the share of their key', () => {
+    const desk = new Desk({ maxQueueDepth: 4 });
+    desk.arriveMany(2, 'b', ask('b'));
+    desk.arriveMany(2, 'c', ask('c'));
+    const begun = ask('a', { priority: 1_000_000, begun: true });
+    for (const name of ['a1', 'a2', 'a3', 'a4']) expect(desk.arrive(name, begun)).toHaveLength(1);
+    expect(desk.arrive('a5', begun)).toBeUndefined();
+    expect([...Array(4)].map(() => desk.letIn()?.name)).toEqual(['a1', 'a2', 'a3', 'a4']);
+  });
+
   it('has none give way to a higher priority that has aged as high itself', () => {
     const desk = new Desk({ maxQueueDepth: 2, priorityAgeingMs: 1_000 });
     desk.arrive('a1', ask('a', { priority: -1 }));

@@ -10,6 +10,8 @@ export interface PlaceAsk {
   readonly bytes: number;
   /** The higher goes first. A whole number. */
   readonly priority: number;
+  /** It has its answer in part, and waits for somebody to go on: lower priorities give way to it, whatever its key's share. */
+  readonly begun?: boolean | undefined;
 }
 
 export interface RoomLimits {
@@ -234,7 +236,8 @@ export class WaitingRoom<Guest> {
 
   #fromLowest(ask: PlaceAsk, measure: Measure, leaving: Leaving<Guest>, nowMs: number): Waiter<Guest> | undefined {
     const own = this.#keys.get(ask.keyId);
-    const withinShare = heldBy(own, measure, leaving) + measure.of(ask) <= this.#share(own, measure);
+    const withinShare =
+      ask.begun === true || heldBy(own, measure, leaving) + measure.of(ask) <= this.#share(own, measure);
     let lowest: Waiter<Guest> | undefined;
     let lowestPriority = Number.POSITIVE_INFINITY;
     for (const standing of this.#standings) {

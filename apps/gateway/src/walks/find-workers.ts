@@ -164,7 +164,8 @@ class Way {
     const [model, ...fallbacks] = this.models.map(({ id }) => id);
     const priority = this.hasAnswered ? CONTINUED_PRIORITY : this.placeAsk.priority;
     // There was a worker in between: it begins to wait for one anew.
-    this.placeAsk = { ...this.placeAsk, model: model!, fallbacks, priority, coldSinceMs: undefined };
+    const begun = this.hasAnswered;
+    this.placeAsk = { ...this.placeAsk, model: model!, fallbacks, priority, begun, coldSinceMs: undefined };
   }
 }
 
