@@ -29,10 +29,12 @@ export interface Stack extends AsyncDisposable {
 export interface StackOptions {
   readonly args?: readonly string[];
   readonly environment?: NodeJS.ProcessEnv;
+  /** With a group of processes of its own, as a shell gives it: `process.kill(-serve.pid, 'SIGINT')` is Ctrl-C. */
+  readonly ownGroup?: boolean;
 }
 
-export async function startStack({ args = [], environment = {} }: StackOptions = {}): Promise<Stack> {
-  const { serve, dataFolder, output } = spawnServe(args, environment);
+export async function startStack({ args = [], environment = {}, ownGroup }: StackOptions = {}): Promise<Stack> {
+  const { serve, dataFolder, output } = spawnServe(args, environment, ownGroup);
   const url = await addressOf(serve, output);
   const stop = async () => {
     if (serve.exitCode !== null || serve.signalCode !== null) return serve.exitCode;
@@ -82,12 +84,13 @@ export async function millrace(
   return { status, stdout: Buffer.concat(stdout).toString(), stderr: Buffer.concat(stderr).toString() };
 }
 
-function spawnServe(args: readonly string[], environment: NodeJS.ProcessEnv) {
+function spawnServe(args: readonly string[], environment: NodeJS.ProcessEnv, ownGroup = false) {
   const dataFolder = environment.MILLRACE_DATA_FOLDER ?? mkdtempSync(join(tmpdir(), 'millrace-e2e-'));
   const serve = spawn(process.execPath, [MILLRACE, 'serve', '--port', '0', '--worker-port', '0', ...args], {
     cwd: ROOT,
     // A folder of its own: keys that somebody made while trying things out would make every test a 401.
     env: { ...process.env, ...environment, MILLRACE_DATA_FOLDER: dataFolder },
+    detached: ownGroup,
     stdio: ['ignore', 'pipe', 'pipe'],
   });
   if (environment.MILLRACE_DATA_FOLDER === undefined) {

@@ -1,3 +1,4 @@
+import type { ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtempSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
@@ -5,7 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, describe, expect, it } from 'vitest';
 import { childrenOf, isAlive, poolThreadsOf } from './processes.js';
-import { millrace, type Stack, serveToItsEnd, startStack } from './stack.js';
+import { millrace, type Stack, sequencesOf, serveToItsEnd, startStack } from './stack.js';
 
 describe('millrace serve', () => {
   let stack: Stack | undefined;
@@ -14,26 +15,32 @@ describe('millrace serve', () => {
     stack = undefined;
   });
 
-  it('lets a running answer finish when it is asked to stop, and leaves no process behind', async () => {
-    stack = await startStack();
+  // A terminal sends Ctrl-C to every process of the group, so that the worker gets it while the gateway still needs it.
+  it.each([
+    ['asked to stop', (serve: ChildProcess) => serve.kill('SIGTERM')],
+    ['ended by Ctrl-C', (serve: ChildProcess) => process.kill(-serve.pid!, 'SIGINT')],
+  ])('lets running and waiting answers finish when it is %s, and leaves no process behind', async (_, stop) => {
+    stack = await startStack({ args: ['--max-batch-size', '1'], ownGroup: true });
     const children = childrenOf(stack.serve.pid!);
-    const stream = await stack.client().completions.create({
-      model: 'millrace-demo',
-      prompt: 'zq xv',
-      temperature: 2,
-      max_tokens: 400,
-      stream: true,
-    });
-    const chunks = stream[Symbol.asyncIterator]();
+    const client = stack.client();
+    const stream = (maxTokens: number) => {
+      const length = { max_tokens: maxTokens, ignore_eos: true };
+      return client.completions.create({ model: 'millrace-demo', prompt: 'zq xv', ...length, stream: true });
+    };
+    const running = await stream(800);
+    const chunks = running[Symbol.asyncIterator]();
     await chunks.next(); // It runs, and has most of its tokens before it.
-    const stopped = stack.stop();
-    let finishReason: string | null | undefined;
-    for (let next = await chunks.next(); !next.done; next = await chunks.next()) {
-      finishReason = next.value.choices[0]?.finish_reason ?? finishReason;
+    const waiting = stream(20);
+    await expect.poll(() => sequencesOf(stack!.url)).toBe(2);
+    const ended = once(stack.serve, 'exit');
+    stop(stack.serve);
+    for (const answer of [{ [Symbol.asyncIterator]: () => chunks }, await waiting]) {
+      let finishReason: string | null | undefined;
+      for await (const chunk of answer) finishReason = chunk.choices[0]?.finish_reason ?? finishReason;
+      expect(finishReason).toMatch(/stop|length/);
     }
 
-    expect(finishReason).toMatch(/stop|length/);
-    expect(await stopped).toBe(0);
+    expect(await ended).toEqual([0, null]);
     expect(children.length).toBeGreaterThanOrEqual(2);
     expect(children.filter(isAlive)).toEqual([]);
   });
