@@ -1,6 +1,6 @@
 import type { InferenceError, ModelDescription, Prompt } from '@millrace/contracts';
 import { counter } from '@millrace/runtime';
-import type { Admission } from '../admission/admission.js';
+import type { Admission, PlaceAsk } from '../admission/admission.js';
 import type { Candidate } from '../dispatch/dispatcher.js';
 import type { WorkerClient } from '../dispatch/worker-client.js';
 import { MEASURED } from '../metrics/declarations.js';
@@ -119,7 +119,7 @@ class Way {
   readonly wanted: Wanted;
   /** Those that may answer, in this order. */
   models: readonly ModelDescription[];
-  placeAsk: ReturnType<typeof placeAsk>;
+  placeAsk: ReturnType<typeof placeAsk> & Pick<PlaceAsk, 'begun'>;
   /** By `Chosen.reader`: a worker that was away and came back is another. */
   readonly asked = new Set<number>();
   /** Models whose workers were all asked. */
