@@ -129,10 +129,11 @@ export class PretendProvider {
 
   async #endless(response: ServerResponse): Promise<void> {
     this.sent = 0;
+    const closed = once(response, 'close');
     while (!response.closed) {
       this.sent++;
       const free = response.write(chunk({ content: 'word '.repeat(10_000) }));
-      if (!free) await Promise.race([once(response, 'drain'), once(response, 'close')]);
+      if (!free) await Promise.race([once(response, 'drain'), closed]);
       await sleep(1);
     }
   }
