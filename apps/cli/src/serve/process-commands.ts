@@ -42,5 +42,8 @@ function become(name: 'gateway' | 'worker', { args, environment }: CommandContex
       `This system can't put the ${name} in the place of this process. Start it so: node ${[entry, ...args].join(' ')}`,
     );
   }
-  return process.execve(process.execPath, [process.execPath, entry, ...args], { ...unlessSet, ...environment });
+  return process.execve(process.execPath, [process.execPath, ...process.execArgv, entry, ...args], {
+    ...unlessSet,
+    ...environment,
+  });
 }
