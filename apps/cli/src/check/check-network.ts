@@ -29,12 +29,28 @@ export async function checkNetwork(settings: Settings, workingFolder: string): P
   trustGateway(settings);
   const gateway = await runningGateway(gatewayUrl(settings), withAdminKeyIfAny(settings, workingFolder));
   const health = gateway?.health;
-  const addresses = health?.workers.map(({ address }) => address) ?? settings.workers;
+  const [providers, workers] = partitioned(health?.workers ?? []);
+  const addresses = health === undefined ? settings.workers : workers.map(({ address }) => address);
   return [
     gateway === undefined ? await checkPort(settings) : checkGateway(settings, gateway),
     ...(await checkStores(settings, health?.ready)),
     ...(await Promise.all(addresses.map((address) => checkWorker(address, settings, health !== undefined)))),
+    ...providers.flatMap((provider) => checkProviderOf(provider)),
   ];
+}
+
+type HealthWorker = HealthBody['workers'][number];
+
+/** The gateway's providers, which have no address to ask at, and the others. */
+function partitioned(workers: readonly HealthWorker[]): readonly [readonly HealthWorker[], readonly HealthWorker[]] {
+  const isProvider = ({ address }: HealthWorker) => address.startsWith('provider:');
+  return [workers.filter(isProvider), workers.filter((worker) => !isProvider(worker))];
+}
+
+/** Whether it can be used was looked at before; the gateway may see that otherwise, with another environment. */
+function checkProviderOf({ address, state, detail }: HealthWorker): Finding[] {
+  if (state !== 'lost') return [];
+  return [wrong(address, `is lost to the gateway: ${detail}`, 'The gateway goes on asking it by itself.')];
 }
 
 async function runningGateway(url: string, headers: Record<string, string>): Promise<Gateway | undefined> {

@@ -273,6 +273,31 @@ describe('check', () => {
     expect(lacking.status).toBe(1);
   });
 
+  it('asks no provider of a running gateway as if it were a worker, and names those that it has lost', async () => {
+    const provider = (address: string, state: string, detail: string) => ({
+      address,
+      state,
+      detail,
+      version: '',
+      running: 0,
+      waiting: 0,
+      models: ['m'],
+    });
+    const workers = [
+      provider('provider:groq/m', 'ready', ''),
+      provider('provider:openai/n', 'lost', 'it refuses the key.'),
+    ];
+    const ready = { status: 'ready', capabilities: {} };
+    const health = { status: 'ok', ready, version: '0.1.0', node: process.version, workers };
+    gateway = createHttpServer((_request, response) => void response.end(JSON.stringify(health)));
+    await new Promise<void>((resolve) => gateway!.listen(0, '127.0.0.1', resolve));
+    const { findings } = await check(`--port=${(gateway.address() as { port: number }).port}`);
+    expect(about(findings, 'worker')).toEqual([]);
+    expect(about(findings, 'provider:')).toMatchObject([
+      { about: 'provider:openai/n', ok: false, detail: 'is lost to the gateway: it refuses the key.' },
+    ]);
+  });
+
   it('looks for itself where a gateway tells only who has the admin key what it misses', async () => {
     const answers: Record<string, object> = { '/readyz': { status: 'ready', capabilities: {} } };
     gateway = createHttpServer(({ url = '' }, response) => {
