@@ -168,8 +168,8 @@ export const ERROR_CATALOG = {
     status: 502,
     type: 'server_error',
     shouldRetry: false,
-    meaning: 'The server that runs this model refuses the key that the worker has for it.',
-    remedy: 'Whoever runs Millrace has to put a valid key into the environment and start the worker again.',
+    meaning: 'The server that runs this model refuses the key that the worker, or the gateway, has for it.',
+    remedy: 'Whoever runs Millrace has to put a valid key into its environment and start it again.',
   },
   answer_broken_off: {
     status: 502,
