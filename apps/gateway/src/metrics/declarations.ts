@@ -81,7 +81,7 @@ export const MEASURED = {
     kind: 'counter',
     unit: '{choice}',
     labels: ['reason'],
-    help: 'Workers chosen, by reason: prefix (it has read this conversation), hash (prompts of this kind go to it), least_loaded (the prompt is short, or all that have read it are busy), only (there was no other), last_resort (all are left alone for their failures). last_resort rises → every worker of a model fails: /health and the log say why.',
+    help: 'Workers chosen, by reason: prefix (it has read this conversation), hash (the conversation leads to it), least_loaded (the prompt is short, or all to which it leads are busy), only (there was no other), last_resort (all are left alone for their failures). last_resort rises → every worker of a model fails: /health and the log say why.',
   },
   openCircuits: {
     name: 'millrace_open_circuits',

@@ -439,7 +439,7 @@ export const SETTINGS = {
     min: 1000,
     max: 10000000,
     unit: 'entries',
-    why: 'How many beginnings of prompts a gateway remembers, with the workers that have read them. Each takes about 100 bytes.',
+    why: 'How many beginnings of prompts a gateway remembers, with the workers that have read them. Each takes about 300 bytes.',
   }),
   slowStartMs: integer({
     group: 'routing',
