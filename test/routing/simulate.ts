@@ -34,6 +34,7 @@ const scenarios: readonly Scenario[] = [
   steady,
   timed,
   { ...brief, seed: 103, name: 'one gateway, a third seed' },
+  { ...steady, name: 'one gateway, ten minutes, workers that keep half as much', cacheTokens: 131_072 },
   three,
   { ...three, name: 'the same with affinityLoadPercent: 160', affinityLoadPercent: 160 },
   {

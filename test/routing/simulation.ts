@@ -18,6 +18,8 @@ export interface Scenario {
   /** Figures count from here on. */
   readonly warmUpSeconds: number;
   readonly affinityLoadPercent?: number;
+  /** In place of `CACHE_TOKENS`. */
+  readonly cacheTokens?: number;
   /** Whether prompts are looked at; without, only the load decides. */
   readonly affinity: boolean;
   /** At this time these leave, and come back empty at the other. */
@@ -78,8 +80,8 @@ const GOES_ON = 0.8;
 const THINKING_SECONDS_MEAN = 20;
 const READ_TOKENS_PER_SECOND = 5_000;
 const WRITTEN_TOKENS_PER_SECOND = 30;
-/** What a worker keeps of what it has read and written: 16 GB where a token takes 128 KB, as with a model of eight thousand million. */
-const CACHE_TOKENS = 131_072;
+/** What a worker keeps of what it has read and written: 32 GB where a token takes 128 KB, as with a model of eight thousand million. */
+const CACHE_TOKENS = 262_144;
 const REPORT_MS = 1_000;
 const MOMENT_MS = 1_000;
 const SLOW_START_MS = 10_000;
@@ -141,9 +143,14 @@ class Machine {
   present = true;
   sinceMs = Number.NEGATIVE_INFINITY;
   #cached = 0;
+  readonly #cacheTokens: number;
   /** By conversation or system prompt, the one used longest ago first. */
   readonly #cache = new Map<string, number>();
   readonly #busy = new Map<string, number>();
+
+  constructor(cacheTokens = CACHE_TOKENS) {
+    this.#cacheTokens = cacheTokens;
+  }
 
   cachedOf(key: string): number {
     return this.#cache.get(key) ?? 0;
@@ -161,7 +168,7 @@ class Machine {
     else this.#busy.delete(key);
     this.#put(key, tokens);
     for (const [oldest, size] of this.#cache) {
-      if (this.#cached <= CACHE_TOKENS) return;
+      if (this.#cached <= this.#cacheTokens) return;
       if (this.#busy.has(oldest)) continue;
       this.#cache.delete(oldest);
       this.#cached -= size;
@@ -316,7 +323,7 @@ class Simulation {
     this.#scenario = scenario;
     this.#next = chance(scenario.seed);
     this.#texts = new Texts(this.#next);
-    this.#machines = Array.from({ length: scenario.workers }, () => new Machine());
+    this.#machines = Array.from({ length: scenario.workers }, () => new Machine(scenario.cacheTokens));
     const { affinityLoadPercent = LIMITS.affinityLoadPercent } = scenario;
     const limits = { ...LIMITS, affinityLoadPercent };
     this.#gateways = Array.from({ length: scenario.gateways }, () => {

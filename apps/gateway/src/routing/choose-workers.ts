@@ -121,10 +121,9 @@ function mayTake(
   field: Field<Contender>,
   ask: ChoiceAsk,
   { nowMs, affinityLoadPercent }: Knowledge,
-  loadPercent = affinityLoadPercent,
 ): boolean {
   if (one.blockedUntilMs > nowMs || one.model !== 'loaded' || ask.asked.has(one.reader)) return false;
-  return !isOver(one, shareOf(field, ask, loadPercent), ask);
+  return !isOver(one, shareOf(field, ask, affinityLoadPercent), ask);
 }
 
 /** What a worker of capacity 1 may have in hand. */
@@ -155,14 +154,16 @@ function longestReader<C extends Contender>(
   return undefined;
 }
 
-/** The less busy of the first two that have less than the mean: what is left up to the bound is for conversations that come back. */
+/** The least busy of the few that it leads to. */
 function ledTo<C extends Contender>(field: Field<C>, ask: ChoiceAsk, knowledge: Knowledge): Choice<C> | undefined {
   const { anchor, anchorChars, spread } = ask.prefix;
   if (anchor === undefined) return undefined;
   const near = field.ring.nearest(spread, knowledge.arcOf(anchor));
-  const [first, second] = near.filter((one) => mayTake(one, field, ask, knowledge, 100));
-  const free = first && second && lessBusy(second, first) ? second : first;
-  const contender = free ?? near.find((one) => mayTake(one, field, ask, knowledge));
+  let contender: C | undefined;
+  for (const one of near) {
+    if (!mayTake(one, field, ask, knowledge)) continue;
+    if (contender === undefined || lessBusy(one, contender)) contender = one;
+  }
   return contender && { contender, reason: 'hash', unreadTokens: unreadOf(ask, anchorChars) };
 }
 

@@ -273,7 +273,8 @@ describe('WorkerServer', () => {
     expect(failures.map((failure) => [failure?.code, failure?.param])).toEqual([
       ['invalid_request', 'temperature'],
       ['invalid_request', 'prompt'],
-      ['invalid_request', 'resume'],
+      // Of a model with another vocabulary: what it means is that this worker can't go on.
+      ['answer_broken_off', ''],
     ]);
   });
 

@@ -19,9 +19,14 @@ const TEXT = { type: 'string' };
 /** A schema as programs write it, its values, and what is none (or not written, though it is one). */
 const WRITTEN: Record<string, [schema: object, values: unknown[], others: unknown[]]> = {
   'formats that nobody defined': [
-    of({ a: { type: 'integer', format: 'int32' }, b: { type: 'string', format: 'password' } }),
-    [{ a: 1, b: 'x' }],
+    of({ a: { type: 'integer', format: 'int64' }, b: { type: 'string', format: 'password' } }),
+    [{ a: 1, b: 'x' }, { a: -90_000_009_000 }],
     [{ a: 'x' }],
+  ],
+  'whole numbers of 32 bits': [
+    of({ a: { type: 'integer', format: 'int32' }, b: { type: 'integer', format: 'int32', minimum: 7 } }),
+    [{ a: 1 }, { a: -2_147_483_648 }, { a: 2_147_483_647, b: 7 }],
+    [{ a: 2_147_483_648 }, { a: -90_000_009_000_000_000 }, { b: 6 }],
   ],
   'hints of other programs': [
     { ...of({ a: { ...TEXT, 'x-order': 1, example: 'x', contentEncoding: 'base64' } }), strict: true, id: 'b' },

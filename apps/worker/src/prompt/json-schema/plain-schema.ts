@@ -40,9 +40,14 @@ function says(keyword: string, value: unknown): boolean {
   if (Object.hasOwn(IGNORED_KEYWORDS, keyword) && !DEMANDS.has(keyword)) return true;
   const known = Object.hasOwn(SUPPORTED_KEYWORDS, keyword) || DEMANDS.has(keyword);
   if (!known || value === null) return false;
-  // A format that nobody has defined is a hint, such as OpenAPI's `int32` or `password`.
-  return keyword !== 'format' || typeof value !== 'string' || FORMATS.has(value);
+  // A format that nobody has defined is a hint, such as OpenAPI's `password`.
+  return keyword !== 'format' || typeof value !== 'string' || FORMATS.has(value) || value === INT32;
 }
+
+/** Of OpenAPI's formats of numbers the one that is a range: https://spec.openapis.org/registry/format/int32. */
+const INT32 = 'int32';
+const INT32_MIN = -(2 ** 31);
+const INT32_MAX = 2 ** 31 - 1;
 
 const SCHEMAS_BY_NAME = new Set(['properties', 'patternProperties', '$defs', 'definitions']);
 const SCHEMAS = new Set([
@@ -63,6 +68,7 @@ const REWRITES: readonly ((schema: Keywords) => Keywords)[] = [
   tuple,
   exclusiveBound('exclusiveMinimum', 'minimum'),
   exclusiveBound('exclusiveMaximum', 'maximum'),
+  int32,
   shortened,
   usualPattern,
   namedProperties,
@@ -94,6 +100,27 @@ function exclusiveBound(exclusive: string, inclusive: string): (schema: Keywords
     const { [exclusive]: excludes, [inclusive]: bound, ...rest } = schema;
     return bound === undefined ? rest : { ...rest, [excludes ? exclusive : inclusive]: bound };
   };
+}
+
+/** A format of numbers, written as the range that it is. */
+function int32({ format, ...schema }: Keywords): Keywords {
+  if (format === undefined) return schema;
+  if (format !== INT32) return { ...schema, format };
+  const { type, minimum, maximum, exclusiveMinimum, exclusiveMaximum } = schema;
+  if (type !== 'integer') return schema;
+  return {
+    ...schema,
+    ...(isAbove(exclusiveMinimum ?? minimum, INT32_MIN) ? {} : { minimum: INT32_MIN }),
+    ...(isBelow(exclusiveMaximum ?? maximum, INT32_MAX) ? {} : { maximum: INT32_MAX }),
+  };
+}
+
+function isAbove(bound: unknown, least: number): boolean {
+  return typeof bound === 'number' && bound >= least;
+}
+
+function isBelow(bound: unknown, most: number): boolean {
+  return typeof bound === 'number' && bound <= most;
 }
 
 /** Lengths that nothing reaches. */
