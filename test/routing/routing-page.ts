@@ -3,7 +3,7 @@ import { MEASURES, type Measure, type Moment, type Outcome } from './simulation.
 /** What a run is judged by. */
 export const AIMS = { hits: 0.9, ratio: 1.25, micros: 100 } as const;
 
-const COLOURS = ['#1f6feb', '#39a0ca', '#0b3d91', '#d1570b', '#b8860b', '#2e7d32', '#777777'];
+const COLOURS = ['#1f6feb', '#39a0ca', '#0b3d91', '#d1570b', '#b8860b', '#2e7d32', '#777777', '#8e24aa'];
 const WIDTH = 860;
 const PLOT_HEIGHT = 190;
 const LEFT = 56;
