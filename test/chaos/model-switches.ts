@@ -132,7 +132,7 @@ async function startWithRoomForTwo(needs: readonly number[]): Promise<Stack> {
 
 /** @returns the exit status. */
 async function switchModels(stack: Stack): Promise<number> {
-  const worker = childrenOf(stack.serve.pid!).find(({ command }) => command.includes('worker'));
+  const worker = childrenOf(stack.serve.pid!).find(({ command }) => command.includes('/worker/'));
   if (worker === undefined) throw new Error('The worker process is not there.');
   const failures: string[] = [];
   const answered = new Map(models.map(({ id }) => [id, 0]));

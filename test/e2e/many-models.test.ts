@@ -49,7 +49,7 @@ describe('a worker with models that can not be loaded', () => {
       damaged('refused', withNumber('llama.feed_forward_length', 5)),
     ];
     stack = await startStack({ args: modelsFile('damaged.yaml', models) });
-    worker = childrenOf(stack.serve.pid!).find(({ command }) => command.includes('worker'))!.pid;
+    worker = childrenOf(stack.serve.pid!).find(({ command }) => command.includes('/worker/'))!.pid;
   });
   afterAll(() => stack.stop());
 
@@ -78,7 +78,7 @@ describe('a worker with models that can not be loaded', () => {
   it('loads the one that is good on first use, in the same process', async () => {
     expect((await ask('later')).status).toBe(200);
     expect((await ask('good')).status).toBe(200);
-    const still = childrenOf(stack.serve.pid!).find(({ command }) => command.includes('worker'))!.pid;
+    const still = childrenOf(stack.serve.pid!).find(({ command }) => command.includes('/worker/'))!.pid;
     expect(still).toBe(worker);
   });
 });

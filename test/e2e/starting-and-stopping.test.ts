@@ -56,7 +56,7 @@ describe('millrace serve', () => {
   it('starts a worker that died again', async () => {
     stack = await startStack();
     const { url } = stack;
-    const worker = childrenOf(stack.serve.pid!).find(({ command }) => command.includes('worker'))!;
+    const worker = childrenOf(stack.serve.pid!).find(({ command }) => command.includes('/worker/'))!;
     process.kill(worker.pid, 'SIGKILL');
 
     await expect.poll(async () => (await fetch(`${url}/readyz`)).status, { timeout: 5_000 }).toBe(503);
@@ -71,7 +71,7 @@ describe('millrace serve', () => {
 
   it.runIf(process.platform === 'linux')('has threads enough that no chat waits for texts to embed', async () => {
     stack = await startStack();
-    const worker = childrenOf(stack.serve.pid!).find(({ command }) => command.includes('worker'))!;
+    const worker = childrenOf(stack.serve.pid!).find(({ command }) => command.includes('/worker/'))!;
     // At least those that 64 contexts, the most of a model, and files need.
     expect(poolThreadsOf(worker)).toBeGreaterThan(64);
   });

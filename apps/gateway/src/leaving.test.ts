@@ -72,8 +72,10 @@ describe('a client that leaves', () => {
         await response.then((answer) => answer.text()).catch(() => {});
       }),
     );
-    await expect.poll(() => bed.worker.running).toBe(0);
-    await expect.poll(async () => metric(bed, 'millrace_running_requests')).toBe(0);
+    // A machine that has much else to do takes its time to tell all of them; none may be left for good.
+    const soon = { timeout: 10_000 };
+    await expect.poll(() => bed.worker.running, soon).toBe(0);
+    await expect.poll(async () => metric(bed, 'millrace_running_requests'), soon).toBe(0);
     expect(await metric(bed, 'millrace_waiting_requests')).toBe(0);
   });
 });
