@@ -6,6 +6,8 @@ const fromSource = {
   ssr: { resolve: { conditions: ['millrace-source'] } },
 };
 
+const PLAIN_OUTPUT = './test/plain-output.ts';
+
 export default defineConfig({
   test: {
     reporters: ['default', './test/totals-reporter.ts'],
@@ -16,6 +18,7 @@ export default defineConfig({
         ...fromSource,
         test: {
           name: 'modules',
+          setupFiles: PLAIN_OUTPUT,
           include: ['{apps,libs,test,tools}/**/*.test.ts'],
           exclude: ['**/node_modules/**', '**/dist/**', 'test/e2e/**'],
           testTimeout: 20_000,
@@ -26,6 +29,7 @@ export default defineConfig({
         // The built product, started as a user starts it: `make e2e` runs these alone.
         test: {
           name: 'e2e',
+          setupFiles: PLAIN_OUTPUT,
           include: ['test/e2e/**/*.test.ts'],
           testTimeout: 60_000,
           hookTimeout: 90_000,
