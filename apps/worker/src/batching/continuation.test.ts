@@ -32,6 +32,7 @@ const SCHEMA = {
   required: ['name', 'age', 'tags'],
   additionalProperties: false,
 };
+const LIKE_A_WORKER = { places: 8, contextLength: 1024, maxTokensDefault: 60, maxWaitMs: 0 };
 /** Characters of two, three and four bytes, which a vocabulary of this size has to spell byte by byte. */
 const EMOJI = 'root ::= ("😀" | "é" | "€" | "日本"){6} [a-c]{3}';
 
@@ -143,8 +144,8 @@ describe('an answer that goes on at another worker', () => {
   let first: BatchingEngine;
   let second: BatchingEngine;
   beforeAll(async () => {
-    first = await openDemoEngine();
-    second = await openDemoEngine();
+    first = await openDemoEngine(LIKE_A_WORKER);
+    second = await openDemoEngine(LIKE_A_WORKER);
   });
   afterAll(async () => {
     await first.close();

@@ -1,18 +1,10 @@
-import { fileURLToPath } from 'node:url';
 import type { AnswerRequest, Prompt } from '@millrace/contracts';
-import { createLogger } from '@millrace/runtime';
 import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { openChatModel } from '../prompt/open-chat-model.js';
-import { PromptsHere } from '../prompt/process/prompts-here.testing.js';
-import { openLlamaCpp } from '../token-engine/adapters/llama-cpp/open-llama-cpp.js';
-import type { StepWork, TokenEngine } from '../token-engine/token-engine.js';
-import { collect, NEVER, RecordingObserver, textRequest } from './batching.testing.js';
-import { BatchingEngine } from './batching-engine.js';
-
-const DEMO_MODEL = fileURLToPath(new URL('../../../../models/millrace-demo.gguf', import.meta.url));
-const PLACES = 32;
-const CHUNK_TOKENS = 256;
+import type { StepWork } from '../token-engine/token-engine.js';
+import { collect, RecordingObserver, textRequest } from './batching.testing.js';
+import type { BatchingEngine } from './batching-engine.js';
+import { openDemoEngine } from './demo-engine.testing.js';
 
 const QUESTIONS = [
   'What is the capital of France?',
@@ -34,64 +26,18 @@ const chat = (content: string): Prompt => ({
 
 /** The built-in model, batched as the worker batches it, with what every step works on written down. */
 describe('the built-in model in a batch', () => {
-  let tokenEngine: TokenEngine;
   let engine: BatchingEngine;
   const steps: (readonly StepWork[])[] = [];
   const observer = new RecordingObserver();
 
   beforeAll(async () => {
-    const logger = createLogger({ name: 'test', level: 'silent', format: 'json' });
-    tokenEngine = await openLlamaCpp({
-      path: DEMO_MODEL,
+    engine = await openDemoEngine({
+      places: 32,
       contextLength: 4096,
-      placesMax: PLACES,
-      tokensPerStepMax: PLACES + CHUNK_TOKENS,
-      threads: 1,
-      gpu: 'off',
-      logger,
-    });
-    const step = tokenEngine.step.bind(tokenEngine);
-    tokenEngine.step = (works) => {
-      steps.push(works);
-      return step(works);
-    };
-    const { chatTemplate, beginningText, endText } = tokenEngine.model;
-    const chat = await openChatModel(
-      {
-        defaultTemplate: chatTemplate,
-        namedTemplates: {},
-        beginningText,
-        endText,
-        work: new PromptsHere(),
-      },
-      NEVER,
-    );
-    engine = new BatchingEngine(tokenEngine, {
-      model: {
-        id: 'demo',
-        aliases: [],
-        capabilities: ['chat', 'completion'],
-        created: 0,
-        samplingDefaults: {},
-        isDefault: true,
-      },
-      chat,
-      samplingDefaults: { temperature: 0, topP: 1, topK: 0, minP: 0 },
       maxTokensDefault: 150,
-      limits: {
-        maxBatchSize: PLACES,
-        queueMax: 500,
-        prefillChunkTokens: CHUNK_TOKENS,
-        maxWaitMs: 10,
-        priorityAgeingMs: 30_000,
-        requestTimeoutMs: 60_000,
-        stallTimeoutMs: 60_000,
-      },
+      maxWaitMs: 10,
       observer,
-      logger,
-      onBroken: (error) => {
-        throw error;
-      },
+      onStep: (works) => steps.push(works),
     });
   });
   afterAll(() => engine.close());
