@@ -2,12 +2,13 @@
  * Millrace and Portkey's gateway side by side, in front of one server that answers at once: what each adds to asking that
  * server itself, how much each gets through, and what it costs in processor time. Ours checks keys, counts limits and
  * writes records meanwhile, in Redis and Postgres where the machine has them; Portkey's open gateway does none of the three.
+ * Ours looks each request up in its cache too, in vain, and keeps the answer: they are repeatable (temperature 0), and no two alike.
  * Millrace is there twice: with a worker that asks the server, and with a gateway that asks it itself, as it asks a provider.
  *
  * Rounds are short and by turns (straight, Millrace, Millrace's gateway alone, Portkey), so that noise of the machine meets all of them alike.
  * Prints Markdown. Portkey's gateway is installed from npm into .millrace/cache the first time.
  *
- *   node test/bench/portkey.ts [--seconds 3] [--rounds 3] [--clients 1,16,64] [--pieces 64] [--rate 50] [--kinds whole,streamed,steady] [--log-level warn] [--profile folder]
+ *   node test/bench/portkey.ts [--seconds 3] [--rounds 3] [--clients 1,16,64] [--pieces 64] [--rate 50] [--kinds whole,streamed,steady] [--cache miss|off] [--log-level warn] [--profile folder]
  *
  * With `--profile`, Node's profiler runs in gateways and worker, and the hottest functions of each are printed. Don't use the
  * other figures of such a run.
@@ -46,6 +47,7 @@ const WARM_UP_MS = 5_000;
 const SETTLE_MS = 300;
 /** At a steady rate, so many may be asked at a time. */
 const STEADY_CLIENTS = 32;
+const NUMBER = '00000000';
 
 /** Each is counted, and none so low that it is met. */
 const EVERY_LIMIT = {
@@ -64,6 +66,7 @@ const { values } = parseArgs({
     pieces: { type: 'string', default: '64' },
     rate: { type: 'string', default: '50' },
     kinds: { type: 'string', default: 'whole,streamed,steady' },
+    cache: { type: 'string', default: 'miss' },
     'log-level': { type: 'string', default: 'warn' },
     profile: { type: 'string' },
   },
@@ -98,6 +101,7 @@ interface Round {
 type Rounds = Readonly<Record<Name, readonly Round[]>>;
 
 let storesUsed = '';
+let runs = 0;
 await using stage = new Stage();
 const generator = await Generator.start(stage);
 const upstream = await stage.start('the upstream', join(import.meta.dirname, 'bare-upstream.ts'));
@@ -158,7 +162,7 @@ async function startOurs(): Promise<readonly Target[]> {
   const alone = await startGateway(stage, { ...plan('alone'), modelsFile: modelsFileFor('gateway') });
   const keyOf = (of: Program) => createKey(of, adminKey, { name: 'bench', limits: EVERY_LIMIT });
   const [made, madeAlone] = [await keyOf(gateway), await keyOf(alone)];
-  storesUsed = `${made === undefined ? 'without keys' : 'with a key that has every limit'}, ${redis ? 'Redis' : 'limits in memory'}, ${postgres ? 'Postgres' : 'the embedded database'}`;
+  storesUsed = `${made === undefined ? 'without keys' : 'with a key that has every limit'}, ${redis ? 'Redis' : 'limits in memory'}, ${postgres ? 'Postgres' : 'the embedded database'}, ${values.cache === 'off' ? 'requests that no cache keeps' : 'each answer looked up in the cache in vain and then kept there'}`;
   const stores = { ...(redis && { redis: redis.pid! }), ...(postgres && { postgres: postgres.pid! }) };
   const headersOf = (key: typeof made) => ({ authorization: `Bearer ${key?.key ?? 'none'}` });
   return [
@@ -211,10 +215,12 @@ function installPortkey(): string {
   return home;
 }
 
+/** No answer was given before: each run of requests has a number, and each request one of its own, written over `NUMBER`. */
 function bodyOf(kind: Kind): object {
-  const messages = [{ role: 'user', content: 'Say some words.' }];
+  const messages = [{ role: 'user', content: `Say some words. ${++runs} ${NUMBER}` }];
   const pieces = kind === 'whole' ? WHOLE_PIECES : streamedPieces;
-  return { model: 'bare', messages, max_tokens: pieces, stream: kind === 'streamed' };
+  const repeatable = values.cache === 'off' ? {} : { temperature: 0 };
+  return { model: 'bare', messages, max_tokens: pieces, stream: kind === 'streamed', ...repeatable };
 }
 
 /** Each has to give the very answer that the server gave, whole and streamed, before it is worth timing. */
@@ -264,6 +270,7 @@ async function ask(target: Target, kind: Kind, pace: Pace): Promise<Round> {
     path: '/v1/chat/completions',
     headers: target.headers,
     body: JSON.stringify(bodyOf(kind)),
+    numbered: NUMBER,
     requestsMax: Number.POSITIVE_INFINITY,
     settleMs: SETTLE_MS,
     timeoutMs: REQUEST_TIMEOUT_MS,

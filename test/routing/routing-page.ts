@@ -78,7 +78,8 @@ export function plotOf(outcomes: readonly Outcome[]): string {
   ];
   const legendHeight = 22 * outcomes.length + 12;
   const height = plots.length * ROW_HEIGHT + legendHeight;
-  return `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${WIDTH} ${height}" width="${WIDTH}" height="${height}" font-family="system-ui, sans-serif" font-size="12">
+  return `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${WIDTH} ${height}" width="${WIDTH}" height="${height}" font-family="system-ui, sans-serif" font-size="12" role="img">
+<title>Prefix hits and load of the workers, simulated</title>
 <rect width="${WIDTH}" height="${height}" fill="#ffffff"/>
 ${plots.map((plot, row) => drawn(plot, row * ROW_HEIGHT)).join('\n')}
 ${outcomes.map(({ scenario }, index) => legend(scenario.name, index, plots.length * ROW_HEIGHT + 8)).join('\n')}
