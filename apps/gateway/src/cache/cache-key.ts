@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto';
+import { hash } from 'node:crypto';
 import type { ModelDescription, OutputFormat, Prompt } from '@millrace/contracts';
 import type { ValidRequest } from '../vocabulary.js';
 
@@ -17,7 +17,7 @@ const REQUEST: { readonly [Field in keyof Required<ValidRequest>]: Part<ValidReq
   model: ({ model }) => modelPart(model),
   // Who may answer where the model can't: whoever follows another's run gets the answer of one that it may be answered by. An alias puts
   // them in another order each time, by weight; the one that it puts first is `model`, so that its weights hold for kept answers, too.
-  fallbacks: ({ fallbacks }) => fallbacks.map(modelPart).map(canonicalJson).sort(),
+  fallbacks: ({ fallbacks }) => fallbacks.map((model) => modelPart(model).text).sort(),
   prompts: ({ prompts }) => prompts.map(promptPart),
   n: ({ n }) => n,
   // Which answers are the best is told by all of them: all are kept.
@@ -64,17 +64,25 @@ const MODEL: { readonly [Field in keyof Required<ModelDescription>]: Part<ModelD
  * @param tenant whose it is: the id of the key that asks. Undefined: a gateway that asks for no keys, all of whose callers are one.
  */
 export function cacheKey(request: ValidRequest, tenant: string | undefined): string {
-  const parts = [KEY_VERSION, tenant ?? null, partsOf(REQUEST, request)];
-  return createHash('sha256').update(canonicalJson(parts)).digest('base64url');
+  const text = canonicalJson([KEY_VERSION, tenant ?? null, partsOf(REQUEST, request)]);
+  return hash('sha256', text, 'base64url');
 }
 
-function modelPart(model: ModelDescription): unknown {
-  return partsOf(MODEL, model);
+/** Descriptions stay the same objects from one report of a worker to the next. */
+const modelParts = new WeakMap<ModelDescription, CanonicalText>();
+
+function modelPart(model: ModelDescription): CanonicalText {
+  const known = modelParts.get(model);
+  if (known !== undefined) return known;
+  const part = new CanonicalText(canonicalJson(partsOf(MODEL, model)));
+  modelParts.set(model, part);
+  return part;
 }
 
 function partsOf<T extends object>(table: { readonly [Field in keyof Required<T>]: Part<T> }, whole: T): unknown {
-  const fields = Object.entries(table) as [string, Part<T>][];
-  return Object.fromEntries(fields.map(([field, part]) => [field, part(whole)]));
+  const parts: Record<string, unknown> = {};
+  for (const field in table) parts[field] = (table[field as keyof T] as Part<T>)(whole);
+  return parts;
 }
 
 /** Everything of it. What a template writes out as it came, and so with its fields in their order, is taken in that order. */
@@ -89,11 +97,21 @@ function formatPart(format: OutputFormat): unknown {
   return format.kind === 'schema' ? { ...format, schema: JSON.stringify(format.schema) } : format;
 }
 
+/** What was written before. */
+class CanonicalText {
+  constructor(readonly text: string) {}
+}
+
 /** JSON in which the same value is always the same text: fields sorted, those that are undefined left out, lists as they are. */
 export function canonicalJson(value: unknown): string {
   if (typeof value !== 'object' || value === null) return JSON.stringify(value) ?? 'null';
+  if (value instanceof CanonicalText) return value.text;
   if (Array.isArray(value)) return `[${value.map(canonicalJson).join()}]`;
-  const fields = Object.entries(value).filter(([, field]) => field !== undefined);
-  fields.sort(([one], [other]) => (one < other ? -1 : 1));
-  return `{${fields.map(([name, field]) => `${JSON.stringify(name)}:${canonicalJson(field)}`).join()}}`;
+  const fields = value as Record<string, unknown>;
+  let text = '';
+  for (const name of Object.keys(value).sort()) {
+    const field = fields[name];
+    if (field !== undefined) text += `${text === '' ? '' : ','}${JSON.stringify(name)}:${canonicalJson(field)}`;
+  }
+  return `{${text}}`;
 }

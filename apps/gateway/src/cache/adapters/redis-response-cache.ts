@@ -31,20 +31,16 @@ local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 `;
 
-/**
- * KEYS: the lists by use, by expiry, and of sizes. ARGV: what entries' keys begin with, then the key. A Redis that is full, or only a
- * replica now, takes no note of the use; the entry is there all the same.
- */
-const GET = `
-local entry = redis.call('GET', ARGV[1] .. ARGV[2])
-if entry then
-  local time = redis.call('TIME')
-  redis.pcall('ZADD', KEYS[1], 'XX', time[1] * 1000 + math.floor(time[2] / 1000), ARGV[2])
-end
-return entry
+/** KEYS: the list by use. ARGV: the key of an entry that was found. */
+const USE = `
+local time = redis.call('TIME')
+return redis.call('ZADD', KEYS[1], 'XX', time[1] * 1000 + math.floor(time[2] / 1000), ARGV[1])
 `;
 
-/** KEYS as above. ARGV: as above, then entry, its size, how much all may take, how long it is kept. Returns what all take now. */
+/**
+ * KEYS: the lists by use, by expiry, and of sizes. ARGV: what entries' keys begin with, then the key, the entry, its size, how much all may
+ * take, how long it is kept. Returns what all take now.
+ */
 const PUT = `${REMOVE}
 local key, size, bytes_max, age = ARGV[2], tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6])
 -- First, since a Redis that is full refuses a script only the first thing that it writes, and this only if it needs memory.
@@ -78,9 +74,9 @@ for i = 1, 3 do redis.call('PEXPIRE', KEYS[i], 2 * age) end
 return total()
 `;
 
-/** Redis' own: what its scripts make of `defineCommand`, the first with bytes for an answer. */
+/** Redis' own: what its scripts make of `defineCommand`. */
 interface Scripts {
-  millraceCacheGetBuffer(...args: readonly (string | Uint8Array)[]): Promise<Buffer | null>;
+  millraceCacheUse(usedList: string, key: string): Promise<number>;
   millraceCachePut(...args: readonly (string | number | Uint8Array)[]): Promise<number>;
 }
 
@@ -96,11 +92,11 @@ export class RedisResponseCache implements ResponseCache {
    * @param keyPrefix what all keys begin with.
    */
   constructor(
-    redis: Redis,
+    private readonly redis: Redis,
     keyPrefix: string,
     private readonly limits: ResponseCacheLimits,
   ) {
-    redis.defineCommand('millraceCacheGet', { lua: GET, numberOfKeys: 3 });
+    redis.defineCommand('millraceCacheUse', { lua: USE, numberOfKeys: 1 });
     redis.defineCommand('millraceCachePut', { lua: PUT, numberOfKeys: 3 });
     this.#scripts = redis as unknown as Scripts;
     // In braces: what a cluster chooses the slot by. A cache of its own, so that it need not lie where the limits lie.
@@ -114,7 +110,11 @@ export class RedisResponseCache implements ResponseCache {
   }
 
   async get(key: string): Promise<Uint8Array | undefined> {
-    return (await this.#scripts.millraceCacheGetBuffer(...this.#lists, this.#entries, key)) ?? undefined;
+    const entry = await this.redis.getBuffer(this.#entries + key);
+    if (entry === null) return undefined;
+    // Nobody waits for the note of the use, and a Redis that is full, or only a replica now, takes none: the entry is there all the same.
+    this.#scripts.millraceCacheUse(this.#lists[0]!, key).catch(() => {});
+    return entry;
   }
 
   async put(key: string, entry: Uint8Array): Promise<void> {
