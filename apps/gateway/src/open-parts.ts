@@ -26,8 +26,6 @@ import { limitsOf, type ModelsInForce, WatchedModels } from './routing/models-in
 import { EmbeddedDatabase } from './stores/adapters/pglite/embedded-database.js';
 import { PgvectorStore } from './stores/adapters/pgvector-store.js';
 import { PostgresDatabase } from './stores/adapters/postgres-database.js';
-import { trustOfQdrant } from './stores/adapters/qdrant-trust.js';
-import { QdrantVectorStore } from './stores/adapters/qdrant-vector-store.js';
 import { RedisConnection } from './stores/adapters/redis-connection.js';
 import { MigratedDatabase } from './stores/migrated-database.js';
 import { readMigrations } from './stores/migration-files.js';
@@ -76,7 +74,7 @@ export async function openParts(settings: Settings, logger: Logger, tls: Gateway
   const secrets = installationSecrets(settings, logger);
   const models = new WatchedModels(settings.modelsFile, settings.modelsFileCheckMs, logger);
   const redis = settings.redisUrl === undefined ? undefined : openRedis(settings.redisUrl, settings, tls.redis, logger);
-  const qdrant = openQdrant(settings, tls.qdrant);
+  const qdrant = await openQdrant(settings, tls.qdrant);
   const { database, broken } = openDatabase(settings, tls.postgres, logger);
 
   const news =
@@ -168,11 +166,14 @@ function openRedis(
   return new RedisConnection({ url, timeoutMs: redisTimeoutMs, name: 'millrace-gateway', tls }, logger);
 }
 
-function openQdrant(
+async function openQdrant(
   { qdrantUrl, qdrantApiKey, vectorTimeoutMs }: Settings,
   tls: WatchedTls | undefined,
-): VectorStore | undefined {
+): Promise<VectorStore | undefined> {
   if (qdrantUrl === undefined) return undefined;
+  // Loaded for those who have one: it brings an HTTP client of its own, and costs every start a tenth of a second and some MiB.
+  const { QdrantVectorStore } = await import('./stores/adapters/qdrant-vector-store.js');
+  const { trustOfQdrant } = await import('./stores/adapters/qdrant-trust.js');
   return new QdrantVectorStore({
     url: qdrantUrl,
     apiKey: qdrantApiKey,
