@@ -17,6 +17,7 @@ export interface ImportRule {
 const CONTRACTS = /^libs\/contracts\//;
 const RUNTIME = /^libs\/runtime\//;
 const OPENAI_ENGINE = /^libs\/openai-engine\//;
+const STORAGE = /^libs\/storage\//;
 const NODE = /^node:/;
 const OTEL_API = /^@opentelemetry\/api$/;
 
@@ -60,6 +61,20 @@ export const IMPORT_RULES: readonly ImportRule[] = [
     ours: [CONTRACTS, RUNTIME, OPENAI_ENGINE],
     packages: [NODE],
     instead: 'It speaks to a server by node:http alone, and knows neither worker nor gateway.',
+  },
+  {
+    name: 'libs/storage adapters',
+    files: /^libs\/storage\/src\/adapters\//,
+    ours: [CONTRACTS, RUNTIME, STORAGE],
+    packages: [NODE, /^minio$/],
+    instead: 'An adapter knows its one client library and the port; what both adapters share lies beside the port.',
+  },
+  {
+    name: 'libs/storage',
+    files: STORAGE,
+    ours: [CONTRACTS, RUNTIME, STORAGE],
+    packages: [NODE],
+    instead: 'Files and models as worker, gateway and CLI need them; it knows none of the three.',
   },
   {
     name: 'gateway wiring',
