@@ -66,6 +66,12 @@ export abstract class RealService {
   protected abstract readonly program: string;
   protected abstract readonly args: readonly string[];
   protected abstract readonly stopSignal: NodeJS.Signals;
+
+  /** Beside that of the tests. */
+  protected get environment(): NodeJS.ProcessEnv {
+    return {};
+  }
+
   /** Whether it can be used by now. */
   protected abstract answers(): Promise<boolean>;
 
@@ -80,6 +86,7 @@ export abstract class RealService {
     const child = spawn(this.program, [...this.args], {
       ...this.user,
       cwd: this.folder,
+      env: { ...process.env, ...this.environment },
       // A group of its own: Ctrl-C is for the tests, which still need it to end in peace.
       detached: true,
       stdio: ['ignore', 'pipe', 'pipe'],

@@ -1,5 +1,5 @@
 /**
- * `make test-services`: starts a Redis and a Postgres of its own on free ports, runs every test that wants one, and takes both
+ * `make test-services`: starts a Redis, a Postgres and an S3 server of its own on free ports, runs every test that wants one, and takes them
  * away again. Fails when a test that wants them was passed over.
  */
 import { execFileSync, spawn } from 'node:child_process';
@@ -10,11 +10,12 @@ import { join, resolve } from 'node:path';
 import { whatWasPassedOver } from './passed-over.ts';
 import { RealPostgres } from './real-postgres.ts';
 import { RealRedis } from './real-redis.ts';
+import { RealS3 } from './real-s3.ts';
 import { endServicesIn } from './real-service.ts';
 
 const ROOT = resolve(import.meta.dirname, '../..');
 /** What names one of these wants a real server: nobody keeps a list. */
-const WANTED = 'TEST_REDIS_URL|TEST_POSTGRES_URL';
+const WANTED = 'TEST_REDIS_URL|TEST_POSTGRES_URL|TEST_S3_URL';
 
 const stopping = new AbortController();
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => stopping.abort(signal));
@@ -40,9 +41,15 @@ async function run(): Promise<number> {
   undo.push(() => redis.end());
   const postgres = await RealPostgres.start();
   undo.push(() => postgres.end());
+  const s3 = await RealS3.start((line) => process.stdout.write(`${line}\n`));
+  undo.push(() => s3.end());
   if (stopping.signal.aborted) return 130;
   const report = join(folder, 'report.json');
-  const status = await runVitest(files, report, { TEST_REDIS_URL: redis.url, TEST_POSTGRES_URL: postgres.url });
+  const status = await runVitest(files, report, {
+    TEST_REDIS_URL: redis.url,
+    TEST_POSTGRES_URL: postgres.url,
+    ...s3.environmentOfTests,
+  });
   if (stopping.signal.aborted) return 130;
   if (status !== 0) return status;
   const passedOver = whatWasPassedOver(files, JSON.parse(readFileSync(report, 'utf8')), ROOT);
