@@ -28,6 +28,8 @@ describe.skipIf(missing)('two gateways that share a Redis and a Postgres (TEST_R
       MILLRACE_ADMIN_KEY: adminKey,
       MILLRACE_KEY_SECRET: randomBytes(32).toString('hex'),
       MILLRACE_REDIS_URL: redisUrl!,
+      // On a machine that is busy with other tests, Redis may be late, and then each gateway would count by itself.
+      MILLRACE_REDIS_TIMEOUT_MS: '10000',
       MILLRACE_REDIS_KEY_PREFIX: `two-gateways-${randomBytes(6).toString('hex')}`,
       // A database of its own: the secret of another test's keys would not be ours.
       MILLRACE_POSTGRES_URL: await newDatabase(),
