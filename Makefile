@@ -85,7 +85,7 @@ build: $(INSTALLED) ## install what is missing, and compile what changed
 test: build ## every quick test
 	@$(BIN)/vitest run $(ARGS)
 
-test-services: build ## test with a real Redis and a real Postgres, which it starts itself (Debian's packages, installed if missing)
+test-services: build ## test with a real Redis, Postgres and S3 server, which it starts itself (installed or built if missing)
 	@tools/test-services.sh $(ARGS)
 
 e2e: build ## start the real thing and use it as a client would

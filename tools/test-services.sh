@@ -1,5 +1,6 @@
 #!/bin/sh
 # Called by `make test-services`: sees to it that this machine has Redis 7 and Postgres 15 or newer, then runs what wants them.
+# An S3 server is found, built or fetched by test/services/s3-program.ts.
 #
 # What is missing comes from Debian's packages. No service of the system is started for it, neither now nor at the next boot.
 set -eu

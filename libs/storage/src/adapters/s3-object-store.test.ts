@@ -3,15 +3,16 @@ import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { Client } from 'minio';
 import { afterEach, beforeAll, describe, expect, it } from 'vitest';
-import { objectStoreContract } from '../object-store.contract.js';
+import { objectStoreContract, type ServerFault } from '../object-store.contract.js';
 import { ObjectStoreUnavailable } from '../object-store.js';
 import { S3ObjectStore, type S3Options } from './s3-object-store.js';
 
 const NEVER = new AbortController().signal;
 /** `http://key:secret@host:port` of a real S3 server that may be written to. */
 const url = process.env.TEST_S3_URL;
-/** Where that server can't do parts: s3rver. */
-const wholeOnly = process.env.TEST_S3_WHOLE_ONLY === 'yes';
+/** It takes nothing in parts and believes every key; whatever else it does wrong is left out. `make test-services` says so. */
+const isS3rver = process.env.TEST_S3_SERVER === 's3rver';
+const FAULTS = new Set<ServerFault>(isS3rver ? ['mixes puts', 'ranges', 'order of keys'] : []);
 
 async function* piecesOf(text: string): AsyncGenerator<Uint8Array> {
   yield Buffer.from(text);
@@ -28,7 +29,7 @@ describe.skipIf(url === undefined)('S3ObjectStore, with a real S3 server (TEST_S
     accessKey,
     secretKey,
     silenceMsMax: 10_000,
-    ...(wholeOnly && { partBytes: 1024 ** 3 }),
+    ...(isS3rver && { partBytes: 1024 ** 3 }),
   };
   const admin = () =>
     new Client({
@@ -44,26 +45,27 @@ describe.skipIf(url === undefined)('S3ObjectStore, with a real S3 server (TEST_S
   const opened = (more: Partial<S3Options> = {}) =>
     new S3ObjectStore({ ...options, prefix: `store-${prefixes++}/`, ...more });
 
-  objectStoreContract(async () => opened());
+  objectStoreContract(async () => opened(), FAULTS);
 
-  it.skipIf(wholeOnly)('leaves no parts behind of what could not be put whole', async () => {
-    const store = opened();
-    async function* failing() {
-      for (let round = 0; round < 20; round++) yield Buffer.alloc(1024 * 1024);
-      throw new Error('the client left');
-    }
-    await expect(store.put('a', failing(), NEVER)).rejects.toThrow('the client left');
-    const leaving = new AbortController();
-    async function* left() {
-      for (let round = 0; round < 20; round++) yield Buffer.alloc(1024 * 1024);
-      leaving.abort(new Error('left'));
-      await new Promise((wake) => setTimeout(wake, 100));
-    }
-    await expect(store.put('a', left(), leaving.signal)).rejects.toThrow('left');
-    const unfinished: unknown[] = [];
-    for await (const upload of admin().listIncompleteUploads(bucket, '', true)) unfinished.push(upload);
-    expect(unfinished).toEqual([]);
-  });
+  if (!isS3rver)
+    it('leaves no parts behind of what could not be put whole', async () => {
+      const store = opened();
+      async function* failing() {
+        for (let round = 0; round < 20; round++) yield Buffer.alloc(1024 * 1024);
+        throw new Error('the client left');
+      }
+      await expect(store.put('a', failing(), NEVER)).rejects.toThrow('the client left');
+      const leaving = new AbortController();
+      async function* left() {
+        for (let round = 0; round < 20; round++) yield Buffer.alloc(1024 * 1024);
+        leaving.abort(new Error('left'));
+        await new Promise((wake) => setTimeout(wake, 100));
+      }
+      await expect(store.put('a', left(), leaving.signal)).rejects.toThrow('left');
+      const unfinished: unknown[] = [];
+      for await (const upload of admin().listIncompleteUploads(bucket, '', true)) unfinished.push(upload);
+      expect(unfinished).toEqual([]);
+    });
 
   it('sees nothing of what others keep in the bucket', async () => {
     const [one, other] = [opened(), opened()];
@@ -90,11 +92,12 @@ describe.skipIf(url === undefined)('S3ObjectStore, with a real S3 server (TEST_S
     expect(store.trouble).toBeUndefined();
   });
 
-  it('says that its keys are refused', async () => {
-    const store = opened({ secretKey: 'wrong-secret' });
-    await expect(store.put('a', piecesOf('x'), NEVER)).rejects.toThrow(/refuses its keys .*SignatureDoesNotMatch/);
-    await expect(store.list('', { limit: 1 }, NEVER)).rejects.toThrow(/refuses its keys/);
-  });
+  if (!isS3rver)
+    it('says that its keys are refused', async () => {
+      const store = opened({ secretKey: 'wrong-secret' });
+      await expect(store.put('a', piecesOf('x'), NEVER)).rejects.toThrow(/refuses its keys .*SignatureDoesNotMatch/);
+      await expect(store.list('', { limit: 1 }, NEVER)).rejects.toThrow(/refuses its keys/);
+    });
 });
 
 describe('S3ObjectStore', () => {
