@@ -12,7 +12,8 @@ export interface S3Program {
 }
 
 const CACHE = resolve(import.meta.dirname, '../../.millrace/cache/s3');
-const VERSITYGW = 'github.com/versity/versitygw/cmd/versitygw@v1.8.0';
+const VERSITYGW_VERSION = 'v1.8.0';
+const VERSITYGW = `github.com/versity/versitygw/cmd/versitygw@${VERSITYGW_VERSION}`;
 const S3RVER = 's3rver@3.7.1';
 /** Two and a half minutes of two cores, and what it fetches before. */
 const BUILD_TIMEOUT_MS = 900_000;
@@ -36,15 +37,16 @@ function minio(): S3Program | undefined {
 }
 
 function versitygw(tell: (line: string) => void): S3Program | undefined {
-  const path = join(CACHE, 'versitygw');
+  const folder = join(CACHE, `versitygw-${VERSITYGW_VERSION}`);
+  const path = join(folder, 'versitygw');
   const program: S3Program = { kind: 'versitygw', path, from: `Go's module registry (${VERSITYGW})` };
   if (existsSync(path)) return program;
   const go = findProgram('go', ['/usr/local/go/bin']);
   if (go === undefined) return undefined;
   tell(`Building an S3 server for the tests, some minutes, once: go install ${VERSITYGW}`);
-  mkdirSync(CACHE, { recursive: true });
+  mkdirSync(folder, { recursive: true });
   const built = spawnSync(go, ['install', VERSITYGW], {
-    env: { ...process.env, GOBIN: CACHE, GOFLAGS: '-mod=mod' },
+    env: { ...process.env, GOBIN: folder, GOFLAGS: '-mod=mod' },
     stdio: ['ignore', 'ignore', 'pipe'],
     timeout: BUILD_TIMEOUT_MS,
     encoding: 'utf8',
@@ -55,18 +57,22 @@ function versitygw(tell: (line: string) => void): S3Program | undefined {
 }
 
 function s3rver(tell: (line: string) => void): S3Program | undefined {
-  const path = join(CACHE, 'node_modules/s3rver/bin/s3rver.js');
+  const folder = join(CACHE, S3RVER);
+  const path = join(folder, 'node_modules/s3rver/bin/s3rver.js');
   const program: S3Program = { kind: 's3rver', path, from: `npm (${S3RVER})` };
-  if (existsSync(path)) return program;
+  // Written last: what was interrupted is fetched again.
+  const whole = join(folder, 'whole');
+  if (existsSync(whole)) return program;
   tell(`Fetching an S3 server for the tests, once: npm install ${S3RVER}`);
-  mkdirSync(CACHE, { recursive: true });
-  writeFileSync(join(CACHE, 'package.json'), '{"private":true}');
+  mkdirSync(folder, { recursive: true });
+  writeFileSync(join(folder, 'package.json'), '{"private":true}');
   try {
     execFileSync('npm', ['install', '--ignore-scripts', '--no-audit', '--no-fund', '--loglevel=error', S3RVER], {
-      cwd: CACHE,
+      cwd: folder,
       stdio: ['ignore', 'ignore', 'inherit'],
       timeout: INSTALL_TIMEOUT_MS,
     });
+    writeFileSync(whole, '');
     return program;
   } catch (error) {
     tell(`It can't be had: ${(error as Error).message}`);

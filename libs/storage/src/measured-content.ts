@@ -1,6 +1,11 @@
 import { createHash } from 'node:crypto';
 import { ObjectTooLarge, type PutLimits, type PutObject } from './object-store.js';
 
+/** It is the content's, and says nothing about the store, though it may look as if: content may come from a file or from another store. */
+export class ContentFailure {
+  constructor(readonly error: unknown) {}
+}
+
 /** Content on its way into a store: counted, hashed, and ended where it is too large or nobody wants it any more. */
 export class MeasuredContent {
   #bytes = 0;
@@ -12,15 +17,29 @@ export class MeasuredContent {
     private readonly limits: PutLimits = {},
   ) {}
 
-  /** @throws ObjectTooLarge, the reason of the signal, and whatever the content throws. */
+  /** @throws ContentFailure for ObjectTooLarge, the reason of the signal, and whatever the content throws. */
   async *pieces(): AsyncGenerator<Uint8Array> {
+    const pieces = endedBy(this.content, this.signal);
+    try {
+      for (let next = await this.#next(pieces); !next.done; next = await this.#next(pieces)) {
+        if (next.value.byteLength > 0) yield next.value;
+      }
+    } finally {
+      await pieces.return(undefined);
+    }
+  }
+
+  async #next(pieces: AsyncGenerator<Uint8Array>): Promise<IteratorResult<Uint8Array>> {
     const { bytesMax = Number.POSITIVE_INFINITY } = this.limits;
-    for await (const piece of endedBy(this.content, this.signal)) {
-      if (piece.byteLength === 0) continue;
-      this.#bytes += piece.byteLength;
+    try {
+      const next = await pieces.next();
+      if (next.done) return next;
+      this.#bytes += next.value.byteLength;
       if (this.#bytes > bytesMax) throw new ObjectTooLarge(this.#bytes, bytesMax);
-      this.#hash.update(piece);
-      yield piece;
+      this.#hash.update(next.value);
+      return next;
+    } catch (error) {
+      throw new ContentFailure(error);
     }
   }
 

@@ -120,6 +120,18 @@ export function objectStoreContract(
       expect(store.trouble).toBeUndefined();
     });
 
+    it.each([
+      Object.assign(new Error('read ECONNRESET'), { code: 'ECONNRESET', syscall: 'read' }),
+      new ObjectStoreUnavailable('the other store is away'),
+    ])('is no trouble of the store: %s', async (failure) => {
+      async function* failing(): AsyncGenerator<Uint8Array> {
+        yield noise(10);
+        throw failure;
+      }
+      await expect(store.put('a', failing(), NEVER)).rejects.toBe(failure);
+      expect(store.trouble).toBeUndefined();
+    });
+
     it('is refused as soon as it is too large, with both numbers, and not one byte before', async () => {
       let taken = 0;
       async function* endless() {
@@ -237,6 +249,22 @@ export function objectStoreContract(
       expect(await store.stat('a', NEVER)).toMatchObject({ bytes: 9 * MIB });
     });
 
+    it('does not come when nobody wants it any more by then', async () => {
+      await put('a', 'x');
+      const leaving = new AbortController();
+      await using object = (await store.open('a', leaving.signal))!;
+      leaving.abort(new Error('left'));
+      await expect(all(object.content)).rejects.toThrow('left');
+    });
+
+    it('is in nobody’s way, however many leave it unread', async () => {
+      await store.put('a', inPieces(noise(9 * MIB), 100_000), NEVER);
+      const unread = await Promise.all(Array.from({ length: 60 }, () => store.open('a', NEVER)));
+      await put('b', 'x');
+      expect(await read('b')).toBe('x');
+      for (const object of unread) await object![Symbol.asyncDispose]();
+    });
+
     it('ends when nobody wants more', async () => {
       await store.put('a', inPieces(noise(9 * MIB), 100_000), NEVER);
       const leaving = new AbortController();
@@ -284,6 +312,13 @@ export function objectStoreContract(
       for (const key of ['a/1', 'a/2', 'a/3']) await put(key, 'x');
       expect(await keys('a/', 'a/2x')).toEqual(['a/3']);
       expect(await keys('', 'a')).toEqual(['a/1', 'a/2', 'a/3']);
+    });
+
+    it('knows names that look like numbers as they are', async () => {
+      const some = ['0', '007', '0x10', '1.0', '1.10', '1e3'];
+      for (const key of some) await put(key, key);
+      expect(await keys('')).toEqual(some);
+      expect(await keys('', '007', 1)).toEqual(['0x10']);
     });
 
     it('has a limit', async () => {
@@ -349,7 +384,12 @@ export function objectStoreContract(
     const putting = store.put('b', endless(), NEVER);
     putting.catch(() => {});
     await new Promise((wake) => setTimeout(wake, 30));
+    let ended = false;
+    void putting.catch(() => {
+      ended = true;
+    });
     await store.close();
+    expect(ended).toBe(true);
     await expect(putting).rejects.toThrow(ObjectStoreUnavailable);
     await expect(store.stat('a', NEVER)).rejects.toThrow(ObjectStoreUnavailable);
     await expect(store.put('a', piecesOf('x'), NEVER)).rejects.toThrow(ObjectStoreUnavailable);

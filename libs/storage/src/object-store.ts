@@ -3,8 +3,9 @@
  *
  * A key is a path: see `checkKey`. No key is the beginning of another's path: where `a` is, `a/b` can't be.
  *
- * What is away, or silent for longer than it may be, is an `ObjectStoreUnavailable`; whatever was being written then is not there. What the
- * caller did wrong is a `RangeError`. Aborting `signal` rejects with its reason; what was being written then is not there.
+ * What is away, or silent for longer than it may be, is an `ObjectStoreUnavailable`. What the caller did wrong is a `RangeError`. Aborting
+ * `signal` rejects with its reason. What was being written then is not there; or it is, whole, where the store had all of it and only its
+ * answer was lost.
  */
 export interface ObjectStore {
   /**

@@ -38,6 +38,9 @@ describe('FolderObjectStore', () => {
     const store = new FolderObjectStore(folder);
     expect((await store.list('', { limit: 100 }, NEVER)).map(({ key }) => key)).toEqual(['a.gguf', 'sub/b.gguf']);
     expect(await store.open('pipe', NEVER)).toBeUndefined();
+    expect(await store.stat('link/hostname', NEVER)).toBeUndefined();
+    expect(await store.open('link/hostname', NEVER)).toBeUndefined();
+    await expect(store.put('link/millrace-test', piecesOf('x'), NEVER)).rejects.toThrow(/links are not followed/);
     expect(await store.open('sub', NEVER)).toBeUndefined();
     await store.remove(['sub/deep', 'pipe'], NEVER);
     expect(readdirSync(folder)).toContain('pipe');
@@ -50,6 +53,16 @@ describe('FolderObjectStore', () => {
     await expect(store.put('a', piecesOf('y'), NEVER)).rejects.toThrow(RangeError);
     await expect(store.put('c/d', piecesOf('y'), NEVER)).rejects.toThrow(RangeError);
     expect((await store.list('', { limit: 9 }, NEVER)).map(({ key }) => key)).toEqual(['a/b', 'c']);
+  });
+
+  it('takes the place of an empty folder that was left there', async () => {
+    const folder = newFolder();
+    mkdirSync(join(folder, 'files/deep'), { recursive: true });
+    const store = new FolderObjectStore(folder);
+    await expect(store.put('files', piecesOf('x'), NEVER)).rejects.toThrow(RangeError);
+    rmSync(join(folder, 'files/deep'), { recursive: true });
+    await store.put('files', piecesOf('x'), NEVER);
+    expect(await store.stat('files', NEVER)).toMatchObject({ bytes: 1 });
   });
 
   it('removes what a killed process left half written, once it is old', async () => {

@@ -1,5 +1,5 @@
 import { type BigIntStats, constants, type Dirent } from 'node:fs';
-import { type FileHandle, mkdir, open, readdir, rename, rm, rmdir, stat, unlink } from 'node:fs/promises';
+import { type FileHandle, mkdir, open, readdir, realpath, rename, rm, rmdir, stat, unlink } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { randomHex } from '@millrace/runtime';
 import { MeasuredContent } from '../measured-content.js';
@@ -24,10 +24,11 @@ import { StoreState } from '../store-state.js';
 /** What is being written, until it is whole. No key can lead there. */
 const INCOMING = '.incoming';
 /** What a killed process left there is removed after so long; nothing is written for longer. */
-const INCOMING_AGE_MS_MAX = 7 * 24 * 60 * 60 * 1_000;
+const INCOMING_AGE_MS_MAX = 24 * 60 * 60 * 1_000;
 /** A folder that has become empty is removed, perhaps just before something is put into it. */
-const RENAMES_MAX = 10;
+const RENAMES_MAX = 100;
 const CONFLICT = 'One key is the beginning of the other’s path, and the other is there already.';
+const LINKED = 'A folder on the way to this key is a link, and links are not followed.';
 const READ_BYTES = 256 * 1024;
 /** Its owner writes, its group reads: workers may run as somebody else. */
 const FILE_MODE = 0o640;
@@ -64,6 +65,7 @@ export class FolderObjectStore implements ObjectStore {
       const measured = new MeasuredContent(content, either, limits);
       try {
         await writeWhole(path, measured.pieces());
+        either.throwIfAborted();
         await this.#moveTo(key, path);
       } catch (error) {
         await rm(path, { force: true }).catch(() => {});
@@ -77,6 +79,7 @@ export class FolderObjectStore implements ObjectStore {
     checkKey(key);
     checkRange(range);
     return this.#run(signal, async (either) => {
+      if ((await this.#wayTo(key)) !== 'free') return undefined;
       const file = await orNothing(open(this.#pathOf(key), OPEN_FLAGS));
       if (file === undefined) return undefined;
       try {
@@ -126,7 +129,7 @@ export class FolderObjectStore implements ObjectStore {
   }
 
   async close(): Promise<void> {
-    this.#state.close();
+    await this.#state.close();
   }
 
   #run<T>(signal: AbortSignal, work: (signal: AbortSignal) => Promise<T>): Promise<T> {
@@ -138,8 +141,17 @@ export class FolderObjectStore implements ObjectStore {
   }
 
   async #infoAt(key: string): Promise<ObjectInfo | undefined> {
+    if ((await this.#wayTo(key)) !== 'free') return undefined;
     const stats = await orNothing(stat(this.#pathOf(key), { bigint: true }));
     return stats?.isFile() ? infoOf(key, stats) : undefined;
+  }
+
+  /** Links to folders lead nowhere: whoever made one could lead keys out of this folder. A link to a file is that file. */
+  async #wayTo(key: string): Promise<'free' | 'gone' | 'linked'> {
+    const folder = dirname(key);
+    const [root, real] = [await orNothing(realpath(this.folder)), await orNothing(realpath(this.#pathOf(folder)))];
+    if (root === undefined || real === undefined) return 'gone';
+    return real === join(root, folder) ? 'free' : 'linked';
   }
 
   async #incoming(): Promise<string> {
@@ -157,14 +169,32 @@ export class FolderObjectStore implements ObjectStore {
     for (let attempt = 1; ; attempt++) {
       try {
         await mkdir(dirname(target), { recursive: true, mode: FOLDER_MODE });
+        if ((await this.#wayTo(key)) === 'linked') throw new RangeError(LINKED);
         await rename(path, target);
-        await syncFolder(dirname(target));
-        return;
+        break;
       } catch (error) {
-        if (hasCode(error, 'EEXIST', 'EISDIR', 'ENOTDIR', 'ENOTEMPTY'))
-          throw new RangeError(CONFLICT, { cause: error });
-        if (!hasCode(error, 'ENOENT') || attempt === RENAMES_MAX) throw error;
+        if (error instanceof RangeError || attempt === RENAMES_MAX) throw error;
+        if (await this.#isInTheWay(error, key)) throw new RangeError(CONFLICT, { cause: error });
       }
+    }
+    // It is in its place, whatever comes of this: somebody may have removed it again by now, and its folder.
+    await syncFolder(dirname(target)).catch(() => {});
+  }
+
+  /** Whether something stays where the key is to be; an empty folder is removed, and so may be what others removed just now. */
+  async #isInTheWay(error: unknown, key: string): Promise<boolean> {
+    if (hasCode(error, 'ENOENT')) return false;
+    if (!hasCode(error, 'EEXIST', 'EISDIR', 'ENOTDIR', 'ENOTEMPTY')) throw error;
+    const parts = key.split('/');
+    for (let count = 1; count < parts.length; count++) {
+      const above = await orNothing(stat(join(this.folder, ...parts.slice(0, count))));
+      if (above !== undefined && !above.isDirectory()) return true;
+    }
+    try {
+      await rmdir(this.#pathOf(key));
+      return false;
+    } catch (left) {
+      return hasCode(left, 'ENOTEMPTY', 'EEXIST');
     }
   }
 
@@ -180,11 +210,11 @@ export class FolderObjectStore implements ObjectStore {
   /** In the order of their keys, which is that of a walk where folders are named as keys name them: with the `/`. */
   async *#keysIn(within: string, prefix: string, after: string): AsyncGenerator<string> {
     const entries = (await orNothing(readdir(join(this.folder, within), { withFileTypes: true }))) ?? [];
-    const names = entries.filter(({ name }) => !name.startsWith('.')).map(nameInKeys);
+    const names = entries.filter(({ name }) => isKey(within + name)).map(nameInKeys);
     for (const name of names.sort()) {
       const path = within + name;
       if (!path.endsWith('/')) {
-        if (path.startsWith(prefix) && path > after && isKey(path)) yield path;
+        if (path.startsWith(prefix) && path > after) yield path;
       } else if ((path.startsWith(prefix) || prefix.startsWith(path)) && mayHold(path, after)) {
         yield* this.#keysIn(path, prefix, after);
       }
@@ -298,12 +328,12 @@ async function sweep(incoming: string): Promise<void> {
   }
 }
 
-/** Undefined where there is nothing of that name. */
+/** Undefined where there is nothing of that name; a link that leads to itself, and a socket, are nothing. */
 async function orNothing<T>(asked: Promise<T>): Promise<T | undefined> {
   try {
     return await asked;
   } catch (error) {
-    if (hasCode(error, 'ENOENT', 'ENOTDIR')) return undefined;
+    if (hasCode(error, 'ENOENT', 'ENOTDIR', 'ELOOP', 'ENXIO')) return undefined;
     throw error;
   }
 }

@@ -24,7 +24,7 @@ describe.skipIf(url === undefined)('S3ObjectStore, with a real S3 server (TEST_S
   const options: S3Options = {
     url: new URL(origin),
     bucket,
-    prefix: '',
+    prefix: 'tests/',
     region: 'us-east-1',
     accessKey,
     secretKey,
@@ -114,7 +114,7 @@ describe('S3ObjectStore', () => {
     return new S3ObjectStore({
       url: new URL(`http://127.0.0.1:${port}`),
       bucket: 'bucket',
-      prefix: '',
+      prefix: 'files/',
       region: 'us-east-1',
       accessKey: 'key',
       secretKey: 'secret-of-the-store',
@@ -145,6 +145,23 @@ describe('S3ObjectStore', () => {
     })();
     await expect(reading).rejects.toThrow(/It said nothing for 200 ms/);
     expect(got).toEqual(['0123456789']);
+  });
+
+  it.each([
+    ['sends all of a file where a part was wanted', { 'content-length': '10' }],
+    ['does not say how much it sends', {}],
+    ['sends another part', { 'content-length': '2', 'content-range': 'bytes 0-1/10' }],
+  ])('does not take for the part what comes from a server that %s', async (_what, headers) => {
+    const store = await openedAt((_request, response) => {
+      response.writeHead('content-range' in headers ? 206 : 200, { etag: '"e"', ...headers }).end();
+    });
+    await expect(store.open('a', NEVER, { from: 5, bytes: 2 })).rejects.toThrow(/which part of a file/);
+  });
+
+  it('wants a prefix that ends with a slash', () => {
+    const options = { bucket: 'b', region: 'r', accessKey: 'k', secretKey: 's', silenceMsMax: 1 };
+    for (const prefix of ['', 'x'])
+      expect(() => new S3ObjectStore({ ...options, url: new URL('http://127.0.0.1'), prefix })).toThrow(RangeError);
   });
 
   it('tells of a file that breaks off', async () => {

@@ -1,6 +1,7 @@
 import { AsyncLocalStorage } from 'node:async_hooks';
-import { Agent as HttpAgent, request as httpRequest, type IncomingMessage } from 'node:http';
+import { type ClientRequest, Agent as HttpAgent, request as httpRequest, type IncomingMessage } from 'node:http';
 import { Agent as HttpsAgent, request as httpsRequest } from 'node:https';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { Client, S3Error } from 'minio';
 import { MeasuredContent } from '../measured-content.js';
 import {
@@ -27,7 +28,7 @@ export interface S3Options {
   readonly url: URL;
   /** It has to be there. */
   readonly bucket: string;
-  /** What all keys begin with there; '' or something that ends with `/`. */
+  /** What all keys begin with there, up to a `/`. Not empty: minio's client takes names like `1.10` for numbers. */
   readonly prefix: string;
   readonly region: string;
   readonly accessKey: string;
@@ -49,8 +50,16 @@ const FIRST_BYTES = 256 * 1024;
 const PARTS_MAX = 10_000;
 /** Where it is known how large it will be, roughly: its parts are larger, rather than too many. */
 const PARTS_PLANNED = 8_000;
-const PART_TRIES_MAX = 3;
+/** Of what can be asked twice without harm. */
+const TRIES_MAX = 3;
+const RETRY_DELAY_MS = 100;
 const SOCKETS_MAX = 32;
+/** Of their own: whoever reads slowly keeps a connection for long, and nothing else may wait for that. */
+const READING_SOCKETS_MAX = 128;
+/** A list is asked for at least so many, though fewer are wanted: others' files may be among them. */
+const LISTED_MIN = 100;
+/** So that minio's client never makes parts by itself: S3 takes no more at once. */
+const WHOLE_BYTES_MAX = 5 * 1024 * 1024 * 1024;
 /** What is left of an upload that failed is given so long to be removed. */
 const CLEAN_UP_MS = 10_000;
 /** What minio's client takes for worth another try, and does not read. */
@@ -61,15 +70,16 @@ const CONTENT_TYPE = 'application/octet-stream';
 export class S3ObjectStore implements ObjectStore {
   readonly #state = new StoreState();
   readonly #client: Client;
-  readonly #agent: HttpAgent;
-  /** The signal of the call that is being made: minio's client knows none, and makes its requests far below. */
-  readonly #calls = new AsyncLocalStorage<AbortSignal>();
+  readonly #agents: { readonly usual: HttpAgent; readonly reading: HttpAgent };
+  /** The call that is being made: minio's client knows no signal, and makes its requests far below. */
+  readonly #calls = new AsyncLocalStorage<CallInProgress>();
 
   constructor(private readonly options: S3Options) {
     const { url, region, accessKey, secretKey } = options;
     const secure = url.protocol === 'https:';
-    const agentOptions = { keepAlive: true, maxSockets: SOCKETS_MAX };
-    this.#agent = secure ? new HttpsAgent(agentOptions) : new HttpAgent(agentOptions);
+    if (!/^.+\/$/.test(options.prefix)) throw new RangeError('The prefix in a bucket has to end with a "/".');
+    const agent = (maxSockets: number) => new (secure ? HttpsAgent : HttpAgent)({ keepAlive: true, maxSockets });
+    this.#agents = { usual: agent(SOCKETS_MAX), reading: agent(READING_SOCKETS_MAX) };
     this.#client = new Client({
       endPoint: url.hostname.replace(/^\[|\]$/g, ''),
       ...(url.port !== '' && { port: Number(url.port) }),
@@ -78,8 +88,9 @@ export class S3ObjectStore implements ObjectStore {
       region,
       accessKey,
       secretKey,
-      transportAgent: this.#agent,
+      transportAgent: this.#agents.usual,
       transport: this.#transport(secure),
+      partSize: WHOLE_BYTES_MAX,
       // It waits without an end and writes to the console; what is worth it is tried again here.
       retryOptions: { disableRetry: true },
     });
@@ -116,16 +127,18 @@ export class S3ObjectStore implements ObjectStore {
     checkRange(range);
     return this.#run(signal, async (either) => {
       const { bucket } = this.options;
+      const call: CallInProgress = { signal: either, reads: true };
       try {
-        const response = (await this.#ask(either, () =>
+        const response = (await this.#again(call, () =>
           this.#client.getPartialObject(bucket, this.#nameOf(key), range.from, range.bytes ?? 0),
         )) as IncomingMessage;
-        return new OpenResponse(key, response, either, this.options);
+        return new OpenResponse(key, response, range, either, this.options);
       } catch (error) {
-        if (isMissing(error)) return undefined;
-        if (!hasS3Code(error, 'InvalidRange')) throw error;
-        const info = await this.#infoAt(key, either);
-        return info && { ...info, content: nothing(), [Symbol.asyncDispose]: async () => {} };
+        if (call.status === 416) {
+          const info = await this.#infoAt(key, either);
+          return info && { ...info, content: nothing(), [Symbol.asyncDispose]: async () => {} };
+        }
+        return await this.#missing(error, either);
       }
     });
   }
@@ -142,7 +155,9 @@ export class S3ObjectStore implements ObjectStore {
     if (keys.length === 0) return;
     await this.#run(signal, async (either) => {
       const names = keys.map((key) => this.#nameOf(key));
-      const results = await this.#ask(either, () => this.#client.removeObjects(this.options.bucket, names));
+      const results = await this.#again({ signal: either }, () =>
+        this.#client.removeObjects(this.options.bucket, names),
+      );
       const failed = results.filter((one) => one !== null && one !== undefined);
       if (failed.length > 0)
         throw new ObjectStoreUnavailable(
@@ -156,29 +171,26 @@ export class S3ObjectStore implements ObjectStore {
     checkPage(page);
     return this.#run(signal, async (either) => {
       const found: ObjectInfo[] = [];
+      const wanted = Math.max(LISTED_MIN, page.limit);
       let after = page.after === undefined ? '' : this.#nameOf(page.after);
       for (let more = true; more && found.length < page.limit; ) {
-        const { objects, isTruncated } = await this.#ask(either, () =>
-          this.#client.listObjectsV2Query(
-            this.options.bucket,
-            this.options.prefix + prefix,
-            '',
-            '',
-            page.limit - found.length,
-            after,
-          ),
+        const { objects, isTruncated } = await this.#again({ signal: either }, () =>
+          this.#client.listObjectsV2Query(this.options.bucket, this.options.prefix + prefix, '', '', wanted, after),
         );
         found.push(...objects.flatMap((one) => this.#listed(one)));
-        after = objects.at(-1)?.name ?? after;
+        const last = objects.at(-1)?.name ?? after;
+        if (objects.length > 0 && last <= after)
+          throw new ObjectStoreUnavailable(`The bucket ${this.options.bucket} lists the same files again and again.`);
+        after = last;
         more = isTruncated && objects.length > 0;
       }
-      return found;
+      return found.slice(0, page.limit);
     });
   }
 
   async close(): Promise<void> {
-    this.#state.close();
-    this.#agent.destroy();
+    await this.#state.close();
+    for (const agent of Object.values(this.#agents)) agent.destroy();
   }
 
   #run<T>(signal: AbortSignal, work: (signal: AbortSignal) => Promise<T>): Promise<T> {
@@ -203,21 +215,27 @@ export class S3ObjectStore implements ObjectStore {
   async #infoAt(key: string, signal: AbortSignal): Promise<ObjectInfo | undefined> {
     const { bucket } = this.options;
     try {
-      const found = await this.#ask(signal, () => this.#client.statObject(bucket, this.#nameOf(key)));
+      const found = await this.#again({ signal }, () => this.#client.statObject(bucket, this.#nameOf(key)));
       const { size, etag, lastModified } = found;
       return { key, bytes: size, version: versionOf(etag, size), modifiedMs: lastModified.getTime() };
     } catch (error) {
-      if (!isMissing(error)) throw error;
-      // An answer without a body does not tell a file that is not there from a bucket that is not.
-      if (await this.#ask(signal, () => this.#client.bucketExists(bucket))) return undefined;
-      throw new ObjectStoreUnavailable(noBucket(bucket), { cause: error });
+      return await this.#missing(error, signal);
     }
+  }
+
+  /** Undefined for a file that is not there; an answer without a body does not tell that from a bucket that is not. */
+  async #missing(error: unknown, signal: AbortSignal): Promise<undefined> {
+    const { bucket } = this.options;
+    if (hasS3Code(error, 'NoSuchKey')) return undefined;
+    if (!hasS3Code(error, 'NotFound')) throw error;
+    if (await this.#again({ signal }, () => this.#client.bucketExists(bucket))) return undefined;
+    throw new ObjectStoreUnavailable(noBucket(bucket), { cause: error });
   }
 
   async #putWhole(key: string, content: Buffer, signal: AbortSignal): Promise<void> {
     const { bucket } = this.options;
     const headers = { 'Content-Type': CONTENT_TYPE };
-    await this.#again(signal, () =>
+    await this.#again({ signal }, () =>
       this.#client.putObject(bucket, this.#nameOf(key), content, content.byteLength, headers),
     );
   }
@@ -232,14 +250,15 @@ export class S3ObjectStore implements ObjectStore {
     const { bucket } = this.options;
     const objectName = this.#nameOf(key);
     const headers = { 'Content-Type': CONTENT_TYPE };
-    const uploadID = await this.#ask(signal, () =>
-      this.#client.initiateNewMultipartUpload(bucket, objectName, headers),
+    // One that consists of digits comes as a number.
+    const uploadID = String(
+      await this.#ask({ signal }, () => this.#client.initiateNewMultipartUpload(bucket, objectName, headers)),
     );
     const parts: { part: number; etag: string }[] = [];
     const send = async (content: Buffer) => {
       const partNumber = parts.length + 1;
       if (partNumber > PARTS_MAX) throw new ObjectTooLarge(PARTS_MAX * partBytes + 1, PARTS_MAX * partBytes);
-      const { etag } = await this.#again(signal, () =>
+      const { etag } = await this.#again({ signal }, () =>
         this.#client.uploadPart({ bucketName: bucket, objectName, uploadID, partNumber, headers: {} }, content),
       );
       parts.push({ part: partNumber, etag });
@@ -247,9 +266,10 @@ export class S3ObjectStore implements ObjectStore {
     try {
       await send(first);
       for await (const part of rest) await send(part);
-      await this.#ask(signal, () => this.#client.completeMultipartUpload(bucket, objectName, uploadID, parts));
+      await this.#again({ signal }, () => this.#client.completeMultipartUpload(bucket, objectName, uploadID, parts));
     } catch (error) {
-      await this.#abandon(objectName, uploadID);
+      // Nobody waits for that but `close`.
+      void this.#state.awaited(this.#abandon(objectName, uploadID));
       throw error;
     }
   }
@@ -257,29 +277,31 @@ export class S3ObjectStore implements ObjectStore {
   /** Parts that nobody asks for any more cost room until they are removed. */
   async #abandon(objectName: string, uploadID: string): Promise<void> {
     const soon = AbortSignal.timeout(CLEAN_UP_MS);
-    await this.#ask(soon, () => this.#client.abortMultipartUpload(this.options.bucket, objectName, uploadID)).catch(
-      () => {},
-    );
+    await this.#again({ signal: soon }, () =>
+      this.#client.abortMultipartUpload(this.options.bucket, objectName, uploadID),
+    ).catch(() => {});
   }
 
-  /** What can be sent twice without harm. */
-  async #again<T>(signal: AbortSignal, call: () => Promise<T>): Promise<T> {
+  /** What can be asked twice without harm. */
+  async #again<T>(call: CallInProgress, ask: () => Promise<T>): Promise<T> {
     for (let attempt = 1; ; attempt++) {
       try {
-        return await this.#ask(signal, call);
+        return await this.#ask(call, ask);
       } catch (error) {
-        signal.throwIfAborted();
-        if (attempt === PART_TRIES_MAX || !isPassing(error)) throw error;
+        call.signal.throwIfAborted();
+        if (attempt === TRIES_MAX || !isPassing(error)) throw error;
+        const delayMs = RETRY_DELAY_MS * 2 ** (attempt - 1) * (0.5 + Math.random());
+        await sleep(delayMs, undefined, { signal: call.signal }).catch(() => call.signal.throwIfAborted());
       }
     }
   }
 
   /** Only what is wrong with the bucket becomes an `ObjectStoreUnavailable`, and not what the caller's content throws. */
-  async #ask<T>(signal: AbortSignal, call: () => Promise<T>): Promise<T> {
+  async #ask<T>(call: CallInProgress, ask: () => Promise<T>): Promise<T> {
     try {
-      return await this.#calls.run(signal, call);
+      return await this.#calls.run(call, ask);
     } catch (error) {
-      signal.throwIfAborted();
+      call.signal.throwIfAborted();
       throw inWords(error, this.options);
     }
   }
@@ -289,19 +311,49 @@ export class S3ObjectStore implements ObjectStore {
     const start = secure ? httpsRequest : httpRequest;
     const request: typeof httpsRequest = (...args: unknown[]) => {
       const [options, onResponse] = args as [object, (response: IncomingMessage) => void];
+      const call = this.#calls.getStore();
+      const agent = call?.reads ? this.#agents.reading : this.#agents.usual;
       const ca = trust?.();
       const sent = start(
-        { ...options, signal: this.#calls.getStore(), ...(secure && { minVersion: 'TLSv1.2', ...(ca && { ca }) }) },
+        { ...options, agent, signal: call?.signal, ...(secure && { minVersion: 'TLSv1.2', ...(ca && { ca }) }) },
         (response) => {
+          if (call) call.status = response.statusCode;
           // It throws before it reads these, and the connection would wait for that.
           if (UNREAD.has(response.statusCode!)) response.resume();
           onResponse(response);
         },
       );
-      return sent.setTimeout(silenceMsMax, () => sent.destroy(silent(silenceMsMax)));
+      endUnlessConnected(sent, secure, silenceMsMax);
+      return sent.setTimeout(silenceMsMax, () => sent.destroy(new Silence(silenceMsMax)));
     };
     return { request } as { request: typeof httpsRequest } & typeof import('node:https');
   }
+}
+
+interface CallInProgress {
+  readonly signal: AbortSignal;
+  /** Whether its answer is the content of a file. */
+  readonly reads?: boolean;
+  /** Of the answer. */
+  status?: number | undefined;
+}
+
+/** It said nothing for too long: to ask again would take as long again. */
+class Silence extends ObjectStoreUnavailable {
+  constructor(ms: number) {
+    super(`It said nothing for ${ms.toLocaleString('en-US')} ms.`);
+  }
+}
+
+/** Node's own time-out begins with the connection: a wait for a free one, and one that is never made, know none. */
+function endUnlessConnected(sent: ClientRequest, secure: boolean, ms: number): void {
+  const timer = setTimeout(() => sent.destroy(new Silence(ms)), ms);
+  const end = () => clearTimeout(timer);
+  sent.once('close', end);
+  sent.once('socket', (socket) => {
+    if (socket.connecting) socket.once(secure ? 'secureConnect' : 'connect', end);
+    else end();
+  });
 }
 
 interface ListedItem {
@@ -321,12 +373,21 @@ class OpenResponse implements OpenObject {
   constructor(
     readonly key: string,
     private readonly response: IncomingMessage,
+    range: ByteRange,
     private readonly signal: AbortSignal,
     private readonly options: S3Options,
   ) {
     const { headers } = response;
-    this.#left = Number(headers['content-length'] ?? 0);
-    this.bytes = Number(/\/(\d+)$/.exec(headers['content-range'] ?? '')?.[1] ?? this.#left);
+    const [, from, all] = /^bytes (\d+)-\d+\/(\d+)$/.exec(headers['content-range'] ?? '') ?? [];
+    const isPart = range.from > 0 || range.bytes !== undefined;
+    if (headers['content-length'] === undefined || (isPart && Number(from) !== range.from)) {
+      response.destroy();
+      throw new ObjectStoreUnavailable(
+        `The object store at ${options.url.host} does not say how long its answers are, or which part of a file they are.`,
+      );
+    }
+    this.#left = Number(headers['content-length']);
+    this.bytes = Number(all ?? this.#left);
     this.version = versionOf(headers.etag, this.bytes);
     this.modifiedMs = Date.parse(headers['last-modified'] ?? '') || 0;
     response.setTimeout(0);
@@ -342,18 +403,20 @@ class OpenResponse implements OpenObject {
   }
 
   async *#read(): AsyncGenerator<Uint8Array> {
+    this.signal.throwIfAborted();
     let left = this.#left;
     const pieces = this.response[Symbol.asyncIterator]() as AsyncIterator<Uint8Array>;
     for (let next = await this.#next(pieces); !next.done; next = await this.#next(pieces)) {
       left -= next.value.byteLength;
       yield next.value;
     }
+    this.signal.throwIfAborted();
     if (left > 0) throw new ObjectStoreUnavailable(`The file ${this.key} broke off: ${left} bytes of it did not come.`);
   }
 
   async #next(pieces: AsyncIterator<Uint8Array>): Promise<IteratorResult<Uint8Array>> {
     const { silenceMsMax } = this.options;
-    const timer = setTimeout(() => this.response.destroy(silent(silenceMsMax)), silenceMsMax);
+    const timer = setTimeout(() => this.response.destroy(new Silence(silenceMsMax)), silenceMsMax);
     try {
       return await pieces.next();
     } catch (error) {
@@ -401,10 +464,6 @@ function versionOf(etag: string | undefined, bytes: number): string {
   return `${(etag ?? '').replaceAll('"', '')}-${bytes}`;
 }
 
-function isMissing(error: unknown): boolean {
-  return hasS3Code(error, 'NoSuchKey', 'NotFound');
-}
-
 function hasS3Code(error: unknown, ...codes: readonly string[]): boolean {
   const cause = error instanceof ObjectStoreUnavailable ? error.cause : error;
   return cause instanceof S3Error && codes.includes(cause.code ?? '');
@@ -412,12 +471,9 @@ function hasS3Code(error: unknown, ...codes: readonly string[]): boolean {
 
 /** It may go well another time: it was too busy, or the connection was lost. */
 function isPassing(error: unknown): boolean {
-  if (!(error instanceof ObjectStoreUnavailable) || error instanceof ObjectStoreFull) return false;
+  if (!(error instanceof ObjectStoreUnavailable)) return false;
+  if (error instanceof ObjectStoreFull || error.cause instanceof Silence) return false;
   return !(error.cause instanceof S3Error) || hasS3Code(error, 'SlowDown', 'InternalError', 'ServiceUnavailable');
-}
-
-function silent(ms: number): ObjectStoreUnavailable {
-  return new ObjectStoreUnavailable(`It said nothing for ${ms.toLocaleString('en-US')} ms.`);
 }
 
 function noBucket(bucket: string): string {
@@ -428,8 +484,9 @@ const KEYS_REFUSED: ReadonlySet<string> = new Set(['AccessDenied', 'InvalidAcces
 const FULL: ReadonlySet<string> = new Set(['XMinioStorageFull', 'QuotaExceeded', 'XMinioAdminBucketQuotaExceeded']);
 
 function inWords(error: unknown, { url, bucket }: S3Options): ObjectStoreUnavailable {
-  const { message, code } = error as Partial<S3Error>;
-  const said = error instanceof S3Error ? (code ?? '') : '';
+  // What a server says in an answer that began well comes as it was written.
+  const { message, code, Message, Code } = error as Partial<S3Error> & { Message?: string; Code?: string };
+  const said = error instanceof S3Error ? (code ?? '') : (Code ?? '');
   const options = { cause: error };
   if (said === 'NoSuchBucket') return new ObjectStoreUnavailable(noBucket(bucket), options);
   if (KEYS_REFUSED.has(said))
@@ -439,6 +496,8 @@ function inWords(error: unknown, { url, bucket }: S3Options): ObjectStoreUnavail
     );
   if (FULL.has(said)) return new ObjectStoreFull(`The object store at ${url.host} is full (${said}).`, options);
   const [, status] = /Retryable HTTP status: (\d+)/.exec(message ?? '') ?? [];
-  const why = status ? `it answers with status ${status}.` : [said, message || code].filter(Boolean).join(': ');
+  const why = status
+    ? `it answers with status ${status}.`
+    : [said, message || Message || code].filter(Boolean).join(': ');
   return new ObjectStoreUnavailable(`The object store at ${url.host} can't be used: ${why || 'it failed.'}`, options);
 }
