@@ -62,6 +62,7 @@ describe.skipIf(url === undefined)('S3ObjectStore, with a real S3 server (TEST_S
         await new Promise((wake) => setTimeout(wake, 100));
       }
       await expect(store.put('a', left(), leaving.signal)).rejects.toThrow('left');
+      await store.close(); // Whoever failed does not wait for the parts to be removed; closing does.
       const unfinished: unknown[] = [];
       for await (const upload of admin().listIncompleteUploads(bucket, '', true)) unfinished.push(upload);
       expect(unfinished).toEqual([]);
