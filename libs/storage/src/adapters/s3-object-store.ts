@@ -2,7 +2,7 @@ import { AsyncLocalStorage } from 'node:async_hooks';
 import { type ClientRequest, Agent as HttpAgent, request as httpRequest, type IncomingMessage } from 'node:http';
 import { Agent as HttpsAgent, request as httpsRequest } from 'node:https';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { Client, S3Error } from 'minio';
+import { Client } from 'minio';
 import { MeasuredContent } from '../measured-content.js';
 import {
   type ByteRange,
@@ -13,7 +13,6 @@ import {
   type ListPage,
   type ObjectInfo,
   type ObjectStore,
-  ObjectStoreFull,
   ObjectStoreUnavailable,
   ObjectTooLarge,
   type OpenObject,
@@ -22,6 +21,8 @@ import {
   REMOVED_KEYS_MAX,
 } from '../object-store.js';
 import { StoreState } from '../store-state.js';
+import { OpenS3Object, versionOf } from './open-s3-object.js';
+import { hasS3Code, inWords, isPassing, noBucket, Silence } from './s3-failures.js';
 
 export interface S3Options {
   /** `https://…` or `http://…`, with a port where it is not the usual one, and without a path. */
@@ -132,7 +133,7 @@ export class S3ObjectStore implements ObjectStore {
         const response = (await this.#again(call, () =>
           this.#client.getPartialObject(bucket, this.#nameOf(key), range.from, range.bytes ?? 0),
         )) as IncomingMessage;
-        return new OpenResponse(key, response, range, either, this.options);
+        return new OpenS3Object(key, response, range, either, this.options);
       } catch (error) {
         if (call.status === 416) {
           const info = await this.#infoAt(key, either);
@@ -338,13 +339,6 @@ interface CallInProgress {
   status?: number | undefined;
 }
 
-/** It said nothing for too long: to ask again would take as long again. */
-class Silence extends ObjectStoreUnavailable {
-  constructor(ms: number) {
-    super(`It said nothing for ${ms.toLocaleString('en-US')} ms.`);
-  }
-}
-
 /** Node's own time-out begins with the connection: a wait for a free one, and one that is never made, know none. */
 function endUnlessConnected(sent: ClientRequest, secure: boolean, ms: number): void {
   const timer = setTimeout(() => sent.destroy(new Silence(ms)), ms);
@@ -361,71 +355,6 @@ interface ListedItem {
   readonly size?: number | undefined;
   readonly etag?: string | undefined;
   readonly lastModified?: Date | undefined;
-}
-
-/** What is being read. Only while something is waited for it may not be silent: whoever reads may take their time. */
-class OpenResponse implements OpenObject {
-  readonly bytes: number;
-  readonly version: string;
-  readonly modifiedMs: number;
-  readonly #left: number;
-
-  constructor(
-    readonly key: string,
-    private readonly response: IncomingMessage,
-    range: ByteRange,
-    private readonly signal: AbortSignal,
-    private readonly options: S3Options,
-  ) {
-    const { headers } = response;
-    const [, from, all] = /^bytes (\d+)-\d+\/(\d+)$/.exec(headers['content-range'] ?? '') ?? [];
-    const isPart = range.from > 0 || range.bytes !== undefined;
-    if (headers['content-length'] === undefined || (isPart && Number(from) !== range.from)) {
-      response.destroy();
-      throw new ObjectStoreUnavailable(
-        `The object store at ${options.url.host} does not say how long its answers are, or which part of a file they are.`,
-      );
-    }
-    this.#left = Number(headers['content-length']);
-    this.bytes = Number(all ?? this.#left);
-    this.version = versionOf(headers.etag, this.bytes);
-    this.modifiedMs = Date.parse(headers['last-modified'] ?? '') || 0;
-    response.setTimeout(0);
-    response.on('error', () => {}); // Whoever reads is told; maybe nobody does.
-  }
-
-  get content(): AsyncIterable<Uint8Array> {
-    return this.#read();
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    this.response.destroy();
-  }
-
-  async *#read(): AsyncGenerator<Uint8Array> {
-    this.signal.throwIfAborted();
-    let left = this.#left;
-    const pieces = this.response[Symbol.asyncIterator]() as AsyncIterator<Uint8Array>;
-    for (let next = await this.#next(pieces); !next.done; next = await this.#next(pieces)) {
-      left -= next.value.byteLength;
-      yield next.value;
-    }
-    this.signal.throwIfAborted();
-    if (left > 0) throw new ObjectStoreUnavailable(`The file ${this.key} broke off: ${left} bytes of it did not come.`);
-  }
-
-  async #next(pieces: AsyncIterator<Uint8Array>): Promise<IteratorResult<Uint8Array>> {
-    const { silenceMsMax } = this.options;
-    const timer = setTimeout(() => this.response.destroy(new Silence(silenceMsMax)), silenceMsMax);
-    try {
-      return await pieces.next();
-    } catch (error) {
-      this.signal.throwIfAborted();
-      throw inWords(error, this.options);
-    } finally {
-      clearTimeout(timer);
-    }
-  }
 }
 
 async function* nothing(): AsyncGenerator<Uint8Array> {}
@@ -458,46 +387,4 @@ function grown(part: Buffer, bytes: number): Buffer {
 
 function partBytesFor({ bytesExpected = 0 }: PutLimits, partBytes = PART_BYTES): number {
   return Math.max(partBytes, Math.ceil(bytesExpected / PARTS_PLANNED / MEBIBYTE) * MEBIBYTE);
-}
-
-function versionOf(etag: string | undefined, bytes: number): string {
-  return `${(etag ?? '').replaceAll('"', '')}-${bytes}`;
-}
-
-function hasS3Code(error: unknown, ...codes: readonly string[]): boolean {
-  const cause = error instanceof ObjectStoreUnavailable ? error.cause : error;
-  return cause instanceof S3Error && codes.includes(cause.code ?? '');
-}
-
-/** It may go well another time: it was too busy, or the connection was lost. */
-function isPassing(error: unknown): boolean {
-  if (!(error instanceof ObjectStoreUnavailable)) return false;
-  if (error instanceof ObjectStoreFull || error.cause instanceof Silence) return false;
-  return !(error.cause instanceof S3Error) || hasS3Code(error, 'SlowDown', 'InternalError', 'ServiceUnavailable');
-}
-
-function noBucket(bucket: string): string {
-  return `The bucket ${bucket} is not there. Make it, or name another.`;
-}
-
-const KEYS_REFUSED: ReadonlySet<string> = new Set(['AccessDenied', 'InvalidAccessKeyId', 'SignatureDoesNotMatch']);
-const FULL: ReadonlySet<string> = new Set(['XMinioStorageFull', 'QuotaExceeded', 'XMinioAdminBucketQuotaExceeded']);
-
-function inWords(error: unknown, { url, bucket }: S3Options): ObjectStoreUnavailable {
-  // What a server says in an answer that began well comes as it was written.
-  const { message, code, Message, Code } = error as Partial<S3Error> & { Message?: string; Code?: string };
-  const said = error instanceof S3Error ? (code ?? '') : (Code ?? '');
-  const options = { cause: error };
-  if (said === 'NoSuchBucket') return new ObjectStoreUnavailable(noBucket(bucket), options);
-  if (KEYS_REFUSED.has(said))
-    return new ObjectStoreUnavailable(
-      `The object store at ${url.host} refuses its keys for the bucket ${bucket} (${said}). Put valid ones into the settings.`,
-      options,
-    );
-  if (FULL.has(said)) return new ObjectStoreFull(`The object store at ${url.host} is full (${said}).`, options);
-  const [, status] = /Retryable HTTP status: (\d+)/.exec(message ?? '') ?? [];
-  const why = status
-    ? `it answers with status ${status}.`
-    : [said, message || Message || code].filter(Boolean).join(': ');
-  return new ObjectStoreUnavailable(`The object store at ${url.host} can't be used: ${why || 'it failed.'}`, options);
 }
