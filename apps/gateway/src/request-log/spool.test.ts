@@ -1,4 +1,4 @@
-import { mkdirSync, mkdtempSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { mkdir } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -29,7 +29,11 @@ describe('Spool', () => {
     await spool.open();
     return spool;
   };
-  const later = (ms = 15) => new Promise((resolve) => setTimeout(resolve, ms));
+  /** What is in files; lines in memory are not. */
+  const bytesOnDisk = () => {
+    if (!existsSync(folder) || statSync(folder).isFile()) return 0;
+    return readdirSync(folder).reduce((sum, name) => sum + statSync(join(folder, name)).size, 0);
+  };
   /** All lines in the order in which they are given. */
   const drain = async (spool: Spool) => {
     const lines: string[] = [];
@@ -80,7 +84,7 @@ describe('Spool', () => {
   it('keeps its files to their owner', async () => {
     const spool = await open();
     spool.append('secret');
-    await later();
+    await expect.poll(bytesOnDisk).toBe(7);
     expect(readdirSync(folder).map((name) => statSync(join(folder, name)).mode & 0o077)).toEqual([0]);
     await spool.close();
   });
@@ -89,21 +93,27 @@ describe('Spool', () => {
     writeFileSync(folder, '');
     const spool = await open();
     expect(news).toEqual(['EEXIST']);
-    for (const line of numbered(0, 10)) spool.append(line);
-    await later();
+    const pushed = numbered(0, 10);
+    for (const line of pushed) spool.append(line);
+    expect(await (await spool.oldest())!.lines()).toEqual(numbered(0, 10));
     rmSync(folder);
-    await later(30);
-    for (const line of numbered(10, 20)) spool.append(line);
-    await later();
-    expect(news).toEqual(['EEXIST', undefined]);
+    // The disk is asked again with the first line after its time off.
+    await expect
+      .poll(() => {
+        pushed.push(`line ${pushed.length}`);
+        spool.append(pushed.at(-1)!);
+        return news;
+      })
+      .toEqual(['EEXIST', undefined]);
+    await expect.poll(bytesOnDisk).toBeGreaterThan(0);
     expect(readdirSync(folder)).toHaveLength(1);
-    expect(await drain(spool)).toEqual(numbered(0, 20));
+    expect(await drain(spool)).toEqual(pushed);
   });
 
   it('makes its folder again when somebody tidied it away', async () => {
     const spool = await open();
     spool.append('lost');
-    await later();
+    await expect.poll(bytesOnDisk).toBe(5);
     rmSync(folder, { recursive: true });
     const segment = await spool.oldest();
     await expect(segment!.lines()).rejects.toThrow('ENOENT');
@@ -122,8 +132,10 @@ describe('Spool', () => {
     }
     // A segment holds an eighth of all, and each of these is that large.
     for (const from of [0, 50, 100]) {
-      for (const line of numbered(from, from + 50)) spool.append(line);
-      await later();
+      const lines = numbered(from, from + 50);
+      const bytes = bytesOnDisk() + lines.join('\n').length + 1;
+      for (const line of lines) spool.append(line);
+      await expect.poll(bytesOnDisk).toBe(bytes);
     }
     const taken: string[] = [];
     for (let segment = await spool.oldest(); segment !== undefined; segment = await spool.oldest()) {
