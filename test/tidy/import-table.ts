@@ -32,6 +32,7 @@ const GATEWAY_STAGES = [
   'cache',
   'routing',
   'dispatch',
+  'files',
   'batch-jobs',
   'vector-stores',
   'request-log',
@@ -79,14 +80,14 @@ export const IMPORT_RULES: readonly ImportRule[] = [
   {
     name: 'gateway wiring',
     files: gateway('(wiring|open-parts|open-tls)\\.ts$'),
-    ours: [CONTRACTS, RUNTIME, gateway('(?!http/|main\\.ts|gateway\\.module\\.ts)')],
+    ours: [CONTRACTS, RUNTIME, STORAGE, gateway('(?!http/|main\\.ts|gateway\\.module\\.ts)')],
     packages: [NODE],
     instead: 'wiring.ts knows everything but HTTP and Nest: put those into gateway.module.ts or main.ts.',
   },
   {
     name: 'gateway entry',
     files: gateway('(main|gateway\\.module|start-gateway|[a-z-]+\\.(test|testing))\\.ts$'),
-    ours: [CONTRACTS, RUNTIME, gateway('(?!.*/adapters/)')],
+    ours: [CONTRACTS, RUNTIME, STORAGE, gateway('(?!.*/adapters/)')],
     packages: [NODE, /^@nestjs\//, /^fastify$/, /^@fastify\//, /^reflect-metadata$/],
     instead: 'Adapters are chosen in wiring.ts only.',
   },
@@ -103,6 +104,7 @@ export const IMPORT_RULES: readonly ImportRule[] = [
     ours: [
       CONTRACTS,
       RUNTIME,
+      STORAGE,
       gateway('(walks|metrics|vocabulary)'),
       ...GATEWAY_STAGES.map(stageWithoutAdapters),
       gateway('stores/(?!adapters/)'),
@@ -147,7 +149,14 @@ export const IMPORT_RULES: readonly ImportRule[] = [
   {
     name: 'gateway adapters',
     files: gateway('[a-z-]+/adapters/'),
-    ours: [CONTRACTS, RUNTIME, OPENAI_ENGINE, gateway('vocabulary'), gateway('[a-z-]+/(?!adapters/)[a-z-]+\\.ts$')],
+    ours: [
+      CONTRACTS,
+      RUNTIME,
+      OPENAI_ENGINE,
+      STORAGE,
+      gateway('vocabulary'),
+      gateway('[a-z-]+/(?!adapters/)[a-z-]+\\.ts$'),
+    ],
     packages: [
       NODE,
       /^@grpc\/grpc-js$/,
@@ -168,6 +177,7 @@ export const IMPORT_RULES: readonly ImportRule[] = [
       ours: [
         CONTRACTS,
         RUNTIME,
+        STORAGE,
         gateway('(vocabulary|metrics)'),
         gateway('stores/(?!adapters/)'),
         stageWithoutAdapters(stage),

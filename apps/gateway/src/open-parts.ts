@@ -1,5 +1,8 @@
+import { join } from 'node:path';
 import { isLoopback, type ReadyzBody, type Settings } from '@millrace/contracts';
 import { ConfigurationError, type Logger, type WatchedTls } from '@millrace/runtime';
+import type { ObjectStore } from '@millrace/storage';
+import { openObjectStore } from '@millrace/storage';
 import { MemoryResponseCache } from './cache/adapters/memory-response-cache.js';
 import { RedisResponseCache } from './cache/adapters/redis-response-cache.js';
 import type { ResponseCache } from './cache/response-cache.js';
@@ -46,6 +49,8 @@ export interface Parts {
   readonly responseCache: ResponseCache | undefined;
   /** Opens nothing before it is asked. Undefined: nothing is ever compared. */
   readonly vectors: VectorStore | undefined;
+  /** The content of files; what is known of each stands in the database. */
+  readonly objects: ObjectStore;
   /** What the models file says, now and after each edit. */
   readonly models: ModelsInForce;
   /** Whoever wants every record. */
@@ -75,6 +80,7 @@ export async function openParts(settings: Settings, logger: Logger, tls: Gateway
   const models = new WatchedModels(settings.modelsFile, settings.modelsFileCheckMs, logger);
   const redis = settings.redisUrl === undefined ? undefined : openRedis(settings.redisUrl, settings, tls.redis, logger);
   const qdrant = await openQdrant(settings, tls.qdrant);
+  const objects = await openObjectStore(settings, 'files', join(settings.dataFolder, 'files'), tls.s3);
   const { database, broken } = openDatabase(settings, tls.postgres, logger);
 
   const news =
@@ -105,6 +111,7 @@ export async function openParts(settings: Settings, logger: Logger, tls: Gateway
     totals,
     responseCache: openResponseCache(redis, settings),
     vectors,
+    objects,
     models,
     listeners: run === undefined ? [records.observe] : [records.observe, run.observe],
     broken,
@@ -115,6 +122,7 @@ export async function openParts(settings: Settings, logger: Logger, tls: Gateway
         ['redis', rates.trouble],
         ['database', database.trouble],
         ['vectors', vectors.trouble],
+        ['objects', objects.trouble],
         ['keys', ring.trouble],
         ['records', records.trouble],
         ['models_file', models.trouble],
@@ -123,7 +131,7 @@ export async function openParts(settings: Settings, logger: Logger, tls: Gateway
       models.close();
       await Promise.all([records.close(LAST_WRITES_MS), run?.close()]);
       await Promise.all([ring.close(), rates.close(), news.close()]);
-      await vectors.close();
+      await Promise.all([vectors.close(), objects.close()]);
       await Promise.all([redis?.close(), database.close()]);
     },
   };

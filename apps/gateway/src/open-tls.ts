@@ -9,6 +9,7 @@ export interface GatewayTls {
   readonly redis: WatchedTls | undefined;
   readonly postgres: WatchedTls | undefined;
   readonly qdrant: WatchedTls | undefined;
+  readonly s3: WatchedTls | undefined;
   /** What has expired, or was changed to something that can't be used. Sentences. */
   troubles(): readonly string[];
   /** How long each is still valid; negative: it is not any more. */
@@ -34,15 +35,16 @@ export async function openTls(settings: Settings, logger: Logger): Promise<Gatew
     for (const tls of opened) tls.close();
   };
   try {
-    const [gateway, workers, redis, postgres, qdrant] = [
+    const [gateway, workers, redis, postgres, qdrant, s3] = [
       await open('tls'),
       await open('workerTls'),
       await open('redisTls'),
       await open('postgresTls'),
       await open('qdrantTls'),
+      await open('s3Tls'),
     ];
     return {
-      ...{ gateway, workers, redis, postgres, qdrant },
+      ...{ gateway, workers, redis, postgres, qdrant, s3 },
       troubles: () => opened.flatMap(({ trouble }) => trouble ?? []),
       secondsLeft: () => opened.map(({ group, secondsLeft }) => ({ use: USES[group as Group], seconds: secondsLeft })),
       close,
@@ -60,6 +62,7 @@ const USES = {
   redisTls: 'redis',
   postgresTls: 'postgres',
   qdrantTls: 'qdrant',
+  s3Tls: 's3',
 } as const;
 
 type Group = keyof typeof USES;

@@ -1,3 +1,6 @@
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { FolderObjectStore } from '@millrace/storage';
 import { MemoryKeyNews } from './keys/adapters/memory-key-news.js';
 import { EVERYBODY } from './keys/authenticator.js';
 import { KeyStore } from './keys/key-store.js';
@@ -33,6 +36,7 @@ export function plainParts(changes: Partial<Parts> = {}): Parts {
     totals: new UsageTotals(NO_DATABASE, { pending: 0, batches: 0, unwrittenTokens: () => 0 }),
     responseCache: undefined,
     vectors: undefined,
+    objects: new FolderObjectStore(join(tmpdir(), `millrace-files-${process.pid}`)),
     models: fixedModels(),
     listeners: [],
     broken: new Promise(() => {}),

@@ -1,3 +1,3 @@
 export * from './adapters/folder-object-store.js';
-export * from './adapters/s3-object-store.js';
 export * from './object-store.js';
+export * from './open-object-store.js';

@@ -28,6 +28,8 @@ const REMEDIES: Readonly<Record<Degraded['part'], string>> = {
   redis: 'Start it, or correct the `redisUrl` of the gateway.',
   database: 'Start it, or correct the `postgresUrl` of the gateway; its log says more.',
   vectors: 'Start it, or correct the `qdrantUrl` of the gateway.',
+  objects:
+    'Start the S3 server, or correct the `s3…` settings of the gateway; without one, look at the disk of `dataFolder`.',
   keys: 'See the log of the gateway.',
   models_file: 'Mend the models file; until then its last good version is in force.',
   providers: 'Correct the key or the address; docs/how-to/providers.md says how.',

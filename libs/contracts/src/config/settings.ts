@@ -762,6 +762,50 @@ export const SETTINGS = {
     why: 'How long one question to the store of vectors may take before it counts as away.',
   }),
 
+  s3Url: optionalText({
+    group: 'stores',
+    readBy: ['gateway', 'worker', 'serve', 'cli'],
+    why: 'The S3 server that keeps files and models: `https://host:9000`, any that speaks plain S3 (docs/how-to/object-store.md). Absent: files are in a folder of `dataFolder`, for gateways of one machine, and models in `modelsDir`.',
+  }),
+  s3Bucket: optionalText({
+    group: 'stores',
+    readBy: ['gateway', 'worker', 'serve', 'cli'],
+    why: 'The bucket there. It has to exist, and whoever has the keys has to be allowed to read, write, list and delete in it.',
+  }),
+  s3Prefix: text({
+    group: 'stores',
+    readBy: ['gateway', 'worker', 'serve', 'cli'],
+    default: 'millrace',
+    why: 'What the names of all objects begin with there, so that several installations can share a bucket.',
+  }),
+  s3Region: text({
+    group: 'stores',
+    readBy: ['gateway', 'worker', 'serve', 'cli'],
+    default: 'us-east-1',
+    why: 'The region that the bucket is in. Most servers other than those of Amazon do not care.',
+  }),
+  s3AccessKey: optionalText({
+    group: 'stores',
+    readBy: ['gateway', 'worker', 'serve', 'cli'],
+    secret: true,
+    why: 'The id of the key that the S3 server knows this installation by.',
+  }),
+  s3SecretKey: optionalText({
+    group: 'stores',
+    readBy: ['gateway', 'worker', 'serve', 'cli'],
+    secret: true,
+    why: 'The secret that belongs to `s3AccessKey`.',
+  }),
+  s3SilenceMsMax: integer({
+    group: 'stores',
+    readBy: ['gateway', 'worker', 'cli'],
+    default: 30_000,
+    min: 100,
+    max: 600_000,
+    unit: 'milliseconds',
+    why: 'How long the S3 server may say nothing while something is expected of it, before it counts as away.',
+  }),
+
   // ------------------------------------------------------------------------------------------------------------- tls
   'tls.certFile': optionalText({
     group: 'tls',
@@ -832,6 +876,11 @@ export const SETTINGS = {
     group: 'tls',
     readBy: ['gateway', 'serve'],
     why: 'The authority by which Qdrant is known where `qdrantUrl` is `https://`, in PEM. Absent: those that Node trusts.',
+  }),
+  's3Tls.caFile': optionalText({
+    group: 'tls',
+    readBy: ['gateway', 'worker', 'serve', 'cli'],
+    why: 'The authority by which the S3 server is known where `s3Url` is `https://`, in PEM. Absent: those that Node trusts.',
   }),
 
   // ------------------------------------------------------------------------------------------------------ records
@@ -976,7 +1025,12 @@ export function contradictionsIn(settings: Settings): Contradiction[] {
       sentence: `restartDelayMsMin is ${restartDelayMsMin} and restartDelayMsMax is ${restartDelayMsMax}. The first must not be larger; change one of them.`,
     });
   }
-  found.push(...discoveryWithout(settings), ...halfGiven(settings), ...tlsOfPlainUrls(settings));
+  found.push(
+    ...discoveryWithout(settings),
+    ...bucketWithout(settings),
+    ...halfGiven(settings),
+    ...tlsOfPlainUrls(settings),
+  );
   return found;
 }
 
@@ -996,6 +1050,21 @@ function discoveryWithout(settings: Settings): Contradiction[] {
     // Redis is of use for more than that.
     if (settings.workerDiscovery === way || settings[needed] === undefined || needed === 'redisUrl') return [];
     const sentence = `${needed} is given, and workerDiscovery is ${settings.workerDiscovery}, which does not ask it. Set workerDiscovery to ${way}, or leave ${needed} out.`;
+    return [{ about, sentence }];
+  });
+}
+
+const BUCKET_NEEDS = ['s3Bucket', 's3AccessKey', 's3SecretKey'] as const;
+
+/** Whoever names a bucket or a key and no server would have files kept in a folder, and not know it. */
+function bucketWithout(settings: Settings): Contradiction[] {
+  return BUCKET_NEEDS.flatMap((needed) => {
+    const about = ['s3Url', needed] as const;
+    const [isServer, isThere] = [settings.s3Url !== undefined, settings[needed] !== undefined];
+    if (isServer === isThere) return [];
+    const sentence = isServer
+      ? `s3Url is given, and ${needed} is not. Give s3Bucket, s3AccessKey and s3SecretKey with it, or leave it out.`
+      : `${needed} is given, and s3Url is not. Give both, or leave ${needed} out.`;
     return [{ about, sentence }];
   });
 }
@@ -1023,7 +1092,8 @@ function tlsOfPlainUrls(settings: Settings): Contradiction[] {
   const stores = [
     { group: 'redisTls', url: 'redisUrl', isPlain: isPlainRedis, remedy: 'Write it as rediss://' },
     { group: 'postgresTls', url: 'postgresUrl', isPlain: isPlainPostgres, remedy: 'Write sslmode=verify-full into it' },
-    { group: 'qdrantTls', url: 'qdrantUrl', isPlain: isPlainQdrant, remedy: 'Write it as https://' },
+    { group: 'qdrantTls', url: 'qdrantUrl', isPlain: isPlainHttp, remedy: 'Write it as https://' },
+    { group: 's3Tls', url: 's3Url', isPlain: isPlainHttp, remedy: 'Write it as https://' },
   ] as const;
   return stores.flatMap(({ group, url, isPlain, remedy }) => {
     const given = (Object.keys(settings) as SettingName[]).find(
@@ -1043,7 +1113,7 @@ function isPlainRedis(url: string): boolean {
   return /^redis:/i.test(url);
 }
 
-function isPlainQdrant(url: string): boolean {
+function isPlainHttp(url: string): boolean {
   return /^http:/i.test(url);
 }
 

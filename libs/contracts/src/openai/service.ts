@@ -13,6 +13,7 @@ const DEGRADED_PARTS = [
   'redis',
   'database',
   'vectors',
+  'objects',
   'keys',
   'records',
   'models_file',
