@@ -6,6 +6,8 @@ const fromSource = {
   ssr: { resolve: { conditions: ['millrace-source'] } },
 };
 
+/** A machine may be slow for a while; what never comes is told so much later, and nothing else is. */
+const PATIENCE = { expect: { poll: { timeout: 15_000, interval: 20 } } };
 const PLAIN_OUTPUT = './test/plain-output.ts';
 
 export default defineConfig({
@@ -18,10 +20,11 @@ export default defineConfig({
         ...fromSource,
         test: {
           name: 'modules',
+          ...PATIENCE,
           setupFiles: PLAIN_OUTPUT,
           include: ['{apps,libs,test,tools}/**/*.test.ts'],
           exclude: ['**/node_modules/**', '**/dist/**', 'test/e2e/**'],
-          testTimeout: 20_000,
+          testTimeout: 60_000,
           hookTimeout: 60_000,
         },
       },
@@ -29,10 +32,11 @@ export default defineConfig({
         // The built product, started as a user starts it: `make e2e` runs these alone.
         test: {
           name: 'e2e',
+          ...PATIENCE,
           setupFiles: PLAIN_OUTPUT,
           include: ['test/e2e/**/*.test.ts'],
-          testTimeout: 60_000,
-          hookTimeout: 90_000,
+          testTimeout: 120_000,
+          hookTimeout: 120_000,
           fileParallelism: false,
         },
       },
