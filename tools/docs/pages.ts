@@ -4,6 +4,8 @@ import {
   DETOKENIZE_PARAMETERS,
   EMBEDDINGS_PARAMETERS,
   ERROR_CATALOG,
+  FILE_PARAMETERS,
+  LIST_FILES_PARAMETERS,
   openApiDocument,
   type Parameter,
   type ParameterTable,
@@ -133,6 +135,19 @@ ${parameterRows(EMBEDDINGS_PARAMETERS)}
 
 Floats are written with as many digits as a 32-bit float has, so that they read back as the same number. A model that makes no
 vectors is a 400 \`embeddings_not_supported\`.
+
+## \`POST /v1/files\`
+
+A form (\`multipart/form-data\`), whose fields may stand before its file or behind it.
+
+${parameterRows(FILE_PARAMETERS)}
+
+## \`GET /v1/files\`
+
+${parameterRows(LIST_FILES_PARAMETERS)}
+
+\`GET /v1/files/{file_id}\` and \`DELETE\` of the same take nothing. \`GET /v1/files/{file_id}/content\` takes a \`Range\` of one part. A file
+is what the key sees that made it; to any other it is a 404. \`status\` is \`processed\` from the beginning: nothing is looked at before it is used.
 
 ## Beside OpenAI's
 

@@ -7,6 +7,8 @@ import { ChatCompletionsController } from './http/chat-completions.controller.js
 import { CompletionsController } from './http/completions.controller.js';
 import { DocsController } from './http/docs.controller.js';
 import { EmbeddingsController } from './http/embeddings.controller.js';
+import { FilesController } from './http/files.controller.js';
+import { FORM_PATIENCE } from './http/form-bodies.js';
 import { HealthController } from './http/health.controller.js';
 import { METRICS, MetricsController } from './http/metrics.controller.js';
 import { ModelsController } from './http/models.controller.js';
@@ -20,6 +22,7 @@ import { CompleteChat } from './walks/complete-chat.js';
 import { CompleteText } from './walks/complete-text.js';
 import { Embed } from './walks/embed.js';
 import { ListModels } from './walks/list-models.js';
+import { ManageFiles } from './walks/manage-files.js';
 import { ManageKeys } from './walks/manage-keys.js';
 import { ManageModels } from './walks/manage-models.js';
 import { PlainChat } from './walks/plain-chat.js';
@@ -43,6 +46,7 @@ export function gatewayModule(walks: Walks, metrics: Metrics, settings: Settings
       EmbeddingsController,
       RerankController,
       TokenizeController,
+      FilesController,
       ModelsController,
       PlainController,
       HealthController,
@@ -60,11 +64,13 @@ export function gatewayModule(walks: Walks, metrics: Metrics, settings: Settings
       { provide: ManageModels, useValue: walks.manageModels },
       { provide: PlainChat, useValue: walks.plainChat },
       { provide: ListModels, useValue: walks.listModels },
+      { provide: ManageFiles, useValue: walks.manageFiles },
       { provide: ManageKeys, useValue: walks.manageKeys },
       { provide: ReportUsage, useValue: walks.reportUsage },
       { provide: Readiness, useValue: walks.readiness },
       { provide: RefuseRequest, useValue: walks.refuseRequest },
       { provide: METRICS, useValue: metrics },
+      { provide: FORM_PATIENCE, useValue: { stallMs: settings.bodyTimeoutMs, totalMs: settings.fileUploadTimeoutMs } },
       { provide: STREAM_LIMITS, useValue: settings },
       { provide: APP_FILTER, useClass: OpenAiErrorFilter },
     ],

@@ -6,6 +6,8 @@ import { openObjectStore } from '@millrace/storage';
 import { MemoryResponseCache } from './cache/adapters/memory-response-cache.js';
 import { RedisResponseCache } from './cache/adapters/redis-response-cache.js';
 import type { ResponseCache } from './cache/response-cache.js';
+import { FileStore } from './files/file-store.js';
+import { FileSweep } from './files/file-sweep.js';
 import { MemoryKeyNews } from './keys/adapters/memory-key-news.js';
 import { RedisKeyNews } from './keys/adapters/redis-key-news.js';
 import type { Authenticator } from './keys/authenticator.js';
@@ -49,8 +51,9 @@ export interface Parts {
   readonly responseCache: ResponseCache | undefined;
   /** Opens nothing before it is asked. Undefined: nothing is ever compared. */
   readonly vectors: VectorStore | undefined;
-  /** The content of files; what is known of each stands in the database. */
+  /** The content of files. */
   readonly objects: ObjectStore;
+  readonly files: FileStore;
   /** What the models file says, now and after each edit. */
   readonly models: ModelsInForce;
   /** Whoever wants every record. */
@@ -102,6 +105,9 @@ export async function openParts(settings: Settings, logger: Logger, tls: Gateway
     usedTokens: (keyId) => totals.usedTokens(keyId),
     answerTokensEstimate: settings.answerTokensEstimate,
   });
+  const files = new FileStore(database, objects, settings, logger);
+  const sweep = new FileSweep(database, objects, logger);
+  sweep.start();
   await Promise.all([records.open(), run?.open(), redis?.ready(REDIS_START_WAIT_MS)]);
   return {
     authenticator: ring,
@@ -112,6 +118,7 @@ export async function openParts(settings: Settings, logger: Logger, tls: Gateway
     responseCache: openResponseCache(redis, settings),
     vectors,
     objects,
+    files,
     models,
     listeners: run === undefined ? [records.observe] : [records.observe, run.observe],
     broken,
@@ -131,6 +138,7 @@ export async function openParts(settings: Settings, logger: Logger, tls: Gateway
       models.close();
       await Promise.all([records.close(LAST_WRITES_MS), run?.close()]);
       await Promise.all([ring.close(), rates.close(), news.close()]);
+      await Promise.all([sweep.close(), files.close()]);
       await Promise.all([vectors.close(), objects.close()]);
       await Promise.all([redis?.close(), database.close()]);
     },

@@ -1,6 +1,8 @@
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { createLogger } from '@millrace/runtime';
 import { FolderObjectStore } from '@millrace/storage';
+import { FileStore } from './files/file-store.js';
 import { MemoryKeyNews } from './keys/adapters/memory-key-news.js';
 import { EVERYBODY } from './keys/authenticator.js';
 import { KeyStore } from './keys/key-store.js';
@@ -22,8 +24,18 @@ export const NO_DATABASE: SqlDatabase = {
   close: async () => {},
 };
 
+const silent = createLogger({ name: 'test', level: 'silent', format: 'json' });
+const FILE_LIMITS = {
+  fileBytesMax: 1,
+  batchFileBytesMax: 1,
+  filesPerKeyMax: 1,
+  fileBytesPerKeyMax: 1,
+  fileUploadTimeoutMs: 1,
+};
+
 /** No stores at all: anybody may ask, as much as they want, and nothing is kept. What is tried here stands on none of them. */
 export function plainParts(changes: Partial<Parts> = {}): Parts {
+  const objects = new FolderObjectStore(join(tmpdir(), `millrace-files-${process.pid}`));
   return {
     authenticator: EVERYBODY,
     keys: {
@@ -36,7 +48,8 @@ export function plainParts(changes: Partial<Parts> = {}): Parts {
     totals: new UsageTotals(NO_DATABASE, { pending: 0, batches: 0, unwrittenTokens: () => 0 }),
     responseCache: undefined,
     vectors: undefined,
-    objects: new FolderObjectStore(join(tmpdir(), `millrace-files-${process.pid}`)),
+    objects,
+    files: new FileStore(NO_DATABASE, objects, FILE_LIMITS, silent),
     models: fixedModels(),
     listeners: [],
     broken: new Promise(() => {}),

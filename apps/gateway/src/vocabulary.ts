@@ -206,6 +206,7 @@ export type Endpoint =
   | 'tokenize'
   | 'detokenize'
   | 'apply_template'
+  | 'files'
   | 'admin'
   | 'other';
 

@@ -38,6 +38,7 @@ import { Embed } from './walks/embed.js';
 import { Entrance } from './walks/entrance.js';
 import { FindWorkers } from './walks/find-workers.js';
 import { ListModels } from './walks/list-models.js';
+import { ManageFiles } from './walks/manage-files.js';
 import { ManageKeys } from './walks/manage-keys.js';
 import { ManageModels } from './walks/manage-models.js';
 import { PlainChat } from './walks/plain-chat.js';
@@ -46,7 +47,9 @@ import { Readiness } from './walks/readiness.js';
 import { RefuseRequest } from './walks/refuse-request.js';
 import { ReportUsage } from './walks/report-usage.js';
 import { Rerank } from './walks/rerank.js';
+import { StoredCalls } from './walks/stored-call.js';
 import { Tokenize } from './walks/tokenize.js';
+import { UploadPlaces } from './walks/upload-places.js';
 
 /** What the protocol adds to a request's body, several times over: names, ids, sampling. */
 const FRAME_BYTES_EXTRA = 64 * 1024;
@@ -60,6 +63,7 @@ export interface Walks {
   readonly manageModels: ManageModels;
   readonly plainChat: PlainChat;
   readonly listModels: ListModels;
+  readonly manageFiles: ManageFiles;
   readonly manageKeys: ManageKeys;
   readonly reportUsage: ReportUsage;
   readonly readiness: Readiness;
@@ -118,6 +122,7 @@ export function wire(
     workerPhases: () => directory.states().map(({ phase }) => phase),
     certificates: () => tls.secondsLeft(),
   });
+  const stored = new StoredCalls(requestLog, parts.rates);
   const manageModels = new ManageModels(models, directory, parts.models);
   return {
     completeChat,
@@ -128,6 +133,7 @@ export function wire(
     manageModels,
     plainChat: new PlainChat(completeChat, directory),
     listModels: new ListModels(manageModels, directory),
+    manageFiles: new ManageFiles(stored, parts.files, new UploadPlaces(settings)),
     manageKeys: new ManageKeys(parts.keys.store, parts.keys.ring, parts.keys.news, requestLog, logger),
     reportUsage: new ReportUsage(parts.totals, requestLog),
     readiness: new Readiness(directory, settings, {

@@ -18,6 +18,7 @@ export {
   SEQUENCES_MAX,
   type UsageBody,
 } from './openai/fields.js';
+export * from './openai/files.js';
 export * from './openai/models.js';
 export { openApiDocument } from './openai/openapi.js';
 export * from './openai/plain-chat.js';

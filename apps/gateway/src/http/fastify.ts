@@ -14,6 +14,7 @@ import { callOf } from './call-of.js';
 import { boundConnections } from './connections.js';
 import { SWAGGER_UI_FOLDER } from './docs.controller.js';
 import { Drain } from './drain.js';
+import { FormBodies } from './form-bodies.js';
 import { Handshakes } from './handshakes.js';
 import { httpsOptions, renewCertificates } from './https-server.js';
 import { readJsonBodies } from './json-body.js';
@@ -65,10 +66,14 @@ export async function createHttpServer(
     fastifyOptions(settings, refuseRequest, tls, (error, socket) => refuseSocket(error, socket)),
   );
   const fastify = adapter.getInstance() as FastifyInstance;
-  const refuseSocket =
+  const formBodies = new FormBodies();
+  const answerSocket: RefuseSocket =
     tls === undefined
-      ? (error: Error, socket: Socket) => socketErrors.answer(error, socket)
+      ? (error, socket) => socketErrors.answer(error, socket)
       : secured(fastify, tls, socketErrors, logger);
+  const refuseSocket: RefuseSocket = (error, socket) => {
+    if (!formBodies.mayGoOn(error, socket)) answerSocket(error, socket);
+  };
 
   const drain = new Drain(fastify.server, openCalls);
   fastify.decorateReply('endCall');
@@ -87,6 +92,7 @@ export async function createHttpServer(
   refuseAtTheEnd(fastify, openCalls);
   authenticate(fastify, authenticator, settings);
   readJsonBodies(fastify, settings.bodyBytesMax);
+  formBodies.read(fastify);
   endUnreadAnswers(fastify, settings.clientStallTimeoutMs);
   tellOverhead(fastify);
   await fastify.register(fastifyStatic, { root: SWAGGER_UI_FOLDER, serve: false });
@@ -169,7 +175,7 @@ async function allowOrigins(
   });
   const options: FastifyCorsOptions = {
     origin: origins.includes('*') ? '*' : [...origins],
-    methods: ['GET', 'HEAD', 'POST'],
+    methods: ['GET', 'HEAD', 'POST', 'DELETE'],
     exposedHeaders: EXPOSED_HEADERS,
     maxAge: 600,
   };

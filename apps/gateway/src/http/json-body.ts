@@ -2,6 +2,7 @@ import { isUtf8 } from 'node:buffer';
 import { InferenceError } from '@millrace/contracts';
 import type { FastifyInstance } from 'fastify';
 import { isAdminPath } from './authenticate.js';
+import { isForm } from './form-bodies.js';
 
 declare module 'fastify' {
   interface FastifyRequest {
@@ -10,13 +11,16 @@ declare module 'fastify' {
   }
 }
 
-/** JSON, and nothing else, is read; what is too large or would be misread is refused before it is. */
+/** JSON, and nothing else but forms where they are taken, is read; what is too large or would be misread is refused before it is. */
 export function readJsonBodies(fastify: FastifyInstance, bodyBytesMax: number): void {
   fastify.decorateRequest('bodyReadMs');
-  fastify.addHook('onRequest', ({ headers }, _reply, done) => {
+  fastify.addHook('onRequest', (request, _reply, done) => {
+    const { headers } = request;
     const encoding = headers['content-encoding'] ?? 'identity';
     const length = Number(headers['content-length'] ?? 0);
     if (encoding !== 'identity') return done(compressed(encoding));
+    // A form is never held, and has a limit of its own.
+    if (isForm(request)) return done();
     // Fastify would refuse it as well, but end the connection at once: a client that is still sending then sees a reset
     // instead of its 413. This way Node reads the rest, for up to `bodyTimeoutMs`, and throws it away.
     done(length > bodyBytesMax ? tooLarge(length, bodyBytesMax) : undefined);

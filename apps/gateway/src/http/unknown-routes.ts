@@ -31,12 +31,12 @@ function methodsOf(path: string, used: string, methods: ReadonlyMap<string, Read
   return undefined;
 }
 
-/** Enough for the patterns that this gateway has: exact ones, and `/v1/models/*` or `/docs/:file` at their end. */
+/** Part by part: `:id` is any one of them, and a `*` at the end all that are left. */
 function matches(pattern: string, path: string): boolean {
-  const open = pattern.search(/[*:]/);
-  if (open === -1) return pattern === path;
-  const rest = path.slice(open);
-  return path.startsWith(pattern.slice(0, open)) && rest !== '' && (pattern[open] === '*' || !rest.includes('/'));
+  const [expected, parts] = [pattern.split('/'), path.split('/')];
+  const open = expected.at(-1) === '*' && parts.length >= expected.length;
+  if (!open && parts.length !== expected.length) return false;
+  return expected.every((one, index) => (/^[*:]/.test(one) ? parts[index] !== '' : one === parts[index]));
 }
 
 /** The CORS plugin answers preflights before they get here; what else asks with OPTIONS only meets its route by chance. */

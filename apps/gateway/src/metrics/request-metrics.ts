@@ -11,6 +11,7 @@ const OPERATIONS = {
   tokenize: 'tokenize',
   detokenize: 'detokenize',
   apply_template: 'apply_template',
+  files: 'files',
   admin: 'admin',
   other: 'other',
 } as const satisfies Record<Endpoint, string>;

@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { DatabaseUnavailable, type SqlDatabase, type SqlQuery } from '../stores/sql-database.js';
+import { takeChore } from '../stores/take-chore.js';
 import { dayAfter, daysOfNames, nameOfDay, PARTITION_PREFIX } from './record-days.js';
 
 /** The columns of `request_records`, as init-scripts/postgres/002_records.sql has them. */
@@ -125,16 +126,9 @@ export class RecordTable {
     for (const day of missing) this.#known.add(day);
   }
 
-  /** Whether it falls to this gateway, and to no other within the hour. A lease in a table needs no connection held. */
-  async takeChore(chore: string): Promise<boolean> {
-    const taken = await this.database.query(
-      `insert into record_chores as chore (name, taken_at) values ($1, now())
-       on conflict (name) do update set taken_at = now()
-         where chore.taken_at not between now() - $2 * interval '1 minute' and now() + interval '1 minute'
-       returning name`,
-      [chore, CHORE_MINUTES],
-    );
-    return taken.length > 0;
+  /** Whether it falls to this gateway, and to no other within the hour. */
+  takeChore(chore: string): Promise<boolean> {
+    return takeChore(this.database, chore, CHORE_MINUTES);
   }
 
   /** The day (UTC) by the database's clock. */

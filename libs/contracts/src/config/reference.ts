@@ -18,6 +18,7 @@ export const SETTING_GROUPS: Readonly<Record<SettingGroup, string>> = {
   workers: 'Workers',
   engine: 'Engine',
   stores: 'Stores',
+  files: 'Files',
   tls: 'TLS',
   records: 'Records',
   logging: 'Logging',

@@ -15,6 +15,7 @@ export type SettingGroup =
   | 'workers'
   | 'engine'
   | 'stores'
+  | 'files'
   | 'tls'
   | 'records'
   | 'logging'

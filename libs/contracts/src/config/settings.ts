@@ -806,6 +806,62 @@ export const SETTINGS = {
     why: 'How long the S3 server may say nothing while something is expected of it, before it counts as away.',
   }),
 
+  // ----------------------------------------------------------------------------------------------------------- files
+  fileBytesMax: integer({
+    group: 'files',
+    readBy: ['gateway'],
+    default: 512 * MIB,
+    min: 1,
+    max: 1024 * 1024 * MIB,
+    unit: 'bytes',
+    why: "The largest file that `POST /v1/files` takes, and OpenAI's own limit. Content is never held in memory, so more costs room in the object store only.",
+  }),
+  batchFileBytesMax: integer({
+    group: 'files',
+    readBy: ['gateway'],
+    default: 200_000_000,
+    min: 1,
+    max: 1024 * 1024 * MIB,
+    unit: 'bytes',
+    why: "The largest file of purpose `batch`, and OpenAI's own limit.",
+  }),
+  filesPerKeyMax: integer({
+    group: 'files',
+    readBy: ['gateway'],
+    default: 10_000,
+    min: 1,
+    max: 10_000_000,
+    unit: 'files',
+    why: 'How many files one key may keep; without keys, all callers together.',
+  }),
+  fileBytesPerKeyMax: integer({
+    group: 'files',
+    readBy: ['gateway'],
+    default: 100 * 1024 * MIB,
+    min: 1,
+    max: 1024 * 1024 * 1024 * MIB,
+    unit: 'bytes',
+    why: 'How much all files of one key may take; without keys, those of all callers together. The object store has to have room for as many keys as there are.',
+  }),
+  fileUploadTimeoutMs: integer({
+    group: 'files',
+    readBy: ['gateway'],
+    default: 3_600_000,
+    min: 1_000,
+    max: 86_400_000,
+    unit: 'milliseconds',
+    why: 'How long the upload of one file may take. One that stands still, or all but, is ended after `bodyTimeoutMs`. Raise it for very large files over slow lines.',
+  }),
+  fileUploadsMax: integer({
+    group: 'files',
+    readBy: ['gateway'],
+    default: 16,
+    min: 1,
+    max: 1_000,
+    unit: 'uploads',
+    why: 'How many files one gateway takes in at a time; further ones are told to come back. With an S3 server each holds about 10 MiB of memory.',
+  }),
+
   // ------------------------------------------------------------------------------------------------------------- tls
   'tls.certFile': optionalText({
     group: 'tls',

@@ -76,6 +76,13 @@ export const ERROR_CATALOG = {
     meaning: 'The model runs on another server, which does not tell how it tokenises.',
     remedy: 'Choose a model that runs in a worker, or a server with such an endpoint (docs/reference/engines.md).',
   },
+  storage_limit_exceeded: {
+    status: 400,
+    type: 'invalid_request_error',
+    meaning:
+      'The key keeps as many files, or as many bytes of them, as it may: `filesPerKeyMax`, `fileBytesPerKeyMax`.',
+    remedy: 'Delete files that are no longer needed, or raise the limit.',
+  },
   invalid_api_key: {
     status: 401,
     type: 'invalid_request_error',
@@ -93,6 +100,12 @@ export const ERROR_CATALOG = {
     type: 'invalid_request_error',
     meaning: 'No API key has this id. Only `/admin/keys` answers so.',
     remedy: '`millrace keys list` shows the ids.',
+  },
+  file_not_found: {
+    status: 404,
+    type: 'invalid_request_error',
+    meaning: 'This key has no file of that id: there never was one, or it was deleted or has expired.',
+    remedy: '`GET /v1/files` lists the files of the key.',
   },
   model_not_found: {
     status: 404,
@@ -124,11 +137,24 @@ export const ERROR_CATALOG = {
     meaning: 'The body is larger than `bodyBytesMax`.',
     remedy: 'Send less, or raise `bodyBytesMax`.',
   },
+  file_too_large: {
+    status: 413,
+    type: 'invalid_request_error',
+    meaning:
+      'The file is larger than `fileBytesMax`, or `batchFileBytesMax` for a batch file. The message has both numbers.',
+    remedy: 'Send less, use `/v1/uploads`, or raise the setting.',
+  },
   unsupported_media_type: {
     status: 415,
     type: 'invalid_request_error',
-    meaning: 'The body is not JSON.',
-    remedy: 'Send `Content-Type: application/json`.',
+    meaning: 'The body is not JSON, or not a form where files are sent.',
+    remedy: 'Send `Content-Type: application/json`, or `multipart/form-data` where the endpoint takes a file.',
+  },
+  range_not_satisfiable: {
+    status: 416,
+    type: 'invalid_request_error',
+    meaning: 'The part of a file that `Range` asks for lies behind its end.',
+    remedy: 'Ask for a part of it; `Content-Range` says how long it is.',
   },
   rate_limit_exceeded: {
     status: 429,
@@ -198,7 +224,7 @@ export const ERROR_CATALOG = {
     type: 'server_error',
     retryAfterSeconds: 2,
     meaning:
-      'What was asked needs the database, which can not be reached just now: keys were never read, or the admin API was asked.',
+      'What was asked needs the database or the object store, which can not be reached just now: keys were never read, or the admin API or files were asked for.',
     remedy: 'Wait for `Retry-After` seconds; `/readyz` says what is missing.',
   },
   worker_lost: {
@@ -220,6 +246,13 @@ export const ERROR_CATALOG = {
     type: 'server_error',
     meaning: 'The answer was not complete within `requestTimeoutMs`.',
     remedy: 'Ask for fewer tokens, or raise `requestTimeoutMs`.',
+  },
+  store_full: {
+    status: 507,
+    type: 'server_error',
+    shouldRetry: false,
+    meaning: 'The object store has no room for this file.',
+    remedy: 'Whoever runs Millrace has to make room: a larger disk or bucket, or fewer files.',
   },
 } as const satisfies Record<string, CatalogEntry>;
 

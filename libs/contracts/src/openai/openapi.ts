@@ -15,6 +15,7 @@ import { CACHE_ASKS, CACHE_HEADER, CACHE_HEADER_TEXTS } from './cache-header.js'
 import { chatChunkSchema, chatCompletionSchema, chatRequestSchema } from './chat.js';
 import { embeddingsRequestSchema, embeddingsSchema } from './embeddings.js';
 import { usage } from './fields.js';
+import { createFileFormSchema, deletedFileSchema, fileListSchema, fileSchema, listFilesSchema } from './files.js';
 import { modelListSchema, modelSchema } from './models.js';
 import { plainAnswerSchema, plainChatRequestSchema, plainModelListSchema, plainPieceSchema } from './plain-chat.js';
 import { rerankRequestSchema, rerankSchema } from './rerank.js';
@@ -35,6 +36,8 @@ interface Endpoint {
   readonly tag: string;
   readonly summary: string;
   readonly body?: z.ZodType;
+  /** The body is a form with a file in it. */
+  readonly isForm?: true;
   readonly answers: Readonly<Record<number, { readonly description: string; readonly schema?: z.ZodType }>>;
   /** The chunks of the answer when it is streamed. */
   readonly streamed?: z.ZodType;
@@ -53,6 +56,9 @@ interface Endpoint {
 const ADMIN_ERRORS = [400, 401, 503];
 /** Where a key stands in a path. */
 const KEY_ID = { name: 'id', description: 'The id of the key: what stands in it behind `sk-mr-`.' };
+
+const STORE_ERRORS = [401, 429, 503];
+const FILE_ID = { name: 'file_id', description: 'The id of a file: `file-…`.' };
 
 const WORK_ERRORS = [400, 401, 403, 404, 413, 415, 429, 500, 503, 504];
 
@@ -149,6 +155,55 @@ const ENDPOINTS: readonly Endpoint[] = [
     tag: 'Models',
     summary: 'Every name that a key may ask for, aliases among them, and who answers to it.',
     answers: withErrors({ 200: { description: 'The names.', schema: plainModelListSchema } }, [401, 503]),
+  },
+  {
+    method: 'post',
+    path: '/v1/files',
+    tag: 'Files',
+    summary: 'Keep a file.',
+    body: createFileFormSchema,
+    isForm: true,
+    answers: withErrors({ 200: { description: 'The file.', schema: fileSchema } }, [
+      400,
+      ...STORE_ERRORS,
+      408,
+      413,
+      415,
+      507,
+    ]),
+  },
+  {
+    method: 'get',
+    path: '/v1/files',
+    tag: 'Files',
+    summary: 'List the files of the key, the newest first.',
+    query: listFilesSchema,
+    answers: withErrors({ 200: { description: 'A page of files.', schema: fileListSchema } }, [400, ...STORE_ERRORS]),
+  },
+  {
+    method: 'get',
+    path: '/v1/files/{file_id}',
+    tag: 'Files',
+    summary: 'What is known of a file.',
+    answers: withErrors({ 200: { description: 'The file.', schema: fileSchema } }, [404, ...STORE_ERRORS]),
+    pathParameter: FILE_ID,
+  },
+  {
+    method: 'get',
+    path: '/v1/files/{file_id}/content',
+    tag: 'Files',
+    summary: 'The content of a file, or the part of it that `Range` asks for (206).',
+    answers: withErrors({ 200: { description: 'The content.' } }, [404, ...STORE_ERRORS, 416]),
+    text: 'application/octet-stream',
+    pathParameter: FILE_ID,
+  },
+  {
+    method: 'delete',
+    path: '/v1/files/{file_id}',
+    tag: 'Files',
+    summary: 'Remove a file.',
+    answers: withErrors({ 200: { description: 'It is gone.', schema: deletedFileSchema } }, [404, ...STORE_ERRORS]),
+    pathParameter: FILE_ID,
   },
   {
     method: 'post',
@@ -269,7 +324,7 @@ export function openApiDocument(): Record<string, unknown> {
     },
     servers: [{ url: '/' }],
     security: [{}, { bearer: [] }, { header: [] }],
-    tags: ['Generation', 'Vectors', 'Tokens', 'Models', 'Admin', 'Service'].map((name) => ({ name })),
+    tags: ['Generation', 'Vectors', 'Tokens', 'Files', 'Models', 'Admin', 'Service'].map((name) => ({ name })),
     paths,
     components: {
       schemas: componentSchemas(),
@@ -292,7 +347,9 @@ function operation(endpoint: Endpoint): Record<string, unknown> {
     ...(endpoint.body && {
       requestBody: {
         required: endpoint.bodyIsOptional !== true,
-        content: { 'application/json': { schema: reference(endpoint.body) } },
+        content: {
+          [endpoint.isForm ? 'multipart/form-data' : 'application/json']: { schema: reference(endpoint.body) },
+        },
       },
     }),
     responses: Object.fromEntries(

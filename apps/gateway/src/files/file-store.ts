@@ -1,0 +1,273 @@
+import { BATCH_FILE_SECONDS, type FilePurpose, InferenceError } from '@millrace/contracts';
+import type { Logger } from '@millrace/runtime';
+import { type ByteRange, type ObjectStore, ObjectTooLarge, type OpenObject, type PutObject } from '@millrace/storage';
+import type { SqlDatabase, SqlQuery } from '../stores/sql-database.js';
+import { isIdOf, newId } from './file-ids.js';
+import { FILE_COLUMNS, type FileRow, VISIBLE } from './file-rows.js';
+
+/** The settings of the same names. */
+export interface FileLimits {
+  readonly fileBytesMax: number;
+  readonly batchFileBytesMax: number;
+  readonly filesPerKeyMax: number;
+  readonly fileBytesPerKeyMax: number;
+  readonly fileUploadTimeoutMs: number;
+}
+
+/** Whose a file is: the id of a key; undefined: whoever asks, while there are no keys. */
+export type FileOwner = string | undefined;
+
+export interface FileDetails {
+  readonly filename: string;
+  readonly purpose: FilePurpose;
+  /** Undefined: never, or for a batch file after thirty days. */
+  readonly expiresAfterSeconds?: number | undefined;
+}
+
+export interface ContentLimits {
+  /** Undefined: `fileBytesMax`. */
+  readonly bytesMax?: number | undefined;
+  /** How much it will be at most, where that is known: reserved until it is there. */
+  readonly bytesExpected?: number | undefined;
+}
+
+export interface FileListing {
+  /** A file's id, which need not exist any more: the page begins behind it. */
+  readonly after?: string | undefined;
+  readonly limit: number;
+  readonly order: 'asc' | 'desc';
+  readonly purpose?: FilePurpose | undefined;
+}
+
+export interface FilePage {
+  readonly rows: readonly FileRow[];
+  readonly hasMore: boolean;
+}
+
+/** What is written goes on for as long as an upload may take, and its sender and the clocks of two machines may be late. */
+const LEFT_BEHIND_MS = 3_600_000;
+/** Of removing what nobody wants any more; after that it is left to the sweep. */
+const ERASE_MS_MAX = 30_000;
+
+/**
+ * Files: what is known of them in the database, and their content in the object store, under their id. For every stage that reads or writes
+ * files, all of whose callers are known by a key's id:
+ *
+ * - `create` keeps what comes, however large, without holding it.
+ * - `find` and `list` tell of those that are there.
+ * - `open` reads one that was found, or a part of it, as fast as it is wanted.
+ * - `remove` removes one.
+ *
+ * A file of somebody else's is as if it were not there, and so is one that has expired, or is not whole yet.
+ *
+ * A row is written before its content and becomes visible after it; it is hidden before its content goes, and removed after it. So whatever
+ * is killed or away in between, there is neither a file without content nor content without a row, and what stayed half done is found by its
+ * row (file-sweep.ts).
+ *
+ * Everything throws `InferenceError` for what the caller did, `DatabaseUnavailable`, and `ObjectStoreUnavailable`.
+ */
+export class FileStore {
+  readonly #erasing = new Set<Promise<void>>();
+
+  constructor(
+    private readonly database: SqlDatabase,
+    private readonly objects: ObjectStore,
+    private readonly limits: FileLimits,
+    private readonly logger: Logger,
+  ) {}
+
+  /**
+   * @param content read no faster than it can be kept; what it throws is thrown, and nothing of it stays.
+   * @param details asked for when all of the content has come: a form may tell them behind it.
+   * @throws InferenceError `file_too_large`, `storage_limit_exceeded`; whatever `details` throws, and then nothing stays either.
+   */
+  async create(
+    owner: FileOwner,
+    content: AsyncIterable<Uint8Array>,
+    details: FileDetails | (() => FileDetails | Promise<FileDetails>),
+    signal: AbortSignal,
+    { bytesMax = this.limits.fileBytesMax, bytesExpected }: ContentLimits = {},
+  ): Promise<FileRow> {
+    if (bytesExpected !== undefined && bytesExpected > bytesMax) throw tooLarge(bytesExpected, bytesMax);
+    const id = newId('file-');
+    const bytesLeft = await this.#begin(id, owner, bytesExpected ?? 0);
+    try {
+      const limits = { bytesMax: Math.min(bytesMax, bytesLeft), bytesExpected };
+      const put = await this.objects.put(id, content, signal, limits);
+      const given = typeof details === 'function' ? await details() : details;
+      this.#checkSize(given, put.bytes);
+      return await this.#finish(id, owner, put, given);
+    } catch (error) {
+      // Nobody waits for that: what can't be removed now, the sweep will.
+      void this.#erase(id);
+      throw this.#told(error, bytesMax);
+    }
+  }
+
+  async find(owner: FileOwner, id: string): Promise<FileRow> {
+    const [row] = isIdOf('file-', id)
+      ? await this.database.query<FileRow>(
+          `select ${FILE_COLUMNS} from files where id = $1 and key_id = $2 and ${VISIBLE}`,
+          [id, keyOf(owner)],
+        )
+      : [];
+    return row ?? notFound(id);
+  }
+
+  async list(owner: FileOwner, { after, limit, order, purpose }: FileListing): Promise<FilePage> {
+    const rows = await this.database.query<FileRow>(
+      `select ${FILE_COLUMNS} from files
+        where key_id = $1 and ${VISIBLE} and ($2::text is null or id ${order === 'asc' ? '>' : '<'} $2)
+          and ($3::text is null or purpose = $3)
+        order by id ${order} limit $4::integer`,
+      [keyOf(owner), after, purpose, limit + 1],
+    );
+    return { rows: rows.slice(0, limit), hasMore: rows.length > limit };
+  }
+
+  /**
+   * Of a file that was found. Ownership: whoever gets it disposes of it, whether it was read or not.
+   *
+   * @param range a part of it; undefined: all of it.
+   */
+  async open({ id }: Pick<FileRow, 'id'>, signal: AbortSignal, range?: ByteRange): Promise<OpenObject> {
+    // Removed in between; or by hand, and then it is not there either.
+    return (await this.objects.open(id, signal, range)) ?? notFound(id);
+  }
+
+  /** Whoever reads it just now may go on. */
+  async remove(owner: FileOwner, id: string): Promise<void> {
+    const hidden = isIdOf('file-', id)
+      ? await this.database.query(
+          `update files set state = 'removing' where id = $1 and key_id = $2 and ${VISIBLE} returning id`,
+          [id, keyOf(owner)],
+        )
+      : [];
+    if (hidden.length === 0) notFound(id);
+    await this.#erase(id);
+  }
+
+  /** Waits for what is being removed. */
+  async close(): Promise<void> {
+    await Promise.allSettled(this.#erasing);
+  }
+
+  /** A row that nobody sees yet. @returns how many bytes there is room for. */
+  #begin(id: string, owner: FileOwner, bytes: number): Promise<number> {
+    const { filesPerKeyMax, fileBytesPerKeyMax, fileUploadTimeoutMs } = this.limits;
+    return this.#inTurn(owner, async (query) => {
+      const kept = await keptBy(query, owner);
+      if (kept.files >= filesPerKeyMax) throw tooMany(kept.files, filesPerKeyMax);
+      if (kept.bytes + bytes > fileBytesPerKeyMax) throw noRoom(kept.bytes, bytes, fileBytesPerKeyMax);
+      await query(
+        `insert into files (id, key_id, state, bytes, expires_at)
+          values ($1, $2, 'pending', $3, now() + $4 * interval '1 millisecond')`,
+        [id, keyOf(owner), bytes, fileUploadTimeoutMs + LEFT_BEHIND_MS],
+      );
+      return fileBytesPerKeyMax - kept.bytes;
+    });
+  }
+
+  #finish(id: string, owner: FileOwner, { bytes, sha256 }: PutObject, details: FileDetails): Promise<FileRow> {
+    const { fileBytesPerKeyMax } = this.limits;
+    const { filename, purpose, expiresAfterSeconds = purpose === 'batch' ? BATCH_FILE_SECONDS : undefined } = details;
+    return this.#inTurn(owner, async (query) => {
+      // Others may have come in meanwhile, and this one may be more than it said.
+      const kept = await keptBy(query, owner, id);
+      if (kept.bytes + bytes > fileBytesPerKeyMax) throw noRoom(kept.bytes, bytes, fileBytesPerKeyMax);
+      const [row] = await query<FileRow>(
+        `update files set state = 'ready', filename = $2, purpose = $3, bytes = $4, sha256 = $5,
+            created_at = now(), expires_at = now() + $6 * interval '1 second'
+          where id = $1 and state = 'pending' returning ${FILE_COLUMNS}`,
+        [id, filename, purpose, bytes, sha256, expiresAfterSeconds],
+      );
+      if (row !== undefined) return row;
+      throw new InferenceError('request_timeout', 'The file took so long that it was given up. Send it again, faster.');
+    });
+  }
+
+  /** One at a time of those who change how much a key keeps, over all gateways. */
+  #inTurn<T>(owner: FileOwner, work: (query: SqlQuery) => Promise<T>): Promise<T> {
+    return this.database.transaction(async (query) => {
+      await query("select pg_advisory_xact_lock(hashtext('millrace files'), hashtext($1))", [keyOf(owner)]);
+      return work(query);
+    });
+  }
+
+  /** Never throws: the row stays as long as its content may be there, and the sweep finds it. */
+  async #erase(id: string): Promise<void> {
+    const erased = this.#eraseNow(id).catch((error) => {
+      this.logger.warn({ error, file: id }, 'a file could not be removed just now; it is tried again');
+    });
+    this.#erasing.add(erased);
+    await erased;
+    this.#erasing.delete(erased);
+  }
+
+  async #eraseNow(id: string): Promise<void> {
+    await this.database.query("update files set state = 'removing' where id = $1", [id]);
+    await this.objects.remove([id], AbortSignal.timeout(ERASE_MS_MAX));
+    await this.database.query("delete from files where id = $1 and state = 'removing'", [id]);
+  }
+
+  #checkSize({ purpose }: FileDetails, bytes: number): void {
+    const { batchFileBytesMax } = this.limits;
+    if (purpose === 'batch' && bytes > batchFileBytesMax) throw tooLarge(bytes, batchFileBytesMax, 'batch');
+  }
+
+  #told(error: unknown, bytesMax: number): unknown {
+    if (!(error instanceof ObjectTooLarge)) return error;
+    return error.bytesMax < bytesMax
+      ? noRoom(this.limits.fileBytesPerKeyMax - error.bytesMax, error.bytes, this.limits.fileBytesPerKeyMax)
+      : tooLarge(error.bytes, bytesMax);
+  }
+}
+
+/** Empty, so that it is equal to itself. */
+export function keyOf(owner: FileOwner): string {
+  return owner ?? '';
+}
+
+/** What counts against the limits of a key. @param but a file that does not count. */
+async function keptBy(query: SqlQuery, owner: FileOwner, but = ''): Promise<{ files: number; bytes: number }> {
+  const [kept] = await query<{ files: number; bytes: number }>(
+    `select count(*) as files, coalesce(sum(bytes), 0)::bigint as bytes from files
+      where key_id = $1 and state <> 'removing' and id <> $2`,
+    [keyOf(owner), but],
+  );
+  return kept!;
+}
+
+export function notFound(id: string): never {
+  throw new InferenceError(
+    'file_not_found',
+    `There is no file ${JSON.stringify(id.slice(0, 60))}: it never was, was deleted, or has expired. \`GET /v1/files\` lists those that are there.`,
+    { param: 'file_id' },
+  );
+}
+
+export function tooLarge(bytes: number, bytesMax: number, purpose?: 'batch'): InferenceError {
+  const [given, limit] = [bytes, bytesMax].map((count) => count.toLocaleString('en'));
+  return new InferenceError(
+    'file_too_large',
+    `The file has ${given} bytes or more; ${purpose === 'batch' ? 'a batch file may have' : 'this server takes'} ${limit}. Send less, or raise ${purpose === 'batch' ? 'batchFileBytesMax' : 'fileBytesMax'}.`,
+    { param: 'file' },
+  );
+}
+
+function tooMany(files: number, filesMax: number): InferenceError {
+  return new InferenceError(
+    'storage_limit_exceeded',
+    `${files.toLocaleString('en')} files are kept, and ${filesMax.toLocaleString('en')} may be. Delete some, or raise filesPerKeyMax.`,
+    { param: 'file' },
+  );
+}
+
+function noRoom(kept: number, more: number, bytesMax: number): InferenceError {
+  const [has, wants, limit] = [kept, more, bytesMax].map((count) => count.toLocaleString('en'));
+  return new InferenceError(
+    'storage_limit_exceeded',
+    `The files that are kept have ${has} bytes, this one would add ${wants} or more, and ${limit} are allowed. Delete some, or raise fileBytesPerKeyMax.`,
+    { param: 'file' },
+  );
+}

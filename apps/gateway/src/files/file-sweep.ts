@@ -1,0 +1,110 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Logger } from '@millrace/runtime';
+import { LISTED_KEYS_MAX, type ObjectInfo, type ObjectStore } from '@millrace/storage';
+import type { SqlDatabase } from '../stores/sql-database.js';
+import { takeChore } from '../stores/take-chore.js';
+import { isIdOf } from './file-ids.js';
+
+const SWEEP_MS = 600_000;
+/** A little less, so that one of the gateways finds it due. */
+const SWEEP_MINUTES = 9;
+/** Removed at a time. */
+const ROWS_MAX = 500;
+/** Content without a row is looked for among what is older: its row is written before it, but clocks differ. */
+const STRAY_AGE_MS = 24 * 3_600_000;
+/** Of a page, more than these are not removed where more of it has no row than has one: then the database is likely another's. */
+const STRAYS_MAX = 10;
+const CHORE = 'files';
+
+/**
+ * Removes what stayed half done and what has expired: for what a gateway that was killed left behind, nobody else would.
+ *
+ * Concurrency: one gateway of all at a time, from its start and then every ten minutes. What it removes others may be removing, too.
+ */
+export class FileSweep {
+  readonly #closing = new AbortController();
+  #running: Promise<void> = Promise.resolve();
+
+  constructor(
+    private readonly database: SqlDatabase,
+    private readonly objects: ObjectStore,
+    private readonly logger: Logger,
+    private readonly options: { readonly everyMs?: number; readonly choreMinutes?: number } = {},
+  ) {}
+
+  start(): void {
+    this.#running = this.#run();
+  }
+
+  async close(): Promise<void> {
+    this.#closing.abort();
+    await this.#running;
+  }
+
+  async #run(): Promise<void> {
+    const { signal } = this.#closing;
+    const { everyMs = SWEEP_MS, choreMinutes = SWEEP_MINUTES } = this.options;
+    while (!signal.aborted) {
+      try {
+        if (await takeChore(this.database, CHORE, choreMinutes)) await this.sweep(signal);
+      } catch (error) {
+        // A store that is away is told of by `/readyz`, and there is a next time.
+        if (!signal.aborted) this.logger.debug({ error }, 'files could not be swept');
+      }
+      await sleep(everyMs, undefined, { signal }).catch(() => undefined);
+    }
+  }
+
+  /** Once. @throws DatabaseUnavailable, ObjectStoreUnavailable */
+  async sweep(signal: AbortSignal): Promise<void> {
+    await this.#removeFiles(signal);
+    await this.#removeStrays(signal);
+  }
+
+  async #removeFiles(signal: AbortSignal): Promise<void> {
+    for (;;) {
+      // Hidden first, so that nobody opens one whose content is gone.
+      const rows = await this.database.query<{ id: string }>(
+        `update files set state = 'removing' where id in
+          (select id from files where state = 'removing' or expires_at < now() order by id limit $1) returning id`,
+        [ROWS_MAX],
+      );
+      const ids = rows.map(({ id }) => id);
+      if (ids.length === 0) return;
+      await this.objects.remove(ids, signal);
+      await this.database.query("delete from files where id = any($1) and state = 'removing'", [ids]);
+      this.logger.info({ files: ids.length }, 'files that had expired or were never finished are removed');
+    }
+  }
+
+  /** There are none, but for what was being written while its row was swept, or where the database lost its last changes. */
+  async #removeStrays(signal: AbortSignal): Promise<void> {
+    for (let after: string | undefined; ; ) {
+      const page = await this.objects.list('file-', { after, limit: LISTED_KEYS_MAX }, signal);
+      const old = page.filter(isOldFile).map(({ key }) => key);
+      if (old.length > 0) await this.#removeStraysOf(old, signal);
+      if (page.length < LISTED_KEYS_MAX) return;
+      after = page.at(-1)!.key;
+    }
+  }
+
+  async #removeStraysOf(keys: readonly string[], signal: AbortSignal): Promise<void> {
+    const rows = await this.database.query<{ id: string }>('select id from files where id = any($1)', [keys]);
+    const known = new Set(rows.map(({ id }) => id));
+    const strays = keys.filter((key) => !known.has(key));
+    if (strays.length === 0) return;
+    if (strays.length > STRAYS_MAX && strays.length > known.size) {
+      this.logger.warn(
+        { files: strays.length, known: known.size },
+        'the object store holds files that the database does not know: they are left alone, since it may be the wrong database',
+      );
+      return;
+    }
+    await this.objects.remove(strays, signal);
+    this.logger.info({ files: strays.length }, 'files that the database does not know are removed');
+  }
+}
+
+function isOldFile({ key, modifiedMs }: ObjectInfo): boolean {
+  return isIdOf('file-', key) && modifiedMs < Date.now() - STRAY_AGE_MS;
+}
