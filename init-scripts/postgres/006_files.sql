@@ -28,7 +28,7 @@ create index if not exists files_removing on files (id) where state = 'removing'
 create table if not exists uploads (
   id text collate "C" primary key,
   key_id text not null,
-  -- completing: its file is being put together, which whoever has the lease does until then.
+  -- completing: its file is being put together by whoever `completing_by` names, for as long as they renew their lease.
   state text not null check (state in ('pending', 'completing', 'completed', 'cancelled')),
   filename text not null,
   purpose text not null,
@@ -40,6 +40,7 @@ create table if not exists uploads (
   created_at timestamptz not null default clock_timestamp(),
   -- Until when it takes parts and can be completed.
   expires_at timestamptz not null,
+  completing_by text,
   lease_expires_at timestamptz,
   -- How it was completed, so that asking again is told the same.
   file_id text,

@@ -1,6 +1,7 @@
 import {
   APPLY_TEMPLATE_PARAMETERS,
   CHAT_PARAMETERS,
+  COMPLETE_UPLOAD_PARAMETERS,
   DETOKENIZE_PARAMETERS,
   EMBEDDINGS_PARAMETERS,
   ERROR_CATALOG,
@@ -16,6 +17,7 @@ import {
   renderEnvExample,
   TEXT_PARAMETERS,
   TOKENIZE_PARAMETERS,
+  UPLOAD_PARAMETERS,
 } from '@millrace/contracts';
 import type { MetricDeclaration } from '@millrace/runtime';
 
@@ -148,6 +150,17 @@ ${parameterRows(LIST_FILES_PARAMETERS)}
 
 \`GET /v1/files/{file_id}\` and \`DELETE\` of the same take nothing. \`GET /v1/files/{file_id}/content\` takes a \`Range\` of one part. A file
 is what the key sees that made it; to any other it is a 404. \`status\` is \`processed\` from the beginning: nothing is looked at before it is used.
+
+## \`POST /v1/uploads\`
+
+${parameterRows(UPLOAD_PARAMETERS)}
+
+## \`POST /v1/uploads/{upload_id}/complete\`
+
+${parameterRows(COMPLETE_UPLOAD_PARAMETERS)}
+
+A part is a form with one file in it, \`data\`, of up to 64 MiB. Completing an upload again answers the same as before. \`POST /v1/uploads/{upload_id}/cancel\`
+takes nothing.
 
 ## Beside OpenAI's
 

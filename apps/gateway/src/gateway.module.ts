@@ -17,6 +17,7 @@ import { PlainController } from './http/plain.controller.js';
 import { RerankController } from './http/rerank.controller.js';
 import { STREAM_LIMITS } from './http/server-sent-events.js';
 import { TokenizeController } from './http/tokenize.controller.js';
+import { UploadsController } from './http/uploads.controller.js';
 import { UsageController } from './http/usage.controller.js';
 import { CompleteChat } from './walks/complete-chat.js';
 import { CompleteText } from './walks/complete-text.js';
@@ -25,6 +26,7 @@ import { ListModels } from './walks/list-models.js';
 import { ManageFiles } from './walks/manage-files.js';
 import { ManageKeys } from './walks/manage-keys.js';
 import { ManageModels } from './walks/manage-models.js';
+import { ManageUploads } from './walks/manage-uploads.js';
 import { PlainChat } from './walks/plain-chat.js';
 import { Readiness } from './walks/readiness.js';
 import { RefuseRequest } from './walks/refuse-request.js';
@@ -47,6 +49,7 @@ export function gatewayModule(walks: Walks, metrics: Metrics, settings: Settings
       RerankController,
       TokenizeController,
       FilesController,
+      UploadsController,
       ModelsController,
       PlainController,
       HealthController,
@@ -65,6 +68,7 @@ export function gatewayModule(walks: Walks, metrics: Metrics, settings: Settings
       { provide: PlainChat, useValue: walks.plainChat },
       { provide: ListModels, useValue: walks.listModels },
       { provide: ManageFiles, useValue: walks.manageFiles },
+      { provide: ManageUploads, useValue: walks.manageUploads },
       { provide: ManageKeys, useValue: walks.manageKeys },
       { provide: ReportUsage, useValue: walks.reportUsage },
       { provide: Readiness, useValue: walks.readiness },

@@ -6,8 +6,7 @@ import { openObjectStore } from '@millrace/storage';
 import { MemoryResponseCache } from './cache/adapters/memory-response-cache.js';
 import { RedisResponseCache } from './cache/adapters/redis-response-cache.js';
 import type { ResponseCache } from './cache/response-cache.js';
-import { FileStore } from './files/file-store.js';
-import { FileSweep } from './files/file-sweep.js';
+import { openFiles, type StoredFiles } from './files/stored-files.js';
 import { MemoryKeyNews } from './keys/adapters/memory-key-news.js';
 import { RedisKeyNews } from './keys/adapters/redis-key-news.js';
 import type { Authenticator } from './keys/authenticator.js';
@@ -53,7 +52,8 @@ export interface Parts {
   readonly vectors: VectorStore | undefined;
   /** The content of files. */
   readonly objects: ObjectStore;
-  readonly files: FileStore;
+  /** What is known of files, and on both of them the way to either. */
+  readonly files: StoredFiles;
   /** What the models file says, now and after each edit. */
   readonly models: ModelsInForce;
   /** Whoever wants every record. */
@@ -105,9 +105,8 @@ export async function openParts(settings: Settings, logger: Logger, tls: Gateway
     usedTokens: (keyId) => totals.usedTokens(keyId),
     answerTokensEstimate: settings.answerTokensEstimate,
   });
-  const files = new FileStore(database, objects, settings, logger);
-  const sweep = new FileSweep(database, objects, logger);
-  sweep.start();
+  const files = openFiles(database, objects, settings, logger);
+  files.sweep.start();
   await Promise.all([records.open(), run?.open(), redis?.ready(REDIS_START_WAIT_MS)]);
   return {
     authenticator: ring,
@@ -138,7 +137,7 @@ export async function openParts(settings: Settings, logger: Logger, tls: Gateway
       models.close();
       await Promise.all([records.close(LAST_WRITES_MS), run?.close()]);
       await Promise.all([ring.close(), rates.close(), news.close()]);
-      await Promise.all([sweep.close(), files.close()]);
+      await files.close();
       await Promise.all([vectors.close(), objects.close()]);
       await Promise.all([redis?.close(), database.close()]);
     },

@@ -1,8 +1,8 @@
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { createLogger } from '@millrace/runtime';
 import { FolderObjectStore } from '@millrace/storage';
-import { FileStore } from './files/file-store.js';
+import { FILE_LIMITS, silent } from './files/files.testing.js';
+import { openFiles } from './files/stored-files.js';
 import { MemoryKeyNews } from './keys/adapters/memory-key-news.js';
 import { EVERYBODY } from './keys/authenticator.js';
 import { KeyStore } from './keys/key-store.js';
@@ -24,15 +24,6 @@ export const NO_DATABASE: SqlDatabase = {
   close: async () => {},
 };
 
-const silent = createLogger({ name: 'test', level: 'silent', format: 'json' });
-const FILE_LIMITS = {
-  fileBytesMax: 1,
-  batchFileBytesMax: 1,
-  filesPerKeyMax: 1,
-  fileBytesPerKeyMax: 1,
-  fileUploadTimeoutMs: 1,
-};
-
 /** No stores at all: anybody may ask, as much as they want, and nothing is kept. What is tried here stands on none of them. */
 export function plainParts(changes: Partial<Parts> = {}): Parts {
   const objects = new FolderObjectStore(join(tmpdir(), `millrace-files-${process.pid}`));
@@ -49,7 +40,7 @@ export function plainParts(changes: Partial<Parts> = {}): Parts {
     responseCache: undefined,
     vectors: undefined,
     objects,
-    files: new FileStore(NO_DATABASE, objects, FILE_LIMITS, silent),
+    files: openFiles(NO_DATABASE, objects, FILE_LIMITS, silent),
     models: fixedModels(),
     listeners: [],
     broken: new Promise(() => {}),

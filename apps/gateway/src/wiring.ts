@@ -41,6 +41,7 @@ import { ListModels } from './walks/list-models.js';
 import { ManageFiles } from './walks/manage-files.js';
 import { ManageKeys } from './walks/manage-keys.js';
 import { ManageModels } from './walks/manage-models.js';
+import { ManageUploads } from './walks/manage-uploads.js';
 import { PlainChat } from './walks/plain-chat.js';
 import { WorkerQuestionVectors } from './walks/question-vector.js';
 import { Readiness } from './walks/readiness.js';
@@ -64,6 +65,7 @@ export interface Walks {
   readonly plainChat: PlainChat;
   readonly listModels: ListModels;
   readonly manageFiles: ManageFiles;
+  readonly manageUploads: ManageUploads;
   readonly manageKeys: ManageKeys;
   readonly reportUsage: ReportUsage;
   readonly readiness: Readiness;
@@ -123,6 +125,7 @@ export function wire(
     certificates: () => tls.secondsLeft(),
   });
   const stored = new StoredCalls(requestLog, parts.rates);
+  const places = new UploadPlaces(settings);
   const manageModels = new ManageModels(models, directory, parts.models);
   return {
     completeChat,
@@ -133,7 +136,8 @@ export function wire(
     manageModels,
     plainChat: new PlainChat(completeChat, directory),
     listModels: new ListModels(manageModels, directory),
-    manageFiles: new ManageFiles(stored, parts.files, new UploadPlaces(settings)),
+    manageFiles: new ManageFiles(stored, parts.files.store, places),
+    manageUploads: new ManageUploads(stored, parts.files.uploads, parts.files.completion, places),
     manageKeys: new ManageKeys(parts.keys.store, parts.keys.ring, parts.keys.news, requestLog, logger),
     reportUsage: new ReportUsage(parts.totals, requestLog),
     readiness: new Readiness(directory, settings, {

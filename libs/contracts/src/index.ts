@@ -26,5 +26,6 @@ export * from './openai/rerank.js';
 export * from './openai/service.js';
 export * from './openai/text.js';
 export * from './openai/tokenize.js';
+export * from './openai/uploads.js';
 export * from './presence.js';
 export * from './version.js';

@@ -4,18 +4,14 @@ import { type ByteRange, type ObjectStore, ObjectTooLarge, type OpenObject, type
 import type { SqlDatabase, SqlQuery } from '../stores/sql-database.js';
 import { isIdOf, newId } from './file-ids.js';
 import { FILE_COLUMNS, type FileRow, VISIBLE } from './file-rows.js';
+import { type FileOwner, inTurnOf, type KeptLimits, keptBy, keyOf, noRoom, refuseBeyond } from './kept-bytes.js';
 
 /** The settings of the same names. */
-export interface FileLimits {
+export interface FileLimits extends KeptLimits {
   readonly fileBytesMax: number;
   readonly batchFileBytesMax: number;
-  readonly filesPerKeyMax: number;
-  readonly fileBytesPerKeyMax: number;
   readonly fileUploadTimeoutMs: number;
 }
-
-/** Whose a file is: the id of a key; undefined: whoever asks, while there are no keys. */
-export type FileOwner = string | undefined;
 
 export interface FileDetails {
   readonly filename: string;
@@ -24,11 +20,13 @@ export interface FileDetails {
   readonly expiresAfterSeconds?: number | undefined;
 }
 
-export interface ContentLimits {
+export interface CreateOptions {
   /** Undefined: `fileBytesMax`. */
   readonly bytesMax?: number | undefined;
   /** How much it will be at most, where that is known: reserved until it is there. */
   readonly bytesExpected?: number | undefined;
+  /** Written together with the file's becoming visible, or neither is: what else is to know of it. What it throws undoes both. */
+  readonly together?: ((query: SqlQuery, file: FileRow) => Promise<void>) | undefined;
 }
 
 export interface FileListing {
@@ -86,7 +84,7 @@ export class FileStore {
     content: AsyncIterable<Uint8Array>,
     details: FileDetails | (() => FileDetails | Promise<FileDetails>),
     signal: AbortSignal,
-    { bytesMax = this.limits.fileBytesMax, bytesExpected }: ContentLimits = {},
+    { bytesMax = this.limits.fileBytesMax, bytesExpected, together }: CreateOptions = {},
   ): Promise<FileRow> {
     if (bytesExpected !== undefined && bytesExpected > bytesMax) throw tooLarge(bytesExpected, bytesMax);
     const id = newId('file-');
@@ -96,7 +94,7 @@ export class FileStore {
       const put = await this.objects.put(id, content, signal, limits);
       const given = typeof details === 'function' ? await details() : details;
       this.#checkSize(given, put.bytes);
-      return await this.#finish(id, owner, put, given);
+      return await this.#finish(id, owner, put, given, together);
     } catch (error) {
       // Nobody waits for that: what can't be removed now, the sweep will.
       void this.#erase(id);
@@ -154,11 +152,10 @@ export class FileStore {
 
   /** A row that nobody sees yet. @returns how many bytes there is room for. */
   #begin(id: string, owner: FileOwner, bytes: number): Promise<number> {
-    const { filesPerKeyMax, fileBytesPerKeyMax, fileUploadTimeoutMs } = this.limits;
-    return this.#inTurn(owner, async (query) => {
+    const { fileBytesPerKeyMax, fileUploadTimeoutMs } = this.limits;
+    return inTurnOf(owner, this.database, async (query) => {
       const kept = await keptBy(query, owner);
-      if (kept.files >= filesPerKeyMax) throw tooMany(kept.files, filesPerKeyMax);
-      if (kept.bytes + bytes > fileBytesPerKeyMax) throw noRoom(kept.bytes, bytes, fileBytesPerKeyMax);
+      refuseBeyond(kept, bytes, this.limits);
       await query(
         `insert into files (id, key_id, state, bytes, expires_at)
           values ($1, $2, 'pending', $3, now() + $4 * interval '1 millisecond')`,
@@ -168,10 +165,16 @@ export class FileStore {
     });
   }
 
-  #finish(id: string, owner: FileOwner, { bytes, sha256 }: PutObject, details: FileDetails): Promise<FileRow> {
+  #finish(
+    id: string,
+    owner: FileOwner,
+    { bytes, sha256 }: PutObject,
+    details: FileDetails,
+    together: CreateOptions['together'],
+  ): Promise<FileRow> {
     const { fileBytesPerKeyMax } = this.limits;
     const { filename, purpose, expiresAfterSeconds = purpose === 'batch' ? BATCH_FILE_SECONDS : undefined } = details;
-    return this.#inTurn(owner, async (query) => {
+    return inTurnOf(owner, this.database, async (query) => {
       // Others may have come in meanwhile, and this one may be more than it said.
       const kept = await keptBy(query, owner, id);
       if (kept.bytes + bytes > fileBytesPerKeyMax) throw noRoom(kept.bytes, bytes, fileBytesPerKeyMax);
@@ -181,16 +184,13 @@ export class FileStore {
           where id = $1 and state = 'pending' returning ${FILE_COLUMNS}`,
         [id, filename, purpose, bytes, sha256, expiresAfterSeconds],
       );
-      if (row !== undefined) return row;
-      throw new InferenceError('request_timeout', 'The file took so long that it was given up. Send it again, faster.');
-    });
-  }
-
-  /** One at a time of those who change how much a key keeps, over all gateways. */
-  #inTurn<T>(owner: FileOwner, work: (query: SqlQuery) => Promise<T>): Promise<T> {
-    return this.database.transaction(async (query) => {
-      await query("select pg_advisory_xact_lock(hashtext('millrace files'), hashtext($1))", [keyOf(owner)]);
-      return work(query);
+      if (row === undefined)
+        throw new InferenceError(
+          'request_timeout',
+          'The file took so long that it was given up. Send it again, faster.',
+        );
+      await together?.(query, row);
+      return row;
     });
   }
 
@@ -212,7 +212,7 @@ export class FileStore {
 
   #checkSize({ purpose }: FileDetails, bytes: number): void {
     const { batchFileBytesMax } = this.limits;
-    if (purpose === 'batch' && bytes > batchFileBytesMax) throw tooLarge(bytes, batchFileBytesMax, 'batch');
+    if (purpose === 'batch' && bytes > batchFileBytesMax) throw tooLarge(bytes, batchFileBytesMax, 'batchFileBytesMax');
   }
 
   #told(error: unknown, bytesMax: number): unknown {
@@ -223,22 +223,7 @@ export class FileStore {
   }
 }
 
-/** Empty, so that it is equal to itself. */
-export function keyOf(owner: FileOwner): string {
-  return owner ?? '';
-}
-
-/** What counts against the limits of a key. @param but a file that does not count. */
-async function keptBy(query: SqlQuery, owner: FileOwner, but = ''): Promise<{ files: number; bytes: number }> {
-  const [kept] = await query<{ files: number; bytes: number }>(
-    `select count(*) as files, coalesce(sum(bytes), 0)::bigint as bytes from files
-      where key_id = $1 and state <> 'removing' and id <> $2`,
-    [keyOf(owner), but],
-  );
-  return kept!;
-}
-
-export function notFound(id: string): never {
+function notFound(id: string): never {
   throw new InferenceError(
     'file_not_found',
     `There is no file ${JSON.stringify(id.slice(0, 60))}: it never was, was deleted, or has expired. \`GET /v1/files\` lists those that are there.`,
@@ -246,28 +231,14 @@ export function notFound(id: string): never {
   );
 }
 
-export function tooLarge(bytes: number, bytesMax: number, purpose?: 'batch'): InferenceError {
+type SizeSetting = 'fileBytesMax' | 'batchFileBytesMax' | 'uploadBytesMax';
+
+export function tooLarge(bytes: number, bytesMax: number, setting: SizeSetting = 'fileBytesMax'): InferenceError {
   const [given, limit] = [bytes, bytesMax].map((count) => count.toLocaleString('en'));
+  const what = setting === 'batchFileBytesMax' ? 'a batch file may have' : 'this server takes';
   return new InferenceError(
     'file_too_large',
-    `The file has ${given} bytes or more; ${purpose === 'batch' ? 'a batch file may have' : 'this server takes'} ${limit}. Send less, or raise ${purpose === 'batch' ? 'batchFileBytesMax' : 'fileBytesMax'}.`,
-    { param: 'file' },
-  );
-}
-
-function tooMany(files: number, filesMax: number): InferenceError {
-  return new InferenceError(
-    'storage_limit_exceeded',
-    `${files.toLocaleString('en')} files are kept, and ${filesMax.toLocaleString('en')} may be. Delete some, or raise filesPerKeyMax.`,
-    { param: 'file' },
-  );
-}
-
-function noRoom(kept: number, more: number, bytesMax: number): InferenceError {
-  const [has, wants, limit] = [kept, more, bytesMax].map((count) => count.toLocaleString('en'));
-  return new InferenceError(
-    'storage_limit_exceeded',
-    `The files that are kept have ${has} bytes, this one would add ${wants} or more, and ${limit} are allowed. Delete some, or raise fileBytesPerKeyMax.`,
+    `The file has ${given} bytes or more; ${what} ${limit}. Send less, or raise ${setting}.`,
     { param: 'file' },
   );
 }

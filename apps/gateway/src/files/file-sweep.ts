@@ -4,6 +4,8 @@ import { LISTED_KEYS_MAX, type ObjectInfo, type ObjectStore } from '@millrace/st
 import type { SqlDatabase } from '../stores/sql-database.js';
 import { takeChore } from '../stores/take-chore.js';
 import { isIdOf } from './file-ids.js';
+import { removeUnder } from './remove-under.js';
+import { partsPrefix } from './upload-rows.js';
 
 const SWEEP_MS = 600_000;
 /** A little less, so that one of the gateways finds it due. */
@@ -58,7 +60,9 @@ export class FileSweep {
   /** Once. @throws DatabaseUnavailable, ObjectStoreUnavailable */
   async sweep(signal: AbortSignal): Promise<void> {
     await this.#removeFiles(signal);
-    await this.#removeStrays(signal);
+    await this.#removeUploads(signal);
+    await this.#removeStrays('file-', signal);
+    await this.#removeStrays('upload_', signal);
   }
 
   async #removeFiles(signal: AbortSignal): Promise<void> {
@@ -77,34 +81,59 @@ export class FileSweep {
     }
   }
 
+  /** Completed ones among them, which are remembered until then for whoever asks again. */
+  async #removeUploads(signal: AbortSignal): Promise<void> {
+    for (;;) {
+      const rows = await this.database.query<{ id: string }>(
+        `select id from uploads where expires_at < now()
+          and not (state = 'completing' and lease_expires_at > now()) order by id limit $1`,
+        [ROWS_MAX],
+      );
+      if (rows.length === 0) return;
+      for (const { id } of rows) {
+        await removeUnder(this.objects, partsPrefix(id), signal);
+        await this.database.query('delete from uploads where id = $1', [id]);
+      }
+    }
+  }
+
   /** There are none, but for what was being written while its row was swept, or where the database lost its last changes. */
-  async #removeStrays(signal: AbortSignal): Promise<void> {
+  async #removeStrays(kind: 'file-' | 'upload_', signal: AbortSignal): Promise<void> {
     for (let after: string | undefined; ; ) {
-      const page = await this.objects.list('file-', { after, limit: LISTED_KEYS_MAX }, signal);
-      const old = page.filter(isOldFile).map(({ key }) => key);
-      if (old.length > 0) await this.#removeStraysOf(old, signal);
+      const page = await this.objects.list(kind, { after, limit: LISTED_KEYS_MAX }, signal);
+      const old = page.filter((one) => isOldOf(kind, one)).map(({ key }) => key);
+      if (old.length > 0) await this.#removeStraysOf(kind, old, signal);
       if (page.length < LISTED_KEYS_MAX) return;
       after = page.at(-1)!.key;
     }
   }
 
-  async #removeStraysOf(keys: readonly string[], signal: AbortSignal): Promise<void> {
-    const rows = await this.database.query<{ id: string }>('select id from files where id = any($1)', [keys]);
+  async #removeStraysOf(kind: 'file-' | 'upload_', keys: readonly string[], signal: AbortSignal): Promise<void> {
+    const table = kind === 'file-' ? 'files' : 'uploads';
+    const rows = await this.database.query<{ id: string }>(`select id from ${table} where id = any($1)`, [
+      [...new Set(keys.map(ownerOf))],
+    ]);
     const known = new Set(rows.map(({ id }) => id));
-    const strays = keys.filter((key) => !known.has(key));
+    const strays = keys.filter((key) => !known.has(ownerOf(key)));
     if (strays.length === 0) return;
-    if (strays.length > STRAYS_MAX && strays.length > known.size) {
+    const [unknown, found] = [strays.length, keys.length - strays.length];
+    if (unknown > STRAYS_MAX && unknown > found) {
       this.logger.warn(
-        { files: strays.length, known: known.size },
-        'the object store holds files that the database does not know: they are left alone, since it may be the wrong database',
+        { unknown, found },
+        `the object store holds content of ${table} that the database does not know: it is left alone, since it may be the wrong database`,
       );
       return;
     }
     await this.objects.remove(strays, signal);
-    this.logger.info({ files: strays.length }, 'files that the database does not know are removed');
+    this.logger.info({ objects: unknown }, `content of ${table} that the database does not know is removed`);
   }
 }
 
-function isOldFile({ key, modifiedMs }: ObjectInfo): boolean {
-  return isIdOf('file-', key) && modifiedMs < Date.now() - STRAY_AGE_MS;
+function isOldOf(kind: 'file-' | 'upload_', { key, modifiedMs }: ObjectInfo): boolean {
+  return isIdOf(kind, ownerOf(key)) && modifiedMs < Date.now() - STRAY_AGE_MS;
+}
+
+/** The id that a key begins with. */
+function ownerOf(key: string): string {
+  return key.split('/', 1)[0]!;
 }

@@ -4,14 +4,16 @@ import { join } from 'node:path';
 import { createLogger } from '@millrace/runtime';
 import { FolderObjectStore, type ObjectStore } from '@millrace/storage';
 import type { SqlDatabase } from '../stores/sql-database.js';
-import { type FileLimits, FileStore } from './file-store.js';
+import { openFiles, type StoredFiles, type StoredFilesSettings } from './stored-files.js';
 
-export const FILE_LIMITS: FileLimits = {
+export const FILE_LIMITS: StoredFilesSettings = {
   fileBytesMax: 512 * 1024 * 1024,
   batchFileBytesMax: 200_000_000,
   filesPerKeyMax: 10_000,
   fileBytesPerKeyMax: 100 * 1024 ** 3,
   fileUploadTimeoutMs: 3_600_000,
+  uploadBytesMax: 8 * 1024 ** 3,
+  uploadAgeMsMax: 3_600_000,
 };
 
 export const silent = createLogger({ name: 'test', level: 'silent', format: 'json' });
@@ -30,8 +32,12 @@ export function folderOfItsOwn(): ObjectStore & { readonly folder: string } {
   }) as unknown as ObjectStore & { readonly folder: string };
 }
 
-export function fileStore(database: SqlDatabase, objects: ObjectStore, limits: Partial<FileLimits> = {}): FileStore {
-  return new FileStore(database, objects, { ...FILE_LIMITS, ...limits }, silent);
+export function filesOn(
+  database: SqlDatabase,
+  objects: ObjectStore,
+  limits: Partial<StoredFilesSettings> = {},
+): StoredFiles {
+  return openFiles(database, objects, { ...FILE_LIMITS, ...limits }, silent);
 }
 
 export async function* piecesOf(...texts: readonly string[]): AsyncGenerator<Uint8Array> {

@@ -1,6 +1,11 @@
 import {
+  COMPLETE_UPLOAD_PARAMETERS,
+  type CompleteUploadBody,
   type CreateFileFields,
+  type CreateUploadBody,
+  completeUploadSchema,
   createFileSchema,
+  createUploadSchema,
   FILE_PARAMETERS,
   filename as filenameSchema,
   InferenceError,
@@ -8,6 +13,7 @@ import {
   type ListFilesQuery,
   listFilesSchema,
   MADE_PURPOSES,
+  UPLOAD_PARAMETERS,
 } from '@millrace/contracts';
 import * as z from 'zod';
 import { checkBody } from './check-body.js';
@@ -18,6 +24,15 @@ export function parseCreateFile(fields: ReadonlyMap<string, string>): CreateFile
   const body = unflattened(fields);
   refuseMadePurpose(body.purpose);
   return checkBody(body, FILE_PARAMETERS, createFileSchema);
+}
+
+export function parseCreateUpload(body: unknown): CreateUploadBody {
+  refuseMadePurpose((body as { purpose?: unknown } | null | undefined)?.purpose);
+  return checkBody(body, UPLOAD_PARAMETERS, createUploadSchema);
+}
+
+export function parseCompleteUpload(body: unknown): CompleteUploadBody {
+  return checkBody(body, COMPLETE_UPLOAD_PARAMETERS, completeUploadSchema);
 }
 
 export function parseListFiles(query: unknown): ListFilesQuery {
@@ -32,7 +47,7 @@ export function parseFilename(given: string): string {
 }
 
 /** These are known, and yet not to be uploaded. */
-export function refuseMadePurpose(purpose: unknown): void {
+function refuseMadePurpose(purpose: unknown): void {
   if (!MADE_PURPOSES.some((one) => one === purpose)) return;
   throw new InferenceError(
     'invalid_request',

@@ -825,6 +825,24 @@ export const SETTINGS = {
     unit: 'bytes',
     why: "The largest file of purpose `batch`, and OpenAI's own limit.",
   }),
+  uploadBytesMax: integer({
+    group: 'files',
+    readBy: ['gateway'],
+    default: 8 * 1024 * MIB,
+    min: 1,
+    max: 1024 * 1024 * MIB,
+    unit: 'bytes',
+    why: "The largest file that comes in parts, by `/v1/uploads`, and OpenAI's own limit. While its parts are put together the object store holds it twice.",
+  }),
+  uploadAgeMsMax: integer({
+    group: 'files',
+    readBy: ['gateway'],
+    default: 3_600_000,
+    min: 1_000,
+    max: 604_800_000,
+    unit: 'milliseconds',
+    why: "How long an upload takes parts, and can be completed; OpenAI's own is an hour. What was not completed by then is removed.",
+  }),
   filesPerKeyMax: integer({
     group: 'files',
     readBy: ['gateway'],
@@ -859,7 +877,7 @@ export const SETTINGS = {
     min: 1,
     max: 1_000,
     unit: 'uploads',
-    why: 'How many files one gateway takes in at a time; further ones are told to come back. With an S3 server each holds about 10 MiB of memory.',
+    why: 'How many files, or parts of them, one gateway takes in at a time; further ones are told to come back. With an S3 server each holds about 10 MiB of memory.',
   }),
 
   // ------------------------------------------------------------------------------------------------------------- tls

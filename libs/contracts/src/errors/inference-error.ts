@@ -107,6 +107,12 @@ export const ERROR_CATALOG = {
     meaning: 'This key has no file of that id: there never was one, or it was deleted or has expired.',
     remedy: '`GET /v1/files` lists the files of the key.',
   },
+  upload_not_found: {
+    status: 404,
+    type: 'invalid_request_error',
+    meaning: 'This key has no upload of that id: there never was one, or it is over for more than `uploadAgeMsMax`.',
+    remedy: 'Begin anew with `POST /v1/uploads`.',
+  },
   model_not_found: {
     status: 404,
     type: 'invalid_request_error',

@@ -29,6 +29,13 @@ import {
   tokenizedSchema,
   tokenizeRequestSchema,
 } from './tokenize.js';
+import {
+  completeUploadSchema,
+  createUploadSchema,
+  uploadPartFormSchema,
+  uploadPartSchema,
+  uploadSchema,
+} from './uploads.js';
 
 interface Endpoint {
   readonly method: 'get' | 'post' | 'delete';
@@ -58,6 +65,7 @@ const ADMIN_ERRORS = [400, 401, 503];
 const KEY_ID = { name: 'id', description: 'The id of the key: what stands in it behind `sk-mr-`.' };
 
 const STORE_ERRORS = [401, 429, 503];
+const UPLOAD_ID = { name: 'upload_id', description: 'The id of an upload: `upload_…`.' };
 const FILE_ID = { name: 'file_id', description: 'The id of a file: `file-…`.' };
 
 const WORK_ERRORS = [400, 401, 403, 404, 413, 415, 429, 500, 503, 504];
@@ -204,6 +212,54 @@ const ENDPOINTS: readonly Endpoint[] = [
     summary: 'Remove a file.',
     answers: withErrors({ 200: { description: 'It is gone.', schema: deletedFileSchema } }, [404, ...STORE_ERRORS]),
     pathParameter: FILE_ID,
+  },
+  {
+    method: 'post',
+    path: '/v1/uploads',
+    tag: 'Files',
+    summary: 'Begin with a file that comes in parts.',
+    body: createUploadSchema,
+    answers: withErrors({ 200: { description: 'The upload.', schema: uploadSchema } }, [400, 413, ...STORE_ERRORS]),
+  },
+  {
+    method: 'post',
+    path: '/v1/uploads/{upload_id}/parts',
+    tag: 'Files',
+    summary: 'Add a part, of up to 64 MiB.',
+    body: uploadPartFormSchema,
+    isForm: true,
+    answers: withErrors({ 200: { description: 'The part.', schema: uploadPartSchema } }, [
+      400,
+      404,
+      ...STORE_ERRORS,
+      408,
+      413,
+      415,
+      507,
+    ]),
+    pathParameter: UPLOAD_ID,
+  },
+  {
+    method: 'post',
+    path: '/v1/uploads/{upload_id}/complete',
+    tag: 'Files',
+    summary: 'Make a file of the parts. Again, it answers the same.',
+    body: completeUploadSchema,
+    answers: withErrors({ 200: { description: 'The upload, with its file.', schema: uploadSchema } }, [
+      400,
+      404,
+      ...STORE_ERRORS,
+      507,
+    ]),
+    pathParameter: UPLOAD_ID,
+  },
+  {
+    method: 'post',
+    path: '/v1/uploads/{upload_id}/cancel',
+    tag: 'Files',
+    summary: 'Give it up, and remove its parts.',
+    answers: withErrors({ 200: { description: 'The upload.', schema: uploadSchema } }, [400, 404, ...STORE_ERRORS]),
+    pathParameter: UPLOAD_ID,
   },
   {
     method: 'post',
