@@ -8,7 +8,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help run dev build test test-services check lint format types docs proto proto-check e2e bench chaos bench-gateways bench-cache bench-memory bench-agreement bench-engine bench-reuse bench-upstream load-test simulate-routing \
+.PHONY: help run dev build test test-services check lint format types docs proto proto-check e2e bench chaos bench-gateways bench-cache bench-memory bench-files bench-agreement bench-engine bench-reuse bench-upstream load-test simulate-routing \
   demo-model-eval demo-embed-eval template-agreement openvino-check engine-cuda engine-vulkan install clean
 
 help: ## list the targets
@@ -50,6 +50,9 @@ bench-cache: build ## measure how long an exact hit of the cache takes, kept in 
 
 bench-memory: build ## see whether the gateway's memory stays where it is (half an hour)
 	@$(BIN)/node test/bench/memory.ts $(ARGS)
+
+bench-files: build ## see how much memory the gateway takes while 2 GB go in and out (Linux)
+	@$(BIN)/node test/bench/files-memory.ts $(ARGS)
 
 chaos: build ## take Redis, Postgres, gateways and workers away under load; switch between three models where two have room
 	@$(BIN)/node test/chaos/stores-away.ts

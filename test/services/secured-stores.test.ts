@@ -3,8 +3,11 @@ import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { PostgresDatabase } from '../../apps/gateway/src/stores/adapters/postgres-database.js';
 import { RedisConnection } from '../../apps/gateway/src/stores/adapters/redis-connection.js';
 import { CertificateFolder, type Pair, TestAuthority } from '../../libs/runtime/src/certificates.testing.js';
+import { type BucketSettings, bucketOfItsOwn } from '../../libs/storage/src/adapters/bucket.testing.js';
+import { openObjectStore } from '../../libs/storage/src/open-object-store.js';
 import { RealPostgres } from './real-postgres.ts';
 import { RealRedis } from './real-redis.ts';
+import { RealS3 } from './real-s3.ts';
 
 const wanted = process.env.TEST_REDIS_URL !== undefined && process.env.TEST_POSTGRES_URL !== undefined;
 const logger = createLogger({ name: 'test', level: 'silent', format: 'json' });
@@ -148,6 +151,64 @@ describe.skipIf(!wanted)(
       await expect(none.query('select 1')).rejects.toThrow(/certificate/);
       const others = open(await knowing('postgresTls', authority!, await stranger!.sign('gateway')));
       await expect(others.query('select 1')).rejects.toThrow('can not be asked');
+    });
+  },
+);
+
+describe.skipIf(process.env.TEST_S3_URL === undefined || process.env.TEST_S3_SERVER === 's3rver')(
+  'an S3 server that speaks TLS (TEST_S3_URL is not set, or its server can’t: `make test-services`)',
+  { timeout: 60_000 },
+  () => {
+    const NEVER = new AbortController().signal;
+    let s3: RealS3;
+    let settings: BucketSettings;
+    const open = async (tls: WatchedTls | undefined, changes: Partial<BucketSettings> = {}) =>
+      closed(await openObjectStore({ ...settings, s3SilenceMsMax: 3_000, ...changes }, 'files', '', tls));
+    type Store = Awaited<ReturnType<typeof open>>;
+    const away = async (store: Store, why: string) => {
+      await expect(store.stat('a', NEVER)).rejects.toThrow(why);
+      expect(store.trouble).toContain(why);
+      expect(store.trouble).not.toContain(settings.s3SecretKey);
+    };
+    const works = async (store: Store) => {
+      async function* content() {
+        for (let piece = 0; piece < 20; piece++) yield Buffer.alloc(1024 * 1024, piece);
+      }
+      // In parts, and as a whole.
+      expect(await store.put('a', content(), NEVER)).toMatchObject({ bytes: 20 * 1024 * 1024 });
+      await using opened = await store.open('a', NEVER, { from: 7 * 1024 * 1024, bytes: 1 });
+      for await (const piece of opened!.content) expect([...piece]).toEqual([7]);
+    };
+
+    beforeAll(async () => {
+      s3 = await RealS3.start(() => {}, { ...server, ca: authority!.cert });
+      settings = await bucketOfItsOwn(s3.url, authority!.cert);
+    });
+    afterAll(() => s3?.end());
+
+    it('is used by number and by name, with an authority that is known', async () => {
+      const tls = await knowing('s3Tls', authority!);
+      await works(await open(tls));
+      await works(await open(tls, { s3Url: settings.s3Url.replace('127.0.0.1', 'localhost') }));
+    });
+
+    it('is used again with what is in the file by then', async () => {
+      const store = await open(await knowing('s3Tls', stranger!));
+      await away(store, 'its certificate is of another authority than s3Tls.caFile holds');
+      folder.write(`ca-${files}.pem`, authority!.cert);
+      await expect.poll(() => store.stat('a', NEVER).then(() => 'there', String), { timeout: 8_000 }).toBe('there');
+      expect(store.trouble).toBeUndefined();
+    });
+
+    it('is not believed without an authority that is known', async () => {
+      await away(await open(undefined), 'its certificate is of another authority than s3Tls.caFile holds');
+    });
+
+    it('is not taken for one that speaks plain text, nor the other way round', async () => {
+      const plain = process.env.TEST_S3_URL!;
+      const tls = await knowing('s3Tls', authority!);
+      await away(await open(tls, { s3Url: `https://${new URL(plain).host}` }), 'it speaks no TLS');
+      await away(await open(undefined, { s3Url: settings.s3Url.replace('https', 'http') }), "can't be used");
     });
   },
 );

@@ -286,7 +286,7 @@ export const IMPORT_RULES: readonly ImportRule[] = [
   {
     name: 'cli',
     files: /^apps\/cli\//,
-    ours: [CONTRACTS, RUNTIME, OPENAI_ENGINE, /^apps\/cli\//],
+    ours: [CONTRACTS, RUNTIME, STORAGE, OPENAI_ENGINE, /^apps\/cli\//],
     packages: [NODE, /^picocolors$/, /^eventsource-parser/, /^@grpc\/grpc-js$/],
     instead: 'The CLI talks to running processes; it does not import their sources.',
   },
@@ -308,14 +308,14 @@ export const IMPORT_RULES: readonly ImportRule[] = [
   {
     name: 'real services',
     files: /^test\/services\//,
-    ours: [/^(test|tools)\//, CONTRACTS, RUNTIME, gateway('')],
+    ours: [/^(test|tools)\//, CONTRACTS, RUNTIME, STORAGE, gateway('')],
     packages: [NODE, /^vitest/],
     instead: 'Here Redis and Postgres are started, and what speaks to them is tried as they come and go.',
   },
   {
     name: 'tests, tools and examples',
     files: /^(test|tools|examples)\//,
-    ours: [/^(test|tools|examples)\//, CONTRACTS, RUNTIME, OPENAI_ENGINE, /^apps\/[a-z]+\/src\/index\.ts$/],
+    ours: [/^(test|tools|examples)\//, CONTRACTS, RUNTIME, STORAGE, OPENAI_ENGINE, /^apps\/[a-z]+\/src\/index\.ts$/],
     packages: [
       NODE,
       /^vitest/,

@@ -1,4 +1,4 @@
-import { ConfigurationError, type WatchedTls } from '@millrace/runtime';
+import { ConfigurationError } from '@millrace/runtime';
 import { FolderObjectStore } from './adapters/folder-object-store.js';
 import { checkKey, type ObjectStore } from './object-store.js';
 
@@ -13,6 +13,11 @@ export interface ObjectStoreSettings {
   readonly s3SilenceMsMax: number;
 }
 
+/** The authorities to believe, as they are by now; without any, those that Node believes. */
+export interface Trust {
+  readonly current: { readonly ca: Buffer | undefined };
+}
+
 /**
  * The bucket of the settings, or where they name none the folder. Asks nobody: a server that is away keeps nothing from starting.
  *
@@ -23,7 +28,7 @@ export async function openObjectStore(
   settings: ObjectStoreSettings,
   use: 'files' | 'models',
   folder: string,
-  tls: WatchedTls | undefined,
+  tls: Trust | undefined,
 ): Promise<ObjectStore> {
   const { s3Url, s3Bucket, s3AccessKey, s3SecretKey, s3Prefix, s3Region, s3SilenceMsMax } = settings;
   if (s3Url === undefined) return new FolderObjectStore(folder);

@@ -26,10 +26,36 @@ async function serverThatSays(answer: (heard: string) => string): Promise<string
   return `127.0.0.1:${(server.address() as { port: number }).port}`;
 }
 
+/** An S3 server as far as a check speaks to it: the bucket is there, and nothing in it. */
+function createBucket(): Promise<string> {
+  return serverThatSays((heard) =>
+    heard.startsWith('HEAD /files/millrace/files/millrace-check ')
+      ? 'HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\n\r\n'
+      : 'HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n',
+  ).then((address) => `http://${address}`);
+}
+
+const NO_BUCKET = {
+  s3Url: undefined,
+  s3Bucket: undefined,
+  s3Prefix: 'millrace',
+  s3Region: 'us-east-1',
+  s3AccessKey: undefined,
+  s3SecretKey: undefined,
+  s3SilenceMsMax: 500,
+};
+const objects = async (changes: object) =>
+  (
+    await checkStores(
+      { ...NO_BUCKET, redisUrl: undefined, postgresUrl: undefined, dataFolder: 'data', ...changes },
+      undefined,
+    )
+  )[2]!;
+
 const redis = async (redisUrl?: string) =>
-  (await checkStores({ redisUrl, postgresUrl: undefined, dataFolder: 'data' }, undefined))[0]!;
+  (await checkStores({ ...NO_BUCKET, redisUrl, postgresUrl: undefined, dataFolder: 'data' }, undefined))[0]!;
 const database = async (postgresUrl?: string) =>
-  (await checkStores({ redisUrl: undefined, postgresUrl, dataFolder: 'data' }, undefined))[1]!;
+  (await checkStores({ ...NO_BUCKET, redisUrl: undefined, postgresUrl, dataFolder: 'data' }, undefined))[1]!;
 
 /** Redis as far as a check speaks to it. */
 const redisWith = (password: string) => (heard: string) => {
@@ -57,6 +83,50 @@ describe('without a gateway that runs', () => {
     expect(await database(`postgres://millrace:secret@${postgres}/millrace`)).toMatchObject({
       ok: true,
       detail: `${postgres} answers; whether user and password are right, a gateway finds out`,
+    });
+  });
+
+  describe('the object store', () => {
+    const BUCKET = { s3Bucket: 'files', s3AccessKey: 'key', s3SecretKey: 's3cret' };
+    const answering = async (head: string) => ({
+      ...BUCKET,
+      s3Url: `http://${await serverThatSays(() => `${head}\r\n\r\n`)}`,
+    });
+
+    it('is a folder where there is none', async () => {
+      expect(await objects({})).toMatchObject({ ok: true, detail: 'files are in data: for gateways of one machine' });
+    });
+
+    it('is asked for a file that is not there, and has answered when it says so', async () => {
+      const there = await createBucket();
+      expect(await objects({ ...BUCKET, s3Url: there })).toMatchObject({
+        ok: true,
+        detail: expect.stringMatching(/^the bucket files of 127\.0\.0\.1:\d+ answers/),
+      });
+    });
+
+    it('is wrong where it refuses, is silent, is not there, or is no address, and its secret is never said', async () => {
+      const found = [
+        await objects(await answering('HTTP/1.1 403 Forbidden\r\ncontent-length: 0')),
+        await objects({ ...BUCKET, s3Url: `http://${await serverThatSays(() => '')}` }),
+        await objects({ ...BUCKET, s3Url: 'http://127.0.0.1:1' }),
+        await objects({ ...BUCKET, s3Url: 'nonsense' }),
+        await objects({
+          ...BUCKET,
+          s3Url: `https://${await serverThatSays(() => 'HTTP/1.1 400 Bad Request\r\n\r\n')}`,
+        }),
+        await objects({ ...BUCKET, s3Url: 'https://127.0.0.1:1', 's3Tls.caFile': '/nowhere/ca.pem' }),
+      ];
+      expect(found.map(({ ok }) => ok)).toEqual(found.map(() => false));
+      expect(found.map(({ detail }) => detail)).toEqual([
+        expect.stringMatching(/refuses its keys/),
+        expect.stringMatching(/said nothing for 500 ms/),
+        expect.stringMatching(/ECONNREFUSED/),
+        expect.stringMatching(/s3Url is not an address/),
+        expect.stringMatching(/speaks no TLS/),
+        expect.stringMatching(/ca\.pem/),
+      ]);
+      expect(JSON.stringify(found)).not.toContain('s3cret');
     });
   });
 
@@ -107,7 +177,7 @@ describe('without a gateway that runs', () => {
 });
 
 describe('with one', () => {
-  const settings = { redisUrl: 'redis://127.0.0.1:1', postgresUrl: undefined, dataFolder: 'data' };
+  const settings = { ...NO_BUCKET, redisUrl: 'redis://127.0.0.1:1', postgresUrl: undefined, dataFolder: 'data' };
 
   it('believes it, which may reach what this machine does not', async () => {
     expect((await checkStores(settings, READY)).map(({ ok }) => ok)).toEqual([true]);
@@ -126,7 +196,10 @@ const REDIS = process.env.TEST_REDIS_URL;
 const POSTGRES = process.env.TEST_POSTGRES_URL;
 describe.skipIf(REDIS === undefined || POSTGRES === undefined)('with TEST_REDIS_URL and TEST_POSTGRES_URL', () => {
   it('finds the real ones', async () => {
-    const found = await checkStores({ redisUrl: REDIS, postgresUrl: POSTGRES, dataFolder: 'data' }, undefined);
+    const found = await checkStores(
+      { ...NO_BUCKET, redisUrl: REDIS, postgresUrl: POSTGRES, dataFolder: 'data' },
+      undefined,
+    );
     expect(found.filter(({ ok }) => !ok)).toEqual([]);
   });
 });

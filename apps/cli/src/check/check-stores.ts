@@ -1,7 +1,8 @@
 import { connect, type NetConnectOpts } from 'node:net';
 import { connect as connectWithTls } from 'node:tls';
 import type { ReadyzBody, Settings } from '@millrace/contracts';
-import { readTlsFiles, type TlsContents, TlsProblem, tlsFailure } from '@millrace/runtime';
+import { ConfigurationError, readTlsFiles, type TlsContents, TlsProblem, tlsFailure } from '@millrace/runtime';
+import { ObjectStoreUnavailable, openObjectStore } from '@millrace/storage';
 import { type Finding, fine, wrong } from './finding.js';
 
 /** For the connection and the first answer together. */
@@ -10,13 +11,18 @@ const ANSWER_TIMEOUT_MS = 3_000;
 const ANSWER_BYTES_MAX = 4_096;
 
 type Degraded = NonNullable<ReadyzBody['degraded']>[number];
+type BucketSettings = Pick<
+  Settings,
+  's3Url' | 's3Bucket' | 's3Prefix' | 's3Region' | 's3AccessKey' | 's3SecretKey' | 's3SilenceMsMax'
+>;
 type StoreSettings = Pick<Settings, 'redisUrl' | 'postgresUrl' | 'dataFolder'> &
-  Partial<Pick<Settings, 'redisTls.caFile' | 'redisTls.certFile' | 'redisTls.keyFile'>>;
+  BucketSettings &
+  Partial<Pick<Settings, 'redisTls.caFile' | 'redisTls.certFile' | 'redisTls.keyFile' | 's3Tls.caFile'>>;
 
-/** Redis and Postgres as a running gateway finds them; without one, whether they answer from here. Never says a password. */
+/** Redis, Postgres and the S3 server as a running gateway finds them; without one, whether they answer from here. Never says a password. */
 export async function checkStores(settings: StoreSettings, gateway: ReadyzBody | undefined): Promise<Finding[]> {
   if (gateway !== undefined) return missedBy(gateway);
-  return Promise.all([checkRedis(settings), checkDatabase(settings)]);
+  return Promise.all([checkRedis(settings), checkDatabase(settings), checkObjects(settings)]);
 }
 
 function missedBy({ degraded = [] }: ReadyzBody): Finding[] {
@@ -97,6 +103,32 @@ const SSL_REQUEST = Buffer.from([0, 0, 0, 8, 0x04, 0xd2, 0x16, 0x2f]);
 
 function postgresProblem(text: string): string | undefined {
   return text === 'S' || text === 'N' ? undefined : 'is no Postgres: it answers otherwise than one.';
+}
+
+/** A key that nobody has: whoever may read the bucket is told that it is not there. */
+const NO_KEY = 'millrace-check';
+
+async function checkObjects(settings: StoreSettings): Promise<Finding> {
+  const { s3Url, s3Bucket, dataFolder, s3SilenceMsMax } = settings;
+  if (s3Url === undefined) return fine('objects', `files are in ${dataFolder}: for gateways of one machine`);
+  const remedy = 'Start it, or correct the `s3…` settings; docs/how-to/object-store.md has them.';
+  try {
+    const tls = await readTlsFiles({ group: 's3Tls', caFile: settings['s3Tls.caFile'] });
+    const patience = { s3SilenceMsMax: Math.min(s3SilenceMsMax, ANSWER_TIMEOUT_MS) };
+    const store = await openObjectStore({ ...settings, ...patience }, 'files', '', { current: tls });
+    try {
+      await store.stat(NO_KEY, new AbortController().signal);
+    } finally {
+      await store.close();
+    }
+    const left = '; whether it may be written to, a gateway finds out';
+    return fine('objects', `the bucket ${s3Bucket} of ${new URL(s3Url).host} answers${left}`);
+  } catch (error) {
+    const isForeseen =
+      error instanceof ObjectStoreUnavailable || error instanceof ConfigurationError || error instanceof TlsProblem;
+    if (!isForeseen) throw error;
+    return wrong('objects', error.message, remedy);
+  }
 }
 
 function outcome(about: string, address: string, problem: string | undefined, setting: string): Finding {

@@ -23,7 +23,7 @@ export interface FileDetails {
 export interface CreateOptions {
   /** Undefined: `fileBytesMax`. */
   readonly bytesMax?: number | undefined;
-  /** How much it will be at most, where that is known: reserved until it is there. */
+  /** How much it will be, at least, where that is known: reserved until it is there. */
   readonly bytesExpected?: number | undefined;
   /** Written together with the file's becoming visible, or neither is: what else is to know of it. What it throws undoes both. */
   readonly together?: ((query: SqlQuery, file: FileRow) => Promise<void>) | undefined;

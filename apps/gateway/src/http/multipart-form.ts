@@ -8,6 +8,8 @@ import { type BodyPatience, SlowBody } from './slow-body.js';
 const FIELDS_MAX = 32;
 const FIELD_BYTES_MAX = 16 * 1024;
 const HEADER_BYTES_MAX = 8 * 1024;
+/** Of a form that is not nonsense, all but the file: a file that is just as large as it may be is not refused for that. */
+const FORM_BYTES_MAX = 64 * 1024;
 
 /**
  * A form that is read as it comes (RFC 7578), with a file in it that may be as large as anything.
@@ -18,7 +20,7 @@ const HEADER_BYTES_MAX = 8 * 1024;
  * Ownership: whoever makes it disposes of it, on every path.
  */
 export class MultipartForm implements UploadForm, Disposable {
-  readonly bytesDeclared: number | undefined;
+  readonly bytesExpected: number | undefined;
   readonly fields = new Map<string, string>();
   readonly #parser: BusboyInstance;
   readonly #watch: SlowBody;
@@ -34,7 +36,7 @@ export class MultipartForm implements UploadForm, Disposable {
     private readonly patience: BodyPatience,
   ) {
     const length = request.headers['content-length'];
-    this.bytesDeclared = length === undefined ? undefined : Number(length);
+    this.bytesExpected = length === undefined ? undefined : Math.max(0, Number(length) - FORM_BYTES_MAX);
     this.#parser = parserOf(request);
     this.#watch = new SlowBody(patience, (error) => this.#fail(error));
     for (const promise of [this.#file.promise, this.#end.promise]) promise.catch(() => {}); // Maybe nobody asks.

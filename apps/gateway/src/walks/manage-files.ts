@@ -37,7 +37,7 @@ export class ManageFiles {
         const { purpose, expires_after } = parseCreateFile(form.fields);
         return { filename: name, purpose, expiresAfterSeconds: expires_after?.seconds };
       };
-      const limits = { bytesExpected: form.bytesDeclared };
+      const limits = { bytesExpected: form.bytesExpected };
       return fileBody(await this.files.create(call.caller.keyId, content, details, call.clientLeft, limits));
     });
   }

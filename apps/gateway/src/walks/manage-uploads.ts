@@ -33,7 +33,7 @@ export class ManageUploads {
         await form.end();
       }
       const { keyId } = call.caller;
-      return partBody(await this.uploads.addPart(keyId, uploadId, whole(), call.clientLeft, form.bytesDeclared));
+      return partBody(await this.uploads.addPart(keyId, uploadId, whole(), call.clientLeft, form.bytesExpected));
     });
   }
 

@@ -1,7 +1,7 @@
 /** A form as it comes in: its fields, and one file among them that is read as it comes. */
 export interface UploadForm {
-  /** Of all of it, as its sender says; undefined: they don't say. */
-  readonly bytesDeclared: number | undefined;
+  /** Of the file, at least, by what its sender says of the form; undefined: they don't say. */
+  readonly bytesExpected: number | undefined;
   /** Those that have come so far, by their names as they were sent: `expires_after[seconds]`. */
   readonly fields: ReadonlyMap<string, string>;
   /**

@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto';
+import { Agent } from 'node:https';
 import { Client } from 'minio';
 
 /** The settings of the same names, of a new bucket. */
@@ -12,12 +13,14 @@ export interface BucketSettings {
   readonly s3SilenceMsMax: number;
 }
 
-/** @param url with the key in it: `TEST_S3_URL`. */
-export async function bucketOfItsOwn(url: string): Promise<BucketSettings> {
-  const { hostname, port, username, password, origin } = new URL(url);
+/** @param url with the key in it: `TEST_S3_URL`. @param ca the authority of one that speaks TLS. */
+export async function bucketOfItsOwn(url: string, ca?: string): Promise<BucketSettings> {
+  const { hostname, port, username, password, origin, protocol } = new URL(url);
   const [region, bucket] = ['us-east-1', `test-${randomUUID()}`];
   const keys = { accessKey: username, secretKey: password };
-  await new Client({ endPoint: hostname, port: Number(port), useSSL: false, region, ...keys }).makeBucket(bucket);
+  const useSSL = protocol === 'https:';
+  const trust = useSSL ? { transportAgent: new Agent({ ca }) } : {};
+  await new Client({ endPoint: hostname, port: Number(port), useSSL, region, ...keys, ...trust }).makeBucket(bucket);
   return {
     s3Url: origin,
     s3Bucket: bucket,

@@ -1,3 +1,4 @@
+import { tlsFailure } from '@millrace/runtime';
 import { S3Error } from 'minio';
 import { ObjectStoreFull, ObjectStoreUnavailable } from '../object-store.js';
 
@@ -48,6 +49,9 @@ export function inWords(error: unknown, { url, bucket }: Whose): ObjectStoreUnav
   const [, status] = /Retryable HTTP status: (\d+)/.exec(message ?? '') ?? [];
   const why = status
     ? `it answers with status ${status}.`
-    : [said, message || Message || code].filter(Boolean).join(': ');
-  return new ObjectStoreUnavailable(`The object store at ${url.host} can't be used: ${why || 'it failed.'}`, options);
+    : (tlsFailure(message ?? '', 's3Tls') ?? [said, message || Message || code].filter(Boolean).join(': '));
+  return new ObjectStoreUnavailable(
+    `The object store at ${url.host} can't be used: ${why.replace(/[^.]$/, '$&.') || 'it failed.'}`,
+    options,
+  );
 }
