@@ -467,6 +467,25 @@ describe('what a file is read by', () => {
   });
 });
 
+describe('the metrics', () => {
+  it('say how much went in and out, and the records that it was files', async () => {
+    await using bed = await bedWith();
+    const { id } = await bed.client.files.create({ file: await toFile(Buffer.alloc(1_000), 'a'), purpose: 'vision' });
+    await (await bed.client.files.content(id)).arrayBuffer();
+    await bed.client.files.retrieve('file-1').catch(() => {});
+    const page = await (await fetch(`${bed.url}/metrics`)).text();
+    expect(page).toMatch(/^millrace_file_bytes_total\{.*direction="in".*\} 1000$/m);
+    expect(page).toMatch(/^millrace_file_bytes_total\{.*direction="out".*\} 1000$/m);
+    expect(page).toMatch(/^millrace_requests_total\{.*endpoint="files".*outcome="served".*\} 2$/m);
+    expect(page).toMatch(/^millrace_requests_total\{.*endpoint="files".*code="file_not_found".*\} 1$/m);
+    expect(bed.records().map(({ endpoint, keyId, status }) => [endpoint, keyId, status])).toEqual([
+      ['files', 'any', 200],
+      ['files', 'any', 200],
+      ['files', 'any', 404],
+    ]);
+  });
+});
+
 describe('limits', () => {
   it('of a key are its own, and say how much is kept', async () => {
     await using bed = await bedWith({ filesPerKeyMax: 3, fileBytesPerKeyMax: 1_000 });

@@ -46,6 +46,13 @@ export const MEASURED = {
     labels: ['kind', 'model'],
     help: 'Tokens by kind: prompt, completion, and cached (those of the prompt that the engine still had). cached stays 0 while prompts share a beginning → requests go to too many workers.',
   },
+  fileBytes: {
+    name: 'millrace_file_bytes_total',
+    kind: 'counter',
+    unit: 'By',
+    labels: ['direction'],
+    help: 'Content of files that was kept (in) or read (out) for clients. in rises faster than the object store has room → lower fileBytesPerKeyMax, or give files an expiry.',
+  },
   waited: {
     name: 'millrace_waiting_seconds',
     kind: 'histogram',

@@ -2,6 +2,7 @@ import type { DeletedFileBody, FileBody, FileListBody } from '@millrace/contract
 import type { OpenObject } from '@millrace/storage';
 import { type FileRow, fileBody } from '../files/file-rows.js';
 import type { FileDetails, FileStore } from '../files/file-store.js';
+import { FileMetrics } from '../metrics/file-metrics.js';
 import { parseCreateFile, parseFilename, parseListFiles } from '../validation/parse-file-requests.js';
 import { type FilePartAsked, parseRange } from '../validation/parse-range.js';
 import type { Call } from '../vocabulary.js';
@@ -14,11 +15,13 @@ export interface FilePart {
   readonly file: FileRow;
   /** Undefined: all of it. */
   readonly part: FilePartAsked | undefined;
-  readonly content: OpenObject;
+  readonly content: Pick<OpenObject, 'content' | typeof Symbol.asyncDispose>;
 }
 
 /** /v1/files: kept, listed, read and removed. */
 export class ManageFiles {
+  readonly #metrics = new FileMetrics();
+
   constructor(
     private readonly calls: StoredCalls,
     private readonly files: FileStore,
@@ -38,7 +41,9 @@ export class ManageFiles {
         return { filename: name, purpose, expiresAfterSeconds: expires_after?.seconds };
       };
       const limits = { bytesExpected: form.bytesExpected };
-      return fileBody(await this.files.create(call.caller.keyId, content, details, call.clientLeft, limits));
+      const file = await this.files.create(call.caller.keyId, content, details, call.clientLeft, limits);
+      this.#metrics.kept(file.bytes);
+      return fileBody(file);
     });
   }
 
@@ -64,7 +69,7 @@ export class ManageFiles {
     return this.calls.run('files', call, async () => {
       const file = await this.files.find(call.caller.keyId, id);
       const part = parseRange(range, file.bytes, call);
-      return { file, part, content: await this.files.open(file, call.clientLeft, part) };
+      return { file, part, content: this.#counted(await this.files.open(file, call.clientLeft, part)) };
     });
   }
 
@@ -73,5 +78,16 @@ export class ManageFiles {
       await this.files.remove(call.caller.keyId, id);
       return { id, object: 'file', deleted: true };
     });
+  }
+
+  #counted(opened: OpenObject): FilePart['content'] {
+    const metrics = this.#metrics;
+    async function* content() {
+      for await (const piece of opened.content) {
+        metrics.read(piece.byteLength);
+        yield piece;
+      }
+    }
+    return { content: content(), [Symbol.asyncDispose]: () => opened[Symbol.asyncDispose]() };
   }
 }

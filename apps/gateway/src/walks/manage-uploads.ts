@@ -2,6 +2,7 @@ import type { UploadBody, UploadPartBody } from '@millrace/contracts';
 import type { UploadCompletion } from '../files/upload-completion.js';
 import { partBody, uploadBody } from '../files/upload-rows.js';
 import type { UploadStore } from '../files/upload-store.js';
+import { FileMetrics } from '../metrics/file-metrics.js';
 import { parseCompleteUpload, parseCreateUpload } from '../validation/parse-file-requests.js';
 import type { Call } from '../vocabulary.js';
 import type { StoredCalls } from './stored-call.js';
@@ -10,6 +11,8 @@ import type { UploadPlaces } from './upload-places.js';
 
 /** /v1/uploads: files that come in parts. */
 export class ManageUploads {
+  readonly #metrics = new FileMetrics();
+
   constructor(
     private readonly calls: StoredCalls,
     private readonly uploads: UploadStore,
@@ -33,7 +36,9 @@ export class ManageUploads {
         await form.end();
       }
       const { keyId } = call.caller;
-      return partBody(await this.uploads.addPart(keyId, uploadId, whole(), call.clientLeft, form.bytesExpected));
+      const part = await this.uploads.addPart(keyId, uploadId, whole(), call.clientLeft, form.bytesExpected);
+      this.#metrics.kept(part.bytes);
+      return partBody(part);
     });
   }
 
