@@ -93,6 +93,30 @@ describe('the official client', () => {
     expect(await stateOf()).toEqual(NOTHING);
   });
 
+  it('is told what is wrong with a list', async () => {
+    await using bed = await bedWith();
+    for (const [query, status, param] of [
+      ['limit=0', 400, 'limit'],
+      ['limit=10001', 400, 'limit'],
+      ['limit=x', 400, 'limit'],
+      ['order=up', 400, 'order'],
+      ['purpose=cake', 400, 'purpose'],
+      ['colour=red', 400, 'colour'],
+      ['after=file-%00', 404, 'after'],
+      [`after=${'9'.repeat(300)}`, 400, 'after'],
+    ] as const)
+      expect(await refusalOf(await fetch(`${bed.url}/v1/files?${query}`)), query).toMatchObject({ status, param });
+  });
+
+  it('may name the type of a body that it does not send, as Python’s does', async () => {
+    await using bed = await bedWith();
+    const headers = { 'content-type': 'application/json' };
+    const gone = await fetch(`${bed.url}/v1/files/file-1`, { method: 'DELETE', headers });
+    expect(await refusalOf(gone)).toMatchObject({ status: 404, code: 'file_not_found' });
+    const cancelled = await fetch(`${bed.url}/v1/uploads/upload_1/cancel`, { method: 'POST', headers });
+    expect(await refusalOf(cancelled)).toMatchObject({ status: 404, code: 'upload_not_found' });
+  });
+
   it('says when a file expires', async () => {
     await using bed = await bedWith();
     const file = await toFile(Buffer.from('x'), 'x.txt');
@@ -182,6 +206,14 @@ describe('a form', () => {
     const refusal = await refusalOf(await send(bed, formOf(...parts)));
     expect(refusal).toMatchObject({ status: 400, param, message: expect.stringMatching(message) });
     await expect.poll(stateOf).toEqual(NOTHING);
+  });
+
+  it('may not begin with megabytes that are no form', async () => {
+    await using bed = await bedWith();
+    const form = Buffer.concat([Buffer.alloc(3_000_000, 'x'), formOf(A_FILE, PURPOSE)]);
+    const refusal = await refusalOf(await send(bed, form));
+    expect(refusal).toMatchObject({ status: 400, message: expect.stringMatching(/No file began within 1048576/) });
+    expect(await stateOf()).toEqual(NOTHING);
   });
 
   it('is no form without its type, or without a boundary', async () => {
@@ -464,6 +496,26 @@ describe('what a file is read by', () => {
     expect((await reading.arrayBuffer()).byteLength).toBe(30_000_000);
     await expect.poll(() => open.now).toBe(0);
     objects.open = real;
+  });
+});
+
+describe('many downloads', () => {
+  it('beyond fileDownloadsMax are told to come back, and have a place when one is through or its reader left', async () => {
+    await using bed = await bedWith({ fileDownloadsMax: 1 });
+    const file = await toFile(Buffer.alloc(30_000_000), 'a');
+    const { id } = await bed.client.files.create({ file, purpose: 'vision' });
+    const ask = (init: RequestInit = {}) => fetch(`${bed.url}/v1/files/${id}/content`, init);
+    const leaving = new AbortController();
+    await ask({ signal: leaving.signal });
+    expect(await refusalOf(await ask())).toMatchObject({
+      status: 429,
+      message: expect.stringMatching(/fileDownloadsMax/),
+    });
+    leaving.abort();
+    await expect.poll(async () => (await ask({ method: 'HEAD' })).status).toBe(200);
+    await (await ask()).arrayBuffer();
+    await expect.poll(async () => (await ask({ method: 'HEAD' })).status).toBe(200);
+    expect((await fetch(`${bed.url}/v1/files/file-1/content`)).status).toBe(404);
   });
 });
 

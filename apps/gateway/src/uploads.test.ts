@@ -131,6 +131,7 @@ describe('an upload that is asked for wrongly', () => {
     [{ bytes: 200_000_001, purpose: 'batch' }, 'file', /200,000,000.*batchFileBytesMax/],
     [{ filename: 'a\nb' }, 'filename', /control/],
     [{ mime_type: undefined }, 'mime_type', /required/],
+    [{ mime_type: 'a\u0000' }, 'mime_type', /control/],
     [{ purpose: 'batch_output' }, 'purpose', /itself/],
     [{ expires_after: { anchor: 'created_at', seconds: 1 } }, 'expires_after.seconds', /3600/],
     [{ colour: 'red' }, 'colour', /./],

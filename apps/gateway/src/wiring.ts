@@ -36,6 +36,7 @@ import { CompleteText } from './walks/complete-text.js';
 import { DoWork } from './walks/do-work.js';
 import { Embed } from './walks/embed.js';
 import { Entrance } from './walks/entrance.js';
+import { FilePlaces } from './walks/file-places.js';
 import { FindWorkers } from './walks/find-workers.js';
 import { ListModels } from './walks/list-models.js';
 import { ManageFiles } from './walks/manage-files.js';
@@ -50,7 +51,6 @@ import { ReportUsage } from './walks/report-usage.js';
 import { Rerank } from './walks/rerank.js';
 import { StoredCalls } from './walks/stored-call.js';
 import { Tokenize } from './walks/tokenize.js';
-import { UploadPlaces } from './walks/upload-places.js';
 
 /** What the protocol adds to a request's body, several times over: names, ids, sampling. */
 const FRAME_BYTES_EXTRA = 64 * 1024;
@@ -125,7 +125,10 @@ export function wire(
     certificates: () => tls.secondsLeft(),
   });
   const stored = new StoredCalls(requestLog, parts.rates);
-  const places = new UploadPlaces(settings);
+  const places = {
+    uploads: new FilePlaces(settings.fileUploadsMax, { doing: 'uploaded', setting: 'fileUploadsMax' }),
+    downloads: new FilePlaces(settings.fileDownloadsMax, { doing: 'downloaded', setting: 'fileDownloadsMax' }),
+  };
   const manageModels = new ManageModels(models, directory, parts.models);
   return {
     completeChat,
@@ -137,7 +140,7 @@ export function wire(
     plainChat: new PlainChat(completeChat, directory),
     listModels: new ListModels(manageModels, directory),
     manageFiles: new ManageFiles(stored, parts.files.store, places),
-    manageUploads: new ManageUploads(stored, parts.files.uploads, parts.files.completion, places),
+    manageUploads: new ManageUploads(stored, parts.files.uploads, parts.files.completion, places.uploads),
     manageKeys: new ManageKeys(parts.keys.store, parts.keys.ring, parts.keys.news, requestLog, logger),
     reportUsage: new ReportUsage(parts.totals, requestLog),
     readiness: new Readiness(directory, settings, {

@@ -113,6 +113,7 @@ export class FileStore {
   }
 
   async list(owner: FileOwner, { after, limit, order, purpose }: FileListing): Promise<FilePage> {
+    if (after !== undefined && !isIdOf('file-', after)) notFound(after, 'after');
     const rows = await this.database.query<FileRow>(
       `select ${FILE_COLUMNS} from files
         where key_id = $1 and ${VISIBLE} and ($2::text is null or id ${order === 'asc' ? '>' : '<'} $2)
@@ -223,11 +224,11 @@ export class FileStore {
   }
 }
 
-function notFound(id: string): never {
+function notFound(id: string, param = 'file_id'): never {
   throw new InferenceError(
     'file_not_found',
     `There is no file ${JSON.stringify(id.slice(0, 60))}: it never was, was deleted, or has expired. \`GET /v1/files\` lists those that are there.`,
-    { param: 'file_id' },
+    { param },
   );
 }
 

@@ -256,7 +256,8 @@ export function filesContract(open: () => Promise<{ database: SqlDatabase; objec
       await expect(complete([one])).rejects.toThrow(/3 bytes together, and 6 were promised/);
       await expect(complete([one, one])).rejects.toThrow(/part_ids\[1\]/);
       await expect(complete([one, foreign])).rejects.toThrow(/part_ids\[1\]/);
-      await expect(complete([one, 'nonsense'])).rejects.toThrow(/"nonsense"/);
+      for (const nonsense of ['nonsense', 'part_\u0000'])
+        await expect(complete([one, nonsense])).rejects.toEqual(code('invalid_request'));
       await expect(complete([two, one], md5Of('onetwo'))).rejects.toThrow(/`md5` is .* and that of the parts/);
       await expect(completion.complete('other', id, { part_ids: [one, two] }, NEVER)).rejects.toEqual(
         code('upload_not_found'),

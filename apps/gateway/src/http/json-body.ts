@@ -1,6 +1,6 @@
 import { isUtf8 } from 'node:buffer';
 import { InferenceError } from '@millrace/contracts';
-import type { FastifyInstance } from 'fastify';
+import type { FastifyInstance, FastifyRequest } from 'fastify';
 import { isAdminPath } from './authenticate.js';
 import { isForm } from './form-bodies.js';
 
@@ -29,7 +29,7 @@ export function readJsonBodies(fastify: FastifyInstance, bodyBytesMax: number): 
   fastify.addContentTypeParser('application/json', { parseAs: 'buffer' }, (request, body, done) => {
     request.bodyBytes = body.length;
     // Many clients name the type of a body that they do not send; there, what needs one says so itself.
-    if (body.length === 0 && isAdminPath(request)) return done(null, undefined);
+    if (body.length === 0 && mayBeEmpty(request)) return done(null, undefined);
     request.bodyReadMs = performance.now();
     try {
       done(null, parseJson(body as Buffer));
@@ -37,6 +37,10 @@ export function readJsonBodies(fastify: FastifyInstance, bodyBytesMax: number): 
       done(error as Error);
     }
   });
+}
+
+function mayBeEmpty(request: FastifyRequest): boolean {
+  return request.method === 'DELETE' || request.route?.endsWith('/cancel') === true || isAdminPath(request);
 }
 
 /**

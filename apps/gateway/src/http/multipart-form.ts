@@ -8,6 +8,8 @@ import { type BodyPatience, SlowBody } from './slow-body.js';
 const FIELDS_MAX = 32;
 const FIELD_BYTES_MAX = 16 * 1024;
 const HEADER_BYTES_MAX = 8 * 1024;
+/** More than all fields together may have. */
+const BEFORE_FILE_BYTES_MAX = 1024 * 1024;
 /** Of a form that is not nonsense, all but the file: a file that is just as large as it may be is not refused for that. */
 const FORM_BYTES_MAX = 64 * 1024;
 
@@ -27,6 +29,7 @@ export class MultipartForm implements UploadForm, Disposable {
   readonly #file = Promise.withResolvers<{ name: string; file: FormFile }>();
   readonly #end = Promise.withResolvers<void>();
   #content: Readable | undefined;
+  #bytes = 0;
   #failure: InferenceError | undefined;
   #over = false;
 
@@ -114,6 +117,9 @@ export class MultipartForm implements UploadForm, Disposable {
 
   readonly #take = (piece: Buffer): void => {
     this.#watch.came(piece.byteLength);
+    this.#bytes += piece.byteLength;
+    if (this.#content === undefined && this.#bytes > BEFORE_FILE_BYTES_MAX)
+      this.#refuse(`No file began within ${BEFORE_FILE_BYTES_MAX} bytes of the form.`);
     let taken = false;
     this.#parser.write(piece, () => {
       taken = true;

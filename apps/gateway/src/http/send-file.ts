@@ -24,6 +24,7 @@ export async function sendFile(reply: FastifyReply, { file, part, content }: Fil
   // The answer to a request that waits behind others on its connection may never close, though the connection does.
   const end = () => stream.destroy();
   socket.once('close', end);
+  if (socket.destroyed) end(); // Gone before we began to listen.
   // Not a `finally` in a generator: one whose client left before the first piece is never begun.
   stream.once('close', () => {
     socket.off('close', end);

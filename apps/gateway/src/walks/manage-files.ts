@@ -6,9 +6,9 @@ import { FileMetrics } from '../metrics/file-metrics.js';
 import { parseCreateFile, parseFilename, parseListFiles } from '../validation/parse-file-requests.js';
 import { type FilePartAsked, parseRange } from '../validation/parse-range.js';
 import type { Call } from '../vocabulary.js';
+import type { FilePlaces } from './file-places.js';
 import type { StoredCalls } from './stored-call.js';
 import type { UploadForm } from './upload-form.js';
-import type { UploadPlaces } from './upload-places.js';
 
 /** Ownership: whoever gets it disposes of `content`. */
 export interface FilePart {
@@ -25,12 +25,12 @@ export class ManageFiles {
   constructor(
     private readonly calls: StoredCalls,
     private readonly files: FileStore,
-    private readonly places: UploadPlaces,
+    private readonly places: { readonly uploads: FilePlaces; readonly downloads: FilePlaces },
   ) {}
 
   create(form: UploadForm, call: Call): Promise<FileBody> {
     return this.calls.run('files', call, async () => {
-      using _place = this.places.take();
+      using _place = this.places.uploads.take();
       const { filename, content } = await form.file('file');
       const name = parseFilename(filename);
       // What comes before the file is looked at before it: nobody sends a gigabyte to be told of a misspelt purpose.
@@ -69,7 +69,14 @@ export class ManageFiles {
     return this.calls.run('files', call, async () => {
       const file = await this.files.find(call.caller.keyId, id);
       const part = parseRange(range, file.bytes, call);
-      return { file, part, content: this.#counted(await this.files.open(file, call.clientLeft, part)) };
+      const place = this.places.downloads.take();
+      try {
+        const opened = await this.files.open(file, call.clientLeft, part);
+        return { file, part, content: this.#counted(opened, place) };
+      } catch (error) {
+        place[Symbol.dispose]();
+        throw error;
+      }
     });
   }
 
@@ -80,7 +87,8 @@ export class ManageFiles {
     });
   }
 
-  #counted(opened: OpenObject): FilePart['content'] {
+  /** @param place held until the content is released, which is once. */
+  #counted(opened: OpenObject, place: Disposable): FilePart['content'] {
     const metrics = this.#metrics;
     async function* content() {
       for await (const piece of opened.content) {
@@ -88,6 +96,10 @@ export class ManageFiles {
         yield piece;
       }
     }
-    return { content: content(), [Symbol.asyncDispose]: () => opened[Symbol.asyncDispose]() };
+    const release = async () => {
+      place[Symbol.dispose]();
+      await opened[Symbol.asyncDispose]();
+    };
+    return { content: content(), [Symbol.asyncDispose]: release };
   }
 }

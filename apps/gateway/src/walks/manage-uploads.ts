@@ -5,9 +5,9 @@ import type { UploadStore } from '../files/upload-store.js';
 import { FileMetrics } from '../metrics/file-metrics.js';
 import { parseCompleteUpload, parseCreateUpload } from '../validation/parse-file-requests.js';
 import type { Call } from '../vocabulary.js';
+import type { FilePlaces } from './file-places.js';
 import type { StoredCalls } from './stored-call.js';
 import type { UploadForm } from './upload-form.js';
-import type { UploadPlaces } from './upload-places.js';
 
 /** /v1/uploads: files that come in parts. */
 export class ManageUploads {
@@ -17,7 +17,7 @@ export class ManageUploads {
     private readonly calls: StoredCalls,
     private readonly uploads: UploadStore,
     private readonly completion: UploadCompletion,
-    private readonly places: UploadPlaces,
+    private readonly places: FilePlaces,
   ) {}
 
   create(body: unknown, call: Call): Promise<UploadBody> {

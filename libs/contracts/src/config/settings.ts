@@ -879,6 +879,15 @@ export const SETTINGS = {
     unit: 'uploads',
     why: 'How many files, or parts of them, one gateway takes in at a time; further ones are told to come back. With an S3 server each holds about 10 MiB of memory.',
   }),
+  fileDownloadsMax: integer({
+    group: 'files',
+    readBy: ['gateway'],
+    default: 64,
+    min: 1,
+    max: 10_000,
+    unit: 'downloads',
+    why: 'How many files one gateway sends at a time; further ones are told to come back. Each holds a connection to the S3 server, where there is one, for as long as its client takes, and of those there are 128.',
+  }),
 
   // ------------------------------------------------------------------------------------------------------------- tls
   'tls.certFile': optionalText({

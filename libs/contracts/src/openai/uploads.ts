@@ -12,7 +12,11 @@ export const createUploadSchema = z
   .object({
     bytes: z.int().min(1),
     filename,
-    mime_type: z.string().min(1).max(200),
+    mime_type: z
+      .string()
+      .min(1)
+      .max(200)
+      .regex(/^[^\p{Cc}]+$/u, { error: 'must not hold control characters' }),
     purpose: z.enum(UPLOADED_PURPOSES),
     expires_after: expiresAfter.nullish(),
   })
