@@ -162,6 +162,7 @@ export const IMPORT_RULES: readonly ImportRule[] = [
       /^@grpc\/grpc-js$/,
       /^pg$/,
       /^ioredis$/,
+      /^bullmq$/,
       /^lru-cache$/,
       /^@qdrant\/js-client-rest$/,
       /^undici$/,
