@@ -1,11 +1,13 @@
 import {
   APPLY_TEMPLATE_PARAMETERS,
+  BATCH_PARAMETERS,
   CHAT_PARAMETERS,
   COMPLETE_UPLOAD_PARAMETERS,
   DETOKENIZE_PARAMETERS,
   EMBEDDINGS_PARAMETERS,
   ERROR_CATALOG,
   FILE_PARAMETERS,
+  LIST_BATCHES_PARAMETERS,
   LIST_FILES_PARAMETERS,
   openApiDocument,
   type Parameter,
@@ -161,6 +163,23 @@ ${parameterRows(COMPLETE_UPLOAD_PARAMETERS)}
 
 A part is a form with one file in it, \`data\`, of up to 64 MiB. Completing an upload again answers the same as before. \`POST /v1/uploads/{upload_id}/cancel\`
 takes nothing.
+## \`POST /v1/batches\`
+
+${parameterRows(BATCH_PARAMETERS)}
+
+A line of the input has \`custom_id\` (a text of its own, up to 512 characters), \`method\` (\`POST\`), \`url\` (the batch's \`endpoint\`) and \`body\`, and
+nothing else. A line that can't be sent (no JSON, a field that is missing or wrong, a \`custom_id\` that an earlier line has, \`stream: true\`) is
+a line of the error file, with the number of the line, and the others are answered; OpenAI fails the whole batch. The batch fails where the
+file has no lines, more than \`batchLinesMax\`, or not one that is a JSON object. Lines may name different models. Output and errors come in the order of the
+input.
+
+## \`GET /v1/batches\`
+
+${parameterRows(LIST_BATCHES_PARAMETERS)}
+
+\`GET /v1/batches/{batch_id}\` and \`POST /v1/batches/{batch_id}/cancel\` take nothing. A batch is what the key sees that made it; to any other it
+is a 404. In a batch that was cancelled, lines that were not answered are in neither file; in one that expired, they are \`batch_expired\` in the
+error file.
 
 ## Beside OpenAI's
 

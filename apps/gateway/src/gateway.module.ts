@@ -3,6 +3,7 @@ import type { Metrics } from '@millrace/runtime';
 import { type DynamicModule, Module } from '@nestjs/common';
 import { APP_FILTER } from '@nestjs/core';
 import { AdminKeysController } from './http/admin-keys.controller.js';
+import { BatchesController } from './http/batches.controller.js';
 import { ChatCompletionsController } from './http/chat-completions.controller.js';
 import { CompletionsController } from './http/completions.controller.js';
 import { DocsController } from './http/docs.controller.js';
@@ -23,6 +24,7 @@ import { CompleteChat } from './walks/complete-chat.js';
 import { CompleteText } from './walks/complete-text.js';
 import { Embed } from './walks/embed.js';
 import { ListModels } from './walks/list-models.js';
+import { ManageBatches } from './walks/manage-batches.js';
 import { ManageFiles } from './walks/manage-files.js';
 import { ManageKeys } from './walks/manage-keys.js';
 import { ManageModels } from './walks/manage-models.js';
@@ -50,6 +52,7 @@ export function gatewayModule(walks: Walks, metrics: Metrics, settings: Settings
       TokenizeController,
       FilesController,
       UploadsController,
+      BatchesController,
       ModelsController,
       PlainController,
       HealthController,
@@ -69,6 +72,7 @@ export function gatewayModule(walks: Walks, metrics: Metrics, settings: Settings
       { provide: ListModels, useValue: walks.listModels },
       { provide: ManageFiles, useValue: walks.manageFiles },
       { provide: ManageUploads, useValue: walks.manageUploads },
+      { provide: ManageBatches, useValue: walks.manageBatches },
       { provide: ManageKeys, useValue: walks.manageKeys },
       { provide: ReportUsage, useValue: walks.reportUsage },
       { provide: Readiness, useValue: walks.readiness },

@@ -3,6 +3,7 @@ import { isLoopback, type ReadyzBody, type Settings } from '@millrace/contracts'
 import { ConfigurationError, type Logger, type WatchedTls } from '@millrace/runtime';
 import type { ObjectStore } from '@millrace/storage';
 import { openObjectStore } from '@millrace/storage';
+import { BatchStore } from './batch-jobs/batch-store.js';
 import { MemoryResponseCache } from './cache/adapters/memory-response-cache.js';
 import { RedisResponseCache } from './cache/adapters/redis-response-cache.js';
 import type { ResponseCache } from './cache/response-cache.js';
@@ -31,6 +32,8 @@ import { EmbeddedDatabase } from './stores/adapters/pglite/embedded-database.js'
 import { PgvectorStore } from './stores/adapters/pgvector-store.js';
 import { PostgresDatabase } from './stores/adapters/postgres-database.js';
 import { RedisConnection } from './stores/adapters/redis-connection.js';
+import { SqlJobQueue } from './stores/adapters/sql-job-queue.js';
+import type { JobQueue } from './stores/job-queue.js';
 import { MigratedDatabase } from './stores/migrated-database.js';
 import { readMigrations } from './stores/migration-files.js';
 import type { SqlDatabase } from './stores/sql-database.js';
@@ -54,6 +57,9 @@ export interface Parts {
   readonly objects: ObjectStore;
   /** What is known of files, and on both of them the way to either. */
   readonly files: StoredFiles;
+  /** Work that need not be done at once. */
+  readonly jobs: JobQueue;
+  readonly batches: BatchStore;
   /** What the models file says, now and after each edit. */
   readonly models: ModelsInForce;
   /** Whoever wants every record. */
@@ -85,6 +91,7 @@ export async function openParts(settings: Settings, logger: Logger, tls: Gateway
   const qdrant = await openQdrant(settings, tls.qdrant);
   const objects = await openObjectStore(settings, 'files', join(settings.dataFolder, 'files'), tls.s3);
   const { database, broken } = openDatabase(settings, tls.postgres, logger);
+  const jobs = await openJobs(settings, redis, database, tls, logger);
 
   const news =
     redis === undefined ? new MemoryKeyNews() : new RedisKeyNews(redis.client, `${settings.redisKeyPrefix}:keys`);
@@ -118,6 +125,8 @@ export async function openParts(settings: Settings, logger: Logger, tls: Gateway
     vectors,
     objects,
     files,
+    jobs: jobs.queue,
+    batches: new BatchStore(database),
     models,
     listeners: run === undefined ? [records.observe] : [records.observe, run.observe],
     broken,
@@ -129,6 +138,8 @@ export async function openParts(settings: Settings, logger: Logger, tls: Gateway
         ['database', database.trouble],
         ['vectors', vectors.trouble],
         ['objects', objects.trouble],
+        // Where it stands on the database, that one has said it.
+        ['jobs', jobs.own ? jobs.queue.trouble : undefined],
         ['keys', ring.trouble],
         ['records', records.trouble],
         ['models_file', models.trouble],
@@ -138,7 +149,7 @@ export async function openParts(settings: Settings, logger: Logger, tls: Gateway
       await Promise.all([records.close(LAST_WRITES_MS), run?.close()]);
       await Promise.all([ring.close(), rates.close(), news.close()]);
       await files.close();
-      await Promise.all([vectors.close(), objects.close()]);
+      await Promise.all([vectors.close(), objects.close(), jobs.close()]);
       await Promise.all([redis?.close(), database.close()]);
     },
   };
@@ -179,6 +190,47 @@ function openRedis(
   logger: Logger,
 ): RedisConnection {
   return new RedisConnection({ url, timeoutMs: redisTimeoutMs, name: 'millrace-gateway', tls }, logger);
+}
+
+/** How long a job belongs to a gateway that may have been killed. */
+const JOB_LEASE_MS = 30_000;
+/** Of all batches together: at most a few of each are in the queue at a time. */
+const JOBS_MAX = 10_000;
+/** BullMQ asks Redis several things for one of ours. */
+const JOBS_TIMEOUT_MS = 5_000;
+
+interface OpenJobs {
+  readonly queue: JobQueue;
+  /** It has a store of its own. */
+  readonly own: boolean;
+  close(): Promise<void>;
+}
+
+/** On Redis where there is one, and else in the database. */
+async function openJobs(
+  settings: Settings,
+  redis: RedisConnection | undefined,
+  database: SqlDatabase,
+  tls: GatewayTls,
+  logger: Logger,
+): Promise<OpenJobs> {
+  const options = { queue: 'batches', leaseMs: JOB_LEASE_MS, jobsMax: JOBS_MAX };
+  const { queueRedisUrl, redisKeyPrefix } = settings;
+  const own = queueRedisUrl === undefined ? undefined : openRedis(queueRedisUrl, settings, tls.redis, logger);
+  const connection = own ?? redis;
+  if (connection === undefined) {
+    const queue = new SqlJobQueue(database, options);
+    return { queue, own: false, close: () => queue.close() };
+  }
+  // Loaded for those who have a Redis: it costs every start some time and memory.
+  const { BullMqJobQueue } = await import('./stores/adapters/bullmq-job-queue.js');
+  const prefix = `${redisKeyPrefix}:jobs`;
+  const queue = new BullMqJobQueue(connection, { ...options, prefix, timeoutMs: JOBS_TIMEOUT_MS });
+  const close = async () => {
+    await queue.close();
+    await own?.close();
+  };
+  return { queue, own: true, close };
 }
 
 async function openQdrant(

@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { FolderObjectStore } from '@millrace/storage';
 import { FILE_LIMITS, silent } from './files/files.testing.js';
 import { openFiles } from './files/stored-files.js';
+import { BatchStore } from './batch-jobs/batch-store.js';
 import { MemoryKeyNews } from './keys/adapters/memory-key-news.js';
 import { EVERYBODY } from './keys/authenticator.js';
 import { KeyStore } from './keys/key-store.js';
@@ -10,6 +11,7 @@ import { UNLIMITED } from './limits/caller-rates.js';
 import type { Parts } from './open-parts.js';
 import { UsageTotals } from './request-log/usage-totals.js';
 import { fixedModels } from './routing/models-in-force.js';
+import { SqlJobQueue } from './stores/adapters/sql-job-queue.js';
 import { DatabaseUnavailable, type SqlDatabase } from './stores/sql-database.js';
 
 /** A database that is never there. */
@@ -41,6 +43,8 @@ export function plainParts(changes: Partial<Parts> = {}): Parts {
     vectors: undefined,
     objects,
     files: openFiles(NO_DATABASE, objects, FILE_LIMITS, silent),
+    jobs: new SqlJobQueue(NO_DATABASE, { queue: 'none', leaseMs: 1_000, jobsMax: 1 }),
+    batches: new BatchStore(NO_DATABASE),
     models: fixedModels(),
     listeners: [],
     broken: new Promise(() => {}),

@@ -58,6 +58,9 @@ export const ANYONE: Caller = {
   logMessages: undefined,
 };
 
+/** Of work that nobody waits for: below every key's, which go from -100 to 100. */
+export const LOW_PRIORITY = -1_000;
+
 /** One HTTP call, as far as a walk needs to know it. */
 export interface Call {
   readonly requestId: string;
@@ -207,6 +210,7 @@ export type Endpoint =
   | 'detokenize'
   | 'apply_template'
   | 'files'
+  | 'batches'
   | 'admin'
   | 'other';
 

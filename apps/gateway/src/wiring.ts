@@ -2,6 +2,8 @@ import { hostname } from 'node:os';
 import { PRESENCE_INTERVALS, type Settings } from '@millrace/contracts';
 import type { Logger, WatchedTls } from '@millrace/runtime';
 import { Admission } from './admission/admission.js';
+import { LineGate } from './batch-jobs/line-gate.js';
+import { SegmentStore } from './batch-jobs/segments.js';
 import { AnswerCache } from './cache/answer-cache.js';
 import { NOTHING_KEPT } from './cache/response-cache.js';
 import { SemanticCache } from './cache/semantic-cache.js';
@@ -30,6 +32,8 @@ import { WorkerDirectory } from './routing/worker-directory.js';
 import type { WorkerDiscovery } from './routing/worker-discovery.js';
 import { WorkerMembers } from './routing/worker-members.js';
 import { ModelCatalog } from './validation/model-catalog.js';
+import { AnswerBatchLine } from './walks/answer-batch-line.js';
+import { BatchFileAccess } from './walks/batch-file-access.js';
 import { CachedAnswers } from './walks/cached-answers.js';
 import { CompleteChat } from './walks/complete-chat.js';
 import { CompleteText } from './walks/complete-text.js';
@@ -39,6 +43,7 @@ import { Entrance } from './walks/entrance.js';
 import { FilePlaces } from './walks/file-places.js';
 import { FindWorkers } from './walks/find-workers.js';
 import { ListModels } from './walks/list-models.js';
+import { ManageBatches } from './walks/manage-batches.js';
 import { ManageFiles } from './walks/manage-files.js';
 import { ManageKeys } from './walks/manage-keys.js';
 import { ManageModels } from './walks/manage-models.js';
@@ -49,6 +54,7 @@ import { Readiness } from './walks/readiness.js';
 import { RefuseRequest } from './walks/refuse-request.js';
 import { ReportUsage } from './walks/report-usage.js';
 import { Rerank } from './walks/rerank.js';
+import { RunBatchJobs } from './walks/run-batch-jobs.js';
 import { StoredCalls } from './walks/stored-call.js';
 import { Tokenize } from './walks/tokenize.js';
 
@@ -66,6 +72,8 @@ export interface Walks {
   readonly listModels: ListModels;
   readonly manageFiles: ManageFiles;
   readonly manageUploads: ManageUploads;
+  readonly manageBatches: ManageBatches;
+  readonly batchJobs: RunBatchJobs;
   readonly manageKeys: ManageKeys;
   readonly reportUsage: ReportUsage;
   readonly readiness: Readiness;
@@ -129,11 +137,28 @@ export function wire(
     uploads: new FilePlaces(settings.fileUploadsMax, { doing: 'uploaded', setting: 'fileUploadsMax' }),
     downloads: new FilePlaces(settings.fileDownloadsMax, { doing: 'downloaded', setting: 'fileDownloadsMax' }),
   };
+  const completeText = new CompleteText(models, entrance, requestLog, completeChat);
+  const embed = new Embed(models, requestLog, work);
+  const batchFiles = new BatchFileAccess(parts.files.store);
+  const batchJobs = new RunBatchJobs(
+    {
+      queue: parts.jobs,
+      store: parts.batches,
+      files: batchFiles,
+      segments: new SegmentStore(parts.objects, parts.batches),
+      gate: new LineGate(settings, () => admission.interactive),
+      answerLine: new AnswerBatchLine(completeChat, completeText, embed),
+      callers: parts.authenticator,
+    },
+    { batchLinesMax: settings.batchLinesMax, lineBytesMax: settings.bodyBytesMax },
+    logger,
+  );
+  batchJobs.start();
   const manageModels = new ManageModels(models, directory, parts.models);
   return {
     completeChat,
-    completeText: new CompleteText(models, entrance, requestLog, completeChat),
-    embed: new Embed(models, requestLog, work),
+    completeText,
+    embed,
     rerank: new Rerank(models, requestLog, work),
     tokenize: new Tokenize(models, requestLog, work),
     manageModels,
@@ -141,6 +166,8 @@ export function wire(
     listModels: new ListModels(manageModels, directory),
     manageFiles: new ManageFiles(stored, parts.files.store, places),
     manageUploads: new ManageUploads(stored, parts.files.uploads, parts.files.completion, places.uploads),
+    manageBatches: new ManageBatches(stored, parts.batches, batchFiles, batchJobs, settings),
+    batchJobs,
     manageKeys: new ManageKeys(parts.keys.store, parts.keys.ring, parts.keys.news, requestLog, logger),
     reportUsage: new ReportUsage(parts.totals, requestLog),
     readiness: new Readiness(directory, settings, {
@@ -163,6 +190,7 @@ export function wire(
     close: async () => {
       watching[Symbol.dispose]();
       admission.close();
+      await batchJobs.stop(0);
       choice.close();
       await members.close();
       await answerCache.close();

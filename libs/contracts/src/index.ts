@@ -8,6 +8,7 @@ export * from './config/setting-text.js';
 export * from './config/settings.js';
 export * from './engine.js';
 export * from './errors/inference-error.js';
+export * from './openai/batches.js';
 export * from './openai/cache-header.js';
 export * from './openai/chat.js';
 export * from './openai/embeddings.js';

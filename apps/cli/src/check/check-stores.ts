@@ -36,6 +36,7 @@ const REMEDIES: Readonly<Record<Degraded['part'], string>> = {
   vectors: 'Start it, or correct the `qdrantUrl` of the gateway.',
   objects:
     'Start the S3 server, or correct the `s3…` settings of the gateway; without one, look at the disk of `dataFolder`.',
+  jobs: 'Start it, or correct the `queueRedisUrl` or `redisUrl` of the gateway; batches go on once it is back.',
   keys: 'See the log of the gateway.',
   models_file: 'Mend the models file; until then its last good version is in force.',
   providers: 'Correct the key or the address; docs/how-to/providers.md says how.',

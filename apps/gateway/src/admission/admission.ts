@@ -1,5 +1,5 @@
 import { InferenceError } from '@millrace/contracts';
-import type { Permit } from '../vocabulary.js';
+import { LOW_PRIORITY, type Permit } from '../vocabulary.js';
 import { type ModelSet, modelsOf, type PlaceAsk, type RoomLimits, WaitingRoom } from './waiting-room.js';
 
 export type { PlaceAsk } from './waiting-room.js';
@@ -67,6 +67,9 @@ interface Guest {
  */
 export class Admission {
   #running = 0;
+  /** Of those that run and of those that wait: for which somebody waits. */
+  #interactiveRunning = 0;
+  #interactiveWaiting = 0;
   #heldMsMean = HELD_MS_AT_FIRST;
   readonly #room: WaitingRoom<Guest>;
   readonly #unwatch: () => void;
@@ -87,6 +90,11 @@ export class Admission {
 
   get waiting(): number {
     return this.#room.size;
+  }
+
+  /** Those for which somebody waits: all but work of low priority, which gives way to them. */
+  get interactive(): { readonly running: number; readonly waiting: number } {
+    return { running: this.#interactiveRunning, waiting: this.#interactiveWaiting };
   }
 
   /** Of the bodies of those that wait. */
@@ -165,6 +173,7 @@ export class Admission {
   ): Promise<Result> {
     this.#makeRoom(ask);
     ask.onWait?.();
+    if (isInteractive(ask)) this.#interactiveWaiting++;
     return new Promise((resolve, reject) => {
       let coldTimer: NodeJS.Timeout | undefined;
       let coldSinceMs: number | undefined;
@@ -172,6 +181,7 @@ export class Admission {
         clearTimeout(coldTimer);
         signal.removeEventListener('abort', onAbort);
         this.#room.remove(waiter);
+        if (isInteractive(ask)) this.#interactiveWaiting--;
       };
       const onAbort = () => {
         leaveRoom();
@@ -213,6 +223,7 @@ export class Admission {
 
   #take(ask: PlaceAsk): Permit {
     this.#running++;
+    if (isInteractive(ask)) this.#interactiveRunning++;
     this.#room.begin(ask);
     const sinceMs = this.clock();
     let held = true;
@@ -228,6 +239,7 @@ export class Admission {
   #release(ask: PlaceAsk, sinceMs: number): void {
     const nowMs = this.clock();
     this.#running--;
+    if (isInteractive(ask)) this.#interactiveRunning--;
     this.#room.end(ask, nowMs);
     this.#heldMsMean += HELD_MS_WEIGHT * (nowMs - sinceMs - this.#heldMsMean);
     this.#fill();
@@ -309,6 +321,10 @@ export class Admission {
 
 function shuttingDown(): InferenceError {
   return new InferenceError('shutting_down', 'This server is stopping before the request had its turn. Send it again.');
+}
+
+function isInteractive({ priority }: PlaceAsk): boolean {
+  return priority > LOW_PRIORITY;
 }
 
 function inEnglish(number: number): string {

@@ -9,6 +9,12 @@ export interface Authenticator {
    * @throws InferenceError `invalid_api_key`, or `store_unavailable` when it can not be told.
    */
   authenticate(presented: string | undefined): Caller | Promise<Caller>;
+  /**
+   * Who a key belongs to that nobody presents, since work goes on in its name. Undefined: it is valid no more.
+   *
+   * @throws InferenceError `store_unavailable` when it can not be told.
+   */
+  callerOfKey(keyId: string): Promise<Caller | undefined>;
   /** Whether it is the key of the admin API, which is no API key. Its time tells nothing. */
   isAdmin(presented: string | undefined): boolean;
   /** @throws InferenceError `invalid_api_key` when it is not. */
@@ -27,6 +33,7 @@ export function notTheAdminKey(presented: string | undefined): InferenceError {
 /** Before there are keys. */
 export const EVERYBODY: Authenticator = {
   authenticate: () => ANYONE,
+  callerOfKey: async (keyId) => ({ ...ANYONE, keyId }),
   isAdmin: () => false,
   admitAdmin: (presented) => {
     throw notTheAdminKey(presented);

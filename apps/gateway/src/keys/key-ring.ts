@@ -84,6 +84,18 @@ export class KeyRing implements Authenticator {
     return this.#callerOf(presented) ?? this.#afterLook(presented);
   }
 
+  async callerOfKey(keyId: string): Promise<Caller | undefined> {
+    // One that is not known may have been made a moment ago, at another gateway.
+    if (!this.#keys.has(keyId)) {
+      this.#lookBy(this.#lookedAtMs + LOOKUP_PAUSE_MS);
+      if (!(await this.#lookEnds()))
+        throw this.#unchecked('Whether a key is still valid can not be told: the database can not be asked just now.');
+    }
+    const known = this.#keys.get(keyId);
+    const isExpired = known?.expiresAtMs !== undefined && known.expiresAtMs <= Date.now();
+    return isExpired ? undefined : known?.caller;
+  }
+
   isAdmin(presented: string | undefined): boolean {
     return presented !== undefined && sameText(presented, this.options.adminKey);
   }

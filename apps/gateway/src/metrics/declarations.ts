@@ -167,6 +167,20 @@ export const MEASURED = {
     labels: [],
     help: 'What the bodies of waiting requests take together. Near maxQueueBytes → requests will be refused: add a worker, or raise it if there is memory.',
   },
+  batchLines: {
+    name: 'millrace_batch_lines_total',
+    kind: 'counter',
+    unit: '{line}',
+    labels: ['outcome'],
+    help: 'Lines of batch jobs that are done, by outcome (answered, failed: they stand in the error file). Stands still while millrace_jobs is above 0 → somebody waits for answers all the time, which go first, or the workers are away. failed rises → read the error file of the batch: its lines say why.',
+  },
+  batchJobs: {
+    name: 'millrace_jobs',
+    kind: 'gauge',
+    unit: '{job}',
+    labels: ['state'],
+    help: 'Steps of batch jobs in the queue, of all gateways, by state (waiting, taken). At most four of each batch. waiting grows for hours → batches come faster than they are done: add a worker.',
+  },
   workers: {
     name: 'millrace_workers',
     kind: 'gauge',

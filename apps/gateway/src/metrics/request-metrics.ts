@@ -12,6 +12,7 @@ const OPERATIONS = {
   detokenize: 'detokenize',
   apply_template: 'apply_template',
   files: 'files',
+  batches: 'batches',
   admin: 'admin',
   other: 'other',
 } as const satisfies Record<Endpoint, string>;

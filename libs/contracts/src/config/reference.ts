@@ -19,6 +19,7 @@ export const SETTING_GROUPS: Readonly<Record<SettingGroup, string>> = {
   engine: 'Engine',
   stores: 'Stores',
   files: 'Files',
+  batches: 'Batch jobs',
   tls: 'TLS',
   records: 'Records',
   logging: 'Logging',

@@ -16,6 +16,7 @@ export type SettingGroup =
   | 'engine'
   | 'stores'
   | 'files'
+  | 'batches'
   | 'tls'
   | 'records'
   | 'logging'

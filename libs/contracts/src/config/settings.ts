@@ -734,6 +734,12 @@ export const SETTINGS = {
     unit: 'milliseconds',
     why: 'How long Redis may take to answer before a gateway goes on without it. A request may wait for it so long, once; then none does until Redis is back.',
   }),
+  queueRedisUrl: optionalText({
+    group: 'stores',
+    readBy: ['gateway'],
+    secret: true,
+    why: 'The Redis (7 or newer) that holds the queues, written as `redisUrl`. It must not forget keys (`maxmemory-policy noeviction`), so it should not be the one that keeps answers. Absent: `redisUrl`. With `rediss://`, the files of `redisTls` are for it, too.',
+  }),
   redisKeyPrefix: text({
     group: 'stores',
     readBy: ['gateway', 'worker'],
@@ -887,6 +893,35 @@ export const SETTINGS = {
     max: 10_000,
     unit: 'downloads',
     why: 'How many files one gateway sends at a time; further ones are told to come back. Each holds a connection to the S3 server, where there is one, for as long as its client takes, and of those there are 128.',
+  }),
+
+  // --------------------------------------------------------------------------------------------------------- batches
+  batchConcurrency: integer({
+    group: 'batches',
+    readBy: ['gateway'],
+    default: 8,
+    min: 1,
+    max: 1_000,
+    unit: 'lines',
+    why: 'How many lines of batch jobs one gateway has running at a time while nobody waits for an answer; while somebody does, it is one. More fills the batches of idle workers better; an answer that is asked for then finds more lines to wait beside.',
+  }),
+  batchLinesMax: integer({
+    group: 'batches',
+    readBy: ['gateway'],
+    default: 50_000,
+    min: 1,
+    max: 1_000_000,
+    unit: 'lines',
+    why: "How many lines the input of a batch may have, and OpenAI's own limit. A gateway that checks an input holds about 100 bytes for each.",
+  }),
+  batchesPerKeyMax: integer({
+    group: 'batches',
+    readBy: ['gateway'],
+    default: 50,
+    min: 1,
+    max: 10_000,
+    unit: 'batches',
+    why: 'How many batches of one key may be under way; without keys, of all callers together. The next is refused with 429 until one is over.',
   }),
 
   // ------------------------------------------------------------------------------------------------------------- tls

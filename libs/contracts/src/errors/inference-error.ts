@@ -101,6 +101,19 @@ export const ERROR_CATALOG = {
     meaning: 'No API key has this id. Only `/admin/keys` answers so.',
     remedy: '`millrace keys list` shows the ids.',
   },
+  batch_not_found: {
+    status: 404,
+    type: 'invalid_request_error',
+    meaning: 'No batch of this key has this id.',
+    remedy: '`GET /v1/batches` lists those that there are.',
+  },
+  batch_over: {
+    status: 409,
+    type: 'invalid_request_error',
+    shouldRetry: false,
+    meaning: 'The batch can not be cancelled: it is over, or about to be.',
+    remedy: 'Nothing to do; `GET /v1/batches/{id}` says how it ended.',
+  },
   file_not_found: {
     status: 404,
     type: 'invalid_request_error',
@@ -264,7 +277,7 @@ export const ERROR_CATALOG = {
 
 export type ErrorCode = keyof typeof ERROR_CATALOG;
 
-/** `queue`: too many wait here. `upstream`: the server that runs the model has a limit of its own. The others are a key's. */
+/** `queue`: too many wait here. `batches`: too many of the key are under way. `upstream`: the server that runs the model has a limit of its own. The others are a key's. */
 export const REFUSING_LIMITS = [
   'requests_per_minute',
   'tokens_per_minute',
@@ -272,6 +285,7 @@ export const REFUSING_LIMITS = [
   'daily_budget',
   'monthly_budget',
   'queue',
+  'batches',
   'upstream',
 ] as const;
 export type RefusingLimit = (typeof REFUSING_LIMITS)[number];

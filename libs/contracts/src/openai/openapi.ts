@@ -11,6 +11,7 @@ import {
 import { usageQuerySchema, usageReportSchema } from '../admin/usage.js';
 import { ERROR_CATALOG } from '../errors/inference-error.js';
 import { VERSION } from '../version.js';
+import { batchListSchema, batchSchema, createBatchSchema, listBatchesSchema } from './batches.js';
 import { CACHE_ASKS, CACHE_HEADER, CACHE_HEADER_TEXTS } from './cache-header.js';
 import { chatChunkSchema, chatCompletionSchema, chatRequestSchema } from './chat.js';
 import { embeddingsRequestSchema, embeddingsSchema } from './embeddings.js';
@@ -66,6 +67,7 @@ const KEY_ID = { name: 'id', description: 'The id of the key: what stands in it 
 
 const STORE_ERRORS = [401, 429, 503];
 const UPLOAD_ID = { name: 'upload_id', description: 'The id of an upload: `upload_…`.' };
+const BATCH_ID = { name: 'batch_id', description: 'The id of a batch: `batch_…`.' };
 const FILE_ID = { name: 'file_id', description: 'The id of a file: `file-…`.' };
 
 const WORK_ERRORS = [400, 401, 403, 404, 413, 415, 429, 500, 503, 504];
@@ -260,6 +262,46 @@ const ENDPOINTS: readonly Endpoint[] = [
     summary: 'Give it up, and remove its parts.',
     answers: withErrors({ 200: { description: 'The upload.', schema: uploadSchema } }, [400, 404, ...STORE_ERRORS]),
     pathParameter: UPLOAD_ID,
+  },
+  {
+    method: 'post',
+    path: '/v1/batches',
+    tag: 'Batch jobs',
+    summary: 'Have the requests of a file answered, when nobody else wants to be.',
+    body: createBatchSchema,
+    answers: withErrors({ 200: { description: 'The batch.', schema: batchSchema } }, [400, ...STORE_ERRORS, 413, 415]),
+  },
+  {
+    method: 'get',
+    path: '/v1/batches',
+    tag: 'Batch jobs',
+    summary: 'List the batches of the key, the newest first.',
+    query: listBatchesSchema,
+    answers: withErrors({ 200: { description: 'A page of batches.', schema: batchListSchema } }, [
+      400,
+      404,
+      ...STORE_ERRORS,
+    ]),
+  },
+  {
+    method: 'get',
+    path: '/v1/batches/{batch_id}',
+    tag: 'Batch jobs',
+    summary: 'How a batch stands.',
+    answers: withErrors({ 200: { description: 'The batch.', schema: batchSchema } }, [404, ...STORE_ERRORS]),
+    pathParameter: BATCH_ID,
+  },
+  {
+    method: 'post',
+    path: '/v1/batches/{batch_id}/cancel',
+    tag: 'Batch jobs',
+    summary: 'Begin no more lines of a batch. What was answered stays.',
+    answers: withErrors({ 200: { description: 'The batch, cancelling.', schema: batchSchema } }, [
+      404,
+      409,
+      ...STORE_ERRORS,
+    ]),
+    pathParameter: BATCH_ID,
   },
   {
     method: 'post',

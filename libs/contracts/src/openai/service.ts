@@ -14,6 +14,7 @@ const DEGRADED_PARTS = [
   'database',
   'vectors',
   'objects',
+  'jobs',
   'keys',
   'records',
   'models_file',
