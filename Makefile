@@ -8,7 +8,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help run dev build test test-services check lint format types docs proto proto-check e2e bench chaos bench-gateways bench-cache bench-memory bench-files bench-agreement bench-engine bench-reuse bench-upstream load-test simulate-routing \
+.PHONY: help run dev build test test-services check lint format types docs proto proto-check e2e bench chaos bench-gateways bench-cache bench-memory bench-files bench-agreement bench-engine bench-reuse bench-upstream load-test simulate-routing bench-batch \
   demo-model-eval demo-embed-eval template-agreement openvino-check engine-cuda engine-vulkan install clean
 
 help: ## list the targets
@@ -48,15 +48,19 @@ bench-gateways: build ## measure beside Portkey's gateway, which comes from npm
 bench-cache: build ## measure how long an exact hit of the cache takes, kept in memory and in Redis
 	@$(BIN)/node test/bench/cache-hits.ts $(ARGS)
 
+bench-batch: build ## measure what a batch of 10,000 lines costs those who wait for their answers beside it
+	@$(BIN)/node test/bench/batch-beside-interactive.ts $(ARGS)
+
 bench-memory: build ## see whether the gateway's memory stays where it is (half an hour)
 	@$(BIN)/node test/bench/memory.ts $(ARGS)
 
 bench-files: build ## see how much memory the gateway takes while 2 GB go in and out (Linux)
 	@$(BIN)/node test/bench/files-memory.ts $(ARGS)
 
-chaos: build ## take Redis, Postgres, gateways and workers away under load; switch between three models where two have room
+chaos: build ## take Redis, Postgres, gateways and workers away under load, and in the middle of a batch; switch between three models where two have room
 	@$(BIN)/node test/chaos/stores-away.ts
 	@$(BIN)/node test/chaos/workers-away.ts --runs 3
+	@$(BIN)/node test/chaos/batch-away.ts
 	@$(BIN)/node test/chaos/model-switches.ts $(ARGS)
 
 simulate-routing: build ## have the choice of workers choose among 1,000 simulated ones, and draw what came of it

@@ -1,49 +1,390 @@
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { InferenceError } from '@millrace/contracts';
+import OpenAI from 'openai';
+import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import {
   type BatchStores,
+  byName,
   chatLine,
   linesOf,
   makeBatch,
+  type OutputLine,
   openBatchStores,
+  PATIENCE,
   startBatchGateway,
+  uploadLines,
   whenOver,
 } from './batches.testing.js';
+import { keysIn } from './files/files.testing.js';
+import { collected } from './gateway.testing.js';
+import { UNLIMITED } from './limits/caller-rates.js';
+import { ANYONE } from './vocabulary.js';
 
 let stores: BatchStores;
 beforeAll(async () => {
   stores = await openBatchStores();
   await stores.database.query('select 1');
 }, 120_000);
+afterEach(() => stores.database.query('delete from jobs; delete from batches'));
 afterAll(() => stores[Symbol.asyncDispose]());
 
-const ids = (lines: readonly { custom_id: string | null }[]) => lines.map(({ custom_id }) => custom_id);
+const names = (count: number) => Array.from({ length: count }, (_, index) => `line-${index}`);
+const ids = (lines: readonly OutputLine[]) => lines.map(({ custom_id }) => custom_id);
+const answerOf = ({ response }: OutputLine) =>
+  (response!.body as { choices: { message: { content: string } }[] }).choices[0]!.message.content;
+const leftOf = async () => (await keysIn(stores.objects)).filter((key) => key.startsWith('batches/'));
 
 describe('the official client', { timeout: 120_000 }, () => {
-  it('has chats answered, line by line in their order', async () => {
+  it('has chats answered, each by its id, in the order of the file', async () => {
     await using bed = await startBatchGateway(stores);
-    const names = Array.from({ length: 40 }, (_, index) => `line-${index}`);
-    const made = await makeBatch(
-      bed.client,
-      names.map((name) => chatLine(name)),
-      { metadata: { who: 'me' } },
-    );
+    const lines = names(450).map((name) => chatLine(name));
+    const made = await makeBatch(bed.client, lines, { metadata: { who: 'me' } });
     expect(made).toMatchObject({ object: 'batch', status: 'validating', metadata: { who: 'me' }, errors: null });
+    expect(made.expires_at! - made.created_at).toBe(24 * 3_600);
     const batch = await whenOver(bed.client, made.id);
     expect(batch).toMatchObject({
       status: 'completed',
-      request_counts: { total: 40, completed: 40, failed: 0 },
+      request_counts: { total: 450, completed: 450, failed: 0 },
       error_file_id: null,
-      usage: { input_tokens: expect.any(Number), output_tokens: 120 },
+      usage: { input_tokens: 450 * 2, output_tokens: 450 * 3, total_tokens: 450 * 5 },
     });
-    const lines = await linesOf(bed.client, batch.output_file_id);
-    expect(ids(lines)).toEqual(names);
-    expect(lines[7]).toMatchObject({
+    for (const time of ['in_progress_at', 'finalizing_at', 'completed_at'] as const)
+      expect(batch[time]).toBeGreaterThanOrEqual(batch.created_at);
+    const answers = await linesOf(bed.client, batch.output_file_id);
+    expect(ids(answers)).toEqual(names(450));
+    for (const answer of answers) expect(answerOf(answer)).toBe(`say ${answer.custom_id}`);
+    expect(answers[7]).toMatchObject({ error: null, response: { status_code: 200, request_id: expect.any(String) } });
+    expect(new Set(answers.map(({ id }) => id)).size).toBe(450);
+    expect(await bed.client.files.retrieve(batch.output_file_id!)).toMatchObject({
+      purpose: 'batch_output',
+      filename: `${batch.id}_output.jsonl`,
+    });
+    await expect.poll(leftOf, PATIENCE).toEqual([]);
+  });
+
+  it('has completions and embeddings answered', async () => {
+    const models = [
+      { id: 'demo', isDefault: true },
+      { id: 'vectors', capabilities: ['embedding'], embeddingLength: 8 },
+    ];
+    await using bed = await startBatchGateway(stores, {}, [{ models }]);
+    const line = (id: string, url: string, body: object) =>
+      JSON.stringify({ custom_id: id, method: 'POST', url, body });
+    const [text, vectors] = await Promise.all([
+      makeBatch(bed.client, [line('a', '/v1/completions', { prompt: 'one two' })], { endpoint: '/v1/completions' }),
+      makeBatch(bed.client, [line('b', '/v1/embeddings', { model: 'vectors', input: ['one two', 'three'] })], {
+        endpoint: '/v1/embeddings',
+        output_expires_after: { anchor: 'created_at', seconds: 3_600 },
+      }),
+    ]);
+    const [one, other] = [await whenOver(bed.client, text.id), await whenOver(bed.client, vectors.id)];
+    expect(await linesOf(bed.client, one.output_file_id)).toMatchObject([
+      { custom_id: 'a', response: { body: { object: 'text_completion' } } },
+    ]);
+    expect(await linesOf(bed.client, other.output_file_id)).toMatchObject([
+      { custom_id: 'b', response: { body: { object: 'list', data: { length: 2 } } } },
+    ]);
+    expect(other).toMatchObject({ model: 'vectors', usage: { input_tokens: 3, output_tokens: 0 } });
+    const file = await bed.client.files.retrieve(other.output_file_id!);
+    expect(file.expires_at! - file.created_at).toBe(3_600);
+  });
+
+  it('lists batches page by page, and sees those of its own key alone', async () => {
+    await using bed = await startBatchGateway(stores);
+    const mine = new OpenAI({ baseURL: `${bed.url}/v1`, apiKey: 'lister', maxRetries: 0 });
+    const made: string[] = [];
+    for (const name of names(3)) made.unshift((await makeBatch(mine, [chatLine(name)])).id);
+    const page = await mine.batches.list({ limit: 2 });
+    expect([page.data.map(({ id }) => id), page.has_more]).toEqual([made.slice(0, 2), true]);
+    expect((await collected(mine.batches.list({ limit: 2 }))).map(({ id }) => id)).toEqual(made);
+    await expect(bed.client.batches.retrieve(made[0]!)).rejects.toMatchObject({ status: 404, code: 'batch_not_found' });
+    await expect(bed.client.batches.cancel(made[0]!)).rejects.toMatchObject({ status: 404 });
+    await expect(bed.client.batches.list({ after: made[0]! })).rejects.toMatchObject({ status: 404 });
+    const { input_file_id } = await mine.batches.retrieve(made[0]!);
+    await expect(
+      bed.client.batches.create({ input_file_id, endpoint: '/v1/chat/completions', completion_window: '24h' }),
+    ).rejects.toMatchObject({ status: 400, param: 'input_file_id' });
+  });
+});
+
+describe('a line that can not be answered', { timeout: 120_000 }, () => {
+  it('is a line of the error file, and the others are answered', async () => {
+    await using bed = await startBatchGateway(stores);
+    const lines = [
+      chatLine('good'),
+      '{"custom_id": "cut',
+      '',
+      chatLine('good'),
+      chatLine('elsewhere', { url: '/v1/embeddings' }),
+      chatLine('streamed', { body: { messages: [{ role: 'user', content: 'x' }], stream: true } }),
+      chatLine('no model', { body: { model: 'nobody', messages: [{ role: 'user', content: 'x' }] } }),
+      chatLine('no messages', { body: { messages: [] } }),
+      chatLine('also good'),
+    ];
+    const batch = await whenOver(bed.client, (await makeBatch(bed.client, lines.join('\r\n'))).id);
+    expect(batch).toMatchObject({ status: 'completed', request_counts: { total: 8, completed: 2, failed: 6 } });
+    expect(ids(await linesOf(bed.client, batch.output_file_id))).toEqual(['good', 'also good']);
+    const refused = (status: number, code: string) => ({
       error: null,
-      response: {
-        status_code: 200,
-        body: { object: 'chat.completion', choices: [{ message: { role: 'assistant' } }] },
-      },
+      response: { status_code: status, request_id: expect.any(String), body: { error: { code } } },
     });
-    expect((await bed.client.files.retrieve(batch.output_file_id!)).purpose).toBe('batch_output');
+    const unsent = (code: string, line: number) => ({ response: null, error: { code, line } });
+    expect(await linesOf(bed.client, batch.error_file_id)).toMatchObject([
+      { custom_id: null, ...unsent('invalid_json_line', 2) },
+      { custom_id: 'good', ...unsent('duplicate_custom_id', 4) },
+      { custom_id: 'elsewhere', ...unsent('invalid_url', 5) },
+      { custom_id: 'streamed', ...unsent('invalid_request', 6) },
+      { custom_id: 'no model', ...refused(404, 'model_not_found') },
+      { custom_id: 'no messages', ...refused(400, 'invalid_request') },
+    ]);
+  });
+
+  it('is one broken line in the middle of many, and costs none of the others', async () => {
+    await using bed = await startBatchGateway(stores, { batchConcurrency: 64 });
+    const lines = names(1_001).map((name) => chatLine(name));
+    lines[500] = lines[500]!.slice(0, -4);
+    const batch = await whenOver(bed.client, (await makeBatch(bed.client, lines)).id);
+    expect(batch.request_counts).toEqual({ total: 1_001, completed: 1_000, failed: 1 });
+    expect(await linesOf(bed.client, batch.error_file_id)).toMatchObject([{ error: { line: 501 } }]);
+    expect(ids(await linesOf(bed.client, batch.output_file_id))).toEqual(names(1_001).filter((_, at) => at !== 500));
+  });
+});
+
+describe('a file that is no input', { timeout: 120_000 }, () => {
+  it.each([
+    ['is empty', '\n\n', 'empty_file'],
+    ['is no JSONL', 'name,age\nanna,7\n', 'invalid_json_line'],
+    [
+      'has too many lines',
+      names(11)
+        .map((name) => chatLine(name))
+        .join('\n'),
+      'too_many_lines',
+    ],
+  ])('fails the batch when it %s, and says where', async (_why, text, code) => {
+    await using bed = await startBatchGateway(stores, { batchLinesMax: 10 });
+    const batch = await whenOver(bed.client, (await makeBatch(bed.client, text)).id);
+    expect(batch).toMatchObject({
+      status: 'failed',
+      errors: { object: 'list' },
+      request_counts: { total: 0, completed: 0, failed: 0 },
+      output_file_id: null,
+    });
+    expect(batch.errors?.data?.[0]).toMatchObject({ code, message: expect.any(String) });
+    expect(batch.failed_at).toBeGreaterThanOrEqual(batch.created_at);
+  });
+
+  it('is refused at once when it is not there, or is for something else', async () => {
+    await using bed = await startBatchGateway(stores);
+    const create = (input_file_id: string) =>
+      bed.client.batches.create({ input_file_id, endpoint: '/v1/chat/completions', completion_window: '24h' });
+    await expect(create('file-0')).rejects.toMatchObject({ status: 400, param: 'input_file_id' });
+    const other = await bed.client.files.create({ file: new File(['x'], 'x'), purpose: 'user_data' });
+    await expect(create(other.id)).rejects.toThrow('"batch"');
+  });
+
+  it('fails the batch when it is removed while the batch waits', async () => {
+    await using bed = await startBatchGateway(stores, {}, []);
+    const id = await uploadLines(bed.client, [chatLine('a')]);
+    await stores.database.query(
+      `insert into batches (id, key_id, endpoint, input_file_id, completion_window, expires_at)
+        values ('batch_gone', 'any', '/v1/chat/completions', $1, '24h', now() + interval '1 day')`,
+      [id],
+    );
+    await bed.client.files.delete(id);
+    expect(await whenOver(bed.client, 'batch_gone')).toMatchObject({
+      status: 'failed',
+      errors: { data: [{ code: 'file_not_found', param: 'input_file_id' }] },
+    });
+  });
+});
+
+describe('a request for a batch', () => {
+  it.each([
+    [{ completion_window: '25h' }, 'completion_window'],
+    [{ completion_window: '0h' }, 'completion_window'],
+    [{ endpoint: '/v1/rerank' }, 'endpoint'],
+    [{ metadata: { a: 'x'.repeat(513) } }, 'metadata.a'],
+    [{ output_expires_after: { anchor: 'created_at', seconds: 1 } }, 'output_expires_after.seconds'],
+    [{ more: 1 }, 'more'],
+  ])('with %j is a 400 that names the field', async (changes, param) => {
+    await using bed = await startBatchGateway(stores, {}, []);
+    const body = { input_file_id: 'file-0', endpoint: '/v1/chat/completions', completion_window: '24h', ...changes };
+    const response = await bed.post('/v1/batches', body);
+    expect(response.status).toBe(400);
+    expect(await response.json()).toMatchObject({ error: { param } });
+  });
+});
+
+describe('the end of a batch', { timeout: 120_000 }, () => {
+  const slow = { script: () => ({ answer: ['x'], stepsBeforeFirst: 300 }), stepMs: 1 };
+
+  it('comes when it is cancelled, and what was answered stays', async () => {
+    await using bed = await startBatchGateway(stores, {}, [slow]);
+    const made = await makeBatch(
+      bed.client,
+      names(1_000).map((name) => chatLine(name)),
+    );
+    await expect
+      .poll(async () => (await bed.client.batches.retrieve(made.id)).request_counts?.completed, PATIENCE)
+      .toBeGreaterThan(0);
+    const cancelling = await bed.client.batches.cancel(made.id);
+    expect(cancelling.status).toBe('cancelling');
+    expect(cancelling.cancelling_at).toBeGreaterThanOrEqual(cancelling.created_at);
+    const batch = await whenOver(bed.client, made.id);
+    expect(batch).toMatchObject({
+      status: 'cancelled',
+      request_counts: { total: 1_000, failed: 0 },
+      error_file_id: null,
+    });
+    const answers = await linesOf(bed.client, batch.output_file_id);
+    expect(answers).toHaveLength(batch.request_counts!.completed);
+    expect(answers.length).toBeGreaterThan(0);
+    expect(answers.length).toBeLessThan(1_000);
+    expect(await bed.client.batches.cancel(made.id)).toMatchObject({ status: 'cancelled' });
+  });
+
+  it('comes within seconds when what runs would take for ever', async () => {
+    await using bed = await startBatchGateway(stores, {}, [{ script: () => ({ endless: 'x' }) }]);
+    const line = chatLine('endless', { body: { messages: [{ role: 'user', content: 'x' }] } });
+    const made = await makeBatch(bed.client, [line]);
+    await expect.poll(() => bed.worker.running, PATIENCE).toBe(1);
+    await bed.client.batches.cancel(made.id);
+    expect(await whenOver(bed.client, made.id)).toMatchObject({ status: 'cancelled', output_file_id: null });
+    await expect.poll(() => bed.worker.running, PATIENCE).toBe(0);
+  });
+
+  it('comes when its time is over: what was not answered says so', async () => {
+    await using bed = await startBatchGateway(stores, {}, [slow]);
+    const lines = [...names(300).map((name) => chatLine(name)), 'broken'];
+    const made = await makeBatch(bed.client, lines, { completion_window: '1h' as '24h' });
+    expect(made.expires_at! - made.created_at).toBe(3_600);
+    await expect
+      .poll(async () => (await bed.client.batches.retrieve(made.id)).request_counts?.completed, PATIENCE)
+      .toBeGreaterThan(0);
+    await stores.database.query('update batches set expires_at = now() where id = $1', [made.id]);
+    const batch = await whenOver(bed.client, made.id);
+    const { completed, failed } = batch.request_counts!;
+    expect([batch.status, completed + failed]).toEqual(['expired', 301]);
+    const [answers, errors] = [
+      await linesOf(bed.client, batch.output_file_id),
+      await linesOf(bed.client, batch.error_file_id),
+    ];
+    expect([answers.length, errors.length]).toEqual([completed, failed]);
+    expect(errors.at(-1)).toMatchObject({ error: { code: 'invalid_json_line', line: 301 } });
+    expect(new Set(errors.slice(0, -1).map(({ error }) => error?.code))).toEqual(new Set(['batch_expired']));
+    expect(new Set([...ids(answers), ...ids(errors.slice(0, -1))])).toEqual(new Set(names(300)));
+  });
+
+  it('is told to whoever cancels too late', async () => {
+    await using bed = await startBatchGateway(stores);
+    const batch = await whenOver(bed.client, (await makeBatch(bed.client, [chatLine('a')])).id);
+    await expect(bed.client.batches.cancel(batch.id)).rejects.toMatchObject({ status: 409, code: 'batch_over' });
+    const response = await bed.post(`/v1/batches/${batch.id}/cancel`, '', { headers: { authorization: 'Bearer any' } });
+    expect(response.status).toBe(409);
+  });
+});
+
+describe('limits', { timeout: 120_000 }, () => {
+  it('of a key that a line meets are waited for', async () => {
+    let refused = 0;
+    const rates = {
+      ...UNLIMITED,
+      take: async (...[call, use, signal]: Parameters<typeof UNLIMITED.take>) => {
+        if (use.model !== '' && refused++ < 3)
+          throw new InferenceError('rate_limit_exceeded', 'Too many.', { retryAfterSeconds: 1 });
+        return UNLIMITED.take(call, use, signal);
+      },
+    };
+    await using bed = await startBatchGateway(stores, { batchConcurrency: 2 }, [{}], { rates });
+    const batch = await whenOver(
+      bed.client,
+      (
+        await makeBatch(
+          bed.client,
+          names(6).map((name) => chatLine(name)),
+        )
+      ).id,
+    );
+    expect(batch.request_counts).toEqual({ total: 6, completed: 6, failed: 0 });
+    expect(refused).toBeGreaterThan(3);
+    expect(ids(await linesOf(bed.client, batch.output_file_id))).toEqual(names(6));
+  });
+
+  it('of batches that are under way refuse the next one', async () => {
+    await using bed = await startBatchGateway(stores, { batchesPerKeyMax: 1 }, []);
+    const client = new OpenAI({ baseURL: `${bed.url}/v1`, apiKey: 'limited', maxRetries: 0 });
+    const first = await makeBatch(client, [chatLine('a')]);
+    const refused = makeBatch(client, [chatLine('a')]);
+    await expect(refused).rejects.toMatchObject({ status: 429, code: 'rate_limit_exceeded' });
+    await expect(refused).rejects.toSatisfy(
+      (error) => (error as { headers: Headers }).headers.get('x-millrace-limit') === 'batches',
+    );
+    await client.batches.cancel(first.id);
+    await whenOver(client, first.id);
+    await makeBatch(client, [chatLine('a')]);
+  });
+
+  it('of a key are its own: what nobody waits for goes behind everybody else', async () => {
+    await using bed = await startBatchGateway(stores);
+    await whenOver(bed.client, (await makeBatch(bed.client, [chatLine('a')])).id);
+    expect(bed.worker.started.map(({ priority }) => priority)).toEqual([-1_000]);
+    const [record] = bed.records().filter(({ endpoint }) => endpoint === 'chat');
+    expect(record).toMatchObject({
+      keyId: 'any',
+      outcome: 'served',
+      requestId: expect.stringMatching(/^batch-[0-9a-f]{32}-1-/),
+    });
+  });
+});
+
+describe('a key that is revoked', { timeout: 120_000 }, () => {
+  it('stops its batches', async () => {
+    let isValid = true;
+    const authenticator = {
+      ...byName,
+      callerOfKey: async (keyId: string) => (isValid ? { ...ANYONE, keyId } : undefined),
+    };
+    const slow = { script: () => ({ answer: ['x'], stepsBeforeFirst: 300 }) };
+    await using bed = await startBatchGateway(stores, {}, [slow], { authenticator });
+    const made = await makeBatch(
+      bed.client,
+      names(1_000).map((name) => chatLine(name)),
+    );
+    await expect.poll(() => bed.worker.started.length, PATIENCE).toBeGreaterThan(0);
+    isValid = false;
+    const batch = await whenOver(bed.client, made.id);
+    expect(batch).toMatchObject({ status: 'cancelled', errors: { data: [{ code: 'invalid_api_key' }] } });
+    const begun = bed.worker.started.length;
+    expect(begun).toBeLessThan(1_000);
+  });
+});
+
+describe('several gateways', { timeout: 120_000 }, () => {
+  it('share a batch, and ask for each line once', async () => {
+    await using one = await startBatchGateway(stores);
+    await using other = await startBatchGateway(stores);
+    const lines = names(1_500).map((name) => chatLine(name));
+    const batch = await whenOver(one.client, (await makeBatch(one.client, lines)).id);
+    expect(batch.request_counts).toEqual({ total: 1_500, completed: 1_500, failed: 0 });
+    expect(ids(await linesOf(other.client, batch.output_file_id))).toEqual(names(1_500));
+    const shares = [one, other].map(({ worker }) => worker.started.length);
+    expect(shares[0]! + shares[1]!).toBe(1_500);
+    expect(Math.min(...shares)).toBeGreaterThan(0);
+  });
+
+  it('lose nothing and answer nothing twice when one is stopped in the middle', async () => {
+    const slow = { script: () => ({ answer: ['x'], stepsBeforeFirst: 20 }) };
+    await using one = await startBatchGateway(stores, {}, [slow]);
+    const lines = names(600).map((name) => chatLine(name));
+    const made = await makeBatch(one.client, lines);
+    {
+      await using _stopped = await startBatchGateway(stores, {}, [slow]);
+      await expect
+        .poll(async () => (await one.client.batches.retrieve(made.id)).request_counts?.completed, PATIENCE)
+        .toBeGreaterThan(100);
+    }
+    const batch = await whenOver(one.client, made.id);
+    expect(batch.request_counts).toEqual({ total: 600, completed: 600, failed: 0 });
+    expect(ids(await linesOf(one.client, batch.output_file_id))).toEqual(names(600));
   });
 });

@@ -133,7 +133,8 @@ class SliceRun {
     using _permit = permit;
     const { batch, answer, record, leaving } = this.work;
     const place = { batchId: batch.id, line: line.number, customId: line.customId };
-    const requestId = `req_${randomHex(12)}`;
+    // Its batch and its line are found in the records by it, however often it was asked.
+    const requestId = `${batch.id.replace('_', '-')}-${line.number}-${randomHex(4)}`;
     const { body, bodyBytes } = line;
     const got = await answer({ endpoint: batch.endpoint, body, bodyBytes, requestId }, leaving).catch(
       (error: unknown) => ({ error }),
