@@ -5,7 +5,7 @@ import { toFile } from 'openai';
 import { expect } from 'vitest';
 import { BatchStore } from './batch-jobs/batch-store.js';
 import type { FakeWorker, FakeWorkerOptions } from './dispatch/fake-worker.testing.js';
-import { fileStore, folderOfItsOwn } from './files/files.testing.js';
+import { filesOn, folderOfItsOwn } from './files/files.testing.js';
 import { settingsWith, TestBed } from './gateway.testing.js';
 import { EVERYBODY } from './keys/authenticator.js';
 import type { Parts } from './open-parts.js';
@@ -55,7 +55,7 @@ export function startBatchGateway(
   const ours: Partial<Parts> = {
     authenticator: byName,
     objects,
-    files: fileStore(database, objects, settingsWith(settings)),
+    files: filesOn(database, objects, settingsWith(settings)),
     jobs,
     batches: new BatchStore(database),
     close: () => jobs.close(),

@@ -1,9 +1,9 @@
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { FolderObjectStore } from '@millrace/storage';
+import { BatchStore } from './batch-jobs/batch-store.js';
 import { FILE_LIMITS, silent } from './files/files.testing.js';
 import { openFiles } from './files/stored-files.js';
-import { BatchStore } from './batch-jobs/batch-store.js';
 import { MemoryKeyNews } from './keys/adapters/memory-key-news.js';
 import { EVERYBODY } from './keys/authenticator.js';
 import { KeyStore } from './keys/key-store.js';

@@ -136,9 +136,12 @@ export interface AnswerRequest {
   readonly resume?: ResumedAnswer | undefined;
   /** Milliseconds from now until the answer fails with `deadline_exceeded`. Absent: the engine's own limit. */
   readonly deadlineMs?: number | undefined;
-  /** Higher runs sooner; 0 is ordinary. */
+  /** Higher runs sooner; 0 is ordinary. See `BACKGROUND_PRIORITY_MAX`. */
   readonly priority: number;
 }
+
+/** Nobody waits for an answer of this priority or a lower one: where somebody waits for another, it rests. */
+export const BACKGROUND_PRIORITY_MAX = -1_000;
 
 /** An answer that another attempt began. */
 export interface ResumedAnswer extends Omit<AnswerContent, 'citations'> {

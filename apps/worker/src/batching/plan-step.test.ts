@@ -24,6 +24,7 @@ function waiting(name: string, unread: number, priority = 0, tokens = ownTokens(
     unread,
     readMax: Number.POSITIVE_INFINITY,
     paused: false,
+    background: false,
     standing: standingOf(0, priority, AGEING_MS),
     arrival,
     place: undefined,
@@ -230,5 +231,42 @@ describe('planStep', () => {
     const reader = running('reader', 0, 200, { tokens: [...system, 1, 2] });
     const more = { cutsAnywhere: false, prefillChunkTokens: 500, tokensPerStepMax: 600 };
     expect(plan([reader], [waiting('a', 303, 0, [...system, 3, 4, 5])], more).heldBack).toEqual([]);
+  });
+
+  describe('what nobody waits for', () => {
+    const unawaited = { background: true };
+
+    it('takes part like any other while nobody waits for anything', () => {
+      const planned = plan([running('line', 0, 1, unawaited)], [{ ...waiting('next', 10), ...unawaited }]);
+      expect(named(planned).shares).toEqual({ line: 1, next: 10 });
+    });
+
+    it('rests beside what somebody waits for, and keeps its place', () => {
+      const planned = plan(
+        [running('line', 0, 1, unawaited), running('chat', 1)],
+        [{ ...waiting('next', 10), ...unawaited }],
+      );
+      expect(named(planned)).toEqual({ shares: { chat: 1 }, joining: {} });
+      const comes = plan(
+        [running('line', 0, 1, unawaited), running('prompt', 1, 50, unawaited)],
+        [waiting('chat', 10)],
+      );
+      expect(named(comes)).toEqual({ shares: { chat: 10 }, joining: { chat: 2 } });
+    });
+
+    it('goes on in its turn, so that it ends some day', () => {
+      const planned = plan([running('line', 0, 1, unawaited), running('chat', 1)], [], { backgroundTurn: true });
+      expect(named(planned).shares).toEqual({ line: 1, chat: 1 });
+    });
+
+    it('goes on where somebody waits for a place that it has', () => {
+      const lines = [0, 1, 2, 3].map((place) => running(`line ${place}`, place, 1, unawaited));
+      expect(plan(lines, [waiting('chat', 10)]).shares).toHaveLength(4);
+    });
+
+    it('goes on beside somebody who takes nothing of what there is', () => {
+      const planned = plan([running('line', 0, 1, unawaited), running('stalled', 1, 1, { paused: true })], []);
+      expect(named(planned).shares).toEqual({ line: 1 });
+    });
   });
 });

@@ -8,6 +8,8 @@ export interface PlannedSequence {
   readonly readMax: number;
   /** Nobody takes the tokens it has, so it keeps its place and rests. */
   readonly paused: boolean;
+  /** Nobody waits for it: see `BACKGROUND_PRIORITY_MAX`. */
+  readonly background: boolean;
   /** When it arrived, in milliseconds, moved ahead by its priority: the lower goes first. See `standingOf`. */
   readonly standing: number;
   /** Grows with every arrival. */
@@ -33,7 +35,12 @@ export interface StepLimits {
   readonly copyCostTokens: number;
   readonly cutsAnywhere: boolean;
   readonly tileTokens?: number | undefined;
+  /** Whether what nobody waits for takes part beside what somebody waits for: see `restingIn`. */
+  readonly backgroundTurn?: boolean;
 }
+
+/** One step in so many is for all: what nobody waits for goes on slowly beside a worker's crowd, and is not starved by it. */
+export const BACKGROUND_STEPS = 16;
 
 export interface StepPlan<S> {
   /** Who takes part, and how many tokens each reads. */
@@ -71,10 +78,14 @@ export function planStep<S extends PlannedSequence>(
   places: readonly PlaceContents[],
   limits: StepLimits,
 ): StepPlan<S> {
-  const taking = running.filter((sequence) => !sequence.paused);
+  const resting = restingIn(running, waiting, limits);
+  const taking = running.filter((sequence) => !resting.has(sequence));
   const shares = taking.filter(decodes).map((sequence) => ({ sequence, tokens: 1 }));
-  const prompts = [...taking.filter((sequence) => !decodes(sequence)), ...waiting].sort(byStanding);
-  const seats = new Seats(running, waiting, places, limits);
+  const prompts = [
+    ...taking.filter((sequence) => !decodes(sequence)),
+    ...waiting.filter((sequence) => !resting.has(sequence)),
+  ].sort(byStanding);
+  const seats = new Seats(running, resting, waiting, places, limits);
   const joining: ({ sequence: S } & Seat)[] = [];
   const heldBack: S[] = [];
   let tokensLeft = Math.min(limits.prefillChunkTokens, limits.tokensPerStepMax - shares.length);
@@ -111,6 +122,22 @@ export function planStep<S extends PlannedSequence>(
   return { shares, joining, heldBack };
 }
 
+/**
+ * Those who rest, in their places or waiting for one: whose reader takes nothing; and what nobody waits for, in all but one step in `BACKGROUND_STEPS`,
+ * while somebody waits for another answer. A step takes longer with each that takes part, so the one who waits has it to itself; where more
+ * wait than places are free, those who hold them go on, so that they end.
+ */
+function restingIn<S extends PlannedSequence>(
+  running: readonly S[],
+  waiting: readonly S[],
+  { placesMax, backgroundTurn = false }: StepLimits,
+): ReadonlySet<S> {
+  const awaited = (sequence: S) => !sequence.background && !sequence.paused;
+  const comes = waiting.filter(awaited).length;
+  const givesWay = !backgroundTurn && comes <= placesMax - running.length && (comes > 0 || running.some(awaited));
+  return new Set([...running, ...waiting].filter(({ paused, background }) => paused || (background && givesWay)));
+}
+
 /** The last token of a prompt costs what a decoding sequence costs, and is treated like one. */
 function decodes(sequence: PlannedSequence): boolean {
   return sequence.unread === 1;
@@ -145,13 +172,14 @@ class Seats<S extends PlannedSequence> {
 
   constructor(
     running: readonly S[],
+    resting: ReadonlySet<S>,
     private readonly waiting: readonly S[],
     places: readonly PlaceContents[],
     private readonly limits: StepLimits,
   ) {
     this.#contents = places.slice(0, limits.placesMax);
     this.#taken = new Set(running.map(({ place }) => place!));
-    this.#readers = running.filter((sequence) => !decodes(sequence) && !sequence.paused && readsOn(sequence));
+    this.#readers = running.filter((sequence) => !decodes(sequence) && !resting.has(sequence) && readsOn(sequence));
     this.#prompts = new Set(running.map(({ prompt }) => prompt));
     this.#unclaimed = limits.placesMax - running.length;
   }

@@ -10,7 +10,7 @@ import {
 import type { BatchingObserver } from './batching-observer.js';
 import type { Seat } from './choose-place.js';
 import { Company } from './company.js';
-import { planStep, type StepLimits, type StepPlan } from './plan-step.js';
+import { BACKGROUND_STEPS, planStep, type StepLimits, type StepPlan } from './plan-step.js';
 import type { Outcome, Sequence, SequenceListener } from './sequence.js';
 import { Shelf } from './shelf.js';
 
@@ -45,6 +45,8 @@ export class Scheduler implements SequenceListener {
   /** Why nobody is run any more; undefined while the loop runs. */
   #stopped: InferenceError | undefined;
   #breaksInARow = 0;
+  /** Counts turns. */
+  #steps = 0;
   readonly #shelf: Shelf;
   readonly #company: Company;
   readonly #stepLimits: StepLimits;
@@ -128,7 +130,11 @@ export class Scheduler implements SequenceListener {
   async #turn(stop: AbortSignal): Promise<void> {
     this.#removeSettled();
     await this.#awaitCompany(stop);
-    const plan = planStep(this.#running, this.#waiting, this.#shelf.contents(), this.#stepLimits);
+    const backgroundTurn = ++this.#steps % BACKGROUND_STEPS === 0;
+    const plan = planStep(this.#running, this.#waiting, this.#shelf.contents(), {
+      ...this.#stepLimits,
+      backgroundTurn,
+    });
     for (const sequence of plan.heldBack) if (sequence.holdBack()) this.observer.decided('held_back');
     await this.#join(plan);
     const shares = plan.shares.filter(({ sequence }) => !sequence.settled);

@@ -1,5 +1,6 @@
 import {
   type AnswerEvent,
+  BACKGROUND_PRIORITY_MAX,
   type FinishReason,
   InferenceError,
   type ResumedAnswer,
@@ -210,6 +211,10 @@ export class Sequence implements PlannedSequence {
     // Each token that is told about has to be read; and the last one, since the choice follows from it.
     if (this.#scoring !== undefined) return 0;
     return this.#owed === undefined ? this.#tokens.length - 1 : this.#owed.from - 1;
+  }
+
+  get background(): boolean {
+    return this.priority <= BACKGROUND_PRIORITY_MAX;
   }
 
   get paused(): boolean {
