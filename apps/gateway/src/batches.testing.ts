@@ -9,7 +9,7 @@ import { filesOn, folderOfItsOwn } from './files/files.testing.js';
 import { settingsWith, TestBed } from './gateway.testing.js';
 import { EVERYBODY } from './keys/authenticator.js';
 import type { Parts } from './open-parts.js';
-import { openEmbedded } from './request-log/database.testing.js';
+import { openEmbedded, openPostgres } from './request-log/database.testing.js';
 import { SqlJobQueue } from './stores/adapters/sql-job-queue.js';
 import type { SqlDatabase } from './stores/sql-database.js';
 import { ANYONE } from './vocabulary.js';
@@ -25,8 +25,9 @@ export interface BatchStores extends AsyncDisposable {
   readonly objects: ObjectStore;
 }
 
-export async function openBatchStores(): Promise<BatchStores> {
-  const database = await openEmbedded();
+/** @param postgresUrl of a real Postgres; absent: the embedded database. */
+export async function openBatchStores(postgresUrl?: string): Promise<BatchStores> {
+  const database = postgresUrl === undefined ? await openEmbedded() : await openPostgres(postgresUrl);
   const objects = folderOfItsOwn();
   return {
     database,
