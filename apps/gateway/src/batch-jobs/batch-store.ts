@@ -112,15 +112,25 @@ export class BatchStore {
     ending: Exclude<BatchEnding, 'completed'>,
     errors?: readonly BatchError[],
   ): Promise<BatchRow | undefined> {
-    const [row] = await this.database.query<BatchRow>(
-      `update batches set ending = $2, errors = coalesce($3::jsonb, errors),
-          status = case when $2 = 'cancelled' then 'cancelling' else 'finalizing' end,
-          cancelling_at = case when $2 = 'cancelled' then clock_timestamp() end,
-          finalizing_at = case when $2 <> 'cancelled' then clock_timestamp() end
-        where id = $1 and ending is null and status in ('validating', 'in_progress') returning *`,
-      [id, ending, errors === undefined ? null : JSON.stringify(errors)],
-    );
-    return row ?? (await this.find(id));
+    return this.database.transaction(async (query) => {
+      const [row] = await query<BatchRow>(
+        `update batches set ending = $2, errors = coalesce($3::jsonb, errors),
+            status = case when $2 = 'cancelled' then 'cancelling' else 'finalizing' end,
+            cancelling_at = case when $2 = 'cancelled' then clock_timestamp() end,
+            finalizing_at = case when $2 <> 'cancelled' then clock_timestamp() end
+          where id = $1 and ending is null and status in ('validating', 'in_progress') returning *`,
+        [id, ending, errors === undefined ? null : JSON.stringify(errors)],
+      );
+      if (row === undefined) return (await query<BatchRow>('select * from batches where id = $1', [id]))[0];
+      // Of those that nobody has begun nothing is to be told; of those that expire, that they were not run.
+      if (ending !== 'expired')
+        await query(
+          `update batch_slices set closed_at = clock_timestamp() where batch_id = $1 and closed_at is null
+            and not exists (select from batch_lines where batch_id = $1 and slice = batch_slices.slice)`,
+          [id],
+        );
+      return row;
+    });
   }
 
   /** Batches whose window is over. */

@@ -168,7 +168,12 @@ export class RunBatchJobs {
     const { store, files } = this.parts;
     const slice = await store.openSlice(batch.id, number);
     if (slice === undefined) return undefined;
-    const caller = batch.key_id === null ? ANYONE : await this.parts.callers.callerOfKey(batch.key_id);
+    // Of a batch that was cancelled only what is known already is put together.
+    if (batch.ending === 'cancelled' || batch.ending === 'failed') {
+      await this.#close(batch, number, undefined, leaving);
+      return undefined;
+    }
+    const caller = await this.#callerOf(batch);
     if (caller === undefined) await store.end(batch.id, 'cancelled', [KEY_GONE]);
     const lines = await readSlice(files, batch, slice, this.limits.lineBytesMax, leaving);
     if (lines === undefined) await store.end(batch.id, 'failed', [INPUT_GONE]);
@@ -196,6 +201,11 @@ export class RunBatchJobs {
     return undefined;
   }
 
+  /** Undefined: its key is valid no more. */
+  async #callerOf({ key_id }: BatchRow): Promise<Caller | undefined> {
+    return key_id === null ? ANYONE : this.parts.callers.callerOfKey(key_id);
+  }
+
   async #run(
     { batch, slice, lines, caller }: { batch: BatchRow; slice: Slice; lines: readonly SliceLine[]; caller: Caller },
     buffer: OutcomeBuffer,
@@ -218,11 +228,11 @@ export class RunBatchJobs {
     );
   }
 
-  async #isToEnd({ id, key_id }: BatchRow): Promise<boolean> {
-    const { store, callers } = this.parts;
+  async #isToEnd({ id }: BatchRow): Promise<boolean> {
+    const { store } = this.parts;
     const batch = await store.find(id);
     if (batch?.status !== 'in_progress') return true;
-    if (key_id === null || (await callers.callerOfKey(key_id)) !== undefined) return false;
+    if ((await this.#callerOf(batch)) !== undefined) return false;
     await store.end(id, 'cancelled', [KEY_GONE]);
     return true;
   }
