@@ -39,6 +39,30 @@ describe('Admission', () => {
     expect(admission.waitingBytes).toBe(1_500);
   });
 
+  it('knows for how many of its requests somebody waits, on whatever path they leave', async () => {
+    const admission = anAdmission({ maxConcurrentRequests: 2, maxQueueDepth: 5 });
+    const counts = () => [admission.interactive.running, admission.interactive.waiting];
+    const line = await admission.admit(anAsk({ priority: -1_000 }), staying());
+    const chat = await admission.admit(anAsk(), staying());
+    expect([admission.running, ...counts()]).toEqual([2, 1, 0]);
+    const leaving = new AbortController();
+    const left = expect(admission.admit(anAsk(), leaving.signal)).rejects.toThrow('left');
+    const next = admission.admit(anAsk(), staying());
+    const nextLine = admission.admit(anAsk({ priority: -1_000 }), staying());
+    expect([admission.waiting, ...counts()]).toEqual([3, 1, 2]);
+    leaving.abort(new Error('left'));
+    await left;
+    expect(counts()).toEqual([1, 1]);
+    leave(line);
+    const second = await next;
+    expect(counts()).toEqual([2, 0]);
+    leave(chat);
+    leave(chat);
+    leave(second);
+    leave(await nextLine);
+    expect([admission.running, ...counts()]).toEqual([0, 0, 0]);
+  });
+
   it('refuses at once when nobody may wait', async () => {
     const admission = anAdmission({ maxQueueDepth: 0 });
     const permit = await admission.admit(anAsk(), staying());

@@ -389,4 +389,41 @@ describe('KeyRing', () => {
     await pass(0);
     expect(answer.code).toBe('store_unavailable');
   });
+
+  describe('a key in whose name work goes on', () => {
+    it('has its caller as long as it is valid', async () => {
+      const id = idOf(table.create({ name: 'night' }));
+      const ring = await readyRing();
+      expect(await ring.callerOfKey(id)).toMatchObject({ keyId: id, keyName: 'night' });
+      table.change(id, { revoked_at: new Date() });
+      await pass(REFRESH_MS);
+      const answer = ring.callerOfKey(id);
+      await pass(REFRESH_MS);
+      expect(await answer).toBeUndefined();
+    });
+
+    it('is valid no more when it has expired', async () => {
+      const id = idOf(table.create({ expires_at: new Date(Date.now() + 60_000) }));
+      const ring = await readyRing();
+      expect(await ring.callerOfKey(id)).toBeDefined();
+      await pass(60_001);
+      expect(await ring.callerOfKey(id)).toBeUndefined();
+    });
+
+    it('is found when another gateway made it a moment ago', async () => {
+      const ring = await readyRing();
+      const id = idOf(table.create());
+      const answer = ring.callerOfKey(id);
+      await pass(REFRESH_MS);
+      expect(await answer).toMatchObject({ keyId: id });
+    });
+
+    it('is not called invalid while the database can not be asked', async () => {
+      const ring = await readyRing();
+      table.away = true;
+      const answer = expect(ring.callerOfKey('unknown')).rejects.toMatchObject({ code: 'store_unavailable' });
+      await pass(REFRESH_MS + 5_000);
+      await answer;
+    });
+  });
 });

@@ -123,24 +123,25 @@ export class RunBatchJobs {
 
   async #do(taken: TakenJob): Promise<void> {
     const { queue } = this.parts;
-    const job = batchJobOf(taken.payload);
     using held = new HeldJob(queue, taken);
     try {
+      const job = batchJobOf(taken.payload);
       const delayMs = await this.#step(job, AbortSignal.any([held.lost, this.#leaving.signal]));
       if (delayMs !== undefined) return void (await queue.retryLater(taken, delayMs));
       await queue.done(taken);
-      await this.advance(job.batchId);
+      // What is not added now, the next look adds.
+      await this.advance(job.batchId).catch(() => undefined);
     } catch (error) {
-      if (held.lost.aborted) return;
-      // Away is what comes back; anything else is a bug that somebody wants to see, and the batch has its window to be mended in.
-      const delayMs = Math.min(RETRY_MS_MAX, RETRY_MS_MIN * 2 ** Math.min(taken.attempt - 1, 10));
-      if (!this.#leaving.signal.aborted)
-        this.logger.warn(
-          { error, batchId: job.batchId, step: job.step, delayMs },
-          'a step of a batch failed; it is tried again',
-        );
-      await queue.retryLater(taken, this.#leaving.signal.aborted ? 0 : delayMs).catch(() => false);
+      if (!held.lost.aborted) await this.#failed(taken, error);
     }
+  }
+
+  /** Away is what comes back; anything else is a bug that somebody wants to see, and the batch has its window for that to be mended in. */
+  async #failed(taken: TakenJob, error: unknown): Promise<void> {
+    const isLeaving = this.#leaving.signal.aborted;
+    const delayMs = isLeaving ? 0 : Math.min(RETRY_MS_MAX, RETRY_MS_MIN * 2 ** Math.min(taken.attempt - 1, 10));
+    if (!isLeaving) this.logger.warn({ error, job: taken.id, delayMs }, 'a step of a batch failed; it is tried again');
+    await this.parts.queue.retryLater(taken, delayMs).catch(() => false);
   }
 
   /** @returns after how many milliseconds it is to be taken again; undefined: it is done. */

@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { type Job, Queue, Worker } from 'bullmq';
 import type { Redis } from 'ioredis';
 import {
@@ -38,6 +39,8 @@ const PRIORITY_ZERO = PRIORITY_MAX + 1;
 const STALLED_MAX = 1_000_000;
 /** Of the queue's own events, which nobody here reads. */
 const EVENTS_MAX = 100;
+const CLOSE_MS_MAX = 1_000;
+/** What BullMQ says of a job that is another's by now. */
 const REPLY_CODES = /missing lock|not in the active state|missing key|lock mismatch/i;
 
 /**
@@ -144,8 +147,11 @@ export class BullMqJobQueue implements JobQueue {
 
   async close(): Promise<void> {
     await this.#takers.close();
-    // By force: it would wait for jobs, for as long as they take, and for a Redis that is away.
-    await Promise.all([this.#worker.close(true).catch(() => {}), this.#queue.close().catch(() => {})]);
+    // By force: it would wait for jobs, for as long as they take. What waits for a Redis that is away is left.
+    const closed = Promise.allSettled([this.#worker.close(true), this.#queue.close()]);
+    const over = new AbortController();
+    await Promise.race([closed, sleep(CLOSE_MS_MAX, undefined, { signal: over.signal }).catch(() => {})]);
+    over.abort();
   }
 
   async #count(): Promise<JobCounts> {
