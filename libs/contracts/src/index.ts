@@ -29,4 +29,5 @@ export * from './openai/text.js';
 export * from './openai/tokenize.js';
 export * from './openai/uploads.js';
 export * from './presence.js';
+export * from './queue.js';
 export * from './version.js';

@@ -2,8 +2,8 @@ import { status } from '@grpc/grpc-js';
 import { type InferenceError, PROTOCOL_VERSION } from '@millrace/contracts';
 import type { GatewayFrame, Hello, Load, Start, WorkerDescription } from '@millrace/contracts/protocol';
 import type { Logger } from '@millrace/runtime';
-import { answersTo, type ModelUser } from './answers-to.js';
-import { type SequenceEnding, ServedSequence } from './served-sequence.js';
+import type { ModelUser } from './answers-to.js';
+import { ServedAnswers, StartedTwice } from './served-answers.js';
 import { type ConverseStream, StepWriter } from './step-writer.js';
 
 /** What a conversation asks of the worker. */
@@ -24,7 +24,7 @@ export interface ConversationHost extends ModelUser {
  * cancelled. A gateway that breaks the protocol ends its own stream, with a sentence, and harms nobody else.
  */
 export class Conversation {
-  readonly #sequences = new Map<number, ServedSequence>();
+  readonly #answers: ServedAnswers;
   readonly #writer: StepWriter;
   #gateway: string | undefined;
   /** What the gateway was told of the worker last. */
@@ -34,10 +34,12 @@ export class Conversation {
   constructor(
     private readonly stream: ConverseStream,
     private readonly host: ConversationHost,
-    private readonly stallTimeoutMs: number,
+    stallTimeoutMs: number,
     private readonly logger: Logger,
   ) {
     this.#writer = new StepWriter(stream);
+    const options = { stallTimeoutMs, gateway: () => this.#gateway, onSettled: () => host.onSettled() };
+    this.#answers = new ServedAnswers(this.#writer, host, options, logger);
     stream.on('data', (frame: GatewayFrame) => this.#onFrame(frame));
     // The gateway closed its side; nothing can be paid for with credit any more, so nothing is left to say.
     stream.on('end', () => this.end());
@@ -45,7 +47,7 @@ export class Conversation {
   }
 
   get sequences(): number {
-    return this.#sequences.size;
+    return this.#answers.size;
   }
 
   /** Left out while the connection takes no more: a load that waits in a buffer is an old one. */
@@ -63,14 +65,12 @@ export class Conversation {
 
   /** Gives up every sequence, each with its own Settled. */
   giveUp(error: InferenceError): void {
-    for (const sequence of this.#sequences.values()) sequence.giveUp(error);
+    this.#answers.giveUp(error);
   }
 
-  /** Gives up the requests that have none of their answers begun: whoever takes them has everything still to do, too. */
+  /** As `ServedAnswers.giveUpWaiting`. */
   giveUpWaiting(error: InferenceError): void {
-    const sequences = [...this.#sequences.values()];
-    const begun = new Set(sequences.filter((sequence) => sequence.begun).map(({ requestId }) => requestId));
-    for (const sequence of sequences) if (!begun.has(sequence.requestId)) sequence.giveUp(error);
+    this.#answers.giveUpWaiting(error);
   }
 
   /** Ends the stream, after what is still to be sent. */
@@ -102,10 +102,10 @@ export class Conversation {
         this.#begin(frame.value);
         break;
       case 'cancel':
-        this.#sequences.get(frame.value.sequenceId)?.cancel();
+        this.#answers.cancel(frame.value.sequenceId);
         break;
       case 'credit':
-        this.#sequences.get(frame.value.sequenceId)?.addCredit(frame.value.tokens);
+        this.#answers.addCredit(frame.value.sequenceId, frame.value.tokens);
         break;
       default:
         throw new ProtocolMisuse(status.INVALID_ARGUMENT, 'A frame is empty, or of a kind this worker does not know.');
@@ -127,52 +127,14 @@ export class Conversation {
     this.#writer.write({ frame: { $case: 'welcome', value: { protocolVersion: PROTOCOL_VERSION, worker } } });
   }
 
-  /**
-   * Begins the sequences of one Start: its own and its siblings'.
-   */
   #begin(start: Start): void {
-    const members = [start, ...start.siblings];
-    const terms = {
-      requestId: start.requestId,
-      attempt: start.attempt,
-      creditTokens: start.creditTokens,
-      resumedTokens: start.resumeTokenIds.length + start.resumeUnnumberedTokens,
-    };
-    for (const { sequenceId } of members) {
-      if (this.#sequences.has(sequenceId)) {
-        // An update could be meant for either of the two, so no answer on this stream can be trusted any more.
-        throw new ProtocolMisuse(status.INVALID_ARGUMENT, `The sequence ${sequenceId} was started twice.`);
-      }
-      this.#sequences.set(sequenceId, new ServedSequence({ sequenceId, ...terms }, this.#writer, this.stallTimeoutMs));
+    try {
+      this.#answers.begin(start);
+    } catch (error) {
+      // An update could be meant for either of the two, so no answer on this stream can be trusted any more.
+      if (error instanceof StartedTwice) throw new ProtocolMisuse(status.INVALID_ARGUMENT, error.message);
+      throw error;
     }
-    const line = lineOf(start);
-    const sequences = members.map(({ sequenceId }) => this.#sequences.get(sequenceId)!);
-    const signals = sequences.map(({ signal }) => signal);
-    const { answers, noteSettled } = answersTo(start, signals, this.host);
-    for (const [index, { sequenceId }] of members.entries()) {
-      void sequences[index]!.serve(answers[index]!).then((ending) => {
-        noteSettled();
-        this.#onSettled(sequenceId, line, ending);
-      });
-    }
-  }
-
-  #onSettled(sequence: number, about: StartLine, { settled, error }: SequenceEnding): void {
-    this.#sequences.delete(sequence);
-    const { reason, promptTokens, completionTokens, failure } = settled;
-    const line = {
-      ...about,
-      gateway: this.#gateway,
-      sequence,
-      reason,
-      promptTokens,
-      completionTokens,
-      ...(failure && { code: failure.code }),
-    };
-    // What a caller did wrong is in the gateway's log; here only what is ours to mend stands out.
-    if (failure?.code === 'internal_error') this.logger.error({ ...line, error }, 'An answer failed.');
-    else this.logger.debug(line, 'An answer is settled.');
-    this.host.onSettled();
   }
 
   #breakOff(error: unknown): void {
@@ -188,21 +150,10 @@ export class Conversation {
     if (this.#ended) return;
     this.#ended = true;
     this.#writer.close();
-    for (const sequence of this.#sequences.values()) sequence.cancel();
+    this.#answers.cancelAll();
     if (this.#gateway !== undefined) this.logger.info({ gateway: this.#gateway }, 'A gateway has left.');
     this.host.onEnded(this);
   }
-}
-
-/** What the log says of every sequence of a Start. All that is kept of it: the prompt may be megabytes. */
-interface StartLine {
-  readonly requestId: string;
-  readonly traceparent?: string;
-  readonly attempt: number;
-}
-
-function lineOf({ requestId, traceparent, attempt }: Start): StartLine {
-  return { requestId, ...(traceparent && { traceparent }), attempt };
 }
 
 /** The gateway did what the protocol does not allow; the stream ends with this. */

@@ -9,6 +9,13 @@ const FRAME_BYTES_MAX = 1024 * 1024;
 
 export type ConverseStream = ServerDuplexStream<GatewayFrame, WorkerFrame>;
 
+/** Where frames go: a gateway's stream, or what stands for one. */
+export interface FrameSink {
+  /** Whether it takes more at once. If not, it says so by `drain`. */
+  write(frame: WorkerFrame): boolean;
+  on(event: 'drain', listener: () => void): unknown;
+}
+
 /**
  * Writes to one gateway: all that one turn of the event loop brought, in one Step frame.
  *
@@ -27,8 +34,8 @@ export class StepWriter {
   #drained: PromiseWithResolvers<void> | undefined;
   #closed = false;
 
-  constructor(private readonly stream: ConverseStream) {
-    stream.on('drain', () => this.#unblock());
+  constructor(private readonly sink: FrameSink) {
+    sink.on('drain', () => this.#unblock());
   }
 
   /** The number of the frame that is being filled: an update added to an earlier one has gone. */
@@ -71,7 +78,7 @@ export class StepWriter {
 
   write(frame: WorkerFrame): void {
     if (this.#closed) return;
-    if (!this.stream.write(frame)) this.#drained ??= Promise.withResolvers();
+    if (!this.sink.write(frame)) this.#drained ??= Promise.withResolvers();
   }
 
   close(): void {

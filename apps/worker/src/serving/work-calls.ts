@@ -1,5 +1,5 @@
 import { once } from 'node:events';
-import type { ServerUnaryCall, ServerWritableStream, sendUnaryData } from '@grpc/grpc-js';
+import type { ServerWritableStream } from '@grpc/grpc-js';
 import { type EmbeddingInput, type Engine, InferenceError, type Prompt, type WorkRequest } from '@millrace/contracts';
 import type {
   DetokenizeReply,
@@ -45,8 +45,14 @@ interface Work {
   readonly signal: AbortSignal;
 }
 
-/** The part of a call that every kind has. */
-type Call = Pick<ServerUnaryCall<unknown, unknown>, 'cancelled' | 'on'>;
+/** Who may stop wanting the reply: a gRPC call, or what stands for one. */
+export interface WorkCaller {
+  readonly cancelled: boolean;
+  on(event: 'cancelled', listener: () => void): unknown;
+}
+
+/** Takes a part of a long reply, and resolves when it takes another. */
+export type SendPart = (part: EmbedPart, signal: AbortSignal) => Promise<void>;
 
 /** OpenAI's limit of inputs; documents are held to it as well. The gateway has checked it. */
 const INPUTS_MAX = 2_048;
@@ -89,80 +95,78 @@ export class WorkCalls {
   /** For the gRPC server. */
   handlers(): Pick<InferenceServer, 'embed' | 'rerank' | 'tokenize' | 'detokenize' | 'renderPrompt'> {
     return {
-      embed: (call) => void this.#embed(call),
-      rerank: (call, answer) => void this.#rerank(call, answer),
-      tokenize: (call, answer) => void this.#tokenize(call, answer),
-      detokenize: (call, answer) => void this.#detokenize(call, answer),
-      renderPrompt: (call, answer) => void this.#renderPrompt(call, answer),
+      embed: (call) => void this.#stream(call),
+      rerank: (call, answer) => void this.rerank(call.request, call).then((reply) => answer(null, reply)),
+      tokenize: (call, answer) => void this.tokenize(call.request, call).then((reply) => answer(null, reply)),
+      detokenize: (call, answer) => void this.detokenize(call.request, call).then((reply) => answer(null, reply)),
+      renderPrompt: (call, answer) => void this.renderPrompt(call.request, call).then((reply) => answer(null, reply)),
     };
   }
 
-  async #embed(call: ServerWritableStream<EmbedRequest, EmbedPart>): Promise<void> {
-    const { heading, inputs, dimensions } = call.request;
+  async #stream(call: ServerWritableStream<EmbedRequest, EmbedPart>): Promise<void> {
+    const last = await this.embed(call.request, call, async (part, signal) => {
+      if (!call.write(part)) await once(call, 'drain', { signal });
+    });
+    if (call.cancelled) return;
+    call.write(last);
+    call.end();
+  }
+
+  // None of these rejects: what goes wrong is said in the reply.
+
+  /** All parts but the last go to `sendPart`. */
+  embed({ heading, inputs, dimensions }: EmbedRequest, caller: WorkCaller, sendPart: SendPart): Promise<EmbedPart> {
     const work = async ({ engine, request, signal }: Work): Promise<EmbedPart> => {
       checkCount(inputs.length, 'input');
       const asked = { ...request, inputs: inputs.map(inputOf), ...(dimensions > 0 && { dimensions }) };
       const { vectors, promptTokens } = await engine.embed(asked, signal);
       const parts = inParts(vectors);
       const last = parts.pop() ?? [];
-      for (const part of parts) await sendPart(call, { vectors: part, promptTokens: 0, failure: undefined }, signal);
+      for (const part of parts) {
+        signal.throwIfAborted();
+        await sendPart({ vectors: part, promptTokens: 0, failure: undefined }, signal);
+      }
       return { vectors: last, promptTokens, failure: undefined };
     };
-    const last = await this.#settle(call, heading, work, (failure) => ({ vectors: [], promptTokens: 0, failure }));
-    if (call.cancelled) return;
-    call.write(last);
-    call.end();
+    return this.#settle(caller, heading, work, (failure) => ({ vectors: [], promptTokens: 0, failure }));
   }
 
-  async #rerank(call: ServerUnaryCall<RerankRequest, RerankReply>, answer: sendUnaryData<RerankReply>): Promise<void> {
-    const { heading, query, documents } = call.request;
+  rerank({ heading, query, documents }: RerankRequest, caller: WorkCaller): Promise<RerankReply> {
     const work = async ({ engine, request, signal }: Work): Promise<RerankReply> => {
       checkCount(documents.length, 'documents');
       const { scores, promptTokens } = await engine.rerank({ ...request, query, documents }, signal);
       return { scores: [...scores], promptTokens, failure: undefined };
     };
-    answer(null, await this.#settle(call, heading, work, (failure) => ({ scores: [], promptTokens: 0, failure })));
+    return this.#settle(caller, heading, work, (failure) => ({ scores: [], promptTokens: 0, failure }));
   }
 
-  async #tokenize(
-    call: ServerUnaryCall<TokenizeRequest, TokenizeReply>,
-    answer: sendUnaryData<TokenizeReply>,
-  ): Promise<void> {
-    const { heading, prompt, addSpecial, parseSpecial } = call.request;
+  tokenize({ heading, prompt, addSpecial, parseSpecial }: TokenizeRequest, caller: WorkCaller): Promise<TokenizeReply> {
     const work = async ({ engine, request }: Work): Promise<TokenizeReply> => {
       const asked = { ...request, prompt: promptOf(prompt), addSpecial, parseSpecial };
       const { tokens, pieces } = await engine.tokenize(asked);
       return { tokens: [...tokens], pieces: [...pieces], failure: undefined };
     };
-    answer(null, await this.#settle(call, heading, work, (failure) => ({ tokens: [], pieces: [], failure })));
+    return this.#settle(caller, heading, work, (failure) => ({ tokens: [], pieces: [], failure }));
   }
 
-  async #detokenize(
-    call: ServerUnaryCall<DetokenizeRequest, DetokenizeReply>,
-    answer: sendUnaryData<DetokenizeReply>,
-  ): Promise<void> {
-    const { heading, tokens } = call.request;
+  detokenize({ heading, tokens }: DetokenizeRequest, caller: WorkCaller): Promise<DetokenizeReply> {
     const work = async ({ engine }: Work): Promise<DetokenizeReply> => {
       return { text: await engine.detokenize(tokens), failure: undefined };
     };
-    answer(null, await this.#settle(call, heading, work, (failure) => ({ text: '', failure })));
+    return this.#settle(caller, heading, work, (failure) => ({ text: '', failure }));
   }
 
-  async #renderPrompt(
-    call: ServerUnaryCall<RenderPromptRequest, RenderPromptReply>,
-    answer: sendUnaryData<RenderPromptReply>,
-  ): Promise<void> {
-    const { heading, chat } = call.request;
+  renderPrompt({ heading, chat }: RenderPromptRequest, caller: WorkCaller): Promise<RenderPromptReply> {
     const work = async ({ engine }: Work): Promise<RenderPromptReply> => {
       if (chat === undefined) throw withoutPrompt('messages');
       return { text: await engine.renderPrompt(chatPrompt(chat)), failure: undefined };
     };
-    answer(null, await this.#settle(call, heading, work, (failure) => ({ text: '', failure })));
+    return this.#settle(caller, heading, work, (failure) => ({ text: '', failure }));
   }
 
   /** What `work` gives within the time, else what `failed` makes of the reason. Never rejects. */
   async #settle<Reply>(
-    call: Call,
+    caller: WorkCaller,
     heading: WorkHeading | undefined,
     work: (work: Work) => Promise<Reply>,
     failed: (failure: Failure) => Reply,
@@ -176,8 +180,8 @@ export class WorkCalls {
       this.#checkRoom();
       this.#running.add(leaving);
       timer = setTimeout(() => leaving.abort(tooLate(allowedMs)), allowedMs);
-      call.on('cancelled', () => leaving.abort(new Cancelled('The call was cancelled.')));
-      if (call.cancelled) leaving.abort(new Cancelled('The call was cancelled.'));
+      caller.on('cancelled', () => leaving.abort(new Cancelled('The call was cancelled.')));
+      if (caller.cancelled) leaving.abort(new Cancelled('The call was cancelled.'));
       const { signal } = leaving;
       this.#waiting.add(leaving);
       using lease = await this.host.use(model, { deadlineMs: allowedMs, signal });
@@ -226,16 +230,6 @@ async function unlessAborted<Reply>(working: Promise<Reply>, signal: AbortSignal
   } finally {
     signal.removeEventListener('abort', abort);
   }
-}
-
-/** Resolves when the connection takes more. @throws why the call was left. */
-async function sendPart(
-  call: ServerWritableStream<EmbedRequest, EmbedPart>,
-  part: EmbedPart,
-  signal: AbortSignal,
-): Promise<void> {
-  signal.throwIfAborted();
-  if (!call.write(part)) await once(call, 'drain', { signal });
 }
 
 function inParts(vectors: readonly Float32Array[]): Uint8Array[][] {

@@ -16,6 +16,7 @@ export const SETTING_GROUPS: Readonly<Record<SettingGroup, string>> = {
   cache: 'Cache',
   routing: 'Routing',
   workers: 'Workers',
+  queue: 'Queue dispatch',
   engine: 'Engine',
   stores: 'Stores',
   files: 'Files',

@@ -13,6 +13,7 @@ export type SettingGroup =
   | 'cache'
   | 'routing'
   | 'workers'
+  | 'queue'
   | 'engine'
   | 'stores'
   | 'files'

@@ -1,3 +1,4 @@
+import * as z from 'zod';
 import { modelName } from './models-file.js';
 import {
   boolean,
@@ -14,6 +15,9 @@ import {
 } from './setting.js';
 
 const MIB = 1024 * 1024;
+
+/** Part of the names of keys in Redis, of an address and of metrics. */
+const poolName = z.string().regex(/^[a-z0-9][a-z0-9_-]{0,63}$/);
 
 /**
  * Every setting of every process. Strength: flag, then environment, then `.env`, then the YAML file, then the default.
@@ -747,6 +751,45 @@ export const SETTINGS = {
     why: 'What the names of all keys in Redis begin with, so that several installations can share one.',
   }),
 
+  dispatch: choice({
+    group: 'queue',
+    readBy: ['gateway', 'worker'],
+    choices: ['grpc', 'queue', 'both'],
+    default: 'grpc',
+    why: 'How work reaches a worker: `grpc`, sent by the gateways that found it; `queue`, taken by itself from the queue of its `pool` in Redis; or `both`. Of a gateway: by which of these it looks for workers.',
+  }),
+  pool: optionalTextLike({
+    group: 'queue',
+    schema: poolName,
+    takes: 'a text of at most 64 lower-case letters, digits, - and _ that begins with a letter or digit',
+    readBy: ['worker'],
+    why: 'The pool whose queue this worker takes from. All of its workers serve the same models. Absent: `default`.',
+  }),
+  queueRedisUrl: optionalText({
+    group: 'queue',
+    readBy: ['gateway', 'worker'],
+    secret: true,
+    why: 'The Redis (7 or newer) that holds the queues, written as `redisUrl`. It must not forget keys (`maxmemory-policy noeviction`), so it should not be the one that keeps answers. Absent: `redisUrl`. With `rediss://`, the files of `redisTls` are for it, too.',
+  }),
+  queueJobsMax: integer({
+    group: 'queue',
+    readBy: ['gateway'],
+    default: 1_000,
+    min: 1,
+    max: 1_000_000,
+    unit: 'jobs',
+    why: "How many jobs may wait in the queue of a pool. The next is refused at once, with a 429. Each takes its request's bytes in Redis.",
+  }),
+  queueLockMs: integer({
+    group: 'queue',
+    readBy: ['worker'],
+    default: 60_000,
+    min: 1_000,
+    max: 3_600_000,
+    unit: 'milliseconds',
+    why: 'How long a job belongs to the worker that took it without that one renewing it, which it does three times in this time. A worker that could not drops the job, which is asked for again. Longer than anything can keep a worker from its event loop.',
+  }),
+
   qdrantUrl: optionalText({
     group: 'stores',
     readBy: ['gateway', 'serve'],
@@ -1145,6 +1188,7 @@ export function contradictionsIn(settings: Settings): Contradiction[] {
   }
   found.push(
     ...discoveryWithout(settings),
+    ...queueWithout(settings),
     ...bucketWithout(settings),
     ...halfGiven(settings),
     ...tlsOfPlainUrls(settings),
@@ -1170,6 +1214,12 @@ function discoveryWithout(settings: Settings): Contradiction[] {
     const sentence = `${needed} is given, and workerDiscovery is ${settings.workerDiscovery}, which does not ask it. Set workerDiscovery to ${way}, or leave ${needed} out.`;
     return [{ about, sentence }];
   });
+}
+
+function queueWithout({ dispatch, queueRedisUrl, redisUrl }: Settings): Contradiction[] {
+  if (dispatch === 'grpc' || (queueRedisUrl ?? redisUrl) !== undefined) return [];
+  const sentence = `dispatch is ${dispatch}, which needs queueRedisUrl or redisUrl. Set one of them, or set dispatch to grpc.`;
+  return [{ about: ['dispatch', 'queueRedisUrl', 'redisUrl'], sentence }];
 }
 
 const BUCKET_NEEDS = ['s3Bucket', 's3AccessKey', 's3SecretKey'] as const;
@@ -1219,6 +1269,8 @@ function tlsOfPlainUrls(settings: Settings): Contradiction[] {
     );
     const address = settings[url];
     if (given === undefined || (address !== undefined && !isPlain(address))) return [];
+    // The same files are for the Redis of the queues.
+    if (group === 'redisTls' && settings.queueRedisUrl !== undefined && !isPlain(settings.queueRedisUrl)) return [];
     const sentence =
       address === undefined
         ? `${given} is given, and ${url} is not. Give both, or leave ${group} out.`

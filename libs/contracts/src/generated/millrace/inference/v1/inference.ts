@@ -564,6 +564,59 @@ export interface RenderPromptReply {
   failure: Failure | undefined;
 }
 
+/** What a job asks for: the answers of one attempt, or other work. */
+export interface QueueJob {
+  /** Sequence ids count from 1 in every job. Of answers at least one. */
+  starts: Start[];
+  work:
+    | { $case: "embed"; value: EmbedRequest }
+    | { $case: "rerank"; value: RerankRequest }
+    | { $case: "tokenize"; value: TokenizeRequest }
+    | { $case: "detokenize"; value: DetokenizeRequest }
+    | { $case: "renderPrompt"; value: RenderPromptRequest }
+    | undefined;
+}
+
+/**
+ * One entry of an attempt's stream. Its id is the number of the frame, from 1 on and without gaps: who reads a gap knows
+ * that something is lost.
+ */
+export interface QueueFrame {
+  frame:
+    | //
+    /** The first: a worker has taken the job. */
+    { $case: "taken"; value: Taken }
+    | { $case: "step"; value: Step }
+    | //
+    /** Several for one embedding; its last has no `more`. */
+    { $case: "embed"; value: EmbedPart }
+    | { $case: "rerank"; value: RerankReply }
+    | { $case: "tokenize"; value: TokenizeReply }
+    | { $case: "detokenize"; value: DetokenizeReply }
+    | { $case: "renderPrompt"; value: RenderPromptReply }
+    | undefined;
+  /** Another part of the same reply follows. */
+  more: boolean;
+}
+
+export interface Taken {
+  /** As in its presence: while that one is heard, the work goes on. */
+  workerId: string;
+}
+
+/**
+ * What a gateway tells the worker that has taken a job. Told by publish, and kept in a hash beside the stream for a worker
+ * that did not hear it.
+ */
+export interface QueueControl {
+  /** Which attempt. */
+  answerId: string;
+  /** In all, from the start on: credit that is told twice counts once. */
+  granted: Credit[];
+  /** Sequences that nobody waits for any more; a call is 0. */
+  cancelled: number[];
+}
+
 function createBaseGatewayFrame(): GatewayFrame {
   return { frame: undefined };
 }
@@ -4191,6 +4244,362 @@ export const RenderPromptReply: MessageFns<RenderPromptReply> = {
 
             message.failure = Failure.decode(reader, reader.uint32());
             continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseQueueJob(): QueueJob {
+  return { starts: [], work: undefined };
+}
+
+export const QueueJob: MessageFns<QueueJob> = {
+  encode(message: QueueJob, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    for (const v of message.starts) {
+      Start.encode(v!, writer.uint32(10).fork()).join();
+    }
+    switch (message.work?.$case) {
+      case "embed":
+        EmbedRequest.encode(message.work.value, writer.uint32(18).fork()).join();
+        break;
+      case "rerank":
+        RerankRequest.encode(message.work.value, writer.uint32(26).fork()).join();
+        break;
+      case "tokenize":
+        TokenizeRequest.encode(message.work.value, writer.uint32(34).fork()).join();
+        break;
+      case "detokenize":
+        DetokenizeRequest.encode(message.work.value, writer.uint32(42).fork()).join();
+        break;
+      case "renderPrompt":
+        RenderPromptRequest.encode(message.work.value, writer.uint32(50).fork()).join();
+        break;
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): QueueJob {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseQueueJob();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.starts.push(Start.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.work = { $case: "embed", value: EmbedRequest.decode(reader, reader.uint32()) };
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.work = { $case: "rerank", value: RerankRequest.decode(reader, reader.uint32()) };
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.work = { $case: "tokenize", value: TokenizeRequest.decode(reader, reader.uint32()) };
+            continue;
+          }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.work = { $case: "detokenize", value: DetokenizeRequest.decode(reader, reader.uint32()) };
+            continue;
+          }
+          case 6: {
+            if (tag !== 50) {
+              break;
+            }
+
+            message.work = { $case: "renderPrompt", value: RenderPromptRequest.decode(reader, reader.uint32()) };
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseQueueFrame(): QueueFrame {
+  return { frame: undefined, more: false };
+}
+
+export const QueueFrame: MessageFns<QueueFrame> = {
+  encode(message: QueueFrame, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    switch (message.frame?.$case) {
+      case "taken":
+        Taken.encode(message.frame.value, writer.uint32(10).fork()).join();
+        break;
+      case "step":
+        Step.encode(message.frame.value, writer.uint32(18).fork()).join();
+        break;
+      case "embed":
+        EmbedPart.encode(message.frame.value, writer.uint32(26).fork()).join();
+        break;
+      case "rerank":
+        RerankReply.encode(message.frame.value, writer.uint32(34).fork()).join();
+        break;
+      case "tokenize":
+        TokenizeReply.encode(message.frame.value, writer.uint32(42).fork()).join();
+        break;
+      case "detokenize":
+        DetokenizeReply.encode(message.frame.value, writer.uint32(50).fork()).join();
+        break;
+      case "renderPrompt":
+        RenderPromptReply.encode(message.frame.value, writer.uint32(58).fork()).join();
+        break;
+    }
+    if (message.more !== false) {
+      writer.uint32(64).bool(message.more);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): QueueFrame {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseQueueFrame();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.frame = { $case: "taken", value: Taken.decode(reader, reader.uint32()) };
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.frame = { $case: "step", value: Step.decode(reader, reader.uint32()) };
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.frame = { $case: "embed", value: EmbedPart.decode(reader, reader.uint32()) };
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.frame = { $case: "rerank", value: RerankReply.decode(reader, reader.uint32()) };
+            continue;
+          }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.frame = { $case: "tokenize", value: TokenizeReply.decode(reader, reader.uint32()) };
+            continue;
+          }
+          case 6: {
+            if (tag !== 50) {
+              break;
+            }
+
+            message.frame = { $case: "detokenize", value: DetokenizeReply.decode(reader, reader.uint32()) };
+            continue;
+          }
+          case 7: {
+            if (tag !== 58) {
+              break;
+            }
+
+            message.frame = { $case: "renderPrompt", value: RenderPromptReply.decode(reader, reader.uint32()) };
+            continue;
+          }
+          case 8: {
+            if (tag !== 64) {
+              break;
+            }
+
+            message.more = reader.bool();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseTaken(): Taken {
+  return { workerId: "" };
+}
+
+export const Taken: MessageFns<Taken> = {
+  encode(message: Taken, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.workerId !== "") {
+      writer.uint32(10).string(message.workerId);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Taken {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseTaken();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.workerId = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseQueueControl(): QueueControl {
+  return { answerId: "", granted: [], cancelled: [] };
+}
+
+export const QueueControl: MessageFns<QueueControl> = {
+  encode(message: QueueControl, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.answerId !== "") {
+      writer.uint32(10).string(message.answerId);
+    }
+    for (const v of message.granted) {
+      Credit.encode(v!, writer.uint32(18).fork()).join();
+    }
+    if (message.cancelled.length !== 0) {
+      writer.uint32(26).fork();
+      for (const v of message.cancelled) {
+        writer.uint32(v);
+      }
+      writer.join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): QueueControl {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseQueueControl();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.answerId = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.granted.push(Credit.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 3: {
+            if (tag === 24) {
+              message.cancelled.push(reader.uint32());
+
+              continue;
+            }
+
+            if (tag === 26) {
+              const end2 = reader.uint32() + reader.pos;
+              while (reader.pos < end2) {
+                message.cancelled.push(reader.uint32());
+              }
+
+              continue;
+            }
+
+            break;
           }
         }
         if ((tag & 7) === 4 || tag === 0) {
