@@ -27,7 +27,6 @@ import {
   type Load,
   type RenderPromptReply,
   type RerankReply,
-  type SequenceUpdate,
   type TokenizeReply,
   type Welcome,
   type WorkerDescription,
@@ -42,20 +41,9 @@ import {
   workerTlsFailure,
 } from '@millrace/runtime';
 import type { SequenceEvent, WorkerPhase, WorkerState } from '../../vocabulary.js';
-import { AnswerInbox } from '../answer-inbox.js';
 import { faultOf } from '../check-description.js';
-import { ContentCheck } from '../content-check.js';
-import { malformed } from '../malformed.js';
-import {
-  failureOf,
-  finishReasonOf,
-  logprobOf,
-  modelOf,
-  pieceOf,
-  startBytes,
-  startFrames,
-  usageOf,
-} from '../protocol-frames.js';
+import { OpenSequences, type SequenceWay, tooLarge, workerLost } from '../open-sequences.js';
+import { modelOf } from '../protocol-frames.js';
 import {
   chatBytes,
   detokenizeMessage,
@@ -68,7 +56,6 @@ import {
   tokenizeMessage,
   vectorsOf,
 } from '../protocol-work.js';
-import { type SequenceControls, SequenceInbox } from '../sequence-inbox.js';
 import { WorkCalls } from '../work-calls.js';
 import type {
   AnswerAttempt,
@@ -155,20 +142,6 @@ const CHANNEL_BYTES_MAX = 1_088 * 1024 * 1024;
 /** The reply to a call, or why there is none. */
 type OnReply<R> = (error: ServiceError | null, reply?: R) => void;
 
-interface Sequence {
-  readonly inbox: SequenceInbox;
-  readonly answer: AnswerInbox;
-  /** Which of the request's prompts it answers; undefined if there is only one. */
-  readonly prompt: number | undefined;
-  readonly attempt: number;
-  readonly credit: Credit;
-}
-
-/** Tokens that the worker may still send. */
-interface Credit {
-  left: number;
-}
-
 type Converse = ClientDuplexStream<GatewayFrame, WorkerFrame>;
 
 /**
@@ -181,9 +154,8 @@ type Converse = ClientDuplexStream<GatewayFrame, WorkerFrame>;
  */
 export class GrpcWorkerClient implements WorkerClient {
   readonly #client: InferenceClient;
-  readonly #sequences = new Map<number, Sequence>();
+  readonly #sequences: OpenSequences;
   readonly #calls = new WorkCalls();
-  #nextSequenceId = 1;
   #stream: Converse | undefined;
   #phase: WorkerPhase = 'connecting';
   #detail = 'not connected yet';
@@ -209,6 +181,7 @@ export class GrpcWorkerClient implements WorkerClient {
     private readonly logger: Logger,
     private readonly security: WorkerSecurity = UNSECURED,
   ) {
+    this.#sequences = new OpenSequences(address, limits, logger);
     // Named as what it is: gRPC reads a host called `unix` or `ipv4` as something else.
     this.#client = new InferenceClient(`dns:${address}`, security.credentials, {
       ...security.channel,
@@ -257,22 +230,11 @@ export class GrpcWorkerClient implements WorkerClient {
   answer(request: AnswerAttempt, signal: AbortSignal): AsyncIterable<SequenceEvent> {
     const stream = this.#stream;
     if (stream === undefined || this.#phase !== 'ready') throw this.#notReady();
-    const { creditTokens, sentBytesMax } = this.limits;
-    const ids = request.sequences.map(() => this.#takeSequenceId());
-    const starts = startFrames(request, ids, creditTokens);
-    const bytes = startBytes(starts, sentBytesMax);
-    if (bytes > sentBytesMax) throw tooLarge(bytes, sentBytesMax);
-    const credits = request.sequences.map((): Credit => ({ left: creditTokens }));
-    const inboxes = request.sequences.map(
-      ({ index, prompt, resume }, at) =>
-        new SequenceInbox(index, this.#controlsOf(ids[at]!, stream, credits[at]!), new ContentCheck(prompt, resume)),
-    );
-    const answer = new AnswerInbox(inboxes, signal);
-    for (const [at, { promptIndex }] of request.sequences.entries()) {
-      const { attempt } = request;
-      const [inbox, credit] = [inboxes[at]!, credits[at]!];
-      this.#sequences.set(ids[at]!, { inbox, answer, prompt: promptIndex, attempt, credit });
-    }
+    const way: SequenceWay = {
+      credit: (sequenceId, tokens) => stream.write({ frame: { $case: 'credit', value: { sequenceId, tokens } } }),
+      cancel: (sequenceId) => stream.write({ frame: { $case: 'cancel', value: { sequenceId } } }),
+    };
+    const { answer, starts } = this.#sequences.begin(request, way, signal);
     for (const start of starts) stream.write(start);
     return answer;
   }
@@ -356,32 +318,6 @@ export class GrpcWorkerClient implements WorkerClient {
     return new InferenceError('worker_lost', `The worker is ${this.#phase} just now. Send the request again.`);
   }
 
-  #controlsOf(sequenceId: number, stream: Converse, credit: Credit): SequenceControls {
-    const { creditTokens } = this.limits;
-    let unreturned = 0;
-    return {
-      // Half the credit at a time: one frame for many tokens, and the worker never comes to its end.
-      read: (tokens) => {
-        unreturned += tokens;
-        if (unreturned * 2 < creditTokens) return;
-        stream.write({ frame: { $case: 'credit', value: { sequenceId, tokens: unreturned } } });
-        credit.left += unreturned;
-        unreturned = 0;
-      },
-      cancel: () => {
-        const open = this.#sequences.delete(sequenceId);
-        if (open) stream.write({ frame: { $case: 'cancel', value: { sequenceId } } });
-      },
-    };
-  }
-
-  /** Ids have 32 bits and start again after four thousand million; what is then still running has long met its deadline. */
-  #takeSequenceId(): number {
-    const id = this.#nextSequenceId;
-    this.#nextSequenceId = id === 0xffff_ffff ? 1 : id + 1;
-    return id;
-  }
-
   // --------------------------------------------------------------------------------------------------- the connection
 
   #connect(): void {
@@ -430,7 +366,7 @@ export class GrpcWorkerClient implements WorkerClient {
         this.#onWelcome(frame.value);
         return;
       case 'step':
-        for (const update of frame.value.updates) this.#onUpdate(update);
+        for (const update of frame.value.updates) this.#sequences.update(update);
         return;
       case 'load':
         this.#onLoad(frame.value);
@@ -491,33 +427,6 @@ export class GrpcWorkerClient implements WorkerClient {
     }, DESCRIBE_DELAY_MS).unref();
   }
 
-  #onUpdate(update: SequenceUpdate): void {
-    const { sequenceId, begun, echo, settled } = update;
-    const sequence = this.#sequences.get(sequenceId);
-    if (sequence === undefined) return; // Settled here already; the frame crossed our Cancel.
-    const { inbox, answer } = sequence;
-    const misuse = misuseOf(update, sequence);
-    if (misuse !== undefined) {
-      this.#sequences.delete(sequenceId);
-      if (!settled) this.#stream?.write({ frame: { $case: 'cancel', value: { sequenceId } } });
-      this.logger.warn({ worker: this.address, error: misuse.details.cause }, 'A worker broke the protocol.');
-      inbox.fail(misuse);
-      answer.deliver();
-      return;
-    }
-    if (begun) inbox.begin({ kind: 'begun', ...begun });
-    if (echo) inbox.echo(echo.text, echo.logprobs.map(logprobOf));
-    const piece = pieceOf(update);
-    if (settled) this.#sequences.delete(sequenceId);
-    if (piece) inbox.add(piece);
-    if (settled) {
-      const reason = finishReasonOf(settled.reason);
-      if (reason) inbox.finish({ kind: 'finished', reason, usage: usageOf(settled) });
-      else inbox.fail(failureOf(settled, sequence.prompt));
-    }
-    answer.deliver();
-  }
-
   #expectWithin(ms: number, otherwise: string): void {
     clearTimeout(this.#timer);
     const dueMs = performance.now() + ms;
@@ -550,12 +459,7 @@ export class GrpcWorkerClient implements WorkerClient {
     this.#outstandingAtReport = undefined;
     stream?.cancel();
     this.#enter(phase, why);
-    const sequences = [...this.#sequences.values()];
-    this.#sequences.clear();
-    for (const { inbox } of sequences) {
-      inbox.fail(workerLost());
-    }
-    for (const { answer } of sequences) answer.deliver();
+    this.#sequences.giveUpAll(workerLost());
     this.#calls.giveUpAll(workerLost());
   }
 
@@ -569,31 +473,8 @@ export class GrpcWorkerClient implements WorkerClient {
   }
 }
 
-/** What of an update breaks the protocol; undefined if nothing does. It takes the credit that the update costs. */
-function misuseOf(update: SequenceUpdate, { attempt, credit }: Sequence): InferenceError | undefined {
-  if (update.attempt !== attempt) {
-    return malformed(`an update of attempt ${update.attempt} for a sequence of attempt ${attempt}`);
-  }
-  credit.left -= update.tokenIds.length + update.unnumberedTokens + (update.echo?.logprobs.length ?? 0);
-  return credit.left < 0 ? malformed(`${-credit.left} tokens more than it had credit for`) : undefined;
-}
-
 function shown(detail: string): string {
   return detail.slice(0, DETAIL_CHARACTERS_MAX).toWellFormed();
-}
-
-/** A body within `bodyBytesMax` can still be larger as the worker gets it: `1e20` is sent on with all of its digits. */
-function tooLarge(bytes: number, bytesMax: number): InferenceError {
-  const [given, limit] = [bytes, bytesMax].map((number) => number.toLocaleString('en'));
-  return new InferenceError(
-    'request_too_large',
-    `The request takes ${given} bytes on its way to the worker; ${limit} are allowed. Send less, or raise bodyBytesMax.`,
-  );
-}
-
-function workerLost(cause?: unknown): InferenceError {
-  const sentence = 'The worker went away while it was answering. Send the request again.';
-  return new InferenceError('worker_lost', sentence, { cause });
 }
 
 /** Why a call, and not the work that it was about, failed. */
