@@ -332,7 +332,10 @@ class Simulation {
       );
       return {
         seen,
-        choice: new WorkerChoice(new WorkerDirectory(seen), limits, () => this.#nowMs, chance(this.#scenario.seed)),
+        choice: new WorkerChoice(new WorkerDirectory(seen), limits, {
+          clock: () => this.#nowMs,
+          random: chance(this.#scenario.seed),
+        }),
       };
     });
     this.#systems = Array.from({ length: SYSTEM_PROMPTS }, () => {

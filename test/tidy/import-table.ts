@@ -140,6 +140,20 @@ export const IMPORT_RULES: readonly ImportRule[] = [
       'This folder runs PGlite in a process of its own, asks it as it asks any Postgres, and knows nothing else.',
   },
   {
+    name: 'queue dispatch',
+    files: gateway('dispatch/adapters/queue/'),
+    ours: [
+      CONTRACTS,
+      RUNTIME,
+      gateway('vocabulary'),
+      gateway('dispatch/(?!adapters/)'),
+      gateway('dispatch/adapters/queue/'),
+    ],
+    packages: [NODE, /^ioredis$/, /^bullmq$/],
+    instead:
+      'This folder sends work to the queues of pools and reads what comes back: no other adapter, no other stage.',
+  },
+  {
     name: 'gateway stores',
     files: gateway('stores/(?!adapters/)'),
     ours: [CONTRACTS, RUNTIME, gateway('stores/(?!adapters/)')],
@@ -271,6 +285,14 @@ export const IMPORT_RULES: readonly ImportRule[] = [
     instead: 'Serving speaks to the Engine seam of libs/contracts: no token engine, no scheduler.',
   },
   {
+    name: 'worker queue',
+    files: worker('queue/'),
+    ours: [CONTRACTS, RUNTIME, worker('(queue|serving|models|metrics)/')],
+    packages: [NODE, /^ioredis$/, /^bullmq$/],
+    instead:
+      'It takes jobs and hands them to serving, which knows the Engine seam; what computes them is no concern of it.',
+  },
+  {
     name: 'worker models',
     files: worker('models/'),
     ours: [CONTRACTS, RUNTIME, worker('models/'), worker('metrics/')],
@@ -305,6 +327,13 @@ export const IMPORT_RULES: readonly ImportRule[] = [
     ours: [/^(test|tools)\//, CONTRACTS, RUNTIME, OPENAI_ENGINE, worker('')],
     packages: [NODE, /^vitest/, /^fast-check$/, /^ajv$/],
     instead: 'Here engines are tried below the gateway, by their seam; they are put together as main.ts does.',
+  },
+  {
+    name: 'queue dispatch as a whole',
+    files: /^test\/queue\//,
+    ours: [/^(test|tools)\//, CONTRACTS, RUNTIME, gateway('dispatch/'), worker('(queue|serving)/')],
+    packages: [NODE, /^vitest/, /^ioredis$/, /^bullmq$/],
+    instead: 'Here both ends of the queue meet, with a real Redis between them.',
   },
   {
     name: 'real services',

@@ -48,6 +48,8 @@ export interface Parts {
   readonly rates: CallerRates;
   /** Undefined: there is none. */
   readonly redis: RedisConnection | undefined;
+  /** That of the queues. Undefined: nothing is dispatched by a queue. */
+  readonly queueRedis: RedisConnection | undefined;
   readonly totals: UsageTotals;
   /** Undefined: no answer is ever kept. */
   readonly responseCache: ResponseCache | undefined;
@@ -75,6 +77,8 @@ export interface Parts {
 
 /** A start waits so long for Redis; then it goes on without. */
 const REDIS_START_WAIT_MS = 1_000;
+/** How long a command about a queue may take: the request that it is for has nowhere else to go. */
+const QUEUE_TIMEOUT_MS = 5_000;
 /** At the end: what is not in the database by then stays in the spool, and the next start writes it. */
 const LAST_WRITES_MS = 5_000;
 
@@ -88,6 +92,7 @@ export async function openParts(settings: Settings, logger: Logger, tls: Gateway
   const secrets = installationSecrets(settings, logger);
   const models = new WatchedModels(settings.modelsFile, settings.modelsFileCheckMs, logger);
   const redis = settings.redisUrl === undefined ? undefined : openRedis(settings.redisUrl, settings, tls.redis, logger);
+  const queueRedis = openQueueRedis(settings, tls.redis, logger);
   const qdrant = await openQdrant(settings, tls.qdrant);
   const objects = await openObjectStore(settings, 'files', join(settings.dataFolder, 'files'), tls.s3);
   const { database, broken } = openDatabase(settings, tls.postgres, logger);
@@ -114,12 +119,14 @@ export async function openParts(settings: Settings, logger: Logger, tls: Gateway
   });
   const files = openFiles(database, objects, settings, logger);
   files.sweep.start();
-  await Promise.all([records.open(), run?.open(), redis?.ready(REDIS_START_WAIT_MS)]);
+  const redises = [redis, queueRedis].map((one) => one?.ready(REDIS_START_WAIT_MS));
+  await Promise.all([records.open(), run?.open(), ...redises]);
   return {
     authenticator: ring,
     keys: { store, ring, news },
     rates,
     redis,
+    queueRedis,
     totals,
     responseCache: openResponseCache(redis, settings),
     vectors,
@@ -150,7 +157,7 @@ export async function openParts(settings: Settings, logger: Logger, tls: Gateway
       await Promise.all([ring.close(), rates.close(), news.close()]);
       await files.close();
       await Promise.all([vectors.close(), objects.close(), jobs.close()]);
-      await Promise.all([redis?.close(), database.close()]);
+      await Promise.all([redis?.close(), queueRedis?.close(), database.close()]);
     },
   };
 }
@@ -231,6 +238,17 @@ async function openJobs(
     await own?.close();
   };
   return { queue, own: true, close };
+}
+
+/** A connection of its own also where both are one Redis: a job may take longer on its way than a count may. */
+function openQueueRedis(
+  { dispatch, queueRedisUrl, redisUrl }: Settings,
+  tls: WatchedTls | undefined,
+  logger: Logger,
+): RedisConnection | undefined {
+  const url = queueRedisUrl ?? redisUrl;
+  if (dispatch === 'grpc' || url === undefined) return undefined;
+  return new RedisConnection({ url, timeoutMs: QUEUE_TIMEOUT_MS, name: 'millrace-gateway', tls }, logger);
 }
 
 async function openQdrant(

@@ -38,6 +38,7 @@ export function plainParts(changes: Partial<Parts> = {}): Parts {
     },
     rates: UNLIMITED,
     redis: undefined,
+    queueRedis: undefined,
     totals: new UsageTotals(NO_DATABASE, { pending: 0, batches: 0, unwrittenTokens: () => 0 }),
     responseCache: undefined,
     vectors: undefined,

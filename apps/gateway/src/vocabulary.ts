@@ -196,6 +196,8 @@ export interface Worker {
    * provider that is down or refuses its key is back once somebody has mended it.
    */
   readonly givenUp?: string | undefined;
+  /** `queue`: several workers that take from one queue, and stand in for each other. Absent: one, which is sent its work. */
+  readonly dispatch?: 'queue' | undefined;
   state(): WorkerState;
   /** Calls `listener`, which must not throw, in the very turn in which any of this changes; returns what stops that. */
   watch(listener: () => void): () => void;

@@ -1,5 +1,5 @@
 import { hostname } from 'node:os';
-import { PRESENCE_INTERVALS, type Settings } from '@millrace/contracts';
+import { PRESENCE_INTERVALS, queueNames, type Settings } from '@millrace/contracts';
 import type { Logger, WatchedTls } from '@millrace/runtime';
 import { Admission } from './admission/admission.js';
 import { LineGate } from './batch-jobs/line-gate.js';
@@ -12,6 +12,8 @@ import { SharedRuns } from './cache/shared-runs.js';
 import { GrpcWorkerClient, workerSecurity } from './dispatch/adapters/grpc-worker-client.js';
 import { ProviderClient } from './dispatch/adapters/provider-client.js';
 import { ProviderPings } from './dispatch/adapters/provider-pings.js';
+import { QueueLink } from './dispatch/adapters/queue/queue-link.js';
+import { QueuePools } from './dispatch/adapters/queue/queue-pools.js';
 import { Dispatcher } from './dispatch/dispatcher.js';
 import type { ProviderModel } from './dispatch/provider-models.js';
 import { Providers } from './dispatch/providers.js';
@@ -26,8 +28,8 @@ import { DnsDiscovery } from './routing/adapters/dns-discovery.js';
 import { KubernetesDiscovery } from './routing/adapters/kubernetes-discovery.js';
 import { RedisDiscovery } from './routing/adapters/redis-discovery.js';
 import { StaticDiscovery } from './routing/adapters/static-discovery.js';
+import { DispatchChoice } from './routing/dispatch-choice.js';
 import { entryOf } from './routing/models-in-force.js';
-import { WorkerChoice } from './routing/worker-choice.js';
 import { WorkerDirectory } from './routing/worker-directory.js';
 import type { WorkerDiscovery } from './routing/worker-discovery.js';
 import { WorkerMembers } from './routing/worker-members.js';
@@ -109,6 +111,7 @@ export function wire(
     logger,
   );
   members.start();
+  const pools = openPools(settings, parts, directory, logger);
   const pings = new ProviderPings(environment, settings.providerCheckTimeoutMs);
   const providers = openProviders(parts, directory, pings, environment, settings, logger);
   const models = new ModelCatalog(
@@ -119,7 +122,7 @@ export function wire(
   const requestLog = new RequestLog(logger, [new RequestMetrics().observe, ...parts.listeners], settings);
   const dispatcher = new Dispatcher();
   const entrance = new Entrance(admission, parts.rates, settings, models);
-  const choice = new WorkerChoice(directory, settings);
+  const choice = new DispatchChoice(directory, settings);
   const findWorkers = new FindWorkers(admission, directory, choice, settings);
   const answerCache = openAnswerCache(settings, parts, openSemantic(settings, parts, directory, logger), logger);
   const cached = new CachedAnswers(answerCache, openSharedRuns(settings));
@@ -177,6 +180,7 @@ export function wire(
         ...parts.degraded(),
         ...degradedBy([
           ['workers', members.trouble],
+          ['queue', pools?.trouble],
           ['providers', providers.trouble],
           ...[...tls.troubles(), ...refusedWorkers(directory, refusals)].map((trouble) => ['tls', trouble] as const),
         ]),
@@ -193,6 +197,7 @@ export function wire(
       await batchJobs.stop(0);
       choice.close();
       await members.close();
+      await pools?.close();
       await answerCache.close();
       pings.close();
       await providers.close();
@@ -201,9 +206,30 @@ export function wire(
   };
 }
 
+/** Undefined: nothing is dispatched by a queue. */
+function openPools(
+  settings: Settings,
+  { queueRedis }: Parts,
+  directory: WorkerDirectory<WorkerClient>,
+  logger: Logger,
+): QueuePools | undefined {
+  if (queueRedis === undefined) return undefined;
+  directory.expectMore(true, 'queue');
+  const names = queueNames(settings.redisKeyPrefix);
+  const link = new QueueLink(queueRedis, names, { ...settings, gatewayId: gatewayId() }, logger);
+  const limits = { ...settings, sentBytesMax: settings.bodyBytesMax + FRAME_BYTES_EXTRA };
+  return new QueuePools(link, directory, limits, () => directory.expectMore(false, 'queue'), logger);
+}
+
+function gatewayId(): string {
+  return `gateway@${hostname()}:${process.pid}`;
+}
+
 /** The settings that each needs are there: `contradictionsIn` has seen to it. */
 function openDiscovery(settings: Settings, { redis }: Parts, logger: Logger): WorkerDiscovery {
   const { workerDiscovery, workers, workersDns, workersService, discoveryIntervalMs, redisKeyPrefix } = settings;
+  // Workers that take from queues say so themselves.
+  if (settings.dispatch === 'queue') return new StaticDiscovery([]);
   switch (workerDiscovery) {
     case 'static':
       return new StaticDiscovery(workers);
@@ -263,11 +289,10 @@ function connectWorker(
   refusals: Map<string, string>,
   logger: Logger,
 ): WorkerClient {
-  const gatewayId = `gateway@${hostname()}:${process.pid}`;
   const sentBytesMax = settings.bodyBytesMax + FRAME_BYTES_EXTRA;
   const security =
     tls && workerSecurity(address, tls, settings['workerTls.serverName'], (why) => refusals.set(address, why));
-  return new GrpcWorkerClient(address, gatewayId, { ...settings, sentBytesMax }, logger, security);
+  return new GrpcWorkerClient(address, gatewayId(), { ...settings, sentBytesMax }, logger, security);
 }
 
 function openSemantic(

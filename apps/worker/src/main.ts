@@ -1,8 +1,10 @@
 import './pool-threads.js'; // Before everything else.
+import { randomUUID } from 'node:crypto';
 import { existsSync } from 'node:fs';
+import { hostname } from 'node:os';
 import { resolve } from 'node:path';
 import type { ConnectionOptions } from 'node:tls';
-import { isLoopback, type Settings, VERSION } from '@millrace/contracts';
+import { isLoopback, queueNames, type Settings, VERSION } from '@millrace/contracts';
 import {
   clientTls,
   createLogger,
@@ -29,6 +31,8 @@ import { openTls } from './open-tls.js';
 import { advertisedAddress } from './presence/advertised-address.js';
 import { Announcer } from './presence/announcer.js';
 import { PromptProcess } from './prompt/process/prompt-process.js';
+import { QueueConsumer } from './queue/queue-consumer.js';
+import { QueueRedis } from './queue/queue-redis.js';
 import { WorkerServer } from './serving/worker-server.js';
 
 const MIB = 1024 * 1024;
@@ -78,6 +82,7 @@ async function run(loaded: LoadedSettings): Promise<void> {
     );
   }
   const announcer = announce(settings, port, tls.redis, logger);
+  const consumer = takeFromQueue(settings, server, tls.redis, logger);
   await tellParent({ kind: 'listening', port });
 
   await Promise.race([library.load(), stopped, hopeless.promise]);
@@ -85,7 +90,9 @@ async function run(loaded: LoadedSettings): Promise<void> {
 
   logger.info({ why, timeoutMs: settings.drainTimeoutMs }, 'The worker drains.');
   // Gateways that are connected are told first; one that finds no worker any more looks for others.
-  await Promise.all([server.drain(settings.drainTimeoutMs), announcer?.withdraw()]);
+  const { drainTimeoutMs } = settings;
+  await Promise.all([server.drain(drainTimeoutMs), consumer?.drain(drainTimeoutMs), announcer?.withdraw()]);
+  await consumer?.close();
   await server.close();
   await library.close();
   await prompts.close();
@@ -119,6 +126,33 @@ function announce(
     );
   }
   return new Announcer({ ...options, address }, logger);
+}
+
+const POOL_UNSAID = 'default';
+
+/** Where this worker takes from the queue of a pool. */
+function takeFromQueue(
+  settings: Settings,
+  server: WorkerServer,
+  tls: WatchedTls | undefined,
+  logger: Logger,
+): QueueConsumer | undefined {
+  const { dispatch, pool = POOL_UNSAID, redisKeyPrefix } = settings;
+  const url = settings.queueRedisUrl ?? settings.redisUrl;
+  if (dispatch === 'grpc' || url === undefined) return undefined;
+  const secured = /^rediss:/i.test(url) ? { tls: clientTls(tls, url) as ConnectionOptions } : {};
+  // The number of a process comes again, in a container always.
+  const workerId = `worker@${hostname()}:${process.pid}:${randomUUID().slice(0, 8)}`;
+  const consumer = new QueueConsumer(
+    new QueueRedis({ url, ...secured }),
+    queueNames(redisKeyPrefix),
+    { ...settings, pool, workerId },
+    server,
+    logger,
+  );
+  consumer.start();
+  logger.info({ pool }, 'The worker takes jobs from the queue of its pool.');
+  return consumer;
 }
 
 function hostOf(address: string): string {

@@ -13,6 +13,8 @@ export interface QueueNames {
   worker(workerId: string): string;
   /** Exists for as long as the gateway does: what it asked for is of use to nobody else. */
   gateway(gatewayId: string): string;
+  /** A stream that a gateway itself writes to when it has another one to read. */
+  wake(gatewayId: string): string;
   /** The stream of one attempt: `QueueFrame`s, each under the number that it has. */
   answer(answerId: string): string;
   /** A `QueueJob` that is too large to lie in the job itself. */
@@ -32,6 +34,7 @@ export function queueNames(prefix: string): QueueNames {
     workers: `${all}:workers`,
     worker: (id) => `${all}:worker:${id}`,
     gateway: (id) => `${all}:gateway:${id}`,
+    wake: (id) => `${all}:wake:${id}`,
     answer: (id) => `${all}:answer:${id}`,
     payload: (id) => `${all}:payload:${id}`,
     control: (id) => `${all}:control:${id}`,

@@ -37,6 +37,7 @@ const REMEDIES: Readonly<Record<Degraded['part'], string>> = {
   objects:
     'Start the S3 server, or correct the `s3…` settings of the gateway; without one, look at the disk of `dataFolder`.',
   jobs: 'Start it, or correct the `queueRedisUrl` or `redisUrl` of the gateway; batches go on once it is back.',
+  queue: 'Start the Redis of the queues, or correct its settings; docs/how-to/queue.md says how.',
   keys: 'See the log of the gateway.',
   models_file: 'Mend the models file; until then its last good version is in force.',
   providers: 'Correct the key or the address; docs/how-to/providers.md says how.',

@@ -30,7 +30,7 @@ class Stage {
   constructor(count: number, limits: Partial<ChoiceLimits> = {}, states: readonly Partial<WorkerState>[] = []) {
     this.workers = Array.from({ length: count }, (_, at) => new ToldWorker(`w${at}`, states[at]));
     this.directory = new WorkerDirectory<Worker>(this.workers);
-    this.choice = new WorkerChoice(this.directory, { ...CHOICE_LIMITS, ...limits }, () => this.nowMs);
+    this.choice = new WorkerChoice(this.directory, { ...CHOICE_LIMITS, ...limits }, { clock: () => this.nowMs });
   }
 
   choose(wanted = WORK): Chosen<Worker> {

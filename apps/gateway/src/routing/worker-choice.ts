@@ -52,6 +52,13 @@ export interface Chosen<W> extends Disposable {
   failed(error: InferenceError): void;
 }
 
+export interface ChoiceOptions {
+  readonly clock?: () => number;
+  readonly random?: () => number;
+  /** Whether its circuits are counted. */
+  readonly counted?: boolean;
+}
+
 /** What the choice wants to know of the workers. */
 export interface Servants<W> {
   readyFor(model: string): readonly Servant<W>[];
@@ -99,17 +106,20 @@ export class WorkerChoice<W extends Worker> {
   #tokensMean = TOKENS_MEAN_AT_FIRST;
   readonly #choices = counter(MEASURED.choices);
   readonly #ends: readonly (() => void)[];
+  private readonly clock: () => number;
+  private readonly random: () => number;
 
   constructor(
     private readonly servants: Servants<W>,
     private readonly limits: ChoiceLimits,
-    private readonly clock: () => number = () => performance.now(),
-    private readonly random: () => number = Math.random,
+    { clock = () => performance.now(), random = Math.random, counted = true }: ChoiceOptions = {},
   ) {
+    this.clock = clock;
+    this.random = random;
     this.#memory = new AffinityMemory(limits.affinityEntriesMax);
     this.#ends = [
       servants.watchPhases((worker, is, was) => this.#onPhase(worker, is, was)),
-      gauge(MEASURED.openCircuits, () => [{ value: this.openCircuits }]),
+      ...(counted ? [gauge(MEASURED.openCircuits, () => [{ value: this.openCircuits }])] : []),
     ];
   }
 

@@ -33,7 +33,8 @@ export class WorkerDirectory<W extends Worker> {
   /** Made anew when it is asked for after that has changed: every request asks. */
   #models: readonly ModelDescription[] | undefined;
   #modelsStale = true;
-  #expectsMore = false;
+  /** Who still finds out who the workers are. */
+  readonly #expecting = new Set<string>();
 
   constructor(workers: readonly W[] = []) {
     for (const worker of workers) this.add(worker);
@@ -55,9 +56,10 @@ export class WorkerDirectory<W extends Worker> {
   }
 
   /** Whether it is still being found out who the workers are: until then nobody knows that a model does not exist. */
-  expectMore(expected: boolean): void {
-    if (this.#expectsMore === expected) return;
-    this.#expectsMore = expected;
+  expectMore(expected: boolean, by = 'discovery'): void {
+    if (this.#expecting.has(by) === expected) return;
+    if (expected) this.#expecting.add(by);
+    else this.#expecting.delete(by);
     this.#tell();
   }
 
@@ -101,7 +103,7 @@ export class WorkerDirectory<W extends Worker> {
 
   /** Whether every worker has said what it serves, or could not be reached: what none of them knows then does not exist. */
   get allHeard(): boolean {
-    return !this.#expectsMore && this.workers.every(({ heard }) => heard);
+    return this.#expecting.size === 0 && this.workers.every(({ heard }) => heard);
   }
 
   /** How a model stands, for a sentence: `unavailable`, `loading (40% read)`. */

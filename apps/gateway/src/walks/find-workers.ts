@@ -1,11 +1,12 @@
-import type { InferenceError, ModelDescription, Prompt } from '@millrace/contracts';
+import type { ErrorCode, InferenceError, ModelDescription, Prompt } from '@millrace/contracts';
 import { counter } from '@millrace/runtime';
 import type { Admission, PlaceAsk } from '../admission/admission.js';
 import type { Candidate } from '../dispatch/dispatcher.js';
 import type { WorkerClient } from '../dispatch/worker-client.js';
 import { MEASURED } from '../metrics/declarations.js';
+import { type DispatchWish, ORDINARY } from '../routing/dispatch-choice.js';
 import { RetryBudget, type RetryLimits } from '../routing/retry-budget.js';
-import type { Chosen, Wanted, WorkerChoice } from '../routing/worker-choice.js';
+import type { Chosen, Wanted } from '../routing/worker-choice.js';
 import type { WorkerDirectory } from '../routing/worker-directory.js';
 import { type Asked, type Entered, placeAsk } from './entrance.js';
 
@@ -14,6 +15,18 @@ export interface AskedOfWorkers extends Asked {
   readonly prompts?: readonly Prompt[];
 }
 
+/** Who chooses: best first. */
+export interface Chooser {
+  choose(
+    model: string,
+    wanted: Wanted,
+    asked: ReadonlySet<number>,
+    wish: DispatchWish,
+  ): Chosen<WorkerClient> | undefined;
+}
+
+/** Failures of a queue that are those of the worker which took the job, and not of the queue. */
+const OF_ONE_MEMBER: ReadonlySet<ErrorCode> = new Set(['worker_lost', 'shutting_down']);
 /** Bytes of JSON to a token, roughly. */
 const BYTES_PER_TOKEN = 4;
 /** Before every key's: an answer that has begun is read by somebody, and goes on before another begins. */
@@ -27,7 +40,7 @@ export class FindWorkers {
   constructor(
     private readonly admission: Admission,
     private readonly directory: WorkerDirectory<WorkerClient>,
-    private readonly choice: WorkerChoice<WorkerClient>,
+    private readonly choice: Chooser,
     limits: RetryLimits,
     private readonly clock: () => number = () => performance.now(),
   ) {
@@ -68,7 +81,7 @@ export class FindWorkers {
     for (const model of way.models) {
       // First whether there is one: a fallback is counted for from the moment that it is turned to, and so would be a way back.
       if (way.exhausted.has(model.id) || !this.directory.serves(model.id) || !(await way.turnTo(model))) continue;
-      const chosen = this.choice.choose(model.id, way.wanted, way.asked);
+      const chosen = this.choice.choose(model.id, way.wanted, way.asked, way.wish);
       if (chosen) return chosen;
       way.exhausted.add(model.id);
     }
@@ -100,7 +113,9 @@ export class FindWorkers {
       failed: (error) => {
         // What breaks off later is no failed retry any more.
         if (!way.hasAnswered) count('failed');
-        chosen.failed(error);
+        // One of those that take from a queue has failed, and another may well not.
+        if (worker.dispatch === 'queue' && OF_ONE_MEMBER.has(error.code)) way.mayAskAgain(reader);
+        else chosen.failed(error);
       },
     };
   }
@@ -117,6 +132,7 @@ function isRetry({ everAsked, hasAnswered }: Way): boolean {
 /** One request's way from worker to worker. */
 class Way {
   readonly wanted: Wanted;
+  readonly wish: DispatchWish = ORDINARY;
   /** Those that may answer, in this order. */
   models: readonly ModelDescription[];
   placeAsk: ReturnType<typeof placeAsk> & Pick<PlaceAsk, 'begun'>;
@@ -142,6 +158,11 @@ class Way {
     this.refusal = await this.entered.turnTo(model);
     if (this.refusal === undefined) this.#turnedTo = model.id;
     return this.refusal === undefined;
+  }
+
+  mayAskAgain(reader: number): void {
+    this.asked.delete(reader);
+    this.exhausted.clear();
   }
 
   asks(reader: number): void {

@@ -120,6 +120,8 @@ export class QueueConsumer {
       stalledInterval: queueLockMs,
       // A job whose worker fell silent is not run again but removed: whoever waits for it asks again.
       maxStalledCount: 0,
+      // Noted with each job it takes.
+      name: workerId,
       drainDelay: LOOK_SECONDS,
       removeOnComplete: { count: 0 },
       removeOnFail: { count: 0 },
@@ -151,7 +153,8 @@ export class QueueConsumer {
    */
   async drain(timeoutMs: number): Promise<void> {
     this.#stopped = true;
-    await this.#presence.withdraw().catch(() => {});
+    // It goes on saying that it is there, and now that it takes nothing more: what it still has would count as lost otherwise.
+    await this.#presence.announce().catch(() => {});
     const waiting = new InferenceError('shutting_down', 'This worker stopped before it began. Send the request again.');
     for (const { work } of this.#taken.values()) work.giveUpWaiting(waiting);
     this.#calls.giveUpWaiting(waiting);
@@ -172,6 +175,7 @@ export class QueueConsumer {
     clearTimeout(this.#beating);
     for (const { work } of this.#taken.values()) work.cancel();
     this.#frames.close();
+    await this.#presence.withdraw().catch(() => {});
     await this.#bull.close(true);
     this.redis.close();
     this.#freed.ring();
@@ -278,7 +282,7 @@ export class QueueConsumer {
   async #beat(): Promise<void> {
     const startedAtMs = performance.now();
     try {
-      if (!this.#stopped) await this.#presence.announce();
+      if (!this.#closed) await this.#presence.announce();
       await this.#lookAfterJobs();
       if (this.#trouble) this.logger.info('The Redis of the queues is back.');
       this.#trouble = false;

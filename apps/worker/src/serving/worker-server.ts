@@ -26,6 +26,8 @@ export interface WorkerServerSettings {
   readonly queueMax: number;
   readonly stallTimeoutMs: number;
   readonly requestTimeoutMs: number;
+  /** `queue`: gateways don't reach it by this server, which tells its health all the same. */
+  readonly dispatch: 'grpc' | 'queue' | 'both';
 }
 
 /** The names under which the health service answers: the whole server, and its one service. */
@@ -83,14 +85,7 @@ export class WorkerServer implements ConversationHost {
     private readonly logger: Logger,
   ) {
     this.#workCalls = new WorkCalls(this, settings.requestTimeoutMs, logger);
-    this.#server.addService(InferenceService, {
-      ...this.#workCalls.handlers(),
-      converse: (stream: ConverseStream) => this.#converse(stream),
-      describe: (
-        _call: ServerUnaryCall<DescribeRequest, WorkerDescription>,
-        answer: sendUnaryData<WorkerDescription>,
-      ) => answer(null, this.describe()),
-    });
+    if (settings.dispatch !== 'queue') this.#addInference();
     this.#health.addToServer(this.#server);
     this.#updateHealth();
   }
@@ -124,6 +119,17 @@ export class WorkerServer implements ConversationHost {
     this.#updateHealth();
     // At once, if nothing was told lately; else the timer sees to it.
     this.#tellModels();
+  }
+
+  #addInference(): void {
+    this.#server.addService(InferenceService, {
+      ...this.#workCalls.handlers(),
+      converse: (stream: ConverseStream) => this.#converse(stream),
+      describe: (
+        _call: ServerUnaryCall<DescribeRequest, WorkerDescription>,
+        answer: sendUnaryData<WorkerDescription>,
+      ) => answer(null, this.describe()),
+    });
   }
 
   #updateHealth(): void {

@@ -15,6 +15,7 @@ const DEGRADED_PARTS = [
   'vectors',
   'objects',
   'jobs',
+  'queue',
   'keys',
   'records',
   'models_file',
