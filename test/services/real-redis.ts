@@ -11,19 +11,28 @@ export class RealRedis extends RealService {
   readonly tlsPort: number;
   readonly #tlsArgs: readonly string[];
 
-  private constructor(port: number, program: string, tlsPort: number, tls: ServiceTls | undefined) {
+  private constructor(
+    port: number,
+    program: string,
+    tlsPort: number,
+    tls: ServiceTls | undefined,
+    private readonly keeps: boolean,
+  ) {
     super(port, 'redis');
     this.program = program;
     this.tlsPort = tlsPort;
     this.#tlsArgs = tls === undefined ? [] : this.#argsOf(tls);
   }
 
-  /** @throws Error when this machine has none: `make test-services` installs it. */
-  static async start(tls?: ServiceTls): Promise<RealRedis> {
+  /**
+   * @param keeps whether it still has what was written when it is started again.
+   * @throws Error when this machine has none: `make test-services` installs it.
+   */
+  static async start(tls?: ServiceTls, { keeps = false }: { readonly keeps?: boolean } = {}): Promise<RealRedis> {
     const program = findProgram('redis-server', ['/usr/bin']);
     if (program === undefined)
       throw new NotInstalled('There is no redis-server on this machine; `make test-services` installs it.');
-    const redis = new RealRedis(await freePort(), program, tls === undefined ? 0 : await freePort(), tls);
+    const redis = new RealRedis(await freePort(), program, tls === undefined ? 0 : await freePort(), tls, keeps);
     await redis.start();
     return redis;
   }
@@ -32,7 +41,7 @@ export class RealRedis extends RealService {
     return `redis://127.0.0.1:${this.port}/0`;
   }
 
-  /** Nothing is written to the disk: what was counted is gone when it comes back, the harder case for whoever counts in it. */
+  /** Unless it keeps it, nothing is written to the disk: what was counted is gone when it comes back, the harder case for whoever counts in it. */
   protected get args(): readonly string[] {
     return [
       '--port',
@@ -41,8 +50,7 @@ export class RealRedis extends RealService {
       '127.0.0.1',
       '--save',
       '',
-      '--appendonly',
-      'no',
+      ...(this.keeps ? ['--appendonly', 'yes', '--appendfsync', 'always'] : ['--appendonly', 'no']),
       '--dir',
       this.folder,
       ...this.#tlsArgs,

@@ -331,8 +331,8 @@ export const IMPORT_RULES: readonly ImportRule[] = [
   {
     name: 'queue dispatch as a whole',
     files: /^test\/queue\//,
-    ours: [/^(test|tools)\//, CONTRACTS, RUNTIME, gateway('dispatch/'), worker('(queue|serving)/')],
-    packages: [NODE, /^vitest/, /^ioredis$/, /^bullmq$/],
+    ours: [/^(test|tools)\//, CONTRACTS, RUNTIME, gateway('(dispatch|stores)/'), worker('(queue|serving)/')],
+    packages: [NODE, /^vitest/],
     instead: 'Here both ends of the queue meet, with a real Redis between them.',
   },
   {

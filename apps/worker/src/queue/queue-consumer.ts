@@ -28,6 +28,8 @@ export interface QueueConsumerOptions {
   readonly queueLockMs: number;
   readonly stallTimeoutMs: number;
   readonly requestTimeoutMs: number;
+  /** A gateway that has not said for so long that it is there wants nothing any more. Longer than a Redis takes to come back. */
+  readonly gatewayGoneMs?: number;
 }
 
 /** What the consumer asks of the worker. */
@@ -59,8 +61,9 @@ const PLACE_CHECK_MS = 20;
 const RETRY_DELAY_MS = 250;
 /** Renewals of a lock within the time that it holds. */
 const RENEWALS = 3;
-/** A gateway that has not said for so long that it is there wants nothing any more. Longer than a Redis takes to come back. */
 const GATEWAY_GONE_MS = 10_000;
+/** How long each step of closing may take. */
+const CLOSE_MS_MAX = 1_000;
 /** How long the last frames may take when it stops. */
 const LAST_FRAMES_MS_MAX = 1_000;
 
@@ -176,10 +179,11 @@ export class QueueConsumer {
     for (const { work } of this.#taken.values()) work.cancel();
     this.#frames.close();
     await this.#presence.withdraw().catch(() => {});
-    await this.#bull.close(true);
+    // Where Redis is away BullMQ would wait for it.
+    await Promise.race([this.#bull.close(true), sleep(CLOSE_MS_MAX, undefined, { ref: false })]);
     this.redis.close();
     this.#freed.ring();
-    await this.#taking;
+    await Promise.race([this.#taking, sleep(CLOSE_MS_MAX, undefined, { ref: false })]);
   }
 
   async #emptyWithin(timeoutMs: number): Promise<boolean> {
@@ -318,10 +322,11 @@ export class QueueConsumer {
     const gateways = [...new Set(taken.map(({ work }) => work.data.gateway))];
     const there = await Promise.all(gateways.map((id) => this.redis.commands.exists(this.names.gateway(id))));
     const nowMs = performance.now();
+    const { gatewayGoneMs = GATEWAY_GONE_MS } = this.options;
     for (const [at, id] of gateways.entries()) {
       if (there[at] === 1) this.#missing.delete(id);
       else if (!this.#missing.has(id)) this.#missing.set(id, nowMs);
-      else if (nowMs - this.#missing.get(id)! >= GATEWAY_GONE_MS) this.#abandon(id, taken);
+      else if (nowMs - this.#missing.get(id)! >= gatewayGoneMs) this.#abandon(id, taken);
     }
   }
 

@@ -37,10 +37,11 @@ export class QueueRedis {
       connectionName: 'millrace-worker',
       connectTimeout: CONNECT_TIMEOUT_MS,
       retryStrategy: (times) => Math.min(times * 100, RECONNECT_DELAY_MS_MAX),
-      autoResendUnfulfilledCommands: false,
     };
     const impatient = { enableOfflineQueue: false, maxRetriesPerRequest: 0 };
-    this.commands = new Redis(url, { ...common, ...impatient, commandTimeout: COMMAND_TIMEOUT_MS });
+    const once = { autoResendUnfulfilledCommands: false };
+    this.commands = new Redis(url, { ...common, ...impatient, ...once, commandTimeout: COMMAND_TIMEOUT_MS });
+    // What waits for a job is sent again when the connection is back; else it would never be answered.
     this.bull = new Redis(url, { ...common, ...impatient, socketTimeout: SILENCE_MS_MAX });
     this.subscriber = new Redis(url, { ...common, maxRetriesPerRequest: null });
     for (const redis of [this.commands, this.bull, this.subscriber]) {

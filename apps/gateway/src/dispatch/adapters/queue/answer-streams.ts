@@ -38,9 +38,13 @@ export class AnswerStreams {
   readonly #open = new Map<string, OpenStream>();
   #wakeId = '0-0';
   #closed = false;
+  #giveUp = () => {};
   readonly #running: Promise<void>;
 
-  /** @param wake adds an entry to the stream `wakeKey`. */
+  /**
+   * @param redis must send again what it was not answered, or a read that was under way when it broke would never end.
+   * @param wake adds an entry to the stream `wakeKey`.
+   */
   constructor(
     private readonly redis: Redis,
     private readonly wakeKey: string,
@@ -61,19 +65,31 @@ export class AnswerStreams {
   async end(): Promise<void> {
     this.#closed = true;
     this.redis.disconnect();
+    this.#giveUp();
     await this.#running;
   }
 
   async #run(): Promise<void> {
     while (!this.#closed) {
-      const watchdog = setTimeout(() => this.redis.disconnect(true), BLOCK_MS + LATE_MS_MAX);
       try {
-        this.#take(await this.#read());
+        this.#take(await this.#readInTime());
       } catch {
         if (!this.#closed) await sleep(RETRY_DELAY_MS);
-      } finally {
-        clearTimeout(watchdog);
       }
+    }
+  }
+
+  async #readInTime(): Promise<Reply> {
+    const late = Promise.withResolvers<never>();
+    const watchdog = setTimeout(() => {
+      this.redis.disconnect(true);
+      late.reject(new Error('no answer'));
+    }, BLOCK_MS + LATE_MS_MAX);
+    this.#giveUp = () => late.reject(new Error('closed'));
+    try {
+      return await Promise.race([this.#read(), late.promise]);
+    } finally {
+      clearTimeout(watchdog);
     }
   }
 

@@ -12,7 +12,7 @@ export interface LinkRedis {
   /** Why no command can be answered just now; undefined: nothing is known to be wrong. */
   readonly trouble: string | undefined;
   /** A connection of its own, for what blocks. */
-  duplicate(): Redis;
+  duplicate(options: { readonly autoResendUnfulfilledCommands: boolean }): Redis;
 }
 
 export interface QueueLinkOptions {
@@ -52,8 +52,13 @@ export class QueueLink {
     this.gatewayId = `${options.gatewayId}:${randomUUID().slice(0, 8)}`;
     const { client } = redis;
     const wakeKey = names.wake(this.gatewayId);
-    this.streams = new AnswerStreams(redis.duplicate(), wakeKey, () => {
-      client.xadd(wakeKey, 'MAXLEN', WAKE_ENTRIES_MAX, '*', 'w', '').catch(() => {});
+    this.streams = new AnswerStreams(redis.duplicate({ autoResendUnfulfilledCommands: true }), wakeKey, () => {
+      client
+        .pipeline()
+        .xadd(wakeKey, 'MAXLEN', WAKE_ENTRIES_MAX, '*', 'w', '')
+        .pexpire(wakeKey, QUEUE_FORGET_MS)
+        .exec()
+        .catch(() => {});
     });
     this.controls = new ControlWriter(client, names);
     this.watch = new PoolWatch(client, names, options.workerSilenceMsMax);
@@ -116,7 +121,6 @@ export class QueueLink {
     try {
       // First that we are there: a job of a gateway that is not is dropped.
       await client.set(names.gateway(gatewayId), '1', 'PX', QUEUE_FORGET_MS);
-      await client.pexpire(names.wake(gatewayId), QUEUE_FORGET_MS);
       await this.watch.look();
       this.#looked = true;
       delayMs = QUEUE_BEAT_MS;

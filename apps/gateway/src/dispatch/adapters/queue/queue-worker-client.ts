@@ -95,6 +95,7 @@ export class QueueWorkerClient implements WorkerClient {
   #detail = 'nobody was looked for yet';
   #models: WorkerState['models'];
   #modelsGist = '';
+  #toldModels: WorkerState['models'];
   /** Jobs that are on their way into the queue. */
   #adding = 0;
   #waiting = 0;
@@ -420,8 +421,12 @@ export class QueueWorkerClient implements WorkerClient {
     if (phase !== this.#phase) {
       this.logger.info({ worker: this.address, was: this.#phase, detail: detail || undefined }, `pool ${phase}`);
     }
+    // It is looked every second; whoever watches wants to know what has changed.
+    const changed = phase !== this.#phase || detail !== this.#detail || this.#models !== this.#toldModels;
     this.#phase = phase;
     this.#detail = detail;
+    this.#toldModels = this.#models;
+    if (!changed) return;
     for (const watcher of [...this.#watchers]) watcher();
   }
 
