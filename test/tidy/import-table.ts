@@ -331,7 +331,7 @@ export const IMPORT_RULES: readonly ImportRule[] = [
   {
     name: 'queue dispatch as a whole',
     files: /^test\/queue\//,
-    ours: [/^(test|tools)\//, CONTRACTS, RUNTIME, gateway('(dispatch|stores)/'), worker('(queue|serving)/')],
+    ours: [/^(test|tools)\//, CONTRACTS, RUNTIME, gateway('(dispatch|stores)/|vocabulary'), worker('(queue|serving)/')],
     packages: [NODE, /^vitest/],
     instead: 'Here both ends of the queue meet, with a real Redis between them.',
   },

@@ -2,6 +2,7 @@ import type {
   AnswerEvent,
   AnswerRequest,
   CacheAsk,
+  DispatchAsk,
   EmbedRequest,
   ErrorCode,
   ModelDescription,
@@ -10,7 +11,7 @@ import type {
   TokenizeRequest,
 } from '@millrace/contracts';
 
-export type { CacheAsk } from '@millrace/contracts';
+export type { CacheAsk, DispatchAsk } from '@millrace/contracts';
 
 /** The types that stages hand to each other. Nothing here does anything. */
 
@@ -71,6 +72,8 @@ export interface Call {
   readonly deadlineMs: number | undefined;
   /** What it asks of the cache; absent: what the settings say. */
   readonly cacheAsk?: CacheAsk | undefined;
+  /** By which way it should reach a worker; absent: as the request and the workers are. */
+  readonly dispatchAsk?: DispatchAsk | undefined;
   /** Adds headers to the answer, be it one or an error; once its status is sent they are left out. */
   readonly tell: (headers: Readonly<Record<string, string>>) => void;
   /** Of the time since `arrivedMs`, what others took: told before a whole answer is given, which then says what is left. */
@@ -81,6 +84,12 @@ export interface Call {
   readonly clientLeft: AbortSignal;
   readonly trace: TraceContext | undefined;
 }
+
+/** Of work that nobody waits for: behind that of every key, whose priorities are far above. */
+export const LOW_PRIORITY = -1_000;
+
+/** `flex`: nobody waits for it. */
+export type ServiceTier = 'default' | 'flex';
 
 declare const validated: unique symbol;
 
@@ -101,6 +110,8 @@ export interface ValidRequest
   readonly schemaParam?: string | undefined;
   /** Where each tool of the prompt stands in the request, if some were left out. */
   readonly toolPlaces?: readonly number[] | undefined;
+  /** Undefined: it was not said. */
+  readonly serviceTier?: ServiceTier | undefined;
   readonly stream: boolean;
   readonly includeUsage: boolean;
 }

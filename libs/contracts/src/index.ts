@@ -11,6 +11,7 @@ export * from './errors/inference-error.js';
 export * from './openai/batches.js';
 export * from './openai/cache-header.js';
 export * from './openai/chat.js';
+export * from './openai/dispatch-header.js';
 export * from './openai/embeddings.js';
 export {
   type Parameter,

@@ -35,6 +35,8 @@ const REQUEST: { readonly [Field in keyof Required<ValidRequest>]: Part<ValidReq
   // How an answer is sent. What came whole is replayed as a stream, and a stream whole.
   stream: NOTHING,
   includeUsage: NOTHING,
+  // Whoever waits for an answer must not find itself waiting for one that nobody hurries.
+  serviceTier: ({ serviceTier }) => (serviceTier === 'flex' ? serviceTier : undefined),
 };
 
 /** What of a model shapes its answers: which it is, what it is made of, and what it does where a request says nothing. */

@@ -1,8 +1,9 @@
 import { InferenceError, isLoopback, type Settings } from '@millrace/contracts';
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import type { Authenticator } from '../keys/authenticator.js';
-import { ANYONE, type CacheAsk, type Caller } from '../vocabulary.js';
+import { ANYONE, type CacheAsk, type Caller, type DispatchAsk } from '../vocabulary.js';
 import { cacheAskOf } from './cache-header.js';
+import { dispatchAskOf } from './dispatch-header.js';
 import { meansThisMachine } from './local-host.js';
 import { ANY_PATH } from './unknown-routes.js';
 
@@ -20,6 +21,7 @@ declare module 'fastify' {
     deadlineMs: number | undefined;
     /** From `x-millrace-cache`. */
     cacheAsk: CacheAsk | undefined;
+    dispatchAsk: DispatchAsk | undefined;
   }
 }
 
@@ -92,6 +94,7 @@ export function authenticate(
   fastify.decorateRequest('bodyBytes', 0);
   fastify.decorateRequest('deadlineMs');
   fastify.decorateRequest('cacheAsk');
+  fastify.decorateRequest('dispatchAsk');
   fastify.addHook('onRequest', (request, reply, done) => {
     if (OPEN_ROUTES.has(request.route ?? '') || isAdminPath(request)) return done();
     const refuse = (error: unknown) => {
@@ -107,6 +110,7 @@ export function authenticate(
     try {
       request.deadlineMs = deadlineOf(request);
       request.cacheAsk = cacheAskOf(request);
+      request.dispatchAsk = dispatchAskOf(request);
       const caller = callerOf(request, keys);
       // In the same turn, where it can be: nobody who has a key waits for another's.
       if (caller instanceof Promise) caller.then(accept).catch(refuse);

@@ -11,6 +11,7 @@ export function callOf(request: FastifyRequest, reply: FastifyReply): Call {
     bodyBytes: request.bodyBytes,
     deadlineMs: request.deadlineMs,
     cacheAsk: request.cacheAsk,
+    dispatchAsk: request.dispatchAsk,
     tell: (headers) => {
       if (!reply.raw.headersSent) reply.headers(headers);
     },

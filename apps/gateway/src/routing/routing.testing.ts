@@ -23,6 +23,7 @@ export class ToldWorker implements Worker {
   constructor(
     readonly address: string,
     state: Partial<WorkerState> = {},
+    readonly dispatch?: 'queue',
   ) {
     const idle = { phase: 'ready', detail: '', version: '', running: 0, waiting: 0, outstanding: 0 } as const;
     this.#state = { ...idle, models: [model('m')], address, ...state };

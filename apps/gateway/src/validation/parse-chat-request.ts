@@ -1,5 +1,5 @@
 import { CHAT_PARAMETERS, type ChatRequestBody, chatRequestSchema, InferenceError } from '@millrace/contracts';
-import type { ValidChatRequest, ValidRequest } from '../vocabulary.js';
+import type { ServiceTier, ValidChatRequest, ValidRequest } from '../vocabulary.js';
 import { cappedRoute } from './capped-route.js';
 import { chatPromptOf } from './chat-prompt.js';
 import { checkBody } from './check-body.js';
@@ -21,8 +21,15 @@ export function parseChatRequest(body: unknown, models: ModelCatalog): ValidChat
     bestOf: generation.n,
     maxTokens: request.max_completion_tokens ?? request.max_tokens ?? undefined,
     logprobs: logprobsOf(request),
+    serviceTier: serviceTierOf(request),
   };
   return valid as ValidChatRequest;
+}
+
+/** There are two; whatever means something faster at OpenAI is the faster of them. */
+function serviceTierOf({ service_tier: tier }: ChatRequestBody): ServiceTier | undefined {
+  if (tier == null) return undefined;
+  return tier === 'flex' ? 'flex' : 'default';
 }
 
 function askOf({ max_completion_tokens, max_tokens, n }: ChatRequestBody): CappedAsk {

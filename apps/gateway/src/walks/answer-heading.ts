@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import { InferenceError, type ModelDescription, type Usage, type UsageBody, VERSION } from '@millrace/contracts';
 import { randomHex } from '@millrace/runtime';
+import type { ServiceTier } from '../vocabulary.js';
 
 /** What every chunk of one answer repeats, and the whole answer says once. */
 export interface AnswerHeading {
@@ -8,6 +9,8 @@ export interface AnswerHeading {
   /** Unix seconds. Taken once: OpenAI's chunks all carry the same. */
   readonly created: number;
   readonly model: string;
+  /** Undefined: it was not asked for. */
+  readonly serviceTier?: ServiceTier | undefined;
   readonly system_fingerprint: string;
 }
 
@@ -17,12 +20,17 @@ export interface Answering {
 }
 
 /** To be read from the first event of the answer on. */
-export function openHeading(prefix: 'chatcmpl' | 'cmpl', answering: Answering): AnswerHeading {
+export function openHeading(
+  prefix: 'chatcmpl' | 'cmpl',
+  answering: Answering,
+  serviceTier?: ServiceTier,
+): AnswerHeading {
   const id = `${prefix}-${randomHex(12)}`;
   const created = Math.floor(Date.now() / 1000);
   return {
     id,
     created,
+    serviceTier,
     get model() {
       return answering.answeredBy.id;
     },
@@ -34,8 +42,8 @@ export function openHeading(prefix: 'chatcmpl' | 'cmpl', answering: Answering): 
 
 /** The heading as it is written, in OpenAI's order. */
 export function headOf<O extends string>(heading: AnswerHeading, object: O) {
-  const { id, created, model, system_fingerprint } = heading;
-  return { id, object, created, model, system_fingerprint };
+  const { id, created, model, serviceTier, system_fingerprint } = heading;
+  return { id, object, created, model, ...(serviceTier && { service_tier: serviceTier }), system_fingerprint };
 }
 
 /** By engine: there are as many as versions of it among the workers, and every request wants one. */

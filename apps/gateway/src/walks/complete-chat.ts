@@ -34,7 +34,7 @@ export class CompleteChat {
     const entered = await this.entrance.enter(call, record, () => parse(body, modelsFor(call.caller, this.models)));
     const { request } = entered;
     const events = this.generate(entered);
-    const heading = openHeading('chatcmpl', record);
+    const heading = openHeading('chatcmpl', record, request.serviceTier);
     // One path for both: a whole answer is a stream that we collect ourselves.
     if (request.stream) return { kind: 'stream', chunks: chatChunks(events, heading, request) };
     const answer = await collectChat(events, heading, request);

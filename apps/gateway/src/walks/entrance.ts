@@ -4,7 +4,7 @@ import type { CallerRates, ExpectedUse, RateHold } from '../limits/caller-rates.
 import type { OpenRecord } from '../request-log/request-log.js';
 import type { ModelCatalog } from '../validation/model-catalog.js';
 import { bodyOverCaps } from '../validation/within-caps.js';
-import type { Call, Deadline } from '../vocabulary.js';
+import { type Call, type Deadline, LOW_PRIORITY, type ServiceTier } from '../vocabulary.js';
 import { startDeadline } from './deadline.js';
 
 /** Holds a request until workers have said what is served: before that, nobody can tell whether it is valid. */
@@ -44,6 +44,7 @@ export interface Asked {
   readonly maxTokens?: number | undefined;
   readonly bestOf?: number;
   readonly prompts?: readonly unknown[];
+  readonly serviceTier?: ServiceTier | undefined;
 }
 
 /** Bytes of JSON to a token, roughly; what was estimated wrongly is put right when the answer is there. */
@@ -78,7 +79,7 @@ export class Entrance {
       const hold = await this.rates.take(call, expectedUse({ ...request, fallbacks }, call, answers), deadline.signal);
       return {
         request,
-        call,
+        call: request.serviceTier === 'flex' ? unhurried(call) : call,
         record,
         deadline,
         coldSinceMs,
@@ -114,6 +115,11 @@ export class Entrance {
       return { request: parse(), coldSinceMs: sinceMs };
     }
   }
+}
+
+/** The same call, which everybody else goes before. */
+function unhurried(call: Call): Call {
+  return { ...call, caller: { ...call.caller, priority: LOW_PRIORITY } };
 }
 
 /**

@@ -3,8 +3,8 @@ import { describe, expect, it } from 'vitest';
 import { Admission } from '../admission/admission.js';
 import type { Candidate } from '../dispatch/dispatcher.js';
 import type { WorkerClient } from '../dispatch/worker-client.js';
+import { DispatchChoice } from '../routing/dispatch-choice.js';
 import { CHOICE_LIMITS, model, ToldWorker } from '../routing/routing.testing.js';
-import { WorkerChoice } from '../routing/worker-choice.js';
 import { WorkerDirectory } from '../routing/worker-directory.js';
 import { ANYONE } from '../vocabulary.js';
 import type { Entered } from './entrance.js';
@@ -19,6 +19,11 @@ const ROOM = {
   coldStartWaitMs: 5_000,
 };
 
+interface Asking {
+  readonly dispatchAsk?: 'queue' | 'grpc';
+  readonly serviceTier?: 'flex';
+}
+
 /** A gateway's workers, and requests on their way to them. */
 class Stage {
   readonly workers: readonly ToldWorker[];
@@ -29,14 +34,15 @@ class Stage {
     this.workers = workers;
     const directory = new WorkerDirectory<ToldWorker>(workers) as unknown as WorkerDirectory<WorkerClient>;
     this.admission = new Admission(ROOM, directory);
-    const choice = new WorkerChoice(directory, CHOICE_LIMITS);
+    const choice = new DispatchChoice(directory, CHOICE_LIMITS);
     this.#find = new FindWorkers(this.admission, directory, choice, retries, () => 0);
   }
 
-  ask(choices: readonly ModelDescription[] = [model('m')], refused: readonly string[] = []) {
+  ask(choices: readonly ModelDescription[] = [model('m')], refused: readonly string[] = [], more: Asking = {}) {
+    const { dispatchAsk, serviceTier } = more;
     const entered = {
-      request: { model: choices[0]!, prompts: [{ kind: 'text', text: 'x' }] },
-      call: { caller: ANYONE, bodyBytes: 100 },
+      request: { model: choices[0]!, prompts: [{ kind: 'text', text: 'x' }], serviceTier },
+      call: { caller: ANYONE, bodyBytes: 100, dispatchAsk },
       record: { admitted: () => {}, waits: () => {}, goesOn: () => {} },
       deadline: { signal: new AbortController().signal, remainingMs: () => 1_000 },
       coldSinceMs: undefined,
@@ -73,6 +79,48 @@ describe('the workers that a request is led to', () => {
     // `c` was asked already: what broke there may not be the model.
     expect(asked).toEqual(['a m', 'c m', 'b n']);
     expect(stage.admission.running).toBe(0);
+  });
+
+  describe('where some are sent their work, and a pool takes it from a queue', () => {
+    const open = () => new Stage([new ToldWorker('sent'), new ToldWorker('queue:pool', {}, 'queue')]);
+    const firstOf = async (more: Asking) => {
+      const candidates = open().ask([model('m')], [], more);
+      const first = named(await candidates.next());
+      await candidates.return(undefined);
+      return first;
+    };
+
+    it('is sent what somebody waits for, and the pool gets what nobody does', async () => {
+      expect(await firstOf({})).toBe('sent m');
+      expect(await firstOf({ serviceTier: 'flex' })).toBe('queue:pool m');
+    });
+
+    it('are as the caller says, and nobody else is asked then', async () => {
+      expect(await firstOf({ dispatchAsk: 'queue' })).toBe('queue:pool m');
+      expect(await firstOf({ dispatchAsk: 'grpc', serviceTier: 'flex' })).toBe('sent m');
+      const upstream = new InferenceError('upstream_failed', '?');
+      expect(await allThatFail(open().ask([model('m')], [], { dispatchAsk: 'queue' }), upstream)).toEqual([
+        'queue:pool m',
+      ]);
+      expect(await allThatFail(open().ask(), upstream)).toEqual(['sent m', 'queue:pool m']);
+    });
+
+    it('are asked again where one of a pool was lost, since another takes it next', async () => {
+      const stage = new Stage([new ToldWorker('queue:pool', {}, 'queue')]);
+      const candidates = stage.ask();
+      for (let attempt = 0; attempt < 3; attempt++) {
+        const { value } = await candidates.next();
+        expect(value?.worker.address).toBe('queue:pool');
+        value?.failed(LOST);
+      }
+      await candidates.return(undefined);
+      expect(stage.admission.running).toBe(0);
+    });
+
+    it('is a 400 where the way that was asked for leads to nobody', async () => {
+      const candidates = new Stage([new ToldWorker('sent')]).ask([model('m')], [], { dispatchAsk: 'queue' });
+      await expect(candidates.next()).rejects.toMatchObject({ code: 'invalid_request' });
+    });
   });
 
   it('leave out a fallback whose limit is reached', async () => {

@@ -1,4 +1,10 @@
-import type { ErrorCode, InferenceError, ModelDescription, Prompt } from '@millrace/contracts';
+import {
+  DISPATCH_HEADER,
+  type ErrorCode,
+  InferenceError,
+  type ModelDescription,
+  type Prompt,
+} from '@millrace/contracts';
 import { counter } from '@millrace/runtime';
 import type { Admission, PlaceAsk } from '../admission/admission.js';
 import type { Candidate } from '../dispatch/dispatcher.js';
@@ -62,6 +68,7 @@ export class FindWorkers {
   async *find(entered: Entered<AskedOfWorkers>): AsyncGenerator<Candidate> {
     const { record, deadline } = entered;
     const way = new Way(entered);
+    this.#refuseUnreachable(way);
     this.#budget.earn();
     do {
       using _permit = await this.admission.admit(way.placeAsk, deadline.signal);
@@ -74,6 +81,22 @@ export class FindWorkers {
       way.waitsAgain();
     } while (!this.#served(way.models) && this.admission.waitsFor(way.models.map(({ id }) => id)));
     if (!way.everAsked && way.refusal) throw way.refusal;
+  }
+
+  /** @throws InferenceError where the way that was asked for leads to nobody who has any of the models. */
+  #refuseUnreachable({ wish, models }: Way): void {
+    if (!wish.strict) return;
+    const leads = this.directory.workers.some(
+      ({ dispatch = 'grpc', models: served }) =>
+        dispatch === wish.way && served?.some(({ id }) => models.some((model) => model.id === id)),
+    );
+    if (leads) return;
+    const [model] = models;
+    throw new InferenceError(
+      'invalid_request',
+      `${DISPATCH_HEADER} is ${wish.way}, and no worker that is reached so serves \`${model?.id}\`. Leave it out, or start a worker whose setting dispatch is ${wish.way} or both.`,
+      { param: DISPATCH_HEADER },
+    );
   }
 
   /** The best that was not asked, of the first model of which there is one. */
@@ -132,7 +155,7 @@ function isRetry({ everAsked, hasAnswered }: Way): boolean {
 /** One request's way from worker to worker. */
 class Way {
   readonly wanted: Wanted;
-  readonly wish: DispatchWish = ORDINARY;
+  readonly wish: DispatchWish;
   /** Those that may answer, in this order. */
   models: readonly ModelDescription[];
   placeAsk: ReturnType<typeof placeAsk> & Pick<PlaceAsk, 'begun'>;
@@ -147,6 +170,7 @@ class Way {
 
   constructor(private readonly entered: Entered<AskedOfWorkers>) {
     this.wanted = wantedOf(entered);
+    this.wish = wishOf(entered);
     this.models = entered.choices;
     this.placeAsk = placeAsk(entered);
     this.#turnedTo = entered.choices[0]?.id;
@@ -188,6 +212,11 @@ class Way {
     const begun = this.hasAnswered;
     this.placeAsk = { ...this.placeAsk, model: model!, fallbacks, priority, begun, coldSinceMs: undefined };
   }
+}
+
+function wishOf({ request, call }: Entered<AskedOfWorkers>): DispatchWish {
+  if (call.dispatchAsk !== undefined) return { way: call.dispatchAsk, strict: true };
+  return request.serviceTier === 'flex' ? { way: 'queue', strict: false } : ORDINARY;
 }
 
 function wantedOf({ request, call }: Entered<AskedOfWorkers>): Wanted {

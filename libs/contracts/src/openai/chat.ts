@@ -133,6 +133,7 @@ export const chatRequestSchema = z
     logprobs: z.boolean().nullish(),
     top_logprobs: z.int().min(0).max(TOP_LOGPROBS_MAX).nullish(),
     metadata,
+    service_tier: z.enum(['auto', 'default', 'flex', 'scale', 'priority', 'fast']).nullish(),
   })
   .meta({ id: 'CreateChatCompletionRequest' });
 
@@ -198,7 +199,10 @@ export const CHAT_PARAMETERS = {
   store: { status: 'refused', note: 'Answers are not stored; only `false`.', allows: [false] },
   metadata: { status: 'ignored', note: 'Accepted and checked; not stored yet.' },
   safety_identifier: { status: 'ignored' },
-  service_tier: { status: 'ignored', note: 'There is one tier.' },
+  service_tier: {
+    status: 'supported',
+    note: '`flex` runs after everything that is not, and by the queue of a pool where one serves the model. Everything else is `default`. The answer says which of the two it was, if the request said anything.',
+  },
   verbosity: { status: 'ignored' },
   prompt_cache_key: { status: 'ignored', note: 'A hint for speed only.' },
   prompt_cache_options: { status: 'ignored', note: 'A hint for speed only.' },
@@ -217,6 +221,11 @@ const logprobs = z
   .object({ content: z.array(tokenLogprob), refusal: z.null() })
   .nullable()
   .meta({ description: 'Null unless they were asked for.' });
+
+const serviceTier = z
+  .enum(['default', 'flex'])
+  .optional()
+  .meta({ description: 'How it was run. Absent where the request did not say how it should be.' });
 
 const calledFunction = z.object({ name: z.string(), arguments: z.string() });
 
@@ -238,6 +247,7 @@ export const chatCompletionSchema = z
     object: z.literal('chat.completion'),
     created: z.int(),
     model: z.string(),
+    service_tier: serviceTier,
     choices: z.array(
       z.object({
         index: z.int(),
@@ -272,6 +282,7 @@ export const chatChunkSchema = z
     object: z.literal('chat.completion.chunk'),
     created: z.int(),
     model: z.string(),
+    service_tier: serviceTier,
     system_fingerprint: z.string(),
     choices: z.array(
       z.object({

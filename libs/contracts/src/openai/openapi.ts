@@ -14,6 +14,7 @@ import { VERSION } from '../version.js';
 import { batchListSchema, batchSchema, createBatchSchema, listBatchesSchema } from './batches.js';
 import { CACHE_ASKS, CACHE_HEADER, CACHE_HEADER_TEXTS } from './cache-header.js';
 import { chatChunkSchema, chatCompletionSchema, chatRequestSchema } from './chat.js';
+import { DISPATCH_ASKS, DISPATCH_HEADER, DISPATCH_HEADER_TEXT } from './dispatch-header.js';
 import { embeddingsRequestSchema, embeddingsSchema } from './embeddings.js';
 import { usage } from './fields.js';
 import { createFileFormSchema, deletedFileSchema, fileListSchema, fileSchema, listFilesSchema } from './files.js';
@@ -470,6 +471,13 @@ const CACHE_ASKED = {
   description: CACHE_HEADER_TEXTS.asked,
   schema: { type: 'string', enum: CACHE_ASKS },
 };
+const DISPATCH_ASKED = {
+  name: DISPATCH_HEADER,
+  in: 'header',
+  required: false,
+  description: DISPATCH_HEADER_TEXT,
+  schema: { type: 'string', enum: DISPATCH_ASKS },
+};
 const CACHE_TOLD = {
   [CACHE_HEADER]: { description: CACHE_HEADER_TEXTS.told, schema: { type: 'string', enum: ['hit', 'miss'] } },
 };
@@ -486,7 +494,7 @@ function parametersOf({ pathParameter, query, cached }: Endpoint): Record<string
     required: required.includes(name),
     schema,
   }));
-  const parameters = [...path, ...inQuery, ...(cached ? [CACHE_ASKED] : [])];
+  const parameters = [...path, ...inQuery, ...(cached ? [CACHE_ASKED, DISPATCH_ASKED] : [])];
   return parameters.length === 0 ? {} : { parameters };
 }
 
