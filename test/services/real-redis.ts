@@ -10,16 +10,12 @@ export class RealRedis extends RealService {
   /** Beside the other, where it has a certificate. */
   readonly tlsPort: number;
   readonly #tlsArgs: readonly string[];
+  readonly #keeps: boolean;
 
-  private constructor(
-    port: number,
-    program: string,
-    tlsPort: number,
-    tls: ServiceTls | undefined,
-    private readonly keeps: boolean,
-  ) {
+  private constructor(port: number, program: string, tlsPort: number, tls: ServiceTls | undefined, keeps: boolean) {
     super(port, 'redis');
     this.program = program;
+    this.#keeps = keeps;
     this.tlsPort = tlsPort;
     this.#tlsArgs = tls === undefined ? [] : this.#argsOf(tls);
   }
@@ -50,7 +46,7 @@ export class RealRedis extends RealService {
       '127.0.0.1',
       '--save',
       '',
-      ...(this.keeps ? ['--appendonly', 'yes', '--appendfsync', 'always'] : ['--appendonly', 'no']),
+      ...(this.#keeps ? ['--appendonly', 'yes', '--appendfsync', 'always'] : ['--appendonly', 'no']),
       '--dir',
       this.folder,
       ...this.#tlsArgs,
