@@ -13,6 +13,8 @@ export interface FleetPlan {
   readonly workers: number;
   readonly gatewayArgs?: readonly string[];
   readonly workerArgs?: readonly string[];
+  /** Workers that a gateway sees, where they are not as many as there are: all of a pool that is fed by a queue are one. */
+  readonly seen?: number;
 }
 
 /** A place where a program runs, and is started again. */
@@ -66,9 +68,10 @@ export class Fleet {
 
   /** Every gateway has every worker. */
   async allReady(): Promise<void> {
+    const wanted = this.#plan.seen ?? this.workers.length;
     const ready = async () => {
       const states = await Promise.all(this.gateways.map((gateway) => this.#workersOf(gateway)));
-      return states.every((workers) => workers.filter(({ state }) => state === 'ready').length === this.workers.length);
+      return states.every((workers) => workers.filter(({ state }) => state === 'ready').length === wanted);
     };
     await until(ready, START_TIMEOUT_MS, 'every gateway has every worker');
   }

@@ -138,9 +138,9 @@ export class QueueBed {
   async close(): Promise<void> {
     await this.client.close();
     await Promise.all(this.workers.map(({ consumer }) => consumer.close()));
-    const keys = this.redis.status === 'ready' ? await this.keys() : [];
+    const keys = await this.keys().catch(() => []);
     const start = this.names.workers.slice(0, -'workers'.length);
-    if (keys.length > 0) await this.redis.del(...keys.map((key) => start + key));
+    if (keys.length > 0) await this.redis.del(...keys.map((key) => start + key)).catch(() => {});
     await this.link.close();
     await this.#connection.close();
   }

@@ -13,7 +13,7 @@ export interface QueueNames {
   worker(workerId: string): string;
   /** Exists for as long as the gateway does: what it asked for is of use to nobody else. */
   gateway(gatewayId: string): string;
-  /** A stream that a gateway itself writes to when it has another one to read. */
+  /** A stream of one entry, new whenever there is something to read for the gateway: what it waits on, instead of on all of them. */
   wake(gatewayId: string): string;
   /** The stream of one attempt: `QueueFrame`s, each under the number that it has. */
   answer(answerId: string): string;

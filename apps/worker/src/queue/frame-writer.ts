@@ -7,10 +7,24 @@ export interface FrameRedis {
   eval(script: string, keys: number, ...args: (string | Buffer | number)[]): Promise<unknown>;
 }
 
-interface Frame {
+/** Where the frames of an answer go. */
+export interface FrameStream {
   readonly key: string;
+  /** The stream that whoever reads it waits on. */
+  readonly wakeKey: string;
+}
+
+interface Frame extends FrameStream {
   readonly number: number;
   readonly bytes: Uint8Array;
+}
+
+/** So that its reader reads. */
+const WAKE = "redis.call('XADD', %, 'MAXLEN', 1, '*', 'w', '')\nredis.call('PEXPIRE', %, ARGV[2])";
+
+/** The line of a script that wakes the reader who waits on the stream of that name. ARGV[2] is how long it is kept. */
+export function wakeScript(key: string): string {
+  return WAKE.replaceAll('%', key);
 }
 
 /**
@@ -18,14 +32,18 @@ interface Frame {
  * was lost, is refused by Redis and does no harm.
  */
 const APPEND = `
-for i = 1, #KEYS do
-  local done = redis.pcall('XADD', KEYS[i], 'MAXLEN', '~', ARGV[1], ARGV[1 + 2 * i], '${QUEUE_FRAME_FIELD}', ARGV[2 + 2 * i])
+local frames = tonumber(ARGV[3])
+for i = 1, frames do
+  local done = redis.pcall('XADD', KEYS[i], 'MAXLEN', '~', ARGV[1], ARGV[2 + 2 * i], '${QUEUE_FRAME_FIELD}', ARGV[3 + 2 * i])
   if type(done) == 'table' and done.err and not string.find(done.err, 'equal or smaller', 1, true) then
     return redis.error_reply(done.err)
   end
   redis.call('PEXPIRE', KEYS[i], ARGV[2])
 end
-return #KEYS`;
+for i = frames + 1, #KEYS do
+  ${wakeScript('KEYS[i]')}
+end
+return frames`;
 
 /**
  * More than can be unread: credit bounds tokens, and each entry has one or more; pieces of an echo may come without. Entries that were
@@ -62,9 +80,9 @@ export class FrameWriter extends EventEmitter<{ drain: []; written: [] }> {
   }
 
   /** @returns whether it takes more at once. */
-  add(key: string, number: number, bytes: Uint8Array): boolean {
+  add({ key, wakeKey }: FrameStream, number: number, bytes: Uint8Array): boolean {
     if (this.#closed) return true;
-    this.#unwritten.push({ key, number, bytes });
+    this.#unwritten.push({ key, wakeKey, number, bytes });
     this.#bytes += bytes.length;
     this.#blocked ||= this.#bytes >= UNWRITTEN_BYTES_MAX;
     // In the next turn: all that this one brings for other streams goes with it.
@@ -122,9 +140,10 @@ export class FrameWriter extends EventEmitter<{ drain: []; written: [] }> {
   }
 
   async #append(frames: readonly Frame[]): Promise<void> {
-    const keys = frames.map(({ key }) => key);
+    const keys = [...frames.map(({ key }) => key), ...new Set(frames.map(({ wakeKey }) => wakeKey))];
     const args = frames.flatMap(({ number, bytes }) => [`${number}-0`, asBuffer(bytes)]);
-    await this.redis.eval(APPEND, keys.length, ...keys, STREAM_ENTRIES_MAX, QUEUE_KEYS_TTL_MS, ...args);
+    const limits = [STREAM_ENTRIES_MAX, QUEUE_KEYS_TTL_MS, frames.length];
+    await this.redis.eval(APPEND, keys.length, ...keys, ...limits, ...args);
   }
 
   #keep(wanted: (frame: Frame) => boolean): void {

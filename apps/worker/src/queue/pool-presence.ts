@@ -22,7 +22,7 @@ redis.call('ZADD', KEYS[1], now + tonumber(ARGV[1]), ARGV[2])
 redis.call('PEXPIRE', KEYS[1], ARGV[1])
 redis.call('HSET', KEYS[2], '${POOL}', ARGV[3], '${BEAT}', ARGV[4], '${LOAD}', ARGV[5], '${TOLD}', ARGV[6], '${DESCRIPTION}', ARGV[7])
 redis.call('PEXPIRE', KEYS[2], ARGV[1])
-return now`;
+return {now, redis.call('ZCARD', KEYS[1])}`;
 
 const WITHDRAW = `
 redis.call('ZREM', KEYS[1], ARGV[1])
@@ -38,6 +38,8 @@ export class PoolPresence {
   #version = 0;
   /** Redis' clock less ours. */
   #aheadMs = 0;
+  /** Whether others take from queues, too. */
+  hasCompany = false;
 
   constructor(
     private readonly redis: PresenceRedis,
@@ -57,13 +59,14 @@ export class PoolPresence {
     const { workerId, pool } = this.member;
     const loaded = Buffer.from(Load.encode(load ?? { running: 0, waiting: 0, draining: false }).finish());
     const askedAtMs = Date.now();
-    const nowMs = await this.redis.eval(
+    const [nowMs, workers] = (await this.redis.eval(
       ANNOUNCE,
       2,
       this.names.workers,
       this.names.worker(workerId),
       ...[QUEUE_FORGET_MS, workerId, pool, this.#beat, loaded, this.#version, description],
-    );
+    )) as [number, number];
+    this.hasCompany = workers > 1;
     this.#aheadMs = Number(nowMs) - (askedAtMs + Date.now()) / 2;
   }
 

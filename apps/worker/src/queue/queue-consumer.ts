@@ -14,7 +14,7 @@ import { Doorbell, type Logger } from '@millrace/runtime';
 import { type Job, Worker } from 'bullmq';
 import type { ModelUser } from '../serving/answers-to.js';
 import { WorkCalls } from '../serving/work-calls.js';
-import { FrameWriter } from './frame-writer.js';
+import { type FrameStream, FrameWriter, wakeScript } from './frame-writer.js';
 import { PoolPresence } from './pool-presence.js';
 import type { QueueRedis } from './queue-redis.js';
 import { QueuedWork } from './queued-work.js';
@@ -50,6 +50,7 @@ if redis.call('HEXISTS', KEYS[2], '${QUEUE_CONTROL_FIELDS.cancelled}') == 1 then
 if redis.call('EXISTS', KEYS[4]) == 1 then return {'abandoned'} end
 redis.call('XADD', KEYS[4], '1-0', '${QUEUE_FRAME_FIELD}', ARGV[1])
 redis.call('PEXPIRE', KEYS[4], ARGV[2])
+${wakeScript('KEYS[5]')}
 if ARGV[3] == '1' then return {'begun'} end
 return {'begun', redis.call('GET', KEYS[3]) or ''}`;
 
@@ -57,6 +58,8 @@ return {'begun', redis.call('GET', KEYS[3]) or ''}`;
 const LOOK_SECONDS = 5;
 /** How often it is looked whether there is a place, beside when an answer of its own ends: gateways may send others directly. */
 const PLACE_CHECK_MS = 20;
+/** How long one whose batch is nearly full lets others go first. */
+const YIELD_MS_MAX = 8;
 /** After Redis did not answer. */
 const RETRY_DELAY_MS = 250;
 /** Renewals of a lock within the time that it holds. */
@@ -196,10 +199,13 @@ export class QueueConsumer {
 
   async #take(): Promise<void> {
     while (!this.#stopped) {
-      if (!this.#hasPlace()) {
+      const busy = this.#busyPart();
+      if (busy >= 1) {
         await Promise.race([this.#freed.heard(), sleep(PLACE_CHECK_MS)]);
         continue;
       }
+      // Whoever has less to do takes sooner: else the one that is awake would take a whole burst, and the others none of it.
+      if (this.#presence.hasCompany && busy > 0) await sleep(Math.ceil(busy * YIELD_MS_MAX));
       try {
         const token = randomUUID();
         const job = await this.#bull.getNextJob(token, { block: true });
@@ -210,11 +216,14 @@ export class QueueConsumer {
     }
   }
 
-  /** What was taken counts from the first moment on, and the engine's count only once it knows of it. */
-  #hasPlace(): boolean {
+  /**
+   * From 0, idle, to 1: takes nothing. What was taken counts from the first moment on, and the engine's count only once it knows of it.
+   */
+  #busyPart(): number {
     const { state, load } = this.host.describe();
+    if (state !== 'ready') return 1;
     const busy = Math.max(this.unsettled, (load?.running ?? 0) + (load?.waiting ?? 0));
-    return state === 'ready' && busy < this.options.maxBatchSize;
+    return busy / this.options.maxBatchSize;
   }
 
   async #takeOver(job: Job<QueueJobData>, token: string): Promise<void> {
@@ -230,18 +239,18 @@ export class QueueConsumer {
     const { data } = job;
     const leftMs = Math.floor(data.deadlineAtMs - this.#presence.redisNowMs());
     if (leftMs <= 0) return 'expired';
-    const key = this.names.answer(data.answerId);
-    const [outcome, stored] = await this.#claim(data, key);
+    const stream = { key: this.names.answer(data.answerId), wakeKey: this.names.wake(data.gateway) };
+    const [outcome, stored] = await this.#claim(data, stream);
     if (outcome !== 'begun') return 'abandoned';
     const asked = readJob(data.payload === undefined ? stored : Buffer.from(data.payload, 'base64'));
     if (asked === undefined) return 'malformed';
     const work = new QueuedWork(
       {
         data,
-        key,
+        stream,
         stallTimeoutMs: this.options.stallTimeoutMs,
         onSettled: () => this.#freed.ring(),
-        onEnded: () => void this.#onEnded(data.answerId, key, job, token),
+        onEnded: () => void this.#onEnded(data.answerId, stream.key, job, token),
       },
       this.#frames,
       this.host,
@@ -255,14 +264,14 @@ export class QueueConsumer {
     return 'begun';
   }
 
-  async #claim(data: QueueJobData, key: string): Promise<[outcome: string, stored: Buffer]> {
+  async #claim(data: QueueJobData, { key, wakeKey }: FrameStream): Promise<[outcome: string, stored: Buffer]> {
     const { answerId, gateway, payload } = data;
     const taken = { frame: { $case: 'taken', value: { workerId: this.options.workerId } }, more: false } as const;
     const reply = (await this.redis.commands.callBuffer(
       'EVAL',
       TAKE,
-      4,
-      ...[this.names.gateway(gateway), this.names.control(answerId), this.names.payload(answerId), key],
+      5,
+      ...[this.names.gateway(gateway), this.names.control(answerId), this.names.payload(answerId), key, wakeKey],
       ...[Buffer.from(QueueFrame.encode(taken).finish()), QUEUE_KEYS_TTL_MS, payload === undefined ? '0' : '1'],
     )) as Buffer[];
     return [String(reply[0]), reply[1] ?? Buffer.alloc(0)];

@@ -6,12 +6,12 @@ import type { ModelUser } from '../serving/answers-to.js';
 import { ServedAnswers } from '../serving/served-answers.js';
 import { type FrameSink, StepWriter } from '../serving/step-writer.js';
 import type { WorkCaller, WorkCalls } from '../serving/work-calls.js';
-import type { FrameWriter } from './frame-writer.js';
+import type { FrameStream, FrameWriter } from './frame-writer.js';
 
 export interface QueuedWorkOptions {
   readonly data: QueueJobData;
   /** The stream that its frames go to; the first was written when the job was taken. */
-  readonly key: string;
+  readonly stream: FrameStream;
   readonly stallTimeoutMs: number;
   /** A sequence or a call was settled. */
   readonly onSettled: () => void;
@@ -128,7 +128,7 @@ export class QueuedWork implements FrameSink, WorkCaller {
   #send(frame: Frame, more = false): boolean {
     if (this.cancelled) return true;
     this.#number++;
-    return this.frames.add(this.options.key, this.#number, QueueFrame.encode({ frame, more }).finish());
+    return this.frames.add(this.options.stream, this.#number, QueueFrame.encode({ frame, more }).finish());
   }
 
   async #call(work: Exclude<QueueJob['work'], undefined>, leftMs: number): Promise<void> {
@@ -169,7 +169,7 @@ export class QueuedWork implements FrameSink, WorkCaller {
     this.#writer.flush();
     this.#writer.close();
     for (const undo of this.#undo) undo();
-    if (this.cancelled) this.frames.forget(this.options.key);
+    if (this.cancelled) this.frames.forget(this.options.stream.key);
     this.options.onEnded();
   }
 }

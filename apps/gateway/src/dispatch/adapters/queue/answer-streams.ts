@@ -16,7 +16,7 @@ interface OpenStream {
 }
 
 type Entry = [id: Buffer, fields: Buffer[]];
-type Reply = [key: Buffer, entries: Entry[]][] | null;
+type Streams = [key: Buffer, entries: Entry[]][];
 
 /** How long one read waits for something to come; then it is asked anew. */
 const BLOCK_MS = 5_000;
@@ -27,8 +27,9 @@ const ENTRIES_MAX = 256;
 const RETRY_DELAY_MS = 100;
 
 /**
- * Reads the streams of all answers of this gateway by one connection, which waits for whichever comes next. A stream that is opened while
- * it waits is made known to it by an entry in a stream of its own, so that no read has to be broken off.
+ * Reads the streams of all answers of this gateway by one connection. It waits on a single stream, to which workers add an entry whenever
+ * they have written to any other for this gateway, and then reads all that are open at once: to wait on all of them would cost Redis a
+ * list for each, and bring what one step wrote stream by stream.
  *
  * While Redis is away nothing comes; then it is read on from where it was. Frames are numbered, so what was lost meanwhile is noticed.
  *
@@ -41,21 +42,16 @@ export class AnswerStreams {
   #giveUp = () => {};
   readonly #running: Promise<void>;
 
-  /**
-   * @param redis must send again what it was not answered, or a read that was under way when it broke would never end.
-   * @param wake adds an entry to the stream `wakeKey`.
-   */
+  /** @param redis must send again what it was not answered, or a read that was under way when it broke would never end. */
   constructor(
     private readonly redis: Redis,
     private readonly wakeKey: string,
-    private readonly wake: () => void,
   ) {
     this.#running = this.#run();
   }
 
   open(key: string, reader: StreamReader): void {
     this.#open.set(key, { reader, number: 0 });
-    this.wake();
   }
 
   close(key: string): void {
@@ -72,14 +68,16 @@ export class AnswerStreams {
   async #run(): Promise<void> {
     while (!this.#closed) {
       try {
-        this.#take(await this.#readInTime());
+        await this.#inTime(this.#woken());
+        while (await this.#inTime(this.#readAll()));
       } catch {
         if (!this.#closed) await sleep(RETRY_DELAY_MS);
       }
     }
   }
 
-  async #readInTime(): Promise<Reply> {
+  /** @throws where it takes longer than anything here may. */
+  async #inTime<T>(reading: Promise<T>): Promise<T> {
     const late = Promise.withResolvers<never>();
     const watchdog = setTimeout(() => {
       this.redis.disconnect(true);
@@ -87,37 +85,34 @@ export class AnswerStreams {
     }, BLOCK_MS + LATE_MS_MAX);
     this.#giveUp = () => late.reject(new Error('closed'));
     try {
-      return await Promise.race([this.#read(), late.promise]);
+      return await Promise.race([reading, late.promise]);
     } finally {
       clearTimeout(watchdog);
     }
   }
 
-  #read(): Promise<Reply> {
-    const streams = [...this.#open];
-    const keys = [this.wakeKey, ...streams.map(([key]) => key)];
-    const ids = [this.#wakeId, ...streams.map(([, { number }]) => `${number}-0`)];
-    return this.redis.xreadBuffer(
-      'COUNT',
-      ENTRIES_MAX,
-      'BLOCK',
-      BLOCK_MS,
-      'STREAMS',
-      ...keys,
-      ...ids,
-    ) as Promise<Reply>;
+  /** Resolves when something was written, and now and then without that. */
+  async #woken(): Promise<void> {
+    const how = ['BLOCK', BLOCK_MS, 'STREAMS', this.wakeKey, this.#wakeId] as const;
+    const [wake] = ((await this.redis.xreadBuffer(...how)) ?? []) as Streams;
+    this.#wakeId = wake?.[1].at(-1)?.[0].toString() ?? this.#wakeId;
   }
 
-  #take(reply: Reply): void {
-    for (const [key, entries] of reply ?? []) {
+  /** @returns whether there may be more. */
+  async #readAll(): Promise<boolean> {
+    if (this.#open.size === 0) return false;
+    const streams = [...this.#open];
+    const ids = streams.map(([, { number }]) => `${number}-0`);
+    const keys = streams.map(([key]) => key);
+    const read = (await this.redis.xreadBuffer('COUNT', ENTRIES_MAX, 'STREAMS', ...keys, ...ids)) ?? [];
+    let more = false;
+    for (const [key, entries] of read as Streams) {
       const name = key.toString();
-      if (name === this.wakeKey) {
-        this.#wakeId = entries.at(-1)![0].toString();
-        continue;
-      }
+      more ||= entries.length === ENTRIES_MAX;
       // Closed while the read was on its way, or by a frame of this one.
       for (const entry of entries) this.#takeEntry(name, entry);
     }
+    return more;
   }
 
   #takeEntry(key: string, [id, fields]: Entry): void {

@@ -22,9 +22,6 @@ export interface QueueLinkOptions {
 
 /** After Redis did not answer. */
 const RETRY_DELAY_MS = 250;
-/** The stream is only ever read for the fact that something came. */
-const WAKE_ENTRIES_MAX = 1;
-
 /**
  * What all queues of a gateway share: the connections, the one reader of all streams, what is told workers, and who they are. Every second
  * it says in Redis that this gateway is there, and looks who else is.
@@ -52,14 +49,7 @@ export class QueueLink {
     this.gatewayId = `${options.gatewayId}:${randomUUID().slice(0, 8)}`;
     const { client } = redis;
     const wakeKey = names.wake(this.gatewayId);
-    this.streams = new AnswerStreams(redis.duplicate({ autoResendUnfulfilledCommands: true }), wakeKey, () => {
-      client
-        .pipeline()
-        .xadd(wakeKey, 'MAXLEN', WAKE_ENTRIES_MAX, '*', 'w', '')
-        .pexpire(wakeKey, QUEUE_FORGET_MS)
-        .exec()
-        .catch(() => {});
-    });
+    this.streams = new AnswerStreams(redis.duplicate({ autoResendUnfulfilledCommands: true }), wakeKey);
     this.controls = new ControlWriter(client, names);
     this.watch = new PoolWatch(client, names, options.workerSilenceMsMax);
     client.on('ready', () => void this.#onReady());

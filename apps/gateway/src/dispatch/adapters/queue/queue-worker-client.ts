@@ -65,6 +65,10 @@ const MISSES_MAX = 2;
 const KEPT_MS = 60_000;
 /** Answers that go on are read by somebody: before all that has not begun. */
 const CONTINUED_PRIORITY = 1_000_000;
+/** Jobs are counted again when the last count is so old. */
+const COUNT_AGE_MS_MAX = 1_000;
+/** Or when there may be this part of the most that may wait: so many gateways can fill the rest without knowing of each other. */
+const FAR_FROM_FULL = 4;
 /** How soon to come back where the queue is full. */
 const FULL_RETRY_SECONDS = 5;
 /** Kept by BullMQ of what happened in a queue, which nobody reads. */
@@ -96,6 +100,8 @@ export class QueueWorkerClient implements WorkerClient {
   #models: WorkerState['models'];
   #modelsGist = '';
   #toldModels: WorkerState['models'];
+  /** What waited in the queue when it was last asked. */
+  #counted = { jobs: 0, atMs: Number.NEGATIVE_INFINITY, addedSince: 0 };
   /** Jobs that are on their way into the queue. */
   #adding = 0;
   #waiting = 0;
@@ -284,10 +290,12 @@ export class QueueWorkerClient implements WorkerClient {
 
   /** @throws InferenceError where as many wait as may. */
   async #makeSureOfRoom(): Promise<void> {
-    const counts = this.#queue.getJobCountByTypes('wait', 'prioritized');
-    // Those that are on their way are not counted by Redis yet; this one is among them.
-    const waiting = (await counts) + this.#adding - 1;
+    if (this.#isFarFromFull()) return;
+    const jobs = await this.#queue.getJobCountByTypes('wait', 'prioritized');
+    this.#counted = { jobs, atMs: performance.now(), addedSince: this.#adding };
     const { queueJobsMax } = this.limits;
+    // Those that are on their way are not counted by Redis yet; this one is among them.
+    const waiting = jobs + this.#adding - 1;
     if (waiting < queueJobsMax) return;
     const [many, most] = [waiting, queueJobsMax].map((count) => count.toLocaleString('en'));
     throw new InferenceError(
@@ -295,6 +303,14 @@ export class QueueWorkerClient implements WorkerClient {
       `${many} jobs are waiting for a worker of this model (the limit is ${most}). Try again later.`,
       { retryAfterSeconds: FULL_RETRY_SECONDS, limit: 'queue' },
     );
+  }
+
+  /** Then it need not be counted anew, which is a way to Redis and back that every first token would wait for. */
+  #isFarFromFull(): boolean {
+    this.#counted.addedSince++;
+    const { jobs, atMs, addedSince } = this.#counted;
+    const fresh = performance.now() - atMs < COUNT_AGE_MS_MAX;
+    return fresh && (jobs + addedSince) * FAR_FROM_FULL <= this.limits.queueJobsMax;
   }
 
   async #add(
