@@ -132,6 +132,7 @@ export function wire(
     running: () => admission.running,
     waiting: () => admission.waiting,
     waitingBytes: () => admission.waitingBytes,
+    queueJobs: () => pools?.waiting ?? 0,
     workerPhases: () => directory.states().map(({ phase }) => phase),
     certificates: () => tls.secondsLeft(),
   });
@@ -175,7 +176,7 @@ export function wire(
     reportUsage: new ReportUsage(parts.totals, requestLog),
     readiness: new Readiness(directory, settings, {
       obstacle: () => parts.obstacle(),
-      noWorkers: () => members.trouble ?? NO_WORKERS[settings.workerDiscovery],
+      noWorkers: () => members.trouble ?? pools?.trouble ?? noWorkers(settings),
       degraded: () => [
         ...parts.degraded(),
         ...degradedBy([
@@ -250,6 +251,13 @@ const NO_WORKERS: Readonly<Record<Settings['workerDiscovery'], string>> = {
   redis:
     'No worker was found: none announces itself in Redis. Each needs workerDiscovery: redis, and redisUrl and redisKeyPrefix as here.',
 };
+
+function noWorkers({ dispatch, workerDiscovery }: Settings): string {
+  return dispatch === 'queue' ? NO_POOLS : NO_WORKERS[workerDiscovery];
+}
+
+const NO_POOLS =
+  'No worker was found: none takes from a queue. Each needs dispatch: queue or both, and queueRedisUrl (or redisUrl) and redisKeyPrefix as here.';
 
 function openProviders(
   { models }: Parts,

@@ -82,7 +82,7 @@ async function run(loaded: LoadedSettings): Promise<void> {
     );
   }
   const announcer = announce(settings, port, tls.redis, logger);
-  const consumer = takeFromQueue(settings, server, tls.redis, logger);
+  const consumer = takeFromQueue(settings, server, tls.redis, metrics, logger);
   await tellParent({ kind: 'listening', port });
 
   await Promise.race([library.load(), stopped, hopeless.promise]);
@@ -135,6 +135,7 @@ function takeFromQueue(
   settings: Settings,
   server: WorkerServer,
   tls: WatchedTls | undefined,
+  metrics: WorkerMetrics,
   logger: Logger,
 ): QueueConsumer | undefined {
   const { dispatch, pool = POOL_UNSAID, redisKeyPrefix } = settings;
@@ -149,6 +150,7 @@ function takeFromQueue(
     { ...settings, pool, workerId },
     server,
     logger,
+    (outcome) => metrics.jobTaken(outcome),
   );
   consumer.start();
   logger.info({ pool }, 'The worker takes jobs from the queue of its pool.');

@@ -160,6 +160,13 @@ export const MEASURED = {
     labels: [],
     help: 'Connections that were closed unanswered, connectionsMax being open. Rises → raise it (and ulimit -n), start another replica, or find who opens so many.',
   },
+  queueJobs: {
+    name: 'millrace_queue_waiting_jobs',
+    kind: 'gauge',
+    unit: '{job}',
+    labels: [],
+    help: 'Jobs that wait in the queues of pools for a worker, of all gateways together. Near queueJobsMax → requests will be refused: add a worker to the pool. Above 0 for long with idle workers → see whether they reach the Redis of the queues.',
+  },
   waitingBytes: {
     name: 'millrace_waiting_bytes',
     kind: 'gauge',

@@ -7,6 +7,7 @@ export interface Watched {
   running(): number;
   waiting(): number;
   waitingBytes(): number;
+  queueJobs(): number;
   workerPhases(): readonly WorkerPhase[];
   certificates(): readonly { readonly use: string; readonly seconds: number }[];
 }
@@ -23,6 +24,7 @@ export function watch(watched: Watched): Disposable {
   const stops = [
     gauge(MEASURED.running, () => [{ value: watched.running() }]),
     gauge(MEASURED.waiting, () => [{ value: watched.waiting() }]),
+    gauge(MEASURED.queueJobs, () => [{ value: watched.queueJobs() }]),
     gauge(MEASURED.waitingBytes, () => [{ value: watched.waitingBytes() }]),
     gauge(MEASURED.workers, () => {
       const phases = watched.workerPhases();

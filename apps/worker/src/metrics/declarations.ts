@@ -109,6 +109,13 @@ export const MEASURED = {
     labels: ['outcome'],
     help: 'Models that were loaded, or could not be, by outcome (loaded, failed). failed rises → the log and /readyz say which model and why.',
   },
+  queueJobs: {
+    name: 'millrace_worker_queue_jobs_total',
+    kind: 'counter',
+    unit: '{job}',
+    labels: ['outcome'],
+    help: 'Jobs that were taken from the queue of the pool, by outcome: begun, expired (its time was over: dropped unread), abandoned (nobody waited any more), malformed. expired rises → jobs wait too long: add a worker to the pool. malformed is above 0 → gateways and workers are of different releases.',
+  },
   modelUnloads: {
     name: 'millrace_worker_model_unloads_total',
     kind: 'counter',

@@ -25,6 +25,7 @@ export class WorkerMetrics {
   readonly #inputDuration = histogram(MEASURED.embeddingInputDuration);
   readonly #modelLoads = counter(MEASURED.modelLoads);
   readonly #modelUnloads = counter(MEASURED.modelUnloads);
+  readonly #queueJobs = counter(MEASURED.queueJobs);
   #loadSeconds: number | undefined;
 
   decided(decision: string): void {
@@ -62,6 +63,10 @@ export class WorkerMetrics {
 
   modelFailed(): void {
     this.#modelLoads.add(1, FAILED);
+  }
+
+  jobTaken(outcome: string): void {
+    this.#queueJobs.add(1, { outcome });
   }
 
   modelUnloaded(reason: string): void {

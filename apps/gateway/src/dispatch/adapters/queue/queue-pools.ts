@@ -43,6 +43,11 @@ export class QueuePools {
     return this.link.trouble;
   }
 
+  /** Jobs that nobody has taken. */
+  get waiting(): number {
+    return [...this.#members.values()].reduce((sum, { client }) => sum + client.waiting, 0);
+  }
+
   async close(): Promise<void> {
     this.#unlisten();
     await Promise.all([...this.#members.values()].map(({ client }) => client.close()));

@@ -104,7 +104,6 @@ export class QueueWorkerClient implements WorkerClient {
   #counted = { jobs: 0, atMs: Number.NEGATIVE_INFINITY, addedSince: 0 };
   /** Jobs that are on their way into the queue. */
   #adding = 0;
-  #waiting = 0;
   #closed = false;
 
   constructor(
@@ -125,6 +124,11 @@ export class QueueWorkerClient implements WorkerClient {
     this.#onNews();
   }
 
+  /** Jobs that nobody has taken, of all gateways, as they were counted last. */
+  get waiting(): number {
+    return this.#counted.jobs;
+  }
+
   get models(): WorkerState['models'] {
     return this.#models;
   }
@@ -141,7 +145,7 @@ export class QueueWorkerClient implements WorkerClient {
       detail: this.#detail,
       version: ready[0]?.description.version ?? '',
       running: sum(ready, ({ load }) => load.running),
-      waiting: sum(ready, ({ load }) => load.waiting) + this.#waiting,
+      waiting: sum(ready, ({ load }) => load.waiting) + this.#counted.jobs,
       outstanding: sum([...this.#answers], ({ size }) => size) + this.#calls.size,
       sequencesMax: sum(ready, ({ description }) => description.sequencesMax) || undefined,
       models: this.#models,
@@ -291,8 +295,8 @@ export class QueueWorkerClient implements WorkerClient {
   /** @throws InferenceError where as many wait as may. */
   async #makeSureOfRoom(): Promise<void> {
     if (this.#isFarFromFull()) return;
-    const jobs = await this.#queue.getJobCountByTypes('wait', 'prioritized');
-    this.#counted = { jobs, atMs: performance.now(), addedSince: this.#adding };
+    await this.#count();
+    const { jobs } = this.#counted;
     const { queueJobsMax } = this.limits;
     // Those that are on their way are not counted by Redis yet; this one is among them.
     const waiting = jobs + this.#adding - 1;
@@ -303,6 +307,11 @@ export class QueueWorkerClient implements WorkerClient {
       `${many} jobs are waiting for a worker of this model (the limit is ${most}). Try again later.`,
       { retryAfterSeconds: FULL_RETRY_SECONDS, limit: 'queue' },
     );
+  }
+
+  async #count(): Promise<void> {
+    const jobs = await this.#queue.getJobCountByTypes('wait', 'prioritized');
+    this.#counted = { jobs, atMs: performance.now(), addedSince: this.#adding };
   }
 
   /** Then it need not be counted anew, which is a way to Redis and back that every first token would wait for. */
@@ -379,6 +388,7 @@ export class QueueWorkerClient implements WorkerClient {
       if (attempt.workerId !== undefined && !this.link.watch.hears(attempt.workerId)) attempt.giveUp(workerLost());
     }
     void this.#lookForJobs();
+    this.#count().catch(() => {});
   }
 
   #standing(): [WorkerPhase, string] {
@@ -414,10 +424,7 @@ export class QueueWorkerClient implements WorkerClient {
     const old = [...this.#attempts].filter(
       ({ workerId, sentAtMs }) => workerId === undefined && sentAtMs !== undefined && nowMs - sentAtMs > LOOKED_FOR_MS,
     );
-    if (old.length === 0) {
-      this.#waiting = 0;
-      return;
-    }
+    if (old.length === 0) return;
     const { names, client, watch } = this.link;
     const pipeline = client.pipeline();
     for (const { answerId } of old) pipeline.hmget(`${names.bull}:${this.pool}:${answerId}`, 'timestamp', 'pb');
@@ -430,7 +437,6 @@ export class QueueWorkerClient implements WorkerClient {
       attempt.missed = isThere ? 0 : attempt.missed + 1;
       if (attempt.missed >= MISSES_MAX) attempt.giveUp(workerLost());
     }
-    this.#waiting = old.length;
   }
 
   #enter(phase: WorkerPhase, detail: string): void {
