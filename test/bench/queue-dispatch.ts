@@ -13,7 +13,7 @@ import { startRedis } from '../chaos/stores.ts';
 import { ROOT } from '../e2e/stack.ts';
 import { Generator, percentile } from './generator.ts';
 import type { LoadReport } from './load.ts';
-import { type Program, Stage, startGateway, startWorker } from './programs.ts';
+import { cpuMsOf, type Program, Stage, startGateway, startWorker } from './programs.ts';
 
 const FIRST_TOKEN_MORE_MS_MAX = 10;
 const THROUGHPUT_PART_MIN = 0.9;
@@ -40,8 +40,28 @@ const [requests, rounds, clients, tokens, seconds] = [
 ].map(Number) as [number, number, number, number, number];
 
 await using stage = new Stage();
-const gateway = await prepare(stage);
+const { gateway, parts } = await prepare(stage);
 const generator = await Generator.start(stage);
+/** What each process takes for a token: what else runs on the machine has little say in that. */
+class CpuOfTokens {
+  #tokens = 0;
+  #before: readonly number[] = [];
+  readonly #spentMs = Object.keys(parts).map(() => 0);
+
+  begin(): void {
+    this.#before = Object.values(parts).map(cpuMsOf);
+  }
+
+  end(tokensMade: number): void {
+    this.#tokens += tokensMade;
+    for (const [at, pid] of Object.values(parts).entries()) this.#spentMs[at]! += cpuMsOf(pid) - this.#before[at]!;
+  }
+
+  toString(): string {
+    return this.#spentMs.map((ms) => Math.round((ms * 1_000) / this.#tokens)).join(', ');
+  }
+}
+
 // Who is asked first has what it needs brought from the disk.
 for (const way of WAYS) await ask(way, { clients, requestsMax: 2 * clients });
 
@@ -62,7 +82,8 @@ function tell(line: string): void {
   process.stdout.write(`${line}\n`);
 }
 
-async function prepare(stage: Stage): Promise<Program> {
+/** @returns what computes, each by its name and process. */
+async function prepare(stage: Stage) {
   const redis = await startRedis(stage);
   if (redis === undefined)
     throw new Error('There is no redis-server on this machine; `make test-services` installs it.');
@@ -71,7 +92,8 @@ async function prepare(stage: Stage): Promise<Program> {
   const worker = await startWorker(stage, { modelsFile, args });
   const gateway = await startGateway(stage, { worker, modelsFile, dataFolder: stage.folder('queue-bench'), args });
   await poolIsReady(gateway);
-  return gateway;
+  const parts = { gateway: gateway.pid, worker: worker.pid, redis: redis.pid! };
+  return { gateway, parts };
 }
 
 async function poolIsReady(gateway: Program): Promise<void> {
@@ -104,16 +126,22 @@ async function measureFirstToken(): Promise<Record<Way, number>> {
 
 async function measureThroughput(): Promise<Record<Way, number>> {
   const each = { grpc: [] as number[], queue: [] as number[] };
+  const cpu = { grpc: new CpuOfTokens(), queue: new CpuOfTokens() };
   for (let round = 0; round < rounds; round++) {
     for (const way of inTurn(round)) {
+      cpu[way].begin();
       const report = await ask(way, { clients, requestsMax: Number.MAX_SAFE_INTEGER, durationMs: seconds * 1_000 });
+      cpu[way].end(report.answered * tokens);
       each[way].push((report.answered * tokens * 1_000) / report.elapsedMs);
     }
   }
-  tell(`\n| throughput, ${clients} clients | tokens/s, each round | median |`);
-  tell('| --- | --- | ---: |');
+  tell(
+    `\n| throughput, ${clients} clients | tokens/s, each round | median | processor µs a token: ${Object.keys(parts).join(', ')} |`,
+  );
+  tell('| --- | --- | ---: | --- |');
   for (const way of WAYS) {
-    tell(`| ${way} | ${each[way].map(Math.round).join(', ')} | ${Math.round(median(each[way]))} |`);
+    const cells = [way, each[way].map(Math.round).join(', '), Math.round(median(each[way])), cpu[way].toString()];
+    tell(`| ${cells.join(' | ')} |`);
   }
   return { grpc: median(each.grpc), queue: median(each.queue) };
 }

@@ -22,6 +22,7 @@ it('serves every declared metric once something has happened', async () => {
   metrics.modelLoaded(1_500, true);
   metrics.modelLoaded(9_000, false);
   metrics.modelUnloaded('idle');
+  metrics.jobTaken('begun');
   const server = await openScrapeServer('127.0.0.1', 0, scrapes.answerScrape);
   const { port } = server.address() as AddressInfo;
 
