@@ -204,6 +204,17 @@ describe.skipIf(url === undefined)('work that goes by a queue (skipped where TES
     await expect.poll(() => bed.worker.outcomes, { timeout: 10_000 }).toEqual(['begun', 'abandoned']);
   });
 
+  it('goes to whoever is free: a burst does not end up with one worker alone', async () => {
+    const bed = await open({ workers: 2, worker: { maxBatchSize: 8 } });
+    // Each has to know that it has company.
+    await expect.poll(() => bed.client.state().sequencesMax).toBe(16);
+    await sleep(1_200);
+    const answers = Array.from({ length: 8 }, () => ask(bed, 'endless')[Symbol.asyncIterator]());
+    await Promise.all(answers.map(begun));
+    expect(bed.workers.map(({ engine }) => engine.running).sort()).not.toEqual([0, 8]);
+    await Promise.all(answers.map((events) => events.return?.()));
+  });
+
   it('hands back what has not begun when a worker drains, and the rest when the time is over', async () => {
     const bed = await open();
     const answers = ['endless', 'silent'].map((play) => ask(bed, play as Play)[Symbol.asyncIterator]());
@@ -262,6 +273,17 @@ describe.skipIf(url === undefined)('work that goes by a queue (skipped where TES
       expect(await failed).toMatchObject({ code: 'worker_lost' });
       await bed.ready();
       expect(await textOf(ask(bed, 'say again'))).toBe('again');
+    });
+
+    it('is told to whoever looks when that Redis would forget jobs', async () => {
+      const bed = await openOn();
+      expect(bed.link.trouble).toBeUndefined();
+      await bed.redis.config('SET', 'maxmemory-policy', 'allkeys-lru');
+      // It is looked at whenever the connection is made.
+      await bed.redis.call('CLIENT', 'KILL', 'TYPE', 'normal', 'SKIPME', 'no').catch(() => {});
+      await expect.poll(() => bed.link.trouble).toContain('maxmemory-policy allkeys-lru');
+      await bed.ready();
+      expect(await textOf(ask(bed, 'say all the same'))).toBe('all the same');
     });
 
     it('is asked for again when it was still waiting', async () => {

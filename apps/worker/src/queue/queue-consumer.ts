@@ -244,13 +244,13 @@ export class QueueConsumer {
     if (outcome !== 'begun') return 'abandoned';
     const asked = readJob(data.payload === undefined ? stored : Buffer.from(data.payload, 'base64'));
     if (asked === undefined) return 'malformed';
-    const work = new QueuedWork(
+    const work: QueuedWork = new QueuedWork(
       {
         data,
         stream,
         stallTimeoutMs: this.options.stallTimeoutMs,
         onSettled: () => this.#freed.ring(),
-        onEnded: () => void this.#onEnded(data.answerId, stream.key, job, token),
+        onEnded: () => void this.#onEnded(work, stream.key, job, token),
       },
       this.#frames,
       this.host,
@@ -277,10 +277,12 @@ export class QueueConsumer {
     return [String(reply[0]), reply[1] ?? Buffer.alloc(0)];
   }
 
-  async #onEnded(answerId: string, key: string, job: Job<QueueJobData>, token: string): Promise<void> {
+  async #onEnded(work: QueuedWork, key: string, job: Job<QueueJobData>, token: string): Promise<void> {
     this.#freed.ring();
     await this.#frames.written(key);
-    this.#taken.delete(answerId);
+    this.#taken.delete(work.data.answerId);
+    // Its reader has taken the stream away, and a frame that was on its way then has made another.
+    if (work.cancelled && !this.#closed) this.redis.commands.unlink(key).catch(() => {});
     await this.#complete(job, token);
   }
 
