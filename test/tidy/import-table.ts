@@ -74,7 +74,7 @@ export const IMPORT_RULES: readonly ImportRule[] = [
     name: 'libs/storage',
     files: STORAGE,
     ours: [CONTRACTS, RUNTIME, STORAGE],
-    packages: [NODE],
+    packages: [NODE, /^zod$/],
     instead: 'Files and models as worker, gateway and CLI need them; it knows none of the three.',
   },
   {
@@ -205,7 +205,7 @@ export const IMPORT_RULES: readonly ImportRule[] = [
   {
     name: 'worker entry',
     files: worker('(main|pool-threads|open-tls)\\.ts$'),
-    ours: [CONTRACTS, RUNTIME, OPENAI_ENGINE, worker('')],
+    ours: [CONTRACTS, RUNTIME, OPENAI_ENGINE, STORAGE, worker('')],
     packages: [NODE],
     instead: 'main.ts only puts the parts together.',
   },
@@ -258,6 +258,7 @@ export const IMPORT_RULES: readonly ImportRule[] = [
       CONTRACTS,
       RUNTIME,
       OPENAI_ENGINE,
+      STORAGE,
       worker('(engines|models|metrics|batching|embedding|prompt|openvino|token-engine)/'),
     ],
     packages: [NODE],
@@ -295,7 +296,7 @@ export const IMPORT_RULES: readonly ImportRule[] = [
   {
     name: 'worker models',
     files: worker('models/'),
-    ours: [CONTRACTS, RUNTIME, worker('models/'), worker('metrics/')],
+    ours: [CONTRACTS, RUNTIME, STORAGE, worker('models/'), worker('metrics/')],
     packages: [NODE],
     instead: 'The library is given the functions that open engines.',
   },

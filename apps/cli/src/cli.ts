@@ -28,8 +28,8 @@ export const COMMANDS: Readonly<Record<string, ListedCommand>> = {
     load: async () => (await import('./chat/chat-command.js')).chatCommand,
   },
   models: {
-    summary: 'list the models',
-    load: async () => (await import('./models-command.js')).modelsCommand,
+    summary: 'list models; add, fetch, verify, convert and remove them',
+    load: async () => (await import('./models/models-command.js')).modelsCommand,
   },
   keys: {
     summary: 'make, list, change and revoke API keys',

@@ -63,7 +63,18 @@ describe('readGgufLayout', () => {
       keys: 30,
       fileBytes: demo.length,
       neededBytes: demo.length,
+      facts: {
+        ...{ architecture: 'llama', name: 'Millrace Demo', licence: 'apache-2.0' },
+        ...{ fileType: 1, hasChatTemplate: true },
+      },
     });
+  });
+
+  it('keeps no name that is longer than names are', async () => {
+    const named = (length: number) =>
+      Buffer.concat([start(0, 1), text('general.name'), uint32(8), text('n'.repeat(length))]);
+    expect((await layoutOf(named(500))).facts.name).toHaveLength(500);
+    expect((await layoutOf(named(501))).facts.name).toBeUndefined();
   });
 
   it('takes the alignment that the file names', async () => {

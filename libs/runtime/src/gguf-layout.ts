@@ -8,6 +8,19 @@ export interface GgufLayout {
   readonly fileBytes: number;
   /** Where the last tensor ends, as far as the sizes of the tensors' types are known. */
   readonly neededBytes: number;
+  readonly facts: GgufFacts;
+}
+
+/** Of what it says of itself, the little that tells models apart. */
+export interface GgufFacts {
+  readonly architecture?: string | undefined;
+  readonly name?: string | undefined;
+  readonly licence?: string | undefined;
+  /** llama.cpp's `llama_ftype`. */
+  readonly fileType?: number | undefined;
+  /** llama.cpp's `llama_pooling_type`. */
+  readonly pooling?: number | undefined;
+  readonly hasChatTemplate: boolean;
 }
 
 /** The file is none that a model can be loaded from; `message` goes on after "…: ". */
@@ -42,7 +55,7 @@ const WINDOW_BYTES = 1024 * 1024;
 /**
  * Walks over the beginning of a GGUF file (https://github.com/ggml-org/ggml/blob/master/docs/gguf.md): every count and
  * length in it is held against what is left of the file before anything is done by it, so that a damaged file costs a
- * sentence, and neither memory nor time. It keeps no value of it.
+ * sentence, and neither memory nor time. It keeps no value of it but a few short ones.
  *
  * @throws GgufDamage when it is no GGUF, is cut short or contradicts itself; what `open` and `read` throw.
  */
@@ -113,6 +126,17 @@ const BLOCKS: Readonly<Record<number, readonly [weights: number, bytes: number]>
 };
 
 const ALIGNMENT_KEY = 'general.alignment';
+const CHAT_TEMPLATE_KEY = 'tokenizer.chat_template';
+/** Texts and numbers that are kept. */
+const FACT_KEYS: Readonly<Record<string, keyof Omit<GgufFacts, 'hasChatTemplate'>>> = {
+  'general.architecture': 'architecture',
+  'general.name': 'name',
+  'general.license': 'licence',
+  'general.file_type': 'fileType',
+};
+const POOLING_KEY = /^[a-z0-9_-]+\.pooling_type$/;
+/** What is longer is no name. */
+const FACT_BYTES_MAX = 500;
 const ALIGNMENT_USUAL = 32;
 /** A multiple of 8 in the specification; a page is more than anyone takes. */
 const ALIGNMENT_MAX = 1024 * 1024;
@@ -132,6 +156,8 @@ class Walk {
   #alignment = ALIGNMENT_USUAL;
   /** Of lists, so far. */
   #entries = 0;
+  readonly #facts: Record<string, string | number> = {};
+  #hasChatTemplate = false;
 
   constructor(
     private readonly file: FileHandle,
@@ -146,7 +172,8 @@ class Walk {
     const neededBytes = end === 0 ? this.#position : this.#aligned(this.#position) + end;
     const { fileBytes } = this;
     if (neededBytes > fileBytes) throw cutShort(fileBytes, neededBytes);
-    return { version, tensors, keys, fileBytes, neededBytes };
+    const facts: GgufFacts = { ...this.#facts, hasChatTemplate: this.#hasChatTemplate };
+    return { version, tensors, keys, fileBytes, neededBytes, facts };
   }
 
   async #start(): Promise<{ version: number; tensors: number; keys: number }> {
@@ -168,8 +195,20 @@ class Walk {
   async #key(index: number): Promise<void> {
     const name = await this.#text(`the name of key ${index}`);
     const type = await this.#uint32();
+    if (name === CHAT_TEMPLATE_KEY) this.#hasChatTemplate = true;
+    const fact = POOLING_KEY.test(name) ? 'pooling' : Object.hasOwn(FACT_KEYS, name) ? FACT_KEYS[name] : undefined;
     if (name === ALIGNMENT_KEY && type === UINT32) this.#alignment = checkedAlignment(await this.#uint32());
+    else if (fact !== undefined && type === UINT32) this.#facts[fact] = await this.#uint32();
+    else if (fact !== undefined && type === STRING) await this.#keep(fact, name);
     else await this.#skipValue(type, name, 0);
+  }
+
+  async #keep(fact: string, name: string): Promise<void> {
+    const bytes = await this.#length(name);
+    if (bytes > FACT_BYTES_MAX) return this.#skip(bytes, name);
+    await this.#fill(bytes);
+    this.#facts[fact] = this.#window.toString('utf8', this.#at, this.#at + bytes);
+    this.#at += bytes;
   }
 
   async #skipValue(type: number, name: string, depth: number): Promise<void> {

@@ -21,18 +21,18 @@ export interface Trust {
 /**
  * The bucket of the settings, or where they name none the folder. Asks nobody: a server that is away keeps nothing from starting.
  *
- * @param use what is kept there; in a bucket each use has a folder of its own.
+ * @param use what is kept there; in a bucket each use has a folder of its own. Or a prefix, where others decide what is in the bucket.
  * @throws ConfigurationError when the URL or the prefix can't be used.
  */
 export async function openObjectStore(
   settings: ObjectStoreSettings,
-  use: 'files' | 'models',
+  use: 'files' | 'models' | { readonly prefix: string },
   folder: string,
   tls: Trust | undefined,
 ): Promise<ObjectStore> {
   const { s3Url, s3Bucket, s3AccessKey, s3SecretKey, s3Prefix, s3Region, s3SilenceMsMax } = settings;
   if (s3Url === undefined) return new FolderObjectStore(folder);
-  const prefix = `${s3Prefix.replace(/\/+$/, '')}/${use}`;
+  const prefix = typeof use === 'string' ? `${s3Prefix.replace(/\/+$/, '')}/${use}` : use.prefix.replace(/\/+$/, '');
   checkSetting(prefix);
   // Loaded for those who have one: minio's client brings much with it that every start would pay for.
   const { S3ObjectStore } = await import('./adapters/s3-object-store.js');

@@ -1,29 +1,11 @@
-import { boolean, modelListSchema, optionalText, type SettingTable, type UpstreamEntry } from '@millrace/contracts';
+import { modelListSchema, type Settings, type UpstreamEntry } from '@millrace/contracts';
 import { PRESETS } from '@millrace/openai-engine';
-import { loadSettings, readModelsFile } from '@millrace/runtime';
-import { type Command, type CommandContext, OWN } from './command.js';
-import { trustGateway } from './fetch-gateway.js';
-import { gatewayUrl, urlOfGateway } from './gateway-address.js';
-import { answersAt, askGateway } from './gateway-client.js';
-import { bearerOf, withLookingKey } from './gateway-keys.js';
-import { alignedTable } from './table.js';
-
-const own = {
-  url: optionalText({
-    ...OWN,
-    why: 'The gateway to ask, such as http://10.0.0.5:8000. Absent: `host` and `port`, and where none runs, the models file.',
-  }),
-  json: boolean({ ...OWN, default: false, why: 'Prints a JSON array instead of a table.' }),
-} as const satisfies SettingTable;
-
-export const modelsCommand: Command = {
-  usage: '[--json] [--url URL]',
-  about: 'Lists the models that a running gateway serves, or, when none runs, those of the models file.',
-  own,
-  settings: ['host', 'port', 'modelsFile', 'apiKey'],
-  examples: ['millrace models', 'millrace models --json'],
-  run: models,
-};
+import { readModelsFile } from '@millrace/runtime';
+import type { CommandContext } from '../command.js';
+import { gatewayUrl, urlOfGateway } from '../gateway-address.js';
+import { answersAt, askGateway } from '../gateway-client.js';
+import { bearerOf, withLookingKey } from '../gateway-keys.js';
+import { alignedTable } from '../table.js';
 
 interface ListedModel {
   readonly id: string;
@@ -38,22 +20,21 @@ interface ListedModel {
   readonly engine: string | undefined;
 }
 
-async function models({ args, environment, workingFolder, write }: CommandContext): Promise<number> {
-  const loaded = loadSettings({ reader: 'cli', args, environment, workingFolder, own });
-  trustGateway(loaded.settings);
-  const url = loaded.own.url === undefined ? gatewayUrl(loaded.settings) : urlOfGateway(loaded.own.url);
+/** What a running gateway serves, or, when none runs, what the models file has. */
+export async function listServed(
+  { workingFolder, write }: CommandContext,
+  settings: Settings,
+  named: string | undefined,
+  json: boolean,
+): Promise<void> {
+  const url = named === undefined ? gatewayUrl(settings) : urlOfGateway(named);
   // A gateway that was named must answer; the usual one may be off.
-  const runs = loaded.own.url !== undefined || (await answersAt(url, '/healthz')) !== undefined;
-  const headers =
-    loaded.own.url === undefined ? withLookingKey(loaded.settings, workingFolder) : bearerOf(loaded.settings.apiKey);
-  const list = runs ? await servedModels(url, headers) : configuredModels(loaded.settings.modelsFile);
-  if (loaded.own.json) {
-    write(`${JSON.stringify(list, null, 2)}\n`);
-    return 0;
-  }
-  const source = runs ? `Served at ${url}` : `No gateway runs at ${url}; from ${loaded.settings.modelsFile}`;
+  const runs = named !== undefined || (await answersAt(url, '/healthz')) !== undefined;
+  const headers = named === undefined ? withLookingKey(settings, workingFolder) : bearerOf(settings.apiKey);
+  const list = runs ? await servedModels(url, headers) : configuredModels(settings.modelsFile);
+  if (json) return write(`${JSON.stringify(list, null, 2)}\n`);
+  const source = runs ? `Served at ${url}` : `No gateway runs at ${url}; from ${settings.modelsFile}`;
   write(`${source}:\n\n${tableOf(list)}\n`);
-  return 0;
 }
 
 async function servedModels(url: string, headers: Record<string, string>): Promise<ListedModel[]> {
