@@ -3,6 +3,7 @@ import { randomUUID } from 'node:crypto';
 import { existsSync } from 'node:fs';
 import { hostname } from 'node:os';
 import { resolve } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { ConnectionOptions } from 'node:tls';
 import { isLoopback, queueNames, type Settings, VERSION } from '@millrace/contracts';
 import {
@@ -21,13 +22,16 @@ import {
   terminationRequested,
   type WatchedTls,
 } from '@millrace/runtime';
-import { libraryModels } from './engines/open-engines.js';
+import { ModelCache, ModelRegistry, openModelBucket } from '@millrace/storage';
+import { libraryModelMaker } from './engines/open-engines.js';
 import { openScrapeServer } from './metrics/scrape-server.js';
 import { WorkerMetrics } from './metrics/worker-metrics.js';
-import { chooseModels, refuseUnusableFile } from './models/choose-model.js';
+import { chooseModels, refuseUnusableFile, registeredUnder } from './models/choose-model.js';
 import { Library } from './models/library.js';
 import { MemoryBudget } from './models/memory-budget.js';
-import { openTls } from './open-tls.js';
+import { RegisteredModels } from './models/registered-models.js';
+import { TrialMemory } from './models/trial-memory.js';
+import { openTls, type WorkerTls } from './open-tls.js';
 import { advertisedAddress } from './presence/advertised-address.js';
 import { Announcer } from './presence/announcer.js';
 import { PromptProcess } from './prompt/process/prompt-process.js';
@@ -36,6 +40,8 @@ import { QueueRedis } from './queue/queue-redis.js';
 import { WorkerServer } from './serving/worker-server.js';
 
 const MIB = 1024 * 1024;
+/** A start waits so long for a bucket; what comes later is served later. */
+const REGISTRY_START_WAIT_MS = 3_000;
 
 /** The worker's composition root: settings → models → library → server. It listens first, so that loading can be watched. */
 async function run(loaded: LoadedSettings): Promise<void> {
@@ -44,16 +50,23 @@ async function run(loaded: LoadedSettings): Promise<void> {
   endOnFatalErrors(logger);
   logger.info({ settings: describeSettings(loaded) }, `Millrace worker ${VERSION} starts.`);
 
-  const chosen = chooseModels(settings, modelsFileOf(settings), process.cwd());
-  await refuseUnusableFile(chosen[0]);
   const tls = await openTls(settings, logger);
+  const registered = await openRegistered(settings, tls, logger);
+  const looked = registered.look();
+  await Promise.race([looked, sleep(REGISTRY_START_WAIT_MS, undefined, { ref: false })]);
+  const chosen = chooseModels(settings, modelsFileOf(settings), process.cwd(), [...registered.listed.keys()]);
+  await refuseUnusableFile(chosen[0]);
+  logger.info(registered.sentence);
   const scrapes = startMetrics({ serviceName: 'millrace-worker', serviceVersion: VERSION });
   const metrics = new WorkerMetrics();
   const budget = new MemoryBudget(machineMemory(), settings.memoryReserveMib * MIB);
   const prompts = new PromptProcess({ templateTimeoutMs: settings.templateTimeoutMs, logger });
   const hopeless = Promise.withResolvers<never>();
+  const { variables: environment } = loaded;
+  const make = libraryModelMaker(chosen, { settings, budget, prompts, metrics, environment, registered, logger });
+  const [first, ...others] = chosen;
   const library = new Library(
-    libraryModels(chosen, { settings, budget, prompts, metrics, environment: loaded.variables, logger }),
+    [make(first), ...others.map(make)],
     budget,
     settings,
     {
@@ -66,6 +79,12 @@ async function run(loaded: LoadedSettings): Promise<void> {
     logger,
   );
   const server = new WorkerServer(settings, library, logger);
+  const offer = () =>
+    library.offer([...registered.listed.keys()].map((id) => make(registeredUnder(id, settings, false))));
+  void looked.then(() => {
+    offer();
+    registered.watch(offer);
+  });
   metrics.watch({ engineLoad: () => library.engineLoad, loadedModels: () => library.loadedModels, tls });
 
   const stopped = terminationRequested();
@@ -94,10 +113,21 @@ async function run(loaded: LoadedSettings): Promise<void> {
   await Promise.all([server.drain(drainTimeoutMs), consumer?.drain(drainTimeoutMs), announcer?.withdraw()]);
   await consumer?.close();
   await server.close();
+  registered.close();
   await library.close();
   await prompts.close();
   await scrapes.close();
   logger.info('The worker has stopped.');
+}
+
+/** The registry of `modelsDir`, and the bucket where there is one. Asks nobody. */
+async function openRegistered(settings: Settings, tls: WorkerTls, logger: Logger): Promise<RegisteredModels> {
+  const { modelsDir, cacheFolder, modelCacheBytesMax: bytesMax, modelsRefreshMs: refreshMs } = settings;
+  const models = await openModelBucket(settings, tls.s3);
+  const cache = models && new ModelCache(models, { folder: resolve(cacheFolder, 'models'), bytesMax });
+  const bucket = models && cache && { models, cache };
+  const digests = new TrialMemory(cacheFolder, logger);
+  return new RegisteredModels({ registry: new ModelRegistry(resolve(modelsDir)), bucket, digests, refreshMs }, logger);
 }
 
 /** Where gateways find their workers by Redis. */

@@ -6,6 +6,7 @@ export interface WorkerTls {
   /** By what gateways and this worker know each other. */
   readonly gateways: WatchedTls | undefined;
   readonly redis: WatchedTls | undefined;
+  readonly s3: WatchedTls | undefined;
   /** How long each is still valid; negative: it is not any more. */
   secondsLeft(): readonly { readonly use: string; readonly seconds: number }[];
 }
@@ -14,11 +15,17 @@ export interface WorkerTls {
 export async function openTls(settings: Settings, logger: Logger): Promise<WorkerTls> {
   const gateways = await open('workerTls', settings, logger);
   const redis = await open('redisTls', settings, logger);
+  const caFile = settings['s3Tls.caFile'];
+  const s3 =
+    caFile === undefined
+      ? undefined
+      : await WatchedTls.open({ group: 's3Tls', certFile: undefined, keyFile: undefined, caFile }, logger);
   return {
     gateways,
     redis,
+    s3,
     secondsLeft: () =>
-      Object.entries({ gateways, redis }).flatMap(([use, tls]) =>
+      Object.entries({ gateways, redis, s3 }).flatMap(([use, tls]) =>
         tls === undefined ? [] : [{ use, seconds: tls.secondsLeft }],
       ),
   };

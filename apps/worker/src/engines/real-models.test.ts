@@ -9,8 +9,9 @@ import { WorkerMetrics } from '../metrics/worker-metrics.js';
 import { chooseModels } from '../models/choose-model.js';
 import { Library } from '../models/library.js';
 import { MemoryBudget } from '../models/memory-budget.js';
+import { noRegistry } from '../models/registered-models.testing.js';
 import { PromptsHere } from '../prompt/process/prompts-here.testing.js';
-import { libraryModels } from './open-engines.js';
+import { libraryModelMaker } from './open-engines.js';
 
 const MIB = 1024 * 1024;
 const DEMO_MODEL = fileURLToPath(new URL('../../../../models/millrace-demo.gguf', import.meta.url));
@@ -40,10 +41,20 @@ function open(models: readonly object[], usableMib: number, more: Partial<Settin
   const logger = createLogger({ name: 'test', level: 'silent', format: 'json' });
   const chosen = chooseModels(settings, modelsFileSchema.parse({ models }), folder);
   const budget = new MemoryBudget(usableMib * MIB, 0);
-  const parts = { settings, budget, prompts: new PromptsHere(), metrics: new WorkerMetrics(), environment: {}, logger };
+  const parts = {
+    settings,
+    budget,
+    prompts: new PromptsHere(),
+    metrics: new WorkerMetrics(),
+    environment: {},
+    logger,
+    registered: noRegistry(logger),
+  };
+  const make = libraryModelMaker(chosen, parts);
+  const [first, ...others] = chosen;
   const loads: string[] = [];
   const library = new Library(
-    libraryModels(chosen, parts),
+    [make(first), ...others.map(make)],
     budget,
     settings,
     {

@@ -12,7 +12,7 @@ import { refuseDamagedFile } from './refuse-damaged-file.js';
 import { sentenceOf } from './sentence-of.js';
 
 /** A model that this worker serves, with everything that settings and the models file say about it. */
-export type ChosenModel = LlamaCppModel | UpstreamModel | OpenVinoModel;
+export type ChosenModel = LlamaCppModel | UpstreamModel | OpenVinoModel | RegisteredModel;
 
 interface ChosenFacts {
   readonly id: string;
@@ -62,6 +62,16 @@ export interface OpenVinoModel extends ChosenFacts {
   readonly device: string;
 }
 
+/** A model of the registry, which says what its file is and by what it is run. */
+export interface RegisteredModel extends ChosenFacts {
+  readonly engine: 'registry';
+  /** Its id there. */
+  readonly registry: string;
+  readonly chatTemplate: string | undefined;
+  readonly lora: readonly LoraAdapter[];
+  readonly device: string;
+}
+
 export type ChoiceSettings = Pick<
   Settings,
   | 'modelsFile'
@@ -81,15 +91,17 @@ export type ChoiceSettings = Pick<
  * models; where one of those is chosen, it is the default of the gateway's, and none of these is.
  *
  * @param modelsFile as for `chooseModel`.
+ * @param registered ids of the registry, of which one may be chosen.
  * @throws ConfigurationError as `chooseModel`, and when two of them would be called the same.
  */
 export function chooseModels(
   settings: ChoiceSettings,
   modelsFile: ModelsFile | undefined,
   workingFolder: string,
+  registered: readonly string[] = [],
 ): readonly [ChosenModel, ...ChosenModel[]] {
   const folder = folderOf(settings, workingFolder);
-  const { entry: chosenEntry, model: chosen } = choose(settings, modelsFile, workingFolder);
+  const { entry: chosenEntry, model: chosen } = choose(settings, modelsFile, workingFolder, registered);
   const others = (modelsFile?.models ?? [])
     .filter((entry) => entry !== chosenEntry && !servedByGateway(entry))
     .map((entry) => modelOf(entry, folder, forOthers(settings), false));
@@ -149,12 +161,20 @@ interface Choice {
   readonly model: ChosenModel;
 }
 
-function choose(settings: ChoiceSettings, modelsFile: ModelsFile | undefined, workingFolder: string): Choice {
+function choose(
+  settings: ChoiceSettings,
+  modelsFile: ModelsFile | undefined,
+  workingFolder: string,
+  registered: readonly string[] = [],
+): Choice {
   const { model } = settings;
   const folder = folderOf(settings, workingFolder);
   const entries = modelsFile?.models ?? [];
   if (model === undefined || !namesFile(model)) {
-    const entry = chooseEntry(model ?? modelsFile?.defaultModel, entries, settings.modelsFile);
+    const isListed = entries.some(({ id, aliases }) => id === model || aliases.includes(model ?? ''));
+    if (!isListed && model !== undefined && registered.includes(model))
+      return { entry: undefined, model: registeredUnder(model, settings, true) };
+    const entry = chooseEntry(model ?? modelsFile?.defaultModel, entries, settings.modelsFile, registered);
     return { entry, model: modelOf(entry, folder, settings, true) };
   }
   const path = resolve(workingFolder, model);
@@ -165,11 +185,22 @@ function choose(settings: ChoiceSettings, modelsFile: ModelsFile | undefined, wo
   return { entry, model: { ...facts, engine: 'llama.cpp', path, chatTemplate: undefined, lora: [] } };
 }
 
+/** A model of the registry that the models file says nothing of. */
+export function registeredUnder(id: string, settings: ChoiceSettings, isChosen: boolean): RegisteredModel {
+  const facts = factsOf({ id, aliases: [], defaults: {} }, isChosen ? settings : forOthers(settings), isChosen);
+  return { ...facts, engine: 'registry', registry: id, chatTemplate: undefined, lora: [], device: 'CPU' };
+}
+
 function folderOf({ modelsFile }: ChoiceSettings, workingFolder: string): string {
   return dirname(resolve(workingFolder, modelsFile));
 }
 
-function chooseEntry(name: string | undefined, entries: readonly ModelEntry[], file: string): ModelEntry {
+function chooseEntry(
+  name: string | undefined,
+  entries: readonly ModelEntry[],
+  file: string,
+  registered: readonly string[],
+): ModelEntry {
   const ids = entries.map(({ id }) => id).join(', ');
   if (name === undefined) {
     const ours = entries.filter((entry) => !servedByGateway(entry));
@@ -181,15 +212,20 @@ function chooseEntry(name: string | undefined, entries: readonly ModelEntry[], f
   }
   const entry = entries.find(({ id, aliases }) => id === name || aliases.includes(name));
   if (entry !== undefined) return entry;
+  const others = registered.length === 0 ? '' : ` The registry has: ${registered.join(', ')}.`;
   throw new ConfigurationError([
-    `${file} has no model "${name}"; it has: ${ids}. Choose one of these, or give the path of a .gguf file.`,
+    `${file} has no model "${name}"; it has: ${ids}.${others} Choose one of these, or give the path of a .gguf file.`,
   ]);
 }
 
 /** `entry` is valid, so that it has what its engine needs. */
 function modelOf(entry: ModelEntry, folder: string, settings: ChoiceSettings, isChosen: boolean): ChosenModel {
   const facts = factsOf(entry, settings, isChosen);
-  const { engine, chatTemplate } = entry;
+  const { engine, chatTemplate, registry } = entry;
+  if (registry !== undefined) {
+    const lora = entry.lora.map(({ path, scale }) => ({ path: resolve(folder, path), scale }));
+    return { ...facts, engine: 'registry', registry, chatTemplate, lora, device: entry.openvino?.device ?? 'CPU' };
+  }
   switch (engine) {
     case 'llama.cpp': {
       const lora = entry.lora.map(({ path, scale }) => ({ path: resolve(folder, path), scale }));
@@ -231,7 +267,8 @@ function factsOf(entry: EntryFacts, settings: ChoiceSettings, isChosen: boolean)
  * @throws ConfigurationError
  */
 export async function refuseUnusableFile(chosen: ChosenModel): Promise<void> {
-  if (chosen.engine === 'openai-compatible') return;
+  // One of the registry is looked at when it was brought here.
+  if (chosen.engine === 'openai-compatible' || chosen.engine === 'registry') return;
   if (!existsSync(chosen.path)) {
     throw new ConfigurationError([`The model file ${chosen.path} can't be read. Check the path.`]);
   }

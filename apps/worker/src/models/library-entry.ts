@@ -23,6 +23,12 @@ export interface LibraryEntry {
   loaded: LoadedModel | undefined;
   /** It takes nobody new, since another needs its room. */
   leaving: boolean;
+  /** Its files, which are here; absent: they have to be brought first, if that is its way. */
+  brought: Disposable | undefined;
+  /** Whether it comes from the registry, and may go again. */
+  readonly isOffered: boolean;
+  /** It is not offered any more: it takes nobody new, and goes once nobody uses it. */
+  isGone: boolean;
   /** When its engine broke. This and all other times: by `performance.now()`. */
   breaksAtMs: readonly number[];
 }
@@ -76,6 +82,11 @@ export function longestWaiting(entries: readonly LibraryEntry[]): LibraryEntry |
   return longest;
 }
 
+/** Whether its files have to be brought here before anything else. */
+export function isAway({ model, brought }: LibraryEntry): boolean {
+  return model.bring !== undefined && brought === undefined;
+}
+
 /** What may be used now by whoever asks. */
 export function usableNow({ loaded, leaving }: LibraryEntry): LoadedModel | undefined {
   return leaving || loaded?.brokenAtMs !== undefined ? undefined : loaded;
@@ -110,7 +121,8 @@ export function mayAnswer({ state, failure }: LibraryEntry): boolean {
 
 export function descriptionOf(entry: LibraryEntry): ModelDescription {
   const { state, detail, failure } = entry;
-  const facts = entry.loaded?.description ?? entry.looked?.description ?? unknownFacts(entry.model);
+  const facts =
+    entry.loaded?.description ?? entry.looked?.description ?? entry.model.foreseen ?? unknownFacts(entry.model);
   if (state !== 'idle' || failure === undefined) return { ...facts, state, detail };
   return { ...facts, state: failure.isPast ? 'idle' : 'failed', detail: failure.error.message };
 }

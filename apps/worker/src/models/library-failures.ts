@@ -40,6 +40,10 @@ export function tooLate(id: string, detail: string, allowedMs: number): string {
   return `The model ${id} was not loaded within ${Math.round(allowedMs).toLocaleString('en-US')} ms. ${detail}`.trimEnd();
 }
 
+export function noLongerOffered(id: string): InferenceError {
+  return new InferenceError('model_not_found', `The model ${id} was taken out of the registry.`, { param: 'model' });
+}
+
 export function shuttingDown(): InferenceError {
   return new InferenceError('shutting_down', 'This worker is about to stop. Send the request again.');
 }

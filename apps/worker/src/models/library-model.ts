@@ -11,6 +11,15 @@ export interface LibraryModel {
   readonly idleUnloadMs: number;
   /** Whether it is computed elsewhere: it needs no memory here, and what keeps it from loading may pass by itself. */
   readonly isElsewhere: boolean;
+  /** What is said of it before anybody has looked at it; absent: nothing. */
+  readonly foreseen?: ModelDescription | undefined;
+  /**
+   * Brings its files here, before each load; it may take long. They stay until what it gives back is disposed of, which the library does
+   * when the model is unloaded. Absent: they are here.
+   *
+   * @throws Error in one sentence.
+   */
+  readonly bring?: ((report: Report, signal: AbortSignal) => Promise<Disposable>) | undefined;
   /** What its files look like from outside: another text once they are others. Cheap; never rejects. */
   stamp(): Promise<string>;
   /** Looks at what is to be loaded, without loading it. @throws Error in one sentence when it can't be loaded. */

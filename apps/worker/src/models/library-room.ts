@@ -29,7 +29,7 @@ export interface RoomTerms {
  */
 export class LibraryRoom {
   constructor(
-    private readonly entries: readonly LibraryEntry[],
+    private readonly entries: () => readonly LibraryEntry[],
     private readonly budget: MemoryBudget,
     private readonly host: RoomHost,
     private readonly logger: Logger,
@@ -39,7 +39,7 @@ export class LibraryRoom {
   async make(entry: LibraryEntry, neededBytes: number, { mayUnload, report }: RoomTerms): Promise<void> {
     while (!this.host.stopped.aborted) {
       const plan = planRoom({
-        residents: mayUnload ? this.entries.flatMap((each) => residentOf(each) ?? []) : [],
+        residents: mayUnload ? this.entries().flatMap((each) => residentOf(each) ?? []) : [],
         neededBytes,
         freeBytes: this.budget.freeBytes,
         usableBytes: this.budget.usableBytes,
@@ -60,12 +60,12 @@ export class LibraryRoom {
 
   /** There is room, or nobody wants it any more. */
   letLeaversStay(): void {
-    for (const entry of this.entries) entry.leaving = false;
+    for (const entry of this.entries()) entry.leaving = false;
     this.host.admitWhoMay();
   }
 
   async #unload(ids: readonly string[]): Promise<void> {
-    for (const entry of this.entries) if (ids.includes(entry.model.id)) await this.host.unload(entry);
+    for (const entry of this.entries()) if (ids.includes(entry.model.id)) await this.host.unload(entry);
   }
 
   async #waitForLeavers(
@@ -74,7 +74,7 @@ export class LibraryRoom {
     againAtMs: number,
     report: Report,
   ): Promise<void> {
-    for (const other of this.entries) {
+    for (const other of this.entries()) {
       const leaves = leaving.includes(other.model.id);
       if (leaves && !other.leaving)
         this.logger.debug({ model: other.model.id, for: model.id }, 'A model takes nobody new.');

@@ -5,6 +5,7 @@ import {
   failureEndMs,
   hasFailed,
   idleEndMs,
+  isAway,
   type Lease,
   type LibraryEntry,
   type LoadedModel,
@@ -20,6 +21,7 @@ import {
   isMistake,
   NoLongerWanted,
   NoRoomNow,
+  noLongerOffered,
   shuttingDown,
   tooLate,
 } from './library-failures.js';
@@ -33,7 +35,7 @@ import { WaitingLine, type WaitTerms } from './waiting-line.js';
 export type LibraryState = 'loading' | 'ready' | 'failed';
 
 /** Why a model was unloaded. */
-export type UnloadReason = 'idle' | 'room' | 'broken';
+export type UnloadReason = 'idle' | 'room' | 'broken' | 'gone';
 
 export interface LibraryListener {
   /** A model was loaded, unloaded, failed, or is loaded further. May be called very often. */
@@ -83,7 +85,7 @@ const PROGRESS_LOG_MS = 5_000;
  * Concurrency: one loop (`#tend`) loads and unloads; `use` and leases only count, and ring its bell.
  */
 export class Library {
-  readonly #entries: readonly LibraryEntry[];
+  #entries: readonly LibraryEntry[];
   readonly #byName = new Map<string, LibraryEntry>();
   readonly #bell = new Doorbell();
   readonly #stop = new AbortController();
@@ -104,28 +106,54 @@ export class Library {
     private readonly listener: LibraryListener,
     private readonly logger: Logger,
   ) {
-    this.#entries = models.map((model) => ({
-      model,
-      line: new WaitingLine<Lease>(() => this.#bell.ring()),
-      state: 'idle',
-      detail: '',
-      stamp: undefined,
-      looked: undefined,
-      failure: undefined,
-      loaded: undefined,
-      leaving: false,
-      breaksAtMs: [],
-    }));
+    this.#entries = models.map((model) => this.#entryFor(model, false));
     const host: RoomHost = {
       stopped: this.#stop.signal,
       unload: (entry) => this.#unload(entry, 'room'),
       admitWhoMay: () => this.#admitWhoMay(),
       heard: (untilMs) => this.#heard(untilMs),
     };
-    this.#room = new LibraryRoom(this.#entries, budget, host, logger);
+    this.#room = new LibraryRoom(() => this.#entries, budget, host, logger);
+    this.#nameAll();
+  }
+
+  #entryFor(model: LibraryModel, isOffered: boolean): LibraryEntry {
+    return {
+      model,
+      line: new WaitingLine<Lease>(() => this.#bell.ring()),
+      ...{ state: 'idle', detail: '', stamp: undefined, looked: undefined, failure: undefined, loaded: undefined },
+      ...{ leaving: false, brought: undefined, isOffered, isGone: false, breaksAtMs: [] },
+    };
+  }
+
+  #nameAll(): void {
+    this.#byName.clear();
     for (const entry of this.#entries) {
+      if (entry.isGone) continue;
       for (const name of [entry.model.id, ...entry.model.aliases]) this.#byName.set(name, entry);
     }
+  }
+
+  /**
+   * What may be asked for beside the models that it was made with, from now on: those that are new are taken up, and those that are there no
+   * more go once nobody uses them. A name that a model has that it was made with stays that one's.
+   */
+  offer(models: readonly LibraryModel[]): void {
+    if (this.#stop.signal.aborted) return;
+    const offered = new Map(models.map((model) => [model.id, model]));
+    for (const entry of this.#entries) if (entry.isOffered) entry.isGone = !offered.has(entry.model.id);
+    const known = new Set(this.#entries.flatMap(({ model }) => [model.id, ...model.aliases]));
+    const added = [...offered.values()].filter(({ id }) => !known.has(id)).map((model) => this.#entryFor(model, true));
+    this.#entries = [...this.#entries, ...added];
+    this.#dropGone();
+    this.#nameAll();
+    this.#bell.ring();
+    this.listener.onChange();
+  }
+
+  #dropGone(): void {
+    for (const { isGone, line, model } of this.#entries) if (isGone) line.refuseAll(noLongerOffered(model.id));
+    this.#entries = this.#entries.filter(({ isGone, state }) => !isGone || state !== 'idle');
   }
 
   // ------------------------------------------------------------------------------------------------- what it says
@@ -165,7 +193,7 @@ export class Library {
 
   /** All of them, loaded or not. */
   models(): readonly ModelDescription[] {
-    return this.#entries.map(descriptionOf);
+    return this.#entries.filter(({ isGone }) => !isGone).map(descriptionOf);
   }
 
   // ------------------------------------------------------------------------------------------------- using a model
@@ -270,7 +298,7 @@ export class Library {
       if (stopped.aborted) return;
       // Only those who are asked for take another's room.
       if (entry.model.isElsewhere) this.#bringAside(entry);
-      else await this.#bring(entry, { mayUnload: false });
+      else if (!isAway(entry) || (await this.#fetch(entry))) await this.#bring(entry, { mayUnload: false });
     }
     await this.#awaitWhileNothingAnswers(Promise.all(this.#aside));
     await this.#lookAtOthers();
@@ -285,6 +313,7 @@ export class Library {
       for (const entry of this.#entries) {
         if (this.#stop.signal.aborted) return;
         if (entry.looked !== undefined || entry.failure !== undefined || entry.state !== 'idle') continue;
+        if (isAway(entry)) continue; // Nobody fetches gigabytes to describe a model.
         await this.#look(entry).catch((error: unknown) => {
           // Somebody may have asked for it meanwhile; then loading tells what is wrong with it.
           if (entry.state === 'idle') this.#fail(entry, error);
@@ -314,9 +343,12 @@ export class Library {
       const broken = this.#entries.find(({ loaded }) => loaded?.brokenAtMs !== undefined);
       const next = longestWaiting(this.#entries);
       const tooIdle = this.#entries.find((entry) => idleEndMs(entry) <= performance.now());
+      const gone = this.#entries.find(({ isGone, loaded }) => isGone && loaded?.inUse === 0);
       await this.#forgetFailures();
       if (broken !== undefined) await this.#replaceBroken(broken);
+      else if (gone !== undefined) await this.#unload(gone, 'gone');
       else if (next?.model.isElsewhere) this.#bringAside(next);
+      else if (next !== undefined && isAway(next)) this.#fetchAside(next);
       else if (next !== undefined) await this.#bring(next, { mayUnload: true });
       else if (tooIdle !== undefined) await this.#unload(tooIdle, 'idle');
       else await this.#heard(this.#nextDueMs());
@@ -334,7 +366,8 @@ export class Library {
       this.listener.onChange();
       if (!entry.model.loadsAtStart) continue;
       if (entry.model.isElsewhere) this.#bringAside(entry);
-      else if (this.state === 'failed') await this.#bring(entry, { mayUnload: false });
+      else if (this.state === 'failed' && (!isAway(entry) || (await this.#fetch(entry))))
+        await this.#bring(entry, { mayUnload: false });
     }
   }
 
@@ -360,6 +393,43 @@ export class Library {
     void bringing.finally(() => this.#aside.delete(bringing));
   }
 
+  /** Fetching takes the disk and the network, and for long: others are loaded meanwhile. */
+  #fetchAside(entry: LibraryEntry): void {
+    if (entry.state !== 'idle') return;
+    const fetching = this.#fetch(entry).then(() => this.#bell.ring());
+    this.#aside.add(fetching);
+    void fetching.finally(() => this.#aside.delete(fetching));
+  }
+
+  /** Brings a model's files here, or fails who waits for it. Never rejects. @returns whether they are here. */
+  async #fetch(entry: LibraryEntry): Promise<boolean> {
+    const { model } = entry;
+    entry.state = 'loading';
+    entry.failure = undefined;
+    const report = this.#reporterOf(entry);
+    report(aboutToLoad(model.id));
+    try {
+      entry.stamp = await model.stamp();
+      entry.looked = undefined;
+      entry.brought = await model.bring!(report, this.#stop.signal);
+    } catch (error) {
+      entry.state = 'idle';
+      this.#fail(entry, error);
+    }
+    entry.state = 'idle';
+    entry.detail = '';
+    // What nobody waits for any more need not be kept from being deleted.
+    if (entry.line.length === 0 && !model.loadsAtStart) this.#letGo(entry);
+    if (entry.isGone) this.#dropGone();
+    this.listener.onChange();
+    return entry.brought !== undefined;
+  }
+
+  #letGo(entry: LibraryEntry): void {
+    entry.brought?.[Symbol.dispose]();
+    entry.brought = undefined;
+  }
+
   /** Loads a model and lets in who waits for it, or fails them. Never rejects. */
   async #bring(entry: LibraryEntry, { mayUnload }: { readonly mayUnload: boolean }): Promise<void> {
     const { id } = entry.model;
@@ -373,6 +443,7 @@ export class Library {
     } catch (error) {
       entry.state = 'idle';
       entry.detail = '';
+      this.#letGo(entry);
       if (error instanceof NoRoomNow) this.logger.warn({ model: id }, error.message);
       else if (!(error instanceof NoLongerWanted)) this.#fail(entry, error);
     }
@@ -485,7 +556,9 @@ export class Library {
     entry.leaving = false;
     this.listener.onChange();
     await this.#close(model, loaded.engine);
+    this.#letGo(entry);
     this.budget.giveBack(model.id);
+    this.#dropGone();
     this.logger.info({ model: model.id, reason }, 'The model is unloaded.');
     this.listener.onUnloaded(model, reason);
   }
@@ -525,7 +598,8 @@ export class Library {
     const untilMs = loaded.brokenAtMs! + BROKEN_DRAIN_MS_MAX;
     while (loaded.inUse > 0 && performance.now() < untilMs && !this.#stop.signal.aborted) await this.#heard(untilMs);
     await this.#unload(entry, 'broken');
-    if (entry.model.loadsAtStart && this.#hopeless === undefined) await this.#bring(entry, { mayUnload: false });
+    if (!entry.model.loadsAtStart || this.#hopeless !== undefined) return;
+    if (!isAway(entry) || (await this.#fetch(entry))) await this.#bring(entry, { mayUnload: false });
   }
 
   #giveUp(sentence: string, cause?: unknown): void {
@@ -544,6 +618,7 @@ export class Library {
     await Promise.all(this.#aside);
     const closing = this.#entries.map(async ({ model, loaded }) => loaded && this.#close(model, loaded.engine));
     await Promise.all(closing);
+    for (const entry of this.#entries) this.#letGo(entry);
   }
 }
 

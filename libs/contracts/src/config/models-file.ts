@@ -174,6 +174,13 @@ const modelEntry = z.strictObject({
     .describe(
       'The `.gguf` file, or the folder of an OpenVINO model; relative to the models file. Not with `openai-compatible`.',
     ),
+  registry: z
+    .string()
+    .regex(/^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$/, { error: 'must be the id of a model of the registry' })
+    .optional()
+    .describe(
+      'In place of `path`: the id of a model of the registry or the bucket (docs/how-to/models.md), whose file it is. Not with `openai-compatible`.',
+    ),
   sha256: z
     .string()
     .regex(/^[0-9a-f]{64}$/, { error: 'must be 64 lower-case hexadecimal digits' })
@@ -229,7 +236,7 @@ const modelEntry = z.strictObject({
 /** Keys that only some engines know, and those without which an engine can't run. */
 const ENGINE_KEYS = {
   'llama.cpp': { needs: ['path'], refuses: ['upstream', 'openvino', 'servedBy'] },
-  'openai-compatible': { needs: ['upstream'], refuses: ['path', 'sha256', 'chatTemplate', 'openvino'] },
+  'openai-compatible': { needs: ['upstream'], refuses: ['path', 'registry', 'sha256', 'chatTemplate', 'openvino'] },
   openvino: { needs: ['path'], refuses: ['upstream', 'sha256', 'chatTemplate', 'servedBy'] },
 } as const;
 
@@ -271,10 +278,12 @@ function entryProblems(model: ModelEntry, path: readonly (string | number)[]): F
   if (engine !== 'llama.cpp' && model.lora.length > 0) extra.push('lora');
   const problems = [
     ...needs
-      .filter((key) => model[key] === undefined)
+      .filter((key) => model[key] === undefined && !(key === 'path' && model.registry !== undefined))
       .map((key) => problem(key, `\`${key}\` is missing: engine ${engine} needs it`)),
     ...extra.map((key) => problem(key, `\`${key}\` means nothing to engine ${engine}; leave it out`)),
   ];
+  if (model.path !== undefined && model.registry !== undefined)
+    problems.push(problem('registry', '`registry` and `path` both say where the file is; leave one of them out'));
   if (servedByGateway(model)) problems.push(...gatewayProblems(model, problem));
   if (defaults.maxTokens !== undefined && caps.maxTokens !== undefined && defaults.maxTokens > caps.maxTokens) {
     const both = `defaults.maxTokens is ${defaults.maxTokens} and caps.maxTokens ${caps.maxTokens}`;
