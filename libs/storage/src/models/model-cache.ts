@@ -39,9 +39,9 @@ interface Kept {
 /**
  * Models of the bucket on this machine's disk, each below its id and digest, fetched when they are first wanted.
  *
- * Workers that want the same model at a time wait for one of them to fetch it. Whoever uses one shares its lock; whoever fetches or deletes
- * it has that lock alone, so that nothing goes that is in use, and the system frees the lock of a worker that was killed. What it had fetched
- * of a file so far is gone on with.
+ * Workers that want the same model at a time wait for one of them to fetch it, which has the lock of its fetch meanwhile. Whoever uses one
+ * shares the lock of its use; whoever deletes it has both alone, so that nothing goes that is in use, and the system frees the locks of a
+ * worker that was killed. What it had fetched of a file so far is gone on with.
  */
 export class ModelCache {
   constructor(
@@ -54,16 +54,15 @@ export class ModelCache {
     checkModelId(id);
     const name = `${id}@${shortDigest(entry)}`;
     for (;;) {
-      const held = await FileLock.shared(this.#lockOf(name), signal);
+      const held = await FileLock.shared(this.#lockOf(name, 'use'), signal);
       try {
         if (await this.#isComplete(name)) return this.#cached(name, entry, held);
       } catch (error) {
         held[Symbol.dispose]();
         throw error;
       }
-      // Let go of before it is taken alone; whoever comes between fetches it.
       held[Symbol.dispose]();
-      using _alone = await FileLock.exclusive(this.#lockOf(name), signal);
+      using _alone = await FileLock.exclusive(this.#lockOf(name, 'fetch'), signal);
       if (!(await this.#isComplete(name))) await this.#fetch(id, name, entry, onBytes, signal);
     }
   }
@@ -74,7 +73,8 @@ export class ModelCache {
   }
 
   async #cached(name: string, entry: RegistryEntry, held: FileLock): Promise<CachedModel> {
-    const now = new Date();
+    // In seconds; a Date has milliseconds, in which two may be used.
+    const now = (performance.timeOrigin + performance.now()) / 1_000;
     await utimes(join(this.options.folder, name, COMPLETE), now, now).catch(() => {});
     const folder = join(this.options.folder, name);
     const path = entry.format === 'openvino' ? folder : join(folder, basename(filesOfEntry(entry)[0]!.path));
@@ -100,8 +100,9 @@ export class ModelCache {
     const fits = async () => taken + size <= bytesMax && (await this.#free()) >= size + SPARE_BYTES;
     for (const oldest of others) {
       if (await fits()) break;
-      using lock = FileLock.tryExclusive(this.#lockOf(oldest.name));
-      if (lock === undefined) continue; // In use, or being fetched.
+      using fetching = FileLock.tryExclusive(this.#lockOf(oldest.name, 'fetch'));
+      using unused = fetching && FileLock.tryExclusive(this.#lockOf(oldest.name, 'use'));
+      if (unused === undefined) continue;
       await rm(join(folder, oldest.name), { recursive: true, force: true });
       taken -= oldest.bytes;
     }
@@ -141,7 +142,7 @@ export class ModelCache {
     );
   }
 
-  #lockOf(name: string): string {
-    return join(this.options.folder, LOCKS, name);
+  #lockOf(name: string, what: 'use' | 'fetch'): string {
+    return join(this.options.folder, LOCKS, `${name}.${what}`);
   }
 }

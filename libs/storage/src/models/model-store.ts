@@ -169,7 +169,9 @@ export class ModelStore {
         `${sourceText(source)} leads to no .gguf file, the only ones that are fetched. A model of another form is fetched by its own tools, and converted: millrace models convert --help.`,
       );
     }
-    return this.#keep(id, sourceFiles.files, false, terms, onProgress, signal);
+    // As a bucket takes them: the model may be pushed.
+    const files = sourceFiles.files.map((file) => ({ ...file, name: file.name.replace(/[^A-Za-z0-9._=-]+/g, '-') }));
+    return await this.#keep(id, files, false, terms, onProgress, signal);
   }
 
   /** Fetches files aside, sees whether they are a model, and moves them to their place. */

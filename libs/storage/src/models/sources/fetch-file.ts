@@ -68,6 +68,8 @@ class Fetch {
   #hash: Hash = createHash('sha256');
   /** Written and hashed. */
   #at = 0;
+  /** The most that was ever there: a server that breaks off at the same place again and again brings nothing new. */
+  #most = 0;
   #version: string | undefined;
   #bytes: number | undefined;
   #sha256: string | undefined;
@@ -89,7 +91,7 @@ class Fetch {
   async run(): Promise<FetchedFile> {
     await this.#inherit();
     for (let tries = 1; ; tries++) {
-      const before = this.#at;
+      const before = this.#most;
       try {
         await this.#fetch();
         const sha256 = this.#hash.copy().digest('hex');
@@ -100,7 +102,7 @@ class Fetch {
         this.signal.throwIfAborted();
         if (!(error instanceof RemoteBroken || error instanceof ObjectStoreUnavailable)) throw error;
         if (error instanceof RangeGone) await this.#restart();
-        if (this.#at > before) tries = 0;
+        if (this.#most > before) tries = 0;
         if (tries >= TRIES_MAX) throw error;
         await this.#pause(tries);
       }
@@ -118,6 +120,7 @@ class Fetch {
       this.#hash.update(piece as Buffer);
     }
     this.#at = size;
+    this.#most = size;
     this.#version = version;
     this.#isInherited = true;
   }
@@ -196,6 +199,7 @@ class Fetch {
     this.#hash.update(piece);
     for (let at = 0; at < piece.byteLength; ) at += (await this.#file!.write(piece, at)).bytesWritten;
     this.#at += piece.byteLength;
+    this.#most = Math.max(this.#most, this.#at);
   }
 
   async #wrongDigest(sha256: string): Promise<ModelProblem> {

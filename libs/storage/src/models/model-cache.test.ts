@@ -1,0 +1,200 @@
+import { execFile } from 'node:child_process';
+import { randomUUID } from 'node:crypto';
+import { existsSync, mkdtempSync, readFileSync, realpathSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+import { Client } from 'minio';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { FolderObjectStore } from '../adapters/folder-object-store.js';
+import { S3ObjectStore } from '../adapters/s3-object-store.js';
+import type { ObjectStore } from '../object-store.js';
+import { ModelBucket } from './model-bucket.js';
+import { ModelCache } from './model-cache.js';
+import { ModelStore } from './model-store.js';
+import type { RegistryEntry } from './registry-entry.js';
+
+const MODELS = join(import.meta.dirname, '../../../../models');
+const [DEMO, EMBED] = [join(MODELS, 'millrace-demo.gguf'), join(MODELS, 'millrace-demo-embed.gguf')];
+/** Of the larger one. */
+const DEMO_BYTES = 5_281_824;
+
+let root: string;
+beforeEach(() => {
+  root = realpathSync(mkdtempSync(join(tmpdir(), 'cache-')));
+});
+afterEach(() => rmSync(root, { recursive: true, force: true }));
+
+const never = new AbortController().signal;
+const nothing = () => {};
+
+/** Counts how often content was opened. */
+class CountingStore extends FolderObjectStore {
+  readonly opened: string[] = [];
+  override open: FolderObjectStore['open'] = (key, ...rest) => {
+    if (!key.endsWith('.json')) this.opened.push(key);
+    return super.open(key, ...rest);
+  };
+}
+
+async function push(objects: ObjectStore, id: string, path: string): Promise<RegistryEntry> {
+  const bucket = new ModelBucket(objects);
+  const sources = { mayAsk: () => true, silenceMsMax: 5_000, hubUrl: '', hubToken: undefined, openBucket: undefined };
+  const store = new ModelStore({ folder: join(root, `pushes-${randomUUID()}`), bucket, sources });
+  await store.add(path, { id, allowPaths: true }, nothing, never);
+  await store.push(id, nothing, never);
+  return (await bucket.find(id, never))!;
+}
+
+const openCache = (objects: ObjectStore, bytesMax = 1e9, freeBytes = async () => 1e12) =>
+  new ModelCache(new ModelBucket(objects), { folder: join(root, 'cache'), bytesMax, freeBytes });
+const use = (cache: ModelCache, id: string, entry: RegistryEntry) => cache.use(id, entry, nothing, never);
+const isKept = (path: string) => existsSync(path);
+
+describe('models of a bucket on this disk', () => {
+  it('are fetched once, however many want one at a time', async () => {
+    const objects = new CountingStore(join(root, 'bucket'));
+    const entry = await push(objects, 'demo', DEMO);
+    // Each of a cache of its own, as workers have it.
+    const used = await Promise.all(Array.from({ length: 6 }, () => use(openCache(objects), 'demo', entry)));
+    expect(objects.opened).toHaveLength(1);
+    expect(new Set(used.map(({ path }) => path)).size).toBe(1);
+    expect(readFileSync(used[0]!.path).equals(readFileSync(DEMO))).toBe(true);
+    for (const one of used) one[Symbol.dispose]();
+    (await use(openCache(objects), 'demo', entry))[Symbol.dispose]();
+    expect(objects.opened).toHaveLength(1);
+  });
+
+  it('go where another needs the room, those that were not used for longest first', async () => {
+    const objects = new FolderObjectStore(join(root, 'bucket'));
+    const [a, b, c] = [await push(objects, 'a', DEMO), await push(objects, 'b', EMBED), await push(objects, 'c', DEMO)];
+    const cache = openCache(objects, 2 * DEMO_BYTES);
+    const paths = { a: '', b: '' };
+    for (const [id, entry] of [
+      ['a', a],
+      ['b', b],
+    ] as const) {
+      using one = await use(cache, id, entry);
+      paths[id] = one.path;
+    }
+    (await use(cache, 'a', a))[Symbol.dispose]();
+    using _c = await use(cache, 'c', c);
+    expect({ a: isKept(paths.a), b: isKept(paths.b) }).toEqual({ a: true, b: false });
+  });
+
+  it('stay while they are in use, and one that does not fit beside those is refused with all numbers', async () => {
+    const objects = new FolderObjectStore(join(root, 'bucket'));
+    const [a, b] = [await push(objects, 'a', DEMO), await push(objects, 'b', EMBED)];
+    const cache = openCache(objects, DEMO_BYTES + 1);
+    const held = await use(cache, 'a', a);
+    await expect(use(cache, 'b', b)).rejects.toThrow(
+      /takes 5 MB, .* of 6 MB \(modelCacheBytesMax\) 6 MB are in use.*Raise modelCacheBytesMax/,
+    );
+    expect(isKept(held.path)).toBe(true);
+    held[Symbol.dispose]();
+    using _b = await use(cache, 'b', b);
+    expect(isKept(held.path)).toBe(false);
+  });
+
+  it('go where the disk is full, and none is fetched that does not fit', async () => {
+    const objects = new FolderObjectStore(join(root, 'bucket'));
+    const [a, b] = [await push(objects, 'a', DEMO), await push(objects, 'b', EMBED)];
+    const path = await (async () => {
+      using one = await use(openCache(objects), 'a', a);
+      return one.path;
+    })();
+    const full = openCache(objects, 1e9, async () => 1_000_000);
+    await expect(use(full, 'b', b)).rejects.toMatchObject({
+      kind: 'full',
+      message: expect.stringMatching(/the disk has 1 MB free/),
+    });
+    expect(isKept(path)).toBe(false);
+  });
+
+  it('go on where a fetch broke off, and are never used before they are whole', async () => {
+    const objects = new FolderObjectStore(join(root, 'bucket'));
+    const entry = await push(objects, 'demo', DEMO);
+    const stop = new AbortController();
+    const onBytes = (bytes: number) => bytes > 1_000_000 && stop.abort(new Error('killed'));
+    const cache = openCache(objects);
+    await expect(cache.use('demo', entry, onBytes as () => void, stop.signal)).rejects.toThrow('killed');
+    expect(await cache.has('demo', entry)).toBe(false);
+    const seen: number[] = [];
+    using used = await cache.use('demo', entry, (bytes) => seen.push(bytes), never);
+    expect(seen[0]).toBeGreaterThan(1_000_000);
+    expect(readFileSync(used.path).equals(readFileSync(DEMO))).toBe(true);
+  });
+
+  it('that were damaged in the bucket are refused, and not kept', async () => {
+    const objects = new FolderObjectStore(join(root, 'bucket'));
+    const entry = await push(objects, 'demo', DEMO);
+    const path = join(root, `bucket/demo/${entry.digest.slice(0, 16)}/millrace-demo.gguf`);
+    const content = readFileSync(path);
+    content[3_000_000]! ^= 1;
+    writeFileSync(path, content);
+    const cache = openCache(objects);
+    await expect(use(cache, 'demo', entry)).rejects.toThrow(/has the digest .* and should have 8d50/);
+    expect(await cache.has('demo', entry)).toBe(false);
+  });
+
+  it('are told to be away where the bucket vanishes, and are there again with it', async () => {
+    const objects = new FolderObjectStore(join(root, 'bucket'));
+    const entry = await push(objects, 'demo', DEMO);
+    const cache = openCache(objects);
+    await objects.remove([`demo/${entry.digest.slice(0, 16)}/millrace-demo.gguf`], never);
+    await expect(use(cache, 'demo', entry)).rejects.toThrow(/millrace-demo.gguf is not in the object store/);
+    await push(objects, 'demo', DEMO);
+    using _used = await use(cache, 'demo', entry);
+  });
+
+  it('are not kept from being used by a process that died while it fetched them', async () => {
+    const objects = new FolderObjectStore(join(root, 'bucket'));
+    const entry = await push(objects, 'demo', DEMO);
+    const built = new URL('../index.ts', import.meta.url).href.replace('/src/', '/dist/').replace(/\.ts$/, '.js');
+    const script = `import { FolderObjectStore, ModelBucket, ModelCache } from ${JSON.stringify(built)};
+      const bucket = new ModelBucket(new FolderObjectStore(${JSON.stringify(join(root, 'bucket'))}));
+      const cache = new ModelCache(bucket, { folder: ${JSON.stringify(join(root, 'cache'))}, bytesMax: 1e9 });
+      await cache.use('demo', ${JSON.stringify(entry)}, (bytes) => bytes > 1e6 && process.kill(process.pid, 'SIGKILL'), new AbortController().signal);`;
+    const died = promisify(execFile)(process.execPath, ['--input-type=module', '-e', script], { timeout: 60_000 });
+    await expect(died).rejects.toMatchObject({ signal: 'SIGKILL' });
+    using used = await use(openCache(objects), 'demo', entry);
+    expect(readFileSync(used.path).equals(readFileSync(DEMO))).toBe(true);
+  });
+});
+
+const url = process.env.TEST_S3_URL; // set by `make test-services`
+
+describe.skipIf(url === undefined)('models of a bucket, with a real S3 server (TEST_S3_URL)', () => {
+  const server = URL.parse(url ?? 'http://a:b@127.0.0.1:1')!;
+  const bucketName = `test-models-${randomUUID().slice(0, 8)}`;
+  const admin = new Client({
+    ...{ endPoint: server.hostname, port: Number(server.port), useSSL: server.protocol === 'https:' },
+    ...{ accessKey: server.username, secretKey: server.password, region: 'us-east-1' },
+  });
+  const openS3 = () =>
+    new S3ObjectStore({
+      ...{ url: new URL(server.origin), bucket: bucketName, prefix: 'millrace/models/', region: 'us-east-1' },
+      ...{ accessKey: server.username, secretKey: server.password, silenceMsMax: 10_000 },
+    });
+
+  it('are pushed, listed, fetched by two workers at a time, and gone when their bucket is', async () => {
+    const s3 = openS3();
+    await expect(push(s3, 'demo', DEMO)).rejects.toThrow(`The bucket ${bucketName} is not there`);
+    await admin.makeBucket(bucketName, 'us-east-1');
+    const entry = await push(s3, 'demo', DEMO);
+    await push(s3, 'embed', EMBED);
+    expect([...(await new ModelBucket(s3).models(never)).keys()]).toEqual(['demo', 'embed']);
+    const [one, other] = await Promise.all([use(openCache(s3), 'demo', entry), use(openCache(s3), 'demo', entry)]);
+    expect(one!.path).toBe(other!.path);
+    expect(readFileSync(one!.path).equals(readFileSync(DEMO))).toBe(true);
+    const bucket = new ModelBucket(s3);
+    for (const id of ['demo', 'embed']) expect(await bucket.remove(id, never)).toBe(true);
+    expect([...(await bucket.models(never)).keys()]).toEqual([]);
+    await admin.removeBucket(bucketName);
+    await expect(bucket.models(never)).rejects.toMatchObject({
+      kind: 'unavailable',
+      message: expect.stringContaining(`The bucket ${bucketName} is not there`),
+    });
+    await s3.close();
+  });
+});
