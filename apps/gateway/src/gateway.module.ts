@@ -4,6 +4,7 @@ import { type DynamicModule, Module } from '@nestjs/common';
 import { APP_FILTER } from '@nestjs/core';
 import { AdminKeysController } from './http/admin-keys.controller.js';
 import { BatchesController } from './http/batches.controller.js';
+import { AdminModelsController } from './http/admin-models.controller.js';
 import { ChatCompletionsController } from './http/chat-completions.controller.js';
 import { CompletionsController } from './http/completions.controller.js';
 import { DocsController } from './http/docs.controller.js';
@@ -28,6 +29,7 @@ import { ManageBatches } from './walks/manage-batches.js';
 import { ManageFiles } from './walks/manage-files.js';
 import { ManageKeys } from './walks/manage-keys.js';
 import { ManageModels } from './walks/manage-models.js';
+import { ManageStoredModels } from './walks/manage-stored-models.js';
 import { ManageUploads } from './walks/manage-uploads.js';
 import { PlainChat } from './walks/plain-chat.js';
 import { Readiness } from './walks/readiness.js';
@@ -59,6 +61,7 @@ export function gatewayModule(walks: Walks, metrics: Metrics, settings: Settings
       MetricsController,
       DocsController,
       AdminKeysController,
+      AdminModelsController,
       UsageController,
     ],
     providers: [
@@ -74,6 +77,7 @@ export function gatewayModule(walks: Walks, metrics: Metrics, settings: Settings
       { provide: ManageUploads, useValue: walks.manageUploads },
       { provide: ManageBatches, useValue: walks.manageBatches },
       { provide: ManageKeys, useValue: walks.manageKeys },
+      { provide: ManageStoredModels, useValue: walks.manageStoredModels },
       { provide: ReportUsage, useValue: walks.reportUsage },
       { provide: Readiness, useValue: walks.readiness },
       { provide: RefuseRequest, useValue: walks.refuseRequest },

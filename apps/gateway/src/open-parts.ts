@@ -1,8 +1,7 @@
 import { join } from 'node:path';
 import { isLoopback, type ReadyzBody, type Settings } from '@millrace/contracts';
 import { ConfigurationError, type Logger, type WatchedTls } from '@millrace/runtime';
-import type { ObjectStore } from '@millrace/storage';
-import { openObjectStore } from '@millrace/storage';
+import { type ModelStore, type ObjectStore, openModelStore, openObjectStore } from '@millrace/storage';
 import { BatchStore } from './batch-jobs/batch-store.js';
 import { MemoryResponseCache } from './cache/adapters/memory-response-cache.js';
 import { RedisResponseCache } from './cache/adapters/redis-response-cache.js';
@@ -62,6 +61,8 @@ export interface Parts {
   /** Work that need not be done at once. */
   readonly jobs: JobQueue;
   readonly batches: BatchStore;
+  /** The registry of models, and the bucket where there is one. */
+  readonly modelStore: ModelStore;
   /** What the models file says, now and after each edit. */
   readonly models: ModelsInForce;
   /** Whoever wants every record. */
@@ -88,13 +89,19 @@ const LAST_WRITES_MS = 5_000;
  *
  * @throws ConfigurationError when a URL, a secret or the models file is wrong.
  */
-export async function openParts(settings: Settings, logger: Logger, tls: GatewayTls): Promise<Parts> {
+export async function openParts(
+  settings: Settings,
+  logger: Logger,
+  tls: GatewayTls,
+  environment: NodeJS.ProcessEnv = {},
+): Promise<Parts> {
   const secrets = installationSecrets(settings, logger);
   const models = new WatchedModels(settings.modelsFile, settings.modelsFileCheckMs, logger);
   const redis = settings.redisUrl === undefined ? undefined : openRedis(settings.redisUrl, settings, tls.redis, logger);
   const queueRedis = openQueueRedis(settings, tls.redis, logger);
   const qdrant = await openQdrant(settings, tls.qdrant);
   const objects = await openObjectStore(settings, 'files', join(settings.dataFolder, 'files'), tls.s3);
+  const modelStore = await openModelStore(settings, environment, tls.s3);
   const { database, broken } = openDatabase(settings, tls.postgres, logger);
   const jobs = await openJobs(settings, redis, database, tls, logger);
 
@@ -134,6 +141,7 @@ export async function openParts(settings: Settings, logger: Logger, tls: Gateway
     files,
     jobs: jobs.queue,
     batches: new BatchStore(database),
+    modelStore,
     models,
     listeners: run === undefined ? [records.observe] : [records.observe, run.observe],
     broken,
@@ -156,7 +164,7 @@ export async function openParts(settings: Settings, logger: Logger, tls: Gateway
       await Promise.all([records.close(LAST_WRITES_MS), run?.close()]);
       await Promise.all([ring.close(), rates.close(), news.close()]);
       await files.close();
-      await Promise.all([vectors.close(), objects.close(), jobs.close()]);
+      await Promise.all([vectors.close(), objects.close(), jobs.close(), modelStore.close()]);
       await Promise.all([redis?.close(), queueRedis?.close(), database.close()]);
     },
   };

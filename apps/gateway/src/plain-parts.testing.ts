@@ -1,6 +1,6 @@
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { FolderObjectStore } from '@millrace/storage';
+import { FolderObjectStore, ModelStore } from '@millrace/storage';
 import { BatchStore } from './batch-jobs/batch-store.js';
 import { FILE_LIMITS, silent } from './files/files.testing.js';
 import { openFiles } from './files/stored-files.js';
@@ -26,6 +26,11 @@ export const NO_DATABASE: SqlDatabase = {
   close: async () => {},
 };
 
+const NO_SOURCES = {
+  ...{ mayAsk: () => false, silenceMsMax: 1_000, hubUrl: 'http://127.0.0.1:1' },
+  ...{ hubToken: undefined, openBucket: undefined },
+};
+
 /** No stores at all: anybody may ask, as much as they want, and nothing is kept. What is tried here stands on none of them. */
 export function plainParts(changes: Partial<Parts> = {}): Parts {
   const objects = new FolderObjectStore(join(tmpdir(), `millrace-files-${process.pid}`));
@@ -46,6 +51,7 @@ export function plainParts(changes: Partial<Parts> = {}): Parts {
     files: openFiles(NO_DATABASE, objects, FILE_LIMITS, silent),
     jobs: new SqlJobQueue(NO_DATABASE, { queue: 'none', leaseMs: 1_000, jobsMax: 1 }),
     batches: new BatchStore(NO_DATABASE),
+    modelStore: new ModelStore({ folder: join(tmpdir(), `millrace-models-${process.pid}`), sources: NO_SOURCES }),
     models: fixedModels(),
     listeners: [],
     broken: new Promise(() => {}),

@@ -32,7 +32,7 @@ function withoutBrackets(host: string): string {
 /**
  * Builds the gateway and listens. All that main.ts adds is the process around it.
  *
- * @param environment where the keys of providers are.
+ * @param environment where the keys of providers and of the hub are.
  * @param open for tests, which have other stores.
  */
 export async function startGateway(
@@ -43,7 +43,7 @@ export async function startGateway(
 ): Promise<Gateway> {
   const tls = await openTls(settings, logger);
   const metrics = startMetrics({ serviceName: 'millrace-gateway', serviceVersion: VERSION });
-  const walks = wire(settings, logger, await open(settings, logger, tls), tls, environment);
+  const walks = wire(settings, logger, await open(settings, logger, tls, environment), tls, environment);
   const { adapter, openCalls, drain } = await createHttpServer(settings, walks, logger, tls.gateway);
   const app = await NestFactory.create<NestFastifyApplication>(
     gatewayModule(walks, metrics, settings),

@@ -49,7 +49,9 @@ import { ManageBatches } from './walks/manage-batches.js';
 import { ManageFiles } from './walks/manage-files.js';
 import { ManageKeys } from './walks/manage-keys.js';
 import { ManageModels } from './walks/manage-models.js';
+import { ManageStoredModels } from './walks/manage-stored-models.js';
 import { ManageUploads } from './walks/manage-uploads.js';
+import { ModelJobs } from './walks/model-jobs.js';
 import { PlainChat } from './walks/plain-chat.js';
 import { WorkerQuestionVectors } from './walks/question-vector.js';
 import { Readiness } from './walks/readiness.js';
@@ -58,6 +60,7 @@ import { ReportUsage } from './walks/report-usage.js';
 import { Rerank } from './walks/rerank.js';
 import { RunBatchJobs } from './walks/run-batch-jobs.js';
 import { StoredCalls } from './walks/stored-call.js';
+import { StoredNames } from './walks/stored-names.js';
 import { Tokenize } from './walks/tokenize.js';
 
 /** What the protocol adds to a request's body, several times over: names, ids, sampling. */
@@ -77,6 +80,7 @@ export interface Walks {
   readonly manageBatches: ManageBatches;
   readonly batchJobs: RunBatchJobs;
   readonly manageKeys: ManageKeys;
+  readonly manageStoredModels: ManageStoredModels;
   readonly reportUsage: ReportUsage;
   readonly readiness: Readiness;
   readonly refuseRequest: RefuseRequest;
@@ -121,7 +125,7 @@ export function wire(
   const admission = new Admission(settings, directory);
   const requestLog = new RequestLog(logger, [new RequestMetrics().observe, ...parts.listeners], settings);
   const dispatcher = new Dispatcher();
-  const entrance = new Entrance(admission, parts.rates, settings, models);
+  const entrance = new Entrance(admission, parts.rates, settings, models, new StoredNames(parts.modelStore));
   const choice = new DispatchChoice(directory, settings);
   const findWorkers = new FindWorkers(admission, directory, choice, settings);
   const answerCache = openAnswerCache(settings, parts, openSemantic(settings, parts, directory, logger), logger);
@@ -158,6 +162,7 @@ export function wire(
     logger,
   );
   batchJobs.start();
+  const modelJobs = new ModelJobs(settings, logger);
   const manageModels = new ManageModels(models, directory, parts.models);
   return {
     completeChat,
@@ -173,6 +178,7 @@ export function wire(
     manageBatches: new ManageBatches(stored, parts.batches, batchFiles, batchJobs, settings),
     batchJobs,
     manageKeys: new ManageKeys(parts.keys.store, parts.keys.ring, parts.keys.news, requestLog, logger),
+    manageStoredModels: new ManageStoredModels(parts.modelStore, modelJobs, directory, requestLog),
     reportUsage: new ReportUsage(parts.totals, requestLog),
     readiness: new Readiness(directory, settings, {
       obstacle: () => parts.obstacle(),
@@ -196,6 +202,7 @@ export function wire(
       watching[Symbol.dispose]();
       admission.close();
       await batchJobs.stop(0);
+      await modelJobs.close();
       choice.close();
       await members.close();
       await pools?.close();

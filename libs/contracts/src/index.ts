@@ -1,4 +1,5 @@
 export * from './admin/keys.js';
+export * from './admin/models.js';
 export * from './admin/usage.js';
 export * from './config/model-routes.js';
 export * from './config/models-file.js';

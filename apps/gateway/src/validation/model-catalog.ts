@@ -29,6 +29,11 @@ const NO_FILE: ModelsFile = { models: [], aliases: [] };
 /** What a caller may ask for by name. */
 export type Named = Pick<ModelDescription, 'id' | 'aliases'>;
 
+/** The cause of a `model_not_found`, where the caller might have asked for such a model. */
+export class UnknownModel {
+  constructor(readonly asked: string) {}
+}
+
 /** Who is to answer a request: the first choice, and who stands in for it, in this order. */
 export interface Route {
   readonly model: ModelDescription;
@@ -147,7 +152,7 @@ export class ModelCatalog {
     return new InferenceError(
       'model_not_found',
       `The model \`${shown}\` does not exist.${meant} GET /v1/models lists those that do.`,
-      { param: 'model' },
+      { param: 'model', ...(this.mayAskFor(asked) && { cause: new UnknownModel(asked) }) },
     );
   }
 

@@ -6,6 +6,7 @@ import type { ModelCatalog } from '../validation/model-catalog.js';
 import { bodyOverCaps } from '../validation/within-caps.js';
 import { type Call, type Deadline, LOW_PRIORITY, type ServiceTier } from '../vocabulary.js';
 import { startDeadline } from './deadline.js';
+import type { StoredNames } from './stored-names.js';
 
 /** Holds a request until workers have said what is served: before that, nobody can tell whether it is valid. */
 export interface ColdStart {
@@ -57,6 +58,7 @@ export class Entrance {
     private readonly rates: CallerRates,
     private readonly limits: { readonly requestTimeoutMs: number },
     private readonly models: Pick<ModelCatalog, 'capsOf'>,
+    private readonly stored: Pick<StoredNames, 'insteadOf'>,
   ) {}
 
   /**
@@ -87,7 +89,8 @@ export class Entrance {
         turnTo: ({ id }) => hold.turnTo(id),
         [Symbol.dispose]: () => leave(record, deadline, hold),
       };
-    } catch (error) {
+    } catch (thrown) {
+      const error = await this.stored.insteadOf(thrown);
       record.fail(error);
       leave(record, deadline, undefined);
       throw error;

@@ -126,6 +126,12 @@ export const ERROR_CATALOG = {
     meaning: 'This key has no upload of that id: there never was one, or it is over for more than `uploadAgeMsMax`.',
     remedy: 'Begin anew with `POST /v1/uploads`.',
   },
+  model_job_not_found: {
+    status: 404,
+    type: 'invalid_request_error',
+    meaning: 'No job on a model has this id, or it ended long ago. Only `/admin/model-jobs` answers so.',
+    remedy: '`GET /admin/model-jobs` lists those that are remembered.',
+  },
   model_not_found: {
     status: 404,
     type: 'invalid_request_error',

@@ -8,6 +8,17 @@ import {
   newKeySchema,
   rotateKeySchema,
 } from '../admin/keys.js';
+import {
+  addModelSchema,
+  modelJobListSchema,
+  modelJobSchema,
+  pullModelSchema,
+  removedModelSchema,
+  removeModelQuerySchema,
+  storedModelListSchema,
+  storedModelSchema,
+  warmedModelSchema,
+} from '../admin/models.js';
 import { usageQuerySchema, usageReportSchema } from '../admin/usage.js';
 import { ERROR_CATALOG } from '../errors/inference-error.js';
 import { VERSION } from '../version.js';
@@ -64,6 +75,8 @@ interface Endpoint {
 
 const ADMIN_ERRORS = [400, 401, 503];
 /** Where a key stands in a path. */
+const MODEL_ID = { name: 'id', description: 'The id of the model in the registry or the bucket.' };
+const JOB_ID = { name: 'id', description: 'The id of the job.' };
 const KEY_ID = { name: 'id', description: 'The id of the key: what stands in it behind `sk-mr-`.' };
 
 const STORE_ERRORS = [401, 429, 503];
@@ -359,6 +372,106 @@ const ENDPOINTS: readonly Endpoint[] = [
     bodyIsOptional: true,
     answers: withErrors({ 200: { description: 'The new key.', schema: newKeySchema } }, [...ADMIN_ERRORS, 404]),
     pathParameter: KEY_ID,
+    admin: true,
+  },
+  {
+    method: 'post',
+    path: '/admin/models',
+    tag: 'Admin',
+    summary: 'Fetch a model into the registry of this gateway. The answer is a job, which goes on by itself.',
+    body: addModelSchema,
+    answers: withErrors({ 202: { description: 'The job.', schema: modelJobSchema } }, [...ADMIN_ERRORS, 429]),
+    admin: true,
+  },
+  {
+    method: 'get',
+    path: '/admin/models',
+    tag: 'Admin',
+    summary: 'The models of the registry and of the bucket.',
+    answers: withErrors({ 200: { description: 'The models.', schema: storedModelListSchema } }, [401, 503]),
+    admin: true,
+  },
+  {
+    method: 'get',
+    path: '/admin/models/{id}',
+    tag: 'Admin',
+    summary: 'One model of the registry or the bucket.',
+    answers: withErrors({ 200: { description: 'The model.', schema: storedModelSchema } }, [400, 401, 404, 503]),
+    pathParameter: MODEL_ID,
+    admin: true,
+  },
+  {
+    method: 'delete',
+    path: '/admin/models/{id}',
+    tag: 'Admin',
+    summary: 'Take a model out of the registry, and with `bucket=true` out of the bucket.',
+    query: removeModelQuerySchema,
+    answers: withErrors({ 200: { description: 'It is gone.', schema: removedModelSchema } }, [400, 401, 404, 503]),
+    pathParameter: MODEL_ID,
+    admin: true,
+  },
+  {
+    method: 'post',
+    path: '/admin/models/{id}/verify',
+    tag: 'Admin',
+    summary: 'Read all of a model again, and compare it with its digest. The answer is a job.',
+    answers: withErrors({ 202: { description: 'The job.', schema: modelJobSchema } }, [400, 401, 404, 429, 503]),
+    pathParameter: MODEL_ID,
+    admin: true,
+  },
+  {
+    method: 'post',
+    path: '/admin/models/{id}/pull',
+    tag: 'Admin',
+    summary: 'Bring a model from the bucket to this gateway. The answer is a job.',
+    body: pullModelSchema,
+    bodyIsOptional: true,
+    answers: withErrors({ 202: { description: 'The job.', schema: modelJobSchema } }, [400, 401, 404, 429, 503]),
+    pathParameter: MODEL_ID,
+    admin: true,
+  },
+  {
+    method: 'post',
+    path: '/admin/models/{id}/push',
+    tag: 'Admin',
+    summary: 'Send a model of this gateway to the bucket. The answer is a job.',
+    answers: withErrors({ 202: { description: 'The job.', schema: modelJobSchema } }, [400, 401, 404, 429, 503]),
+    pathParameter: MODEL_ID,
+    admin: true,
+  },
+  {
+    method: 'post',
+    path: '/admin/models/{id}/warm',
+    tag: 'Admin',
+    summary: 'Have every worker that serves a model load it. Answered when they have.',
+    answers: withErrors({ 200: { description: 'How it went.', schema: warmedModelSchema } }, [401, 404]),
+    pathParameter: MODEL_ID,
+    admin: true,
+  },
+  {
+    method: 'get',
+    path: '/admin/model-jobs',
+    tag: 'Admin',
+    summary: 'What runs on models at this gateway, and the last that ended; the latest first.',
+    answers: withErrors({ 200: { description: 'The jobs.', schema: modelJobListSchema } }, [401]),
+    admin: true,
+  },
+  {
+    method: 'get',
+    path: '/admin/model-jobs/{id}',
+    tag: 'Admin',
+    summary: 'How far a job is, and how it ended.',
+    answers: withErrors({ 200: { description: 'The job.', schema: modelJobSchema } }, [401, 404]),
+    pathParameter: JOB_ID,
+    admin: true,
+  },
+  {
+    method: 'delete',
+    path: '/admin/model-jobs/{id}',
+    tag: 'Admin',
+    summary: 'End a job. What it has fetched is kept for the next that fetches the same.',
+    answers: withErrors({ 200: { description: 'The job, ended.', schema: modelJobSchema } }, [401, 404]),
+    pathParameter: JOB_ID,
     admin: true,
   },
   {

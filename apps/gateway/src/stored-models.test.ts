@@ -1,0 +1,198 @@
+import { copyFileSync, mkdirSync, mkdtempSync, readFileSync, realpathSync, rmSync } from 'node:fs';
+import { createServer, type RequestListener, type Server } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { ModelJobBody } from '@millrace/contracts';
+import { FolderObjectStore, ModelBucket, ModelStore } from '@millrace/storage';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { TestBed } from './gateway.testing.js';
+import { EVERYBODY } from './keys/authenticator.js';
+
+const DEMO = join(import.meta.dirname, '../../../models/millrace-demo.gguf');
+const demo = readFileSync(DEMO);
+const DIGEST = '8d50b2c1794a52bd2893075d21579603cc2c895160bb2a161bbf56c2c3a1b2ed';
+
+let root: string;
+let bed: TestBed;
+let store: ModelStore;
+let keeper: Server;
+let keeps: RequestListener;
+beforeEach(async () => {
+  root = realpathSync(mkdtempSync(join(tmpdir(), 'stored-')));
+  keeps = (_request, response) =>
+    void response.writeHead(200, { 'content-length': demo.length, etag: '"demo"' }).end(demo);
+  keeper = createServer((request, response) => keeps(request, response));
+  await new Promise<void>((resolve) => keeper.listen(0, '127.0.0.1', resolve));
+  const only = (address: string) => address === '127.0.0.1';
+  store = new ModelStore({
+    folder: join(root, 'models'),
+    bucket: new ModelBucket(new FolderObjectStore(join(root, 'bucket'))),
+    sources: {
+      ...{ mayAsk: only, silenceMsMax: 5_000, hubUrl: url() },
+      ...{ hubToken: undefined, openBucket: undefined },
+    },
+    freeBytes: async () => 1e12,
+  });
+  bed = await TestBed.start({ modelFetchesMax: 1 }, [{}], true, '127.0.0.1', {
+    modelStore: store,
+    authenticator: { ...EVERYBODY, isAdmin: () => true, admitAdmin: () => {} },
+  });
+});
+afterEach(async () => {
+  await bed[Symbol.asyncDispose]();
+  keeper.closeAllConnections();
+  await new Promise((resolve) => keeper.close(resolve));
+  rmSync(root, { recursive: true, force: true });
+});
+
+const url = () => `http://127.0.0.1:${(keeper.address() as AddressInfo).port}`;
+const never = new AbortController().signal;
+
+async function call<T = Record<string, unknown>>(
+  method: string,
+  path: string,
+  body?: unknown,
+): Promise<{ status: number; body: T }> {
+  const json = body !== undefined && { body: JSON.stringify(body), headers: { 'content-type': 'application/json' } };
+  const response = await fetch(`${bed.url}/admin/${path}`, { method, ...json });
+  return { status: response.status, body: (await response.json()) as T };
+}
+
+/** How a job ended. */
+async function ended(id: string): Promise<ModelJobBody> {
+  const job = async () => (await call<ModelJobBody>('GET', `model-jobs/${id}`)).body;
+  await expect.poll(async () => (await job()).status, { timeout: 15_000 }).not.toBe('running');
+  return job();
+}
+
+async function add(body: object): Promise<ModelJobBody> {
+  const { status, body: job } = await call<ModelJobBody>('POST', 'models', body);
+  expect({ status, job }).toMatchObject({ status: 202, job: { object: 'model_job', status: 'running' } });
+  return ended(job.id);
+}
+
+describe('/admin/models', () => {
+  it('fetches a model, tells of it, verifies it, and forgets it', async () => {
+    expect(await add({ source: `${url()}/demo.gguf`, push: true })).toMatchObject({
+      ...{ kind: 'add', model: 'demo', status: 'done', problems: [], bytes: demo.length, bytes_all: demo.length },
+    });
+    expect((await call('GET', 'models/demo')).body).toEqual({
+      ...{
+        id: 'demo',
+        object: 'stored_model',
+        where: 'both',
+        source: `${url()}/demo.gguf`,
+        digest: DIGEST,
+        size: demo.length,
+      },
+      ...{
+        format: 'gguf',
+        task: 'chat',
+        has_template: false,
+        quantisation: 'F16',
+        licence: 'apache-2.0',
+        added: expect.any(String),
+      },
+    });
+    const verify = await call<ModelJobBody>('POST', 'models/demo/verify');
+    expect(verify.status).toBe(202);
+    expect(await ended(verify.body.id)).toMatchObject({ kind: 'verify', status: 'done' });
+    expect((await call('DELETE', 'models/demo')).body).toEqual({ id: 'demo', object: 'stored_model', deleted: true });
+    expect((await call('GET', 'models')).body).toMatchObject({ data: [{ id: 'demo', where: 'bucket' }] });
+    const { body: pull } = await call<ModelJobBody>('POST', 'models/demo/pull');
+    expect(await ended(pull.id)).toMatchObject({ kind: 'pull', status: 'done' });
+    const { body: push } = await call<ModelJobBody>('POST', 'models/demo/push');
+    expect(await ended(push.id)).toMatchObject({ kind: 'push', status: 'done' });
+    expect((await call('DELETE', 'models/demo?bucket=true')).status).toBe(200);
+    expect((await call('GET', 'models')).body).toEqual({ object: 'list', data: [] });
+    expect((await call('GET', 'model-jobs')).body).toMatchObject({
+      data: [{ kind: 'push' }, { kind: 'pull' }, { kind: 'verify' }, { kind: 'add' }],
+    });
+  });
+
+  it.each([
+    [{ source: '/etc/passwd' }, 400, /adds no files of its own machine/],
+    [{ source: '../../models/x.gguf' }, 400, /adds no files of its own machine/],
+    [{ source: 'file:///etc/passwd' }, 400, /adds no files of its own machine/],
+    [{ source: 'https://host/a.gguf', id: '../../etc/passwd' }, 400, /can't be the id of a model/],
+    [{}, 400, /source/],
+    [{ source: 'https://host/a.gguf', sha256: 'ABC' }, 400, /sha256/],
+    [{ source: 'https://host/a.gguf', path: '/x' }, 400, /path/],
+  ])('refuses %j at once', async (body, status, sentence) => {
+    const answer = await call<{ error: { message: string } }>('POST', 'models', body);
+    expect(answer.status).toBe(status);
+    expect(answer.body.error.message).toMatch(sentence);
+  });
+
+  it.each(['..%2f..%2fetc%2fpasswd', '%2e%2e', 'a%2fb'])(
+    'finds, verifies and removes no model called %s',
+    async (id) => {
+      for (const [method, path] of [
+        ['GET', ''],
+        ['DELETE', ''],
+        ['POST', '/verify'],
+        ['POST', '/pull'],
+        ['POST', '/push'],
+      ] as const)
+        expect((await call(method, `models/${id}${path}`)).status).toBeGreaterThanOrEqual(400);
+    },
+  );
+
+  it('tells that a model can not be had, and asks nobody that it must not ask', async () => {
+    keeps = (_request, response) => void response.writeHead(302, { location: 'http://169.254.169.254/latest/' }).end();
+    expect(await add({ source: `${url()}/a.gguf` })).toMatchObject({
+      ...{
+        status: 'failed',
+        problems: [expect.stringMatching(/169.254.169.254 is an address of this machine or of a private network/)],
+      },
+    });
+    expect(await add({ source: 'nothing-of-this-name' })).toMatchObject({
+      status: 'failed',
+      problems: [expect.stringMatching(/is a path, and a gateway/)],
+    });
+    expect((await call('GET', 'models/nothing')).status).toBe(404);
+    expect((await call('GET', 'model-jobs/job_none')).body).toMatchObject({ error: { code: 'model_job_not_found' } });
+  });
+
+  it('runs no more at a time than it may, and ends one that is cancelled', async () => {
+    keeps = (_request, response) =>
+      void response.writeHead(200, { 'content-length': demo.length, etag: '"demo"' }).write(demo.subarray(0, 1_000));
+    const { body: job } = await call<ModelJobBody>('POST', 'models', { source: `${url()}/a.gguf` });
+    await expect.poll(async () => (await call<ModelJobBody>('GET', `model-jobs/${job.id}`)).body.bytes).toBe(1_000);
+    const second = await call<{ error: object }>('POST', 'models', { source: `${url()}/b.gguf` });
+    expect(second).toMatchObject({
+      status: 429,
+      body: { error: { message: expect.stringMatching(/modelFetchesMax is 1/) } },
+    });
+    expect((await call('DELETE', `model-jobs/${job.id}`)).body).toMatchObject({ status: 'cancelled' });
+  });
+
+  it('has the workers load a model', async () => {
+    const { status, body } = await call('POST', 'models/demo/warm');
+    expect({ status, body }).toMatchObject({ status: 200, body: { workers: [{ ok: true }] } });
+    expect((await call('POST', 'models/none/warm')).status).toBe(404);
+  });
+});
+
+describe('a request for a model that no worker knows', () => {
+  it('is told to come again where it was added a moment ago, and that it does not exist where it was not', async () => {
+    const asked = () => bed.chat({ model: 'just-added' });
+    expect((await asked()).status).toBe(404);
+    mkdirSync(join(root, 'files'));
+    copyFileSync(DEMO, join(root, 'files/just-added.gguf'));
+    await store.add(join(root, 'files/just-added.gguf'), { allowPaths: true }, () => {}, never);
+    const answer = await asked();
+    expect(answer.status).toBe(503);
+    expect(answer.headers.get('retry-after')).toBe('2');
+    expect(await answer.json()).toMatchObject({
+      error: { code: 'model_not_ready', message: expect.stringMatching(/`just-added` was added/) },
+    });
+    await store.push('just-added', () => {}, never);
+    await store.remove('just-added', { fromBucket: false }, never);
+    expect((await asked()).status).toBe(503);
+    await store.remove('just-added', { fromBucket: true }, never);
+    expect((await asked()).status).toBe(404);
+    expect((await bed.chat({ model: '../../etc/passwd' })).status).toBe(404);
+  });
+});
