@@ -92,7 +92,11 @@ async function models(context: CommandContext): Promise<number> {
     return await verb.run({ ...context, loaded, flags, word, signal: stop.signal });
   } catch (error) {
     if (stop.signal.aborted) {
-      process.stderr.write('\nStopped. What was fetched so far is kept: the same command goes on from there.\n');
+      const kept =
+        name === 'add' || name === 'pull'
+          ? ' What was fetched so far is kept: the same command goes on from there.'
+          : '';
+      process.stderr.write(`\nStopped.${kept}\n`);
       return INTERRUPTED_STATUS;
     }
     throw error instanceof ModelProblem ? new CommandError(error.message) : error;
