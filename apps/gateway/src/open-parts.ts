@@ -155,6 +155,7 @@ export async function openParts(
         ['objects', objects.trouble],
         // Where it stands on the database, that one has said it.
         ['jobs', jobs.own ? jobs.queue.trouble : undefined],
+        ['objects', modelStore.bucket?.trouble],
         ['keys', ring.trouble],
         ['records', records.trouble],
         ['models_file', models.trouble],
