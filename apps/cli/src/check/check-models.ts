@@ -23,6 +23,7 @@ import {
 } from '@millrace/runtime';
 import { checkAliases } from './check-aliases.js';
 import { checkProviders } from './check-providers.js';
+import { type CheckedRegistry, checkRegistry } from './check-registry.js';
 import { type Finding, fine, wrong } from './finding.js';
 
 interface ModelFile {
@@ -46,11 +47,18 @@ export async function checkModels(
   // As the worker does it: one's own model needs no list.
   const needsList = settings.model === undefined || !namesFile(settings.model) || existsSync(modelsFile);
   const { findings, listed } = needsList ? readList(modelsFile) : { findings: [], listed: undefined };
-  for (const entry of listed?.models ?? []) findings.push(await checkEntry(entry, dirname(modelsFile), environment));
+  const registry = await checkRegistry(settings, environment);
+  for (const entry of listed?.models ?? []) {
+    const isFile = entry.registry === undefined;
+    findings.push(
+      isFile ? await checkEntry(entry, dirname(modelsFile), environment) : checkRegistered(entry, registry),
+    );
+  }
+  findings.push(...registry.findings);
   if (listed !== undefined) {
     findings.push(...checkAliases(listed), ...(await checkProviders(listed, settings, environment)));
   }
-  const chosen = chosenFile(settings.model, listed, workingFolder);
+  const chosen = chosenFile(settings.model, listed, workingFolder, registry);
   if (chosen !== undefined) findings.push('ok' in chosen ? chosen : await checkModelFile(chosen));
   return findings;
 }
@@ -71,6 +79,14 @@ async function checkEntry(entry: ModelEntry, folder: string, environment: NodeJS
   }
 }
 
+function checkRegistered({ id, registry: name = '' }: ModelEntry, { models }: CheckedRegistry): Finding {
+  const found = models.get(name);
+  if (found !== undefined)
+    return fine(`model ${id}`, `${name} of the ${found.where === 'bucket' ? 'bucket' : 'registry'}`);
+  const detail = `names the model ${name} of the registry, which is not there.${didYouMean(name, [...models.keys()])}`;
+  return wrong(`model ${id}`, detail, `Add it: millrace models add SOURCE --id ${name}`);
+}
+
 function readList(path: string): { findings: Finding[]; listed: ModelsFile | undefined } {
   try {
     const listed = readModelsFile(path);
@@ -88,8 +104,9 @@ function chosenFile(
   model: string | undefined,
   listed: ModelsFile | undefined,
   workingFolder: string,
+  { models: registered }: CheckedRegistry,
 ): ModelFile | Finding | undefined {
-  if (model === undefined) return undefined;
+  if (model === undefined || registered.has(model)) return undefined;
   if (namesFile(model))
     return { about: `model ${model}`, path: resolve(workingFolder, model), sha256: undefined, adapters: [] };
   const names = (listed?.models ?? []).flatMap(({ id, aliases }) => [id, ...aliases]);

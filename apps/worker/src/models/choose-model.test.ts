@@ -222,6 +222,33 @@ describe('models that the gateway serves itself', () => {
   });
 });
 
+describe('models of the registry', () => {
+  const file = modelsFileSchema.parse({
+    models: [
+      { id: 'demo', path: 'demo.gguf' },
+      { id: 'named', registry: 'stored', context: 512, defaults: { temperature: 0.2 }, warm: true },
+    ],
+    defaultModel: 'demo',
+  });
+
+  it('may stand in the models file, with a context and defaults of their own', () => {
+    expect(chooseModels(settings({}), file, '/home')[1]).toMatchObject({
+      ...{ id: 'named', engine: 'registry', registry: 'stored', context: 512, loadsAtStart: true },
+      sampling: { temperature: 0.2 },
+    });
+    const both = { models: [{ id: 'a', path: 'a.gguf', registry: 'b' }] };
+    expect(modelsFileSchema.safeParse(both).error?.issues[0]?.message).toMatch(/leave one of them out/);
+    expect(modelsFileSchema.safeParse({ models: [{ id: 'a', registry: '../x' }] }).success).toBe(false);
+  });
+
+  it('may be chosen by their id, unless the models file has one of that name', () => {
+    const chosen = (model: string) => chooseModels(settings({ model }), file, '/home', ['stored', 'demo'])[0];
+    expect(chosen('stored')).toMatchObject({ engine: 'registry', registry: 'stored', isDefault: true });
+    expect(chosen('demo')).toMatchObject({ engine: 'llama.cpp' });
+    expect(() => chosen('none')).toThrow(/has no model "none"; it has: demo, named. The registry has: stored, demo/);
+  });
+});
+
 describe('refuseUnusableFile', () => {
   const folder = mkdtempSync(join(tmpdir(), 'millrace-choose-'));
   afterAll(() => rmSync(folder, { recursive: true }));
