@@ -7,6 +7,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { ConnectionOptions } from 'node:tls';
 import { isLoopback, queueNames, type Settings, VERSION } from '@millrace/contracts';
 import {
+  ConfigurationError,
   clientTls,
   createLogger,
   describeSettings,
@@ -54,7 +55,7 @@ async function run(loaded: LoadedSettings): Promise<void> {
   const registered = await openRegistered(settings, tls, logger);
   const looked = registered.look();
   await Promise.race([looked, sleep(REGISTRY_START_WAIT_MS, undefined, { ref: false })]);
-  const chosen = chooseModels(settings, modelsFileOf(settings), process.cwd(), [...registered.listed.keys()]);
+  const chosen = chooseAmong(registered, settings);
   await refuseUnusableFile(chosen[0]);
   logger.info(registered.sentence);
   const scrapes = startMetrics({ serviceName: 'millrace-worker', serviceVersion: VERSION });
@@ -118,6 +119,17 @@ async function run(loaded: LoadedSettings): Promise<void> {
   await prompts.close();
   await scrapes.close();
   logger.info('The worker has stopped.');
+}
+
+/** @throws ConfigurationError, which also says why the registry or the bucket could not be read: the model may be one of theirs. */
+function chooseAmong(registered: RegisteredModels, settings: Settings): ReturnType<typeof chooseModels> {
+  try {
+    return chooseModels(settings, modelsFileOf(settings), process.cwd(), [...registered.listed.keys()]);
+  } catch (error) {
+    const { trouble } = registered;
+    if (!(error instanceof ConfigurationError) || trouble === undefined) throw error;
+    throw new ConfigurationError([...error.problems, trouble]);
+  }
 }
 
 /** The registry of `modelsDir`, and the bucket where there is one. Asks nobody. */

@@ -86,7 +86,7 @@ export const MEASURED = {
     kind: 'gauge',
     unit: 's',
     labels: ['use'],
-    help: 'Seconds until a certificate expires, by what it is for (gateways, redis); negative once it has. Below 14 days (1.2e6), or below a fifth of its life where a program renews it → the renewal is late: put a new one in its place, no restart is needed.',
+    help: 'Seconds until a certificate expires, by what it is for (gateways, redis, s3); negative once it has. Below 14 days (1.2e6), or below a fifth of its life where a program renews it → the renewal is late: put a new one in its place, no restart is needed.',
   },
   loadDuration: {
     name: 'millrace_worker_load_duration_seconds',
@@ -121,7 +121,7 @@ export const MEASURED = {
     kind: 'counter',
     unit: '{unload}',
     labels: ['reason'],
-    help: 'Models that were unloaded, by reason: idle (nobody used them for idleUnloadMs), room (another needed their memory), broken (the engine failed). room rises steadily → models that are in use do not fit together: add a worker, lower their context, or spread the models over workers. broken is above 0 → look in the log.',
+    help: 'Models that were unloaded, by reason: idle (nobody used them for idleUnloadMs), room (another needed their memory), broken (the engine failed), gone (taken out of the registry). room rises steadily → models that are in use do not fit together: add a worker, lower their context, or spread the models over workers. broken is above 0 → look in the log.',
   },
 } as const satisfies Readonly<Record<string, MetricDeclaration>>;
 

@@ -449,6 +449,7 @@ export class Library {
     }
     // What is opened beside the loop made nobody leave.
     if (!entry.model.isElsewhere) this.#room.letLeaversStay();
+    if (entry.isGone) this.#dropGone();
     this.listener.onChange();
   }
 

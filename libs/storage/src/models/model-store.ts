@@ -187,15 +187,21 @@ export class ModelStore {
     const incoming = join(folder, INCOMING);
     const fetched: ModelFileEntry[] = [];
     let before = 0;
-    for (const { name, remote, sha256 } of files) {
-      const result = await fetchFile(remote, join(incoming, name), signal, {
-        sha256: files.length === 1 ? (terms.sha256 ?? sha256) : sha256,
-        freeBytes: this.options.freeBytes,
-        onProgress: (bytes, all) =>
-          onProgress({ phase: 'fetching', bytes: before + bytes, bytesAll: files.length === 1 ? all : undefined }),
-      });
-      fetched.push({ path: name, ...result });
-      before += result.bytes;
+    try {
+      for (const { name, remote, sha256 } of files) {
+        const result = await fetchFile(remote, join(incoming, name), signal, {
+          sha256: files.length === 1 ? (terms.sha256 ?? sha256) : sha256,
+          freeBytes: this.options.freeBytes,
+          onProgress: (bytes, all) =>
+            onProgress({ phase: 'fetching', bytes: before + bytes, bytesAll: files.length === 1 ? all : undefined }),
+        });
+        fetched.push({ path: name, ...result });
+        before += result.bytes;
+      }
+    } catch (error) {
+      // Of what did not begin to come nothing stays; what came so far is gone on with.
+      for (const empty of [incoming, folder]) await rmdir(empty).catch(() => {});
+      throw error;
     }
     try {
       if (files.length > 1) refuseOther(digestOfFiles(fetched), terms.sha256, id);

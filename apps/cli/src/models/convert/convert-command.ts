@@ -105,6 +105,8 @@ async function convertOne(
   const resultName = converter.resultName(name);
   const result = join(converting, resultName);
   try {
+    if (before.includes(resultName))
+      throw new CommandError(`${join(folder, resultName)} is there already. Move it away, or choose another name.`);
     rmSync(converting, { recursive: true, force: true });
     mkdirSync(converting);
     for (const step of converter.steps(folder, result, task))
