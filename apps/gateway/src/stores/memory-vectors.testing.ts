@@ -99,6 +99,7 @@ function cosine(one: ArrayLike<number>, other: ArrayLike<number>): number {
 function passes(attributes: Attributes, filter: VectorFilter): boolean {
   return Object.entries(filter).every(([name, wanted]) => {
     const value = attributes[name];
+    if (typeof wanted === 'object' && 'in' in wanted) return wanted.in.some((one) => one === value);
     return typeof wanted === 'object' ? typeof value === 'number' && value < wanted.below : value === wanted;
   });
 }

@@ -2,6 +2,7 @@ import {
   ATTRIBUTE_CHARACTERS_MAX,
   ATTRIBUTES_MAX,
   type CollectionSpec,
+  FILTER_TEXTS_MAX,
   NEAREST_MAX,
   type NearestQuestion,
   POINT_ID_CHARACTERS_MAX,
@@ -52,12 +53,18 @@ export function checkIds(ids: readonly string[]): void {
 }
 
 export function checkFilter(filter: VectorFilter): void {
-  checkAttributes(
-    Object.fromEntries(
-      Object.entries(filter).map(([name, value]) => [name, typeof value === 'object' ? value.below : value]),
-    ),
-  );
+  const one = (value: VectorFilter[string]) =>
+    typeof value !== 'object' ? value : 'below' in value ? value.below : FIRST_TEXT;
+  checkAttributes(Object.fromEntries(Object.entries(filter).map(([name, value]) => [name, one(value)])));
+  for (const [name, value] of Object.entries(filter)) {
+    if (typeof value !== 'object' || !('in' in value)) continue;
+    checkNumber('The number of texts to be one of', value.in.length, 0, FILTER_TEXTS_MAX);
+    for (const text of value.in) checkAttributes({ [name]: text });
+  }
 }
+
+/** In the place of several texts, each of which is checked by itself. */
+const FIRST_TEXT = '';
 
 function checkId(id: string): void {
   if (id.length > 0 && id.length <= POINT_ID_CHARACTERS_MAX && isKeepable(id)) return;

@@ -49,8 +49,10 @@ export type Attribute = string | number | boolean;
 /** At most ATTRIBUTES_MAX, with names of letters, digits and `_`. */
 export type Attributes = Readonly<Record<string, Attribute>>;
 
-/** All that is said must be so. `below`: a number less than this one. */
-export type VectorFilter = Readonly<Record<string, Attribute | { readonly below: number }>>;
+/** All that is said must be so. `below`: a number less than this one. `in`: one of these texts, of which there are at most FILTER_TEXTS_MAX. */
+export type VectorFilter = Readonly<
+  Record<string, Attribute | { readonly below: number } | { readonly in: readonly string[] }>
+>;
 
 export interface VectorPoint {
   /** At most POINT_ID_CHARACTERS_MAX characters, none of them NUL. */
@@ -81,6 +83,7 @@ export const VECTOR_DIMENSION_MAX = 16_000;
 export const UPSERT_POINTS_MAX = 500;
 export const REMOVED_IDS_MAX = 1_000;
 export const NEAREST_MAX = 1_000;
+export const FILTER_TEXTS_MAX = 1_000;
 export const ATTRIBUTES_MAX = 32;
 export const ATTRIBUTE_CHARACTERS_MAX = 512;
 export const POINT_ID_CHARACTERS_MAX = 256;

@@ -256,7 +256,11 @@ function conditions(name: string, filter: VectorFilter): { sql: string; values: 
   const values: unknown[] = [name];
   for (const [attribute, value] of Object.entries(filter)) {
     if (typeof value !== 'object') equal[attribute] = value;
-    else {
+    else if ('in' in value) {
+      values.push(attribute, value.in);
+      const it = `attributes -> $${values.length - 1}::text`;
+      parts.push(`(jsonb_typeof(${it}) = 'string' and ${it} #>> '{}' = any($${values.length}::text[]))`);
+    } else {
       values.push(attribute, value.below);
       const it = `attributes -> $${values.length - 1}::text`;
       // A case, since a cast may otherwise be tried on what is no number.

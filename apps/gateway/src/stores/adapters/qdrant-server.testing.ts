@@ -48,9 +48,10 @@ const isRange = shape<Schemas['Range']>({
 const isMatch = shape<Schemas['MatchValue']>({
   value: (value) => isText(value) || isTruth(value) || Number.isSafeInteger(value),
 });
+const isMatchAny = shape<Schemas['MatchAny']>({ any: listOf(isText) });
 const isCondition = shape<Schemas['FieldCondition']>({
   key: isText,
-  match: absentOr(isMatch),
+  match: absentOr((value) => isMatch(value) || isMatchAny(value)),
   range: absentOr(isRange),
   geo_bounding_box: absentOr(never),
   geo_radius: absentOr(never),
@@ -369,7 +370,7 @@ function passes(filter: Schemas['Filter'] | null | undefined, payload: Record<st
   const conditions = (filter?.must ?? []) as readonly Schemas['FieldCondition'][];
   return conditions.every(({ key, match, range }) => {
     const value = key.split('.').reduce<unknown>((inner, name) => (isObject(inner) ? inner[name] : undefined), payload);
-    if (match !== undefined && match !== null && (match as Schemas['MatchValue']).value !== value) return false;
+    if (match !== undefined && match !== null && !matches(match, value)) return false;
     if (range === undefined || range === null) return true;
     const { lt, lte, gt, gte } = range as Schemas['Range'];
     if (typeof value !== 'number') return false;
@@ -377,4 +378,10 @@ function passes(filter: Schemas['Filter'] | null | undefined, payload: Record<st
       value < (lt ?? Infinity) && value <= (lte ?? Infinity) && value > (gt ?? -Infinity) && value >= (gte ?? -Infinity)
     );
   });
+}
+
+function matches(match: object, value: unknown): boolean {
+  return 'any' in match
+    ? (match.any as readonly unknown[]).includes(value)
+    : (match as Schemas['MatchValue']).value === value;
 }

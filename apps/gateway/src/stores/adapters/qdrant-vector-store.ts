@@ -326,7 +326,8 @@ function filterOf(filter: VectorFilter): Schemas['Filter'] {
 
 /** A number is a range of one: Qdrant matches whole ones only. */
 function conditionOf(value: VectorFilter[string]): Omit<Schemas['FieldCondition'], 'key'> {
-  if (typeof value === 'object') return { range: { lt: value.below } };
+  if (typeof value === 'object')
+    return 'in' in value ? { match: { any: [...value.in] } } : { range: { lt: value.below } };
   return typeof value === 'number' ? { range: { gte: value, lte: value } } : { match: { value } };
 }
 
