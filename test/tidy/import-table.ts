@@ -185,6 +185,14 @@ export const IMPORT_RULES: readonly ImportRule[] = [
     instead:
       'An adapter translates between its own port and one client library: no other adapter, no stage logic, no Nest.',
   },
+  {
+    name: 'documents',
+    files: gateway('vector-stores/documents/'),
+    ours: [gateway('vector-stores/documents/')],
+    packages: [NODE, /^unpdf$/, /^htmlparser2$/, /^yauzl$/],
+    instead:
+      'This folder reads what anybody may have made, in a process of its own that starts for each document: it knows nothing else.',
+  },
   ...GATEWAY_STAGES.map(
     (stage): ImportRule => ({
       name: `gateway ${stage}`,
