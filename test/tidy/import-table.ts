@@ -86,7 +86,7 @@ export const IMPORT_RULES: readonly ImportRule[] = [
   },
   {
     name: 'gateway entry',
-    files: gateway('(main|gateway\\.module|start-gateway|[a-z-]+\\.(test|testing))\\.ts$'),
+    files: gateway('(main|gateway\\.module|start-gateway|[a-z-]+\\.(test|testing|contract))\\.ts$'),
     ours: [CONTRACTS, RUNTIME, STORAGE, gateway('(?!.*/adapters/)')],
     packages: [NODE, /^@nestjs\//, /^fastify$/, /^@fastify\//, /^reflect-metadata$/],
     instead: 'Adapters are chosen in wiring.ts only.',
@@ -365,6 +365,8 @@ export const IMPORT_RULES: readonly ImportRule[] = [
       /^zod$/,
       /^@grpc\/grpc-js$/,
       /^@millrace\/(gateway|worker)\/metrics$/,
+      // Searches are measured on the stores as they are.
+      /^@millrace\/gateway\/stores\/(adapters\/(pgvector-store|qdrant-vector-store|pglite\/embedded-database)|migrated-database|migration-files|vector-store)$/,
       // The choice of workers is simulated as it is.
       /^@millrace\/gateway\/routing\/worker-(choice|directory)$/,
     ],

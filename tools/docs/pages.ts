@@ -1,8 +1,12 @@
 import {
   APPLY_TEMPLATE_PARAMETERS,
   BATCH_PARAMETERS,
+  CHANGE_VECTOR_STORE_PARAMETERS,
   CHAT_PARAMETERS,
   COMPLETE_UPLOAD_PARAMETERS,
+  CREATE_FILE_BATCH_PARAMETERS,
+  CREATE_VECTOR_STORE_FILE_PARAMETERS,
+  CREATE_VECTOR_STORE_PARAMETERS,
   DETOKENIZE_PARAMETERS,
   EMBEDDINGS_PARAMETERS,
   ERROR_CATALOG,
@@ -17,6 +21,7 @@ import {
   RERANK_PARAMETERS,
   renderConfigurationReference,
   renderEnvExample,
+  SEARCH_VECTOR_STORE_PARAMETERS,
   TEXT_PARAMETERS,
   TOKENIZE_PARAMETERS,
   UPLOAD_PARAMETERS,
@@ -163,6 +168,7 @@ ${parameterRows(COMPLETE_UPLOAD_PARAMETERS)}
 
 A part is a form with one file in it, \`data\`, of up to 64 MiB. Completing an upload again answers the same as before. \`POST /v1/uploads/{upload_id}/cancel\`
 takes nothing.
+
 ## \`POST /v1/batches\`
 
 ${parameterRows(BATCH_PARAMETERS)}
@@ -180,6 +186,34 @@ ${parameterRows(LIST_BATCHES_PARAMETERS)}
 \`GET /v1/batches/{batch_id}\` and \`POST /v1/batches/{batch_id}/cancel\` take nothing. A batch is what the key sees that made it; to any other it
 is a 404. In a batch that was cancelled, lines that were not answered are in neither file; in one that expired, they are \`batch_expired\` in the
 error file.
+
+## \`POST /v1/vector_stores\`
+
+${parameterRows(CREATE_VECTOR_STORE_PARAMETERS)}
+
+\`POST /v1/vector_stores/{id}\` takes
+
+${parameterRows(CHANGE_VECTOR_STORE_PARAMETERS)}
+
+Lists take \`limit\` (1 to 100), \`order\`, \`after\` and \`before\`; lists of files \`filter\` as well. A store, and what is in it, is what the key sees that
+made it; to any other it is a 404. [vector-stores.md](../how-to/vector-stores.md) says how they are used.
+
+### \`POST /v1/vector_stores/{id}/files\`
+
+${parameterRows(CREATE_VECTOR_STORE_FILE_PARAMETERS)}
+
+\`POST /v1/vector_stores/{id}/files/{file_id}\` takes \`attributes\`. A file that is attached again, as it was before, is not read again; one that
+failed or was cancelled is. \`…/content\` has the text as it was read, a part for each chunk.
+
+### \`POST /v1/vector_stores/{id}/file_batches\`
+
+${parameterRows(CREATE_FILE_BATCH_PARAMETERS)}
+
+### \`POST /v1/vector_stores/{id}/search\`
+
+${parameterRows(SEARCH_VECTOR_STORE_PARAMETERS)}
+
+Each result is one chunk, and all of them are on one page: \`has_more\` is \`false\`.
 
 ## Beside OpenAI's
 

@@ -21,6 +21,9 @@ import { STREAM_LIMITS } from './http/server-sent-events.js';
 import { TokenizeController } from './http/tokenize.controller.js';
 import { UploadsController } from './http/uploads.controller.js';
 import { UsageController } from './http/usage.controller.js';
+import { VectorStoreBatchesController } from './http/vector-store-batches.controller.js';
+import { VectorStoreFilesController } from './http/vector-store-files.controller.js';
+import { VectorStoresController } from './http/vector-stores.controller.js';
 import { CompleteChat } from './walks/complete-chat.js';
 import { CompleteText } from './walks/complete-text.js';
 import { Embed } from './walks/embed.js';
@@ -31,11 +34,13 @@ import { ManageKeys } from './walks/manage-keys.js';
 import { ManageModels } from './walks/manage-models.js';
 import { ManageStoredModels } from './walks/manage-stored-models.js';
 import { ManageUploads } from './walks/manage-uploads.js';
+import { ManageVectorStores } from './walks/manage-vector-stores.js';
 import { PlainChat } from './walks/plain-chat.js';
 import { Readiness } from './walks/readiness.js';
 import { RefuseRequest } from './walks/refuse-request.js';
 import { ReportUsage } from './walks/report-usage.js';
 import { Rerank } from './walks/rerank.js';
+import { SearchVectorStore } from './walks/search-vector-store.js';
 import { Tokenize } from './walks/tokenize.js';
 import type { Walks } from './wiring.js';
 
@@ -63,6 +68,9 @@ export function gatewayModule(walks: Walks, metrics: Metrics, settings: Settings
       AdminKeysController,
       AdminModelsController,
       UsageController,
+      VectorStoresController,
+      VectorStoreFilesController,
+      VectorStoreBatchesController,
     ],
     providers: [
       { provide: CompleteChat, useValue: walks.completeChat },
@@ -76,6 +84,8 @@ export function gatewayModule(walks: Walks, metrics: Metrics, settings: Settings
       { provide: ManageFiles, useValue: walks.manageFiles },
       { provide: ManageUploads, useValue: walks.manageUploads },
       { provide: ManageBatches, useValue: walks.manageBatches },
+      { provide: ManageVectorStores, useValue: walks.manageVectorStores },
+      { provide: SearchVectorStore, useValue: walks.searchVectorStore },
       { provide: ManageKeys, useValue: walks.manageKeys },
       { provide: ManageStoredModels, useValue: walks.manageStoredModels },
       { provide: ReportUsage, useValue: walks.reportUsage },

@@ -37,6 +37,7 @@ import { MigratedDatabase } from './stores/migrated-database.js';
 import { readMigrations } from './stores/migration-files.js';
 import type { SqlDatabase } from './stores/sql-database.js';
 import type { VectorStore } from './stores/vector-store.js';
+import { type VectorStoreTables, vectorStoreTables } from './vector-stores/vector-store-tables.js';
 
 export type Degraded = NonNullable<ReadyzBody['degraded']>;
 
@@ -63,6 +64,8 @@ export interface Parts {
   readonly batches: BatchStore;
   /** The registry of models, and the bucket where there is one. */
   readonly modelStore: ModelStore;
+  /** What is known of vector stores; their vectors are in `vectors`. */
+  readonly vectorTables: VectorStoreTables;
   /** What the models file says, now and after each edit. */
   readonly models: ModelsInForce;
   /** Whoever wants every record. */
@@ -142,6 +145,7 @@ export async function openParts(
     jobs: jobs.queue,
     batches: new BatchStore(database),
     modelStore,
+    vectorTables: vectorStoreTables(database, settings),
     models,
     listeners: run === undefined ? [records.observe] : [records.observe, run.observe],
     broken,

@@ -13,6 +13,7 @@ import { UsageTotals } from './request-log/usage-totals.js';
 import { fixedModels } from './routing/models-in-force.js';
 import { SqlJobQueue } from './stores/adapters/sql-job-queue.js';
 import { DatabaseUnavailable, type SqlDatabase } from './stores/sql-database.js';
+import { vectorStoreTables } from './vector-stores/vector-store-tables.js';
 
 /** A database that is never there. */
 export const NO_DATABASE: SqlDatabase = {
@@ -52,6 +53,7 @@ export function plainParts(changes: Partial<Parts> = {}): Parts {
     jobs: new SqlJobQueue(NO_DATABASE, { queue: 'none', leaseMs: 1_000, jobsMax: 1 }),
     batches: new BatchStore(NO_DATABASE),
     modelStore: new ModelStore({ folder: join(tmpdir(), `millrace-models-${process.pid}`), sources: NO_SOURCES }),
+    vectorTables: vectorStoreTables(NO_DATABASE, { vectorStoresPerKeyMax: 1, vectorStoreFilesMax: 1 }),
     models: fixedModels(),
     listeners: [],
     broken: new Promise(() => {}),

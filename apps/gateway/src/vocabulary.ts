@@ -224,6 +224,7 @@ export type Endpoint =
   | 'apply_template'
   | 'files'
   | 'batches'
+  | 'vector_stores'
   | 'admin'
   | 'other';
 

@@ -34,6 +34,11 @@ import { WorkerDirectory } from './routing/worker-directory.js';
 import type { WorkerDiscovery } from './routing/worker-discovery.js';
 import { WorkerMembers } from './routing/worker-members.js';
 import { ModelCatalog } from './validation/model-catalog.js';
+import { DocumentReader } from './vector-stores/documents/document-reader.js';
+import { Ingestion } from './vector-stores/ingestion.js';
+import { SearchChunks } from './vector-stores/search-chunks.js';
+import { VectorPlaces } from './vector-stores/vector-places.js';
+import { ANYONE } from './vocabulary.js';
 import { AnswerBatchLine } from './walks/answer-batch-line.js';
 import { BatchFileAccess } from './walks/batch-file-access.js';
 import { CachedAnswers } from './walks/cached-answers.js';
@@ -41,6 +46,7 @@ import { CompleteChat } from './walks/complete-chat.js';
 import { CompleteText } from './walks/complete-text.js';
 import { DoWork } from './walks/do-work.js';
 import { Embed } from './walks/embed.js';
+import { EmbedChunks } from './walks/embed-chunks.js';
 import { Entrance } from './walks/entrance.js';
 import { FilePlaces } from './walks/file-places.js';
 import { FindWorkers } from './walks/find-workers.js';
@@ -52,6 +58,7 @@ import { ManageModels } from './walks/manage-models.js';
 import { ManageStoredModels } from './walks/manage-stored-models.js';
 import { ManageUploads } from './walks/manage-uploads.js';
 import { ModelJobs } from './walks/model-jobs.js';
+import { ManageVectorStores } from './walks/manage-vector-stores.js';
 import { PlainChat } from './walks/plain-chat.js';
 import { WorkerQuestionVectors } from './walks/question-vector.js';
 import { Readiness } from './walks/readiness.js';
@@ -59,6 +66,7 @@ import { RefuseRequest } from './walks/refuse-request.js';
 import { ReportUsage } from './walks/report-usage.js';
 import { Rerank } from './walks/rerank.js';
 import { RunBatchJobs } from './walks/run-batch-jobs.js';
+import { SearchVectorStore } from './walks/search-vector-store.js';
 import { StoredCalls } from './walks/stored-call.js';
 import { StoredNames } from './walks/stored-names.js';
 import { Tokenize } from './walks/tokenize.js';
@@ -79,6 +87,8 @@ export interface Walks {
   readonly manageUploads: ManageUploads;
   readonly manageBatches: ManageBatches;
   readonly batchJobs: RunBatchJobs;
+  readonly manageVectorStores: ManageVectorStores;
+  readonly searchVectorStore: SearchVectorStore;
   readonly manageKeys: ManageKeys;
   readonly manageStoredModels: ManageStoredModels;
   readonly reportUsage: ReportUsage;
@@ -163,6 +173,7 @@ export function wire(
   );
   batchJobs.start();
   const modelJobs = new ModelJobs(settings, logger);
+  const vectorStores = openVectorStores(parts, settings, logger, { models, directory, requestLog, work, stored });
   const manageModels = new ManageModels(models, directory, parts.models);
   return {
     completeChat,
@@ -177,6 +188,8 @@ export function wire(
     manageUploads: new ManageUploads(stored, parts.files.uploads, parts.files.completion, places.uploads),
     manageBatches: new ManageBatches(stored, parts.batches, batchFiles, batchJobs, settings),
     batchJobs,
+    manageVectorStores: vectorStores.manage,
+    searchVectorStore: vectorStores.search,
     manageKeys: new ManageKeys(parts.keys.store, parts.keys.ring, parts.keys.news, requestLog, logger),
     manageStoredModels: new ManageStoredModels(parts.modelStore, modelJobs, directory, requestLog),
     reportUsage: new ReportUsage(parts.totals, requestLog),
@@ -203,6 +216,7 @@ export function wire(
       admission.close();
       await batchJobs.stop(0);
       await modelJobs.close();
+      await vectorStores.ingestion.close();
       choice.close();
       await members.close();
       await pools?.close();
@@ -231,6 +245,40 @@ function openPools(
 
 function gatewayId(): string {
   return `gateway@${hostname()}:${process.pid}`;
+}
+
+interface VectorStoreNeeds {
+  readonly models: ModelCatalog;
+  readonly directory: WorkerDirectory<WorkerClient>;
+  readonly requestLog: RequestLog;
+  readonly work: DoWork;
+  readonly stored: StoredCalls;
+}
+
+function openVectorStores(
+  { vectorTables, vectors, files: { store: files }, authenticator }: Parts,
+  settings: Settings,
+  logger: Logger,
+  { models, directory, requestLog, work, stored }: VectorStoreNeeds,
+) {
+  const { stores, entries, chunks } = vectorTables;
+  const places = new VectorPlaces(vectors);
+  const embedding = new EmbedChunks(models, directory, requestLog, work, settings.vectorStoreModel);
+  const reader = new DocumentReader(settings);
+  const ingestion = new Ingestion(
+    { ...vectorTables, places, files, reader, embedding },
+    async (owner) => (owner === undefined ? ANYONE : authenticator.callerOfKey(owner)),
+    settings,
+    logger,
+  );
+  // Where nothing is ever compared, nothing is read either.
+  if (vectors !== undefined) ingestion.start();
+  const searched = new SearchChunks(entries, chunks, places, settings);
+  return {
+    ingestion,
+    manage: new ManageVectorStores(stored, vectorTables, files, embedding, ingestion),
+    search: new SearchVectorStore(models, requestLog, work, stores, searched, logger),
+  };
 }
 
 /** The settings that each needs are there: `contradictionsIn` has seen to it. */

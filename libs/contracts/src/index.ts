@@ -30,6 +30,7 @@ export * from './openai/service.js';
 export * from './openai/text.js';
 export * from './openai/tokenize.js';
 export * from './openai/uploads.js';
+export * from './openai/vector-stores.js';
 export * from './presence.js';
 export * from './queue.js';
 export * from './version.js';

@@ -314,6 +314,20 @@ export const MEASURED = {
     labels: [],
     help: 'Requests whose real use of tokens could not be told to Redis. What was reserved for them leaves its minute by itself; budgets are put right from the records within minutes. Rises → Redis was away for long, or is full.',
   },
+  vectorFiles: {
+    name: 'millrace_vector_store_files_total',
+    kind: 'counter',
+    unit: '{file}',
+    labels: ['outcome'],
+    help: 'Files that were read into vector stores, by outcome (completed, failed). failed rises → the last_error of the files says why: files that nobody can read, or a model that is gone.',
+  },
+  vectorFilesRunning: {
+    name: 'millrace_vector_store_files_running',
+    kind: 'gauge',
+    unit: '{file}',
+    labels: [],
+    help: 'Files that this gateway is reading into vector stores. At vectorFilesAtOnceMax for long while files wait → workers are busy with others, which go first: add a worker.',
+  },
   eventLoopDelay: {
     name: 'millrace_event_loop_delay_seconds',
     kind: 'gauge',

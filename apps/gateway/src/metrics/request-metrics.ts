@@ -13,6 +13,7 @@ const OPERATIONS = {
   apply_template: 'apply_template',
   files: 'files',
   batches: 'batches',
+  vector_stores: 'vector_stores',
   admin: 'admin',
   other: 'other',
 } as const satisfies Record<Endpoint, string>;

@@ -12,6 +12,8 @@ export interface Work<Request, Result> {
   readonly ask: (request: Request) => Ask<Result>;
   /** What the model read for a result; left out where only its vocabulary was asked. */
   readonly promptTokensOf?: (result: Result) => number;
+  /** What is to be done with the result before the request is over. */
+  readonly finish?: (result: Result, signal: AbortSignal) => Promise<void>;
 }
 
 /** From an untrusted body that is not for an answer to its result: an answer's way, but what comes back comes whole. */
@@ -25,13 +27,14 @@ export class DoWork {
   async run<Request extends { readonly model: ModelDescription }, Result>(
     call: Call,
     record: OpenRecord,
-    { parse, ask, promptTokensOf = () => 0 }: Work<Request, Result>,
+    { parse, ask, promptTokensOf = () => 0, finish }: Work<Request, Result>,
   ): Promise<{ readonly request: Request; readonly result: Result }> {
     using entered = await this.entrance.enter(call, record, parse, { answers: 0 });
     const { request, deadline } = entered;
     try {
       const candidates = this.workers.find(entered);
       const result = await this.dispatcher.work(candidates, call, deadline, record, ask(request));
+      await finish?.(result, deadline.signal);
       record.done(promptTokensOf(result));
       tellOverhead(call, record);
       return { request, result };

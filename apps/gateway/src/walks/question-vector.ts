@@ -47,7 +47,7 @@ function isLoaded({ state }: ModelDescription): boolean {
 }
 
 /** Little-endian, as they travel. */
-function floatsOf(bytes: Uint8Array | undefined): Float32Array {
+export function floatsOf(bytes: Uint8Array | undefined): Float32Array {
   if (bytes === undefined || bytes.length === 0 || bytes.length % FLOAT_BYTES !== 0) {
     throw new InferenceError('internal_error', `The worker made a vector of ${bytes?.length ?? 0} bytes.`);
   }

@@ -3,6 +3,7 @@ import { ObjectStoreFull, ObjectStoreUnavailable } from '@millrace/storage';
 import type { CallerRates } from '../limits/caller-rates.js';
 import type { RequestLog } from '../request-log/request-log.js';
 import { DatabaseUnavailable } from '../stores/sql-database.js';
+import { VectorStoreUnavailable } from '../stores/vector-store.js';
 import type { Call, Endpoint } from '../vocabulary.js';
 
 /** No model: only what the key itself may ask for is counted. */
@@ -40,10 +41,15 @@ export class StoredCalls {
   }
 }
 
-function inWords(error: unknown): unknown {
+/** What stores throw, as a caller may read it. */
+export function inWords(error: unknown): unknown {
   if (error instanceof ObjectStoreFull)
     return new InferenceError('store_full', `There is no room for the file: ${error.message}`, { cause: error });
-  if (error instanceof ObjectStoreUnavailable || error instanceof DatabaseUnavailable)
+  if (
+    error instanceof ObjectStoreUnavailable ||
+    error instanceof DatabaseUnavailable ||
+    error instanceof VectorStoreUnavailable
+  )
     return new InferenceError('store_unavailable', `${error.message} Send the request again in a moment.`, {
       cause: error,
     });

@@ -138,6 +138,12 @@ export const ERROR_CATALOG = {
     meaning: 'No model of that name is configured.',
     remedy: '`GET /v1/models` lists the names.',
   },
+  vector_store_not_found: {
+    status: 404,
+    type: 'invalid_request_error',
+    meaning: 'This key has no vector store of that id, or the store has no file or batch of that id.',
+    remedy: '`GET /v1/vector_stores` lists the stores of the key, and `…/files` what is in one.',
+  },
   unknown_url: {
     status: 404,
     type: 'invalid_request_error',

@@ -49,6 +49,30 @@ import {
   uploadPartSchema,
   uploadSchema,
 } from './uploads.js';
+import {
+  changeVectorStoreFileSchema,
+  changeVectorStoreSchema,
+  createFileBatchSchema,
+  createVectorStoreFileSchema,
+  createVectorStoreSchema,
+  deletedVectorStoreFileSchema,
+  deletedVectorStoreSchema,
+  fileBatchSchema,
+  listVectorStoreFilesSchema,
+  listVectorStoresSchema,
+  searchResultsSchema,
+  searchVectorStoreSchema,
+  vectorStoreFileContentSchema,
+  vectorStoreFileListSchema,
+  vectorStoreFileSchema,
+  vectorStoreListSchema,
+  vectorStoreSchema,
+} from './vector-stores.js';
+
+interface PathParameter {
+  readonly name: string;
+  readonly description: string;
+}
 
 interface Endpoint {
   readonly method: 'get' | 'post' | 'delete';
@@ -62,7 +86,9 @@ interface Endpoint {
   /** The chunks of the answer when it is streamed. */
   readonly streamed?: z.ZodType;
   readonly text?: string;
-  readonly pathParameter?: { readonly name: string; readonly description: string };
+  readonly pathParameter?: PathParameter;
+  /** Several of them. */
+  readonly pathParameters?: readonly PathParameter[];
   /** Parameters of the query. */
   readonly query?: z.ZodObject;
   /** The body may be left out. */
@@ -83,6 +109,11 @@ const STORE_ERRORS = [401, 429, 503];
 const UPLOAD_ID = { name: 'upload_id', description: 'The id of an upload: `upload_…`.' };
 const BATCH_ID = { name: 'batch_id', description: 'The id of a batch: `batch_…`.' };
 const FILE_ID = { name: 'file_id', description: 'The id of a file: `file-…`.' };
+
+const STORE_ID = { name: 'id', description: 'The id of the vector store.' };
+const STORE_FILE_ID = { name: 'file', description: 'The id of the file.' };
+const FILE_BATCH_ID = { name: 'batch', description: 'The id of the batch.' };
+const VECTOR_STORE_ERRORS = [400, 401, 404, 413, 415, 429, 500, 503];
 
 const WORK_ERRORS = [400, 401, 403, 404, 413, 415, 429, 500, 503, 504];
 
@@ -133,6 +164,167 @@ const ENDPOINTS: readonly Endpoint[] = [
     summary: 'Sort documents by how near they are to a query. Also at `/rerank`.',
     body: rerankRequestSchema,
     answers: withErrors({ 200: { description: 'The documents, best first.', schema: rerankSchema } }, WORK_ERRORS),
+  },
+  {
+    method: 'post',
+    path: '/v1/vector_stores',
+    tag: 'Vector stores',
+    summary: 'Make a vector store.',
+    body: createVectorStoreSchema,
+    answers: withErrors({ 200: { description: 'The store.', schema: vectorStoreSchema } }, VECTOR_STORE_ERRORS),
+  },
+  {
+    method: 'get',
+    path: '/v1/vector_stores',
+    tag: 'Vector stores',
+    summary: 'List the vector stores of the key.',
+    query: listVectorStoresSchema,
+    answers: withErrors(
+      { 200: { description: 'A page of stores.', schema: vectorStoreListSchema } },
+      VECTOR_STORE_ERRORS,
+    ),
+  },
+  {
+    method: 'get',
+    path: '/v1/vector_stores/{id}',
+    tag: 'Vector stores',
+    summary: 'One vector store, and how far its files are.',
+    answers: withErrors({ 200: { description: 'The store.', schema: vectorStoreSchema } }, VECTOR_STORE_ERRORS),
+    pathParameters: [STORE_ID],
+  },
+  {
+    method: 'post',
+    path: '/v1/vector_stores/{id}',
+    tag: 'Vector stores',
+    summary: 'Change the name, expiry or metadata of a vector store.',
+    body: changeVectorStoreSchema,
+    answers: withErrors(
+      { 200: { description: 'The store, changed.', schema: vectorStoreSchema } },
+      VECTOR_STORE_ERRORS,
+    ),
+    pathParameters: [STORE_ID],
+  },
+  {
+    method: 'delete',
+    path: '/v1/vector_stores/{id}',
+    tag: 'Vector stores',
+    summary: 'Delete a vector store, with all texts and vectors in it. The files stay.',
+    answers: withErrors(
+      { 200: { description: 'It is deleted.', schema: deletedVectorStoreSchema } },
+      VECTOR_STORE_ERRORS,
+    ),
+    pathParameters: [STORE_ID],
+  },
+  {
+    method: 'post',
+    path: '/v1/vector_stores/{id}/search',
+    tag: 'Vector stores',
+    summary: 'The chunks of a vector store that are nearest to a query.',
+    body: searchVectorStoreSchema,
+    answers: withErrors({ 200: { description: 'The chunks, nearest first.', schema: searchResultsSchema } }, [
+      ...WORK_ERRORS,
+    ]),
+    pathParameters: [STORE_ID],
+  },
+  {
+    method: 'post',
+    path: '/v1/vector_stores/{id}/files',
+    tag: 'Vector stores',
+    summary: 'Attach a file to a vector store. It is read in the background.',
+    body: createVectorStoreFileSchema,
+    answers: withErrors(
+      { 200: { description: 'The file, in the store.', schema: vectorStoreFileSchema } },
+      VECTOR_STORE_ERRORS,
+    ),
+    pathParameters: [STORE_ID],
+  },
+  {
+    method: 'get',
+    path: '/v1/vector_stores/{id}/files',
+    tag: 'Vector stores',
+    summary: 'List the files of a vector store.',
+    query: listVectorStoreFilesSchema,
+    answers: withErrors(
+      { 200: { description: 'A page of files.', schema: vectorStoreFileListSchema } },
+      VECTOR_STORE_ERRORS,
+    ),
+    pathParameters: [STORE_ID],
+  },
+  {
+    method: 'get',
+    path: '/v1/vector_stores/{id}/files/{file}',
+    tag: 'Vector stores',
+    summary: 'One file of a vector store, and how far it is.',
+    answers: withErrors({ 200: { description: 'The file.', schema: vectorStoreFileSchema } }, VECTOR_STORE_ERRORS),
+    pathParameters: [STORE_ID, STORE_FILE_ID],
+  },
+  {
+    method: 'post',
+    path: '/v1/vector_stores/{id}/files/{file}',
+    tag: 'Vector stores',
+    summary: 'Replace the attributes of a file of a vector store.',
+    body: changeVectorStoreFileSchema,
+    answers: withErrors({ 200: { description: 'The file.', schema: vectorStoreFileSchema } }, VECTOR_STORE_ERRORS),
+    pathParameters: [STORE_ID, STORE_FILE_ID],
+  },
+  {
+    method: 'delete',
+    path: '/v1/vector_stores/{id}/files/{file}',
+    tag: 'Vector stores',
+    summary: 'Remove a file from a vector store, with its texts and vectors. The file stays.',
+    answers: withErrors(
+      { 200: { description: 'It is removed.', schema: deletedVectorStoreFileSchema } },
+      VECTOR_STORE_ERRORS,
+    ),
+    pathParameters: [STORE_ID, STORE_FILE_ID],
+  },
+  {
+    method: 'get',
+    path: '/v1/vector_stores/{id}/files/{file}/content',
+    tag: 'Vector stores',
+    summary: 'The text of a file, as it was read.',
+    answers: withErrors(
+      { 200: { description: 'Its text, in parts.', schema: vectorStoreFileContentSchema } },
+      VECTOR_STORE_ERRORS,
+    ),
+    pathParameters: [STORE_ID, STORE_FILE_ID],
+  },
+  {
+    method: 'post',
+    path: '/v1/vector_stores/{id}/file_batches',
+    tag: 'Vector stores',
+    summary: 'Attach several files to a vector store.',
+    body: createFileBatchSchema,
+    answers: withErrors({ 200: { description: 'The batch.', schema: fileBatchSchema } }, VECTOR_STORE_ERRORS),
+    pathParameters: [STORE_ID],
+  },
+  {
+    method: 'get',
+    path: '/v1/vector_stores/{id}/file_batches/{batch}',
+    tag: 'Vector stores',
+    summary: 'One batch of files, and how far it is.',
+    answers: withErrors({ 200: { description: 'The batch.', schema: fileBatchSchema } }, VECTOR_STORE_ERRORS),
+    pathParameters: [STORE_ID, FILE_BATCH_ID],
+  },
+  {
+    method: 'post',
+    path: '/v1/vector_stores/{id}/file_batches/{batch}/cancel',
+    tag: 'Vector stores',
+    summary: 'Cancel what of a batch is not read yet.',
+    answers: withErrors({ 200: { description: 'The batch.', schema: fileBatchSchema } }, VECTOR_STORE_ERRORS),
+    pathParameters: [STORE_ID, FILE_BATCH_ID],
+  },
+  {
+    method: 'get',
+    path: '/v1/vector_stores/{id}/file_batches/{batch}/files',
+    tag: 'Vector stores',
+    summary: 'List the files of a batch.',
+    query: listVectorStoreFilesSchema,
+    answers: withErrors(
+      { 200: { description: 'A page of files.', schema: vectorStoreFileListSchema } },
+      VECTOR_STORE_ERRORS,
+    ),
+    pathParameters: [STORE_ID, FILE_BATCH_ID],
   },
   {
     method: 'post',
@@ -536,7 +728,9 @@ export function openApiDocument(): Record<string, unknown> {
     },
     servers: [{ url: '/' }],
     security: [{}, { bearer: [] }, { header: [] }],
-    tags: ['Generation', 'Vectors', 'Tokens', 'Files', 'Models', 'Admin', 'Service'].map((name) => ({ name })),
+    tags: ['Generation', 'Vectors', 'Vector stores', 'Tokens', 'Files', 'Models', 'Admin', 'Service'].map((name) => ({
+      name,
+    })),
     paths,
     components: {
       schemas: componentSchemas(),
@@ -595,8 +789,9 @@ const CACHE_TOLD = {
   [CACHE_HEADER]: { description: CACHE_HEADER_TEXTS.told, schema: { type: 'string', enum: ['hit', 'miss'] } },
 };
 
-function parametersOf({ pathParameter, query, cached }: Endpoint): Record<string, unknown> {
-  const path = pathParameter ? [{ ...pathParameter, in: 'path', required: true, schema: { type: 'string' } }] : [];
+function parametersOf({ pathParameter, pathParameters, query, cached }: Endpoint): Record<string, unknown> {
+  const inPath = pathParameters ?? (pathParameter ? [pathParameter] : []);
+  const path = inPath.map((one) => ({ ...one, in: 'path', required: true, schema: { type: 'string' } }));
   // Without its name, or the properties would stand behind a pointer.
   const { properties = {}, required = [] } = query
     ? z.toJSONSchema(z.object(query.shape), { io: 'input', unrepresentable: 'any' })

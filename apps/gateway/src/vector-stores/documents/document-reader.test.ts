@@ -21,7 +21,7 @@ function read(filename: string, document: Uint8Array | string, limits: Partial<t
 const refused = (code: string, sentence: RegExp) =>
   expect.objectContaining({ name: 'DocumentRefused', code, message: expect.stringMatching(sentence) });
 
-describe('the reader of documents, as it was built', () => {
+describe('the reader of documents, as it was built', { timeout: 60_000 }, () => {
   it.each([
     ['text', 'a.txt', 'Grüße 🌊\r\nzwei', 'Grüße 🌊\r\nzwei'],
     ['Markdown', 'a.md', '# One\n\ntwo', '# One\n\ntwo'],
@@ -73,7 +73,7 @@ describe('the reader of documents, as it was built', () => {
   });
 });
 
-describe('a document that can not be read', () => {
+describe('a document that can not be read', { timeout: 60_000 }, () => {
   it.each([
     ['is empty', 'a.txt', '', 'invalid_file', /is empty/],
     ['holds white space alone', 'a.md', ' \n\t ', 'invalid_file', /no text/],
@@ -119,7 +119,7 @@ describe('a document that can not be read', () => {
 /** Of a password that nobody knows. */
 const ENCRYPTION = `<< /Filter /Standard /V 2 /R 3 /Length 128 /P -4 /O <${'ab'.repeat(32)}> /U <${'cd'.repeat(32)}> >>`;
 
-describe('a hostile document', () => {
+describe('a hostile document', { timeout: 60_000 }, () => {
   it('that unpacks to gigabytes is refused by what it says of itself', async () => {
     const bomb = zipOf([{ name: 'word/document.xml', content: 'x', saysBytes: 4_000_000_000 }]);
     await expect(read('a.docx', bomb)).rejects.toEqual(
@@ -173,7 +173,7 @@ describe('a hostile document', () => {
     await expect(read('a.pdf', pdf, limits)).rejects.toEqual(refused('invalid_file', /To read the file takes/));
     expect(process.memoryUsage().rss - before).toBeLessThan(200 * MIB);
     expect(await read('a.pdf', pdfOf('Another one'), limits)).toContain('Another one');
-  }, 60_000);
+  });
 
   it('that needs more memory than it may have is told so', async () => {
     const page = `<p>${'x'.repeat(100 * MIB)}`;
@@ -189,7 +189,7 @@ describe('a hostile document', () => {
   });
 });
 
-describe('whoever has a document read', () => {
+describe('whoever has a document read', { timeout: 60_000 }, () => {
   it('can leave at any time, and the process is gone then', async () => {
     const leaving = new AbortController();
     const reason = new Error('changed my mind');
