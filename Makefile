@@ -8,7 +8,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help run dev build test test-services check lint format types docs proto proto-check e2e bench chaos bench-gateways bench-cache bench-memory bench-files bench-agreement bench-engine bench-reuse bench-upstream load-test simulate-routing bench-batch bench-queue \
+.PHONY: help run dev build test test-services check lint format types docs proto proto-check e2e bench chaos bench-gateways bench-cache bench-memory bench-files bench-agreement bench-engine bench-reuse bench-upstream load-test simulate-routing bench-batch bench-queue bench-vectors \
   demo-model-eval demo-embed-eval template-agreement openvino-check engine-cuda engine-vulkan install clean
 
 help: ## list the targets
@@ -53,6 +53,9 @@ bench-batch: build ## measure what a batch of 10,000 lines costs those who wait 
 
 bench-queue: build ## measure what it costs that work goes by a queue instead of gRPC (needs redis-server)
 	@$(BIN)/node test/bench/queue-dispatch.ts $(ARGS)
+
+bench-vectors: build ## measure searches among vectors, embedded and, with TEST_QDRANT_URL, in a Qdrant
+	@$(BIN)/node test/bench/vector-search.ts $(ARGS)
 
 bench-memory: build ## see whether the gateway's memory stays where it is (half an hour)
 	@$(BIN)/node test/bench/memory.ts $(ARGS)
