@@ -85,9 +85,6 @@ export interface Call {
   readonly trace: TraceContext | undefined;
 }
 
-/** Of work that nobody waits for: behind that of every key, whose priorities are far above. */
-export const LOW_PRIORITY = -1_000;
-
 /** `flex`: nobody waits for it. */
 export type ServiceTier = 'default' | 'flex';
 

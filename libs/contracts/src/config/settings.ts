@@ -786,12 +786,6 @@ export const SETTINGS = {
     unit: 'milliseconds',
     why: 'How long Redis may take to answer before a gateway goes on without it. A request may wait for it so long, once; then none does until Redis is back.',
   }),
-  queueRedisUrl: optionalText({
-    group: 'stores',
-    readBy: ['gateway'],
-    secret: true,
-    why: 'The Redis (7 or newer) that holds the queues, written as `redisUrl`. It must not forget keys (`maxmemory-policy noeviction`), so it should not be the one that keeps answers. Absent: `redisUrl`. With `rediss://`, the files of `redisTls` are for it, too.',
-  }),
   redisKeyPrefix: text({
     group: 'stores',
     readBy: ['gateway', 'worker'],
