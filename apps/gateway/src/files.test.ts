@@ -1,9 +1,11 @@
 import { once } from 'node:events';
 import { connect } from 'node:net';
+import { getCACertificates, setDefaultCACertificates } from 'node:tls';
 import type { Settings } from '@millrace/contracts';
 import type { ObjectStore } from '@millrace/storage';
 import OpenAI, { toFile } from 'openai';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { CertificateFolder, TestAuthority } from '../../../libs/runtime/src/certificates.testing.js';
 import { filesOn, folderOfItsOwn, keysIn } from './files/files.testing.js';
 import { collected, rawExchange, settingsWith, TestBed } from './gateway.testing.js';
 import { EVERYBODY } from './keys/authenticator.js';
@@ -160,6 +162,19 @@ function send(bed: TestBed, form: Buffer | string, headers: Record<string, strin
   return fetch(`${bed.url}/v1/files`, { method: 'POST', body: form, headers });
 }
 
+/** For more than a second, and never standing still for long. */
+function slowly(form: Buffer): ReadableStream {
+  let at = 0;
+  return new ReadableStream({
+    pull: async (controller) => {
+      controller.enqueue(form.subarray(at, at + 50_000));
+      at += 50_000;
+      await new Promise((resolve) => setTimeout(resolve, 150));
+      if (at >= form.length) controller.close();
+    },
+  });
+}
+
 async function refusalOf(response: Response) {
   const { error } = (await response.json()) as { error: { code: string; param: string | null; message: string } };
   return { status: response.status, code: error.code, param: error.param, message: error.message };
@@ -275,19 +290,9 @@ describe('a form', () => {
       ['name="file"; filename="a"', Buffer.concat([content, Buffer.from('\r\n--B--\r\n--c')])],
       PURPOSE,
     );
-    const slowly = new ReadableStream({
-      pull: async (controller) => {
-        const at = form.length - left;
-        controller.enqueue(form.subarray(at, at + 50_000));
-        left -= Math.min(50_000, left);
-        await new Promise((resolve) => setTimeout(resolve, 150));
-        if (left === 0) controller.close();
-      },
-    });
-    let left = form.length;
     const response = await fetch(`${bed.url}/v1/files`, {
       method: 'POST',
-      body: slowly,
+      body: slowly(form),
       headers: FORM_TYPE,
       duplex: 'half',
     } as RequestInit);
@@ -496,6 +501,23 @@ describe('what a file is read by', () => {
     expect((await reading.arrayBuffer()).byteLength).toBe(30_000_000);
     await expect.poll(() => open.now).toBe(0);
     objects.open = real;
+  });
+});
+
+describe('over HTTPS', () => {
+  it('a long upload goes on, and one that stands still is ended, as without', async () => {
+    using folder = new CertificateFolder();
+    const authority = await TestAuthority.make();
+    setDefaultCACertificates([...getCACertificates('default'), authority.cert]);
+    const { certFile, keyFile } = folder.writePair('server', await authority.sign('gateway'));
+    await using bed = await bedWith({ bodyTimeoutMs: 400, 'tls.certFile': certFile, 'tls.keyFile': keyFile });
+    const form = formOf(['name="file"; filename="a"', 'y'.repeat(400_000)], PURPOSE);
+    const ask = (body: ReadableStream) =>
+      fetch(`${bed.url}/v1/files`, { method: 'POST', body, headers: FORM_TYPE, duplex: 'half' } as RequestInit);
+    expect(await (await ask(slowly(form))).json()).toMatchObject({ bytes: 400_000 });
+    const still = new ReadableStream({ start: (controller) => controller.enqueue(form.subarray(0, 100_000)) });
+    expect(await refusalOf(await ask(still))).toMatchObject({ status: 408, code: 'request_timeout' });
+    await expect.poll(stateOf).toEqual({ rows: 1, objects: 1 });
   });
 });
 
