@@ -2,6 +2,7 @@ import { BATCH_FILE_SECONDS, type FilePurpose, InferenceError } from '@millrace/
 import type { Logger } from '@millrace/runtime';
 import { type ByteRange, type ObjectStore, ObjectTooLarge, type OpenObject, type PutObject } from '@millrace/storage';
 import type { SqlDatabase, SqlQuery } from '../stores/sql-database.js';
+import { Erasures } from './erasures.js';
 import { isIdOf, newId } from './file-ids.js';
 import { FILE_COLUMNS, type FileRow, VISIBLE } from './file-rows.js';
 import { type FileOwner, inTurnOf, type KeptLimits, keptBy, keyOf, noRoom, refuseBeyond } from './kept-bytes.js';
@@ -44,8 +45,6 @@ export interface FilePage {
 
 /** What is written goes on for as long as an upload may take, and its sender and the clocks of two machines may be late. */
 const LEFT_BEHIND_MS = 3_600_000;
-/** Of removing what nobody wants any more; after that it is left to the sweep. */
-const ERASE_MS_MAX = 30_000;
 
 /**
  * Files: what is known of them in the database, and their content in the object store, under their id. For every stage that reads or writes
@@ -65,14 +64,16 @@ const ERASE_MS_MAX = 30_000;
  * Everything throws `InferenceError` for what the caller did, `DatabaseUnavailable`, and `ObjectStoreUnavailable`.
  */
 export class FileStore {
-  readonly #erasing = new Set<Promise<void>>();
+  readonly #erasures: Erasures;
 
   constructor(
     private readonly database: SqlDatabase,
     private readonly objects: ObjectStore,
     private readonly limits: FileLimits,
-    private readonly logger: Logger,
-  ) {}
+    logger: Logger,
+  ) {
+    this.#erasures = new Erasures(logger);
+  }
 
   /**
    * @param content read no faster than it can be kept; what it throws is thrown, and nothing of it stays.
@@ -146,9 +147,9 @@ export class FileStore {
     await this.#erase(id);
   }
 
-  /** Waits for what is being removed. */
-  async close(): Promise<void> {
-    await Promise.allSettled(this.#erasing);
+  /** Waits for what is being removed, for a moment. */
+  close(): Promise<void> {
+    return this.#erasures.close();
   }
 
   /** A row that nobody sees yet. @returns how many bytes there is room for. */
@@ -195,19 +196,14 @@ export class FileStore {
     });
   }
 
-  /** Never throws: the row stays as long as its content may be there, and the sweep finds it. */
-  async #erase(id: string): Promise<void> {
-    const erased = this.#eraseNow(id).catch((error) => {
-      this.logger.warn({ error, file: id }, 'a file could not be removed just now; it is tried again');
-    });
-    this.#erasing.add(erased);
-    await erased;
-    this.#erasing.delete(erased);
+  /** Never throws: the row stays as long as its content may be there. */
+  #erase(id: string): Promise<void> {
+    return this.#erasures.run(id, (signal) => this.#eraseNow(id, signal));
   }
 
-  async #eraseNow(id: string): Promise<void> {
+  async #eraseNow(id: string, signal: AbortSignal): Promise<void> {
     await this.database.query("update files set state = 'removing' where id = $1", [id]);
-    await this.objects.remove([id], AbortSignal.timeout(ERASE_MS_MAX));
+    await this.objects.remove([id], signal);
     await this.database.query("delete from files where id = $1 and state = 'removing'", [id]);
   }
 

@@ -141,6 +141,22 @@ export function filesContract(open: () => Promise<{ database: SqlDatabase; objec
     });
   });
 
+  it('is closed soon, though the store is silent', async () => {
+    const silentStore: ObjectStore = Object.assign(Object.create(objects), {
+      remove: (_keys: readonly string[], signal: AbortSignal) =>
+        new Promise((_resolve, reject) => signal.addEventListener('abort', () => reject(signal.reason))),
+      put: objects.put.bind(objects),
+    });
+    const { store, close } = filesOn(database, silentStore);
+    const { id } = await store.create('key', piecesOf('x'), A_FILE, NEVER);
+    const removed = store.remove('key', id);
+    await expect.poll(() => database.query("select from files where state = 'removing'")).toHaveLength(1);
+    await close();
+    await removed;
+    await sweep();
+    expect(await state()).toEqual(NOTHING);
+  });
+
   describe('the sweep', () => {
     it('removes what has expired and what a process that was killed left behind, whichever step it had come to', async () => {
       const { store } = files();

@@ -2,6 +2,7 @@ import { type CreateUploadBody, InferenceError, PART_BYTES_MAX, PARTS_MAX } from
 import type { Logger } from '@millrace/runtime';
 import { type ObjectStore, ObjectTooLarge } from '@millrace/storage';
 import type { SqlDatabase, SqlQuery } from '../stores/sql-database.js';
+import { Erasures } from './erasures.js';
 import { isIdOf, newId } from './file-ids.js';
 import { tooLarge } from './file-store.js';
 import { type FileOwner, inTurnOf, type KeptLimits, keptBy, keyOf, refuseBeyond } from './kept-bytes.js';
@@ -25,7 +26,6 @@ export interface UploadLimits extends KeptLimits {
 
 /** Parts are sent again where their answer was lost; so much of that is kept beyond what was promised. */
 const SPARE_BYTES = 10 * PART_BYTES_MAX;
-const ERASE_MS_MAX = 30_000;
 
 /**
  * Files that come in parts: what was promised in the database, and the content of each part in the object store under `<upload>/<part>`, until
@@ -34,14 +34,16 @@ const ERASE_MS_MAX = 30_000;
  * Everything throws `InferenceError` for what the caller did, `DatabaseUnavailable`, and `ObjectStoreUnavailable`.
  */
 export class UploadStore {
-  readonly #erasing = new Set<Promise<void>>();
+  readonly #erasures: Erasures;
 
   constructor(
     private readonly database: SqlDatabase,
     private readonly objects: ObjectStore,
     private readonly limits: UploadLimits,
-    private readonly logger: Logger,
-  ) {}
+    logger: Logger,
+  ) {
+    this.#erasures = new Erasures(logger);
+  }
 
   /** @throws InferenceError `file_too_large`, `storage_limit_exceeded`: what is promised counts as if it were there. */
   async create(owner: FileOwner, asked: CreateUploadBody): Promise<UploadRow> {
@@ -83,7 +85,7 @@ export class UploadStore {
       refuseUnlessOpen(await this.find(owner, uploadId));
       return uploadNotFound(uploadId);
     } catch (error) {
-      void this.#later(() => this.#erasePart(uploadId, id));
+      void this.#erasures.run(id, (removing) => this.#erasePart(uploadId, id, removing));
       throw error instanceof ObjectTooLarge ? partTooLarge(error.bytes) : error;
     }
   }
@@ -109,12 +111,12 @@ export class UploadStore {
 
   /** Of one that is over. Never throws: what stays is removed when it expires. */
   removeParts(id: string): Promise<void> {
-    return this.#later(() => removeUnder(this.objects, partsPrefix(id), AbortSignal.timeout(ERASE_MS_MAX)));
+    return this.#erasures.run(id, (signal) => removeUnder(this.objects, partsPrefix(id), signal));
   }
 
-  /** Waits for what is being removed. */
-  async close(): Promise<void> {
-    await Promise.allSettled(this.#erasing);
+  /** Waits for what is being removed, for a moment. */
+  close(): Promise<void> {
+    return this.#erasures.close();
   }
 
   #begin(owner: FileOwner, uploadId: string, id: string, bytes: number): Promise<void> {
@@ -135,18 +137,9 @@ export class UploadStore {
     });
   }
 
-  async #erasePart(uploadId: string, id: string): Promise<void> {
-    await this.objects.remove([partsPrefix(uploadId) + id], AbortSignal.timeout(ERASE_MS_MAX));
+  async #erasePart(uploadId: string, id: string, signal: AbortSignal): Promise<void> {
+    await this.objects.remove([partsPrefix(uploadId) + id], signal);
     await this.database.query('delete from upload_parts where id = $1', [id]);
-  }
-
-  async #later(erase: () => Promise<void>): Promise<void> {
-    const erased = erase().catch((error) => {
-      this.logger.warn({ error }, 'parts of an upload could not be removed just now; they are when it expires');
-    });
-    this.#erasing.add(erased);
-    await erased;
-    this.#erasing.delete(erased);
   }
 }
 
