@@ -58,6 +58,7 @@ export async function openBatching(
       queueMax,
       prefillChunkTokens: 64,
       maxWaitMs: 0,
+      backgroundSteps: 16,
       priorityAgeingMs: 30_000,
       requestTimeoutMs: 20_000,
       stallTimeoutMs: 20_000,

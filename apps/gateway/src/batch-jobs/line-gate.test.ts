@@ -11,7 +11,7 @@ describe('how many lines may run', () => {
     ['somebody waits for a place', { running: 64, waiting: 3 }, 0, 100, 0],
     ['somebody waits for a place, and no line has run for long', { running: 64, waiting: 3 }, 0, 2_000, 1],
   ])('when %s', (_when, load, quietMs, heldBackMs, lines) => {
-    expect(linesAllowed(load, quietMs, heldBackMs, 8)).toBe(lines);
+    expect(linesAllowed(load, quietMs, heldBackMs, { batchConcurrency: 8, batchConcurrencyBeside: 1 })).toBe(lines);
   });
 });
 
@@ -23,7 +23,7 @@ describe('the gate', () => {
     return {
       state,
       gate: new LineGate(
-        { batchConcurrency: 3 },
+        { batchConcurrency: 3, batchConcurrencyBeside: 1 },
         () => state.load,
         () => state.nowMs,
       ),

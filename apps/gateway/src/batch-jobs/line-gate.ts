@@ -7,12 +7,12 @@ export interface InteractiveLoad {
 export interface GateLimits {
   /** Lines that this gateway has running at a time. */
   readonly batchConcurrency: number;
+  /** The same while somebody waits for an answer: else a gateway that is never idle would never get a batch done. */
+  readonly batchConcurrencyBeside: number;
 }
 
 /** After somebody was answered: the next request of a conversation, or of a crowd, comes within this time as often as not. */
 const QUIET_MS = 1_000;
-/** Beside somebody who waits for an answer. One, and not none: else a gateway that is never idle would never get a batch done. */
-const LINES_BESIDE = 1;
 /** How long a line is held back at most while requests wait for a place. */
 const HELD_BACK_MS_MAX = 2_000;
 /** Between two looks at what has changed without a word: somebody has left, and it has been quiet since. */
@@ -23,11 +23,11 @@ export function linesAllowed(
   { running, waiting }: InteractiveLoad,
   quietMs: number,
   heldBackMs: number,
-  linesMax: number,
+  { batchConcurrency, batchConcurrencyBeside }: GateLimits,
 ): number {
-  if (running === 0 && waiting === 0 && quietMs >= QUIET_MS) return linesMax;
+  if (running === 0 && waiting === 0 && quietMs >= QUIET_MS) return batchConcurrency;
   if (waiting > 0 && heldBackMs < HELD_BACK_MS_MAX) return 0;
-  return Math.min(LINES_BESIDE, linesMax);
+  return Math.min(batchConcurrencyBeside, batchConcurrency);
 }
 
 /**
@@ -92,8 +92,7 @@ export class LineGate {
     const load = this.load();
     if (load.running + load.waiting > 0) this.#busyAtMs = nowMs;
     if (this.#waiting.size === 0) return;
-    const { batchConcurrency } = this.limits;
-    const allowed = linesAllowed(load, nowMs - this.#busyAtMs, nowMs - this.#letInAtMs, batchConcurrency);
+    const allowed = linesAllowed(load, nowMs - this.#busyAtMs, nowMs - this.#letInAtMs, this.limits);
     for (const letIn of this.#waiting) {
       if (this.#running >= allowed) break;
       this.#running++;

@@ -51,6 +51,7 @@ export interface BatchingOptions {
     readonly prefillChunkTokens: number;
     readonly maxWaitMs: number;
     readonly priorityAgeingMs: number;
+    readonly backgroundSteps: number;
     readonly requestTimeoutMs: number;
     readonly stallTimeoutMs: number;
   };
@@ -99,6 +100,7 @@ export class BatchingEngine implements Engine {
       {
         placesMax: Math.min(limits.maxBatchSize, model.placesMax),
         prefillChunkTokens: limits.prefillChunkTokens,
+        backgroundSteps: limits.backgroundSteps,
         queueMax: limits.queueMax,
         maxWaitMs: limits.maxWaitMs,
       },

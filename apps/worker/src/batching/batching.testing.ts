@@ -67,6 +67,7 @@ export function openBench(
     limits: {
       maxBatchSize: 8,
       queueMax: 100,
+      backgroundSteps: 16,
       prefillChunkTokens: 64,
       maxWaitMs: 0,
       priorityAgeingMs: 30_000,

@@ -63,6 +63,7 @@ export async function openDemoEngine({
     limits: {
       maxBatchSize: places,
       queueMax: 500,
+      backgroundSteps: 16,
       prefillChunkTokens: CHUNK_TOKENS,
       maxWaitMs,
       priorityAgeingMs: 30_000,

@@ -39,9 +39,6 @@ export interface StepLimits {
   readonly backgroundTurn?: boolean;
 }
 
-/** One step in so many is for all: what nobody waits for goes on slowly beside a worker's crowd, and is not starved by it. */
-export const BACKGROUND_STEPS = 16;
-
 export interface StepPlan<S> {
   /** Who takes part, and how many tokens each reads. */
   readonly shares: readonly { readonly sequence: S; readonly tokens: number }[];
@@ -123,7 +120,7 @@ export function planStep<S extends PlannedSequence>(
 }
 
 /**
- * Those who rest, in their places or waiting for one: whose reader takes nothing; and what nobody waits for, in all but one step in `BACKGROUND_STEPS`,
+ * Those who rest, in their places or waiting for one: whose reader takes nothing; and what nobody waits for, in all but one step in `backgroundSteps`,
  * while somebody waits for another answer. A step takes longer with each that takes part, so the one who waits has it to itself; where more
  * wait than places are free, those who hold them go on, so that they end.
  */

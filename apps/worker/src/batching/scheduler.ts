@@ -10,7 +10,7 @@ import {
 import type { BatchingObserver } from './batching-observer.js';
 import type { Seat } from './choose-place.js';
 import { Company } from './company.js';
-import { BACKGROUND_STEPS, planStep, type StepLimits, type StepPlan } from './plan-step.js';
+import { planStep, type StepLimits, type StepPlan } from './plan-step.js';
 import type { Outcome, Sequence, SequenceListener } from './sequence.js';
 import { Shelf } from './shelf.js';
 
@@ -19,6 +19,8 @@ export interface SchedulerLimits extends Pick<StepLimits, 'placesMax' | 'prefill
   readonly queueMax: number;
   /** How long an idle worker may wait for company before a step. */
   readonly maxWaitMs: number;
+  /** One step in so many is for all: so what nobody waits for goes on beside a crowd, and is not starved by it. */
+  readonly backgroundSteps: number;
 }
 
 /**
@@ -130,7 +132,7 @@ export class Scheduler implements SequenceListener {
   async #turn(stop: AbortSignal): Promise<void> {
     this.#removeSettled();
     await this.#awaitCompany(stop);
-    const backgroundTurn = ++this.#steps % BACKGROUND_STEPS === 0;
+    const backgroundTurn = ++this.#steps % this.limits.backgroundSteps === 0;
     const plan = planStep(this.#running, this.#waiting, this.#shelf.contents(), {
       ...this.#stepLimits,
       backgroundTurn,

@@ -33,6 +33,7 @@ function scripted(script: Script = {}): { engine: BatchingEngine; tokenEngine: S
       maxBatchSize: 8,
       queueMax: 100,
       prefillChunkTokens: 64,
+      backgroundSteps: 16,
       maxWaitMs: 0,
       priorityAgeingMs: 30_000,
       requestTimeoutMs: 60_000,

@@ -618,6 +618,15 @@ export const SETTINGS = {
     unit: 'tokens',
     why: 'How many tokens of prompts one step may read beside the running sequences. More reads prompts sooner; each running stream waits that much longer for its next token.',
   }),
+  backgroundSteps: integer({
+    group: 'engine',
+    readBy: ['worker', 'serve'],
+    default: 16,
+    min: 1,
+    max: 10_000,
+    unit: 'steps',
+    why: 'While somebody waits for an answer, one step in so many is for lines of batch jobs as well. On a processor each sequence makes a step longer; on a GPU with room to spare a step of thirty takes little longer than one of two: there 1 has them take part in every step. A model on another server has its own rules.',
+  }),
   maxWaitMs: integer({
     group: 'engine',
     readBy: ['worker'],
@@ -988,7 +997,16 @@ export const SETTINGS = {
     min: 1,
     max: 1_000,
     unit: 'lines',
-    why: 'How many lines of batch jobs one gateway has running at a time while nobody waits for an answer; while somebody does, it is one. More fills the batches of idle workers better; an answer that is asked for then finds more lines to wait beside.',
+    why: 'How many lines of batch jobs one gateway has running at a time while nobody waits for an answer; while somebody does, it is `batchConcurrencyBeside`. More fills the batches of idle workers better; an answer that is asked for then finds more lines to wait beside.',
+  }),
+  batchConcurrencyBeside: integer({
+    group: 'batches',
+    readBy: ['gateway'],
+    default: 1,
+    min: 1,
+    max: 1_000,
+    unit: 'lines',
+    why: 'How many it has running while somebody waits for an answer, at most `batchConcurrency`. Raise it with workers that have room beside them, as on GPUs, together with their `backgroundSteps`.',
   }),
   batchLinesMax: integer({
     group: 'batches',
