@@ -16,7 +16,7 @@ import { ObjectFile } from './sources/object-file.js';
 
 const ENTRY_NAME = 'model.json';
 const ENTRY_BYTES_MAX = 2 * 1024 * 1024;
-const READ_BYTES = 1024 * 1024;
+const READ_BYTES = 256 * 1024;
 /** Far more than anybody has; a bucket that never ends to list keys ends here. */
 const KEYS_MAX = 1_000_000;
 

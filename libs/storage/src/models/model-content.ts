@@ -1,6 +1,5 @@
 import { createHash } from 'node:crypto';
-import { createReadStream } from 'node:fs';
-import { readdir, stat } from 'node:fs/promises';
+import { open, readdir, stat } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
 import { GgufDamage, type GgufFacts, ggufParts, readGgufLayout } from '@millrace/runtime';
 import { codeOf, ModelProblem } from './model-problem.js';
@@ -126,12 +125,17 @@ export async function digestOfFile(
   onBytes: (bytes: number) => void = () => {},
 ): Promise<{ readonly sha256: string; readonly bytes: number }> {
   const hash = createHash('sha256');
+  // One for all of the file: a stream makes one for each piece, and of a large file hundreds of them wait to be collected.
+  const piece = Buffer.allocUnsafe(READ_BYTES);
   let bytes = 0;
   try {
-    for await (const piece of createReadStream(path, { highWaterMark: READ_BYTES })) {
+    await using file = await open(path, 'r');
+    for (;;) {
       signal.throwIfAborted();
-      hash.update(piece as Buffer);
-      bytes += (piece as Buffer).byteLength;
+      const { bytesRead } = await file.read(piece, 0, READ_BYTES, bytes);
+      if (bytesRead === 0) break;
+      hash.update(piece.subarray(0, bytesRead));
+      bytes += bytesRead;
       onBytes(bytes);
     }
   } catch (error) {

@@ -30,7 +30,7 @@ const RETRY_DELAY_MS = 500;
 const SPARE_BYTES = 64 * 1024 * 1024;
 /** Of a file whose length nobody knows, so often is the disk looked at. */
 const LOOK_EACH_BYTES = 64 * 1024 * 1024;
-const READ_BYTES = 1024 * 1024;
+const READ_BYTES = 256 * 1024;
 
 /**
  * Brings a file here, under `target`, whole or not at all.

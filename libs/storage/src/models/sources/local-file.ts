@@ -2,7 +2,7 @@ import { createReadStream } from 'node:fs';
 import { stat } from 'node:fs/promises';
 import { type OpenRemote, RangeGone, type RemoteFile, type Resume } from './remote-file.js';
 
-const READ_BYTES = 1024 * 1024;
+const READ_BYTES = 256 * 1024;
 
 /** A file of this machine that is to be copied. */
 export class LocalFile implements RemoteFile {
