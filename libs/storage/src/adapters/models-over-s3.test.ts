@@ -120,6 +120,9 @@ describe.skipIf(url === undefined)(
         return workers.filter(({ state }) => state === 'ready').length;
       };
       await expect.poll(ready, { timeout: PATIENCE_MS }).toBe(2);
+      // Its database, too, takes its time to start.
+      const status = () => fetch(`${gateway}/readyz`).then((answer) => answer.status);
+      await expect.poll(status, { timeout: PATIENCE_MS }).toBe(200);
       const ask = async (model: string) => {
         const messages = [{ role: 'user', content: 'What is the capital of France?' }];
         const answer = await fetch(`${gateway}/v1/chat/completions`, {
