@@ -71,6 +71,20 @@ describe.skipIf(url === undefined)('work that goes by a queue (skipped where TES
     await events.return?.();
   });
 
+  it('is asked for again where what lay beside the job is gone', async () => {
+    const bed = await open({ worker: { maxBatchSize: 1 } });
+    const running = ask(bed, 'endless')[Symbol.asyncIterator]();
+    await begun(running);
+    const large = rejection(textOf(ask(bed, `say ${'long '.repeat(40_000)}end`)));
+    await expect.poll(async () => (await bed.keys()).filter((key) => key.startsWith('payload:')).length).toBe(1);
+    await expect.poll(() => bed.redis.zcard(`${bed.names.bull}:pool:prioritized`)).toBe(1);
+    for (const key of await bed.keys())
+      if (key.startsWith('payload:')) await bed.redis.del(bed.names.payload(key.slice(8)));
+    await running.return?.();
+    expect(await large).toMatchObject({ code: 'worker_lost' });
+    expect(bed.worker.outcomes).toEqual(['begun', 'malformed']);
+  });
+
   it('refuses a request that is larger than a body may be', async () => {
     const bed = await open({ limits: { sentBytesMax: 1_000 } });
     expect(() => ask(bed, `say ${'long '.repeat(1_000)}`)).toThrow(
@@ -273,6 +287,23 @@ describe.skipIf(url === undefined)('work that goes by a queue (skipped where TES
       expect(await failed).toMatchObject({ code: 'worker_lost' });
       await bed.ready();
       expect(await textOf(ask(bed, 'say again'))).toBe('again');
+    });
+
+    it('is asked for again when its last frames were forgotten before they were read', async () => {
+      const bed = await openOn();
+      const events = ask(bed, 'endless')[Symbol.asyncIterator]();
+      await begun(events);
+      await expect.poll(() => bed.worker.consumer.unsettled).toBe(1);
+      // Its worker has nothing more to say and is there, and what it said is gone.
+      const [job] = (await bed.redis.keys(`${bed.names.bull}:pool:*-*-*-*-*`)).filter((key) => !key.endsWith(':lock'));
+      await bed.redis.del(job!);
+      const failed = rejection(
+        (async () => {
+          for (;;) await events.next();
+        })(),
+      );
+      expect(await failed).toMatchObject({ code: 'worker_lost' });
+      await expect.poll(() => bed.running()).toBe(0);
     });
 
     it('is told to whoever looks when that Redis would forget jobs', async () => {

@@ -42,13 +42,14 @@ export type TakenOutcome = 'begun' | 'expired' | 'abandoned' | 'malformed';
 
 /**
  * Takes a job over, unless nobody wants it any more or it was begun before: the first frame of its stream is written once only, so a job
- * that comes twice is answered by who took it first.
+ * that comes twice is answered by who took it first. Whoever did may ask again, if it was not told that it did.
  */
 const TAKE = `
 if redis.call('EXISTS', KEYS[1]) == 0 then return {'abandoned'} end
 if redis.call('HEXISTS', KEYS[2], '${QUEUE_CONTROL_FIELDS.cancelled}') == 1 then return {'abandoned'} end
-if redis.call('EXISTS', KEYS[4]) == 1 then return {'abandoned'} end
-redis.call('XADD', KEYS[4], '1-0', '${QUEUE_FRAME_FIELD}', ARGV[1])
+local first = redis.call('XRANGE', KEYS[4], '-', '+', 'COUNT', 1)[1]
+if first and first[2][2] ~= ARGV[1] then return {'abandoned'} end
+if not first then redis.call('XADD', KEYS[4], '1-0', '${QUEUE_FRAME_FIELD}', ARGV[1]) end
 redis.call('PEXPIRE', KEYS[4], ARGV[2])
 ${wakeScript('KEYS[5]')}
 if ARGV[3] == '1' then return {'begun'} end
@@ -62,6 +63,8 @@ const PLACE_CHECK_MS = 20;
 const YIELD_MS_MAX = 8;
 /** After Redis did not answer. */
 const RETRY_DELAY_MS = 250;
+/** Attempts to claim a job of which BullMQ says that it is this worker's: some seconds. */
+const CLAIMS_MAX = 20;
 /** Renewals of a lock within the time that it holds. */
 const RENEWALS = 3;
 const GATEWAY_GONE_MS = 10_000;
@@ -240,10 +243,15 @@ export class QueueConsumer {
     const leftMs = Math.floor(data.deadlineAtMs - this.#presence.redisNowMs());
     if (leftMs <= 0) return 'expired';
     const stream = { key: this.names.answer(data.answerId), wakeKey: this.names.wake(data.gateway) };
+    if (this.#taken.has(data.answerId)) return 'abandoned';
     const [outcome, stored] = await this.#claim(data, stream);
     if (outcome !== 'begun') return 'abandoned';
     const asked = readJob(data.payload === undefined ? stored : Buffer.from(data.payload, 'base64'));
-    if (asked === undefined) return 'malformed';
+    if (asked === undefined) {
+      // A number that is not the next: its reader sees that something is missing, and asks again.
+      this.#frames.add(stream, Number.MAX_SAFE_INTEGER, new Uint8Array());
+      return 'malformed';
+    }
     const work: QueuedWork = new QueuedWork(
       {
         data,
@@ -264,7 +272,19 @@ export class QueueConsumer {
     return 'begun';
   }
 
-  async #claim(data: QueueJobData, { key, wakeKey }: FrameStream): Promise<[outcome: string, stored: Buffer]> {
+  /** Tried again while Redis is away: BullMQ has given the job to this worker, and to nobody else any more. */
+  async #claim(data: QueueJobData, stream: FrameStream): Promise<[outcome: string, stored: Buffer]> {
+    for (let left = CLAIMS_MAX; ; left--) {
+      try {
+        return await this.#claimOnce(data, stream);
+      } catch (error) {
+        if (left === 1 || this.#closed) throw error;
+        await sleep(RETRY_DELAY_MS);
+      }
+    }
+  }
+
+  async #claimOnce(data: QueueJobData, { key, wakeKey }: FrameStream): Promise<[outcome: string, stored: Buffer]> {
     const { answerId, gateway, payload } = data;
     const taken = { frame: { $case: 'taken', value: { workerId: this.options.workerId } }, more: false } as const;
     const reply = (await this.redis.commands.callBuffer(

@@ -57,9 +57,9 @@ export interface QueueWorkerClientLimits {
 type Work = Exclude<QueueJob['work'], undefined>;
 type Reply = Exclude<QueueFrame['frame'], undefined>;
 
-/** A job that was not taken is looked for once it is so old. */
+/** A job is looked for once it is so old. */
 const LOOKED_FOR_MS = 2_000;
-/** A job that is nowhere at so many looks one after another was forgotten by Redis; what was just taken may be between two places. */
+/** A job that is nowhere at so many looks one after another was forgotten by Redis; one that has just ended may have frames to be read. */
 const MISSES_MAX = 2;
 /** What lies in Redis beside a job stays so much longer than anybody waits. */
 const KEPT_MS = 60_000;
@@ -418,11 +418,14 @@ export class QueueWorkerClient implements WorkerClient {
     this.#models = [...models.values()];
   }
 
-  /** Jobs that nobody has taken: Redis may have forgotten them, or whoever took one may have died before it could say so. */
+  /**
+   * Whether jobs are where they should be. Redis may have forgotten one, waiting or taken, or its last frames with it; and whoever took
+   * one may have died before it could say so.
+   */
   async #lookForJobs(): Promise<void> {
     const nowMs = performance.now();
     const old = [...this.#attempts].filter(
-      ({ workerId, sentAtMs }) => workerId === undefined && sentAtMs !== undefined && nowMs - sentAtMs > LOOKED_FOR_MS,
+      ({ sentAtMs }) => sentAtMs !== undefined && nowMs - sentAtMs > LOOKED_FOR_MS,
     );
     if (old.length === 0) return;
     const { names, client, watch } = this.link;
@@ -431,7 +434,7 @@ export class QueueWorkerClient implements WorkerClient {
     const replies = await pipeline.exec().catch(() => undefined);
     for (const [at, [error, said]] of (replies ?? []).entries()) {
       const attempt = old[at]!;
-      if (error !== null || attempt.workerId !== undefined || attempt.ended) continue;
+      if (error !== null || attempt.ended) continue;
       const [timestamp, takenBy] = said as [string | null, string | null];
       const isThere = timestamp !== null && (takenBy === null || watch.hears(takenBy));
       attempt.missed = isThere ? 0 : attempt.missed + 1;
