@@ -316,21 +316,28 @@ export class QueueConsumer {
 
   async #beat(): Promise<void> {
     const startedAtMs = performance.now();
+    let restMs = RETRY_DELAY_MS;
     try {
       if (!this.#closed) await this.#presence.announce();
       await this.#lookAfterJobs();
       if (this.#trouble) this.logger.info('The Redis of the queues is back.');
       this.#trouble = false;
+      restMs = Math.max(0, QUEUE_BEAT_MS - (performance.now() - startedAtMs));
     } catch (error) {
-      if (!this.#trouble && !this.#closed) {
-        const why = this.redis.lastError || (error as Error).message;
-        this.logger.warn(`Jobs can't be taken: the Redis of the queues can't be reached (${why}). It is tried again.`);
-      }
-      this.#trouble = true;
+      this.#complain(error as Error);
     }
-    if (this.#closed) return;
-    const restMs = this.#trouble ? RETRY_DELAY_MS : Math.max(0, QUEUE_BEAT_MS - (performance.now() - startedAtMs));
-    this.#beating = setTimeout(() => void this.#beat(), restMs);
+    if (!this.#closed) this.#beating = setTimeout(() => void this.#beat(), restMs);
+  }
+
+  /** Once, until it is back; and not of a connection that is still being made for the first time. */
+  #complain({ message }: Error): void {
+    const { commands, lastError } = this.redis;
+    const isNew = commands.status !== 'ready' && lastError === '';
+    if (isNew || this.#trouble || this.#closed) return;
+    this.#trouble = true;
+    this.logger.warn(
+      `Jobs can't be taken: the Redis of the queues can't be reached (${lastError || message}). It is tried again.`,
+    );
   }
 
   async #lookAfterJobs(): Promise<void> {

@@ -835,7 +835,7 @@ export const SETTINGS = {
     group: 'queue',
     readBy: ['worker'],
     default: 60_000,
-    min: 1_000,
+    min: 3_000,
     max: 3_600_000,
     unit: 'milliseconds',
     why: 'How long a job belongs to the worker that took it without that one renewing it, which it does three times in this time. A worker that could not drops the job, which is asked for again. Longer than anything can keep a worker from its event loop.',

@@ -33,6 +33,8 @@ export class QueueAttempt implements StreamReader, ControlledAttempt {
   #ended = false;
   /** When the job was in the queue; undefined: not yet. */
   sentAtMs: number | undefined;
+  /** Since when a worker has the job that did not say so; undefined: none has, or it did. */
+  unclaimedSinceMs: number | undefined;
   /** At so many looks one after another it was nowhere to be found. */
   missed = 0;
 

@@ -61,6 +61,8 @@ type Reply = Exclude<QueueFrame['frame'], undefined>;
 const LOOKED_FOR_MS = 2_000;
 /** A job that is nowhere at so many looks one after another was forgotten by Redis; one that has just ended may have frames to be read. */
 const MISSES_MAX = 2;
+/** BullMQ has given it to a worker, which may never have learned of it: the connection broke in that moment. */
+const UNCLAIMED_MS_MAX = 10_000;
 /** What lies in Redis beside a job stays so much longer than anybody waits. */
 const KEPT_MS = 60_000;
 /** Answers that go on are read by somebody: before all that has not begun. */
@@ -436,7 +438,10 @@ export class QueueWorkerClient implements WorkerClient {
       const attempt = old[at]!;
       if (error !== null || attempt.ended) continue;
       const [timestamp, takenBy] = said as [string | null, string | null];
-      const isThere = timestamp !== null && (takenBy === null || watch.hears(takenBy));
+      attempt.unclaimedSinceMs = takenBy === null || attempt.workerId ? undefined : (attempt.unclaimedSinceMs ?? nowMs);
+      const unclaimedMs = nowMs - (attempt.unclaimedSinceMs ?? nowMs);
+      const isHeld = takenBy === null || (watch.hears(takenBy) && unclaimedMs < UNCLAIMED_MS_MAX);
+      const isThere = timestamp !== null && isHeld;
       attempt.missed = isThere ? 0 : attempt.missed + 1;
       if (attempt.missed >= MISSES_MAX) attempt.giveUp(workerLost());
     }
