@@ -188,6 +188,25 @@ describe('a batch of files', { timeout: 60_000 }, () => {
     expect(await settled(bed.client, store.id, files[2]!)).toMatchObject({ status: 'completed' });
   });
 
+  it('is shared by all gateways, and none of it is read twice', async () => {
+    await using first = await vectorStoreBed(on);
+    await using second = await vectorStoreBed(on);
+    const files: string[] = [];
+    for (let at = 0; at < 30; at++) files.push(await upload(first.client, 'a.txt', `shared ${at}`));
+    const store = await first.client.vectorStores.create({});
+    // Half of them by each, so that both have heard of it.
+    const halves = [files.slice(0, 15), files.slice(15)];
+    await Promise.all(
+      [first, second].map(({ client }, at) =>
+        client.vectorStores.fileBatches.createAndPoll(store.id, { file_ids: halves[at]! }, { pollIntervalMs: 100 }),
+      ),
+    );
+    const asked = [first, second].map(({ worker }) => worker.work.asked.flatMap(inputsOf));
+    expect(asked.flat().sort()).toEqual(files.map((_, at) => `shared ${at}`).sort());
+    expect(asked.every(({ length }) => length > 0)).toBe(true);
+    expect(await remainsOf(on, store.id)).toEqual({ files: 30, chunks: 30, vectors: 30 });
+  });
+
   it("of one key does not keep another's file from being read", async () => {
     const slow: string[] = [];
     const work = (message: WorkMessage): WorkScript => {

@@ -1054,11 +1054,11 @@ export const SETTINGS = {
   vectorStoreChunksMax: integer({
     group: 'vectorStores',
     readBy: ['gateway'],
-    default: 100000,
+    default: 50000,
     min: 1,
     max: 100000000,
     unit: 'chunks',
-    why: 'How many chunks the files of one vector store may have in all. The database compares all of them for each search (docs/benchmarks.md); with a Qdrant there may be many more.',
+    why: 'How many chunks the files of one vector store may have in all. The database compares all of them for each search, within vectorTimeoutMs (docs/benchmarks.md); with a Qdrant there may be many more.',
   }),
   vectorFileBytesMax: integer({
     group: 'vectorStores',
