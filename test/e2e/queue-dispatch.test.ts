@@ -8,8 +8,8 @@ import { findProgram } from '../services/real-service.ts';
 import { EVERY_KIND, type OnChunk } from './every-kind.ts';
 
 const HAS_REDIS = findProgram('redis-server', ['/usr/bin']) !== undefined;
-/** Of all answers together: early enough that most of them are in their midst. */
-const CHUNKS_BEFORE_MAX = 150;
+/** Of all answers together: so few come also where a slow machine makes one chunk of many tokens. */
+const CHUNKS_BEFORE_MAX = 40;
 /** So that a frozen worker is found out, and its lock runs out, before anybody loses patience. */
 const SILENCE_MS = 4_000;
 const LOCK_MS = 4_000;
