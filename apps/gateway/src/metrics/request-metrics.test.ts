@@ -99,6 +99,8 @@ describe('the declarations', () => {
       'door',
       'operation',
       'use',
+      'direction',
+      'state',
     ],
     ...['gen_ai.operation.name', 'gen_ai.request.model', 'error.type'],
   ]);
