@@ -71,6 +71,33 @@ describe.skipIf(url === undefined)('work that goes by a queue (skipped where TES
     await events.return?.();
   });
 
+  it('is read no more where its client left while it was on its way', async () => {
+    const bed = await open();
+    const words = `say ${'long '.repeat(40_000)}end` as const;
+    for (let times = 0; times < 30; times++) {
+      const leaving = new AbortController();
+      const answer = rejection(textOf(ask(bed, words, {}, leaving.signal)));
+      if (times % 3 > 0) await sleep(times % 3);
+      leaving.abort(new Error('left'));
+      await answer;
+    }
+    await expect.poll(() => bed.link.streams.size).toBe(0);
+    await expect.poll(async () => (await bed.keys()).filter((key) => key.startsWith('payload:'))).toEqual([]);
+  });
+
+  it('is not asked of a pool whose name is none', async () => {
+    const bed = await open();
+    const workerId = bed.link.watch.workers()[0]!.workerId;
+    for (const pool of ['a:b', '', 'A', 'a'.repeat(65)]) {
+      await bed.redis.hset(bed.names.worker('stranger'), await bed.redis.hgetall(bed.names.worker(workerId)));
+      await bed.redis.hset(bed.names.worker('stranger'), 'pool', pool);
+      await bed.redis.zadd(bed.names.workers, Date.now() + 60_000, 'stranger');
+      await bed.link.watch.look();
+      expect(bed.link.watch.workers().map(({ pool: name }) => name)).toEqual(['pool']);
+    }
+    expect(await textOf(ask(bed, 'say one two'))).toBe('one two');
+  });
+
   it('is asked for again where what lay beside the job is gone', async () => {
     const bed = await open({ worker: { maxBatchSize: 1 } });
     const running = ask(bed, 'endless')[Symbol.asyncIterator]();
@@ -309,12 +336,11 @@ describe.skipIf(url === undefined)('work that goes by a queue (skipped where TES
     it('is told to whoever looks when that Redis would forget jobs', async () => {
       const bed = await openOn();
       expect(bed.link.trouble).toBeUndefined();
-      await bed.redis.config('SET', 'maxmemory-policy', 'allkeys-lru');
-      // It is looked at whenever the connection is made.
-      await bed.redis.call('CLIENT', 'KILL', 'TYPE', 'normal', 'SKIPME', 'no').catch(() => {});
-      await expect.poll(() => bed.link.trouble).toContain('maxmemory-policy allkeys-lru');
-      await bed.ready();
+      await bed.redis.config('SET', 'maxmemory', '1gb', 'maxmemory-policy', 'allkeys-lru');
+      await expect.poll(() => bed.link.trouble, { timeout: 30_000 }).toContain('maxmemory-policy allkeys-lru');
       expect(await textOf(ask(bed, 'say all the same'))).toBe('all the same');
+      await bed.redis.config('SET', 'maxmemory-policy', 'noeviction');
+      await expect.poll(() => bed.link.trouble, { timeout: 30_000 }).toBeUndefined();
     });
 
     it('is asked for again when it was still waiting', async () => {

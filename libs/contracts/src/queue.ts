@@ -1,5 +1,8 @@
 import { PROTOCOL_VERSION } from './version.js';
 
+/** Part of the names of keys in Redis, of an address and of metrics. */
+export const POOL_NAME = /^[a-z0-9][a-z0-9_-]{0,63}$/;
+
 /**
  * Where everything about queue dispatch lies in Redis. Gateways and workers of one installation have the same `prefix`, and those that
  * speak another version of the protocol never meet: its number is part of every name.

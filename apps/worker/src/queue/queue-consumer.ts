@@ -9,7 +9,7 @@ import {
   type QueueJobData,
   type QueueNames,
 } from '@millrace/contracts';
-import { QueueControl, QueueFrame, QueueJob, type WorkerDescription } from '@millrace/contracts/protocol';
+import { QueueControl, QueueFrame, type WorkerDescription } from '@millrace/contracts/protocol';
 import { Doorbell, type Logger } from '@millrace/runtime';
 import { type Job, Worker } from 'bullmq';
 import type { ModelUser } from '../serving/answers-to.js';
@@ -18,6 +18,7 @@ import { type FrameStream, FrameWriter, wakeScript } from './frame-writer.js';
 import { PoolPresence } from './pool-presence.js';
 import type { QueueRedis } from './queue-redis.js';
 import { QueuedWork } from './queued-work.js';
+import { readJob } from './read-job.js';
 
 export interface QueueConsumerOptions {
   readonly pool: string;
@@ -361,6 +362,7 @@ export class QueueConsumer {
     const there = await Promise.all(gateways.map((id) => this.redis.commands.exists(this.names.gateway(id))));
     const nowMs = performance.now();
     const { gatewayGoneMs = GATEWAY_GONE_MS } = this.options;
+    for (const id of this.#missing.keys()) if (!gateways.includes(id)) this.#missing.delete(id);
     for (const [at, id] of gateways.entries()) {
       if (there[at] === 1) this.#missing.delete(id);
       else if (!this.#missing.has(id)) this.#missing.set(id, nowMs);
@@ -416,10 +418,6 @@ function isJobData(data: Partial<QueueJobData> | undefined): data is QueueJobDat
   return (
     typeof data?.answerId === 'string' && typeof data.gateway === 'string' && typeof data.deadlineAtMs === 'number'
   );
-}
-
-function readJob(bytes: Buffer): QueueJob | undefined {
-  return bytes.length === 0 ? undefined : decoded(() => QueueJob.decode(bytes));
 }
 
 function decoded<T>(decode: () => T): T | undefined {

@@ -1,4 +1,5 @@
 import * as z from 'zod';
+import { POOL_NAME } from '../queue.js';
 import { modelName } from './models-file.js';
 import {
   boolean,
@@ -16,8 +17,7 @@ import {
 
 const MIB = 1024 * 1024;
 
-/** Part of the names of keys in Redis, of an address and of metrics. */
-const poolName = z.string().regex(/^[a-z0-9][a-z0-9_-]{0,63}$/);
+const poolName = z.string().regex(POOL_NAME);
 
 /**
  * Every setting of every process. Strength: flag, then environment, then `.env`, then the YAML file, then the default.

@@ -50,6 +50,11 @@ export class AnswerStreams {
     this.#running = this.#run();
   }
 
+  /** How many are read. */
+  get size(): number {
+    return this.#open.size;
+  }
+
   open(key: string, reader: StreamReader): void {
     this.#open.set(key, { reader, number: 0 });
   }
@@ -95,7 +100,8 @@ export class AnswerStreams {
   async #woken(): Promise<void> {
     const how = ['BLOCK', BLOCK_MS, 'STREAMS', this.wakeKey, this.#wakeId] as const;
     const [wake] = ((await this.redis.xreadBuffer(...how)) ?? []) as Streams;
-    this.#wakeId = wake?.[1].at(-1)?.[0].toString() ?? this.#wakeId;
+    // From the beginning where nothing came: after a failover the clock that numbers are made of may be behind what was read before.
+    this.#wakeId = wake?.[1].at(-1)?.[0].toString() ?? '0-0';
   }
 
   /** @returns whether there may be more. */

@@ -31,6 +31,8 @@ const KEPT_MS = 60_000;
 export class ControlWriter {
   #news = new Map<string, News>();
   #scheduled: NodeJS.Immediate | NodeJS.Timeout | undefined;
+  /** One at a time: of two, the older might fail and be written again over what the newer has said. */
+  #writing = false;
   #closed = false;
 
   constructor(
@@ -58,8 +60,12 @@ export class ControlWriter {
     if (known !== undefined) return known;
     const news = { attempt, granted: new Map<number, number>(), cancelled: new Set<number>() };
     this.#news.set(attempt.answerId, news);
-    this.#scheduled ??= setImmediate(() => void this.#write());
+    this.#schedule();
     return news;
+  }
+
+  #schedule(): void {
+    if (!this.#writing) this.#scheduled ??= setImmediate(() => void this.#write());
   }
 
   async #write(): Promise<void> {
@@ -70,9 +76,13 @@ export class ControlWriter {
     if (news.length === 0) return;
     const pipeline = this.redis.pipeline();
     for (const one of news) this.#tell(pipeline, one, nowMs);
+    this.#writing = true;
     try {
       await pipeline.exec().then((replies) => throwFirst(replies ?? []));
+      this.#writing = false;
+      if (this.#news.size > 0) this.#schedule();
     } catch {
+      this.#writing = false;
       this.#keep(news);
     }
   }

@@ -1,4 +1,4 @@
-import { PROTOCOL_VERSION, QUEUE_WORKER_FIELDS, type QueueNames } from '@millrace/contracts';
+import { POOL_NAME, PROTOCOL_VERSION, QUEUE_WORKER_FIELDS, type QueueNames } from '@millrace/contracts';
 import { Load, WorkerDescription } from '@millrace/contracts/protocol';
 import type { Redis } from 'ioredis';
 
@@ -97,6 +97,8 @@ export class PoolWatch {
   }
 
   async #hear([id, pool, beat, load, told]: Buffer[], nowMs: number): Promise<void> {
+    // A worker of another version, or whoever else writes there, may call it anything; names of queues and keys are made of it.
+    if (!POOL_NAME.test(pool!.toString())) return;
     const workerId = id!.toString();
     const known = this.#known.get(workerId);
     const description =

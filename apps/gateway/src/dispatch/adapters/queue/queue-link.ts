@@ -22,6 +22,8 @@ export interface QueueLinkOptions {
 
 /** After Redis did not answer. */
 const RETRY_DELAY_MS = 250;
+/** Somebody may set it while we are connected, and mend it again. */
+const POLICY_CHECK_LOOKS = 10;
 /**
  * What all queues of a gateway share: the connections, the one reader of all streams, what is told workers, and who they are. Every second
  * it says in Redis that this gateway is there, and looks who else is.
@@ -39,6 +41,7 @@ export class QueueLink {
   #timer: NodeJS.Timeout | undefined;
   #closed = false;
   #policy: string | undefined;
+  #looks = 0;
 
   constructor(
     private readonly redis: LinkRedis,
@@ -114,6 +117,7 @@ export class QueueLink {
       await this.watch.look();
       this.#looked = true;
       delayMs = QUEUE_BEAT_MS;
+      if (++this.#looks % POLICY_CHECK_LOOKS === 0) void this.#checkPolicy();
     } catch {
       // The connection has said so.
     }
@@ -131,7 +135,9 @@ export class QueueLink {
     try {
       const info = await this.client.info('memory');
       const policy = /^maxmemory_policy:(\S+)/m.exec(info)?.[1];
-      const safe = policy === undefined || policy === 'noeviction';
+      // Without a limit it is never full.
+      const isLimited = Number(/^maxmemory:(\d+)/m.exec(info)?.[1] ?? 0) > 0;
+      const safe = !isLimited || policy === undefined || policy === 'noeviction';
       const said = this.#policy;
       this.#policy = safe
         ? undefined

@@ -335,7 +335,13 @@ export class QueueWorkerClient implements WorkerClient {
     const leftMs = Math.max(1, Math.floor(attempt.untilMs - performance.now()));
     const bytes = Buffer.from(payload.buffer, payload.byteOffset, payload.byteLength);
     const inline = bytes.length <= QUEUE_INLINE_BYTES_MAX;
+    // Before anything is waited for: whoever leaves meanwhile closes it.
+    streams.open(names.answer(answerId), attempt);
     if (!inline) await client.set(names.payload(answerId), bytes, 'PX', leftMs + KEPT_MS);
+    if (attempt.ended) {
+      client.unlink(names.payload(answerId)).catch(() => {});
+      return;
+    }
     const nowMs = watch.redisNowMs();
     const data: QueueJobData = {
       answerId,
@@ -344,7 +350,6 @@ export class QueueWorkerClient implements WorkerClient {
       deadlineAtMs: nowMs + leftMs,
       ...(inline && { payload: bytes.toString('base64') }),
     };
-    streams.open(names.answer(answerId), attempt);
     await this.#queue.add('work', data, {
       // An add that is sent twice, since the answer to the first was lost, is one job.
       jobId: answerId,
