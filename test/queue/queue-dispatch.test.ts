@@ -130,7 +130,8 @@ describe.skipIf(url === undefined)('work that goes by a queue (skipped where TES
     expect(await Promise.race([waits, sleep(200, 'it waits')])).toBe('it waits');
     expect(bed.running()).toBe(2);
     await first!.return?.();
-    expect(await waits).toBe('at ');
+    // Words that come while nobody asks are one piece.
+    expect(await waits).toMatch(/^at /);
     await second!.return?.();
   });
 
