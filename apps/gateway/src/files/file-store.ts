@@ -43,6 +43,12 @@ export interface FilePage {
   readonly hasMore: boolean;
 }
 
+/**
+ * A failed creation does not tell whether it was committed. Where it was, what was written together with it names the file, which has to stay
+ * then; where nothing was, nobody knows of the file, and it goes.
+ */
+type Erased = 'whatever it is' | 'unless it is ready';
+
 /** What is written goes on for as long as an upload may take, and its sender and the clocks of two machines may be late. */
 const LEFT_BEHIND_MS = 3_600_000;
 
@@ -98,7 +104,7 @@ export class FileStore {
       return await this.#finish(id, owner, put, given, together);
     } catch (error) {
       // Nobody waits for that: what can't be removed now, the sweep will.
-      void this.#erase(id);
+      void this.#erase(id, together === undefined ? 'whatever it is' : 'unless it is ready');
       throw this.#told(error, bytesMax);
     }
   }
@@ -197,12 +203,17 @@ export class FileStore {
   }
 
   /** Never throws: the row stays as long as its content may be there. */
-  #erase(id: string): Promise<void> {
-    return this.#erasures.run(id, (signal) => this.#eraseNow(id, signal));
+  #erase(id: string, which: Erased = 'whatever it is'): Promise<void> {
+    return this.#erasures.run(id, (signal) => this.#eraseNow(id, which, signal));
   }
 
-  async #eraseNow(id: string, signal: AbortSignal): Promise<void> {
-    await this.database.query("update files set state = 'removing' where id = $1", [id]);
+  async #eraseNow(id: string, which: Erased, signal: AbortSignal): Promise<void> {
+    // A commit that is still under way holds the row: this waits for it, and sees what came of it.
+    const [row] = await this.database.query<{ state: string }>(
+      "update files set state = case when $2 and state = 'ready' then state else 'removing' end where id = $1 returning state",
+      [id, which === 'unless it is ready'],
+    );
+    if (row?.state === 'ready') return;
     await this.objects.remove([id], signal);
     await this.database.query("delete from files where id = $1 and state = 'removing'", [id]);
   }

@@ -2,7 +2,9 @@ import { createHash } from 'node:crypto';
 import { InferenceError } from '@millrace/contracts';
 import { type ObjectStore, ObjectStoreUnavailable, type OpenObject } from '@millrace/storage';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
-import { DatabaseUnavailable, type SqlDatabase } from '../stores/sql-database.js';
+import { UnreliableDatabase } from '../request-log/database.testing.js';
+import { DatabaseUnavailable, type SqlDatabase, type SqlQuery } from '../stores/sql-database.js';
+import type { FileRow } from './file-rows.js';
 import { FileSweep } from './file-sweep.js';
 import { filesOn, keysIn, piecesOf, silent } from './files.testing.js';
 import type { StoredFilesSettings } from './stored-files.js';
@@ -29,6 +31,7 @@ export function filesContract(open: () => Promise<{ database: SqlDatabase; objec
 
   const files = (limits: Partial<StoredFilesSettings> = {}) => filesOn(database, objects, limits);
   const A_FILE = { filename: 'a.txt', purpose: 'user_data' } as const;
+  const AN_UPLOAD = { bytes: 6, filename: 'b.bin', mime_type: 'text/plain', purpose: 'user_data' } as const;
   const state = async () => {
     const count = async (table: string) => (await database.query(`select from ${table}`)).length;
     return {
@@ -107,6 +110,31 @@ export function filesContract(open: () => Promise<{ database: SqlDatabase; objec
       await expect(store.create('key', piecesOf('1'), A_FILE, NEVER, { together })).rejects.toThrow('what belongs');
       await expect.poll(state).toEqual(NOTHING);
     });
+
+    it.each([true, false])(
+      'whose commit went through unheard stays where something else tells of it, and only there: %s',
+      async (told) => {
+        const unreliable = new UnreliableDatabase(database);
+        const { store } = filesOn(unreliable, objects);
+        const { id: teller } = await files().uploads.create('key', AN_UPLOAD);
+        const together = async (query: SqlQuery, { id }: FileRow) => {
+          await query('update uploads set file_id = $2 where id = $1', [teller, id]);
+        };
+        async function* content() {
+          yield* piecesOf('x');
+          let statements = 0;
+          unreliable.fate = () => (statements++ === 0 ? 'fails after' : 'works');
+        }
+        const created = store.create('key', content(), A_FILE, NEVER, told ? { together } : {});
+        await expect(created).rejects.toBeInstanceOf(DatabaseUnavailable);
+        await store.close(); // Whatever it removes is removed by then.
+        const [row] = await database.query<{ file_id: string }>('select file_id from uploads');
+        if (told) expect(await textOf(await store.open(await store.find('key', row!.file_id), NEVER))).toBe('x');
+        expect(await state()).toMatchObject({ files: told ? 1 : 0, objects: told ? 1 : 0 });
+        if (told) await store.remove('key', row!.file_id);
+        expect(await state()).toMatchObject({ files: 0, objects: 0 });
+      },
+    );
 
     it('is seen by nobody until it is whole', async () => {
       const { store } = files();
@@ -236,7 +264,6 @@ export function filesContract(open: () => Promise<{ database: SqlDatabase; objec
   });
 
   describe('an upload', () => {
-    const AN_UPLOAD = { bytes: 6, filename: 'b.bin', mime_type: 'text/plain', purpose: 'user_data' } as const;
     const sent = async (uploads: ReturnType<typeof files>['uploads'], id: string, text: string) =>
       (await uploads.addPart('key', id, piecesOf(text), NEVER, text.length)).id;
     const md5Of = (text: string) => createHash('md5').update(text).digest('hex');
@@ -336,6 +363,48 @@ export function filesContract(open: () => Promise<{ database: SqlDatabase; objec
       if (answered instanceof Error) expect(answered).toBeInstanceOf(Error);
       else expect(answered.file).toEqual(file);
       await expect.poll(state).toMatchObject({ files: 1, objects: 1 });
+    });
+
+    it('stays cancelled, whatever becomes of a completion that was given up before', async () => {
+      const { uploads } = files();
+      const { id } = await uploads.create('key', AN_UPLOAD);
+      const parts = [await sent(uploads, id, 'onetwo')];
+      const halt = Promise.withResolvers<void>();
+      const failing: ObjectStore = Object.assign(Object.create(objects), {
+        open: async () => {
+          await halt.promise;
+          throw new ObjectStoreUnavailable('It is away.');
+        },
+        put: objects.put.bind(objects),
+        remove: objects.remove.bind(objects),
+      });
+      const late = filesOn(database, failing).completion.complete('key', id, { part_ids: parts }, NEVER);
+      await expect.poll(() => database.query("select from uploads where state = 'completing'")).toHaveLength(1);
+      await database.query("update uploads set lease_expires_at = now() - interval '1 second'");
+      await uploads.cancel('key', id);
+      halt.resolve();
+      await expect(late).rejects.toThrow('It is away');
+      expect(await uploads.find('key', id)).toMatchObject({ state: 'cancelled' });
+    });
+
+    it('that was completed by a commit that went through unheard is completed for whoever asks again', async () => {
+      const unreliable = new UnreliableDatabase(database);
+      const { uploads, completion, close } = filesOn(unreliable, objects);
+      const { id } = await uploads.create('key', AN_UPLOAD);
+      const part_ids = [await sent(uploads, id, 'onetwo')];
+      // Its taking and the beginning of its file are heard of, its file's becoming visible is not.
+      let transactions = 0;
+      const transaction = unreliable.transaction.bind(unreliable);
+      unreliable.transaction = (work) => {
+        unreliable.fate = () => (++transactions === 3 ? 'fails after' : 'works');
+        return transaction(work).finally(() => {
+          unreliable.fate = () => 'works';
+        });
+      };
+      await expect(completion.complete('key', id, { part_ids }, NEVER)).rejects.toBeInstanceOf(DatabaseUnavailable);
+      await close();
+      const { file } = await files().completion.complete('key', id, { part_ids }, NEVER);
+      expect(await textOf(await files().store.open(file!, NEVER))).toBe('onetwo');
     });
 
     it('counts as what it promised, and its parts stay within that', async () => {

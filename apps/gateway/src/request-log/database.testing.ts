@@ -39,10 +39,10 @@ export async function openEmbedded(): Promise<SqlDatabase> {
   });
 }
 
-/** A database that fails as it is told: before it has done a statement, or after, so that nobody knows whether it has. */
+/** A database that fails as it is told: before it has done a statement or a transaction, or after, so that nobody knows whether it has. */
 export class UnreliableDatabase implements SqlDatabase {
   readonly trouble = undefined;
-  /** Asked before each statement. */
+  /** Asked before each statement, and once for a transaction. */
   fate: () => 'works' | 'fails before' | 'fails after' = () => 'works';
 
   constructor(private readonly database: SqlDatabase) {}
@@ -56,8 +56,11 @@ export class UnreliableDatabase implements SqlDatabase {
   }
 
   async transaction<T>(work: (query: SqlQuery) => Promise<T>): Promise<T> {
-    if (this.fate() !== 'works') throw new DatabaseUnavailable('The database at test can not be asked: it is away.');
-    return this.database.transaction(work);
+    const fate = this.fate();
+    if (fate === 'fails before') throw new DatabaseUnavailable('The database at test can not be asked: it is away.');
+    const result = await this.database.transaction(work);
+    if (fate === 'fails after') throw new DatabaseUnavailable('The database at test can not be asked: it broke off.');
+    return result;
   }
 
   async close(): Promise<void> {}
