@@ -146,7 +146,9 @@ export class UploadCompletion {
   /** So that it can be completed again, with other parts perhaps. */
   async #giveBack(id: string, by: string): Promise<void> {
     const given = this.database.query(
-      "update uploads set state = 'pending', completing_by = null where id = $1 and completing_by = $2",
+      // Whoever's lease ran out may find it cancelled, or completed after all.
+      `update uploads set state = 'pending', completing_by = null
+        where id = $1 and completing_by = $2 and state = 'completing'`,
       [id, by],
     );
     await given.catch((error) => this.logger.debug({ error, upload: id }, 'an upload is free again only in a minute'));
