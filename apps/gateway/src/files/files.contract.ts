@@ -418,8 +418,34 @@ export function filesContract(open: () => Promise<{ database: SqlDatabase; objec
       );
       await uploads.cancel('key', id);
       await create(900);
-      const large = uploads.addPart('key', (await create(1)).id, piecesOf('x'), NEVER, 67_108_865);
-      await expect(large.then(() => 'taken')).resolves.toBe('taken'); // What it really has counts.
+    });
+
+    it('takes parts within what it promised and as much again, and within the limit of its key', async () => {
+      const { uploads } = files({ fileBytesPerKeyMax: 1_000 });
+      const { id: small } = await uploads.create('key', { ...AN_UPLOAD, bytes: 10 });
+      await expect(uploads.addPart('key', small, piecesOf('x'), NEVER, 67_108_865)).rejects.toThrow(
+        /67,108,865 bytes or more; a part may have 67,108,864/,
+      );
+      await expect(uploads.addPart('key', small, piecesOf('x'), NEVER, 21)).rejects.toThrow(
+        /21 bytes.*10 were promised.*20/,
+      );
+      // Nobody said how much comes, and many come at once.
+      const text = 'x'.repeat(10);
+      const all = Array.from({ length: 5 }, () => uploads.addPart('key', small, piecesOf(text), NEVER, undefined));
+      const ended = await Promise.allSettled(all);
+      expect(ended.filter(({ status }) => status === 'fulfilled')).toHaveLength(2);
+      await expect(uploads.addPart('key', small, piecesOf('x'), NEVER, undefined)).rejects.toThrow(
+        /21 bytes.*10 were promised.*20/,
+      );
+      await expect.poll(state).toMatchObject({ parts: 2, objects: 2 });
+      // Its twenty bytes count, not the ten.
+      await expect(uploads.create('key', { ...AN_UPLOAD, bytes: 981 })).rejects.toThrow(/have 20 bytes.*981.*1,000/);
+      const { id } = await uploads.create('key', { ...AN_UPLOAD, bytes: 900 });
+      await uploads.addPart('key', id, piecesOf('x'.repeat(900)), NEVER, undefined);
+      const more = (bytesExpected: number | undefined) =>
+        uploads.addPart('key', id, piecesOf('x'.repeat(81)), NEVER, bytesExpected);
+      for (const bytes of [undefined, 81]) await expect(more(bytes)).rejects.toThrow(/have 920 bytes.*81.*1,000/);
+      await uploads.addPart('key', id, piecesOf('x'.repeat(80)), NEVER, 80);
     });
 
     it('leaves nothing of a part that breaks off', async () => {

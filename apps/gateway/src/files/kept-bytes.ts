@@ -32,12 +32,17 @@ export function inTurnOf<T>(
   });
 }
 
-/** What counts against the limits of a key, and what is promised to uploads among it. @param but a file that does not count. */
+/**
+ * What counts against the limits of a key: among it uploads, with what was promised or with what their parts have, whichever is more.
+ *
+ * @param but a file or an upload that does not count.
+ */
 export async function keptBy(query: SqlQuery, owner: FileOwner, but = ''): Promise<Kept> {
   const [kept] = await query<Kept>(
     `select count(*) as files, coalesce(sum(bytes), 0)::bigint as bytes from (
         select bytes from files where key_id = $1 and state <> 'removing' and id <> $2
-        union all select bytes from uploads where key_id = $1 and state = 'pending' and expires_at > now()
+        union all select greatest(bytes, (select sum(bytes) from upload_parts where upload_id = uploads.id))
+          from uploads where key_id = $1 and state = 'pending' and expires_at > now() and id <> $2
       ) as kept`,
     [keyOf(owner), but],
   );

@@ -1,4 +1,4 @@
-import { type CreateUploadBody, InferenceError, PART_BYTES_MAX, PARTS_MAX } from '@millrace/contracts';
+import { type CreateUploadBody, InferenceError, PARTS_MAX } from '@millrace/contracts';
 import type { Logger } from '@millrace/runtime';
 import { type ObjectStore, ObjectTooLarge } from '@millrace/storage';
 import type { SqlDatabase, SqlQuery } from '../stores/sql-database.js';
@@ -6,6 +6,7 @@ import { Erasures } from './erasures.js';
 import { isIdOf, newId } from './file-ids.js';
 import { tooLarge } from './file-store.js';
 import { type FileOwner, inTurnOf, type KeptLimits, keptBy, keyOf, refuseBeyond } from './kept-bytes.js';
+import { bytesLeftIn, type PartRoom, refusePartBeyond } from './part-room.js';
 import { removeUnder } from './remove-under.js';
 import {
   PART_COLUMNS,
@@ -23,9 +24,6 @@ export interface UploadLimits extends KeptLimits {
   readonly batchFileBytesMax: number;
   readonly uploadAgeMsMax: number;
 }
-
-/** Parts are sent again where their answer was lost; so much of that is kept beyond what was promised. */
-const SPARE_BYTES = 10 * PART_BYTES_MAX;
 
 /**
  * Files that come in parts: what was promised in the database, and the content of each part in the object store under `<upload>/<part>`, until
@@ -62,7 +60,10 @@ export class UploadStore {
     });
   }
 
-  /** @param bytesExpected how much it will be at most; undefined: nobody knows. */
+  /**
+   * @param bytesExpected how much it will be, at least; undefined: nobody knows.
+   * @throws InferenceError `file_too_large`; `storage_limit_exceeded`; where there are more or larger parts than the upload may have.
+   */
   async addPart(
     owner: FileOwner,
     uploadId: string,
@@ -71,22 +72,15 @@ export class UploadStore {
     bytesExpected: number | undefined,
   ): Promise<PartRow> {
     const id = newId('part_');
-    await this.#begin(owner, uploadId, id, Math.min(bytesExpected ?? PART_BYTES_MAX, PART_BYTES_MAX));
+    const room = await this.#begin(owner, uploadId, id, bytesExpected ?? 0);
     try {
-      const limits = { bytesMax: PART_BYTES_MAX, bytesExpected };
+      const limits = { bytesMax: bytesLeftIn(room), bytesExpected };
       const { bytes } = await this.objects.put(partsPrefix(uploadId) + id, content, signal, limits);
-      const [row] = await this.database.query<PartRow>(
-        `update upload_parts set state = 'ready', bytes = $3 where id = $1
-            and exists (select from uploads where id = $2 and state = 'pending' and expires_at > now())
-          returning ${PART_COLUMNS}`,
-        [id, uploadId, bytes],
-      );
-      if (row !== undefined) return row;
-      refuseUnlessOpen(await this.find(owner, uploadId));
-      return uploadNotFound(uploadId);
+      return await this.#finish(owner, uploadId, id, bytes);
     } catch (error) {
       void this.#erasures.run(id, (removing) => this.#erasePart(uploadId, id, removing));
-      throw error instanceof ObjectTooLarge ? partTooLarge(error.bytes) : error;
+      if (error instanceof ObjectTooLarge) refusePartBeyond(room, error.bytes);
+      throw error;
     }
   }
 
@@ -119,22 +113,55 @@ export class UploadStore {
     return this.#erasures.close();
   }
 
-  #begin(owner: FileOwner, uploadId: string, id: string, bytes: number): Promise<void> {
-    return this.database.transaction(async (query) => {
-      const upload = await findIn(query, owner, uploadId, 'for update');
-      refuseUnlessOpen(upload);
-      const [sent] = await query<{ parts: number; bytes: number }>(
-        'select count(*) as parts, coalesce(sum(bytes), 0)::bigint as bytes from upload_parts where upload_id = $1',
-        [uploadId],
-      );
-      if (sent!.parts >= PARTS_MAX) throw tooManyParts(sent!.parts);
-      if (sent!.bytes + bytes > upload.bytes + SPARE_BYTES) throw tooMuch(sent!.bytes + bytes, upload.bytes);
+  /** A row that counts with what it is expected to have. */
+  #begin(owner: FileOwner, uploadId: string, id: string, bytes: number): Promise<PartRoom> {
+    return this.#inTurnOf(owner, uploadId, async (query, upload) => {
+      const room = await this.#roomFor(query, owner, upload, id);
+      if (room.parts >= PARTS_MAX) throw tooManyParts(room.parts);
+      refusePartBeyond(room, bytes);
       await query("insert into upload_parts (id, upload_id, state, bytes) values ($1, $2, 'pending', $3)", [
         id,
         uploadId,
         bytes,
       ]);
+      return room;
     });
+  }
+
+  #finish(owner: FileOwner, uploadId: string, id: string, bytes: number): Promise<PartRow> {
+    return this.#inTurnOf(owner, uploadId, async (query, upload) => {
+      // Others may have come in meanwhile, and this one may be more than it said.
+      refusePartBeyond(await this.#roomFor(query, owner, upload, id), bytes);
+      const [row] = await query<PartRow>(
+        `update upload_parts set state = 'ready', bytes = $2 where id = $1 returning ${PART_COLUMNS}`,
+        [id, bytes],
+      );
+      return row ?? uploadNotFound(uploadId);
+    });
+  }
+
+  /** @throws InferenceError unless the upload takes parts; it does until the end of `work`. */
+  #inTurnOf<T>(
+    owner: FileOwner,
+    uploadId: string,
+    work: (query: SqlQuery, upload: UploadRow) => Promise<T>,
+  ): Promise<T> {
+    return inTurnOf(owner, this.database, async (query) => {
+      const upload = await findIn(query, owner, uploadId, 'for update');
+      refuseUnlessOpen(upload);
+      return work(query, upload);
+    });
+  }
+
+  async #roomFor(query: SqlQuery, owner: FileOwner, upload: UploadRow, partId: string): Promise<PartRoom> {
+    const [sent] = await query<{ parts: number; bytes: number }>(
+      `select count(*) as parts, coalesce(sum(bytes), 0)::bigint as bytes
+        from upload_parts where upload_id = $1 and id <> $2`,
+      [upload.id, partId],
+    );
+    const { bytes: besides } = await keptBy(query, owner, upload.id);
+    const { fileBytesPerKeyMax: keptMax } = this.limits;
+    return { parts: sent!.parts, sent: sent!.bytes, promised: upload.bytes, besides, keptMax };
   }
 
   async #erasePart(uploadId: string, id: string, signal: AbortSignal): Promise<void> {
@@ -159,26 +186,10 @@ export async function findIn(
   return row ?? uploadNotFound(id);
 }
 
-function partTooLarge(bytes: number): InferenceError {
-  const [given, limit] = [bytes, PART_BYTES_MAX].map((count) => count.toLocaleString('en'));
-  return new InferenceError('file_too_large', `The part has ${given} bytes or more; a part may have ${limit}.`, {
-    param: 'data',
-  });
-}
-
 function tooManyParts(parts: number): InferenceError {
   return new InferenceError(
     'invalid_request',
     `The upload has ${parts.toLocaleString('en')} parts, and may have ${PARTS_MAX.toLocaleString('en')}. Send larger ones.`,
-    { param: 'data' },
-  );
-}
-
-function tooMuch(sent: number, promised: number): InferenceError {
-  const [has, said] = [sent, promised].map((count) => count.toLocaleString('en'));
-  return new InferenceError(
-    'invalid_request',
-    `The parts of this upload would have ${has} bytes together, and ${said} were promised. Begin anew, with as many bytes as there are.`,
     { param: 'data' },
   );
 }
