@@ -5,6 +5,7 @@ import type { SqlDatabase } from '../stores/sql-database.js';
 import { takeChore } from '../stores/take-chore.js';
 import { isIdOf } from './file-ids.js';
 import { removeUnder } from './remove-under.js';
+import { SweepRemovals } from './sweep-removals.js';
 import { partsPrefix } from './upload-rows.js';
 
 const SWEEP_MS = 600_000;
@@ -26,6 +27,8 @@ const CHORE = 'files';
 export class FileSweep {
   readonly #closing = new AbortController();
   #running: Promise<void> = Promise.resolve();
+  /** Whether the last one failed, and that was told of. */
+  #told = false;
 
   constructor(
     private readonly database: SqlDatabase,
@@ -48,67 +51,90 @@ export class FileSweep {
     const { everyMs = SWEEP_MS, choreMinutes = SWEEP_MINUTES } = this.options;
     while (!signal.aborted) {
       try {
-        if (await takeChore(this.database, CHORE, choreMinutes)) await this.sweep(signal);
+        if (await takeChore(this.database, CHORE, choreMinutes)) {
+          await this.sweep(signal);
+          this.#told = false;
+        }
       } catch (error) {
-        // A store that is away is told of by `/readyz`, and there is a next time.
-        if (!signal.aborted) this.logger.debug({ error }, 'files could not be swept');
+        if (!signal.aborted) this.#tell(error);
       }
       await sleep(everyMs, undefined, { signal }).catch(() => undefined);
     }
   }
 
-  /** Once. @throws DatabaseUnavailable, ObjectStoreUnavailable */
+  /**
+   * Once. What can't be removed is passed over until the next time.
+   *
+   * @throws SweepIncomplete where there is such; whatever `signal` is aborted with.
+   */
   async sweep(signal: AbortSignal): Promise<void> {
-    await this.#removeFiles(signal);
-    await this.#removeUploads(signal);
-    await this.#removeStrays('file-', signal);
-    await this.#removeStrays('upload_', signal);
+    const removals = new SweepRemovals(this.objects, signal);
+    await removals.step(() => this.#removeFiles(removals));
+    await removals.step(() => this.#removeUploads(removals, signal));
+    await removals.step(() => this.#removeStrays('file-', removals, signal));
+    await removals.step(() => this.#removeStrays('upload_', removals, signal));
+    removals.end();
   }
 
-  async #removeFiles(signal: AbortSignal): Promise<void> {
-    for (;;) {
+  /** Once for all times that it fails in a row: what does not go today may not go tomorrow either. */
+  #tell(error: unknown): void {
+    this.logger[this.#told ? 'debug' : 'warn'](
+      { error },
+      'not all files that had expired or were never finished could be removed: it is tried again every ten minutes',
+    );
+    this.#told = true;
+  }
+
+  async #removeFiles(removals: SweepRemovals): Promise<void> {
+    for (let after = ''; ; ) {
       // Hidden first, so that nobody opens one whose content is gone.
       const rows = await this.database.query<{ id: string }>(
         `update files set state = 'removing' where id in
-          (select id from files where state = 'removing' or expires_at < now() order by id limit $1) returning id`,
-        [ROWS_MAX],
+          (select id from files where id > $2 and (state = 'removing' or expires_at < now()) order by id limit $1)
+          returning id`,
+        [ROWS_MAX, after],
       );
-      const ids = rows.map(({ id }) => id);
+      const ids = rows.map(({ id }) => id).sort();
       if (ids.length === 0) return;
-      await this.objects.remove(ids, signal);
-      await this.database.query("delete from files where id = any($1) and state = 'removing'", [ids]);
-      this.logger.info({ files: ids.length }, 'files that had expired or were never finished are removed');
+      after = ids.at(-1)!;
+      const gone = await removals.remove(ids);
+      if (gone.length === 0) continue;
+      await this.database.query("delete from files where id = any($1) and state = 'removing'", [gone]);
+      this.logger.info({ files: gone.length }, 'files that had expired or were never finished are removed');
     }
   }
 
   /** Completed ones among them, which are remembered until then for whoever asks again. */
-  async #removeUploads(signal: AbortSignal): Promise<void> {
-    for (;;) {
+  async #removeUploads(removals: SweepRemovals, signal: AbortSignal): Promise<void> {
+    for (let after = ''; ; ) {
       const rows = await this.database.query<{ id: string }>(
-        `select id from uploads where expires_at < now()
+        `select id from uploads where id > $2 and expires_at < now()
           and not (state = 'completing' and lease_expires_at > now()) order by id limit $1`,
-        [ROWS_MAX],
+        [ROWS_MAX, after],
       );
       if (rows.length === 0) return;
+      after = rows.at(-1)!.id;
       for (const { id } of rows) {
-        await removeUnder(this.objects, partsPrefix(id), signal);
-        await this.database.query('delete from uploads where id = $1', [id]);
+        await removals.attempt(async () => {
+          await removeUnder(this.objects, partsPrefix(id), signal);
+          await this.database.query('delete from uploads where id = $1', [id]);
+        });
       }
     }
   }
 
   /** There are none, but for what was being written while its row was swept, or where the database lost its last changes. */
-  async #removeStrays(kind: 'file-' | 'upload_', signal: AbortSignal): Promise<void> {
+  async #removeStrays(kind: 'file-' | 'upload_', removals: SweepRemovals, signal: AbortSignal): Promise<void> {
     for (let after: string | undefined; ; ) {
       const page = await this.objects.list(kind, { after, limit: LISTED_KEYS_MAX }, signal);
       const old = page.filter((one) => isOldOf(kind, one)).map(({ key }) => key);
-      if (old.length > 0) await this.#removeStraysOf(kind, old, signal);
+      if (old.length > 0) await this.#removeStraysOf(kind, old, removals);
       if (page.length < LISTED_KEYS_MAX) return;
       after = page.at(-1)!.key;
     }
   }
 
-  async #removeStraysOf(kind: 'file-' | 'upload_', keys: readonly string[], signal: AbortSignal): Promise<void> {
+  async #removeStraysOf(kind: 'file-' | 'upload_', keys: readonly string[], removals: SweepRemovals): Promise<void> {
     const table = kind === 'file-' ? 'files' : 'uploads';
     const rows = await this.database.query<{ id: string }>(`select id from ${table} where id = any($1)`, [
       [...new Set(keys.map(ownerOf))],
@@ -124,8 +150,8 @@ export class FileSweep {
       );
       return;
     }
-    await this.objects.remove(strays, signal);
-    this.logger.info({ objects: unknown }, `content of ${table} that the database does not know is removed`);
+    const { length: objects } = await removals.remove(strays);
+    if (objects > 0) this.logger.info({ objects }, `content of ${table} that the database does not know is removed`);
   }
 }
 

@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
 import { InferenceError } from '@millrace/contracts';
+import { createLogger } from '@millrace/runtime';
 import { type ObjectStore, ObjectStoreUnavailable, type OpenObject } from '@millrace/storage';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { UnreliableDatabase } from '../request-log/database.testing.js';
@@ -223,6 +224,61 @@ export function filesContract(open: () => Promise<{ database: SqlDatabase; objec
       expect(await state()).toMatchObject({ files: 1, objects: 1 });
       await sweep();
       expect(await state()).toEqual(NOTHING);
+    });
+
+    it('passes over what can not be removed, and removes everything behind it', async () => {
+      const expired = async (table: string, ids: readonly string[], columns: string, values: string) => {
+        for (const id of ids) {
+          await database.query(
+            `insert into ${table} (id, key_id, bytes, expires_at, ${columns})
+              values ($1, 'key', 1, now() - interval '1 second', ${values})`,
+            [id],
+          );
+        }
+      };
+      const idsOf = (kind: string) =>
+        Array.from({ length: 3 }, (_, digit) => `${kind}${digit}`.padEnd(kind.length + 32, '0'));
+      const [fileIds, uploadIds] = [idsOf('file-'), idsOf('upload_')];
+      await expired('files', fileIds, 'state', "'ready'");
+      await expired(
+        'uploads',
+        uploadIds,
+        'state, filename, purpose, mime_type',
+        "'pending', 'a', 'vision', 'text/plain'",
+      );
+      const partOf = (uploadId: string) => `${uploadId}/part_${'0'.repeat(32)}`;
+      for (const key of [...fileIds, ...uploadIds.map(partOf)]) await objects.put(key, piecesOf('x'), NEVER);
+      const held = [fileIds[0]!, partOf(uploadIds[0]!)];
+      const holding: ObjectStore = Object.assign(Object.create(objects), {
+        list: objects.list.bind(objects),
+        remove: async (keys: readonly string[], signal: AbortSignal) => {
+          if (keys.some((key) => held.includes(key))) throw new ObjectStoreUnavailable('It is held.');
+          return objects.remove(keys, signal);
+        },
+      });
+      await expect(sweep(holding)).rejects.toThrow(/^2 removals failed.*It is held/);
+      expect(await keysIn(objects)).toEqual(held);
+      expect(await state()).toMatchObject({ files: 1, uploads: 1 });
+      await sweep();
+      expect(await state()).toEqual(NOTHING);
+    });
+
+    it('says once that something stays, and goes on to what has no row though a listing fails', async () => {
+      const warnings: unknown[] = [];
+      const told = createLogger({ name: 'test', level: 'silent', format: 'json' });
+      told.warn = ((_: unknown, text: unknown) => void warnings.push(text)) as typeof told.warn;
+      const listed: string[] = [];
+      const deaf: ObjectStore = Object.assign(Object.create(objects), {
+        list: async (prefix: string) => {
+          listed.push(prefix);
+          throw new ObjectStoreUnavailable('It is deaf.');
+        },
+      });
+      const running = new FileSweep(database, deaf, told, { everyMs: 1, choreMinutes: 0 });
+      running.start();
+      await expect.poll(() => listed.filter((prefix) => prefix === 'upload_').length).toBeGreaterThan(2);
+      await running.close();
+      expect(warnings).toEqual([expect.stringMatching(/not all files/)]);
     });
 
     it('removes old content that the database does not know, but not where that looks like another database', async () => {
