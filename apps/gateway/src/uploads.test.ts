@@ -47,6 +47,43 @@ function uploadsBy(open: () => Promise<ObjectStore>): void {
   afterEach(async () => objects.remove(await keysIn(objects), NEVER));
   afterAll(() => objects.close());
 
+  it('are put together within fileUploadsMax, and whoever waits for another to do it takes no place', async () => {
+    const halt = Promise.withResolvers<void>();
+    const slow: ObjectStore = Object.assign(Object.create(objects), {
+      open: async (...asked: Parameters<ObjectStore['open']>) => {
+        await halt.promise;
+        return objects.open(...asked);
+      },
+      put: objects.put.bind(objects),
+      remove: objects.remove.bind(objects),
+      list: objects.list.bind(objects),
+    });
+    await using bed = await bedOn(slow, { fileUploadsMax: 1 });
+    const { uploads } = bed.client;
+    const begun = async () => {
+      const { id } = await uploads.create({ bytes: 3, filename: 'a', mime_type: 'text/plain', purpose: 'vision' });
+      const part = await uploads.parts.create(id, { data: await toFile(Buffer.from('abc'), 'part') });
+      return () => uploads.complete(id, { part_ids: [part.id] });
+    };
+    const [first, second] = [await begun(), await begun()];
+    const asked = [first()];
+    await expect.poll(() => database.query("select from uploads where state = 'completing'")).toHaveLength(1);
+    asked.push(first());
+    await expect(second()).rejects.toMatchObject({ status: 429, message: expect.stringMatching(/fileUploadsMax/) });
+    halt.resolve();
+    const [one, same] = await Promise.all(asked);
+    expect(one!.file!.id).toBe(same!.file!.id);
+    // Its place is free again.
+    await expect
+      .poll(() =>
+        second().then(
+          ({ status }) => status,
+          () => 'busy',
+        ),
+      )
+      .toBe('completed');
+  });
+
   it('come in parts, in any order and at once, and become a file', async () => {
     await using bed = await bedOn(objects);
     const { uploads, files } = bed.client;

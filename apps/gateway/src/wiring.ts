@@ -152,7 +152,7 @@ export function wire(
   });
   const stored = new StoredCalls(requestLog, parts.rates);
   const places = {
-    uploads: new FilePlaces(settings.fileUploadsMax, { doing: 'uploaded', setting: 'fileUploadsMax' }),
+    uploads: new FilePlaces(settings.fileUploadsMax, { doing: 'uploaded or put together', setting: 'fileUploadsMax' }),
     downloads: new FilePlaces(settings.fileDownloadsMax, { doing: 'downloaded', setting: 'fileDownloadsMax' }),
   };
   const completeText = new CompleteText(models, entrance, requestLog, completeChat);

@@ -14,8 +14,9 @@ import { findIn, type UploadStore } from './upload-store.js';
 /** Whoever puts a file together says so anew in this time; another takes over when they are silent for longer than the lease. */
 const LEASE_MS = 60_000;
 const RENEW_MS = 15_000;
-/** While somebody else is at it. */
-const LOOK_MS = 250;
+/** While somebody else is at it: the shortest wait first, and twice as long each time, since what takes long takes minutes. */
+const LOOK_MS_MIN = 250;
+const LOOK_MS_MAX = 4_000;
 
 export interface CompletedUpload {
   readonly upload: UploadRow;
@@ -30,6 +31,14 @@ interface Turn {
   readonly upload: UploadRow;
   readonly partIds: readonly string[];
   readonly md5: string | undefined;
+  /** Held until its file is there, or is not to be. */
+  readonly place: Disposable | undefined;
+}
+
+/** Whoever completes an upload, and how. */
+export interface CompletionOptions {
+  /** Asked where it falls to this one to put the file together, and not while another does. What it throws is thrown, and nothing is begun. */
+  readonly takePlace?: (() => Disposable) | undefined;
 }
 
 /**
@@ -56,10 +65,11 @@ export class UploadCompletion {
     id: string,
     { part_ids, md5 }: CompleteUploadBody,
     signal: AbortSignal,
+    { takePlace }: CompletionOptions = {},
   ): Promise<CompletedUpload> {
-    for (;;) {
-      const turn = await this.#take(owner, id, part_ids, md5?.toLowerCase());
-      if (turn === 'busy') await sleep(LOOK_MS, undefined, { signal }).catch(() => signal.throwIfAborted());
+    for (let lookMs = LOOK_MS_MIN; ; lookMs = Math.min(2 * lookMs, LOOK_MS_MAX)) {
+      const turn = await this.#take(owner, id, part_ids, md5?.toLowerCase(), takePlace);
+      if (turn === 'busy') await sleep(lookMs, undefined, { signal }).catch(() => signal.throwIfAborted());
       else if ('upload' in turn && 'by' in turn) await untilLeft(this.#tracked(this.#assemble(turn)), signal);
       else return this.#completed(owner, turn);
     }
@@ -71,25 +81,39 @@ export class UploadCompletion {
   }
 
   /** @returns the upload itself where it is completed already. */
-  #take(owner: FileOwner, id: string, partIds: readonly string[], md5: string | undefined) {
-    return this.database.transaction(async (query): Promise<Turn | UploadRow | 'busy'> => {
-      const upload = await findIn(query, owner, id, 'for update');
-      if (upload.state === 'completed') return sameParts(upload, partIds);
-      if (upload.busy) return 'busy';
-      refuseUnlessOpen(upload);
-      await checkParts(query, upload, partIds);
-      const by = randomUUID();
-      await query(
-        `update uploads set state = 'completing', completing_by = $2,
-          lease_expires_at = now() + $3 * interval '1 millisecond' where id = $1`,
-        [id, by, LEASE_MS],
-      );
-      return { by, owner, upload, partIds, md5 };
-    });
+  async #take(
+    owner: FileOwner,
+    id: string,
+    partIds: readonly string[],
+    md5: string | undefined,
+    takePlace: CompletionOptions['takePlace'],
+  ): Promise<Turn | UploadRow | 'busy'> {
+    let place: Disposable | undefined;
+    try {
+      return await this.database.transaction(async (query): Promise<Turn | UploadRow | 'busy'> => {
+        const upload = await findIn(query, owner, id, 'for update');
+        if (upload.state === 'completed') return sameParts(upload, partIds);
+        if (upload.busy) return 'busy';
+        refuseUnlessOpen(upload);
+        await checkParts(query, upload, partIds);
+        place = takePlace?.();
+        const by = randomUUID();
+        await query(
+          `update uploads set state = 'completing', completing_by = $2,
+            lease_expires_at = now() + $3 * interval '1 millisecond' where id = $1`,
+          [id, by, LEASE_MS],
+        );
+        return { by, owner, upload, partIds, md5, place };
+      });
+    } catch (error) {
+      place?.[Symbol.dispose]();
+      throw error;
+    }
   }
 
   async #assemble(turn: Turn): Promise<void> {
     const { by, owner, upload, partIds } = turn;
+    using _place = turn.place;
     const lost = new AbortController();
     const signal = AbortSignal.any([lost.signal, this.#closing.signal]);
     const renewing = setInterval(() => void this.#renew(turn, lost), RENEW_MS);

@@ -1,12 +1,12 @@
 import { InferenceError } from '@millrace/contracts';
 
-/** How many files come in at a time, or go out: each holds a connection, and where they are in a bucket another one there. */
+/** How many files come in or are put together at a time, or go out: each holds a connection, and where they are in a bucket another one there. */
 export class FilePlaces {
   #taken = 0;
 
   constructor(
     private readonly placesMax: number,
-    private readonly names: { readonly doing: 'uploaded' | 'downloaded'; readonly setting: string },
+    private readonly names: { readonly doing: 'uploaded or put together' | 'downloaded'; readonly setting: string },
   ) {}
 
   /** Ownership: whoever gets it disposes of it, once. @throws InferenceError when all are taken. */

@@ -45,7 +45,9 @@ export class ManageUploads {
   complete(uploadId: string, body: unknown, call: Call): Promise<UploadBody> {
     return this.calls.run('files', call, async () => {
       const asked = parseCompleteUpload(body);
-      const { upload, file } = await this.completion.complete(call.caller.keyId, uploadId, asked, call.clientLeft);
+      const { keyId } = call.caller;
+      const takePlace = () => this.places.take();
+      const { upload, file } = await this.completion.complete(keyId, uploadId, asked, call.clientLeft, { takePlace });
       return uploadBody(upload, file);
     });
   }

@@ -977,7 +977,7 @@ export const SETTINGS = {
     min: 1,
     max: 1_000,
     unit: 'uploads',
-    why: 'How many files, or parts of them, one gateway takes in at a time; further ones are told to come back. With an S3 server each holds about 10 MiB of memory.',
+    why: 'How many files, or parts of them, one gateway takes in or puts together at a time; further ones are told to come back. With an S3 server each holds about 10 MiB of memory.',
   }),
   fileDownloadsMax: integer({
     group: 'files',
