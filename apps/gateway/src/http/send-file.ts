@@ -2,8 +2,28 @@ import { Readable } from 'node:stream';
 import type { FastifyReply } from 'fastify';
 import type { FilePart } from '../walks/manage-files.js';
 
-/** All of a file or a part of it, no faster than it is read. What the object holds is released however it ends. */
-export async function sendFile(reply: FastifyReply, { file, part, content }: FilePart): Promise<void> {
+/** How slowly a file may be read: each reader holds one of `fileDownloadsMax` places, and a connection to the object store. */
+export interface DownloadPatience {
+  /** However little there is to read. */
+  readonly msMin: number;
+  /** Over all of it. */
+  readonly bytesPerSecondMin: number;
+}
+
+/** Half a megabit: whose line is slower reads a large file in ranges. */
+const PATIENCE: DownloadPatience = { msMin: 60_000, bytesPerSecondMin: 64 * 1024 };
+/** Of a timer of Node, which would end at once where it is asked for more; there are 25 days in it. */
+const TIMER_MS_MAX = 2 ** 31 - 1;
+
+/**
+ * All of a file or a part of it, no faster than it is read, and no slower than `patience` allows: then the connection ends, for the answer has
+ * begun. What the object holds is released however it ends.
+ */
+export async function sendFile(
+  reply: FastifyReply,
+  { file, part, content }: FilePart,
+  patience: DownloadPatience = PATIENCE,
+): Promise<void> {
   reply.status(part === undefined ? 200 : 206).headers({
     'content-type': 'application/octet-stream',
     'content-length': part?.bytes ?? file.bytes,
@@ -23,14 +43,26 @@ export async function sendFile(reply: FastifyReply, { file, part, content }: Fil
   const { socket } = reply.raw.req;
   // The answer to a request that waits behind others on its connection may never close, though the connection does.
   const end = () => stream.destroy();
+  const tooSlow = setTimeout(
+    () => {
+      end();
+      socket.destroy(); // What has left the stream is not ended with it.
+    },
+    msMaxOf(part?.bytes ?? file.bytes, patience),
+  );
   socket.once('close', end);
   if (socket.destroyed) end(); // Gone before we began to listen.
   // Not a `finally` in a generator: one whose client left before the first piece is never begun.
   stream.once('close', () => {
+    clearTimeout(tooSlow);
     socket.off('close', end);
     void content[Symbol.asyncDispose]();
   });
   reply.send(stream);
+}
+
+function msMaxOf(bytes: number, { msMin, bytesPerSecondMin }: DownloadPatience): number {
+  return Math.min(msMin + Math.ceil((bytes / bytesPerSecondMin) * 1_000), TIMER_MS_MAX);
 }
 
 /** For old readers without what is not ASCII, and for the others as RFC 8187 has it. */

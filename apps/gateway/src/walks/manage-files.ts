@@ -30,7 +30,7 @@ export class ManageFiles {
 
   create(form: UploadForm, call: Call): Promise<FileBody> {
     return this.calls.run('files', call, async () => {
-      using _place = this.places.uploads.take();
+      using _place = this.places.uploads.take(call.caller.keyId);
       const { filename, content } = await form.file('file');
       const name = parseFilename(filename);
       // What comes before the file is looked at before it: nobody sends a gigabyte to be told of a misspelt purpose.
@@ -69,7 +69,7 @@ export class ManageFiles {
     return this.calls.run('files', call, async () => {
       const file = await this.files.find(call.caller.keyId, id);
       const part = parseRange(range, file.bytes, call);
-      const place = this.places.downloads.take();
+      const place = this.places.downloads.take(call.caller.keyId);
       try {
         const opened = await this.files.open(file, call.clientLeft, part);
         return { file, part, content: this.#counted(opened, place) };

@@ -28,14 +28,14 @@ export class ManageUploads {
 
   addPart(uploadId: string, form: UploadForm, call: Call): Promise<UploadPartBody> {
     return this.calls.run('files', call, async () => {
-      using _place = this.places.take();
+      const { keyId } = call.caller;
+      using _place = this.places.take(keyId);
       const { content } = await form.file('data');
       async function* whole() {
         yield* content;
         // A part is there only when its form is: what breaks off behind it may have been cut off within it.
         await form.end();
       }
-      const { keyId } = call.caller;
       const part = await this.uploads.addPart(keyId, uploadId, whole(), call.clientLeft, form.bytesExpected);
       this.#metrics.kept(part.bytes);
       return partBody(part);
@@ -46,7 +46,7 @@ export class ManageUploads {
     return this.calls.run('files', call, async () => {
       const asked = parseCompleteUpload(body);
       const { keyId } = call.caller;
-      const takePlace = () => this.places.take();
+      const takePlace = () => this.places.take(keyId);
       const { upload, file } = await this.completion.complete(keyId, uploadId, asked, call.clientLeft, { takePlace });
       return uploadBody(upload, file);
     });

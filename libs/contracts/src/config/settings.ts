@@ -977,7 +977,7 @@ export const SETTINGS = {
     min: 1,
     max: 1_000,
     unit: 'uploads',
-    why: 'How many files, or parts of them, one gateway takes in or puts together at a time; further ones are told to come back. With an S3 server each holds about 10 MiB of memory.',
+    why: 'How many files, or parts of them, one gateway takes in or puts together at a time, for one key half of them; further ones are told to come back. With an S3 server each holds about 10 MiB of memory.',
   }),
   fileDownloadsMax: integer({
     group: 'files',
@@ -986,7 +986,7 @@ export const SETTINGS = {
     min: 1,
     max: 10_000,
     unit: 'downloads',
-    why: 'How many files one gateway sends at a time; further ones are told to come back. Each holds a connection to the S3 server, where there is one, for as long as its client takes, and of those there are 128.',
+    why: 'How many files one gateway sends at a time, to one key half of them; further ones are told to come back. Each holds a connection to the S3 server, where there is one, for as long as its client takes, and of those there are 128.',
   }),
 
   // --------------------------------------------------------------------------------------------------------- batches
