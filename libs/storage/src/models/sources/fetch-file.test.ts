@@ -69,6 +69,23 @@ describe('a file that is fetched', () => {
     expect(readFileSync(target).equals(content)).toBe(true);
   });
 
+  it.each([
+    ['another file', '"c"'],
+    ['a file of which it says nothing', ''],
+  ])('begins anew where a server sends a part of %s, whatever If-Range asked for', async (_what, etag) => {
+    const former = randomBytes(300_000);
+    await using server = await startModelServer((request, response) => {
+      if (request.headers.range === undefined)
+        return serveFile(former, { etag: '"a"', breakAfter: 70_000 })(request, response);
+      server.answer = serveFile(content);
+      const from = Number(/\d+/.exec(request.headers.range)![0]);
+      response.writeHead(206, { ...(etag && { etag }), 'content-range': `bytes ${from}-299999/300000` });
+      response.end(content.subarray(from));
+    });
+    expect(await fetch(server)).toMatchObject({ sha256: sha256Of(content) });
+    expect(readFileSync(target).equals(content)).toBe(true);
+  });
+
   it('begins anew where what an earlier process left was changed meanwhile', async () => {
     await using server = await startModelServer(serveFile(content));
     writeFileSync(`${target}.part`, randomBytes(1_000));

@@ -116,6 +116,9 @@ export class HttpFile implements RemoteFile {
     try {
       this.#refuse(response, resume);
       const { from, bytes } = rangeOf(response, resume, this.name);
+      const version = versionOf(response.headers);
+      // Not every server knows If-Range: a part of another file, or of who knows which, is never joined to what is here.
+      if (from > 0 && version !== resume?.version) throw new RangeGone(`${this.name} is another file by now.`);
       if (said.bytes !== undefined && bytes !== undefined && said.bytes !== bytes)
         throw new ModelProblem(
           'source',
@@ -124,7 +127,7 @@ export class HttpFile implements RemoteFile {
       return {
         from,
         bytes: bytes ?? said.bytes,
-        version: versionOf(response.headers),
+        version,
         sha256: said.sha256,
         content: readPieces(response, url, this.terms.silenceMsMax, signal),
         [Symbol.asyncDispose]: async () => void response.destroy(),
