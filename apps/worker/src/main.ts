@@ -30,6 +30,7 @@ import { WorkerMetrics } from './metrics/worker-metrics.js';
 import { chooseModels, refuseUnusableFile, registeredUnder } from './models/choose-model.js';
 import { Library } from './models/library.js';
 import { MemoryBudget } from './models/memory-budget.js';
+import { modelCacheFolder } from './models/model-cache-folder.js';
 import { RegisteredModels } from './models/registered-models.js';
 import { TrialMemory } from './models/trial-memory.js';
 import { openTls, type WorkerTls } from './open-tls.js';
@@ -132,11 +133,11 @@ function chooseAmong(registered: RegisteredModels, settings: Settings): ReturnTy
   }
 }
 
-/** The registry of `modelsDir`, and the bucket where there is one. Asks nobody. */
+/** The registry of `modelsDir`, and the bucket where there is one. Asks nobody. @throws ConfigurationError as `modelCacheFolder`. */
 async function openRegistered(settings: Settings, tls: WorkerTls, logger: Logger): Promise<RegisteredModels> {
   const { modelsDir, cacheFolder, modelCacheBytesMax: bytesMax, modelsRefreshMs: refreshMs } = settings;
   const models = await openModelBucket(settings, tls.s3);
-  const cache = models && new ModelCache(models, { folder: resolve(cacheFolder, 'models'), bytesMax });
+  const cache = models && new ModelCache(models, { folder: modelCacheFolder(settings), bytesMax });
   const bucket = models && cache && { models, cache };
   const digests = new TrialMemory(cacheFolder, logger);
   return new RegisteredModels({ registry: new ModelRegistry(resolve(modelsDir)), bucket, digests, refreshMs }, logger);

@@ -1,8 +1,8 @@
 import { execFile } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
-import { existsSync, mkdtempSync, readFileSync, realpathSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, realpathSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { promisify } from 'node:util';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { FolderObjectStore } from '../adapters/folder-object-store.js';
@@ -121,6 +121,34 @@ describe('models of a bucket on this disk', () => {
     using used = await cache.use('demo', entry, (bytes) => seen.push(bytes), never);
     expect(seen[0]).toBeGreaterThan(1_000_000);
     expect(readFileSync(used.path).equals(readFileSync(DEMO))).toBe(true);
+  });
+
+  it('go on where a fetch broke off on a disk that has room for the rest alone', async () => {
+    const objects = new FolderObjectStore(join(root, 'bucket'));
+    const entry = await push(objects, 'demo', DEMO);
+    const stop = new AbortController();
+    const killed = openCache(objects).use('demo', entry, (bytes) => bytes > 3e6 && stop.abort(), stop.signal);
+    await expect(killed).rejects.toThrow();
+    const spareBytes = 64 * 1024 * 1024;
+    const tight = openCache(objects, 1e9, async () => spareBytes + DEMO_BYTES - 3_000_000);
+    using used = await use(tight, 'demo', entry);
+    expect(readFileSync(used.path).equals(readFileSync(DEMO))).toBe(true);
+  });
+
+  it('never go with what is not theirs: it stays, however full the disk is', async () => {
+    const objects = new FolderObjectStore(join(root, 'bucket'));
+    const [a, b] = [await push(objects, 'a', DEMO), await push(objects, 'b', EMBED)];
+    const cached = await use(openCache(objects), 'a', a);
+    cached[Symbol.dispose]();
+    const others = ['qwen3-4b/model.gguf', 'registry.json', 'me@home/notes', 'x@0123456789abcdef'];
+    for (const path of others) {
+      mkdirSync(dirname(join(root, 'cache', path)), { recursive: true });
+      writeFileSync(join(root, 'cache', path), 'mine');
+    }
+    const full = openCache(objects, 1e9, async () => 0);
+    await expect(use(full, 'b', b)).rejects.toMatchObject({ kind: 'full' });
+    expect(isKept(cached.path)).toBe(false);
+    expect(others.filter((path) => isKept(join(root, 'cache', path)))).toEqual(others);
   });
 
   it('that were damaged in the bucket are refused, and not kept', async () => {

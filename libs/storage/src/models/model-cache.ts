@@ -26,6 +26,8 @@ const COMPLETE = '.complete';
 /** How large it will be: others reckon with it while it is fetched. */
 const SIZE = '.size';
 const LOCKS = '.locks';
+/** What it calls its folders: everything else that lies there is somebody else's, and stays. */
+const OWN_NAME = /^[A-Za-z0-9][A-Za-z0-9._-]*@[0-9a-f]{16}$/;
 /** Left free on the disk. */
 const SPARE_BYTES = 64 * 1024 * 1024;
 
@@ -96,8 +98,9 @@ export class ModelCache {
     const others = (await this.#kept())
       .filter((kept) => kept.name !== name)
       .sort((one, other) => one.usedMs - other.usedMs);
+    const needed = Math.max(0, size - (await this.#fetchedBytes(name)));
     let taken = others.reduce((sum, { bytes }) => sum + bytes, 0);
-    const fits = async () => taken + size <= bytesMax && (await this.#free()) >= size + SPARE_BYTES;
+    const fits = async () => taken + size <= bytesMax && (await this.#free()) >= needed + SPARE_BYTES;
     for (const oldest of others) {
       if (await fits()) break;
       using fetching = FileLock.tryExclusive(this.#lockOf(oldest.name, 'fetch'));
@@ -108,6 +111,15 @@ export class ModelCache {
     }
     if (!(await fits())) throw await this.#full(size, taken);
     await writeFile(join(folder, name, SIZE), String(size));
+  }
+
+  /** What an earlier fetch left of it, which takes its part of the disk already. */
+  async #fetchedBytes(name: string): Promise<number> {
+    const at = join(this.options.folder, name);
+    const entries = await readdir(at, { withFileTypes: true, recursive: true });
+    const files = entries.filter((entry) => entry.isFile());
+    const sizes = await Promise.all(files.map(async (file) => (await stat(join(file.parentPath, file.name))).size));
+    return sizes.reduce((sum, bytes) => sum + bytes, 0);
   }
 
   async #full(size: number, taken: number): Promise<ModelProblem> {
@@ -124,8 +136,9 @@ export class ModelCache {
   }
 
   async #kept(): Promise<Kept[]> {
-    const names = (await readdir(this.options.folder)).filter((name) => !name.startsWith('.'));
-    return Promise.all(names.map((name) => this.#keptAt(name)));
+    const entries = await readdir(this.options.folder, { withFileTypes: true });
+    const own = entries.filter((entry) => entry.isDirectory() && OWN_NAME.test(entry.name));
+    return Promise.all(own.map(({ name }) => this.#keptAt(name)));
   }
 
   async #keptAt(name: string): Promise<Kept> {
