@@ -178,21 +178,24 @@ describe('/admin/models', () => {
 describe('a request for a model that no worker knows', () => {
   it('is told to come again where it was added a moment ago, and that it does not exist where it was not', async () => {
     const asked = () => bed.chat({ model: 'just-added' });
+    // What was seen a moment ago is told for some seconds.
+    const becomes = (status: number) =>
+      expect.poll(async () => (await asked()).status, { timeout: 15_000, interval: 100 }).toBe(status);
     expect((await asked()).status).toBe(404);
     mkdirSync(join(root, 'files'));
     copyFileSync(DEMO, join(root, 'files/just-added.gguf'));
     await store.add(join(root, 'files/just-added.gguf'), { allowPaths: true }, () => {}, never);
+    await becomes(503);
     const answer = await asked();
-    expect(answer.status).toBe(503);
     expect(answer.headers.get('retry-after')).toBe('2');
     expect(await answer.json()).toMatchObject({
       error: { code: 'model_not_ready', message: expect.stringMatching(/`just-added` was added/) },
     });
     await store.push('just-added', () => {}, never);
     await store.remove('just-added', { fromBucket: false }, never);
-    expect((await asked()).status).toBe(503);
+    await becomes(503);
     await store.remove('just-added', { fromBucket: true }, never);
-    expect((await asked()).status).toBe(404);
+    await becomes(404);
     expect((await bed.chat({ model: '../../etc/passwd' })).status).toBe(404);
-  });
+  }, 60_000);
 });
