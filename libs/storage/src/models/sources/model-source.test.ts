@@ -33,6 +33,7 @@ describe('a source', () => {
     ['ftp://host/a.gguf', /can't be had from/],
     ['file:///etc/passwd', /can't be had from/],
     ['https://', /is no address/],
+    ['https://me:secret@[host/a.gguf', /^What begins with http:\/\/ or https:\/\/ here is no address(?!.*secret)/],
     ['https://me:secret@host/a.gguf', /holds a name or a password/],
     ['s3://bucket/a.gguf', /has to lie in a folder/],
     ['s3://bucket/../a/b.gguf', /is no file of a bucket/],

@@ -58,7 +58,8 @@ function httpUrl(text: string): URL {
   if (url === null || url.hostname === '')
     throw new ModelProblem(
       'invalid',
-      `${JSON.stringify(text.slice(0, 100))} is no address. Write one such as https://host/model.gguf.`,
+      // Nothing of it is repeated: it may hold a password, and this may end up in a log.
+      'What begins with http:// or https:// here is no address that can be read. Write one such as https://host/model.gguf.',
     );
   if (url.username !== '' || url.password !== '')
     throw new ModelProblem(
