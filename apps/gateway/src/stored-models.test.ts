@@ -16,6 +16,7 @@ const DIGEST = '8d50b2c1794a52bd2893075d21579603cc2c895160bb2a161bbf56c2c3a1b2ed
 let root: string;
 let bed: TestBed;
 let store: ModelStore;
+let objects: FolderObjectStore;
 let keeper: Server;
 let keeps: RequestListener;
 beforeEach(async () => {
@@ -25,9 +26,10 @@ beforeEach(async () => {
   keeper = createServer((request, response) => keeps(request, response));
   await new Promise<void>((resolve) => keeper.listen(0, '127.0.0.1', resolve));
   const only = (address: string) => address === '127.0.0.1';
+  objects = new FolderObjectStore(join(root, 'bucket'));
   store = new ModelStore({
     folder: join(root, 'models'),
-    bucket: new ModelBucket(new FolderObjectStore(join(root, 'bucket'))),
+    bucket: new ModelBucket(objects),
     sources: {
       ...{ mayAsk: only, silenceMsMax: 5_000, hubUrl: url() },
       ...{ hubToken: undefined, openBucket: undefined },
@@ -105,7 +107,7 @@ describe('/admin/models', () => {
     const { body: push } = await call<ModelJobBody>('POST', 'models/demo/push');
     expect(await ended(push.id)).toMatchObject({ kind: 'push', status: 'done' });
     expect((await call('DELETE', 'models/demo?bucket=true')).status).toBe(200);
-    expect((await call('GET', 'models')).body).toEqual({ object: 'list', data: [] });
+    expect((await call('GET', 'models')).body).toEqual({ object: 'list', data: [], trouble: null });
     expect((await call('GET', 'model-jobs')).body).toMatchObject({
       data: [{ kind: 'push' }, { kind: 'pull' }, { kind: 'verify' }, { kind: 'add' }],
     });
@@ -166,6 +168,52 @@ describe('/admin/models', () => {
       body: { error: { message: expect.stringMatching(/modelFetchesMax is 1/) } },
     });
     expect((await call('DELETE', `model-jobs/${job.id}`)).body).toMatchObject({ status: 'cancelled' });
+  });
+
+  it('lists and removes what is here while the bucket is silent', async () => {
+    await store.add(DEMO, { id: 'demo', allowPaths: true }, () => {}, never);
+    const silent = (...args: unknown[]) => {
+      const signal = args.at(-1) as AbortSignal;
+      return new Promise<never>((_resolve, reject) =>
+        signal.addEventListener('abort', () => reject(signal.reason as Error), { once: true }),
+      );
+    };
+    Object.assign(objects, { stat: silent, list: silent });
+    const [listed, other] = await Promise.all([call('GET', 'models'), call('GET', 'models/other')]);
+    expect(listed).toMatchObject({
+      status: 200,
+      body: { data: [{ id: 'demo', where: 'here' }], trouble: expect.stringMatching(/did not answer in time/) },
+    });
+    expect(other).toMatchObject({
+      status: 503,
+      body: { error: { code: 'store_unavailable', message: expect.stringMatching(/did not answer within 10,000 ms/) } },
+    });
+    expect((await call('DELETE', 'models/demo')).status).toBe(200);
+  }, 60_000);
+
+  it('tells who removes a model that it is being fetched', async () => {
+    keeps = (_request, response) =>
+      void response.writeHead(200, { 'content-length': demo.length, etag: '"demo"' }).write(demo.subarray(0, 1_000));
+    await store.add(DEMO, { id: 'demo', allowPaths: true }, () => {}, never);
+    const stop = new AbortController();
+    const phases: string[] = [];
+    const again = store.add(
+      `${url()}/a.gguf`,
+      { id: 'demo', replace: true, allowPaths: false },
+      ({ phase }) => phases.push(phase),
+      stop.signal,
+    );
+    again.catch(() => {});
+    await expect.poll(() => phases).toContain('fetching');
+    expect(await call('DELETE', 'models/demo')).toMatchObject({
+      status: 503,
+      body: {
+        error: { code: 'store_unavailable', message: expect.stringMatching(/demo is being fetched.*try again/) },
+      },
+    });
+    stop.abort(new Error('enough'));
+    await expect(again).rejects.toThrow('enough');
+    expect((await call('DELETE', 'models/demo')).status).toBe(200);
   });
 
   it('has the workers load a model', async () => {

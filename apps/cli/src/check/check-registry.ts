@@ -18,13 +18,17 @@ export function checkRegistry(settings: Settings, variables: NodeJS.ProcessEnv):
   return withModelStoreOf(settings, variables, async (store) => {
     const { path } = store.registry;
     try {
-      const listed = await store.models(AbortSignal.timeout(LOOK_MS_MAX));
+      const { models: listed, trouble } = await store.models(AbortSignal.timeout(LOOK_MS_MAX));
       const models = new Map(listed.map((model) => [model.id, model]));
-      if (listed.length === 0 && !existsSync(path)) return { findings: [], models };
+      const away = trouble === undefined ? [] : [wrong('bucket', trouble, 'Without it, its models are not served.')];
+      if (listed.length === 0 && !existsSync(path)) return { findings: away, models };
       const here = listed.filter(({ where }) => where !== 'bucket');
       const bucket =
-        store.bucket === undefined ? '' : `; the bucket has ${listed.filter(({ where }) => where !== 'here').length}`;
+        store.bucket === undefined || trouble !== undefined
+          ? ''
+          : `; the bucket has ${listed.filter(({ where }) => where !== 'here').length}`;
       const findings = [fine('registry', `${path}: ${here.length} ${here.length === 1 ? 'model' : 'models'}${bucket}`)];
+      findings.push(...away);
       for (const { id, entry } of here) findings.push(await checkFile(id, store.registry.pathOf(entry), entry.size));
       return { findings, models };
     } catch (error) {

@@ -84,6 +84,28 @@ describe('millrace models, as a process', () => {
     expect((await millrace('list')).out).toMatch(/^The registry in .* has no models\. Add one/);
   });
 
+  it('lists what is here while the bucket is away, and says that it is', async () => {
+    await millrace('add', DEMO, '--id', 'demo');
+    const keys = ['--s3-access-key', 'k', '--s3-secret-key', 's'];
+    const listed = await millrace('list', '--s3-url', 'http://127.0.0.1:9', '--s3-bucket', 'bucket', ...keys);
+    expect(listed).toMatchObject({
+      status: 0,
+      out: expect.stringMatching(/\ndemo +chat/),
+      err: expect.stringMatching(/^Models of the bucket are not listed: ./),
+    });
+  });
+
+  it('lets no model say anything to the terminal', async () => {
+    await millrace('add', DEMO, '--id', 'demo');
+    const path = join(root, 'models/registry.json');
+    writeFileSync(path, readFileSync(path, 'utf8').replace('"source": "', '"source": "\\u001b[2J'));
+    for (const verb of [['list'], ['show', 'demo']]) {
+      const { out } = await millrace(...verb);
+      expect(out).toContain('�[2J');
+      expect(out).not.toContain('\x1b');
+    }
+  });
+
   it.each([
     [['add', DEMO, '--id', '../../etc/passwd'], /"..\/..\/etc\/passwd" can't be the id of a model/],
     [['add', '/etc/passwd'], /is no GGUF file that can be run/],

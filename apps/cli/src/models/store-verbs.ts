@@ -1,6 +1,7 @@
 import { readFileSync, statSync } from 'node:fs';
 import { filesOfEntry, type ModelStore, type StoredModel } from '@millrace/storage';
 import { CommandError } from '../command.js';
+import { plainText } from '../plain-text.js';
 import { alignedTable } from '../table.js';
 import type { Asked, Verb } from './models-command.js';
 import { withModelStore } from './open-store.js';
@@ -51,12 +52,13 @@ function add(asked: Asked): Promise<number> {
 function list(asked: Asked): Promise<number> {
   const { flags, write, signal, loaded } = asked;
   return withModelStore(asked, async (store) => {
-    const models = await store.models(signal);
+    const { models, trouble } = await store.models(signal);
+    if (trouble !== undefined) process.stderr.write(`Models of the bucket are not listed: ${plainText(trouble)}\n`);
     if (flags.json) write(`${JSON.stringify(models.map(jsonOf), null, 2)}\n`);
     else if (models.length > 0) write(`${tableOf(models)}\n`);
     else
       write(
-        `The registry in ${loaded.settings.modelsDir} has no models${store.bucket ? ', nor has the bucket' : ''}. Add one: millrace models add --help\n`,
+        `The registry in ${loaded.settings.modelsDir} has no models${store.bucket && trouble === undefined ? ', nor has the bucket' : ''}. Add one: millrace models add --help\n`,
       );
     return 0;
   });
@@ -151,23 +153,25 @@ function jsonOf({ id, entry, where }: StoredModel): object {
 
 function summaryOf({ entry }: StoredModel): string {
   const { format, task, quantisation, size } = entry;
-  return [`${megabytes(size)} MB`, format, quantisation, task].filter((each) => each !== null).join(', ');
+  return plainText([`${megabytes(size)} MB`, format, quantisation, task].filter((each) => each !== null).join(', '));
 }
 
 const WHERE: Readonly<Record<StoredModel['where'], string>> = { here: 'here', bucket: 'bucket', both: 'here, bucket' };
 
 function tableOf(models: readonly StoredModel[]): string {
-  const rows = models.map(({ id, where, entry }) => [
-    id,
-    entry.task,
-    entry.format,
-    entry.quantisation ?? '',
-    megabytes(entry.size),
-    entry.licence ?? '',
-    WHERE[where],
-    entry.added.slice(0, 10),
-    entry.source,
-  ]);
+  const rows = models.map(({ id, where, entry }) =>
+    [
+      id,
+      entry.task,
+      entry.format,
+      entry.quantisation ?? '',
+      megabytes(entry.size),
+      entry.licence ?? '',
+      WHERE[where],
+      entry.added.slice(0, 10),
+      entry.source,
+    ].map(plainText),
+  );
   const headings = ['MODEL', 'TASK', 'FORMAT', 'BITS', 'MB', 'LICENCE', 'WHERE', 'ADDED', 'SOURCE'];
   return alignedTable(headings, rows, ['MB']);
 }
@@ -188,7 +192,7 @@ function detailsOf({ id, entry, where }: StoredModel, store: ModelStore): string
     ['template', entry.template === null ? 'the one in its file' : `its own, of ${entry.template.length} characters`],
     ['added', entry.added],
   ];
-  return lines.map(([name, value]) => `${name.padEnd(13)} ${value}`).join('\n');
+  return lines.map(([name, value]) => `${name.padEnd(13)} ${plainText(value)}`).join('\n');
 }
 
 function digestOf(text: string | undefined): string | undefined {

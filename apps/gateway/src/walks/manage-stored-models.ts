@@ -28,6 +28,8 @@ const IF_AWAY = 'Look at GET /admin/models once it is back.';
 const WARM_MS_MAX = 3_600_000;
 /** What is looked up while a caller waits. */
 const LOOK_MS_MAX = 10_000;
+/** Whoever fetches a model may take an hour: that is told soon. */
+const LOCK_WAIT_MS_MAX = 2_000;
 
 /** /admin/models: the registry on the disk of this gateway, and the bucket. */
 export class ManageStoredModels {
@@ -56,8 +58,8 @@ export class ManageStoredModels {
 
   list(call: Call): Promise<StoredModelListBody> {
     return this.#recorded(call, async () => {
-      const models = await this.store.models(AbortSignal.timeout(LOOK_MS_MAX));
-      return { object: 'list', data: models.map(storedModelBody) };
+      const { models, trouble } = await this.store.models(AbortSignal.timeout(LOOK_MS_MAX));
+      return { object: 'list', data: models.map(storedModelBody), trouble: trouble ?? null };
     });
   }
 
@@ -75,7 +77,8 @@ export class ManageStoredModels {
           `The model ${id} is in the bucket alone. To remove it from there, say ?bucket=true.`,
           { param: 'bucket' },
         );
-      await this.store.remove(id, { fromBucket }, AbortSignal.timeout(LOOK_MS_MAX));
+      const lockWaitMsMax = LOCK_WAIT_MS_MAX;
+      await this.store.remove(id, { fromBucket, lockWaitMsMax }, AbortSignal.timeout(LOOK_MS_MAX));
       return { id, object: 'stored_model', deleted: true };
     });
   }
@@ -164,7 +167,10 @@ export class ManageStoredModels {
       try {
         return await work();
       } catch (error) {
-        throw error instanceof ModelProblem ? inferenceError(error) : error;
+        if (error instanceof ModelProblem) throw inferenceError(error);
+        // Of `LOOK_MS_MAX`: nothing else here has a time.
+        if (error instanceof DOMException && error.name === 'TimeoutError') throw inSilence(error);
+        throw error;
       }
     });
   }
@@ -194,6 +200,14 @@ const CODES: Readonly<Record<ModelProblemKind, 'invalid_request' | 'model_not_fo
 
 function inferenceError(problem: ModelProblem): InferenceError {
   return new InferenceError(CODES[problem.kind], problem.message, { cause: problem });
+}
+
+function inSilence(cause: unknown): InferenceError {
+  return new InferenceError(
+    'store_unavailable',
+    `The folder of models and the bucket did not answer within ${LOOK_MS_MAX.toLocaleString('en-US')} ms. Try again later.`,
+    { cause },
+  );
 }
 
 /** Without what only concerns the machine: where its file is. */

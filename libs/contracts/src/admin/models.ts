@@ -67,7 +67,11 @@ export const storedModelSchema = z
   .meta({ id: 'StoredModel' });
 
 export const storedModelListSchema = z
-  .object({ object: z.literal('list'), data: z.array(storedModelSchema) })
+  .object({
+    object: z.literal('list'),
+    data: z.array(storedModelSchema),
+    trouble: z.string().nullable().describe('Why models of the bucket are missing; null: they are not.'),
+  })
   .meta({ id: 'StoredModelList' });
 
 export const modelJobSchema = z

@@ -13,6 +13,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { FolderObjectStore } from '../adapters/folder-object-store.js';
+import { ObjectStoreUnavailable } from '../object-store.js';
 import { ModelBucket } from './model-bucket.js';
 import { type AddTerms, ModelStore } from './model-store.js';
 import { isPublicAddress } from './sources/public-address.js';
@@ -154,6 +155,16 @@ describe('models of this machine', () => {
     expect(await store.verify('demo', () => {}, never)).toEqual([expect.stringMatching(/can't be read/)]);
   });
 
+  it('say nothing to a terminal, and nothing that the registry could not read again', async () => {
+    const store = openStore();
+    const { entry } = await add(store, DEMO, { id: 'demo', licence: 'mit\x1b]0;owned\x07\u202e' });
+    expect(entry.licence).toBe('mit�]0;owned��');
+    await expect(add(store, DEMO, { id: 'long', licence: 'x'.repeat(501) })).rejects.toThrow(/licence: .*--licence/);
+    const path = join(root, 'one/registry.json');
+    writeFileSync(path, readFileSync(path, 'utf8').replaceAll('�', '\\u001b'));
+    expect((await openStore().find('demo', never)).entry.licence).toBe('mit�]0;owned��');
+  });
+
   it('are not copied where the disk has no room for them, and nothing is left behind', async () => {
     const store = openStore('one', { freeBytes: async () => 60_000_000 });
     await expect(add(store, DEMO, { copy: true, id: 'demo' })).rejects.toThrow(
@@ -161,6 +172,30 @@ describe('models of this machine', () => {
     );
     expect(existsSync(join(root, 'one/demo/millrace-demo.gguf'))).toBe(false);
     expect((await store.registry.models()).size).toBe(0);
+  });
+});
+
+describe('models of this machine while the bucket is away', () => {
+  const openAway = () => {
+    const objects = new FolderObjectStore(join(root, 'bucket'));
+    const away = async () => {
+      throw new ObjectStoreUnavailable('The bucket is away.');
+    };
+    Object.assign(objects, { stat: away, list: away, open: away });
+    return new ModelStore({ folder: join(root, 'one'), sources, bucket: new ModelBucket(objects) });
+  };
+
+  it('are listed with what keeps those of the bucket, found, verified and removed', async () => {
+    const store = openAway();
+    await add(store, DEMO, { id: 'demo' });
+    expect(await store.models(never)).toMatchObject({
+      models: [{ id: 'demo', where: 'here' }],
+      trouble: 'The bucket is away.',
+    });
+    expect(await store.find('demo', never)).toMatchObject({ id: 'demo', where: 'here' });
+    expect(await store.verify('demo', () => {}, never)).toEqual([]);
+    expect(await store.remove('demo', { fromBucket: false }, never)).toBe(true);
+    await expect(store.find('demo', never)).rejects.toMatchObject({ kind: 'unavailable' });
   });
 });
 
@@ -173,7 +208,7 @@ describe('models of a bucket', () => {
     const pulled = await two.pull('demo', { replace: false }, () => {}, never);
     expect(pulled.entry).toMatchObject({ path: 'demo/millrace-demo.gguf', digest: DEMO_DIGEST });
     expect(readFileSync(two.registry.pathOf(pulled.entry)).equals(readFileSync(DEMO))).toBe(true);
-    expect(await two.models(never)).toMatchObject([{ id: 'demo', where: 'both' }]);
+    expect(await two.models(never)).toMatchObject({ models: [{ id: 'demo', where: 'both' }], trouble: undefined });
     await two.remove('demo', { fromBucket: true }, never);
     await expect(two.find('demo', never)).rejects.toThrow(/neither in the registry nor in the bucket/);
   });
@@ -241,6 +276,6 @@ describe('models of a bucket', () => {
     await expect(two.pull('demo', { replace: false }, () => {}, never)).rejects.toThrow(/path leads to "..?"/);
     // The others are listed all the same.
     writeFileSync(path, '{');
-    expect(await two.models(never)).toEqual([]);
+    expect(await two.models(never)).toEqual({ models: [], trouble: undefined });
   });
 });

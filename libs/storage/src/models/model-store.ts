@@ -15,7 +15,13 @@ import {
 import { checkModelId, modelIdOf } from './model-id.js';
 import { ModelProblem } from './model-problem.js';
 import { ModelRegistry } from './model-registry.js';
-import { isBelow, type ModelFileEntry, type ModelTask, type RegistryEntry } from './registry-entry.js';
+import {
+  isBelow,
+  type ModelFileEntry,
+  type ModelTask,
+  type RegistryEntry,
+  registryEntrySchema,
+} from './registry-entry.js';
 import { fetchFile, freeBytesOf } from './sources/fetch-file.js';
 import { LocalFile } from './sources/local-file.js';
 import { fileNameOf, type ModelSource, parseModelSource, sourceText } from './sources/model-source.js';
@@ -53,6 +59,12 @@ export interface StoredModel {
   readonly where: 'here' | 'bucket' | 'both';
 }
 
+export interface StoredModels {
+  readonly models: readonly StoredModel[];
+  /** Why those of the bucket are missing, as a sentence; undefined: they are not. */
+  readonly trouble: string | undefined;
+}
+
 export interface Progress {
   readonly phase: 'waiting' | 'fetching' | 'reading' | 'sending';
   readonly bytes: number;
@@ -84,20 +96,35 @@ export class ModelStore {
   }
 
   /** Those of this machine first, then those that only the bucket has; each in the order of their ids. */
-  async models(signal: AbortSignal): Promise<readonly StoredModel[]> {
+  async models(signal: AbortSignal): Promise<StoredModels> {
     const here = await this.registry.models();
-    const there = (await this.options.bucket?.models(signal)) ?? new Map<string, RegistryEntry>();
+    let there: ReadonlyMap<string, RegistryEntry> = new Map();
+    let trouble: string | undefined;
+    try {
+      there = (await this.options.bucket?.models(signal)) ?? there;
+    } catch (error) {
+      trouble = bucketTrouble(error);
+      if (trouble === undefined) throw error;
+    }
     const own = [...here].map(([id, entry]): StoredModel => ({ id, entry, where: there.has(id) ? 'both' : 'here' }));
     const others = [...there]
       .filter(([id]) => !here.has(id))
       .map(([id, entry]): StoredModel => ({ id, entry, where: 'bucket' }));
     const byId = (one: StoredModel, other: StoredModel) => (one.id < other.id ? -1 : 1);
-    return [...own.sort(byId), ...others.sort(byId)];
+    return { models: [...own.sort(byId), ...others.sort(byId)], trouble };
   }
 
-  /** What the registry does not know is looked for in the bucket. @throws ModelProblem `not_found` */
+  /**
+   * What the registry does not know is looked for in the bucket. What it knows is `here` where the bucket is away.
+   *
+   * @throws ModelProblem `not_found`; `unavailable` where only the bucket could have it.
+   */
   async find(id: string, signal: AbortSignal): Promise<StoredModel> {
-    const [here, there] = [await this.registry.find(id), await this.options.bucket?.find(id, signal)];
+    const here = await this.registry.find(id);
+    const there = await this.options.bucket?.find(id, signal).catch((error: unknown) => {
+      if (here === undefined || bucketTrouble(error) === undefined) throw error;
+      return undefined;
+    });
     const entry = here ?? there;
     if (entry === undefined) throw notFound(id, this.options.bucket !== undefined);
     return { id, entry, where: here === undefined ? 'bucket' : there === undefined ? 'here' : 'both' };
@@ -224,7 +251,7 @@ export class ModelStore {
     terms: AddTerms,
   ): RegistryEntry {
     const preset = source.kind === 'preset' ? source.preset : undefined;
-    return {
+    return checkedEntry({
       source: source.kind === 'path' ? resolve(source.path) : sourceText(source),
       path: pathInRegistry(this.options.folder, content.path),
       digest: digestOfFiles(files),
@@ -236,7 +263,7 @@ export class ModelStore {
       licence: terms.licence ?? content.licence ?? preset?.licence ?? null,
       added: new Date((this.options.nowMs ?? Date.now)()).toISOString(),
       ...((files.length > 1 || content.format === 'openvino') && { files: [...files] }),
-    };
+    });
   }
 
   /** Reads all of a model's files again. @throws ModelProblem `not_found` where it is not on this machine. */
@@ -260,10 +287,20 @@ export class ModelStore {
     return problems;
   }
 
-  /** What was fetched or pulled is deleted; a file that was added where it lay stays. @returns whether anything was there. */
-  async remove(id: string, { fromBucket }: { readonly fromBucket: boolean }, signal: AbortSignal): Promise<boolean> {
+  /**
+   * What was fetched or pulled is deleted; a file that was added where it lay stays.
+   *
+   * @returns whether anything was there. @throws ModelProblem `busy` where others are at it for longer than `lockWaitMsMax`.
+   */
+  async remove(
+    id: string,
+    { fromBucket, lockWaitMsMax }: { readonly fromBucket: boolean; readonly lockWaitMsMax?: number },
+    signal: AbortSignal,
+  ): Promise<boolean> {
     checkModelId(id);
-    using _lock = await this.#lock(id, () => {}, signal);
+    using _lock = await this.#lock(id, () => {}, signal, lockWaitMsMax).catch((error: unknown) => {
+      throw error instanceof ModelProblem && error.kind === 'busy' ? busy(id, error) : error;
+    });
     const there = fromBucket && (await this.options.bucket?.remove(id, signal)) === true;
     const entry = await this.registry.remove(id, signal);
     if (entry !== undefined) await this.#deleteFiles(id, entry);
@@ -357,10 +394,13 @@ export class ModelStore {
     );
   }
 
-  #lock(id: string, onProgress: OnProgress, signal: AbortSignal): Promise<FileLock> {
+  #lock(id: string, onProgress: OnProgress, signal: AbortSignal, waitMsMax?: number): Promise<FileLock> {
     const onWait = () => onProgress({ phase: 'waiting', bytes: 0, bytesAll: undefined });
     // Of the id in lower case: there is only one of them, whatever the file system makes of it.
-    return FileLock.exclusive(join(this.options.folder, '.locks', `model-${id.toLowerCase()}`), signal, { onWait });
+    return FileLock.exclusive(join(this.options.folder, '.locks', `model-${id.toLowerCase()}`), signal, {
+      onWait,
+      waitMsMax,
+    });
   }
 
   /** Of the disk that models are on. */
@@ -389,6 +429,31 @@ function refuseOther(digest: string, expected: string | undefined, what: string)
 function pathInRegistry(folder: string, path: string): string {
   const below = relative(folder, path);
   return isBelow(below) ? below : path;
+}
+
+/** One that the registry could not read again would take all others with it. */
+function checkedEntry(entry: RegistryEntry): RegistryEntry {
+  const parsed = registryEntrySchema.safeParse(entry);
+  if (parsed.success) return parsed.data;
+  const [issue] = parsed.error.issues;
+  throw new ModelProblem(
+    'invalid',
+    `The registry can't keep what the model says of itself: ${issue!.path.join('.')}: ${issue!.message}. Say another, as with --licence or --quantisation.`,
+  );
+}
+
+/** What keeps a bucket from being asked, as a sentence; undefined: it is something else. */
+function bucketTrouble(error: unknown): string | undefined {
+  if (error instanceof ModelProblem && ['unavailable', 'registry'].includes(error.kind)) return error.message;
+  return (error as Error).name === 'TimeoutError' ? 'The bucket did not answer in time.' : undefined;
+}
+
+function busy(id: string, cause: unknown): ModelProblem {
+  return new ModelProblem(
+    'busy',
+    `The model ${id} is being fetched, pulled or pushed just now. Wait until that has ended, or end it, and try again.`,
+    { cause },
+  );
 }
 
 function notFound(id: string, hasBucket: boolean): ModelProblem {

@@ -11,6 +11,14 @@ const pathBelow = z
   .max(1_000)
   .refine((path) => isBelow(path), { error: 'must be a path without "..", not beginning with "/" or a dot' });
 
+/** What strangers wrote, such as a licence in a model's file, says nothing to a terminal that it is shown on. */
+function shownText(lengthMax: number) {
+  return z
+    .string()
+    .max(lengthMax)
+    .transform((text) => text.replace(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu, '�'));
+}
+
 export const MODEL_FILES_MAX = 1_000;
 export const MODEL_TASKS = ['chat', 'completion', 'embedding', 'rerank'] as const;
 export type ModelTask = (typeof MODEL_TASKS)[number];
@@ -30,8 +38,8 @@ export const registryEntrySchema = z.looseObject({
   task: z.enum(MODEL_TASKS),
   /** Jinja text in place of the file's chat template; null: the file's. */
   template: z.string().max(1_000_000).nullable().default(null),
-  quantisation: z.string().max(100).nullable().default(null),
-  licence: z.string().max(500).nullable().default(null),
+  quantisation: shownText(100).nullable().default(null),
+  licence: shownText(500).nullable().default(null),
   /** ISO 8601. */
   added: z.iso.datetime(),
   /** Where it has several: each below the folder that `path` is, or beside the file that it is. */

@@ -50,7 +50,7 @@ async function namesFor(
   store: ModelStore,
 ): Promise<readonly string[]> {
   if (flags.id !== undefined) return [flags.id];
-  const taken = new Set((await store.models(signal)).map(({ id }) => id));
+  const taken = new Set((await store.models(signal)).models.map(({ id }) => id));
   const terminal = flags.json || models.length === 0 ? undefined : askerAtTerminal(signal);
   try {
     return await chooseNames(models, taken, terminal?.ask, say);
