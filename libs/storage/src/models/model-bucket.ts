@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import {
   checkKey,
   LISTED_KEYS_MAX,
+  type ObjectInfo,
   type ObjectStore,
   ObjectStoreUnavailable,
   REMOVED_KEYS_MAX,
@@ -17,6 +18,8 @@ import { ObjectFile } from './sources/object-file.js';
 const ENTRY_NAME = 'model.json';
 const ENTRY_BYTES_MAX = 2 * 1024 * 1024;
 const READ_BYTES = 256 * 1024;
+/** So many entries are read at a time. */
+const ENTRIES_AT_A_TIME = 8;
 /** Far more than anybody has; a bucket that never ends to list keys ends here. */
 const KEYS_MAX = 1_000_000;
 
@@ -29,7 +32,8 @@ const KEYS_MAX = 1_000_000;
  * meanwhile has all of one version.
  */
 export class ModelBucket {
-  readonly #read = new Map<string, { readonly version: string; readonly entry: RegistryEntry }>();
+  /** By id: what was read, or what was wrong with it. */
+  readonly #read = new Map<string, { readonly version: string; readonly entry: RegistryEntry | ModelProblem }>();
 
   constructor(private readonly store: ObjectStore) {}
 
@@ -37,17 +41,21 @@ export class ModelBucket {
     return this.store.trouble;
   }
 
-  /** All of them, by id. What is no model there is passed over. */
+  /** All of them, by id. What is no model there is passed over. Only what is another than it was is read again: the list says which. */
   async models(signal: AbortSignal): Promise<ReadonlyMap<string, RegistryEntry>> {
+    const listed: { readonly id: string; readonly info: ObjectInfo }[] = [];
+    for await (const info of this.#keys('', signal)) {
+      const [id = '', name, more] = info.key.split('/');
+      if (name === ENTRY_NAME && more === undefined && isModelId(id)) listed.push({ id, info });
+    }
+    const ids = new Set(listed.map(({ id }) => id));
+    for (const id of this.#read.keys()) if (!ids.has(id)) this.#read.delete(id);
     const found = new Map<string, RegistryEntry>();
-    for await (const { key } of this.#keys('', signal)) {
-      const [id = '', name, more] = key.split('/');
-      if (name !== ENTRY_NAME || more !== undefined || !isModelId(id)) continue;
-      const entry = await this.find(id, signal).catch((error: unknown) => {
-        if (error instanceof ModelProblem && error.kind === 'registry') return undefined;
-        throw error;
-      });
-      if (entry !== undefined) found.set(id, entry);
+    for (let at = 0; at < listed.length; at += ENTRIES_AT_A_TIME) {
+      const some = listed.slice(at, at + ENTRIES_AT_A_TIME);
+      const entries = await Promise.all(some.map(({ id, info }) => asProblem(() => this.#entry(id, info, signal))));
+      for (const [index, entry] of entries.entries())
+        if (entry !== undefined && !(entry instanceof ModelProblem)) found.set(some[index]!.id, entry);
     }
     return found;
   }
@@ -59,15 +67,29 @@ export class ModelBucket {
       const key = `${id}/${ENTRY_NAME}`;
       const info = await this.store.stat(key, signal);
       if (info === undefined) return undefined;
-      const known = this.#read.get(id);
-      if (known?.version === info.version) return known.entry;
-      if (info.bytes > ENTRY_BYTES_MAX) throw brokenEntry(key, `it has ${info.bytes.toLocaleString('en-US')} bytes`);
-      await using opened = await this.store.open(key, signal);
-      if (opened === undefined) return undefined;
-      const entry = await entryIn(key, opened.content);
-      this.#read.set(id, { version: opened.version, entry });
+      const entry = await this.#entry(id, info, signal);
+      if (entry instanceof ModelProblem) throw entry;
       return entry;
     });
+  }
+
+  /** What was read of this version, or is read now. */
+  async #entry(
+    id: string,
+    { key, version, bytes }: ObjectInfo,
+    signal: AbortSignal,
+  ): Promise<RegistryEntry | ModelProblem | undefined> {
+    const known = this.#read.get(id);
+    if (known?.version === version) return known.entry;
+    if (bytes > ENTRY_BYTES_MAX) return brokenEntry(key, `it has ${bytes.toLocaleString('en-US')} bytes`);
+    await using opened = await this.store.open(key, signal);
+    if (opened === undefined) return undefined;
+    const entry = await entryIn(key, opened.content).catch((error: unknown) => {
+      if (error instanceof ModelProblem) return error;
+      throw error;
+    });
+    this.#read.set(id, { version: opened.version, entry });
+    return entry;
   }
 
   /** Sends its files, and then what is known of it. @param folder what the paths of its files are relative to. */
@@ -164,7 +186,7 @@ export class ModelBucket {
       await this.store.remove(gone.slice(at, at + REMOVED_KEYS_MAX), signal);
   }
 
-  async *#keys(prefix: string, signal: AbortSignal): AsyncGenerator<{ readonly key: string }> {
+  async *#keys(prefix: string, signal: AbortSignal): AsyncGenerator<ObjectInfo> {
     let after: string | undefined;
     for (let keys = 0; keys < KEYS_MAX; ) {
       const page = await asProblem(() => this.store.list(prefix, { after, limit: LISTED_KEYS_MAX }, signal));
