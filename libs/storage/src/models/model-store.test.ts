@@ -106,6 +106,46 @@ describe('models of this machine', () => {
     expect(await add(store, EMBED, { id: 'demo', replace: true })).toMatchObject({ entry: { task: 'embedding' } });
   });
 
+  it('are replaced by others with nothing left behind, whatever their files are called', async () => {
+    const store = openStore();
+    mkdirSync(join(root, 'new'));
+    copyFileSync(EMBED, join(root, 'new/millrace-demo.gguf'));
+    const paths: string[] = [];
+    for (const source of [DEMO, join(root, 'new/millrace-demo.gguf'), EMBED, DEMO]) {
+      const { entry } = await add(store, source, { id: 'demo', copy: true, replace: true });
+      paths.push(store.registry.pathOf(entry));
+      expect(await store.verify('demo', () => {}, never)).toEqual([]);
+      expect(paths.filter((path) => existsSync(path))).toEqual([paths.at(-1)]);
+    }
+    await store.remove('demo', { fromBucket: false }, never);
+    expect(existsSync(join(root, 'one/demo'))).toBe(false);
+  });
+
+  it('are whole where another was to take their place and was not registered', async () => {
+    const store = openStore();
+    await add(store, DEMO, { id: 'demo', copy: true });
+    mkdirSync(join(root, 'new'));
+    copyFileSync(EMBED, join(root, 'new/millrace-demo.gguf'));
+    // As where it is killed after its files were moved.
+    store.registry.add = async () => {
+      throw new Error('killed');
+    };
+    const replaced = add(store, join(root, 'new/millrace-demo.gguf'), { id: 'demo', copy: true, replace: true });
+    await expect(replaced).rejects.toThrow('killed');
+    expect(await openStore().verify('demo', () => {}, never)).toEqual([]);
+  });
+
+  it('stay where they are when others replace them, if they were added where they lay', async () => {
+    const store = openStore();
+    mkdirSync(join(root, 'one/demo'), { recursive: true });
+    const own = join(root, 'one/demo/own.gguf');
+    copyFileSync(DEMO, own);
+    await add(store, own, { id: 'demo' });
+    await add(store, EMBED, { id: 'demo', copy: true, replace: true });
+    expect(existsSync(own)).toBe(true);
+    expect(await store.verify('demo', () => {}, never)).toEqual([]);
+  });
+
   it('are refused where they are no model, or not the one that was meant', async () => {
     const store = openStore();
     const text = join(root, 'notes.gguf');
@@ -224,6 +264,8 @@ describe('models of a bucket', () => {
       /another model demo, of the digest 8d50.*--replace/,
     );
     expect(await two.pull('demo', { replace: true }, () => {}, never)).toMatchObject({ entry: { task: 'embedding' } });
+    expect(await two.verify('demo', () => {}, never)).toEqual([]);
+    expect(existsSync(join(root, 'two/demo/millrace-demo.gguf'))).toBe(false);
     // What it replaced is gone from the bucket.
     const store = new FolderObjectStore(join(root, 'bucket'));
     expect((await store.list('', { limit: 10 }, never)).map(({ key }) => key)).toEqual([

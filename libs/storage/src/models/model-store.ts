@@ -1,7 +1,7 @@
 import { mkdir, rename, rm, rmdir } from 'node:fs/promises';
 import { basename, dirname, join, relative, resolve } from 'node:path';
 import { FileLock } from './file-lock.js';
-import type { ModelBucket } from './model-bucket.js';
+import { type ModelBucket, shortDigest } from './model-bucket.js';
 import {
   contentAt,
   digestedFiles,
@@ -141,20 +141,17 @@ export class ModelStore {
     const id = terms.id ?? idFor(source);
     checkModelId(id);
     using _lock = await this.#lock(id, onProgress, signal);
-    await this.#refuseIfThere(id, terms);
+    const former = await this.registry.find(id);
+    if (former !== undefined && !terms.replace)
+      throw new ModelProblem(
+        'exists',
+        `There is a model ${id} in the registry already. Choose another id, or give --replace.`,
+      );
     const fetched = await this.#bring(id, source, terms, onProgress, signal);
     const entry = this.#entryOf(source, fetched, terms);
     await this.registry.add(id, entry, signal, { replace: terms.replace === true });
+    await this.#deleteReplaced(id, former, entry);
     return { id, entry, where: 'here' };
-  }
-
-  /** Before anything is fetched for nothing. */
-  async #refuseIfThere(id: string, { replace }: AddTerms): Promise<void> {
-    if (replace || (await this.registry.find(id)) === undefined) return;
-    throw new ModelProblem(
-      'exists',
-      `There is a model ${id} in the registry already. Choose another id, or give --replace.`,
-    );
   }
 
   async #bring(
@@ -237,12 +234,26 @@ export class ModelStore {
       await rm(incoming, { recursive: true, force: true });
       throw error;
     }
-    for (const { path } of fetched) {
-      await mkdir(dirname(join(folder, path)), { recursive: true });
-      await rename(join(incoming, path), join(folder, path));
+    const place = await this.#moveIn(id, fetched);
+    return { content: await contentAt(isFolder ? place : join(place, files[0]!.name)), files: fetched };
+  }
+
+  /**
+   * Moves files that were fetched to their place: below their digest where the registry has a model of this id, whose files are its own
+   * until the registry says otherwise.
+   *
+   * @returns the folder that they are in.
+   */
+  async #moveIn(id: string, files: readonly ModelFileEntry[]): Promise<string> {
+    const own = join(this.options.folder, id);
+    const hasFormer = (await this.registry.find(id)) !== undefined;
+    const place = hasFormer ? join(own, shortDigest({ digest: digestOfFiles(files) })) : own;
+    for (const { path } of files) {
+      await mkdir(dirname(join(place, path)), { recursive: true });
+      await rename(join(own, INCOMING, path), join(place, path));
     }
-    await rm(incoming, { recursive: true, force: true });
-    return { content: await contentAt(isFolder ? folder : join(folder, files[0]!.name)), files: fetched };
+    await rm(join(own, INCOMING), { recursive: true, force: true });
+    return place;
   }
 
   #entryOf(
@@ -303,18 +314,35 @@ export class ModelStore {
     });
     const there = fromBucket && (await this.options.bucket?.remove(id, signal)) === true;
     const entry = await this.registry.remove(id, signal);
-    if (entry !== undefined) await this.#deleteFiles(id, entry);
+    if (entry !== undefined) await this.#deleteFiles(id, entry, new Set());
     return there || entry !== undefined;
   }
 
-  async #deleteFiles(id: string, entry: RegistryEntry): Promise<void> {
+  /** What `entry` replaced: no file that `entry` has too, and none that was added where it lay. */
+  async #deleteReplaced(id: string, former: RegistryEntry | undefined, entry: RegistryEntry): Promise<void> {
+    if (former === undefined) return;
+    const at = this.registry.pathOf(former);
+    if (former.source === at || former.source === dirname(at)) return;
+    await this.#deleteFiles(id, former, new Set(this.#pathsOf(entry)));
+  }
+
+  async #deleteFiles(id: string, entry: RegistryEntry, kept: ReadonlySet<string>): Promise<void> {
     const own = join(this.options.folder, id);
     const folder = folderOfEntry(entry, this.registry.pathOf(entry));
-    if (folder !== own) return;
-    for (const { path } of filesOfEntry(entry)) if (isBelow(path)) await rm(join(own, path), { force: true });
+    if (folder !== own && folder !== join(own, shortDigest(entry))) return;
+    const gone = this.#pathsOf(entry).filter((path) => !kept.has(path));
+    for (const path of gone) await rm(path, { force: true });
     await rm(join(own, INCOMING), { recursive: true, force: true });
     // Not where somebody has put something of their own beside it.
-    await rmdir(own).catch(() => {});
+    const folders = new Set([...gone.flatMap((path) => foldersAbove(path, own)), own]);
+    for (const each of [...folders].sort((one, other) => other.length - one.length)) await rmdir(each).catch(() => {});
+  }
+
+  /** Of all files of an entry; absolute. */
+  #pathsOf(entry: RegistryEntry): readonly string[] {
+    const folder = folderOfEntry(entry, this.registry.pathOf(entry));
+    const below = filesOfEntry(entry).filter(({ path }) => isBelow(path));
+    return below.map(({ path }) => join(folder, path));
   }
 
   /** From the bucket to this machine. */
@@ -340,8 +368,7 @@ export class ModelStore {
         'exists',
         `The registry has another model ${id}, of the digest ${here.digest}. Give --replace to have that of the bucket instead.`,
       );
-    const folder = join(this.options.folder, id);
-    const incoming = join(folder, INCOMING);
+    const incoming = join(this.options.folder, id, INCOMING);
     const { freeBytes } = this.options;
     await bucket.pull(
       id,
@@ -350,14 +377,11 @@ export class ModelStore {
       { freeBytes, onBytes: (bytes, bytesAll) => onProgress({ phase: 'fetching', bytes, bytesAll }) },
       signal,
     );
-    for (const { path } of filesOfEntry(entry)) {
-      await mkdir(dirname(join(folder, path)), { recursive: true });
-      await rename(join(incoming, path), join(folder, path));
-    }
-    await rm(incoming, { recursive: true, force: true });
-    const path = entry.format === 'openvino' ? id : `${id}/${basename(entry.path)}`;
-    const kept = { ...entry, path };
+    const place = await this.#moveIn(id, filesOfEntry(entry));
+    const path = entry.format === 'openvino' ? place : join(place, basename(entry.path));
+    const kept = { ...entry, path: pathInRegistry(this.options.folder, path) };
     await this.registry.add(id, kept, signal, { replace });
+    await this.#deleteReplaced(id, here, kept);
     return { id, entry: kept, where: 'both' };
   }
 
@@ -423,6 +447,12 @@ function refuseOther(digest: string, expected: string | undefined, what: string)
     'changed',
     `${what} has the digest ${digest}, and should have ${expected}. Take the right file, or leave --sha256 out.`,
   );
+}
+
+/** Of a file: those between it and `top`. */
+function foldersAbove(path: string, top: string): readonly string[] {
+  const folder = dirname(path);
+  return isBelow(relative(top, folder)) ? [folder, ...foldersAbove(folder, top)] : [];
 }
 
 /** Relative where it lies below, so that the folder can be moved. */
