@@ -210,6 +210,7 @@ export function vectorStoresContract(open: () => Promise<StoreBed & AsyncDisposa
         pdf: ['c.pdf', pdfOf('A portable document')],
         word: ['d.docx', docxOf('A word document')],
         bomb: ['e.docx', zipOf([{ name: 'word/document.xml', content: 'x', saysBytes: 4_000_000_000 }])],
+        nul: ['h.docx', zipOf([{ name: '/\0x', content: 'y' }])],
         binary: ['f.txt', Buffer.from([0x61, 0, 0x62])],
         empty: ['g.md', ' '],
       };
@@ -227,7 +228,7 @@ export function vectorStoresContract(open: () => Promise<StoreBed & AsyncDisposa
         object: 'vector_store.files_batch',
         status: 'completed',
         vector_store_id: store.id,
-        file_counts: { in_progress: 0, completed: 4, failed: 3, cancelled: 0, total: 7 },
+        file_counts: { in_progress: 0, completed: 4, failed: 4, cancelled: 0, total: 8 },
       });
       const errorOf = async (name: string) => (await client.vectorStores.files.retrieve(ids[name]!, at)).last_error;
       expect(await errorOf('bomb')).toMatchObject({ code: 'invalid_file', message: expect.stringMatching(/unpacked/) });
@@ -250,7 +251,7 @@ export function vectorStoresContract(open: () => Promise<StoreBed & AsyncDisposa
         filter: 'failed',
         order: 'asc',
       });
-      expect(failed.data.map(({ id }) => id)).toEqual([ids.bomb, ids.binary, ids.empty]);
+      expect(failed.data.map(({ id }) => id)).toEqual([ids.bomb, ids.nul, ids.binary, ids.empty]);
       const listed: string[] = [];
       for await (const { id } of client.vectorStores.files.list(store.id, { limit: 3, order: 'asc' })) listed.push(id);
       expect(listed).toEqual(Object.values(ids));

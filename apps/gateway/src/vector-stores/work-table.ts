@@ -103,7 +103,7 @@ export class WorkTable {
   /** @throws Superseded */
   async fail(entry: TakenEntry, code: FailureCode, message: string): Promise<void> {
     const set = `status = 'failed', has_remains = true, error_code = $4, error_message = $5, usage_bytes = 0, not_before = now(), ${RELEASED}`;
-    await this.#update(entry, set, [code, message]);
+    await this.#update(entry, set, [code, keepable(message)]);
   }
 
   /** Somebody may take it again after the delay. What was superseded meanwhile is let go of as well, so that its remains can go at once. */
@@ -136,6 +136,14 @@ export class WorkTable {
     );
     if (rows.length === 0) throw new Superseded();
   }
+}
+
+/** Of what was wrong with a file, as it is told to its owner. */
+const MESSAGE_CHARACTERS_MAX = 1_000;
+
+/** Messages quote files, which anybody may have made: a text that no database takes would keep its file from ever being done. */
+function keepable(message: string): string {
+  return message.slice(0, MESSAGE_CHARACTERS_MAX).replaceAll('\0', ' ').toWellFormed();
 }
 
 const RELEASED = 'taken_by = null, taken_until = null, attempts = 0';

@@ -102,6 +102,14 @@ describe('a document that can not be read', { timeout: 60_000 }, () => {
       /without word\/document\.xml/,
     ],
     ['leaves its archive', 'a.docx', zipOf([{ name: '../x', content: 'y' }]), 'invalid_file', /can not be read/],
+    ['names NUL', 'a.docx', zipOf([{ name: '/\0x', content: 'y' }]), 'invalid_file', /^[^\0]*can not be read[^\0]*$/],
+    [
+      'leaves by NUL',
+      'a.docx',
+      zipOf([{ name: '../\0x', content: 'y' }]),
+      'invalid_file',
+      /^[^\0]*can not be read[^\0]*$/,
+    ],
     ['is cut off', 'a.docx', docxOf('Hello').subarray(0, 200), 'invalid_file', /no ZIP archive/],
   ])('says so where it %s', async (_what, name, document, code, sentence) => {
     await expect(read(name, document)).rejects.toEqual(refused(code, sentence));

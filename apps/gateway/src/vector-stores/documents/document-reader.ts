@@ -3,7 +3,14 @@ import { once } from 'node:events';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { documentKindOf, extensionOf } from './document-kind.js';
-import { type DocumentJob, type DocumentOutcome, DocumentRefused, OUT_OF_MEMORY_MARK } from './document-wire.js';
+import {
+  type DocumentJob,
+  type DocumentOutcome,
+  DocumentRefused,
+  keepableText,
+  OUT_OF_MEMORY_MARK,
+  outcomeOf,
+} from './document-wire.js';
 import { tooMuchText } from './text-sink.js';
 
 export interface DocumentLimits {
@@ -87,7 +94,7 @@ class Reading implements AsyncDisposable {
     // "close" and not "exit": by then everything that it wrote is here.
     this.#closed = once(child, 'close').catch(() => undefined);
     child.on('message', (message) => {
-      this.#outcome = message as DocumentOutcome;
+      this.#outcome = outcomeOf(message);
     });
     child.stderr?.setEncoding('utf8').on('data', (text: string) => {
       this.#lastWords = (this.#lastWords + text).slice(-LAST_WORDS_CHARACTERS_MAX);
@@ -147,7 +154,8 @@ class Reading implements AsyncDisposable {
       }
       pieces.push(piece);
     }
-    return Buffer.concat(pieces).toString();
+    // As a sink sends it; a process that a document took over may send anything.
+    return keepableText(Buffer.concat(pieces).toString());
   }
 
   #checked(text: string, limits: DocumentLimits): string {

@@ -1,4 +1,4 @@
-import { DocumentRefused } from './document-wire.js';
+import { DocumentRefused, keepableText } from './document-wire.js';
 
 const PIECE_CHARACTERS = 64 * 1024;
 
@@ -28,8 +28,7 @@ export class TextSink {
   }
 
   flush(): void {
-    // NUL is no text, and no database takes it; half a character is none either.
-    const text = this.#pieces.join('').replaceAll('\0', ' ').toWellFormed();
+    const text = keepableText(this.#pieces.join(''));
     this.#pieces = [];
     this.#characters = 0;
     this.#bytes += Buffer.byteLength(text);
