@@ -83,7 +83,8 @@ export const VECTOR_DIMENSION_MAX = 16_000;
 export const UPSERT_POINTS_MAX = 500;
 export const REMOVED_IDS_MAX = 1_000;
 export const NEAREST_MAX = 1_000;
-export const FILTER_TEXTS_MAX = 1_000;
+/** As many as a vector store has files by default, since each question compares everything anew. A Qdrant keeps them as a set, too. */
+export const FILTER_TEXTS_MAX = 10_000;
 export const ATTRIBUTES_MAX = 32;
 export const ATTRIBUTE_CHARACTERS_MAX = 512;
 export const POINT_ID_CHARACTERS_MAX = 256;

@@ -1,4 +1,5 @@
-import { NEAREST_MAX } from '../stores/vector-store.js';
+import { InferenceError } from '@millrace/contracts';
+import { FILTER_TEXTS_MAX, NEAREST_MAX } from '../stores/vector-store.js';
 import type { ChunkTable, FoundChunk } from './chunk-table.js';
 import type { EntryTable } from './entry-table.js';
 import type { FileFilter } from './file-filter.js';
@@ -16,8 +17,10 @@ export interface ScoredChunk extends FoundChunk {
   readonly score: number;
 }
 
-/** Of entries that one question to the vectors may name; where a filter lets more through, it is asked several times. */
-const ENTRIES_PER_QUESTION = 1_000;
+/** Of entries that one question to the vectors may name; only where a filter lets more through, it is asked several times. */
+const ENTRIES_PER_QUESTION = FILTER_TEXTS_MAX;
+/** Of a whole search, however many questions to the vectors it takes; no less than one of these may take. */
+const SEARCH_TIMEOUT_MS = 10_000;
 /** How many more are asked for than are wanted, at first: some may be of files that are just being read, or going. */
 const SPARE = 10;
 
@@ -33,11 +36,23 @@ export class SearchChunks {
     private readonly entries: EntryTable,
     private readonly chunks: ChunkTable,
     private readonly places: VectorPlaces,
-    private readonly limits: { readonly vectorStoreFilesMax: number },
+    private readonly limits: { readonly vectorStoreFilesMax: number; readonly vectorTimeoutMs: number },
+    private readonly timeoutMs = Math.max(SEARCH_TIMEOUT_MS, limits.vectorTimeoutMs),
   ) {}
 
-  /** @throws DatabaseUnavailable, VectorStoreUnavailable */
+  /** @throws DatabaseUnavailable, VectorStoreUnavailable; InferenceError where it takes too long. */
   async search(search: ChunkSearch, signal: AbortSignal): Promise<readonly ScoredChunk[]> {
+    const late = new AbortController();
+    const timer = setTimeout(() => late.abort(tooSlow(this.timeoutMs)), this.timeoutMs);
+    try {
+      return await this.#search(search, AbortSignal.any([signal, late.signal]));
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+
+  /** One question after another: several at a time would only keep others from theirs. */
+  async #search(search: ChunkSearch, signal: AbortSignal): Promise<readonly ScoredChunk[]> {
     const sets = await this.#setsOf(search);
     const found = new Map<string, ScoredChunk>();
     for (const vector of search.vectors) {
@@ -69,6 +84,7 @@ export class SearchChunks {
     signal: AbortSignal,
   ): Promise<readonly ScoredChunk[]> {
     for (let limit = resultsMax + SPARE; ; limit = Math.min(4 * limit, NEAREST_MAX)) {
+      signal.throwIfAborted();
       const near = await this.places.nearest({ storeId, vector, limit, scoreMin }, entries, signal);
       const shown = await this.#withTexts(near);
       if (shown.length >= resultsMax || near.length < limit || limit === NEAREST_MAX) return shown.slice(0, resultsMax);
@@ -85,4 +101,11 @@ export class SearchChunks {
 
 function byScore(one: ScoredChunk, other: ScoredChunk): number {
   return other.score - one.score || one.entryId.localeCompare(other.entryId) || one.number - other.number;
+}
+
+function tooSlow(timeoutMs: number): InferenceError {
+  return new InferenceError(
+    'deadline_exceeded',
+    `The search was not done within ${timeoutMs.toLocaleString('en-US')} ms. Ask fewer queries at a time, with a filter that lets fewer files through; or give the gateway a Qdrant (qdrantUrl).`,
+  );
 }

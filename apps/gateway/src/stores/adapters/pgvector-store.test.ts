@@ -98,6 +98,39 @@ describe('a database', () => {
     expect(store.trouble).toMatch(/vectorTimeoutMs/);
   });
 
+  it('is asked for what is nearest by two at a time, whose time begins when they are asked, in order', async () => {
+    const answers: (() => void)[] = [];
+    const database = new ScriptedDatabase(async (sql) => {
+      if (sql.includes('pg_extension')) return [{ schema: 'public', there: true }];
+      await new Promise<void>((resolve) => answers.push(resolve));
+      return [];
+    });
+    const store = new PgvectorStore(database, { timeoutMs: 200 });
+    const leaving = new AbortController();
+    const ended: string[] = [];
+    const ask = (name: string, by = signal) =>
+      store
+        .collection(spec)
+        .nearest({ vector: [1, 0, 0], limit: 1 }, by)
+        .then(
+          () => ended.push(name),
+          (error: unknown) => ended.push(`${name}: ${(error as Error).message}`),
+        );
+    const all = [ask('one'), ask('two'), ask('three'), ask('left', leaving.signal), ask('four')];
+    await expect.poll(() => ended.length, { timeout: 30_000 }).toBe(2);
+    expect(ended).toEqual([expect.stringMatching(/one: .*200 ms/), expect.stringMatching(/two: .*200 ms/)]);
+    // Nobody waits for these any more; the database still has them to do.
+    expect(answers).toHaveLength(2);
+    leaving.abort(new Error('gone'));
+    for (const which of [0, 1, 2, 3]) {
+      await expect.poll(() => answers.length, { timeout: 30_000 }).toBeGreaterThan(which);
+      answers[which]!();
+    }
+    await Promise.all(all);
+    expect(ended.slice(2)).toEqual(['left: gone', 'three', 'four']);
+    expect(answers).toHaveLength(4);
+  });
+
   it('that another one without tables came in the place of is said to lack them', async () => {
     const missing = Object.assign(new Error('relation "vector_points" does not exist'), { code: '42P01' });
     const store = new PgvectorStore(

@@ -1,3 +1,4 @@
+import { FairTurns } from '../fair-turns.js';
 import { DatabaseUnavailable, type SqlDatabase } from '../sql-database.js';
 import {
   checkFilter,
@@ -29,6 +30,11 @@ const NO_PGVECTOR =
   'Vectors can not be kept: the database has no pgvector. Install that extension (and let the user of postgresUrl create it, or create it yourself) and start again, or name a Qdrant with qdrantUrl.';
 /** By one statement. */
 const REMOVED_ROWS_MAX = 200;
+/** Each compares up to a whole store of vectors: the embedded database does them one after another, and a server has other things to do. */
+const QUESTIONS_AT_ONCE_MAX = 2;
+const QUESTIONS_WAITING_MAX = 256;
+/** Before a question is asked; its own time begins then. */
+const WAIT_MS_MAX = 10_000;
 /** Found missing, the extension is looked for again so much later: somebody may have installed it. */
 const LOOK_AGAIN_MS = 60_000;
 /** Postgres's codes for a table or a type that isn't there, and for what points at nothing. */
@@ -42,7 +48,8 @@ const FOREIGN_KEY = '23503';
  * its time. There is no index of vectors, since one for all collections could not be.
  *
  * Ownership: the database is lent; `close` leaves it open.
- * Concurrency: each question is one statement, so any number of processes may ask at once.
+ * Concurrency: each question is one statement, so any number of processes may ask at once. Each of them asks for what is nearest a few at
+ * a time, in order, so that a question's time is its own, and not that of those before it.
  */
 export class PgvectorStore implements VectorStore {
   readonly #database: SqlDatabase;
@@ -52,6 +59,11 @@ export class PgvectorStore implements VectorStore {
   #schemaMissingUntilMs = 0;
   #trouble: string | undefined;
   readonly #closing = new AbortController();
+  readonly #turns = new FairTurns(
+    QUESTIONS_AT_ONCE_MAX,
+    QUESTIONS_WAITING_MAX,
+    (waiting) => new VectorStoreUnavailable(`${waiting} questions wait for the vectors in the database; no more may.`),
+  );
 
   constructor(database: SqlDatabase, { timeoutMs }: PgvectorOptions, nowMs: () => number = () => performance.now()) {
     this.#database = database;
@@ -72,7 +84,7 @@ export class PgvectorStore implements VectorStore {
       },
       nearest: async (question, signal) => {
         checkQuestion(question, spec);
-        return this.#within(signal, (schema) => this.#nearest(schema, spec, question));
+        return this.#inTurn(signal, (schema) => this.#nearest(schema, spec, question));
       },
       remove: async (which, signal) => {
         if ('filter' in which) await this.#removeAll(spec.name, which.filter, signal);
@@ -191,6 +203,36 @@ export class PgvectorStore implements VectorStore {
 
   #conflict(spec: CollectionSpec, there: number): VectorSizeConflict {
     return new VectorSizeConflict('the database', spec, there);
+  }
+
+  /** A turn is over when its statement is, though nobody may wait for that any more: else those would pile up in the database. */
+  async #inTurn<T>(signal: AbortSignal, work: (schema: string) => Promise<T>): Promise<T> {
+    const giveBack = await this.#turn(signal);
+    let isAsked = false;
+    try {
+      return await this.#within(signal, (schema) => {
+        isAsked = true;
+        return work(schema).finally(giveBack);
+      });
+    } finally {
+      if (!isAsked) giveBack();
+    }
+  }
+
+  async #turn(signal: AbortSignal): Promise<() => void> {
+    const late = new AbortController();
+    const end = () =>
+      late.abort(
+        new VectorStoreUnavailable(
+          `The database had other questions about vectors to answer for ${WAIT_MS_MAX.toLocaleString('en-US')} ms.`,
+        ),
+      );
+    const timer = setTimeout(end, WAIT_MS_MAX);
+    try {
+      return await this.#turns.take(AbortSignal.any([signal, this.#closing.signal, late.signal]));
+    } finally {
+      clearTimeout(timer);
+    }
   }
 
   async #within<T>(signal: AbortSignal, work: (schema: string) => Promise<T>): Promise<T> {
