@@ -235,19 +235,39 @@ describe('whoever has a document read', { timeout: 60_000 }, () => {
         writes: 'ERR_ACCESS_DENIED',
         programs: 'ERR_ACCESS_DENIED',
         code: 'EvalError',
-        network: 'This process has no network.',
+        ...Object.fromEntries(REACHES.map((name) => [name, 'This process has no network.'])),
       });
     });
   });
 });
 
+const REACHES = [
+  'network',
+  'thread',
+  'datagram',
+  'resolver',
+  'promised',
+  'name',
+  'reversed',
+  'kill',
+  'signal',
+  'debug',
+  'fetch',
+];
+
 /** Stands in for a document that took over the process that reads it, and tells what it could reach. */
 const PRYING = `
 import { spawnSync } from 'node:child_process';
+import { Socket } from 'node:dgram';
+import dns, { reverse } from 'node:dns';
+import { lookup, Resolver } from 'node:dns/promises';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { connect } from 'node:net';
+import { Worker } from 'node:worker_threads';
 import { takeNetworkAway } from './no-network.js';
+import { watchProcess } from './watch-process.js';
 
+watchProcess(1024 * 1024 * 1024);
 takeNetworkAway();
 const told = {
   secret: String(process.env.DOCUMENT_TEST_SECRET),
@@ -256,6 +276,16 @@ const told = {
   programs: tried(() => spawnSync('true')),
   code: tried(() => new Function('return 1')),
   network: tried(() => connect(1, '127.0.0.1')),
+  thread: tried(() => new Worker('', { eval: true })),
+  datagram: tried(() => new Socket('udp4')),
+  resolver: tried(() => new dns.Resolver().resolve4('localhost', () => {})),
+  promised: tried(() => new Resolver().resolve4('localhost')),
+  name: tried(() => lookup('localhost')),
+  reversed: tried(() => reverse('127.0.0.1', () => {})),
+  kill: tried(() => process.kill(process.ppid, 0)),
+  signal: tried(() => process._kill(process.ppid, 0)),
+  debug: tried(() => process._debugProcess(process.ppid)),
+  fetch: tried(() => fetch('http://127.0.0.1:1')),
 };
 process.stdout.write(JSON.stringify(told), () => process.send({ kind: 'done' }, () => process.exit(0)));
 
