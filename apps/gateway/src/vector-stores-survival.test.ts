@@ -5,6 +5,7 @@ import { folderOfItsOwn } from './files/files.testing.js';
 import { openEmbedded, UnreliableDatabase } from './request-log/database.testing.js';
 import { MemoryVectors } from './stores/memory-vectors.testing.js';
 import type { SqlDatabase } from './stores/sql-database.js';
+import type { CollectionSpec, VectorCollection } from './stores/vector-store.js';
 import {
   clientOf,
   inputsOf,
@@ -15,6 +16,8 @@ import {
   VECTORS,
   vectorStoreBed,
 } from './vector-stores.testing.js';
+
+type Turn = PromiseWithResolvers<void>;
 
 let database: SqlDatabase;
 let objects: ObjectStore;
@@ -65,6 +68,35 @@ describe('a file that is being read', { timeout: 60_000 }, () => {
       [store.id],
     );
     expect(usage_bytes).toBe(chunks.reduce((sum, { bytes }) => sum + bytes + 8 * 4, 0));
+  });
+
+  it('and is deleted while its gateway is frozen leaves nothing behind when that goes on', async () => {
+    const [frozen, thawed, written] = [0, 1, 2].map(() => Promise.withResolvers<void>()) as [Turn, Turn, Turn];
+    const vectors = Object.assign(Object.create(on.vectors) as MemoryVectors, {
+      collection: (spec: CollectionSpec): VectorCollection => {
+        const collection = on.vectors.collection(spec);
+        return {
+          ...collection,
+          upsert: async (points, signal) => {
+            frozen.resolve();
+            await thawed.promise;
+            await collection.upsert(points, signal);
+            written.resolve();
+          },
+        };
+      },
+    });
+    await using first = await vectorStoreBed({ ...on, vectors }, {}, [{}], 500);
+    const store = await first.client.vectorStores.create({});
+    const file = await upload(first.client, 'one.txt', 'one');
+    await first.client.vectorStores.files.create(store.id, { file_id: file });
+    await frozen.promise;
+    await using second = await vectorStoreBed(on);
+    await second.client.vectorStores.files.delete(file, { vector_store_id: store.id });
+    await expect.poll(() => remainsOf(on, store.id), { timeout: 30_000 }).toEqual({ files: 0, chunks: 0, vectors: 0 });
+    thawed.resolve();
+    await written.promise;
+    await expect.poll(() => remainsOf(on, store.id), { timeout: 10_000 }).toMatchObject({ vectors: 0 });
   });
 
   it('when its gateway stops is let go of at once', async () => {

@@ -78,6 +78,9 @@ const TO_THE_END = new AbortController().signal;
  * @throws IngestFailed, DocumentRefused; Superseded; anything else is worth another try.
  */
 export class IngestEntry {
+  /** Of those that got vectors here. */
+  readonly #dimensions = new WeakMap<TakenEntry, number>();
+
   constructor(
     private readonly parts: IngestParts,
     private readonly limits: IngestLimits,
@@ -104,6 +107,11 @@ export class IngestEntry {
         await this.parts.work.uncut(entry);
       }
     }
+  }
+
+  /** Undefined: it was given no vectors. */
+  dimensionOf(entry: TakenEntry): number | undefined {
+    return this.#dimensions.get(entry);
   }
 
   async #read(entry: TakenEntry, signal: AbortSignal): Promise<string> {
@@ -172,6 +180,7 @@ export class IngestEntry {
       const dimension = await this.#pin(entry, model, vectors);
       const points = vectors.map((vector, index): ChunkVector => ({ number: at + index, vector }));
       signal.throwIfAborted();
+      this.#dimensions.set(entry, dimension);
       // Not ended half-way, which `vectorTimeoutMs` bounds: whoever removes them afterwards could else come before the last of them.
       await this.parts.places.put({ id: entry.id, storeId: entry.store_id, dimension }, points, TO_THE_END);
       const bytes = texts.reduce((sum, text) => sum + Buffer.byteLength(text) + 4 * dimension, 0);

@@ -30,6 +30,9 @@ const DELAY_MS_MAX = 60_000;
 /** So often a file may be being read when its gateway is killed; then it is taken to be why. */
 const ATTEMPTS_MAX = 5;
 
+/** Bounded by the stores' own times. */
+const TO_THE_END = new AbortController().signal;
+
 interface Running {
   readonly work: Promise<void>;
   /** Never throws. */
@@ -149,12 +152,30 @@ export class Ingestion {
       if (entry.status === 'in_progress') await this.#read(entry, signal);
       else await this.#clean(entry, signal);
     } catch (error) {
+      await this.#removeLate(entry);
       await this.#putOff(entry, error, stopping.aborted).catch((failure) => {
         // Its lease ends, and then it is taken again.
         this.logger.debug({ error: failure, entry: entry.id }, 'a file of a vector store could not be put off');
       });
     } finally {
       clearInterval(beating);
+    }
+  }
+
+  /**
+   * Never throws. Who stood still for longer than its lease may have written after somebody else had removed what there was, and then nobody
+   * looks for remains any more. What is not wanted now never will be: ids are not used again.
+   */
+  async #removeLate(entry: TakenEntry): Promise<void> {
+    const { work, places, chunks } = this.parts;
+    const { id, store_id: storeId } = entry;
+    try {
+      if (await work.isWanted(id)) return;
+      const dimension = this.#ingest.dimensionOf(entry);
+      if (dimension !== undefined) await places.remove({ id, storeId, dimension }, TO_THE_END);
+      await chunks.removeAll(id);
+    } catch (error) {
+      this.logger.debug({ error, entry: id }, 'what a file left in its vector store could not be looked for');
     }
   }
 

@@ -116,6 +116,15 @@ export class WorkTable {
     );
   }
 
+  /** Whether it is still there, and anything of it is to be kept. */
+  async isWanted(id: string): Promise<boolean> {
+    const rows = await this.database.query(
+      "select from vector_store_files where id = $1 and status in ('in_progress', 'completed')",
+      [id],
+    );
+    return rows.length > 0;
+  }
+
   /** Nothing is left of it but, unless it was deleted, what is told of it. */
   async cleaned(entry: TakenEntry): Promise<void> {
     if (entry.status === 'deleted') {
