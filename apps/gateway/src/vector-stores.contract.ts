@@ -464,6 +464,12 @@ export function vectorStoresContract(open: () => Promise<StoreBed & AsyncDisposa
         { query: 'x', ranking_options: { score_threshold: 1.1 } },
         'ranking_options.score_threshold',
       ],
+      [
+        'a mistyped threshold',
+        '/search',
+        { query: 'x', ranking_options: { score_treshold: 0.9 } },
+        'ranking_options.score_treshold',
+      ],
       ['a filter of no type', '/search', { query: 'x', filters: {} }, 'filters.type'],
       ['a filter without a value', '/search', { query: 'x', filters: { type: 'eq', key: 'a' } }, 'filters.value'],
       [
@@ -486,7 +492,7 @@ export function vectorStoresContract(open: () => Promise<StoreBed & AsyncDisposa
       expect(await response.json()).toMatchObject({ error: { param, type: 'invalid_request_error' } });
     });
 
-    it('is told of filters that are very deep, or very many', async () => {
+    it('is told of filters that are very deep, very many or infinite', async () => {
       const { id } = await client.vectorStores.create({});
       const ask = async (filters: string) =>
         (await bed.post(`/v1/vector_stores/${id}/search`, `{"query":"x","filters":${filters}}`)).json();
@@ -494,6 +500,12 @@ export function vectorStoresContract(open: () => Promise<StoreBed & AsyncDisposa
       expect(await ask(deep)).toMatchObject({ error: { message: expect.stringContaining('9 filters deep') } });
       const deepest = `${'{"type":"and","filters":['.repeat(5_000)}${']}'.repeat(5_000)}`;
       expect(await ask(deepest)).toMatchObject({ error: { message: expect.stringContaining('64 levels') } });
+      const joined = `{"type":"or","filters":[${new Array(200).fill('{"type":"and","filters":[]}').join()}]}`;
+      expect(await ask(joined)).toMatchObject({ error: { message: expect.stringContaining('200 filters') } });
+      const infinite = {
+        error: { param: 'filters.value', message: expect.stringMatching(/must be .* a finite number/) },
+      };
+      expect(await ask('{"type":"eq","key":"a","value":1e400}')).toMatchObject(infinite);
       const many = JSON.stringify({ type: 'or', filters: new Array(101).fill(eq) });
       expect(await ask(many)).toMatchObject({ error: { message: expect.stringContaining('100 comparisons') } });
     });

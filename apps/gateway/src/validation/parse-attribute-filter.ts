@@ -14,6 +14,8 @@ export type AttributeFilter =
 const DEPTH_MAX = 8;
 /** Of comparisons in all. */
 const COMPARISONS_MAX = 100;
+/** Of filters in all: what joins others compares nothing by itself, and costs as much. */
+const FILTERS_MAX = 200;
 const VALUES_MAX = 1_000;
 const TYPES = ['eq', 'ne', 'gt', 'gte', 'lt', 'lte', 'in', 'nin', 'and', 'or'];
 
@@ -29,8 +31,11 @@ export function parseAttributeFilter(filter: unknown, param: string): AttributeF
 
 class FilterParser {
   #comparisons = 0;
+  #filters = 0;
 
   parse(filter: unknown, param: string, depth: number): AttributeFilter {
+    if (++this.#filters > FILTERS_MAX)
+      throw wrong(param, `is one too many: ${FILTERS_MAX} filters are taken, those within others included`);
     if (depth > DEPTH_MAX) throw wrong(param, `is ${depth} filters deep; at most ${DEPTH_MAX} may stand in each other`);
     if (!isObject(filter)) throw wrong(param, `is ${show(filter)}; it must be an object`);
     const { type, key, value } = filter;
@@ -91,8 +96,9 @@ class FilterParser {
 }
 
 function comparedValue(value: unknown, param: string): Value {
-  if (typeof value === 'string' || typeof value === 'number' || typeof value === 'boolean') return value;
-  throw wrong(param, `is ${show(value)}; it must be a string, a number or a boolean`);
+  // JSON can name numbers that are infinite here; no attribute is.
+  if (typeof value === 'string' || Number.isFinite(value) || typeof value === 'boolean') return value as Value;
+  throw wrong(param, `is ${show(value)}; it must be a string, a finite number or a boolean`);
 }
 
 function isObject(value: unknown): value is Readonly<Record<string, unknown>> {

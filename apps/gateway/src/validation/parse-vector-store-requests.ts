@@ -93,12 +93,27 @@ export function parseSearch(body: unknown): AskedSearch {
     SEARCH_VECTOR_STORE_PARAMETERS,
     searchVectorStoreSchema,
   );
+  refuseUnknownRanking((body as { ranking_options?: object | null }).ranking_options ?? {});
   return {
     queries: [query].flat(),
     filter: filters == null ? undefined : parseAttributeFilter(filters, 'filters'),
     resultsMax: max_num_results ?? RESULTS_DEFAULT,
     scoreMin: ranking_options?.score_threshold ?? undefined,
   };
+}
+
+const RANKING = ['ranker', 'score_threshold'];
+
+/** A threshold that is mistyped would let everything through. */
+function refuseUnknownRanking(options: object): void {
+  const other = Object.keys(options).find((name) => !RANKING.includes(name));
+  if (other === undefined) return;
+  const param = `ranking_options.${other.slice(0, 60)}`;
+  throw new InferenceError(
+    'unknown_parameter',
+    `\`${param}\` is not known here; what there is: ${RANKING.join(', ')}.`,
+    { param },
+  );
 }
 
 const LIST_PARAMETERS = {

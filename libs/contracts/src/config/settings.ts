@@ -1049,7 +1049,7 @@ export const SETTINGS = {
     min: 1,
     max: 1000000,
     unit: 'files',
-    why: 'How many files one vector store may have. A search with a filter asks the vectors once for each thousand files that pass.',
+    why: 'How many files one vector store may have. A search with a filter asks the vectors once for each ten thousand files that pass.',
   }),
   vectorStoreChunksMax: integer({
     group: 'vectorStores',
