@@ -6,6 +6,7 @@ import { openEmbedded, UnreliableDatabase } from './request-log/database.testing
 import { MemoryVectors } from './stores/memory-vectors.testing.js';
 import type { SqlDatabase } from './stores/sql-database.js';
 import type { CollectionSpec, VectorCollection } from './stores/vector-store.js';
+import { EntryTable } from './vector-stores/entry-table.js';
 import {
   clientOf,
   inputsOf,
@@ -259,6 +260,35 @@ describe('a batch of files', { timeout: 60_000 }, () => {
     await settled(few, one.store, one.files[0]!);
     expect(slow.length).toBeLessThan(20);
     expect(slow).toContain('alone 0');
+  });
+});
+
+describe('a batch of a store', { timeout: 60_000 }, () => {
+  it('that names one file many times looks for it once', async () => {
+    let statements = 0;
+    const counting = new UnreliableDatabase(database);
+    counting.fate = () => {
+      statements++;
+      return 'works';
+    };
+    await using bed = await vectorStoreBed({ ...on, database: counting });
+    const store = await bed.client.vectorStores.create({});
+    const file = await upload(bed.client, 'a.txt', 'x');
+    const before = statements;
+    const batch = await bed.client.vectorStores.fileBatches.create(store.id, { file_ids: new Array(1_000).fill(file) });
+    expect(batch.file_counts.total).toBe(1);
+    expect(statements - before).toBeLessThan(100);
+  });
+
+  it('is one too many at some time, which is said with both numbers', async () => {
+    await using bed = await vectorStoreBed(on, {}, []);
+    const store = await bed.client.vectorStores.create({});
+    const entries = new EntryTable(database, { vectorStoreFilesMax: 10 }, 1);
+    await entries.attachBatch(undefined, store.id, []);
+    await expect(entries.attachBatch(undefined, store.id, [])).rejects.toMatchObject({
+      code: 'invalid_request',
+      message: expect.stringMatching(/has 1 file batches; it may have 1\./),
+    });
   });
 });
 

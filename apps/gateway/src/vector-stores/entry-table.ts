@@ -18,6 +18,9 @@ export interface EntryLimits {
   readonly vectorStoreFilesMax: number;
 }
 
+/** Of one store. Each has up to 2,000 rows; they go with their store, and with the entries that they name. */
+const BATCHES_MAX = 10_000;
+
 /** A file that is to be in a store. */
 export interface NewEntry {
   readonly fileId: string;
@@ -36,6 +39,7 @@ export class EntryTable {
   constructor(
     private readonly database: SqlDatabase,
     private readonly limits: EntryLimits,
+    private readonly batchesMax = BATCHES_MAX,
   ) {}
 
   /** A file that is there already, and is cut as is asked, stays as it is, but for its attributes. */
@@ -47,6 +51,7 @@ export class EntryTable {
     const id = newId('vsfb_');
     await this.database.transaction(async (query) => {
       const ids = await this.#attach(query, owner, storeId, entries);
+      await this.#refuseTooManyBatches(query, storeId);
       await query('insert into vector_store_batches (id, store_id) values ($1, $2)', [id, storeId]);
       await query('insert into vector_store_batch_files (batch_id, entry_id) select $1, unnest($2::text[])', [id, ids]);
     });
@@ -103,6 +108,20 @@ export class EntryTable {
       'invalid_request',
       `The vector store would have ${number.toLocaleString('en-US')} files; it may have ${max.toLocaleString('en-US')} (vectorStoreFilesMax). Remove some, or use several stores.`,
       { param: 'file_ids' },
+    );
+  }
+
+  /** The store is locked: nobody adds one meanwhile. */
+  async #refuseTooManyBatches(query: SqlQuery, storeId: string): Promise<void> {
+    const [row] = await query<{ number: number }>(
+      'select count(*) as number from vector_store_batches where store_id = $1',
+      [storeId],
+    );
+    const number = row?.number ?? 0;
+    if (number < this.batchesMax) return;
+    throw new InferenceError(
+      'invalid_request',
+      `The vector store has ${number.toLocaleString('en-US')} file batches; it may have ${this.batchesMax.toLocaleString('en-US')}. Attach several files with one, attach them one by one without, or use another store.`,
     );
   }
 

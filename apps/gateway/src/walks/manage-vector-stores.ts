@@ -185,8 +185,10 @@ export class ManageVectorStores {
   /** @throws InferenceError 404 where one is not this key's. */
   async #entriesOf({ caller: { keyId } }: Call, asked: readonly AskedFile[]): Promise<readonly NewEntry[]> {
     const entries: NewEntry[] = [];
-    for (let from = 0; from < asked.length; from += LOOKS_AT_ONCE) {
-      const some = asked.slice(from, from + LOOKS_AT_ONCE);
+    // Of one file that is named twice, what is said last counts.
+    const once = [...new Map(asked.map((one) => [one.fileId, one])).values()];
+    for (let from = 0; from < once.length; from += LOOKS_AT_ONCE) {
+      const some = once.slice(from, from + LOOKS_AT_ONCE);
       const found = await Promise.all(some.map(({ fileId }) => this.files.find(keyId, fileId)));
       entries.push(...some.map((one, at) => ({ ...one, filename: found[at]!.filename })));
     }
