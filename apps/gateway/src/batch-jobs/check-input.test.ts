@@ -1,5 +1,11 @@
 import { describe, expect, it } from 'vitest';
-import { type CheckedInput, checkInput, SLICE_BYTES_MAX, SLICE_LINES_MAX } from './check-input.js';
+import {
+  type CheckedInput,
+  checkInput,
+  SLICE_BYTES_MAX,
+  SLICE_FILE_LINES_MAX,
+  SLICE_LINES_MAX,
+} from './check-input.js';
 
 const LIMITS = { batchLinesMax: 1_000, lineBytesMax: 8 * 1024 * 1024 };
 
@@ -48,6 +54,17 @@ describe('the input of a batch', () => {
     const { slices, lines } = await valid(`\n\n${line('a')}\n\n${line('b')}\n\n`);
     expect(lines).toBe(2);
     expect(slices).toEqual([expect.objectContaining({ firstLine: 1, byteFrom: 0 })]);
+  });
+
+  it('may have many blank lines, of which no slice has more than it may', async () => {
+    const blank = '\n'.repeat(5 * SLICE_FILE_LINES_MAX);
+    const { slices, lines } = await valid(`${line('a')}\n${blank}${line('b')}\n${blank}`);
+    expect(lines).toBe(2);
+    expect(slices.map(({ slice, firstLine }) => [slice, firstLine])).toEqual([
+      [0, 1],
+      [1, 5 * SLICE_FILE_LINES_MAX + 1],
+    ]);
+    for (const { bytes } of slices) expect(bytes).toBeLessThan(SLICE_FILE_LINES_MAX + 200);
   });
 
   it('tells which lines have an id of an earlier one, wherever that is', async () => {

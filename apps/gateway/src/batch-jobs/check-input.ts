@@ -32,6 +32,8 @@ export type CheckedInput =
 
 /** A slice is what may be computed twice after a kill, at most, and what two gateways share a batch by. */
 export const SLICE_LINES_MAX = 200;
+/** The same with the blank ones, which are read again with it. */
+export const SLICE_FILE_LINES_MAX = 10_000;
 /** A slice is held in memory while it runs; a line that is larger is a slice by itself. */
 export const SLICE_BYTES_MAX = 4 * 1024 * 1024;
 /** Of lines, where none of them is a request. */
@@ -72,6 +74,7 @@ class InputCheck {
   add(line: FileLine, read: BatchLine): void {
     const slice = this.#sliceFor(line);
     slice.bytes += line.bytes;
+    slice.fileLines += 1;
     if (read.kind === 'blank') return;
     slice.lines += 1;
     this.lines += 1;
@@ -94,14 +97,16 @@ class InputCheck {
     if (!this.#anyJson) return invalid(this.#errors);
     const slices = this.#slices
       .filter(({ lines }) => lines > 0)
-      .map(({ lines: _, ...slice }, index) => ({ ...slice, slice: index }));
+      .map(({ lines: _, fileLines: __, ...slice }, index) => ({ ...slice, slice: index }));
     return { kind: 'valid', slices, lines: this.lines, model: this.#model ?? null };
   }
 
   #sliceFor({ number, byteFrom, bytes }: FileLine): OpenSlice {
     const last = this.#slices.at(-1);
-    if (last !== undefined && last.lines < SLICE_LINES_MAX && last.bytes + bytes <= SLICE_BYTES_MAX) return last;
-    const next = { firstLine: number, byteFrom, bytes: 0, lines: 0, duplicates: [] };
+    if (last !== undefined && hasRoomFor(last, bytes)) return last;
+    // One of blank lines alone is none.
+    if (last?.lines === 0) this.#slices.pop();
+    const next = { firstLine: number, byteFrom, bytes: 0, lines: 0, fileLines: 0, duplicates: [] };
     this.#slices.push(next);
     return next;
   }
@@ -129,7 +134,15 @@ interface OpenSlice {
   readonly byteFrom: number;
   bytes: number;
   lines: number;
+  /** Blank ones included. */
+  fileLines: number;
   readonly duplicates: number[];
+}
+
+function hasRoomFor(slice: OpenSlice, bytes: number): boolean {
+  return (
+    slice.lines < SLICE_LINES_MAX && slice.fileLines < SLICE_FILE_LINES_MAX && slice.bytes + bytes <= SLICE_BYTES_MAX
+  );
 }
 
 function modelOf(body: object): string | null {

@@ -70,6 +70,20 @@ describe('the lines of a file', () => {
     expect(textsOf(await linesOf([Buffer.from('abc\r\nabcd\n')], { lineBytesMax: 3 }))).toEqual(['abc', undefined]);
   });
 
+  it('that are short leave others their turns, however many come at once', async () => {
+    let turns = 0;
+    let isOver = false;
+    const turn = () => {
+      turns += 1;
+      if (!isOver) setImmediate(turn);
+    };
+    setImmediate(turn);
+    const lines = await linesOf([Buffer.alloc(100_000, '\n')]);
+    isOver = true;
+    expect(lines).toHaveLength(100_000);
+    expect(turns).toBeGreaterThanOrEqual(40);
+  });
+
   it('take little memory where one of 300 MB has no end', async () => {
     const chunk = Buffer.alloc(1024 * 1024, 'x');
     let most = 0;

@@ -1,3 +1,5 @@
+import { setImmediate as nextTurn } from 'node:timers/promises';
+
 /** A line of a file, and where it stands there. */
 export interface FileLine {
   /** From 1. */
@@ -20,6 +22,8 @@ export interface LineTerms {
 const NEW_LINE = 0x0a;
 const CARRIAGE_RETURN = 0x0d;
 const BYTE_ORDER_MARK = [0xef, 0xbb, 0xbf];
+/** Short lines come by the ten thousand in a chunk, and whoever waits for an answer has a turn in between. */
+const LINES_PER_TURN = 2_000;
 
 /**
  * The lines of a file, as it comes: never more than one of them in memory, and of one that is too long not even that. Ends are `\n` or
@@ -33,7 +37,9 @@ export async function* readLines(content: AsyncIterable<Uint8Array>, terms: Line
     for (let end = chunk.indexOf(NEW_LINE); end !== -1; end = chunk.indexOf(NEW_LINE, from)) {
       line.add(chunk.subarray(from, end + 1));
       from = end + 1;
-      yield line.take();
+      const taken = line.take();
+      yield taken;
+      if (taken.number % LINES_PER_TURN === 0) await nextTurn();
     }
     if (from < chunk.length) line.add(chunk.subarray(from));
   }

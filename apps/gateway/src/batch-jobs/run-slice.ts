@@ -17,7 +17,7 @@ export interface LineRequest {
 
 export interface SliceLine {
   readonly number: number;
-  readonly read: BatchLine;
+  readonly read: Exclude<BatchLine, { kind: 'blank' }>;
 }
 
 export interface SliceWork {
@@ -81,7 +81,6 @@ class SliceRun {
     const { batch, slice, lines } = work;
     const duplicates = new Set(slice.duplicates);
     for (const { number: line, read } of lines) {
-      if (read.kind === 'blank') continue;
       const place = { batchId: batch.id, line, customId: read.customId };
       if (read.kind === 'broken') this.#broken.push(notSent(place, read.error));
       else if (duplicates.has(line)) this.#broken.push(notSent(place, DUPLICATE_CUSTOM_ID));

@@ -5,7 +5,7 @@ import { readBatchLine } from './read-batch-line.js';
 import { readLines } from './read-lines.js';
 import type { SliceLine } from './run-slice.js';
 
-/** The lines of a slice, all of them in memory: see `SLICE_BYTES_MAX`. Undefined: the input file is gone. */
+/** The lines of a slice but for the blank ones, all of them in memory: see `SLICE_BYTES_MAX`. Undefined: the input file is gone. */
 export async function readSlice(
   files: Pick<BatchFiles, 'open'>,
   { input_file_id, key_id, endpoint }: Pick<BatchRow, 'input_file_id' | 'key_id' | 'endpoint'>,
@@ -16,7 +16,9 @@ export async function readSlice(
   await using file = await files.open(input_file_id, key_id, { from: byteFrom, bytes }, signal);
   if (file === undefined) return undefined;
   const lines: SliceLine[] = [];
-  for await (const line of readLines(file.content, { lineBytesMax, byteFrom, number }))
-    lines.push({ number: line.number, read: readBatchLine(line, endpoint, lineBytesMax) });
+  for await (const line of readLines(file.content, { lineBytesMax, byteFrom, number })) {
+    const read = readBatchLine(line, endpoint, lineBytesMax);
+    if (read.kind !== 'blank') lines.push({ number: line.number, read });
+  }
   return lines;
 }

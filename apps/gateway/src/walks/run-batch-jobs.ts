@@ -197,7 +197,7 @@ export class RunBatchJobs {
       for (const line of open) if (!known.has(line.number)) await giveUp(batch, slice, line, buffer);
       await buffer.flush();
     }
-    const wanted = isDone ? (lines ?? []).filter(({ read }) => read.kind !== 'blank').length : undefined;
+    const wanted = isDone ? lines?.length : undefined;
     await this.#close(batch, number, wanted, leaving);
     return undefined;
   }
@@ -319,7 +319,6 @@ async function giveUp(
   { number: line, read }: SliceLine,
   buffer: OutcomeBuffer,
 ) {
-  if (read.kind === 'blank') return;
   const place = { batchId: id, line, customId: read.customId };
   if (read.kind === 'broken') return buffer.add(notSent(place, read.error));
   return buffer.add(notSent(place, duplicates.includes(line) ? DUPLICATE_CUSTOM_ID : BATCH_EXPIRED));
