@@ -163,6 +163,20 @@ export function jobQueueContract(fresh: () => Promise<() => JobQueue>): void {
       expect(await taken(other)).toMatchObject({ id: 'one' });
     });
 
+    it('goes behind its equals, and stays before what is lower', async () => {
+      const queue = await openOne();
+      for (const id of ['one', 'two']) await queue.add(aJob(id, 1));
+      await queue.add(aJob('low'));
+      const ids: string[] = [];
+      for (let turn = 0; turn < 4; turn++) {
+        const job = await taken(queue);
+        ids.push(job.id);
+        await queue.retryLater(job, 0);
+        await expect.poll(() => queue.counts(), PATIENCE).toEqual({ waiting: 3, taken: 0 });
+      }
+      expect(ids).toEqual(['one', 'two', 'one', 'two']);
+    });
+
     it('waits for its delay', async () => {
       const [queue, other] = await openTwo();
       await queue.add(aJob('one'));

@@ -29,7 +29,7 @@ export interface JobQueue {
   extend(job: TakenJob): Promise<boolean>;
   /** Removes it. @returns as `extend`. */
   done(job: TakenJob): Promise<boolean>;
-  /** Gives it back, to be taken by anybody once the delay is over. @returns as `extend`. */
+  /** Gives it back, to be taken by anybody once the delay is over, behind those of its priority that are there by then. @returns as `extend`. */
   retryLater(job: TakenJob, delayMs: number): Promise<boolean>;
   counts(): Promise<JobCounts>;
   /** What is wrong with it just now, as a sentence; undefined: nothing, as far as the last attempts tell. */

@@ -39,6 +39,7 @@ const PRIORITY_ZERO = PRIORITY_MAX + 1;
 const STALLED_MAX = 1_000_000;
 /** Of the queue's own events, which nobody here reads. */
 const EVENTS_MAX = 100;
+const DELAY_MS_MIN = 1;
 const CLOSE_MS_MAX = 1_000;
 /** What BullMQ says of a job that is another's by now. */
 const REPLY_CODES = /missing lock|not in the active state|missing key|lock mismatch/i;
@@ -133,8 +134,8 @@ export class BullMqJobQueue implements JobQueue {
   async retryLater(taken: TakenJob, delayMs: number): Promise<boolean> {
     checkDelay(delayMs);
     const given = await this.#owned(taken, async (job) => {
-      if (delayMs > 0) await job.moveToDelayed(Date.now() + delayMs, taken.ticket);
-      else await job.moveToWait(taken.ticket);
+      // Never straight back: BullMQ puts such a job before its equals, and one whose delay is over behind them.
+      await job.moveToDelayed(Date.now() + Math.max(DELAY_MS_MIN, delayMs), taken.ticket);
       return true;
     });
     if (given) this.#takers.ring();

@@ -79,7 +79,8 @@ export class SqlJobQueue implements JobQueue {
     checkDelay(delayMs);
     const given = await this.#owned(
       job,
-      `update jobs set taken = false, due_at = clock_timestamp() + $4 * interval '1 millisecond' where ${OWNED} returning id`,
+      `update jobs set taken = false, number = default, due_at = clock_timestamp() + $4 * interval '1 millisecond'
+        where ${OWNED} returning id`,
       [delayMs],
     );
     if (given) this.#takers.ring();
