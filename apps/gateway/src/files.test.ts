@@ -284,7 +284,7 @@ describe('a form', () => {
   });
 
   it('may be longer than bodyBytesMax, take longer than bodyTimeoutMs, and have any bytes in its file', async () => {
-    await using bed = await bedWith({ bodyBytesMax: 1_024, bodyTimeoutMs: 400 });
+    await using bed = await bedWith({ bodyBytesMax: 1_024, bodyTimeoutMs: 1_000 });
     const content = Buffer.from(Array.from({ length: 400_000 }, (_, index) => (index * 7 + (index >> 8)) % 256));
     const form = formOf(
       ['name="file"; filename="a"', Buffer.concat([content, Buffer.from('\r\n--B--\r\n--c')])],
@@ -510,7 +510,7 @@ describe('over HTTPS', () => {
     const authority = await TestAuthority.make();
     setDefaultCACertificates([...getCACertificates('default'), authority.cert]);
     const { certFile, keyFile } = folder.writePair('server', await authority.sign('gateway'));
-    await using bed = await bedWith({ bodyTimeoutMs: 400, 'tls.certFile': certFile, 'tls.keyFile': keyFile });
+    await using bed = await bedWith({ bodyTimeoutMs: 1_000, 'tls.certFile': certFile, 'tls.keyFile': keyFile });
     const form = formOf(['name="file"; filename="a"', 'y'.repeat(400_000)], PURPOSE);
     const ask = (body: ReadableStream) =>
       fetch(`${bed.url}/v1/files`, { method: 'POST', body, headers: FORM_TYPE, duplex: 'half' } as RequestInit);
