@@ -85,6 +85,25 @@ async function workerThatSays(detail: string): Promise<string> {
   return `127.0.0.1:${await bind('127.0.0.1:0', ServerCredentials.createInsecure())}`;
 }
 
+describe('the registry, while the bucket is away', () => {
+  it('is told with what is in it, and the bucket as what is wrong', async () => {
+    const entry = {
+      ...{ source: 'hf:a/b/c.gguf@main', path: DEMO_MODEL.pathname, digest: 'a'.repeat(64), size: 5_281_824 },
+      ...{ format: 'gguf', task: 'chat', added: '2026-01-01T00:00:00Z' },
+    };
+    writeFileSync(join(folder, 'registry.json'), JSON.stringify({ version: 1, models: { demo: entry } }));
+    const s3 = ['--s3-url=http://127.0.0.1:9', '--s3-bucket=bucket', '--s3-access-key=k', '--s3-secret-key=s'];
+    const { findings } = await check(`--models-dir=${folder}`, ...s3);
+    expect(findings).toEqual(
+      expect.arrayContaining([
+        expect.objectContaining({ about: 'registry', detail: expect.stringMatching(/registry.json: 1 model$/) }),
+        expect.objectContaining({ about: 'model demo', ok: true }),
+        expect.objectContaining({ about: 'bucket', ok: false }),
+      ]),
+    );
+  });
+});
+
 describe('check', () => {
   it('finds nothing wrong where nothing is', async () => {
     writeFileSync(join(folder, 'tiny.gguf'), GGUF);
