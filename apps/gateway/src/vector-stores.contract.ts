@@ -283,12 +283,16 @@ export function vectorStoresContract(open: () => Promise<StoreBed & AsyncDisposa
       const { store, files } = await filled(['word '.repeat(200)]);
       const attach = (changes: object) => client.vectorStores.files.create(store, { file_id: files[0]!, ...changes });
       expect(await attach({ attributes: { a: 1 } })).toMatchObject({ status: 'completed', attributes: { a: 1 } });
+      expect(await attach({})).toMatchObject({ status: 'completed', attributes: { a: 1 } });
       const sizes = { max_chunk_size_tokens: 100, chunk_overlap_tokens: 10 };
       const again = await attach({ chunking_strategy: { type: 'static', static: sizes } });
-      expect(again.status).toBe('in_progress');
+      expect(again).toMatchObject({ status: 'in_progress', attributes: { a: 1 } });
       expect((await settled(client, store, files[0]!)).chunking_strategy).toEqual({ type: 'static', static: sizes });
       await expect.poll(async () => (await remainsOf(on, store)).files, { timeout: 30_000 }).toBe(1);
       expect((await client.vectorStores.files.list(store)).data).toHaveLength(1);
+      expect(await attach({ attributes: {}, chunking_strategy: { type: 'static', static: sizes } })).toMatchObject({
+        attributes: {},
+      });
     });
   });
 

@@ -32,7 +32,8 @@ import { type AttributeFilter, parseAttributeFilter } from './parse-attribute-fi
 
 export interface AskedFile {
   readonly fileId: string;
-  readonly attributes: FileAttributes;
+  /** Undefined: none are given. */
+  readonly attributes: FileAttributes | undefined;
   /** Undefined: as suits the model. */
   readonly chunking: { readonly chunkTokens: number; readonly overlapTokens: number } | undefined;
 }
@@ -78,7 +79,7 @@ export function parseAttachBatch(body: unknown): readonly AskedFile[] {
 }
 
 export function askedFile({ file_id, attributes, chunking_strategy }: CreateVectorStoreFileBody): AskedFile {
-  return { fileId: file_id, attributes: attributes ?? {}, chunking: chunkingOf(chunking_strategy) };
+  return { fileId: file_id, attributes: attributes ?? undefined, chunking: chunkingOf(chunking_strategy) };
 }
 
 function chunkingOf(strategy: ChunkingStrategyBody): AskedFile['chunking'] {

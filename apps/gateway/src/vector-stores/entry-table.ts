@@ -25,7 +25,8 @@ const BATCHES_MAX = 10_000;
 export interface NewEntry {
   readonly fileId: string;
   readonly filename: string;
-  readonly attributes: FileAttributes;
+  /** Undefined: those that it has, if it is there already. */
+  readonly attributes: FileAttributes | undefined;
   /** Undefined: as suits the model. */
   readonly chunking: { readonly chunkTokens: number; readonly overlapTokens: number } | undefined;
 }
@@ -42,7 +43,7 @@ export class EntryTable {
     private readonly batchesMax = BATCHES_MAX,
   ) {}
 
-  /** A file that is there already, and is cut as is asked, stays as it is, but for its attributes. */
+  /** A file that is there already, and is cut as is asked, stays as it is, but for its attributes where some are given. */
   async attach(owner: StoreOwner, storeId: string, entries: readonly NewEntry[]): Promise<void> {
     await this.database.transaction((query) => this.#attach(query, owner, storeId, entries));
   }
@@ -66,30 +67,37 @@ export class EntryTable {
   ): Promise<readonly string[]> {
     await lockedStore(query, owner, storeId);
     // Of one file that is named twice, what is said last counts.
-    const wanted = JSON.stringify(
-      [...new Map(entries.map((entry) => [entry.fileId, entry])).values()].map((entry, at) => ({
-        id: newId('entry_', at),
-        file_id: entry.fileId,
-        filename: entry.filename,
-        attributes: entry.attributes,
-        chunk_tokens: entry.chunking?.chunkTokens ?? null,
-        overlap_tokens: entry.chunking?.overlapTokens ?? null,
-      })),
-    );
+    const once = [...new Map(entries.map((entry) => [entry.fileId, entry])).values()].map((entry, at) => ({
+      id: newId('entry_', at),
+      file_id: entry.fileId,
+      filename: entry.filename,
+      attributes: entry.attributes,
+      chunk_tokens: entry.chunking?.chunkTokens ?? null,
+      overlap_tokens: entry.chunking?.overlapTokens ?? null,
+    }));
+    const wanted = JSON.stringify(once);
     const WANTED =
       'jsonb_to_recordset($2::jsonb) as w (id text, file_id text, filename text, attributes jsonb, chunk_tokens integer, overlap_tokens integer)';
-    await query(
+    const replaced = await query<{ file_id: string; attributes: FileAttributes }>(
       `update vector_store_files f set status = 'deleted', not_before = now() from ${WANTED}
        where f.store_id = $1 and f.file_id = w.file_id and f.status <> 'deleted' and (f.status in ('failed', 'cancelled')
-         or f.chunk_tokens_asked is distinct from w.chunk_tokens or f.overlap_tokens_asked is distinct from w.overlap_tokens)`,
+         or f.chunk_tokens_asked is distinct from w.chunk_tokens or f.overlap_tokens_asked is distinct from w.overlap_tokens)
+       returning f.file_id, f.attributes`,
       [storeId, wanted],
     );
+    await query(
+      `update vector_store_files f set attributes = w.attributes from ${WANTED}
+       where f.store_id = $1 and f.file_id = w.file_id and f.status <> 'deleted' and w.attributes is not null`,
+      [storeId, wanted],
+    );
+    const kept = new Map(replaced.map(({ file_id, attributes }) => [file_id, attributes]));
+    const made = once.map((one) => ({ ...one, attributes: one.attributes ?? kept.get(one.file_id) ?? {} }));
     const rows = await query<{ id: string }>(
       `insert into vector_store_files as f (id, store_id, key_id, file_id, filename, status, attributes, chunk_tokens_asked, overlap_tokens_asked)
        select w.id, $1, $3, w.file_id, w.filename, 'in_progress', w.attributes, w.chunk_tokens, w.overlap_tokens from ${WANTED}
-       on conflict (store_id, file_id) where status <> 'deleted' do update set attributes = excluded.attributes
+       on conflict (store_id, file_id) where status <> 'deleted' do update set attributes = f.attributes
        returning id`,
-      [storeId, wanted, keyOf(owner)],
+      [storeId, JSON.stringify(made), keyOf(owner)],
     );
     await this.#refuseTooMany(query, storeId);
     await query('update vector_stores set last_active_at = clock_timestamp() where id = $1', [storeId]);

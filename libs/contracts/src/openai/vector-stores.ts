@@ -101,7 +101,10 @@ export const createVectorStoreFileSchema = z.object(attachedFile).meta({ id: 'Cr
 
 export const CREATE_VECTOR_STORE_FILE_PARAMETERS = {
   file_id: { status: 'supported' },
-  attributes: { status: 'supported', note: `Up to ${ATTRIBUTES_MAX}: texts, numbers and booleans.` },
+  attributes: {
+    status: 'supported',
+    note: `Up to ${ATTRIBUTES_MAX}: texts, numbers and booleans. Left out, a file that is there already keeps its own.`,
+  },
   chunking_strategy: {
     status: 'supported',
     note: 'A size that the model can not take fails the file, with both numbers in `last_error`.',

@@ -9,8 +9,8 @@ import { watchProcess } from './watch-process.js';
  * text to standard output, says how it went, and ends.
  */
 // Before the first await: what is below it is not there yet when a document is read.
-const NO_TEXT =
-  'The file holds no text. Pictures of text are not read: if it is a scan, have its text recognised first, and upload the result.';
+const NO_TEXT = 'The file holds no text.';
+const NO_TEXT_IN_PDF = `${NO_TEXT} Pictures of text are not read: if it is a scan, have its text recognised first, and upload the result.`;
 const job = JSON.parse(process.argv[2]!) as DocumentJob;
 watchProcess(job.memoryBytesMax);
 takeNetworkAway();
@@ -22,14 +22,14 @@ process.on('SIGTERM', () => undefined);
 const outcome = await read(job);
 stdout.write('', () => process.send?.(outcome, () => process.exit(0)));
 
-async function read({ textBytesMax }: DocumentJob): Promise<DocumentOutcome> {
+async function read({ kind, textBytesMax }: DocumentJob): Promise<DocumentOutcome> {
   const sink = new TextSink(textBytesMax, (text) => stdout.write(text));
   try {
     const document = await whole(process.stdin);
     if (document.length === 0) throw new DocumentRefused('invalid_file', 'The file is empty.');
     await readInto(document, sink);
     sink.flush();
-    if (!sink.holdsText) throw new DocumentRefused('invalid_file', NO_TEXT);
+    if (!sink.holdsText) throw new DocumentRefused('invalid_file', kind === 'pdf' ? NO_TEXT_IN_PDF : NO_TEXT);
     return { kind: 'done' };
   } catch (error) {
     if (error instanceof DocumentRefused) return { kind: 'refused', code: error.code, message: error.message };

@@ -86,6 +86,8 @@ describe('a document that can not be read', { timeout: 60_000 }, () => {
     ['is a PDF by its name alone', 'a.pdf', 'Hello', 'invalid_file', /no PDF/],
     ['is a broken PDF', 'a.pdf', '%PDF-1.7\nnonsense', 'invalid_file', /The PDF can not be read/],
     ['is a PDF without text', 'a.pdf', pdfOf(''), 'invalid_file', /no text.*scan/],
+    ['is a Word document without text', 'a.docx', docxWith('<w:p/>'), 'invalid_file', /holds no text\.$/],
+    ['is a page without text', 'a.html', '<p><img src="x">', 'invalid_file', /holds no text\.$/],
     ['is a Word document by its name alone', 'a.docx', 'Hello', 'invalid_file', /no ZIP archive/],
     [
       'is of the older kind',
