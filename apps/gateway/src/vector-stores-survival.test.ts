@@ -36,6 +36,26 @@ afterAll(async () => {
 
 const LONG = Array.from({ length: 800 }, (_, at) => `Sentence number ${at} of the long one.`).join(' ');
 
+/** Those of all, but what is written through it waits until it is told to go on. */
+function frozenVectors() {
+  const [frozen, thawed, written] = [0, 1, 2].map(() => Promise.withResolvers<void>()) as [Turn, Turn, Turn];
+  const vectors = Object.assign(Object.create(on.vectors) as MemoryVectors, {
+    collection: (spec: CollectionSpec): VectorCollection => {
+      const collection = on.vectors.collection(spec);
+      return {
+        ...collection,
+        upsert: async (points, signal) => {
+          frozen.resolve();
+          await thawed.promise;
+          await collection.upsert(points, signal);
+          written.resolve();
+        },
+      };
+    },
+  });
+  return { vectors, frozen, thawed, written };
+}
+
 /** Makes vectors of the first so many texts, and then says nothing any more. */
 function stopsAfter(texts: number): (message: WorkMessage) => WorkScript {
   let made = 0;
@@ -72,21 +92,7 @@ describe('a file that is being read', { timeout: 60_000 }, () => {
   });
 
   it('and is deleted while its gateway is frozen leaves nothing behind when that goes on', async () => {
-    const [frozen, thawed, written] = [0, 1, 2].map(() => Promise.withResolvers<void>()) as [Turn, Turn, Turn];
-    const vectors = Object.assign(Object.create(on.vectors) as MemoryVectors, {
-      collection: (spec: CollectionSpec): VectorCollection => {
-        const collection = on.vectors.collection(spec);
-        return {
-          ...collection,
-          upsert: async (points, signal) => {
-            frozen.resolve();
-            await thawed.promise;
-            await collection.upsert(points, signal);
-            written.resolve();
-          },
-        };
-      },
-    });
+    const { vectors, frozen, thawed, written } = frozenVectors();
     await using first = await vectorStoreBed({ ...on, vectors }, {}, [{}], 500);
     const store = await first.client.vectorStores.create({});
     const file = await upload(first.client, 'one.txt', 'one');
@@ -260,6 +266,35 @@ describe('a batch of files', { timeout: 60_000 }, () => {
     await settled(few, one.store, one.files[0]!);
     expect(slow.length).toBeLessThan(20);
     expect(slow).toContain('alone 0');
+  });
+});
+
+describe('a large file', { timeout: 60_000 }, () => {
+  it("of one key gives way to another's, and is gone on with from where it was", async () => {
+    // What tests before left waiting is of other keys, too.
+    await database.query("update vector_store_files set status = 'cancelled' where status = 'in_progress'");
+    const { vectors, frozen, thawed } = frozenVectors();
+    await using bed = await vectorStoreBed({ ...on, vectors }, { vectorFilesAtOnceMax: 1 });
+    const [large, small] = [clientOf(bed, 'large'), clientOf(bed, 'small')];
+    const sizes = { max_chunk_size_tokens: 100, chunk_overlap_tokens: 0 };
+    const text = Array.from({ length: 900 }, (_, at) => `Sentence number ${at} of the large one.`).join(' ');
+    const [ofLarge, ofSmall] = [await large.vectorStores.create({}), await small.vectorStores.create({})];
+    const [first, second] = [await upload(large, 'a.txt', text), await upload(small, 'b.txt', 'small')];
+    await large.vectorStores.files.create(ofLarge.id, {
+      file_id: first,
+      chunking_strategy: { type: 'static', static: sizes },
+    });
+    await frozen.promise; // It has the only place.
+    await small.vectorStores.files.create(ofSmall.id, { file_id: second });
+    thawed.resolve();
+    expect(await settled(small, ofSmall.id, second)).toMatchObject({ status: 'completed' });
+    expect(await settled(large, ofLarge.id, first)).toMatchObject({ status: 'completed' });
+    const asked = bed.worker.work.asked.flatMap(inputsOf);
+    expect(asked.indexOf('small')).toBe(8 * 32);
+    const { chunks, vectors: points } = await remainsOf(on, ofLarge.id);
+    expect(chunks).toBeGreaterThan(8 * 32);
+    expect(asked).toHaveLength(chunks + 1);
+    expect(points).toBe(chunks);
   });
 });
 

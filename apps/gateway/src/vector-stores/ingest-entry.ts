@@ -10,7 +10,7 @@ import type { Embedding, EmbeddingModel } from './embedding.js';
 import type { StoreOwner } from './store-rows.js';
 import type { StoreTable } from './store-table.js';
 import type { ChunkVector, VectorPlaces } from './vector-places.js';
-import type { FailureCode, TakenEntry, WorkTable } from './work-table.js';
+import { type FailureCode, GaveWay, type TakenEntry, type WorkTable } from './work-table.js';
 
 /** Files, as far as they are to be read here. */
 export interface DocumentFiles {
@@ -64,6 +64,8 @@ const CHUNKS_PER_WRITE = 100;
 const CHUNKS_PER_TURN = 4;
 /** Texts of one request for vectors: more would keep others from the worker for longer. */
 const CHUNKS_PER_REQUEST = 32;
+/** For vectors of one file, before others' files are looked for: a large one may take hours. */
+const REQUESTS_PER_TURN = 8;
 /** Where nothing is asked for, how much of what a model takes a chunk fills: what is estimated may be more, and models add tokens of their own. */
 const CONTEXT_SHARE = 0.8;
 /** A model that finds chunks too long gets smaller ones, down to this. */
@@ -75,7 +77,7 @@ const TO_THE_END = new AbortController().signal;
  * Makes a file searchable: text, chunks, vectors. What is done is noted after each step, so that whoever goes on with it begins there; what was
  * done and not noted is done again, and comes to the same.
  *
- * @throws IngestFailed, DocumentRefused; Superseded; anything else is worth another try.
+ * @throws IngestFailed, DocumentRefused; Superseded, GaveWay; anything else is worth another try.
  */
 export class IngestEntry {
   /** Of those that got vectors here. */
@@ -184,7 +186,10 @@ export class IngestEntry {
       // Not ended half-way, which `vectorTimeoutMs` bounds: whoever removes them afterwards could else come before the last of them.
       await this.parts.places.put({ id: entry.id, storeId: entry.store_id, dimension }, points, TO_THE_END);
       const bytes = texts.reduce((sum, text) => sum + Buffer.byteLength(text) + 4 * dimension, 0);
-      await this.parts.work.advance(entry, at + some.length, bytes);
+      const next = at + some.length;
+      await this.parts.work.advance(entry, next, bytes);
+      const hadItsTurn = next - from >= REQUESTS_PER_TURN * CHUNKS_PER_REQUEST && next < chunks;
+      if (hadItsTurn && (await this.parts.work.othersWait(entry))) throw new GaveWay();
     }
   }
 

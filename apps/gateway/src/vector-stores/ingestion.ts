@@ -8,7 +8,7 @@ import { DocumentRefused } from './documents/document-wire.js';
 import { IngestEntry, IngestFailed, type IngestLimits, type IngestParts } from './ingest-entry.js';
 import type { StoreOwner } from './store-rows.js';
 import { LEASE_MS } from './vector-store-tables.js';
-import { Superseded, type TakenEntry } from './work-table.js';
+import { GaveWay, Superseded, type TakenEntry } from './work-table.js';
 
 export interface IngestionLimits extends IngestLimits {
   /** Files that are read at a time. */
@@ -27,6 +27,8 @@ const TIDY_EVERY_MS = 60_000;
 /** After a look that failed, and between the tries of one file: growing, from the least on. */
 const DELAY_MS_MIN = 1_000;
 const DELAY_MS_MAX = 60_000;
+/** For a file that gave way to others: they are taken meanwhile. */
+const GIVES_WAY_MS = 1_000;
 /** So often a file may be being read when its gateway is killed; then it is taken to be why. */
 const ATTEMPTS_MAX = 5;
 
@@ -208,7 +210,7 @@ export class Ingestion {
     if (error instanceof IngestFailed) return error;
     if (error instanceof DocumentRefused) return new IngestFailed(error.code, error.message);
     if (error instanceof VectorSizeConflict) return new IngestFailed('server_error', error.message);
-    if (error instanceof Superseded) return undefined;
+    if (error instanceof Superseded || error instanceof GaveWay) return undefined;
     const said = error instanceof InferenceError ? error.message : 'The server failed.';
     if (error instanceof InferenceError && FINAL.has(error.code)) return new IngestFailed('server_error', said);
     const { vectorFileTimeoutMs } = this.limits;
@@ -229,6 +231,7 @@ export class Ingestion {
   }
 
   async #putOff(entry: TakenEntry, error: unknown, isSuperseded: boolean): Promise<void> {
+    if (error instanceof GaveWay) return this.#giveWay(entry);
     const atOnce = error instanceof Superseded || isSuperseded || this.#closing.signal.aborted;
     const asked = error instanceof InferenceError ? (error.details.retryAfterSeconds ?? 0) * 1_000 : 0;
     const grown = DELAY_MS_MIN * 2 ** Math.min(entry.delays, 6);
@@ -241,7 +244,21 @@ export class Ingestion {
       );
     }
     await this.parts.work.putOff(entry, delayMs);
-    // Holds nobody up who ends meanwhile.
+    this.#wakeIn(delayMs);
+  }
+
+  async #giveWay(entry: TakenEntry): Promise<void> {
+    try {
+      await this.parts.work.giveWay(entry, GIVES_WAY_MS);
+    } catch (error) {
+      await this.parts.work.putOff(entry, 0);
+      if (!(error instanceof Superseded)) throw error;
+    }
+    this.#wakeIn(GIVES_WAY_MS);
+  }
+
+  /** Holds nobody up who ends meanwhile. */
+  #wakeIn(delayMs: number): void {
     setTimeout(() => this.wake(), delayMs).unref();
   }
 }

@@ -23,6 +23,11 @@ export interface TakenEntry {
 
 export type FailureCode = 'server_error' | 'unsupported_file' | 'invalid_file';
 
+/** Others' files wait, and it had its time: whoever works on it puts it back, and goes on with it later. */
+export class GaveWay extends Error {
+  override readonly name = 'GaveWay';
+}
+
 /** It was cancelled, deleted, or is another's by now: whoever works on it stops, and says nothing. */
 export class Superseded extends Error {
   override readonly name = 'Superseded';
@@ -104,6 +109,20 @@ export class WorkTable {
   async fail(entry: TakenEntry, code: FailureCode, message: string): Promise<void> {
     const set = `status = 'failed', has_remains = true, error_code = $4, error_message = $5, usage_bytes = 0, not_before = now(), ${RELEASED}`;
     await this.#update(entry, set, [code, keepable(message)]);
+  }
+
+  /** Whether a file of another key could be taken. */
+  async othersWait(entry: TakenEntry): Promise<boolean> {
+    const rows = await this.database.query(
+      `select from vector_store_files where ${TO_DO} and not_before <= now() and ${IS_FREE} and key_id <> $1 limit 1`,
+      [entry.key_id],
+    );
+    return rows.length > 0;
+  }
+
+  /** Somebody may take it again after the delay: nothing was wrong with it. @throws Superseded */
+  async giveWay(entry: TakenEntry, delayMs: number): Promise<void> {
+    await this.#update(entry, `not_before = now() + $4 * interval '1 millisecond', ${RELEASED}`, [delayMs]);
   }
 
   /** Somebody may take it again after the delay. What was superseded meanwhile is let go of as well, so that its remains can go at once. */
