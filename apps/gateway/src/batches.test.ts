@@ -1,6 +1,6 @@
 import { InferenceError } from '@millrace/contracts';
 import OpenAI from 'openai';
-import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, afterEach, beforeAll, describe, expect, it, onTestFinished } from 'vitest';
 import {
   type BatchStores,
   byName,
@@ -149,10 +149,40 @@ describe('a line that can not be answered', { timeout: 120_000 }, () => {
   });
 });
 
+describe('text that no database takes', { timeout: 120_000 }, () => {
+  it('is answered in a line, as any other', async () => {
+    await using bed = await startBatchGateway(stores);
+    const body = { messages: [{ role: 'user', content: 'x' }] };
+    const strange = ['nul \0', 'half \ud83d', 'other half \ude00'];
+    const lines = [
+      ...strange.map((id) => chatLine(id, { body })),
+      chatLine('model', { body: { ...body, model: 'a\0' } }),
+      chatLine('more', { 'x\0': 1 } as object),
+    ];
+    const batch = await whenOver(bed.client, (await makeBatch(bed.client, lines)).id);
+    expect(batch).toMatchObject({ status: 'completed', model: null, request_counts: { completed: 3, failed: 2 } });
+    expect(ids(await linesOf(bed.client, batch.output_file_id))).toEqual(strange);
+    expect(ids(await linesOf(bed.client, batch.error_file_id))).toEqual(['model', 'more']);
+  });
+
+  it('is no id of a batch', async () => {
+    await using bed = await startBatchGateway(stores, {}, []);
+    for (const path of ['batch_%00', 'batch_%00/cancel', '?after=batch_%00', '?after=%ED%A0%BD']) {
+      const isCancel = path.endsWith('cancel');
+      const response = await fetch(`${bed.url}/v1/batches${path.startsWith('?') ? '' : '/'}${path}`, {
+        method: isCancel ? 'POST' : 'GET',
+      });
+      expect([path, response.status]).toEqual([path, 404]);
+    }
+  });
+});
+
 describe('a file that is no input', { timeout: 120_000 }, () => {
   it.each([
     ['is empty', '\n\n', 'empty_file'],
     ['is no JSONL', 'name,age\nanna,7\n', 'invalid_json_line'],
+    ['is UTF-16', Buffer.from(chatLine('a'), 'utf16le').toString(), 'invalid_json_line'],
+    ['is a character of two halves', '😀 hello\n', 'invalid_json_line'],
     [
       'has too many lines',
       names(11)
@@ -173,6 +203,17 @@ describe('a file that is no input', { timeout: 120_000 }, () => {
     expect(batch.failed_at).toBeGreaterThanOrEqual(batch.created_at);
   });
 
+  it('fails the batch when checking it fails again and again, though nothing is away', async () => {
+    await using bed = await startBatchGateway(stores, {}, []);
+    stores.objects.open = () => Promise.reject(new TypeError('a bug'));
+    onTestFinished(() => {
+      Reflect.deleteProperty(stores.objects, 'open');
+    });
+    const batch = await whenOver(bed.client, (await makeBatch(bed.client, [chatLine('a')])).id);
+    expect(batch).toMatchObject({ status: 'failed', errors: { data: [{ code: 'internal_error' }] } });
+    expect(batch.errors?.data?.[0]?.message).not.toContain('a bug');
+  });
+
   it('is refused at once when it is not there, or is for something else', async () => {
     await using bed = await startBatchGateway(stores);
     const create = (input_file_id: string) =>
@@ -184,14 +225,15 @@ describe('a file that is no input', { timeout: 120_000 }, () => {
 
   it('fails the batch when it is removed while the batch waits', async () => {
     await using bed = await startBatchGateway(stores, {}, []);
+    const gone = `batch_${'0'.repeat(32)}`;
     const id = await uploadLines(bed.client, [chatLine('a')]);
     await stores.database.query(
       `insert into batches (id, key_id, endpoint, input_file_id, completion_window, expires_at)
-        values ('batch_gone', 'any', '/v1/chat/completions', $1, '24h', now() + interval '1 day')`,
-      [id],
+        values ($2, 'any', '/v1/chat/completions', $1, '24h', now() + interval '1 day')`,
+      [id, gone],
     );
     await bed.client.files.delete(id);
-    expect(await whenOver(bed.client, 'batch_gone')).toMatchObject({
+    expect(await whenOver(bed.client, gone)).toMatchObject({
       status: 'failed',
       errors: { data: [{ code: 'file_not_found', param: 'input_file_id' }] },
     });
@@ -204,6 +246,10 @@ describe('a request for a batch', () => {
     [{ completion_window: '0h' }, 'completion_window'],
     [{ endpoint: '/v1/rerank' }, 'endpoint'],
     [{ metadata: { a: 'x'.repeat(513) } }, 'metadata.a'],
+    [{ metadata: { a: 'x\0' } }, 'metadata.a'],
+    [{ metadata: { b: '\ud83d' } }, 'metadata.b'],
+    [{ metadata: { 'c\0': 'x' } }, 'metadata.c\0'],
+    [{ input_file_id: 'file-\0' }, 'input_file_id'],
     [{ output_expires_after: { anchor: 'created_at', seconds: 1 } }, 'output_expires_after.seconds'],
     [{ more: 1 }, 'more'],
   ])('with %j is a 400 that names the field', async (changes, param) => {

@@ -4,6 +4,7 @@ import type { SqlDatabase, SqlQuery } from '../stores/sql-database.js';
 import { type BatchEnding, type BatchRow, isOver } from './batch-row.js';
 import type { BatchError, CheckedInput, Slice } from './check-input.js';
 import type { LineOutcome } from './line-outcome.js';
+import { storable } from './storable.js';
 
 export interface NewBatch {
   readonly keyId: string | null;
@@ -18,9 +19,16 @@ export interface NewBatch {
 /** What can be done for a batch now, each a job of its own. */
 export interface OpenWork {
   readonly batchId: string;
+  /** Grows with each batch that is made. */
+  readonly number: number;
   readonly status: BatchRow['status'];
   /** Those to run next, in their order. */
   readonly slices: readonly number[];
+}
+
+export interface OpenWorkPage {
+  readonly after: number;
+  readonly batchesMax: number;
 }
 
 /** Where the answers of a slice lie; null: it has none. */
@@ -33,6 +41,8 @@ export interface Segments {
 const SLICES_AHEAD = 4;
 /** Rows of one answer of the database; answers may be large. */
 const PAGE_LINES = 20;
+/** What can be no id is none that there is; the database need not be asked, and would refuse some of it. */
+const ID = /^batch_[0-9a-f]{32}$/;
 const LIVE = "status in ('validating', 'in_progress', 'finalizing', 'cancelling')";
 
 /**
@@ -69,6 +79,7 @@ export class BatchStore {
 
   /** @param keyId whose it must be; undefined: anybody's. */
   async find(id: string, keyId?: string | null): Promise<BatchRow | undefined> {
+    if (!ID.test(id)) return undefined;
     const [row] = await this.database.query<BatchRow>('select * from batches where id = $1', [id]);
     return keyId === undefined || row?.key_id === keyId ? row : undefined;
   }
@@ -102,7 +113,7 @@ export class BatchStore {
     await this.database.query(
       `update batches set status = 'failed', failed_at = clock_timestamp(), errors = $2::jsonb
         where id = $1 and status = 'validating'`,
-      [id, JSON.stringify(errors)],
+      [id, jsonOf(errors)],
     );
   }
 
@@ -113,13 +124,15 @@ export class BatchStore {
     errors?: readonly BatchError[],
   ): Promise<BatchRow | undefined> {
     return this.database.transaction(async (query) => {
+      // Slices before their batch, as whoever keeps a line of one locks them: neither waits for the other then.
+      await query('select from batch_slices where batch_id = $1 and closed_at is null order by slice for update', [id]);
       const [row] = await query<BatchRow>(
         `update batches set ending = $2, errors = coalesce($3::jsonb, errors),
             status = case when $2 = 'cancelled' then 'cancelling' else 'finalizing' end,
             cancelling_at = case when $2 = 'cancelled' then clock_timestamp() end,
             finalizing_at = case when $2 <> 'cancelled' then clock_timestamp() end
           where id = $1 and ending is null and status in ('validating', 'in_progress') returning *`,
-        [id, ending, errors === undefined ? null : JSON.stringify(errors)],
+        [id, ending, errors === undefined ? null : jsonOf(errors)],
       );
       if (row === undefined) return (await query<BatchRow>('select * from batches where id = $1', [id]))[0];
       // Of those that nobody has begun nothing is to be told; of those that expire, that they were not run.
@@ -141,21 +154,26 @@ export class BatchStore {
     );
   }
 
-  /** What is to be done next, of this batch, or of those made first; a batch of which all lines are there goes on to its end. */
-  async openWork(batchesMax: number, id?: string): Promise<readonly OpenWork[]> {
+  /**
+   * What is to be done next; a batch of which all lines are there goes on to its end.
+   *
+   * @param which one batch, or those that were made after the one of this number: so many of them, the oldest first.
+   */
+  async openWork(which: { readonly id: string } | OpenWorkPage): Promise<readonly OpenWork[]> {
+    const { id = null, after = 0, batchesMax = 1 } = which as { id?: string } & Partial<OpenWorkPage>;
     await this.database.query(
       `update batches set status = 'finalizing', finalizing_at = clock_timestamp()
         where status = 'in_progress' and ($1::text is null or id = $1)
           and not exists (select from batch_slices where batch_id = batches.id and closed_at is null)`,
-      [id ?? null],
+      [id],
     );
     return this.database.query<OpenWork>(
-      `select id as "batchId", status, coalesce((
+      `select id as "batchId", number, status, coalesce((
           select array_agg(slice order by slice) from (
             select slice from batch_slices where batch_id = batches.id and closed_at is null order by slice limit ${SLICES_AHEAD}
           ) as next), '{}') as slices
-        from batches where ${LIVE} and ($1::text is null or id = $1) order by number limit $2`,
-      [id ?? null, batchesMax],
+        from batches where ${LIVE} and ($1::text is null or id = $1) and number > $2 order by number limit $3`,
+      [id, after, batchesMax],
     );
   }
 
@@ -275,11 +293,34 @@ export class BatchStore {
     });
   }
 
+  /** It is over, without what was answered: that is lost. What file of it is there stays. */
+  async abandon(id: string, errors: readonly BatchError[]): Promise<void> {
+    await this.database.transaction(async (query) => {
+      const over = await query(
+        `update batches set status = 'failed', ending = 'failed', failed_at = clock_timestamp(), errors = $2::jsonb
+          where id = $1 and status in ('finalizing', 'cancelling') returning id`,
+        [id, jsonOf(errors)],
+      );
+      if (over.length > 0) await query('delete from batch_slices where batch_id = $1', [id]);
+    });
+  }
+
   /** Whether nothing of it is to be done any more. */
   async isOver(id: string): Promise<boolean> {
     const row = await this.find(id);
     return row === undefined || isOver(row);
   }
+}
+
+function jsonOf(errors: readonly BatchError[]): string {
+  return JSON.stringify(
+    errors.map(({ code, message, line, param }) => ({
+      code: storable(code),
+      message: storable(message),
+      line,
+      param: param && storable(param),
+    })),
+  );
 }
 
 async function insertSlices(query: SqlQuery, id: string, slices: readonly Slice[]): Promise<void> {

@@ -74,6 +74,14 @@ describe('the input of a batch', () => {
     expect(slices.map(({ duplicates }) => duplicates)).toEqual([[], [301, 302]]);
   });
 
+  it('has ids that are told apart by anything, and names no model that could not be kept', async () => {
+    const { slices, model } = await valid(
+      [line('\ud83d', { model: 'a\0' }), line('\ud83e', { model: 'a\0' })].join('\n'),
+    );
+    expect(slices.map(({ duplicates }) => duplicates)).toEqual([[]]);
+    expect(model).toBeNull();
+  });
+
   it('may have a broken line among others', async () => {
     const { lines, model } = await valid(`${line('a')}\n{"broken\n${line('b', { model: 'another' })}`);
     expect(lines).toBe(3);

@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 import type { BatchEndpoint } from '@millrace/contracts';
 import { type BatchLine, readBatchLine } from './read-batch-line.js';
 import { type FileLine, readLines } from './read-lines.js';
+import { isStorable } from './storable.js';
 
 export interface InputLimits {
   readonly batchLinesMax: number;
@@ -120,9 +121,9 @@ class InputCheck {
     if (this.#errors.length < ERRORS_TOLD_MAX) this.#errors.push({ ...error, line });
   }
 
-  /** By a digest, since ids may be as long as they like. */
+  /** By a digest, since ids may be as long as they like; of UTF-16, in which halves of a character differ, too. */
   #isKnown(customId: string): boolean {
-    const digest = createHash('sha256').update(customId).digest().toString('latin1', 0, DIGEST_BYTES);
+    const digest = createHash('sha256').update(customId, 'utf16le').digest().toString('latin1', 0, DIGEST_BYTES);
     if (this.#ids.has(digest)) return true;
     this.#ids.add(digest);
     return false;
@@ -147,7 +148,7 @@ function hasRoomFor(slice: OpenSlice, bytes: number): boolean {
 
 function modelOf(body: object): string | null {
   const { model } = body as { readonly model?: unknown };
-  return typeof model === 'string' && model.length <= 500 ? model : null;
+  return typeof model === 'string' && model.length <= 500 && isStorable(model) ? model : null;
 }
 
 function invalid(errors: readonly BatchError[]): CheckedInput {

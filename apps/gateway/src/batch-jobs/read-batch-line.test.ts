@@ -48,6 +48,17 @@ describe('a line of a batch', () => {
     expect(read(line)).toMatchObject({ kind: 'broken', customId, error: { code, param } });
   });
 
+  it('that is quoted is text that any database takes', () => {
+    const quotes = ['{"a": x\0', '😀 hello', { ...good, ['\0'.repeat(3)]: 1 }, { ...good, [`${'x'.repeat(99)}😀`]: 1 }];
+    for (const quoted of [...quotes, { ...good, url: `${'x'.repeat(98)}😀` }]) {
+      const line = read(quoted);
+      const told = line.kind === 'broken' ? `${line.error.message} ${line.error.param}` : '';
+      expect(told).toMatch(/./);
+      expect(told).not.toContain('\0');
+      expect(told.isWellFormed()).toBe(true);
+    }
+  });
+
   it('is broken when it is longer than is read, with both numbers', () => {
     expect(readBatchLine({ content: undefined, bytes: 2_000_000 }, CHAT, 1_000)).toMatchObject({
       error: { code: 'line_too_long', message: expect.stringMatching(/2,000,000 .* 1,000/) },

@@ -1,6 +1,7 @@
 import { isUtf8 } from 'node:buffer';
 import type { BatchEndpoint } from '@millrace/contracts';
 import type { FileLine } from './read-lines.js';
+import { storable } from './storable.js';
 
 /** What stands in a line of a batch's input: a request, nothing, or something that can't be sent. */
 export type BatchLine =
@@ -45,7 +46,7 @@ function readObject(value: unknown, endpoint: BatchEndpoint, bytes: number): Bat
     return broken('invalid_json_line', 'This line is JSON, but no object. Write `{"custom_id": …}`.');
   const customId = customIdOf(value);
   const wrong = wrongIn(value, endpoint);
-  if (wrong !== undefined) return { kind: 'broken', customId, error: wrong, isJson: true };
+  if (wrong !== undefined) return { kind: 'broken', customId, error: readable(wrong), isJson: true };
   return { kind: 'request', customId: customId!, body: value.body as object, bodyBytes: bytes };
 }
 
@@ -97,7 +98,12 @@ function wrongValue(param: string, why: string): LineError {
 }
 
 function broken(code: string, message: string): BatchLine {
-  return { kind: 'broken', customId: null, error: { code, message, param: null }, isJson: false };
+  return { kind: 'broken', customId: null, error: readable({ code, message, param: null }), isJson: false };
+}
+
+/** What is quoted of a line may be anything, and cut in the middle of a character. */
+function readable({ code, message, param }: LineError): LineError {
+  return { code, message: storable(message), param: param && storable(param) };
 }
 
 function isObject(value: unknown): value is Fields {

@@ -1,7 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { randomHex } from '@millrace/runtime';
-import { afterFailure } from './after-failure.js';
+import { afterFailure, countedAs } from './after-failure.js';
 import type { BatchRow } from './batch-row.js';
+import type { BoundedCounts } from './bounded-counts.js';
 import type { Slice } from './check-input.js';
 import type { LineGate } from './line-gate.js';
 import { answered, DUPLICATE_CUSTOM_ID, type LineAnswer, type LineOutcome, notSent, refused } from './line-outcome.js';
@@ -29,6 +30,8 @@ export interface SliceWork {
   readonly answer: (request: LineRequest, signal: AbortSignal) => Promise<LineAnswer>;
   /** Keeps what came of a line; resolves when more may come. */
   readonly record: (outcome: LineOutcome) => Promise<void>;
+  /** Of lines that may fail by their own doing, by batch and line: outlives a slice that is given back, as long as this process lives. */
+  readonly failures: BoundedCounts;
   /** No more lines are begun: the batch is to end, or this gateway. */
   readonly stopping: AbortSignal;
   /** Lines that run are given up, and what they were is not known. */
@@ -63,7 +66,6 @@ interface OpenLine {
   readonly customId: string;
   readonly body: object;
   readonly bodyBytes: number;
-  attempts: number;
 }
 
 class SliceRun {
@@ -84,7 +86,7 @@ class SliceRun {
       const place = { batchId: batch.id, line, customId: read.customId };
       if (read.kind === 'broken') this.#broken.push(notSent(place, read.error));
       else if (duplicates.has(line)) this.#broken.push(notSent(place, DUPLICATE_CUSTOM_ID));
-      else this.#waiting.push({ ...read, number: line, attempts: 0 });
+      else this.#waiting.push({ ...read, number: line });
     }
   }
 
@@ -140,23 +142,34 @@ class SliceRun {
     );
     if ('json' in got) {
       this.#putOff = 0;
+      this.#forget(line);
       await record(answered(place, requestId, got));
     } else if (leaving.aborted) this.#waiting.push(line);
     else await this.#failed(line, got.error, () => refused(place, requestId, got.error));
   }
 
   async #failed(line: OpenLine, error: unknown, outcome: () => LineOutcome): Promise<void> {
-    line.attempts += 1;
+    const counted = countedAs(error);
+    const times = counted === undefined ? 0 : this.work.failures.add(this.#nameOf(line, counted));
     const leftMs = this.work.batch.expires_at.getTime() - Date.now();
-    const then = afterFailure(error, { attempts: line.attempts, putOff: this.#putOff + 1, leftMs });
+    const then = afterFailure(error, { times, putOff: this.#putOff + 1, leftMs });
     if (then.kind === 'tell') {
       this.#putOff = 0;
+      this.#forget(line);
       return this.work.record(outcome());
     }
     // Those that ran beside it are refused for the same reason, and count as one.
     if (this.#pauseMs() <= 0) this.#putOff += 1;
     this.#pausedUntilMs = Math.max(this.#pausedUntilMs, performance.now() + then.inMs);
     this.#waiting.push(line);
+  }
+
+  #forget(line: OpenLine): void {
+    for (const counted of ['failed', 'lost'] as const) this.work.failures.forget(this.#nameOf(line, counted));
+  }
+
+  #nameOf({ number }: OpenLine, counted: 'failed' | 'lost'): string {
+    return `${this.work.batch.id}.${number}.${counted}`;
   }
 
   #pauseMs(): number {

@@ -21,12 +21,12 @@ export class SegmentStore {
     return { outputKey: output.key, errorKey: errors.key, lines: output.lines + errors.lines };
   }
 
-  /** One behind another. */
+  /** One behind another. @throws SegmentGone */
   async *read(keys: readonly (string | null)[], signal: AbortSignal): AsyncGenerator<Uint8Array> {
     for (const key of keys) {
       if (key === null) continue;
       await using object = await this.objects.open(key, signal);
-      if (object === undefined) throw new Error(`The object ${key} is gone, which holds answers of a batch.`);
+      if (object === undefined) throw new SegmentGone(`The object ${key} is gone, which holds answers of a batch.`);
       yield* object.content;
     }
   }
@@ -64,6 +64,11 @@ export class SegmentStore {
     await this.objects.put(key, content(), signal);
     return { key, lines: count };
   }
+}
+
+/** Not away, but gone for good: somebody has removed it, or has put an older copy of the object store in place. */
+export class SegmentGone extends Error {
+  override readonly name = 'SegmentGone';
 }
 
 function prefixOf(batchId: string): string {

@@ -1,19 +1,29 @@
 import { setTimeout as sleep } from 'node:timers/promises';
+import { InferenceError } from '@millrace/contracts';
 import { counter, gauge, type Logger } from '@millrace/runtime';
+import { ObjectStoreUnavailable } from '@millrace/storage';
 import type { BatchFiles } from '../batch-jobs/batch-files.js';
 import { type BatchJob, batchJobOf, newJob, nextSteps } from '../batch-jobs/batch-jobs.js';
 import { type BatchRow, isOver } from '../batch-jobs/batch-row.js';
-import type { BatchStore } from '../batch-jobs/batch-store.js';
+import type { BatchStore, OpenWork } from '../batch-jobs/batch-store.js';
+import { BoundedCounts } from '../batch-jobs/bounded-counts.js';
 import { checkInput, fileError, type InputLimits, type Slice } from '../batch-jobs/check-input.js';
 import { HeldJob } from '../batch-jobs/held-job.js';
 import type { LineGate } from '../batch-jobs/line-gate.js';
 import { BATCH_EXPIRED, DUPLICATE_CUSTOM_ID, type LineOutcome, notSent } from '../batch-jobs/line-outcome.js';
 import { OutcomeBuffer } from '../batch-jobs/outcome-buffer.js';
 import { runSlice, type SliceLine } from '../batch-jobs/run-slice.js';
-import type { SegmentStore } from '../batch-jobs/segments.js';
+import { SegmentGone, type SegmentStore } from '../batch-jobs/segments.js';
 import { readSlice } from '../batch-jobs/slice-lines.js';
 import { MEASURED } from '../metrics/declarations.js';
-import { type JobCounts, type JobQueue, JobQueueFull, type TakenJob } from '../stores/job-queue.js';
+import {
+  type JobCounts,
+  type JobQueue,
+  JobQueueFull,
+  JobQueueUnavailable,
+  type TakenJob,
+} from '../stores/job-queue.js';
+import { DatabaseUnavailable } from '../stores/sql-database.js';
 import { ANYONE, type Caller } from '../vocabulary.js';
 import type { AnswerBatchLine } from './answer-batch-line.js';
 
@@ -32,12 +42,18 @@ interface Callers {
   callerOfKey(keyId: string): Promise<Caller | undefined>;
 }
 
+export interface BatchPace {
+  /** Between two looks for what is to be done and stands in no queue: Redis has lost it, or whoever would have added it was killed. */
+  readonly sweepMs: number;
+  /** Of those that are looked at then; the next look goes on behind them. */
+  readonly sweptBatchesMax: number;
+  /** After this a slice goes behind the jobs that wait meanwhile: lines that take long keep no other batch back, nor its checking. */
+  readonly sliceTurnMs: number;
+}
+
+export const BATCH_PACE: BatchPace = { sweepMs: 5_000, sweptBatchesMax: 64, sliceTurnMs: 30_000 };
 /** So that a batch that waits for its caller's rate does not keep the others waiting. */
 const JOBS_AT_ONCE = 2;
-/** Between two looks for what is to be done and stands in no queue: Redis has lost it, or whoever would have added it was killed. */
-const SWEEP_MS = 5_000;
-/** Of those that are looked at then: the ones made first. */
-const SWEPT_BATCHES_MAX = 64;
 /** Between two looks whether a batch that runs is to end. */
 const WATCH_MS = 1_000;
 /** Lines that run when their batch is to end may end themselves within this time. */
@@ -45,6 +61,10 @@ const LAST_LINES_MS = 5_000;
 /** After a step that failed: doubled each time. */
 const RETRY_MS_MIN = 500;
 const RETRY_MS_MAX = 60_000;
+/** How often an input is checked that can't be, although no store is away: then its batch fails. */
+const CHECKS_MAX = 5;
+/** Batches and lines whose failures this process remembers. Another counts for itself. */
+const REMEMBERED_MAX = 10_000;
 
 /**
  * Batch jobs, from an input file to an output file: check it → cut it into slices → run their lines → put the answers together.
@@ -62,6 +82,8 @@ export class RunBatchJobs {
   readonly #leaving = new AbortController();
   #loops: readonly Promise<void>[] = [];
   #counts: JobCounts = { waiting: 0, taken: 0 };
+  readonly #checkFailures = new BoundedCounts(REMEMBERED_MAX);
+  readonly #lineFailures = new BoundedCounts(REMEMBERED_MAX);
   readonly #lines = counter(MEASURED.batchLines);
   readonly #endGauge = gauge(MEASURED.batchJobs, () => [
     { value: this.#counts.waiting, labels: { state: 'waiting' } },
@@ -72,6 +94,7 @@ export class RunBatchJobs {
     private readonly parts: BatchParts,
     private readonly limits: InputLimits,
     private readonly logger: Logger,
+    private readonly pace: BatchPace = BATCH_PACE,
   ) {}
 
   start(): void {
@@ -80,11 +103,13 @@ export class RunBatchJobs {
   }
 
   /** Steps that can be taken now are put into the queue. Where it is full or away, the next look does. */
-  async advance(batchId?: string): Promise<void> {
-    const { queue, store } = this.parts;
-    for (const work of await store.openWork(SWEPT_BATCHES_MAX, batchId)) {
-      for (const step of nextSteps(work)) await queue.add(newJob(step));
-    }
+  async advance(batchId: string): Promise<void> {
+    await this.#addSteps(await this.parts.store.openWork({ id: batchId }));
+  }
+
+  async #addSteps(works: readonly OpenWork[]): Promise<void> {
+    const { queue } = this.parts;
+    for (const work of works) for (const step of nextSteps(work)) await queue.add(newJob(step));
   }
 
   /** Lines that run may end within so long. What was not done then is done by others, or after the next start. */
@@ -108,16 +133,20 @@ export class RunBatchJobs {
   async #sweep(): Promise<void> {
     const { queue, store } = this.parts;
     const { signal } = this.#stopping;
+    let after = 0;
     while (!signal.aborted) {
       try {
         await store.expire();
-        await this.advance();
+        const works = await store.openWork({ after, batchesMax: this.pace.sweptBatchesMax });
+        // A page that the queue has no room for is looked at again.
+        await this.#addSteps(works);
+        after = works.length < this.pace.sweptBatchesMax ? 0 : works.at(-1)!.number;
         this.#counts = await queue.counts();
       } catch (error) {
         // Database or queue is away, and says so itself.
         if (!(error instanceof JobQueueFull)) this.logger.debug({ error }, 'batches were not looked at');
       }
-      await sleep(SWEEP_MS, undefined, { signal }).catch(() => undefined);
+      await sleep(this.pace.sweepMs, undefined, { signal }).catch(() => undefined);
     }
   }
 
@@ -139,9 +168,26 @@ export class RunBatchJobs {
   /** Away is what comes back; anything else is a bug that somebody wants to see, and the batch has its window for that to be mended in. */
   async #failed(taken: TakenJob, error: unknown): Promise<void> {
     const isLeaving = this.#leaving.signal.aborted;
+    if (!isLeaving && (await this.#givesUp(taken, error))) return;
     const delayMs = isLeaving ? 0 : Math.min(RETRY_MS_MAX, RETRY_MS_MIN * 2 ** Math.min(taken.attempt - 1, 10));
     if (!isLeaving) this.logger.warn({ error, job: taken.id, delayMs }, 'a step of a batch failed; it is tried again');
     await this.parts.queue.retryLater(taken, delayMs).catch(() => false);
+  }
+
+  /** An input that can't be checked, again and again: whoever made the batch hears so now rather than when its window is over. */
+  async #givesUp(taken: TakenJob, error: unknown): Promise<boolean> {
+    const { step, batchId } = batchJobOf(taken.payload);
+    if (step !== 'check' || isAway(error) || this.#checkFailures.add(batchId) < CHECKS_MAX) return false;
+    const { store, queue } = this.parts;
+    try {
+      await store.fail(batchId, [NOT_CHECKED]);
+    } catch {
+      return false;
+    }
+    this.#checkFailures.forget(batchId);
+    this.logger.error({ error, batchId }, 'the input of a batch could not be checked; the batch has failed');
+    await queue.done(taken).catch(() => false);
+    return true;
   }
 
   /** @returns after how many milliseconds it is to be taken again; undefined: it is done. */
@@ -214,6 +260,8 @@ export class RunBatchJobs {
   ) {
     const { gate, answerLine } = this.parts;
     using watch = new BatchWatch(() => this.#isToEnd(batch));
+    // The lines that run then end, and are kept; those that wait go on when the slice has its next turn.
+    const turnOver = AbortSignal.timeout(this.pace.sliceTurnMs);
     // Awaited here, since the watch ends with this function.
     return await runSlice(
       {
@@ -222,7 +270,8 @@ export class RunBatchJobs {
         lines,
         answer: (request, signal) => answerLine.run(request, caller, signal),
         record: (outcome) => buffer.add(outcome),
-        stopping: AbortSignal.any([this.#stopping.signal, watch.ending, leaving]),
+        failures: this.#lineFailures,
+        stopping: AbortSignal.any([this.#stopping.signal, watch.ending, turnOver, leaving]),
         leaving: AbortSignal.any([watch.over, leaving]),
       },
       gate,
@@ -263,23 +312,28 @@ export class RunBatchJobs {
   async #finish(batch: BatchRow, signal: AbortSignal): Promise<undefined> {
     const { segments, store } = this.parts;
     if (batch.status === 'finalizing' || batch.status === 'cancelling') {
-      const parts = await store.segments(batch.id);
-      await this.#makeFile(
-        batch,
-        'output',
-        parts.map(({ outputKey }) => outputKey),
-        signal,
-      );
-      await this.#makeFile(
-        batch,
-        'error',
-        parts.map(({ errorKey }) => errorKey),
-        signal,
-      );
-      await store.finish(batch.id);
-      this.logger.info({ batchId: batch.id, ending: batch.ending ?? 'completed' }, 'a batch is over');
+      try {
+        await this.#makeFiles(batch, signal);
+        await store.finish(batch.id);
+        this.logger.info({ batchId: batch.id, ending: batch.ending ?? 'completed' }, 'a batch is over');
+      } catch (error) {
+        if (!(error instanceof SegmentGone)) throw error;
+        await store.abandon(batch.id, [ANSWERS_GONE]);
+        this.logger.error(
+          { error, batchId: batch.id },
+          'answers of a batch are gone from the object store; it has failed',
+        );
+      }
     }
     if (await store.isOver(batch.id)) await segments.discardAll(batch.id, signal);
+  }
+
+  async #makeFiles(batch: BatchRow, signal: AbortSignal): Promise<void> {
+    const parts = await this.parts.store.segments(batch.id);
+    const outputs = parts.map(({ outputKey }) => outputKey);
+    await this.#makeFile(batch, 'output', outputs, signal);
+    const errors = parts.map(({ errorKey }) => errorKey);
+    await this.#makeFile(batch, 'error', errors, signal);
   }
 
   /** Unless it would be empty, or is there already. The batch knows its id in the moment in which it becomes visible, so there is one. */
@@ -307,10 +361,29 @@ const INPUT_GONE = fileError(
   'The input file is gone. Upload it again, and make a new batch.',
   'input_file_id',
 );
+const ANSWERS_GONE = fileError(
+  'internal_error',
+  'Answers of this batch are gone from the object store of this server, so there is no whole file of them. Make the batch again.',
+);
+const NOT_CHECKED = fileError(
+  'internal_error',
+  'The input file could not be checked, for a reason of this server. Its log says more. Make the batch again later, or tell whoever runs it.',
+  'input_file_id',
+);
 const KEY_GONE = fileError(
   'invalid_api_key',
   'The API key that made this batch is valid no more, so nothing more is done in its name.',
 );
+
+/** It comes back by itself. */
+function isAway(error: unknown): boolean {
+  return (
+    error instanceof DatabaseUnavailable ||
+    error instanceof ObjectStoreUnavailable ||
+    error instanceof JobQueueUnavailable ||
+    (error instanceof InferenceError && error.code === 'store_unavailable')
+  );
+}
 
 /** A line that was not run in time; what is wrong with it is told first. */
 async function giveUp(

@@ -54,12 +54,21 @@ const METADATA_KEYS_MAX = 16;
 const METADATA_KEY_LENGTH_MAX = 64;
 const METADATA_VALUE_LENGTH_MAX = 512;
 
+/** What is kept in a database, which takes neither NUL nor half of a surrogate pair. */
+const keptText = (lengthMax: number) =>
+  z
+    .string()
+    .max(lengthMax)
+    .refine((text) => text.isWellFormed() && !text.includes('\0'), {
+      error: 'must be text without the character NUL (U+0000) and without halves of surrogate pairs',
+    });
+
 /** OpenAI's limits. */
 export const metadata = recordOf(METADATA_KEYS_MAX, {
   propertyNames: { type: 'string', maxLength: METADATA_KEY_LENGTH_MAX },
   additionalProperties: { type: 'string', maxLength: METADATA_VALUE_LENGTH_MAX },
 })
-  .pipe(z.record(z.string().max(METADATA_KEY_LENGTH_MAX), z.string().max(METADATA_VALUE_LENGTH_MAX)))
+  .pipe(z.record(keptText(METADATA_KEY_LENGTH_MAX), keptText(METADATA_VALUE_LENGTH_MAX)))
   .nullish();
 
 const LOGIT_BIAS_TOKENS_MAX = 1_024;
