@@ -154,7 +154,7 @@ export class Ingestion {
       if (entry.status === 'in_progress') await this.#read(entry, signal);
       else await this.#clean(entry, signal);
     } catch (error) {
-      await this.#removeLate(entry);
+      if (entry.status === 'in_progress') await this.#removeLate(entry);
       await this.#putOff(entry, error, stopping.aborted).catch((failure) => {
         // Its lease ends, and then it is taken again.
         this.logger.debug({ error: failure, entry: entry.id }, 'a file of a vector store could not be put off');
