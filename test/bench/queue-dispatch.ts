@@ -2,9 +2,10 @@
  * What it costs that work goes by a queue in Redis instead of being sent to the worker: the first token with one client, and the
  * throughput with many, by both ways in turn. One gateway, one worker on the built-in model, one Redis, all on this machine.
  *
- *   node test/bench/queue-dispatch.ts [--requests 300] [--rounds 6] [--clients 32] [--tokens 64] [--seconds 8]
+ *   node test/bench/queue-dispatch.ts [--requests 300] [--rounds 6] [--clients 32] [--tokens 64] [--seconds 8] [--ways grpc,queue] [--profile folder]
  *
- * Exit status 1 when the queue costs more than it may.
+ * With `--profile`, Node's profiler runs in gateway and worker, and the hottest functions of each are printed: for one of `--ways` at a
+ * time, and not for the figures. Exit status 1 when the queue costs more than it may.
  */
 import { cpus, loadavg } from 'node:os';
 import { join } from 'node:path';
@@ -14,13 +15,13 @@ import { ROOT } from '../e2e/stack.ts';
 import { Generator, percentile } from './generator.ts';
 import type { LoadReport } from './load.ts';
 import { cpuMsOf, type Program, Stage, startGateway, startWorker } from './programs.ts';
+import { hottestFunctions } from './self-times.ts';
 
 const FIRST_TOKEN_MORE_MS_MAX = 10;
 const THROUGHPUT_PART_MIN = 0.9;
 const REQUEST_TIMEOUT_MS = 60_000;
 const PART_TIMEOUT_MS = 600_000;
-const WAYS = ['grpc', 'queue'] as const;
-type Way = (typeof WAYS)[number];
+type Way = 'grpc' | 'queue';
 
 const { values } = parseArgs({
   options: {
@@ -29,8 +30,11 @@ const { values } = parseArgs({
     clients: { type: 'string', default: '32' },
     tokens: { type: 'string', default: '64' },
     seconds: { type: 'string', default: '8' },
+    ways: { type: 'string', default: 'grpc,queue' },
+    profile: { type: 'string' },
   },
 });
+const WAYS = values.ways.split(',') as readonly Way[];
 const [requests, rounds, clients, tokens, seconds] = [
   values.requests,
   values.rounds,
@@ -40,6 +44,10 @@ const [requests, rounds, clients, tokens, seconds] = [
 ].map(Number) as [number, number, number, number, number];
 
 await using stage = new Stage();
+const profiled = (name: string) =>
+  values.profile === undefined
+    ? []
+    : ['--cpu-prof', `--cpu-prof-dir=${values.profile}`, `--cpu-prof-name=${name}.cpuprofile`];
 const { gateway, parts } = await prepare(stage);
 const generator = await Generator.start(stage);
 /** What each process takes for a token: what else runs on the machine has little say in that. */
@@ -72,6 +80,7 @@ tell(
 tell(`In ${rounds} rounds, both ways in turn.\n`);
 const first = await measureFirstToken();
 const throughput = await measureThroughput();
+if (values.profile !== undefined) await tellProfiles(values.profile);
 const more = first.queue - first.grpc;
 const part = throughput.queue / throughput.grpc;
 tell(`\nThe queue costs ${more.toFixed(2)} ms to the first token (at most ${FIRST_TOKEN_MORE_MS_MAX}),`);
@@ -82,6 +91,14 @@ function tell(line: string): void {
   process.stdout.write(`${line}\n`);
 }
 
+async function tellProfiles(folder: string): Promise<void> {
+  await stage[Symbol.asyncDispose](); // Profiles are written when a process ends.
+  for (const part of ['gateway', 'worker']) {
+    tell(`\n#### Self time in the ${part}\n`);
+    for (const line of hottestFunctions(join(folder, `${part}.cpuprofile`), 40)) tell(line);
+  }
+}
+
 /** @returns what computes, each by its name and process. */
 async function prepare(stage: Stage) {
   const redis = await startRedis(stage);
@@ -89,8 +106,9 @@ async function prepare(stage: Stage) {
     throw new Error('There is no redis-server on this machine; `make test-services` installs it.');
   const args = ['--dispatch=both', `--queue-redis-url=${redis.url}`];
   const modelsFile = join(ROOT, 'configs/models.yaml');
-  const worker = await startWorker(stage, { modelsFile, args });
-  const gateway = await startGateway(stage, { worker, modelsFile, dataFolder: stage.folder('queue-bench'), args });
+  const worker = await startWorker(stage, { modelsFile, args, nodeArgs: profiled('worker') });
+  const dataFolder = stage.folder('queue-bench');
+  const gateway = await startGateway(stage, { worker, modelsFile, dataFolder, args, nodeArgs: profiled('gateway') });
   await poolIsReady(gateway);
   const parts = { gateway: gateway.pid, worker: worker.pid, redis: redis.pid! };
   return { gateway, parts };
@@ -101,7 +119,7 @@ async function poolIsReady(gateway: Program): Promise<void> {
     const { workers } = (await (await fetch(`${gateway.url}/health`)).json()) as {
       workers: { address: string; state: string }[];
     };
-    if (workers.filter(({ state }) => state === 'ready').length === WAYS.length) return;
+    if (workers.filter(({ state }) => state === 'ready').length === 2) return;
     await new Promise((wake) => setTimeout(wake, 100));
   }
 }

@@ -22,14 +22,13 @@ type Streams = [key: Buffer, entries: Entry[]][];
 const BLOCK_MS = 5_000;
 /** So much later it counts as dead, and another connection is made. */
 const LATE_MS_MAX = 5_000;
-/** Of each stream at a time. */
-const ENTRIES_MAX = 256;
 const RETRY_DELAY_MS = 100;
 
 /**
  * Reads the streams of all answers of this gateway by one connection. It waits on a single stream, to which workers add an entry whenever
  * they have written to any other for this gateway, and then reads all that are open at once: to wait on all of them would cost Redis a
- * list for each, and bring what one step wrote stream by stream.
+ * list for each, and bring what one step wrote stream by stream. What it has to read, and the next wait, go out together. A read has no
+ * limit of its own: what can be unread is bounded by credit, and by what a worker lets a stream hold.
  *
  * While Redis is away nothing comes; then it is read on from where it was. Frames are numbered, so what was lost meanwhile is noticed.
  *
@@ -73,8 +72,15 @@ export class AnswerStreams {
   async #run(): Promise<void> {
     while (!this.#closed) {
       try {
-        await this.#inTime(this.#woken());
-        while (await this.#inTime(this.#readAll()));
+        let woken = this.#woken();
+        while (!this.#closed) {
+          await this.#inTime(woken);
+          const reading = this.#readAll();
+          woken = this.#woken();
+          // While the read is awaited, nobody listens to what becomes of the wait.
+          woken.catch(() => {});
+          await this.#inTime(reading);
+        }
       } catch {
         if (!this.#closed) await sleep(RETRY_DELAY_MS);
       }
@@ -104,21 +110,14 @@ export class AnswerStreams {
     this.#wakeId = wake?.[1].at(-1)?.[0].toString() ?? '0-0';
   }
 
-  /** @returns whether there may be more. */
-  async #readAll(): Promise<boolean> {
-    if (this.#open.size === 0) return false;
+  async #readAll(): Promise<void> {
+    if (this.#open.size === 0) return;
     const streams = [...this.#open];
     const ids = streams.map(([, { number }]) => `${number}-0`);
     const keys = streams.map(([key]) => key);
-    const read = (await this.redis.xreadBuffer('COUNT', ENTRIES_MAX, 'STREAMS', ...keys, ...ids)) ?? [];
-    let more = false;
-    for (const [key, entries] of read as Streams) {
-      const name = key.toString();
-      more ||= entries.length === ENTRIES_MAX;
-      // Closed while the read was on its way, or by a frame of this one.
-      for (const entry of entries) this.#takeEntry(name, entry);
-    }
-    return more;
+    const read = (await this.redis.xreadBuffer('STREAMS', ...keys, ...ids)) ?? [];
+    // A stream may be closed while the read is on its way, or by a frame of this one.
+    for (const [key, entries] of read as Streams) for (const entry of entries) this.#takeEntry(key.toString(), entry);
   }
 
   #takeEntry(key: string, [id, fields]: Entry): void {
