@@ -14,6 +14,10 @@ export class BoundedCounts {
     return count;
   }
 
+  of(name: string): number {
+    return this.#counts.get(name) ?? 0;
+  }
+
   forget(name: string): void {
     this.#counts.delete(name);
   }

@@ -69,4 +69,38 @@ describe('the gate', () => {
     for (const permit of permits) permit[Symbol.dispose]();
     expect(gate.running).toBe(0);
   });
+
+  it('lets one that must be alone in once the others have ended, and nobody beside it', async () => {
+    const { gate } = gateWith();
+    const first = await gate.enter(signal);
+    const entered: string[] = [];
+    const enter = async (name: string, alone: boolean) => {
+      const permit = await gate.enter(signal, { alone });
+      entered.push(`${name} beside ${gate.running - 1}`);
+      return permit;
+    };
+    const alone = enter('alone', true);
+    const later = [enter('later', false), enter('last', false)];
+    await new Promise((resolve) => setTimeout(resolve, 60));
+    expect(entered).toEqual([]);
+    first[Symbol.dispose]();
+    const permit = await alone;
+    await new Promise((resolve) => setTimeout(resolve, 60));
+    expect(entered).toEqual(['alone beside 0']);
+    permit[Symbol.dispose]();
+    await Promise.all(later);
+    expect(gate.running).toBe(2);
+  });
+
+  it('opens for those behind one that must be alone, and leaves', async () => {
+    const { gate } = gateWith();
+    using _first = await gate.enter(signal);
+    const leaving = new AbortController();
+    const alone = gate.enter(leaving.signal, { alone: true });
+    const later = gate.enter(signal);
+    leaving.abort(new Error('left'));
+    await expect(alone).rejects.toThrow('left');
+    using _later = await later;
+    expect(gate.running).toBe(2);
+  });
 });

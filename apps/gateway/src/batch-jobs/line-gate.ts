@@ -1,3 +1,10 @@
+/** What is let in. */
+interface Waiter {
+  readonly letIn: () => void;
+  /** Only when nothing runs, and nothing else until it has ended. */
+  readonly alone: boolean;
+}
+
 /** How busy this gateway is with those who wait for their answers. */
 export interface InteractiveLoad {
   readonly running: number;
@@ -41,7 +48,9 @@ export class LineGate {
   #busyAtMs = Number.NEGATIVE_INFINITY;
   #letInAtMs: number;
   #timer: NodeJS.Timeout | undefined;
-  readonly #waiting = new Set<() => void>();
+  /** One runs that wants no others beside it. */
+  #runsAlone = false;
+  readonly #waiting = new Set<Waiter>();
 
   constructor(
     private readonly limits: GateLimits,
@@ -55,20 +64,26 @@ export class LineGate {
     return this.#running;
   }
 
-  /** Leave to run a line. Whoever gets it disposes of it. Rejects with the reason of `signal`. */
-  async enter(signal: AbortSignal): Promise<Disposable> {
+  /**
+   * Leave to run a line. Whoever gets it disposes of it. Rejects with the reason of `signal`.
+   *
+   * @param alone whether no other line of this gateway may run meanwhile: those that come later wait for it.
+   */
+  async enter(signal: AbortSignal, { alone = false } = {}): Promise<Disposable> {
     signal.throwIfAborted();
     await new Promise<void>((resolve, reject) => {
       const letIn = () => {
         signal.removeEventListener('abort', onAbort);
         resolve();
       };
+      const waiter = { letIn, alone };
       const onAbort = () => {
-        this.#waiting.delete(letIn);
+        this.#waiting.delete(waiter);
         reject(signal.reason);
+        this.#letIn();
       };
       signal.addEventListener('abort', onAbort, { once: true });
-      this.#waiting.add(letIn);
+      this.#waiting.add(waiter);
       this.#letIn();
     });
     return this.#permit();
@@ -81,6 +96,7 @@ export class LineGate {
         if (!held) return;
         held = false;
         this.#running--;
+        this.#runsAlone = false;
         this.#letIn();
       },
     };
@@ -93,12 +109,13 @@ export class LineGate {
     if (load.running + load.waiting > 0) this.#busyAtMs = nowMs;
     if (this.#waiting.size === 0) return;
     const allowed = linesAllowed(load, nowMs - this.#busyAtMs, nowMs - this.#letInAtMs, this.limits);
-    for (const letIn of this.#waiting) {
-      if (this.#running >= allowed) break;
+    for (const waiter of this.#waiting) {
+      if (this.#running >= allowed || this.#runsAlone || (waiter.alone && this.#running > 0)) break;
       this.#running++;
+      this.#runsAlone = waiter.alone;
       this.#letInAtMs = nowMs;
-      this.#waiting.delete(letIn);
-      letIn();
+      this.#waiting.delete(waiter);
+      waiter.letIn();
     }
     // Also while nothing of ours ends: it may have become quiet.
     if (this.#waiting.size > 0) this.#timer = setTimeout(() => this.#letIn(), LOOK_MS);

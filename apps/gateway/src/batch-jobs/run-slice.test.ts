@@ -9,10 +9,14 @@ const never = new AbortController().signal;
 const BATCH = { id: 'batch_1', endpoint: '/v1/completions', expires_at: new Date(Date.now() + 3_600_000) } as const;
 
 /** What comes of lines of these names; `fates` says how each asking of a line fails, one after another. */
-function sliceOf(names: readonly string[], fates: Readonly<Record<string, readonly ErrorCode[]>>) {
+function sliceOf(
+  names: readonly string[],
+  fates: Readonly<Record<string, readonly ErrorCode[]>>,
+  { batchConcurrency = 1 } = {},
+) {
   const asked: string[] = [];
   const outcomes: LineOutcome[] = [];
-  const gate = new LineGate({ batchConcurrency: 1, batchConcurrencyBeside: 1 }, () => ({ running: 0, waiting: 0 }));
+  const gate = new LineGate({ batchConcurrency, batchConcurrencyBeside: 1 }, () => ({ running: 0, waiting: 0 }));
   const run = (changes: Partial<SliceWork> = {}) =>
     runSlice(
       {
@@ -49,6 +53,29 @@ describe('a line of a slice', { timeout: 60_000 }, () => {
       [2, true],
       [1, false],
     ]);
+  });
+
+  it('that ends its worker takes those beside it along once, and is alone from then on', async () => {
+    const names = ['one', 'two', 'poison', 'three', 'four', 'five'];
+    const slice = sliceOf(names, {}, { batchConcurrency: 6 });
+    let worker = new AbortController();
+    const answer: SliceWork['answer'] = async ({ body }) => {
+      const { name } = body as { name: string };
+      slice.asked.push(name);
+      const { signal } = worker;
+      const lost = new Promise<never>((_, reject) =>
+        signal.addEventListener('abort', () => reject(new InferenceError('worker_lost', 'x')), { once: true }),
+      );
+      await Promise.race([new Promise((resolve) => setTimeout(resolve, name === 'poison' ? 10 : 40)), lost]);
+      if (name !== 'poison') return { json: '{}', usage: NO_USAGE };
+      worker.abort();
+      worker = new AbortController();
+      return lost;
+    };
+    expect(await slice.run({ answer })).toEqual({ kind: 'done' });
+    const told = slice.told().toSorted(([a], [b]) => Number(a) - Number(b));
+    expect(told).toEqual(names.map((name, index) => [index + 1, name !== 'poison']));
+    expect(slice.asked.filter((name) => name === 'poison')).toHaveLength(3);
   });
 
   it('is counted on when its slice was given back in between', async () => {

@@ -49,7 +49,7 @@ const PAUSE_MS_MAX = 5_000;
 
 /**
  * Runs the lines of a slice, as many at a time as the gate lets in. A line that is refused for a while goes to the end of the line, and
- * all wait: what held for one of a key, or of a model, most often holds for the next.
+ * all wait: what held for one of a key, or of a model, most often holds for the next. One that was lost with its worker runs alone.
  */
 export async function runSlice(work: SliceWork, gate: LineGate): Promise<SliceResult> {
   const run = new SliceRun(work, gate);
@@ -106,7 +106,9 @@ class SliceRun {
     if ('text' in line) return this.work.record(line);
     try {
       if (this.#pauseMs() > 0) await sleep(this.#pauseMs(), undefined, { signal: this.work.stopping });
-      const permit = await this.gate.enter(this.work.stopping);
+      // What was lost with its worker may be what ended it: asked again beside others, it would take them with it until they, too, have failed.
+      const alone = this.work.failures.of(this.#nameOf(line, 'lost')) > 0;
+      const permit = await this.gate.enter(this.work.stopping, { alone });
       const running: Promise<void> = this.#run(line, permit)
         .catch((error: unknown) => {
           this.#failure ??= error;
