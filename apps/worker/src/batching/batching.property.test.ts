@@ -1,4 +1,4 @@
-import type { AnswerEvent, Prompt } from '@millrace/contracts';
+import { type AnswerEvent, BACKGROUND_PRIORITY_MAX, type Prompt } from '@millrace/contracts';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { collect, isIdle, NEVER, openBench, type TestBench, textRequest } from './batching.testing.js';
@@ -16,7 +16,7 @@ const caller = fc.record({
   logprobs: fc.constantFrom(undefined, undefined, 0, 2),
   echo: fc.constantFrom(false, false, true),
   maxTokens: fc.integer({ min: 1, max: 60 }),
-  priority: fc.integer({ min: -1, max: 1 }),
+  priority: fc.constantFrom(-1, 0, 0, 1, BACKGROUND_PRIORITY_MAX),
   seed: fc.integer({ min: 0, max: 2 ** 32 - 1 }),
   temperature: fc.constantFrom(0, 0, 0.7, 1.5),
   stop: fc.array(fc.string({ unit: fc.constantFrom('a', 'b', ' ', 'é'), minLength: 1, maxLength: 3 }), {

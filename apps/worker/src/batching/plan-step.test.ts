@@ -260,8 +260,34 @@ describe('planStep', () => {
     });
 
     it('goes on where somebody waits for a place that it has', () => {
-      const lines = [0, 1, 2, 3].map((place) => running(`line ${place}`, place, 1, unawaited));
-      expect(plan(lines, [waiting('chat', 10)]).shares).toHaveLength(4);
+      const lines = [0, 1, 2].map((place) => running(`line ${place}`, place, 1, unawaited));
+      const planned = plan([...lines, running('chat', 3)], [waiting('next', 10)]);
+      expect(planned.shares).toHaveLength(4);
+    });
+
+    it.each([
+      [1, 1],
+      [2, 1],
+      [4, 3],
+      [8, 7],
+      [32, 28],
+    ])('leaves a place in eight for whoever comes next: of %i it has %i', (placesMax, held) => {
+      const lines = Array.from({ length: placesMax }, (_, index) => ({ ...waiting(`line ${index}`, 1), ...unawaited }));
+      const more = { placesMax, tokensPerStepMax: 2 * placesMax };
+      const places = Array.from({ length: placesMax }, () => NOTHING);
+      const planned = planStep<Named>([], lines, places, { ...limits, ...more });
+      expect(planned.joining).toHaveLength(held);
+      const begun = planned.joining.map(({ sequence, place }) => ({ ...sequence, place }));
+      const then = planStep<Named>(begun, lines.slice(held), places, { ...limits, ...more });
+      expect(then.joining).toEqual([]);
+      const comes = planStep<Named>(begun, [...lines.slice(held), waiting('chat', 10)], places, { ...limits, ...more });
+      expect(comes.joining.map(({ sequence }) => sequence.name)).toEqual(placesMax === 1 ? [] : ['chat']);
+    });
+
+    it('has the last place where all others are held by what is waited for', () => {
+      const chats = [0, 1, 2].map((place) => running(`chat ${place}`, place));
+      const planned = plan(chats, [{ ...waiting('line', 10), ...unawaited }], { backgroundTurn: true });
+      expect(named(planned).joining).toEqual({ line: 3 });
     });
 
     it('goes on beside somebody who takes nothing of what there is', () => {

@@ -48,6 +48,9 @@ export interface StepPlan<S> {
   readonly heldBack: readonly S[];
 }
 
+/** One in so many places, at least one of several, is never held by what nobody waits for: whoever comes next need not wait until that ends. */
+const PLACES_PER_AWAITED = 8;
+
 /** What a prompt must save, beyond the copy, for it to wait until another has read the beginning that they share. */
 const HOLD_BACK_GAIN_TOKENS_MIN = 32;
 
@@ -101,7 +104,7 @@ export function planStep<S extends PlannedSequence>(
       read(sequence, sequence.unread);
       continue;
     }
-    if (!seats.claim()) continue; // Not `break`: prompts that have a place must go on, or nobody's would ever be free.
+    if (!seats.claim(sequence)) continue; // Not `break`: prompts that have a place must go on, or nobody's would ever be free.
     const reader = seats.readerFor(sequence);
     if (reader !== undefined) {
       heldBack.push(sequence);
@@ -135,6 +138,11 @@ function restingIn<S extends PlannedSequence>(
   return new Set([...running, ...waiting].filter(({ paused, background }) => paused || (background && givesWay)));
 }
 
+/** Places that what nobody waits for may hold at a time. */
+function backgroundPlacesMax(placesMax: number): number {
+  return Math.max(1, placesMax - Math.ceil(placesMax / PLACES_PER_AWAITED));
+}
+
 /** The last token of a prompt costs what a decoding sequence costs, and is treated like one. */
 function decodes(sequence: PlannedSequence): boolean {
   return sequence.unread === 1;
@@ -166,6 +174,8 @@ class Seats<S extends PlannedSequence> {
   readonly #readers: S[];
   readonly #prompts: Set<readonly number[]>;
   #unclaimed: number;
+  /** Of those that are not claimed, how many may go to what nobody waits for. */
+  #unclaimedInBackground: number;
 
   constructor(
     running: readonly S[],
@@ -179,12 +189,15 @@ class Seats<S extends PlannedSequence> {
     this.#readers = running.filter((sequence) => !decodes(sequence) && !resting.has(sequence) && readsOn(sequence));
     this.#prompts = new Set(running.map(({ prompt }) => prompt));
     this.#unclaimed = limits.placesMax - running.length;
+    const heldInBackground = running.filter(({ background }) => background).length;
+    this.#unclaimedInBackground = backgroundPlacesMax(limits.placesMax) - heldInBackground;
   }
 
-  /** Whether there is a place for one more. Also claimed by those who are held back, so that nobody takes theirs. */
-  claim(): boolean {
-    if (this.#unclaimed === 0) return false;
+  /** Whether there is a place for this one. Also claimed by those who are held back, so that nobody takes theirs. */
+  claim({ background }: S): boolean {
+    if (this.#unclaimed === 0 || (background && this.#unclaimedInBackground <= 0)) return false;
     this.#unclaimed--;
+    if (background) this.#unclaimedInBackground--;
     return true;
   }
 
