@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { createLogger } from '@millrace/runtime';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { BatchStore } from './batch-jobs/batch-store.js';
 import {
   type BatchStores,
   chatLine,
@@ -57,6 +58,44 @@ describe.skipIf(postgresUrl === undefined)(
       const batch = await whenOver(one.client, made.id);
       expect(batch.status).toBe('cancelled');
       expect(await linesOf(one.client, batch.output_file_id)).toHaveLength(batch.request_counts!.completed);
+    });
+
+    it('end after a line that is being kept just then, and neither waits for the other', async () => {
+      const { database } = stores;
+      const store = new BatchStore(database);
+      const batch = await store.create(
+        {
+          keyId: null,
+          endpoint: '/v1/completions',
+          inputFileId: 'file-1',
+          completionWindow: '24h',
+          windowSeconds: 86_400,
+          metadata: null,
+          outputExpiresAfter: null,
+        },
+        1_000,
+      );
+      const { id } = batch!;
+      const slice = { slice: 0, firstLine: 1, byteFrom: 0, bytes: 10, duplicates: [] };
+      await store.checked(id, { kind: 'valid', slices: [slice], lines: 1, model: 'm' });
+      let ended = false;
+      const ending = await database.transaction(async (query) => {
+        // As whoever keeps a line has it: its slice first, and its batch once the line is there.
+        await query('select from batch_slices where batch_id = $1 and slice = 0 for share', [id]);
+        const ending = store.end(id, 'cancelled').finally(() => {
+          ended = true;
+        });
+        const blocked = `select count(*)::int as count from pg_stat_activity
+          where wait_event_type = 'Lock' and query like '%batch_slices%for update%' and pid <> pg_backend_pid()`;
+        await expect
+          .poll(async () => (await database.query<{ count: number }>(blocked))[0]!.count, PATIENCE)
+          .toBeGreaterThan(0);
+        await query('update batches set completed = completed + 1 where id = $1', [id]);
+        expect(ended).toBe(false);
+        return { ending };
+      });
+      expect(await ending.ending).toMatchObject({ ending: 'cancelled', completed: 1 });
+      await store.abandon(id, []);
     });
   },
 );
