@@ -29,6 +29,9 @@ const PAGE = `<!doctype html>
 </html>
 `;
 
+/** On the reply that a file is sent in. */
+const LISTENERS_MAX = 32;
+
 /** What is served here, for people and for machines. */
 @Controller()
 export class DocsController {
@@ -59,6 +62,8 @@ export class DocsController {
   @Get('docs/:file')
   file(@Param('file') file: string, @Res() reply: FastifyReply): void {
     if (!FILES.has(file)) throw new InferenceError('unknown_url', 'Swagger UI has no such file here.');
+    // @fastify/static waits for the end of a reply at each of its steps, with listeners of its own: Node would warn of a leak.
+    reply.raw.setMaxListeners(LISTENERS_MAX);
     reply.sendFile(file);
   }
 }
