@@ -3,6 +3,7 @@ import { isLoopback, type ReadyzBody, type Settings } from '@millrace/contracts'
 import { ConfigurationError, type Logger, type WatchedTls } from '@millrace/runtime';
 import { type ModelStore, type ObjectStore, openModelStore, openObjectStore } from '@millrace/storage';
 import { BatchStore } from './batch-jobs/batch-store.js';
+import { BatchSweep } from './batch-jobs/batch-sweep.js';
 import { MemoryResponseCache } from './cache/adapters/memory-response-cache.js';
 import { RedisResponseCache } from './cache/adapters/redis-response-cache.js';
 import type { ResponseCache } from './cache/response-cache.js';
@@ -129,6 +130,8 @@ export async function openParts(
   });
   const files = openFiles(database, objects, settings, logger);
   files.sweep.start();
+  const batchSweep = new BatchSweep(database, settings, logger);
+  batchSweep.start();
   const redises = [redis, queueRedis].map((one) => one?.ready(REDIS_START_WAIT_MS));
   await Promise.all([records.open(), run?.open(), ...redises]);
   return {
@@ -168,7 +171,7 @@ export async function openParts(
       models.close();
       await Promise.all([records.close(LAST_WRITES_MS), run?.close()]);
       await Promise.all([ring.close(), rates.close(), news.close()]);
-      await files.close();
+      await Promise.all([files.close(), batchSweep.close()]);
       await Promise.all([vectors.close(), objects.close(), jobs.close(), modelStore.close()]);
       await Promise.all([redis?.close(), queueRedis?.close(), database.close()]);
     },

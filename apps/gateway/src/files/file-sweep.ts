@@ -1,8 +1,7 @@
-import { setTimeout as sleep } from 'node:timers/promises';
 import type { Logger } from '@millrace/runtime';
 import { LISTED_KEYS_MAX, type ObjectInfo, type ObjectStore } from '@millrace/storage';
+import { RepeatedChore } from '../stores/repeated-chore.js';
 import type { SqlDatabase } from '../stores/sql-database.js';
-import { takeChore } from '../stores/take-chore.js';
 import { isIdOf } from './file-ids.js';
 import { removeUnder } from './remove-under.js';
 import { SweepRemovals } from './sweep-removals.js';
@@ -25,41 +24,28 @@ const CHORE = 'files';
  * Concurrency: one gateway of all at a time, from its start and then every ten minutes. What it removes others may be removing, too.
  */
 export class FileSweep {
-  readonly #closing = new AbortController();
-  #running: Promise<void> = Promise.resolve();
-  /** Whether the last one failed, and that was told of. */
-  #told = false;
+  readonly #chore: RepeatedChore;
 
   constructor(
     private readonly database: SqlDatabase,
     private readonly objects: ObjectStore,
     private readonly logger: Logger,
-    private readonly options: { readonly everyMs?: number; readonly choreMinutes?: number } = {},
-  ) {}
+    { everyMs = SWEEP_MS, choreMinutes = SWEEP_MINUTES }: { everyMs?: number; choreMinutes?: number } = {},
+  ) {
+    const pace = { name: CHORE, everyMs, minutes: choreMinutes };
+    this.#chore = new RepeatedChore(database, pace, (signal) => this.sweep(signal), {
+      logger,
+      failed:
+        'not all files that had expired or were never finished could be removed: it is tried again every ten minutes',
+    });
+  }
 
   start(): void {
-    this.#running = this.#run();
+    this.#chore.start();
   }
 
-  async close(): Promise<void> {
-    this.#closing.abort();
-    await this.#running;
-  }
-
-  async #run(): Promise<void> {
-    const { signal } = this.#closing;
-    const { everyMs = SWEEP_MS, choreMinutes = SWEEP_MINUTES } = this.options;
-    while (!signal.aborted) {
-      try {
-        if (await takeChore(this.database, CHORE, choreMinutes)) {
-          await this.sweep(signal);
-          this.#told = false;
-        }
-      } catch (error) {
-        if (!signal.aborted) this.#tell(error);
-      }
-      await sleep(everyMs, undefined, { signal }).catch(() => undefined);
-    }
+  close(): Promise<void> {
+    return this.#chore.close();
   }
 
   /**
@@ -74,15 +60,6 @@ export class FileSweep {
     await removals.step(() => this.#removeStrays('file-', removals, signal));
     await removals.step(() => this.#removeStrays('upload_', removals, signal));
     removals.end();
-  }
-
-  /** Once for all times that it fails in a row: what does not go today may not go tomorrow either. */
-  #tell(error: unknown): void {
-    this.logger[this.#told ? 'debug' : 'warn'](
-      { error },
-      'not all files that had expired or were never finished could be removed: it is tried again every ten minutes',
-    );
-    this.#told = true;
   }
 
   async #removeFiles(removals: SweepRemovals): Promise<void> {

@@ -1026,6 +1026,15 @@ export const SETTINGS = {
     unit: 'batches',
     why: 'How many batches of one key may be under way; without keys, of all callers together. The next is refused with 429 until one is over.',
   }),
+  batchKeptDays: integer({
+    group: 'batches',
+    readBy: ['gateway'],
+    default: 90,
+    min: 1,
+    max: 3_650,
+    unit: 'days',
+    why: 'How long a batch that is over is told of and listed. Its files stay: they have expiries of their own.',
+  }),
 
   // -------------------------------------------------------------------------------------------------- vector stores
   vectorStoreModel: optionalText({
