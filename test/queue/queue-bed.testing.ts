@@ -43,6 +43,13 @@ export interface BedWorker {
   die(): void;
 }
 
+/** Another gateway on the same queue. */
+export interface BedGateway {
+  readonly client: QueueWorkerClient;
+  /** As by `kill -9`, and long enough ago that Redis has forgotten it: what it put into the queue stays there. */
+  die(): Promise<void>;
+}
+
 /** Both ends of a queue, with a real Redis between them. */
 export class QueueBed {
   readonly names = queueNames(`test-${randomUUID()}`);
@@ -50,6 +57,7 @@ export class QueueBed {
   readonly link: QueueLink;
   readonly client: QueueWorkerClient;
   readonly #connection: RedisConnection;
+  readonly #others: { readonly client: QueueWorkerClient; readonly connection: RedisConnection }[] = [];
 
   private constructor(
     readonly url: string,
@@ -104,6 +112,16 @@ export class QueueBed {
     return worker;
   }
 
+  /** @returns once it is ready. */
+  async addGateway(limits: Partial<QueueWorkerClientLimits> = {}): Promise<BedGateway> {
+    const connection = new RedisConnection({ url: this.url, timeoutMs: 5_000 }, logger);
+    const link = new QueueLink(connection, this.names, { gatewayId: 'other@test', workerSilenceMsMax: 10_000 }, logger);
+    const client = new QueueWorkerClient(POOL, link, { ...LIMITS, ...this.options.limits, ...limits }, logger);
+    this.#others.push({ client, connection });
+    await whenReady(client);
+    return { client, die: () => link.close() };
+  }
+
   /** For a look at what lies there. */
   get redis() {
     return this.#connection.client;
@@ -113,15 +131,8 @@ export class QueueBed {
     return this.workers[0]!;
   }
 
-  async ready(): Promise<void> {
-    if (this.client.state().phase === 'ready') return;
-    await new Promise<void>((resolve) => {
-      const stop = this.client.watch(() => {
-        if (this.client.state().phase !== 'ready') return;
-        stop();
-        resolve();
-      });
-    });
+  ready(): Promise<void> {
+    return whenReady(this.client);
   }
 
   /** Answers and calls that are worked on. */
@@ -136,7 +147,8 @@ export class QueueBed {
   }
 
   async close(): Promise<void> {
-    await this.client.close();
+    for (const { connection } of this.#others) await connection.close();
+    await Promise.all([this.client, ...this.#others.map(({ client }) => client)].map((client) => client.close()));
     await Promise.all(this.workers.map(({ consumer }) => consumer.close()));
     const keys = await this.keys().catch(() => []);
     const start = this.names.workers.slice(0, -'workers'.length);
@@ -144,6 +156,17 @@ export class QueueBed {
     await this.link.close();
     await this.#connection.close();
   }
+}
+
+async function whenReady(client: QueueWorkerClient): Promise<void> {
+  if (client.state().phase === 'ready') return;
+  await new Promise<void>((resolve) => {
+    const stop = client.watch(() => {
+      if (client.state().phase !== 'ready') return;
+      stop();
+      resolve();
+    });
+  });
 }
 
 function hostOf(engine: Engine, options: QueueConsumerOptions, state: { readonly draining: boolean }) {

@@ -150,6 +150,75 @@ describe.skipIf(url === undefined)('work that goes by a queue (skipped where TES
     expect(await Promise.all(waiting)).toEqual(['a', 'b']);
   });
 
+  describe('where the queue is full', () => {
+    const idsIn = (bed: QueueBed) => bed.redis.zrange(`${bed.names.bull}:pool:prioritized`, '0', '-1');
+    const waitingIn = async (bed: QueueBed) => (await idsIn(bed)).length;
+    const keysOfJobs = async (bed: QueueBed) =>
+      (await bed.keys()).filter((key) => /^(answer|control|payload|jobs:pool:[0-9a-f-]{36})/.test(key));
+
+    it('has the place of what a gateway left that died, and nothing of that stays', async () => {
+      const bed = await open({ worker: { maxBatchSize: 1 }, limits: { queueJobsMax: 3 } });
+      const running = ask(bed, 'endless')[Symbol.asyncIterator]();
+      await begun(running);
+      const ofRunning = await keysOfJobs(bed);
+      const dead = await bed.addGateway();
+      const large = `say ${'long '.repeat(40_000)}` as const;
+      for (const play of ['say a', 'say b', large] as const)
+        void rejection(textOf(dead.client.answer(attemptOf([play], {}), FOREVER)));
+      await expect.poll(() => waitingIn(bed)).toBe(3);
+      expect(await keysOfJobs(bed)).toContainEqual(expect.stringMatching(/^payload/));
+      await dead.die();
+      const next = textOf(ask(bed, 'say mine'));
+      await expect.poll(() => waitingIn(bed)).toBe(1);
+      const [left, before] = [await keysOfJobs(bed), new Set(ofRunning)];
+      expect(left.filter((key) => !before.has(key))).toEqual([expect.stringMatching(/^jobs:pool:/)]);
+      await running.return?.();
+      expect(await next).toBe('mine');
+      expect(bed.worker.outcomes).toEqual(['begun', 'begun']);
+    });
+
+    it('has the place of what nobody has time for any more', async () => {
+      const bed = await open({ worker: { maxBatchSize: 1 }, limits: { queueJobsMax: 1 } });
+      const running = ask(bed, 'endless')[Symbol.asyncIterator]();
+      await begun(running);
+      // Nobody leaves, so that the job stays in the queue.
+      void rejection(textOf(ask(bed, 'say late', { deadlineMs: 50 })));
+      await expect.poll(() => waitingIn(bed)).toBe(1);
+      const [late] = await idsIn(bed);
+      await sleep(100);
+      const next = textOf(ask(bed, 'say mine'));
+      await expect.poll(() => idsIn(bed)).toEqual([expect.not.stringMatching(late!)]);
+      await running.return?.();
+      expect(await next).toBe('mine');
+      expect(bed.worker.outcomes).toEqual(['begun', 'begun']);
+    });
+
+    it('has it among many, and those that somebody waits for stay', async () => {
+      const bed = await open({ worker: { maxBatchSize: 1 }, limits: { queueJobsMax: 140 } });
+      const running = ask(bed, 'endless')[Symbol.asyncIterator]();
+      await begun(running);
+      const dead = await bed.addGateway({ queueJobsMax: 1_000 });
+      const leave = (jobs: number) => {
+        for (let at = 0; at < jobs; at++)
+          void rejection(textOf(dead.client.answer(attemptOf(['say nothing'], {}), FOREVER)));
+      };
+      leave(70);
+      await expect.poll(() => waitingIn(bed)).toBe(70);
+      const words = Array.from({ length: 10 }, (_, at) => `word-${at}`);
+      const wanted = words.map((word) => textOf(ask(bed, `say ${word}`)));
+      await expect.poll(() => waitingIn(bed)).toBe(80);
+      leave(60);
+      // It counts now and then.
+      await expect.poll(() => bed.client.waiting).toBe(140);
+      await dead.die();
+      wanted.push(textOf(ask(bed, 'say last')));
+      await expect.poll(() => waitingIn(bed)).toBe(11);
+      await running.return?.();
+      expect(await Promise.all(wanted)).toEqual([...words, 'last']);
+      expect(bed.worker.outcomes).toEqual(Array.from({ length: 12 }, () => 'begun'));
+    });
+  });
+
   it('drops a job unread whose time was over while it waited', async () => {
     const bed = await open({ worker: { maxBatchSize: 1 } });
     const running = ask(bed, 'endless')[Symbol.asyncIterator]();

@@ -42,6 +42,7 @@ import { jobPriority } from './job-priority.js';
 import type { PoolWorker } from './pool-watch.js';
 import { type AttemptContent, QueueAttempt } from './queue-attempt.js';
 import type { QueueLink } from './queue-link.js';
+import { UnwantedJobs } from './unwanted-jobs.js';
 
 export interface QueueWorkerClientLimits {
   /** Jobs that wait in the queue, of all gateways. */
@@ -91,6 +92,7 @@ export class QueueWorkerClient implements WorkerClient {
   /** Its workers stand in for each other: one that failed says nothing of the next. */
   readonly dispatch = 'queue';
   readonly #queue: Queue<QueueJobData>;
+  readonly #unwanted: UnwantedJobs;
   readonly #answers = new Set<OpenSequences>();
   readonly #attempts = new Set<QueueAttempt>();
   readonly #calls = new WorkCalls();
@@ -122,6 +124,7 @@ export class QueueWorkerClient implements WorkerClient {
     });
     // What can't be sent fails where it is sent.
     this.#queue.on('error', () => {});
+    this.#unwanted = new UnwantedJobs({ queue: this.#queue, names: link.names, client: link.client });
     this.#unlisten = link.onNews(() => this.#onNews());
     this.#onNews();
   }
@@ -297,11 +300,10 @@ export class QueueWorkerClient implements WorkerClient {
   /** @throws InferenceError where as many wait as may. */
   async #makeSureOfRoom(): Promise<void> {
     if (this.#isFarFromFull()) return;
-    await this.#count();
-    const { jobs } = this.#counted;
     const { queueJobsMax } = this.limits;
-    // Those that are on their way are not counted by Redis yet; this one is among them.
-    const waiting = jobs + this.#adding - 1;
+    if ((await this.#countWaiting()) < queueJobsMax) return;
+    await this.#removeUnwanted();
+    const waiting = await this.#countWaiting();
     if (waiting < queueJobsMax) return;
     const [many, most] = [waiting, queueJobsMax].map((count) => count.toLocaleString('en'));
     throw new InferenceError(
@@ -309,6 +311,18 @@ export class QueueWorkerClient implements WorkerClient {
       `${many} jobs are waiting for a worker of this model (the limit is ${most}). Try again later.`,
       { retryAfterSeconds: FULL_RETRY_SECONDS, limit: 'queue' },
     );
+  }
+
+  async #countWaiting(): Promise<number> {
+    await this.#count();
+    // Those that are on their way are not counted by Redis yet; the one that asks is among them.
+    return this.#counted.jobs + this.#adding - 1;
+  }
+
+  async #removeUnwanted(): Promise<void> {
+    const jobs = await this.#unwanted.remove();
+    if (jobs > 0)
+      this.logger.info({ pool: this.pool, jobs }, 'the queue was full, and jobs that nobody waits for are removed');
   }
 
   async #count(): Promise<void> {
