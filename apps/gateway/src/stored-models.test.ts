@@ -206,9 +206,9 @@ describe('/admin/models', () => {
     again.catch(() => {});
     await expect.poll(() => phases).toContain('fetching');
     expect(await call('DELETE', 'models/demo')).toMatchObject({
-      status: 503,
+      status: 409,
       body: {
-        error: { code: 'store_unavailable', message: expect.stringMatching(/demo is being fetched.*try again/) },
+        error: { code: 'model_busy', message: expect.stringMatching(/demo is being fetched.*try again/) },
       },
     });
     stop.abort(new Error('enough'));

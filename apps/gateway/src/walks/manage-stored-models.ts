@@ -1,4 +1,5 @@
 import {
+  type ErrorCode,
   InferenceError,
   type ModelJobBody,
   type ModelJobListBody,
@@ -186,13 +187,13 @@ function refusePath(source: string): void {
   );
 }
 
-const CODES: Readonly<Record<ModelProblemKind, 'invalid_request' | 'model_not_found' | 'store_unavailable'>> = {
+const CODES: Readonly<Record<ModelProblemKind, ErrorCode>> = {
   invalid: 'invalid_request',
   exists: 'invalid_request',
   source: 'invalid_request',
   changed: 'invalid_request',
   not_found: 'model_not_found',
-  busy: 'store_unavailable',
+  busy: 'model_busy',
   full: 'store_unavailable',
   registry: 'store_unavailable',
   unavailable: 'store_unavailable',

@@ -27,7 +27,14 @@ describe('Retry-After', () => {
     const told = (Object.keys(ERROR_CATALOG) as ErrorCode[]).filter(
       (code) => toOpenAiResponse(new InferenceError(code, 'x')).headers['x-should-retry'] === 'false',
     );
-    expect(told).toEqual(['batch_over', 'insufficient_quota', 'upstream_unauthorized', 'model_failed', 'store_full']);
+    expect(told).toEqual([
+      'batch_over',
+      'model_busy',
+      'insufficient_quota',
+      'upstream_unauthorized',
+      'model_failed',
+      'store_full',
+    ]);
     expect(told.map((code) => retryAfter(code))).toEqual(told.map(() => undefined));
     expect(retryAfter('rate_limit_exceeded', { shouldRetry: false })).toBeUndefined();
     expect(retryAfter('insufficient_quota', { shouldRetry: false, retryAfterSeconds: 60 })).toBe('60');

@@ -114,6 +114,14 @@ export const ERROR_CATALOG = {
     meaning: 'The batch can not be cancelled: it is over, or about to be.',
     remedy: 'Nothing to do; `GET /v1/batches/{id}` says how it ended.',
   },
+  model_busy: {
+    status: 409,
+    type: 'invalid_request_error',
+    shouldRetry: false,
+    meaning:
+      'The stored model can not be removed: it is being fetched, pulled or pushed. Only `/admin/models` answers so.',
+    remedy: 'Wait until that has ended, or end it with `DELETE /admin/model-jobs/{id}`.',
+  },
   file_not_found: {
     status: 404,
     type: 'invalid_request_error',

@@ -598,7 +598,7 @@ const ENDPOINTS: readonly Endpoint[] = [
     tag: 'Admin',
     summary: 'Take a model out of the registry, and with `bucket=true` out of the bucket.',
     query: removeModelQuerySchema,
-    answers: withErrors({ 200: { description: 'It is gone.', schema: removedModelSchema } }, [400, 401, 404, 503]),
+    answers: withErrors({ 200: { description: 'It is gone.', schema: removedModelSchema } }, [400, 401, 404, 409, 503]),
     pathParameter: MODEL_ID,
     admin: true,
   },
