@@ -2,6 +2,7 @@ export * from './certificate-age.js';
 export * from './configuration-error.js';
 export * from './doorbell.js';
 export * from './fatal-errors.js';
+export * from './forgetting-policy.js';
 export * from './gguf-layout.js';
 export * from './instruments.js';
 export * from './load-settings.js';

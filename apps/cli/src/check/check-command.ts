@@ -24,6 +24,7 @@ export const checkCommand: Command = {
     'host',
     'port',
     'redisUrl',
+    'queueRedisUrl',
     'postgresUrl',
     'dataFolder',
     'workers',

@@ -57,6 +57,14 @@ const redis = async (redisUrl?: string) =>
 const database = async (postgresUrl?: string) =>
   (await checkStores({ ...NO_BUCKET, redisUrl: undefined, postgresUrl, dataFolder: 'data' }, undefined))[1]!;
 
+const queue = async (queueRedisUrl?: string) =>
+  (
+    await checkStores(
+      { ...NO_BUCKET, redisUrl: undefined, queueRedisUrl, postgresUrl: undefined, dataFolder: 'data' },
+      undefined,
+    )
+  )[3];
+
 /** Redis as far as a check speaks to it. */
 const redisWith = (password: string) => (heard: string) => {
   if (password === '') return '+PONG\r\n';
@@ -142,6 +150,68 @@ describe('without a gateway that runs', () => {
     );
   });
 
+  describe('the Redis of the queues', () => {
+    /** Says so to PING and INFO, in several pieces, as a network may. */
+    const serverThatTells = async (memory: string, ping = '+PONG\r\n') => {
+      const server = createServer((socket) => {
+        sockets.push(socket);
+        socket.write(ping);
+        const text = `$${memory.length}\r\n${memory}\r\n`;
+        setImmediate(() => socket.write(text.slice(0, 20), () => setImmediate(() => socket.write(text.slice(20)))));
+      });
+      servers.push(server);
+      await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+      return `127.0.0.1:${(server.address() as { port: number }).port}`;
+    };
+    const told = (bytes: number, policy: string) =>
+      `# Memory\r\nused_memory:1\r\nmaxmemory:${bytes}\r\nmaxmemory_policy:${policy}\r\n`;
+
+    it('has no line where there is none', async () => {
+      expect(await queue()).toBeUndefined();
+    });
+
+    it('answers, and forgets nothing', async () => {
+      for (const memory of [told(1_000_000, 'noeviction'), told(0, 'allkeys-lru'), '# Memory\r\n']) {
+        const address = await serverThatTells(memory);
+        expect(await queue(`redis://${address}`)).toEqual({ about: 'queue', ok: true, detail: `${address} answers` });
+      }
+    });
+
+    it('is wrong where it would forget jobs', async () => {
+      const address = await serverThatTells(told(1_000_000, 'allkeys-lru'), '+OK\r\n+PONG\r\n');
+      expect(await queue(`redis://:s3cret@${address}`)).toEqual({
+        about: 'queue',
+        ok: false,
+        detail: `${address} forgets keys when it is full (maxmemory-policy allkeys-lru), and jobs with them.`,
+        remedy: 'Give it `maxmemory-policy noeviction`, or correct `queueRedisUrl`.',
+      });
+    });
+
+    it('is fine where it tells nothing of itself', async () => {
+      const address = await serverThatSays(() => '+PONG\r\n-NOPERM User has no permissions\r\n');
+      expect(await queue(`redis://${address}`)).toMatchObject({ ok: true, detail: `${address} answers` });
+    });
+
+    it('is wrong where it is away, wants another password, or is no Redis, and no password is said', async () => {
+      const remedy = 'Start it, or correct `queueRedisUrl`.';
+      const refusing = await serverThatSays(redisWith('right'));
+      const web = await serverThatSays(() => 'HTTP/1.1 400 Bad Request\r\n\r\n');
+      const found = [
+        await queue('redis://:s3cret@127.0.0.1:1'),
+        await queue(`redis://user:s3cret@${refusing}`),
+        await queue(`redis://:s3cret@${web}`),
+        await queue('reddis://:s3cret@host'),
+      ];
+      expect(found).toMatchObject([
+        { ok: false, remedy, detail: "127.0.0.1:1 can't be reached (ECONNREFUSED)." },
+        { ok: false, remedy, detail: expect.stringMatching(/refuses: WRONGPASS/) },
+        { ok: false, remedy, detail: `${web} is no Redis: it answers otherwise than one.` },
+        { ok: false, detail: '`queueRedisUrl` is not an address of Redis.' },
+      ]);
+      expect(JSON.stringify(found)).not.toContain('s3cret');
+    });
+  });
+
   it('says that nothing listens there', async () => {
     expect(await redis('redis://:s3cret@127.0.0.1:1')).toEqual({
       about: 'redis',
@@ -197,9 +267,10 @@ const POSTGRES = process.env.TEST_POSTGRES_URL;
 describe.skipIf(REDIS === undefined || POSTGRES === undefined)('with TEST_REDIS_URL and TEST_POSTGRES_URL', () => {
   it('finds the real ones', async () => {
     const found = await checkStores(
-      { ...NO_BUCKET, redisUrl: REDIS, postgresUrl: POSTGRES, dataFolder: 'data' },
+      { ...NO_BUCKET, redisUrl: REDIS, queueRedisUrl: REDIS, postgresUrl: POSTGRES, dataFolder: 'data' },
       undefined,
     );
+    expect(found.map(({ about }) => about)).toContain('queue');
     expect(found.filter(({ ok }) => !ok)).toEqual([]);
   });
 });

@@ -1,7 +1,14 @@
 import { connect, type NetConnectOpts } from 'node:net';
 import { connect as connectWithTls } from 'node:tls';
 import type { ReadyzBody, Settings } from '@millrace/contracts';
-import { ConfigurationError, readTlsFiles, type TlsContents, TlsProblem, tlsFailure } from '@millrace/runtime';
+import {
+  ConfigurationError,
+  forgettingPolicy,
+  readTlsFiles,
+  type TlsContents,
+  TlsProblem,
+  tlsFailure,
+} from '@millrace/runtime';
 import { ObjectStoreUnavailable, openObjectStore } from '@millrace/storage';
 import { type Finding, fine, wrong } from './finding.js';
 
@@ -17,12 +24,20 @@ type BucketSettings = Pick<
 >;
 type StoreSettings = Pick<Settings, 'redisUrl' | 'postgresUrl' | 'dataFolder'> &
   BucketSettings &
-  Partial<Pick<Settings, 'redisTls.caFile' | 'redisTls.certFile' | 'redisTls.keyFile' | 's3Tls.caFile'>>;
+  Partial<
+    Pick<Settings, 'queueRedisUrl' | 'redisTls.caFile' | 'redisTls.certFile' | 'redisTls.keyFile' | 's3Tls.caFile'>
+  >;
 
 /** Redis, Postgres and the S3 server as a running gateway finds them; without one, whether they answer from here. Never says a password. */
 export async function checkStores(settings: StoreSettings, gateway: ReadyzBody | undefined): Promise<Finding[]> {
   if (gateway !== undefined) return missedBy(gateway);
-  return Promise.all([checkRedis(settings), checkDatabase(settings), checkObjects(settings)]);
+  const [queue, ...others] = await Promise.all([
+    checkQueueRedis(settings),
+    checkRedis(settings),
+    checkDatabase(settings),
+    checkObjects(settings),
+  ]);
+  return [...others, ...queue];
 }
 
 function missedBy({ degraded = [] }: ReadyzBody): Finding[] {
@@ -49,22 +64,75 @@ const REMEDIES: Readonly<Record<Degraded['part'], string>> = {
 async function checkRedis(settings: StoreSettings): Promise<Finding> {
   const { redisUrl } = settings;
   if (redisUrl === undefined) return fine('redis', 'none: each gateway counts limits by itself');
-  const url = urlOf(redisUrl, ['redis:', 'rediss:']);
+  const answer = await askRedis({ about: 'redis', setting: 'redisUrl', address: redisUrl }, settings);
+  return 'ok' in answer ? answer : fine('redis', `${answer.host} answers`);
+}
+
+/** Where queues have no Redis of their own there is nothing to say. */
+async function checkQueueRedis(settings: StoreSettings): Promise<Finding[]> {
+  const { queueRedisUrl } = settings;
+  if (queueRedisUrl === undefined) return [];
+  const named = { about: 'queue', setting: 'queueRedisUrl', address: queueRedisUrl };
+  const answer = await askRedis(named, settings, ['INFO', 'memory']);
+  if ('ok' in answer) return [answer];
+  // It may not tell this user, and then a gateway is not told either.
+  const policy = forgettingPolicy(answer.said);
+  if (policy === undefined) return [fine('queue', `${answer.host} answers`)];
+  const detail = `${answer.host} forgets keys when it is full (maxmemory-policy ${policy}), and jobs with them.`;
+  return [wrong('queue', detail, 'Give it `maxmemory-policy noeviction`, or correct `queueRedisUrl`.')];
+}
+
+interface NamedRedis {
+  readonly about: string;
+  readonly setting: string;
+  readonly address: string;
+}
+
+interface RedisAnswer {
+  readonly host: string;
+  /** To the question. */
+  readonly said: string;
+}
+
+/** @returns what is wrong, or what it said. */
+async function askRedis(
+  { about, setting, address }: NamedRedis,
+  settings: StoreSettings,
+  question: readonly string[] = [],
+): Promise<Finding | RedisAnswer> {
+  const url = urlOf(address, ['redis:', 'rediss:']);
   if (url === undefined || url.hostname === '') {
-    return wrong('redis', '`redisUrl` is not an address of Redis.', 'Write redis://user:password@host:6379/0.');
+    return wrong(about, `\`${setting}\` is not an address of Redis.`, 'Write redis://user:password@host:6379/0.');
   }
   const [user, password] = [url.username, url.password].map(decoded) as [string, string];
-  const login = password === '' ? '' : resp(['AUTH', ...(user === '' ? [] : [user]), password]);
+  const greeting = password === '' ? [] : [['AUTH', ...(user === '' ? [] : [user]), password]];
+  greeting.push(['PING']);
   const tls = url.protocol === 'rediss:' ? await filesOfRedis(settings) : undefined;
-  if (tls instanceof TlsProblem) return wrong('redis', tls.message, 'See docs/how-to/tls.md.');
+  if (tls instanceof TlsProblem) return wrong(about, tls.message, 'See docs/how-to/tls.md.');
+  const asked = question.length === 0 ? greeting : [...greeting, question];
   const answer = await firstAnswer(
     { host: hostOf(url), port: Number(url.port || 6_379) },
     tls,
-    Buffer.from(login + resp(['PING'])),
-    (text) => text.split('\r\n').length > (login === '' ? 1 : 2) || text.startsWith('-'),
+    Buffer.from(asked.map(resp).join('')),
+    (text) => !text.startsWith('+') || isWhole(afterLines(text, greeting.length), question),
   );
-  const problem = answer.problem ?? redisProblem(answer.text, password);
-  return outcome('redis', url.host, problem, '`redisUrl`');
+  const problem = answer.problem ?? redisProblem(answer.text.split('\r\n').slice(0, greeting.length), password);
+  if (problem !== undefined) return outcome(about, url.host, problem, `\`${setting}\``);
+  return { host: url.host, said: afterLines(answer.text, greeting.length) ?? '' };
+}
+
+/** What comes after so many replies of a line each; undefined: not all of them are there. */
+function afterLines(text: string, lines: number): string | undefined {
+  const parts = text.split('\r\n');
+  return parts.length > lines ? parts.slice(lines).join('\r\n') : undefined;
+}
+
+/** A text has its length before it; a refusal is a line. */
+function isWhole(said: string | undefined, question: readonly string[]): boolean {
+  if (said === undefined || question.length === 0) return said !== undefined;
+  const end = said.indexOf('\r\n');
+  const bytes = said.startsWith('$') ? Number(said.slice(1, end)) : 0;
+  return end >= 0 && !(said.length < end + 2 + bytes);
 }
 
 async function filesOfRedis(settings: StoreSettings): Promise<TlsContents | TlsProblem> {
@@ -77,12 +145,12 @@ async function filesOfRedis(settings: StoreSettings): Promise<TlsContents | TlsP
   }
 }
 
-function redisProblem(text: string, password: string): string | undefined {
-  const refusal = text.split('\r\n').find((line) => line.startsWith('-'));
+function redisProblem(lines: readonly string[], password: string): string | undefined {
+  const refusal = lines.find((line) => line.startsWith('-'));
   // Some servers quote what they were told.
   const said = password === '' ? refusal : refusal?.replaceAll(password, '***');
   if (said !== undefined) return `refuses: ${said.slice(1)}`;
-  return text.startsWith('+') ? undefined : 'is no Redis: it answers otherwise than one.';
+  return lines[0]?.startsWith('+') ? undefined : 'is no Redis: it answers otherwise than one.';
 }
 
 async function checkDatabase({ postgresUrl, dataFolder }: StoreSettings): Promise<Finding> {

@@ -1,6 +1,13 @@
 import type { Socket } from 'node:net';
 import type { ConnectionOptions } from 'node:tls';
-import { ConfigurationError, clientTls, type Logger, tlsFailure, type WatchedTls } from '@millrace/runtime';
+import {
+  ConfigurationError,
+  clientTls,
+  forgettingPolicy,
+  type Logger,
+  tlsFailure,
+  type WatchedTls,
+} from '@millrace/runtime';
 import { Redis, type RedisOptions } from 'ioredis';
 
 export interface RedisConnectionOptions {
@@ -243,12 +250,12 @@ function isSecured(url: string): boolean {
 
 /** What of a Redis that works may surprise its operator one day. */
 function doubtsAbout(info: string): readonly string[] {
-  const told = (field: string) => new RegExp(`^${field}:(\\S+)`, 'm').exec(info)?.[1] ?? '';
-  const [version, policy] = [told('redis_version'), told('maxmemory_policy')];
+  const version = /^redis_version:(\S+)/m.exec(info)?.[1] ?? '';
+  const policy = forgettingPolicy(info);
   const doubts: string[] = [];
   if (!(Number.parseInt(version, 10) >= VERSION_MIN))
     doubts.push(`is version ${version}; Millrace is made for ${VERSION_MIN} and newer. Update it.`);
-  if (Number(told('maxmemory')) > 0 && policy !== '' && policy !== 'noeviction')
+  if (policy !== undefined)
     doubts.push(
       `forgets keys when it is full (maxmemory-policy ${policy}), and limits with them. Give it noeviction, or limits one of their own.`,
     );

@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { QUEUE_BEAT_MS, QUEUE_FORGET_MS, type QueueNames } from '@millrace/contracts';
-import type { Logger } from '@millrace/runtime';
+import { forgettingPolicy, type Logger } from '@millrace/runtime';
 import type { Redis } from 'ioredis';
 import { AnswerStreams } from './answer-streams.js';
 import { ControlWriter } from './control-writer.js';
@@ -133,15 +133,12 @@ export class QueueLink {
   /** A Redis that forgets keys when it is full forgets jobs and answers with them. */
   async #checkPolicy(): Promise<void> {
     try {
-      const info = await this.client.info('memory');
-      const policy = /^maxmemory_policy:(\S+)/m.exec(info)?.[1];
-      // Without a limit it is never full.
-      const isLimited = Number(/^maxmemory:(\d+)/m.exec(info)?.[1] ?? 0) > 0;
-      const safe = !isLimited || policy === undefined || policy === 'noeviction';
+      const policy = forgettingPolicy(await this.client.info('memory'));
       const said = this.#policy;
-      this.#policy = safe
-        ? undefined
-        : `The Redis of the queues forgets keys when it is full (maxmemory-policy ${policy}), and jobs with them. Give it noeviction, or queues one of their own by queueRedisUrl.`;
+      this.#policy =
+        policy === undefined
+          ? undefined
+          : `The Redis of the queues forgets keys when it is full (maxmemory-policy ${policy}), and jobs with them. Give it noeviction, or queues one of their own by queueRedisUrl.`;
       if (this.#policy !== undefined && this.#policy !== said) this.logger.warn(this.#policy);
     } catch {
       // It tells this user nothing of itself.
