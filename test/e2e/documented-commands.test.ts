@@ -51,6 +51,8 @@ describe('what the documents tell people to type', () => {
     ['openai-node.mjs', 'Paris'],
     ['openai-node-embeddings.mjs', '→ Anna wrote the letter.'],
     ['openai-node-tools.mjs', '21'],
+    ['openai-node-batch.mjs', 'Norway: The capital of Norway is Oslo.'],
+    ['openai-node-vector-store.mjs', '→ letter.md: Anna wrote the letter.'],
   ])('works: examples/%s', (example, expected) => {
     const output = execFileSync(process.execPath, [`examples/${example}`], {
       cwd: ROOT,
