@@ -4,6 +4,7 @@ import { ConfigurationError, type Logger, type WatchedTls } from '@millrace/runt
 import { type ModelStore, type ObjectStore, openModelStore, openObjectStore } from '@millrace/storage';
 import { BatchStore } from './batch-jobs/batch-store.js';
 import { BatchSweep } from './batch-jobs/batch-sweep.js';
+import { SegmentStore } from './batch-jobs/segments.js';
 import { MemoryResponseCache } from './cache/adapters/memory-response-cache.js';
 import { RedisResponseCache } from './cache/adapters/redis-response-cache.js';
 import type { ResponseCache } from './cache/response-cache.js';
@@ -130,7 +131,8 @@ export async function openParts(
   });
   const files = openFiles(database, objects, settings, logger);
   files.sweep.start();
-  const batchSweep = new BatchSweep(database, settings, logger);
+  const batches = new BatchStore(database);
+  const batchSweep = new BatchSweep(database, new SegmentStore(objects, batches), settings, logger);
   batchSweep.start();
   const redises = [redis, queueRedis].map((one) => one?.ready(REDIS_START_WAIT_MS));
   await Promise.all([records.open(), run?.open(), ...redises]);
@@ -146,7 +148,7 @@ export async function openParts(
     objects,
     files,
     jobs: jobs.queue,
-    batches: new BatchStore(database),
+    batches,
     modelStore,
     vectorTables: vectorStoreTables(database, settings),
     models,

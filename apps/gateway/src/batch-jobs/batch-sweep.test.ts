@@ -1,9 +1,12 @@
+import { Readable } from 'node:stream';
 import { createLogger } from '@millrace/runtime';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { folderOfItsOwn } from '../files/files.testing.js';
 import { openEmbedded, openPostgres } from '../request-log/database.testing.js';
 import type { SqlDatabase } from '../stores/sql-database.js';
 import { BatchStore, type NewBatch } from './batch-store.js';
 import { BatchSweep } from './batch-sweep.js';
+import { SegmentStore } from './segments.js';
 
 const postgresUrl = process.env.TEST_POSTGRES_URL;
 const NEVER = new AbortController().signal;
@@ -21,12 +24,17 @@ const A_BATCH: NewBatch = {
 function batchSweepContract(open: () => Promise<SqlDatabase>): void {
   let database: SqlDatabase;
   let batches: BatchStore;
+  const objects = folderOfItsOwn();
+  const segments = new SegmentStore(objects, { lines: async function* () {} });
   beforeAll(async () => {
     database = await open();
     batches = new BatchStore(database);
   }, 120_000);
   beforeEach(() => database.query('delete from batches; delete from record_chores'));
-  afterAll(() => database.close());
+  afterAll(async () => {
+    await database.close();
+    await objects.close();
+  });
 
   const made = async () => (await batches.create(A_BATCH, 10_000))!.id;
   const left = async () => (await batches.list(null, undefined, 10_000))!.map(({ id }) => id).reverse();
@@ -37,7 +45,7 @@ function batchSweepContract(open: () => Promise<SqlDatabase>): void {
         expired_at = expired_at - $1::int * interval '1 day', cancelled_at = cancelled_at - $1::int * interval '1 day'`,
       [days],
     );
-  const swept = (batchKeptDays: number) => new BatchSweep(database, { batchKeptDays }, silent).sweep(NEVER);
+  const swept = (batchKeptDays: number) => new BatchSweep(database, segments, { batchKeptDays }, silent).sweep(NEVER);
 
   async function ended(ending: 'completed' | 'failed' | 'expired' | 'cancelled'): Promise<string> {
     const id = await made();
@@ -60,6 +68,17 @@ function batchSweepContract(open: () => Promise<SqlDatabase>): void {
     expect(await left()).toEqual([goesOn, young]);
   });
 
+  it('forgets what a gateway that was killed has left of them, and of no others', async () => {
+    const [old, young] = [await ended('completed'), await ended('completed')];
+    await database.query("update batches set completed_at = now() - interval '2 days' where id = $1", [old]);
+    for (const id of [old, young])
+      await objects.put(`batches/${id}/0-x.output`, Readable.from([Buffer.from('{}')]), NEVER);
+    await swept(1);
+    expect(await left()).toEqual([young]);
+    const kept = await objects.list('batches/', { limit: 10 }, NEVER);
+    expect(kept.map(({ key }) => key)).toEqual([`batches/${young}/0-x.output`]);
+  });
+
   it('forgets all of them where there are more than go at a time', async () => {
     await database.query(
       `insert into batches (id, endpoint, input_file_id, completion_window, expires_at, status, failed_at)
@@ -74,11 +93,11 @@ function batchSweepContract(open: () => Promise<SqlDatabase>): void {
     let sweeps = 0;
     const counted: SqlDatabase = Object.assign(Object.create(database), {
       query: (...asked: Parameters<SqlDatabase['query']>) => {
-        if (asked[0].startsWith('delete from batches')) sweeps++;
+        if (asked[0].startsWith('select id from batches')) sweeps++;
         return database.query(...asked);
       },
     });
-    const all = Array.from({ length: 5 }, () => new BatchSweep(counted, { batchKeptDays: 1 }, silent));
+    const all = Array.from({ length: 5 }, () => new BatchSweep(counted, segments, { batchKeptDays: 1 }, silent));
     for (const one of all) one.start();
     await expect.poll(() => sweeps).toBe(1);
     for (const one of all) await one.close();
