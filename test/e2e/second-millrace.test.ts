@@ -66,7 +66,7 @@ describe('a Millrace in front of another', () => {
   it('tells its tokens and renders its chats', async () => {
     const chat = question('Hi') as Extract<Prompt, { kind: 'chat' }>;
     expect(await engine.renderPrompt(chat)).toContain('Hi');
-    const asked = { requestId: 'r', model: 'm', addSpecial: false, parseSpecial: false };
+    const asked = { requestId: 'r', model: 'm', priority: 0, addSpecial: false, parseSpecial: false };
     const { tokens, pieces } = await engine.tokenize({ ...asked, prompt: { kind: 'text', text: 'Héllo 👍' } });
     expect(Buffer.concat(pieces).toString()).toBe('Héllo 👍');
     expect(await engine.detokenize(tokens)).toBe('Héllo 👍');

@@ -427,7 +427,7 @@ export function engineContract(name: string, subject: EngineSubject): void {
       });
 
       it('name what the model does not do', async () => {
-        const work = { requestId: 'req_contract', model: engine.describe().id };
+        const work = { requestId: 'req_contract', model: engine.describe().id, priority: 0 };
         const inputs = [{ kind: 'text', text: 'a' } as const];
         await expect(engine.embed({ ...work, inputs }, NEVER)).rejects.toMatchObject({
           code: 'embeddings_not_supported',

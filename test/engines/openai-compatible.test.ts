@@ -86,6 +86,7 @@ describe.skipIf(program === undefined)('on a real llama-server', () => {
     const prompt = { kind: 'text', text } as const;
     const { tokens, pieces } = await engine.tokenize({
       requestId: 'r',
+      priority: 0,
       model: 'm',
       prompt,
       addSpecial: false,
@@ -107,6 +108,7 @@ describe.skipIf(program === undefined)('on a real llama-server', () => {
     expect(answer.text).toContain('Paris');
     const { tokens } = await engine.tokenize({
       requestId: 'r',
+      priority: 0,
       model: 'm',
       prompt: chat,
       addSpecial: true,

@@ -260,6 +260,23 @@ describe.skipIf(url === undefined)('work that goes by a queue (skipped where TES
     expect(ended).toEqual(['50', '0', '-1000']);
   });
 
+  it('runs embeddings by their priority, as answers', async () => {
+    const bed = await open({ worker: { maxBatchSize: 1 } });
+    const running = ask(bed, 'endless')[Symbol.asyncIterator]();
+    await begun(running);
+    const ended: number[] = [];
+    const asked = [-1_000, 0, 50].map(async (priority, at) => {
+      await expect.poll(() => bed.redis.zcard(`${bed.names.bull}:pool:prioritized`)).toBe(at);
+      const inputs = [{ kind: 'text', text: 'one' }] as const;
+      await bed.client.embed({ requestId: 'r', model: 'demo', inputs, priority }, FOREVER);
+      ended.push(priority);
+    });
+    await expect.poll(() => bed.redis.zcard(`${bed.names.bull}:pool:prioritized`)).toBe(3);
+    await running.return?.();
+    await Promise.all(asked);
+    expect(ended).toEqual([50, 0, -1_000]);
+  });
+
   it('is lost with its worker, and with no other', async () => {
     const bed = await open({ workers: 2, worker: { maxBatchSize: 1 }, workerSilenceMsMax: 2_500 });
     const answers = [ask(bed, 'endless'), ask(bed, 'endless')].map((events) => events[Symbol.asyncIterator]());

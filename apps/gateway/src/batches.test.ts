@@ -17,7 +17,7 @@ import {
 import { keysIn } from './files/files.testing.js';
 import { collected } from './gateway.testing.js';
 import { UNLIMITED } from './limits/caller-rates.js';
-import { ANYONE } from './vocabulary.js';
+import { ANYONE, LOW_PRIORITY } from './vocabulary.js';
 
 let stores: BatchStores;
 beforeAll(async () => {
@@ -84,6 +84,8 @@ describe('the official client', { timeout: 120_000 }, () => {
       { custom_id: 'b', response: { body: { object: 'list', data: { length: 2 } } } },
     ]);
     expect(other).toMatchObject({ model: 'vectors', usage: { input_tokens: 3, output_tokens: 0 } });
+    // The worker knows as well that nobody waits for them.
+    expect(bed.worker.work.asked).toMatchObject([{ heading: { priority: LOW_PRIORITY } }]);
     const file = await bed.client.files.retrieve(other.output_file_id!);
     expect(file.expires_at! - file.created_at).toBe(3_600);
   });

@@ -292,6 +292,7 @@ describe('embeddings, when something goes wrong behind them', () => {
     expect(response.status).toBe(504);
     expect(await response.json()).toMatchObject({ error: { code: 'deadline_exceeded' } });
     await expect.poll(() => bed.worker.work.cancelled).toBe(1);
+    expect(bed.worker.work.asked).toMatchObject([{ heading: { priority: 0 } }]);
     expect(bed.records()).toMatchObject([{ outcome: 'expired' }]);
   });
 

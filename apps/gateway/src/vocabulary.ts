@@ -1,14 +1,15 @@
-import type {
-  AnswerEvent,
-  AnswerRequest,
-  CacheAsk,
-  DispatchAsk,
-  EmbedRequest,
-  ErrorCode,
-  ModelDescription,
-  Prompt,
-  RerankRequest,
-  TokenizeRequest,
+import {
+  type AnswerEvent,
+  type AnswerRequest,
+  BACKGROUND_PRIORITY_MAX,
+  type CacheAsk,
+  type DispatchAsk,
+  type EmbedRequest,
+  type ErrorCode,
+  type ModelDescription,
+  type Prompt,
+  type RerankRequest,
+  type TokenizeRequest,
 } from '@millrace/contracts';
 
 export type { CacheAsk, DispatchAsk } from '@millrace/contracts';
@@ -60,7 +61,7 @@ export const ANYONE: Caller = {
 };
 
 /** Of work that nobody waits for: below every key's, which go from -100 to 100. */
-export const LOW_PRIORITY = -1_000;
+export const LOW_PRIORITY = BACKGROUND_PRIORITY_MAX;
 
 /** One HTTP call, as far as a walk needs to know it. */
 export interface Call {

@@ -140,7 +140,7 @@ export interface AnswerRequest {
   readonly priority: number;
 }
 
-/** Nobody waits for an answer of this priority or a lower one: where somebody waits for another, it rests. */
+/** Nobody waits for a request of this priority or a lower one: where somebody waits for another, it rests. */
 export const BACKGROUND_PRIORITY_MAX = -1_000;
 
 /** An answer that another attempt began. */
@@ -231,6 +231,8 @@ export interface WorkRequest {
   readonly model: string;
   /** Milliseconds from now until it fails with `deadline_exceeded`. Absent: the engine's own limit. */
   readonly deadlineMs?: number | undefined;
+  /** As an answer's. */
+  readonly priority: number;
 }
 
 export interface EmbedRequest extends WorkRequest {

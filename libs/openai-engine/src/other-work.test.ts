@@ -27,7 +27,7 @@ async function serve(plays: Play | Play[], options: Parameters<typeof openEngine
   return { upstream, engine };
 }
 
-const work = { requestId: 'req_1', model: 'm' };
+const work = { requestId: 'req_1', model: 'm', priority: 0 };
 const texts = (count: number) =>
   Array.from({ length: count }, (_, index) => ({ kind: 'text', text: `text ${index}` }) as const);
 

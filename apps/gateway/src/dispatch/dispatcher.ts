@@ -117,7 +117,12 @@ export class Dispatcher {
       const { worker, model } = candidate;
       deadline.signal.throwIfAborted();
       notes.sentTo(worker.address, model);
-      const heading = { requestId: call.requestId, model: model.id, deadlineMs: Math.max(1, deadline.remainingMs()) };
+      const heading: WorkRequest = {
+        requestId: call.requestId,
+        model: model.id,
+        deadlineMs: Math.max(1, deadline.remainingMs()),
+        priority: call.caller.priority,
+      };
       try {
         const result = await ask(worker, heading, deadline.signal);
         candidate.answered();

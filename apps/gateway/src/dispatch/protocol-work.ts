@@ -9,8 +9,8 @@ import type { DetokenizeWork, RenderWork, TokenizeWork, Vectors } from './worker
 
 const FLOAT_BYTES = 4;
 
-function headingField({ requestId, model, deadlineMs = 0 }: WorkRequest): protocol.WorkHeading {
-  return { requestId, model, deadlineMs };
+function headingField({ requestId, model, deadlineMs = 0, priority }: WorkRequest): protocol.WorkHeading {
+  return { requestId, model, deadlineMs, priority };
 }
 
 export function embedMessage(request: EmbedRequest): protocol.EmbedRequest {

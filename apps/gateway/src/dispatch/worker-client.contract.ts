@@ -188,6 +188,7 @@ export function workerClientContract(adapter: string, open: () => Promise<Worker
         model: 'demo',
         inputs: [{ kind: 'text', text: 'silent' }],
         deadlineMs: 5_000,
+        priority: 0,
       };
       const leaving = new AbortController();
       const work = rejection(bed.client.embed(request, leaving.signal));
@@ -200,7 +201,10 @@ export function workerClientContract(adapter: string, open: () => Promise<Worker
 
     it('makes vectors of 32-bit floats, one for each text', async () => {
       const inputs = ['one', 'two'].map((text) => ({ kind: 'text', text }) as const);
-      const { vectors, promptTokens } = await bed.client.embed({ requestId: 'r', model: 'demo', inputs }, FOREVER);
+      const { vectors, promptTokens } = await bed.client.embed(
+        { requestId: 'r', model: 'demo', priority: 0, inputs },
+        FOREVER,
+      );
       expect(vectors.map(({ byteLength }) => byteLength)).toEqual([32, 32]);
       expect(promptTokens).toBe(2);
       const [first] = vectors.map((bytes) => new Float32Array(Uint8Array.from(bytes).buffer));
@@ -212,7 +216,10 @@ export function workerClientContract(adapter: string, open: () => Promise<Worker
       bed.client.watch(() => told++);
       const failed = rejection(textsOf(ask(['endless', 'silent']), 2));
       const work = rejection(
-        bed.client.embed({ requestId: 'r', model: 'demo', inputs: [{ kind: 'text', text: 'silent' }] }, FOREVER),
+        bed.client.embed(
+          { requestId: 'r', model: 'demo', priority: 0, inputs: [{ kind: 'text', text: 'silent' }] },
+          FOREVER,
+        ),
       );
       await expect.poll(() => bed.running()).toBe(2);
       const closed = bed.client.close();

@@ -69,6 +69,7 @@ export class EmbedChunks implements Embedding {
     const request = {
       requestId: newRequestId(),
       model: id,
+      priority: LOW_PRIORITY,
       prompt: { kind: 'text', text },
       addSpecial: false,
       parseSpecial: false,

@@ -143,6 +143,7 @@ export class ManageStoredModels {
           requestId: call.requestId,
           model: id,
           deadlineMs: WARM_MS_MAX,
+          priority: 0,
           addSpecial: false,
           parseSpecial: false,
         };

@@ -16,7 +16,8 @@ export class WorkerQuestionVectors implements QuestionVectors {
     const model = this.#model();
     const worker = model && this.#workerWith(model);
     if (worker === undefined) return undefined;
-    const request = { requestId, model: model!.id, inputs: [{ kind: 'text', text: question }] } as const;
+    // Whoever waits for the answer waits for this; who does not has a time limit for it, too.
+    const request = { requestId, model: model!.id, priority: 0, inputs: [{ kind: 'text', text: question }] } as const;
     const { vectors } = await worker.embed(request, signal);
     return { model: model!.id, vector: floatsOf(vectors[0]) };
   }

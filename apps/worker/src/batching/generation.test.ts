@@ -340,7 +340,7 @@ describe('other work', () => {
 
   it('turns text into tokens and back', async () => {
     bench = openBench();
-    const heading = { requestId: 'test', model: 'scripted', addSpecial: false };
+    const heading = { requestId: 'test', model: 'scripted', priority: 0, addSpecial: false };
     const prompt: Prompt = { kind: 'text', text: '<|im_end|>' };
     const special = await bench.engine.tokenize({ ...heading, prompt, parseSpecial: true });
     expect(special.tokens).toEqual([257]);

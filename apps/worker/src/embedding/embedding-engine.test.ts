@@ -1,22 +1,22 @@
-import { type EmbedRequest, type RerankRequest, toInferenceError } from '@millrace/contracts';
+import { BACKGROUND_PRIORITY_MAX, type EmbedRequest, type RerankRequest, toInferenceError } from '@millrace/contracts';
 import { afterEach, describe, expect, it } from 'vitest';
 import { ScriptedVectorEngine, type VectorScript } from '../token-engine/adapters/scripted/scripted-vector-engine.js';
-import { EmbeddingEngine } from './embedding-engine.js';
+import { EmbeddingEngine, type EmbeddingOptions } from './embedding-engine.js';
 import { NOBODY_OBSERVES_EMBEDDING } from './embedding-observer.js';
 
 const NEVER = new AbortController().signal;
-const HEADING = { requestId: 'request', model: 'vectors' };
+const HEADING = { requestId: 'request', model: 'vectors', priority: 0 };
 
 const closing: EmbeddingEngine[] = [];
 afterEach(async () => {
   for (const engine of closing.splice(0)) await engine.close();
 });
 
-function open(script: VectorScript = {}, limits: { queueMax?: number; requestTimeoutMs?: number } = {}) {
+function open(script: VectorScript = {}, limits: Partial<EmbeddingOptions['limits']> = {}) {
   const vectors = new ScriptedVectorEngine(script);
   const engine = new EmbeddingEngine(vectors, {
     model: { id: 'vectors', aliases: [], created: 7, samplingDefaults: {}, isDefault: false },
-    limits: { queueMax: 100, requestTimeoutMs: 60_000, ...limits },
+    limits: { queueMax: 100, backgroundSteps: 16, requestTimeoutMs: 60_000, ...limits },
     observer: NOBODY_OBSERVES_EMBEDDING,
   });
   closing.push(engine);
@@ -222,6 +222,19 @@ describe('EmbeddingEngine', () => {
     expect(await refusal(engine.rerank({ ...ranking('q', 'a', 'b'), deadlineMs: 5 }, NEVER))).toMatchObject({
       code: 'deadline_exceeded',
     });
+  });
+
+  it('computes what somebody waits for before the rest of what nobody does', async () => {
+    const { engine, vectors } = open({ concurrentMax: 1, msPerInput: 10 });
+    const many = texts(...Array.from({ length: 50 }, (_, at) => `background ${at}`));
+    const background = engine.embed({ ...many, priority: BACKGROUND_PRIORITY_MAX }, NEVER);
+    await expect.poll(() => vectors.computed.length).toBeGreaterThan(0);
+    await engine.rerank(ranking('query', 'first', 'second'), NEVER);
+    const before = vectors.computed.slice(0, vectors.computed.indexOf('second'));
+    const between = before.slice(before.indexOf('query'));
+    expect(between).toEqual(['query', 'first']);
+    expect(vectors.computed.length).toBeLessThan(50);
+    expect((await background).vectors).toHaveLength(50);
   });
 
   it('says how full it is, and refuses when too many requests wait', async () => {

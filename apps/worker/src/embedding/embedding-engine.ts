@@ -27,10 +27,15 @@ export interface EmbeddingOptions {
   readonly limits: {
     /** Requests that may wait for their turn. */
     readonly queueMax: number;
+    /** As of the steps that answers take: one turn in so many is also for inputs that nobody waits for. */
+    readonly backgroundSteps: number;
     readonly requestTimeoutMs: number;
   };
   readonly observer: EmbeddingObserver;
 }
+
+/** What is to be ranked, and for whom. */
+type RankedTexts = Pick<RerankRequest, 'query' | 'documents' | 'priority'>;
 
 /**
  * The engine of models that generate nothing: they make vectors of texts, or score pairs of them.
@@ -48,7 +53,8 @@ export class EmbeddingEngine implements Engine {
     private readonly options: EmbeddingOptions,
   ) {
     const { limits, observer } = options;
-    this.#queue = new InputQueue({ concurrentMax: vectors.model.concurrentMax, queueMax: limits.queueMax }, observer);
+    const { queueMax, backgroundSteps } = limits;
+    this.#queue = new InputQueue({ concurrentMax: vectors.model.concurrentMax, queueMax, backgroundSteps }, observer);
   }
 
   describe(): ModelDescription {
@@ -72,7 +78,8 @@ export class EmbeddingEngine implements Engine {
     throw this.#generatesNothing();
   }
 
-  async embed({ inputs, dimensions, deadlineMs }: EmbedRequest, signal: AbortSignal): Promise<Embeddings> {
+  async embed(request: EmbedRequest, signal: AbortSignal): Promise<Embeddings> {
+    const { inputs, dimensions } = request;
     const { scores } = this.vectors.model;
     if (scores) {
       throw new InferenceError(
@@ -84,30 +91,30 @@ export class EmbeddingEngine implements Engine {
     const length = this.#vectorLength(dimensions);
     if (inputs.length === 0) throw empty('input');
     this.#queue.checkRoom(inputs.length);
-    using deadline = new Deadline(deadlineMs, this.options.limits.requestTimeoutMs, signal);
+    using deadline = new Deadline(request.deadlineMs, this.options.limits.requestTimeoutMs, signal);
     const reader = new InputReader(this.vectors, deadline.signal);
     const read: (readonly number[])[] = [];
     for (const [index, input] of inputs.entries()) {
       read.push(await reader.readInput(input, inputs.length === 1 ? 'input' : `input[${index}]`));
     }
-    const whole = await this.#queue.run(read, this.#toVector, deadline.signal);
+    const whole = await this.#queue.run(read, this.#toVector, deadline.signal, request.priority);
     const vectors = whole.map((vector) => (length === vector.length ? vector : unitVector(vector.subarray(0, length))));
     return { vectors, promptTokens: tokensIn(read) };
   }
 
-  async rerank({ query, documents, deadlineMs }: RerankRequest, signal: AbortSignal): Promise<Ranking> {
+  async rerank(request: RerankRequest, signal: AbortSignal): Promise<Ranking> {
+    const { query, documents, priority } = request;
     if (documents.length === 0) throw empty('documents');
     this.#queue.checkRoom(documents.length);
-    using deadline = new Deadline(deadlineMs, this.options.limits.requestTimeoutMs, signal);
+    using deadline = new Deadline(request.deadlineMs, this.options.limits.requestTimeoutMs, signal);
     const reader = new InputReader(this.vectors, deadline.signal);
     const rank = this.vectors.model.scores ? this.#rankByScores : this.#rankByVectors;
     // Awaited here: the deadline is taken off when this function is left.
-    return await rank.call(this, query, documents, reader, deadline.signal);
+    return await rank.call(this, { query, documents, priority }, reader, deadline.signal);
   }
 
   async #rankByScores(
-    query: string,
-    documents: readonly string[],
+    { query, documents, priority }: RankedTexts,
     reader: InputReader,
     signal: AbortSignal,
   ): Promise<Ranking> {
@@ -116,12 +123,11 @@ export class EmbeddingEngine implements Engine {
       pairs.push(await reader.readPair(query, document, `documents[${index}]`));
     }
     const score: ComputeInput<number> = (tokens, leaving) => this.vectors.score(tokens, leaving);
-    return { scores: await this.#queue.run(pairs, score, signal), promptTokens: tokensIn(pairs) };
+    return { scores: await this.#queue.run(pairs, score, signal, priority), promptTokens: tokensIn(pairs) };
   }
 
   async #rankByVectors(
-    query: string,
-    documents: readonly string[],
+    { query, documents, priority }: RankedTexts,
     reader: InputReader,
     signal: AbortSignal,
   ): Promise<Ranking> {
@@ -129,7 +135,7 @@ export class EmbeddingEngine implements Engine {
     for (const [index, document] of documents.entries()) {
       inputs.push(await reader.readText(document, `documents[${index}]`));
     }
-    const [asked, ...vectors] = await this.#queue.run(inputs, this.#toVector, signal);
+    const [asked, ...vectors] = await this.#queue.run(inputs, this.#toVector, signal, priority);
     return { scores: vectors.map((vector) => cosine(asked!, vector)), promptTokens: tokensIn(inputs) };
   }
 

@@ -1,4 +1,4 @@
-import { InferenceError } from '@millrace/contracts';
+import { BACKGROUND_PRIORITY_MAX, InferenceError } from '@millrace/contracts';
 import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { type EmbeddingObserver, NOBODY_OBSERVES_EMBEDDING } from './embedding-observer.js';
@@ -9,8 +9,11 @@ const NEVER = new AbortController().signal;
 /** Inputs of one token, its number saying whose it is. */
 const inputs = (count: number, whose: number) => Array.from({ length: count }, () => [whose]);
 
+/** One turn in so many is also for those for whom nobody waits. */
+const BACKGROUND_STEPS = 4;
+
 function open(concurrentMax = 1, queueMax = 100, observer: EmbeddingObserver = NOBODY_OBSERVES_EMBEDDING) {
-  const queue = new InputQueue({ concurrentMax, queueMax }, observer);
+  const queue = new InputQueue({ concurrentMax, queueMax, backgroundSteps: BACKGROUND_STEPS }, observer);
   const begun: number[] = [];
   const compute = async ([whose]: readonly number[], signal: AbortSignal) => {
     begun.push(whose!);
@@ -37,11 +40,14 @@ describe('InputQueue', () => {
   it('gives every request all of its own results, in order, and never computes too many at a time', async () => {
     await fc.assert(
       fc.asyncProperty(
-        fc.array(fc.integer({ min: 0, max: 12 }), { maxLength: 8 }),
+        fc.array(fc.tuple(fc.integer({ min: 0, max: 12 }), fc.constantFrom(0, BACKGROUND_PRIORITY_MAX)), {
+          maxLength: 8,
+        }),
         fc.integer({ min: 1, max: 4 }),
+        fc.integer({ min: 1, max: 5 }),
         fc.array(fc.integer({ min: 0, max: 3 }), { minLength: 1, maxLength: 10 }),
-        async (sizes, concurrentMax, pauses) => {
-          const queue = new InputQueue({ concurrentMax, queueMax: 100 }, NOBODY_OBSERVES_EMBEDDING);
+        async (requests, concurrentMax, backgroundSteps, pauses) => {
+          const queue = new InputQueue({ concurrentMax, queueMax: 100, backgroundSteps }, NOBODY_OBSERVES_EMBEDDING);
           let running = 0;
           let turns = 0;
           const compute = async ([value]: readonly number[]) => {
@@ -50,13 +56,14 @@ describe('InputQueue', () => {
             running--;
             return value!;
           };
-          const wanted = sizes.map((size, whose) => Array.from({ length: size }, (_, at) => whose * 100 + at));
+          const wanted = requests.map(([size], whose) => Array.from({ length: size }, (_, at) => whose * 100 + at));
           const got = await Promise.all(
-            wanted.map((values) =>
+            wanted.map((values, whose) =>
               queue.run(
                 values.map((value) => [value]),
                 compute,
                 NEVER,
+                requests[whose]![1],
               ),
             ),
           );
@@ -65,6 +72,44 @@ describe('InputQueue', () => {
         },
       ),
     );
+  });
+
+  describe('of requests for which nobody waits', () => {
+    it('computes the rest only once another is done that came meanwhile, and for which somebody waits', async () => {
+      const { queue, begun, compute } = open();
+      const background = queue.run(inputs(100, 1), compute, NEVER, BACKGROUND_PRIORITY_MAX);
+      const [first, second] = [queue.run(inputs(2, 2), compute, NEVER), queue.run(inputs(1, 3), compute, NEVER)];
+      await Promise.all([first, second]);
+      expect(begun.slice(0, 5)).toEqual([1, 2, 3, 2, 1]);
+      expect(await background).toHaveLength(100);
+    });
+
+    it('computes one in so many turns however much comes for which somebody waits', async () => {
+      const { queue, begun, compute } = open();
+      const all = [queue.run(inputs(5, 1), compute, NEVER, BACKGROUND_PRIORITY_MAX)];
+      all.push(queue.run(inputs(100, 2), compute, NEVER));
+      await all[0];
+      expect(begun.slice(0, 17)).toEqual([1, ...Array.from({ length: 4 }, () => [2, 2, 2, 1]).flat()]);
+      await Promise.all(all);
+    });
+
+    it('takes turns among them as among others', async () => {
+      const { queue, begun, compute } = open();
+      const all = [1, 2].map((whose) => queue.run(inputs(3, whose), compute, NEVER, BACKGROUND_PRIORITY_MAX));
+      await Promise.all(all);
+      expect(begun).toEqual([1, 1, 2, 1, 2, 2]);
+    });
+
+    it('uses a free lane while the other computes for somebody who waits', async () => {
+      const { queue, begun, compute } = open(2);
+      const background = queue.run(inputs(3, 1), compute, NEVER, BACKGROUND_PRIORITY_MAX);
+      const held = Promise.withResolvers<number>();
+      const awaited = queue.run(inputs(1, 2), () => held.promise, NEVER);
+      expect(await background).toEqual([1, 1, 1]);
+      expect(begun).toEqual([1, 1, 1]);
+      held.resolve(2);
+      expect(await awaited).toEqual([2]);
+    });
   });
 
   it('lets go of a request whose caller leaves, and goes on with the others', async () => {

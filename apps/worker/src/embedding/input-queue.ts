@@ -1,4 +1,4 @@
-import { InferenceError } from '@millrace/contracts';
+import { BACKGROUND_PRIORITY_MAX, InferenceError } from '@millrace/contracts';
 import type { EmbeddingObserver } from './embedding-observer.js';
 
 export interface InputQueueLimits {
@@ -6,6 +6,8 @@ export interface InputQueueLimits {
   readonly concurrentMax: number;
   /** Requests that may wait for their turn. */
   readonly queueMax: number;
+  /** While somebody waits, one turn in so many is also for requests for which nobody does. */
+  readonly backgroundSteps: number;
 }
 
 /** What a request wants of each of its inputs. Throws what `signal` was aborted with. */
@@ -15,12 +17,17 @@ export type ComputeInput<Result> = (tokens: readonly number[], signal: AbortSign
  * Lets the inputs of many requests take their turns: one of each request after another, so that a request of one input
  * need not wait for all of a request of thousands.
  *
+ * While requests for which somebody waits have inputs that have not begun, those of other requests are passed over, in all but one turn of
+ * `backgroundSteps`; in that one all take turns alike. What is being computed is never interrupted.
+ *
  * Ownership: owns a request's inputs until its promise is settled, which happens once. What is still computed for a
  * request that is settled keeps its lane until it ends, and then concerns nobody.
  */
 export class InputQueue {
   /** Requests with inputs that have not begun; whose turn is next comes first. */
   #turns: Turn[] = [];
+  /** How many went in a row for whom somebody waits, while there were others. */
+  #gaveWay = 0;
   #running = 0;
   #closedBy: InferenceError | undefined;
 
@@ -61,11 +68,12 @@ export class InputQueue {
     inputs: readonly (readonly number[])[],
     compute: ComputeInput<Result>,
     signal: AbortSignal,
+    priority = 0,
   ): Promise<Result[]> {
     signal.throwIfAborted();
     this.checkRoom(inputs.length);
     const results: Result[] = [];
-    const turn = new Turn(inputs.length, async (index, leaving) => {
+    const turn = new Turn(inputs.length, priority <= BACKGROUND_PRIORITY_MAX, async (index, leaving) => {
       const tokens = inputs[index]!;
       const startedAtMs = performance.now();
       results[index] = await compute(tokens, leaving);
@@ -95,9 +103,8 @@ export class InputQueue {
 
   #begin(): void {
     while (this.#running < this.limits.concurrentMax) {
-      const turn = this.#turns.shift();
+      const turn = this.#next();
       if (turn === undefined) return;
-      if (turn.over) continue;
       this.#running++;
       void turn.next().then(() => {
         this.#running--;
@@ -105,6 +112,16 @@ export class InputQueue {
       });
       if (turn.hasMore) this.#turns.push(turn);
     }
+  }
+
+  #next(): Turn | undefined {
+    this.#turns = this.#turns.filter(({ over }) => !over);
+    const givesWay = this.#gaveWay + 1 < this.limits.backgroundSteps;
+    const awaited = givesWay ? this.#turns.findIndex(({ background }) => !background) : 0;
+    const [next] = this.#turns.splice(Math.max(0, awaited), 1);
+    if (next?.background) this.#gaveWay = 0;
+    else if (this.#turns.some(({ background }) => background)) this.#gaveWay++;
+    return next;
   }
 }
 
@@ -120,6 +137,8 @@ class Turn {
 
   constructor(
     private readonly inputs: number,
+    /** Nobody waits for it: see `BACKGROUND_PRIORITY_MAX`. */
+    readonly background: boolean,
     private readonly compute: (index: number, leaving: AbortSignal) => Promise<void>,
   ) {
     if (inputs === 0) this.#settle();

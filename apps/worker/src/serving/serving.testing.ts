@@ -140,13 +140,14 @@ export function askHealth(address: string): Promise<'SERVING' | 'NOT_SERVING' | 
 export interface CallTerms {
   readonly model: string;
   readonly deadlineMs: number;
+  readonly priority: number;
   readonly signal: AbortSignal;
   /** Awaited after each part: a slow reader. */
   readonly pause: () => Promise<unknown>;
 }
 
-function headingOf({ model, deadlineMs = 0 }: Partial<CallTerms>, usually: string) {
-  return { requestId: 'request', model: model ?? usually, deadlineMs };
+function headingOf({ model, deadlineMs = 0, priority = 0 }: Partial<CallTerms>, usually: string) {
+  return { requestId: 'request', model: model ?? usually, deadlineMs, priority };
 }
 
 type Answer<Reply> = (error: ServiceError | null, reply: Reply) => void;

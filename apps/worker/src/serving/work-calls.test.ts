@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { status } from '@grpc/grpc-js';
-import { InferenceError } from '@millrace/contracts';
+import { BACKGROUND_PRIORITY_MAX, InferenceError } from '@millrace/contracts';
 import { afterEach, describe, expect, it } from 'vitest';
 import { EmbeddingEngine } from '../embedding/embedding-engine.js';
 import { NOBODY_OBSERVES_EMBEDDING } from '../embedding/embedding-observer.js';
@@ -19,7 +19,7 @@ async function open(script: VectorScript = {}, told: Told = {}, settings: Partia
   const vectors = new ScriptedVectorEngine(script);
   const engine = new EmbeddingEngine(vectors, {
     model: { id: 'vectors', aliases: ['embed'], created: 7, samplingDefaults: {}, isDefault: false },
-    limits: { queueMax: 1_000, requestTimeoutMs: 60_000 },
+    limits: { queueMax: 1_000, backgroundSteps: 16, requestTimeoutMs: 60_000 },
     observer: NOBODY_OBSERVES_EMBEDDING,
   });
   const test = await openServer(engine, settings, undefined, undefined, [new TellingEngine(told)]);
@@ -158,6 +158,18 @@ describe('calls for work that is no answer', () => {
     const late = await gateway.tokenize({ prompt: { $case: 'text', value: 'x' } }, { deadlineMs: 100_000 });
     expect(late.failure).toMatchObject({ code: 'deadline_exceeded', message: expect.stringContaining('40 ms') });
     await test.server.drain(1_000);
+  });
+
+  it('goes behind those for which somebody waits where nobody waits for it', async () => {
+    const { gateway, vectors } = await open({ msPerInput: 10, concurrentMax: 1 });
+    const texts = Array.from({ length: 60 }, (_, at) => `background ${at}`);
+    const background = gateway.embed(texts, { priority: BACKGROUND_PRIORITY_MAX });
+    await expect.poll(() => vectors.computed.length).toBeGreaterThan(0);
+    await gateway.embed(['first', 'second', 'third']);
+    const from = vectors.computed.indexOf('first');
+    expect(vectors.computed.slice(from, from + 3)).toEqual(['first', 'second', 'third']);
+    expect(vectors.computed.length).toBeLessThan(60);
+    await background;
   });
 
   it('refuses more calls at a time than it may have, and says how many', async () => {

@@ -171,7 +171,7 @@ export class WorkCalls {
     work: (work: Work) => Promise<Reply>,
     failed: (failure: Failure) => Reply,
   ): Promise<Reply> {
-    const { requestId = '', model = '', deadlineMs = 0 } = heading ?? {};
+    const { requestId = '', model = '', deadlineMs = 0, priority = 0 } = heading ?? {};
     const allowedMs = Math.min(deadlineMs || this.requestTimeoutMs, this.requestTimeoutMs);
     const leaving = new AbortController();
     const startedAtMs = performance.now();
@@ -187,7 +187,7 @@ export class WorkCalls {
       using lease = await this.host.use(model, { deadlineMs: allowedMs, signal });
       this.#waiting.delete(leaving);
       const leftMs = Math.max(1, allowedMs - Math.floor(performance.now() - startedAtMs));
-      const request = { requestId, model, deadlineMs: leftMs };
+      const request = { requestId, model, deadlineMs: leftMs, priority };
       const reply = await unlessAborted(work({ engine: lease.engine, request, signal }), signal);
       this.logger.debug({ requestId, model }, 'A call is settled.');
       return reply;

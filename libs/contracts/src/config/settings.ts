@@ -625,7 +625,7 @@ export const SETTINGS = {
     min: 1,
     max: 10_000,
     unit: 'steps',
-    why: 'While somebody waits for an answer, one step in so many is for lines of batch jobs as well. On a processor each sequence makes a step longer; on a GPU with room to spare a step of thirty takes little longer than one of two: there 1 has them take part in every step. A model on another server has its own rules.',
+    why: 'While somebody waits for an answer, one step in so many is for lines of batch jobs as well; and of the inputs of embeddings, one in so many for vector stores and batch jobs. On a processor each sequence makes a step longer; on a GPU with room to spare a step of thirty takes little longer than one of two: there 1 has them take part in every step. A model on another server has its own rules.',
   }),
   maxWaitMs: integer({
     group: 'engine',

@@ -252,7 +252,7 @@ export class QueueWorkerClient implements WorkerClient {
         },
         giveUp: (error) => end.reject(error),
       });
-      void this.#send(attempt, { starts: [], work }, request, 1, 0);
+      void this.#send(attempt, { starts: [], work }, request, 1, request.priority);
       return () => attempt.end(true);
     }, signal);
   }

@@ -491,6 +491,8 @@ export interface WorkHeading {
   model: string;
   /** Milliseconds from arrival until the work fails with deadline_exceeded. 0: the worker's own limit only. */
   deadlineMs: number;
+  /** As in Start. A gateway that does not know the field sends 0, which is ordinary. */
+  priority: number;
 }
 
 export interface EmbedRequest {
@@ -3430,7 +3432,7 @@ export const ModelDescription: MessageFns<ModelDescription> = {
 };
 
 function createBaseWorkHeading(): WorkHeading {
-  return { requestId: "", model: "", deadlineMs: 0 };
+  return { requestId: "", model: "", deadlineMs: 0, priority: 0 };
 }
 
 export const WorkHeading: MessageFns<WorkHeading> = {
@@ -3443,6 +3445,9 @@ export const WorkHeading: MessageFns<WorkHeading> = {
     }
     if (message.deadlineMs !== 0) {
       writer.uint32(24).uint32(message.deadlineMs);
+    }
+    if (message.priority !== 0) {
+      writer.uint32(32).sint32(message.priority);
     }
     return writer;
   },
@@ -3482,6 +3487,14 @@ export const WorkHeading: MessageFns<WorkHeading> = {
             }
 
             message.deadlineMs = reader.uint32();
+            continue;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.priority = reader.sint32();
             continue;
           }
         }
