@@ -35,7 +35,7 @@ describe('in front of another Millrace', () => {
             retriesMax: 0,
           },
           environment: {},
-          limits: { queueMax, requestTimeoutMs: 20_000 },
+          limits: { queueMax, requestTimeoutMs: 20_000, backgroundTimeoutMs: 20_000 },
           logger: createLogger({ name: 'test', level: 'silent', format: 'json' }),
           report: () => {},
         },

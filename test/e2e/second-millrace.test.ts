@@ -29,7 +29,7 @@ function openOn(url: string): Promise<Engine> {
         retriesMax: 0,
       },
       environment: {},
-      limits: { queueMax: 4, requestTimeoutMs: 20_000 },
+      limits: { queueMax: 4, requestTimeoutMs: 20_000, backgroundTimeoutMs: 20_000 },
       logger: createLogger({ name: 'test', level: 'silent', format: 'json' }),
       report: () => {},
     },

@@ -61,6 +61,7 @@ export async function openBatching(
       backgroundSteps: 16,
       priorityAgeingMs: 30_000,
       requestTimeoutMs: 20_000,
+      backgroundTimeoutMs: 20_000,
       stallTimeoutMs: 20_000,
     },
     observer: { decided: () => {}, stepped: () => {}, settled: () => {} },

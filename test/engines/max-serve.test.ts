@@ -38,7 +38,7 @@ function open({ runningMax, queueMax }: EngineLimits): Promise<Engine> {
         retriesMax: 0,
       },
       environment: {},
-      limits: { queueMax, requestTimeoutMs: 60_000 },
+      limits: { queueMax, requestTimeoutMs: 60_000, backgroundTimeoutMs: 60_000 },
       logger: createLogger({ name: 'test', level: 'silent', format: 'json' }),
       report: () => {},
     },

@@ -37,7 +37,7 @@ function openOn(
         ...more,
       },
       environment: {},
-      limits: { queueMax, requestTimeoutMs: 20_000 },
+      limits: { queueMax, requestTimeoutMs: 20_000, backgroundTimeoutMs: 20_000 },
       logger: createLogger({ name: 'test', level: 'silent', format: 'json' }),
       report: () => {},
     },

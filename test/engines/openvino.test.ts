@@ -31,7 +31,7 @@ function open({ runningMax, queueMax }: EngineLimits): Promise<OpenVinoEngine> {
       path: process.env.OPENVINO_TEST_MODEL ?? DEMO_MODEL,
       device: 'CPU',
       python: python!,
-      limits: { sequencesMax: runningMax, queueMax, requestTimeoutMs: 20_000 },
+      limits: { sequencesMax: runningMax, queueMax, requestTimeoutMs: 20_000, backgroundTimeoutMs: 20_000 },
       environment: process.env,
       logger: createLogger({ name: 'test', level: 'silent', format: 'json' }),
       report: () => {},

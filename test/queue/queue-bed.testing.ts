@@ -24,6 +24,7 @@ const LIMITS: QueueWorkerClientLimits = {
   creditTokens: 64,
   sentBytesMax: 1_000_000,
   requestTimeoutMs: 60_000,
+  backgroundTimeoutMs: 60_000,
 };
 
 export interface QueueBedOptions {
@@ -89,6 +90,7 @@ export class QueueBed {
       queueLockMs: 30_000,
       stallTimeoutMs: 60_000,
       requestTimeoutMs: 60_000,
+      backgroundTimeoutMs: 60_000,
       ...this.options.worker,
       ...more,
     };
@@ -172,7 +174,7 @@ async function whenReady(client: QueueWorkerClient): Promise<void> {
 function hostOf(engine: Engine, options: QueueConsumerOptions, state: { readonly draining: boolean }) {
   return {
     sequencesMax: 64,
-    requestTimeoutMs: options.requestTimeoutMs,
+    timeLimits: options,
     use: async () => ({ engine, [Symbol.dispose]: () => {} }),
     describe: (): WorkerDescription => ({
       workerId: options.workerId,

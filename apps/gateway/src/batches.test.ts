@@ -140,6 +140,26 @@ describe('a line that can not be answered', { timeout: 120_000 }, () => {
     ]);
   });
 
+  it('is none only because it takes longer than a request may that somebody waits for', async () => {
+    const settings = { requestTimeoutMs: 200, backgroundTimeoutMs: 60_000 };
+    await using bed = await startBatchGateway(stores, settings, [
+      { stepMs: 10, script: () => ({ stepsBeforeFirst: 50 }) },
+    ]);
+    const batch = await whenOver(bed.client, (await makeBatch(bed.client, [chatLine('long')])).id);
+    expect(batch).toMatchObject({ status: 'completed', request_counts: { completed: 1, failed: 0 } });
+    expect(bed.worker.started).toHaveLength(1);
+  });
+
+  it('says by which setting its time was over', async () => {
+    const settings = { requestTimeoutMs: 60_000, backgroundTimeoutMs: 100 };
+    await using bed = await startBatchGateway(stores, settings, [{ script: () => ({ silent: true }) }]);
+    const batch = await whenOver(bed.client, (await makeBatch(bed.client, [chatLine('late')])).id);
+    const message = expect.stringMatching(/within 100 ms.* raise backgroundTimeoutMs/);
+    expect(await linesOf(bed.client, batch.error_file_id)).toMatchObject([
+      { response: { status_code: 504, body: { error: { code: 'deadline_exceeded', message } } } },
+    ]);
+  });
+
   it('is one broken line in the middle of many, and costs none of the others', async () => {
     await using bed = await startBatchGateway(stores, { batchConcurrency: 64 });
     const lines = names(1_001).map((name) => chatLine(name));

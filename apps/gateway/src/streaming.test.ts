@@ -61,6 +61,27 @@ describe('the deadline', () => {
     expect(bed.records()).toMatchObject([{ outcome: 'expired' }]);
   });
 
+  it('is another for what nobody waits for: a flex request may take longer than requestTimeoutMs', async () => {
+    await using bed = await TestBed.start({ requestTimeoutMs: 200, backgroundTimeoutMs: 60_000 }, [
+      { stepMs: 10, script: () => ({ stepsBeforeFirst: 50 }) },
+    ]);
+    const ordinary = await bed.chat();
+    expect(ordinary.status).toBe(504);
+    expect(await ordinary.text()).toContain('within 200 ms. Ask for fewer tokens, or raise requestTimeoutMs.');
+    expect((await bed.chat({ service_tier: 'flex' })).status).toBe(200);
+    expect(bed.records()).toMatchObject([{ outcome: 'expired' }, { outcome: 'served' }]);
+  });
+
+  it('of a flex request may be asked to be shorter; and the error says what would help', async () => {
+    await using bed = await TestBed.start({ backgroundTimeoutMs: 200 }, [{ script: () => ({ silent: true }) }]);
+    const late = await bed.chat({ service_tier: 'flex' });
+    expect(late.status).toBe(504);
+    expect(await late.text()).toContain('within 200 ms. Ask for fewer tokens, or raise backgroundTimeoutMs.');
+    const headers = { 'x-millrace-deadline-ms': '100' };
+    const asked = await bed.chat({ service_tier: 'flex' }, { headers });
+    expect(await asked.text()).toContain('within 100 ms. Ask for fewer tokens, or allow it more with x-millrace-');
+  });
+
   it('also counts the time in the waiting room', async () => {
     await using bed = await TestBed.start({ requestTimeoutMs: 600, maxConcurrentRequests: 1 }, [
       { script: () => ({ silent: true }) },

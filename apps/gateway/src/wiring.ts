@@ -399,7 +399,9 @@ const EVENT_BYTES_FACTOR = 4;
 /** Of answers that are being computed, all together. */
 const HELD_BYTES_MAX = 64 * 1024 * 1024;
 
-function openSharedRuns({ cacheBytesMax, cacheEntryBytesMax, requestTimeoutMs }: Settings): SharedRuns {
+function openSharedRuns(settings: Settings): SharedRuns {
+  const { cacheBytesMax, cacheEntryBytesMax, requestTimeoutMs, backgroundTimeoutMs } = settings;
   const bytesMax = Math.min(cacheBytesMax, HELD_BYTES_MAX);
-  return new SharedRuns({ runBytesMax: EVENT_BYTES_FACTOR * cacheEntryBytesMax, bytesMax, requestTimeoutMs });
+  const runBytesMax = EVENT_BYTES_FACTOR * cacheEntryBytesMax;
+  return new SharedRuns({ runBytesMax, bytesMax, requestTimeoutMs, backgroundTimeoutMs });
 }

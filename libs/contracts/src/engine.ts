@@ -140,7 +140,7 @@ export interface AnswerRequest {
   readonly priority: number;
 }
 
-/** Nobody waits for a request of this priority or a lower one: where somebody waits for another, it rests. */
+/** Nobody waits for a request of this priority or a lower one: where somebody waits for another, it rests. It has a time limit of its own (`timeoutMsOf`). */
 export const BACKGROUND_PRIORITY_MAX = -1_000;
 
 /** An answer that another attempt began. */

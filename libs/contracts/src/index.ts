@@ -33,4 +33,5 @@ export * from './openai/uploads.js';
 export * from './openai/vector-stores.js';
 export * from './presence.js';
 export * from './queue.js';
+export * from './time-limits.js';
 export * from './version.js';

@@ -7,7 +7,7 @@ describe('the scope of a call', () => {
   it('is known as long as it is open, and leaves nothing behind', () => {
     const open = new Set<CallScope>();
     const caller = new AbortController();
-    const scope = new CallScope(60_000, caller.signal, open);
+    const scope = new CallScope({ setting: 'requestTimeoutMs', ms: 60_000 }, caller.signal, open);
     expect([...open]).toEqual([scope]);
     scope.close();
 
@@ -20,18 +20,18 @@ describe('the scope of a call', () => {
   it('ends with whoever asked, for the same reason', () => {
     const reason = new Error('gone');
     const caller = new AbortController();
-    const scope = new CallScope(60_000, caller.signal, new Set());
+    const scope = new CallScope({ setting: 'requestTimeoutMs', ms: 60_000 }, caller.signal, new Set());
     caller.abort(reason);
     expect(scope.signal.reason).toBe(reason);
     scope.close();
 
-    const late = new CallScope(60_000, caller.signal, new Set());
+    const late = new CallScope({ setting: 'requestTimeoutMs', ms: 60_000 }, caller.signal, new Set());
     expect(late.signal.reason).toBe(reason);
     late.close();
   });
 
   it('ends with its deadline, and with the first reason only', async () => {
-    const scope = new CallScope(20, new AbortController().signal, new Set());
+    const scope = new CallScope({ setting: 'requestTimeoutMs', ms: 20 }, new AbortController().signal, new Set());
     await sleep(60);
     scope.leave(new Error('later'));
     expect(scope.signal.reason).toMatchObject({ code: 'deadline_exceeded', message: expect.stringMatching(/20 ms/) });

@@ -1,4 +1,10 @@
-import { InferenceError } from '@millrace/contracts';
+import { InferenceError, type TimeLimits } from '@millrace/contracts';
+
+/** How long a call may take, and the setting that says how long one may at most. */
+export interface CallLimit {
+  readonly setting: keyof TimeLimits;
+  readonly ms: number;
+}
 
 /**
  * Everything that ends a call before its time, as one signal: whoever asked leaves, the deadline passes, the engine closes.
@@ -11,12 +17,12 @@ export class CallScope {
   readonly #timer: NodeJS.Timeout;
 
   constructor(
-    deadlineMs: number,
+    limit: CallLimit,
     private readonly caller: AbortSignal,
     private readonly open: Set<CallScope>,
   ) {
-    this.deadlineAtMs = performance.now() + deadlineMs;
-    this.#timer = setTimeout(() => this.leave(tooLate(deadlineMs)), deadlineMs);
+    this.deadlineAtMs = performance.now() + limit.ms;
+    this.#timer = setTimeout(() => this.leave(tooLate(limit)), limit.ms);
     caller.addEventListener('abort', this.#callerLeft, { once: true });
     if (caller.aborted) this.#callerLeft();
     open.add(this);
@@ -39,10 +45,10 @@ export class CallScope {
   readonly #callerLeft = (): void => this.leave(this.caller.reason);
 }
 
-function tooLate(deadlineMs: number): InferenceError {
-  const allowed = deadlineMs.toLocaleString('en-US');
+function tooLate({ setting, ms }: CallLimit): InferenceError {
+  const allowed = ms.toLocaleString('en-US');
   return new InferenceError(
     'deadline_exceeded',
-    `The answer was not complete within ${allowed} ms. Ask for fewer tokens, or raise \`requestTimeoutMs\`.`,
+    `The answer was not complete within ${allowed} ms. Ask for fewer tokens, or raise \`${setting}\`.`,
   );
 }

@@ -1,4 +1,4 @@
-import type { ModelDescription, UpstreamEntry } from '@millrace/contracts';
+import type { ModelDescription, TimeLimits, UpstreamEntry } from '@millrace/contracts';
 import type { Logger } from '@millrace/runtime';
 import { type Greeted, type Greeting, greetUpstream, lookedUp } from './greet-upstream.js';
 import { OpenAiEngine } from './openai-engine.js';
@@ -22,8 +22,7 @@ export interface OpenAiEngineOptions {
   readonly limits: {
     /** Answers that may wait for one of `maxConcurrent` places. */
     readonly queueMax: number;
-    readonly requestTimeoutMs: number;
-  };
+  } & TimeLimits;
   readonly logger: Logger;
   /** Told what is worth knowing while it opens, a sentence each. */
   report(sentence: string): void;

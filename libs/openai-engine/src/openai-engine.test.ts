@@ -1,7 +1,7 @@
 import { once } from 'node:events';
 import { type AddressInfo, createServer } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { type AnswerEvent, InferenceError, UPSTREAM_PRESETS } from '@millrace/contracts';
+import { type AnswerEvent, BACKGROUND_PRIORITY_MAX, InferenceError, UPSTREAM_PRESETS } from '@millrace/contracts';
 import fc from 'fast-check';
 import { afterEach, describe, expect, it } from 'vitest';
 import {
@@ -668,5 +668,23 @@ describe('a failure of the server', () => {
       message: expect.stringMatching(/150 ms/),
     });
     await until(() => upstream.calls[0]!.left);
+  });
+
+  it('an answer that nobody waits for has another limit, which the error names', async () => {
+    const upstream = await upstreamOf(async (response) => {
+      beginStream(response);
+      await sleep(300);
+      response.end(HELLO);
+    });
+    const unawaited = request({ priority: BACKGROUND_PRIORITY_MAX });
+    const { engine } = await engineOn(upstream, { limits: { requestTimeoutMs: 150 } });
+    expect(await failureOf(engine.answer(request(), FOREVER))).toMatchObject({
+      message: expect.stringMatching(/150 ms.*`requestTimeoutMs`/),
+    });
+    expect((await collect(engine.answer(unawaited, FOREVER))).text).toBe('Hello');
+    const { engine: hasty } = await engineOn(upstream, { limits: { backgroundTimeoutMs: 150 } });
+    expect(await failureOf(hasty.answer(unawaited, FOREVER))).toMatchObject({
+      message: expect.stringMatching(/150 ms.*`backgroundTimeoutMs`/),
+    });
   });
 });

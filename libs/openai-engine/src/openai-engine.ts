@@ -1,6 +1,7 @@
 import {
   type AnswerEvent,
   type AnswerRequest,
+  allowedMsOf,
   type Embeddings,
   type EmbedRequest,
   type Engine,
@@ -11,8 +12,11 @@ import {
   type Prompt,
   type Ranking,
   type RerankRequest,
+  type TimedRequest,
+  type TimeLimits,
   type Tokenized,
   type TokenizeRequest,
+  timeoutSettingOf,
 } from '@millrace/contracts';
 import type { Logger } from '@millrace/runtime';
 import { AnswerChunks, type ChunkTerms, guessTokens, parsedJson } from './answer-chunks.js';
@@ -40,9 +44,8 @@ export interface EngineParts {
   readonly limits: {
     readonly maxConcurrent: number;
     readonly queueMax: number;
-    readonly requestTimeoutMs: number;
     readonly retriesMax: number;
-  };
+  } & TimeLimits;
   readonly logger: Logger;
 }
 
@@ -59,8 +62,8 @@ const ERROR_MS_MAX = 2_000;
 /** Vectors of 64 inputs come in under 8 MB, as texts of numbers. */
 const BODY_BYTES_MAX = 32 * 1024 * 1024;
 
-/** Of calls about tokens, for whom and for how long. */
-type TokenWork = Partial<Pick<EmbedRequest, 'requestId' | 'deadlineMs'>>;
+/** Of calls about tokens, for whom and for how long. Without a priority they are ordinary. */
+type TokenWork = Partial<Pick<EmbedRequest, 'requestId' | 'deadlineMs' | 'priority'>>;
 
 const NEVER = new AbortController().signal;
 
@@ -103,7 +106,7 @@ export class OpenAiEngine implements Engine {
     if (resumed > 0 && limit !== undefined && resumed >= limit) return endedAtItsLimit(request.prompt, resumed);
     let body: UpstreamBody;
     return new UpstreamAnswer({
-      openScope: () => this.#open(request.deadlineMs, signal),
+      openScope: () => this.#open(request, signal),
       enter: async (scope) => {
         // Refused before it waits.
         body = this.#bodyOf(request);
@@ -226,11 +229,11 @@ export class OpenAiEngine implements Engine {
 
   /** Within the limits that answers have. */
   async #work<Result>(
-    { deadlineMs }: { readonly deadlineMs?: number | undefined },
+    request: TimedRequest,
     signal: AbortSignal,
     work: (scope: CallScope) => Promise<Result>,
   ): Promise<Result> {
-    const scope = this.#open(deadlineMs, signal);
+    const scope = this.#open(request, signal);
     try {
       const permit = await this.#line.enter(0, scope.signal);
       try {
@@ -283,11 +286,11 @@ export class OpenAiEngine implements Engine {
 
   /** Beside the limits: it is quick, and would wait behind long answers. */
   async #tokenWork<Result>(
-    { requestId = '', deadlineMs }: TokenWork,
+    { requestId = '', deadlineMs, priority = 0 }: TokenWork,
     signal: AbortSignal,
     work: (calls: TokenCalls) => Promise<Result>,
   ): Promise<Result> {
-    const scope = this.#open(deadlineMs, signal);
+    const scope = this.#open({ deadlineMs, priority }, signal);
     try {
       return await work(this.#tokenCalls(requestId, scope));
     } finally {
@@ -297,10 +300,10 @@ export class OpenAiEngine implements Engine {
 
   // ----------------------------------------------------------------------------------------------------------- both
 
-  #open(deadlineMs: number | undefined, signal: AbortSignal): CallScope {
+  #open(request: TimedRequest, signal: AbortSignal): CallScope {
     if (this.#closedBy !== undefined) throw this.#closedBy;
-    const { requestTimeoutMs } = this.parts.limits;
-    return new CallScope(Math.min(deadlineMs ?? requestTimeoutMs, requestTimeoutMs), signal, this.#calls);
+    const limit = { setting: timeoutSettingOf(request.priority), ms: allowedMsOf(request, this.parts.limits) };
+    return new CallScope(limit, signal, this.#calls);
   }
 
   #need(capability: ModelCapability, there = true): void {

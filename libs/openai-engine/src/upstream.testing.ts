@@ -178,7 +178,7 @@ export async function openEngine(
       },
       upstream: upstreamEntry({ url, ...upstream }),
       environment: {},
-      limits: { queueMax: 8, requestTimeoutMs: 20_000, ...limits },
+      limits: { queueMax: 8, requestTimeoutMs: 20_000, backgroundTimeoutMs: 20_000, ...limits },
       logger,
       report: (sentence) => void told.push(sentence),
       ...rest,

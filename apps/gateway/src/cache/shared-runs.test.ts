@@ -2,12 +2,17 @@ import { setImmediate as nextTurn } from 'node:timers/promises';
 import { InferenceError } from '@millrace/contracts';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import type { Deadline, SequenceEvent } from '../vocabulary.js';
+import { type Deadline, LOW_PRIORITY, type SequenceEvent } from '../vocabulary.js';
 import { aModel, begun, finished, words } from './cache.testing.js';
 import type { RunReader } from './shared-run.js';
 import { type LedRun, SharedRuns, type SharedRunsLimits } from './shared-runs.js';
 
-const LIMITS: SharedRunsLimits = { runBytesMax: 1_000_000, bytesMax: 10_000_000, requestTimeoutMs: 60_000 };
+const LIMITS: SharedRunsLimits = {
+  runBytesMax: 1_000_000,
+  bytesMax: 10_000_000,
+  requestTimeoutMs: 60_000,
+  backgroundTimeoutMs: 60_000,
+};
 const answerOf = (count: number): SequenceEvent[] => [
   begun(),
   ...Array.from({ length: count }, (_, index) => words(`${index} `)),
@@ -30,6 +35,7 @@ class Source {
   ) {}
 
   readonly led: LedRun = {
+    priority: 0,
     open: async (deadline) => {
       this.runs++;
       return { kind: 'computed', events: this.#compute(deadline, this.runs), answeredBy: () => aModel() };
@@ -247,6 +253,20 @@ describe('a shared run', () => {
     await events.next();
     await patient.read(runs.answer('k', patient, source.led));
     expect([source.runs, patient.joined]).toEqual([2, 0]);
+    await events.return(undefined);
+  });
+});
+
+describe('a run that nobody waits for', () => {
+  it('may be joined by others of its kind for as long as those may take', async () => {
+    const source = new Source(answerOf(3));
+    const led = { ...source.led, priority: LOW_PRIORITY };
+    const runs = new SharedRuns({ ...LIMITS, requestTimeoutMs: 1_000, backgroundTimeoutMs: 10_000 });
+    const [first, patient] = [new Reader(10_000), new Reader(10_000)];
+    const events = runs.answer('k', first, led);
+    await events.next();
+    await patient.read(runs.answer('k', patient, led));
+    expect([source.runs, patient.joined]).toEqual([1, 1]);
     await events.return(undefined);
   });
 });

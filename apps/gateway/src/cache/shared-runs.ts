@@ -1,18 +1,19 @@
-import { type ErrorCode, InferenceError } from '@millrace/contracts';
+import { type ErrorCode, InferenceError, type TimeLimits, timeoutMsOf } from '@millrace/contracts';
 import type { SequenceEvent } from '../vocabulary.js';
 import { type EventRoom, type RunOptions, type RunReader, SharedRun } from './shared-run.js';
 
-export interface SharedRunsLimits {
+export interface SharedRunsLimits extends TimeLimits {
   /** What the answer of one run may take while it is held. */
   readonly runBytesMax: number;
   /** What all of them may take together. */
   readonly bytesMax: number;
-  /** How long a request may take at most. */
-  readonly requestTimeoutMs: number;
 }
 
 /** What of a run its leader brings along. */
-export type LedRun = Pick<RunOptions, 'open' | 'onWhole' | 'onOutgrown'>;
+export interface LedRun extends Pick<RunOptions, 'open' | 'onWhole' | 'onOutgrown'> {
+  /** The leader's, for which it is computed. */
+  readonly priority: number;
+}
 
 /** How often one request joins the run of another that then fails; then it runs for itself. */
 const FOLLOWED_MAX = 2;
@@ -90,8 +91,8 @@ export class SharedRuns {
     const run: SharedRun = new SharedRun({
       ...led,
       room: this.#room,
-      // Whoever may join has as much time left as a request ever has, or less.
-      timeoutMs: 2 * this.limits.requestTimeoutMs,
+      // Whoever may join has as much time left as such a request ever has, or less.
+      timeoutMs: 2 * timeoutMsOf(led.priority, this.limits),
       onOver: () => {
         if (key !== undefined && this.#runs.get(key) === run) this.#runs.delete(key);
       },

@@ -7,7 +7,15 @@ import type { SemanticLookup } from '../cache/semantic-lookup.js';
 import { SharedRuns } from '../cache/shared-runs.js';
 import { aCall } from '../call.testing.js';
 import { RequestLog } from '../request-log/request-log.js';
-import type { CacheAsk, Call, RequestRecord, SequenceEvent, ValidRequest } from '../vocabulary.js';
+import {
+  ANYONE,
+  type CacheAsk,
+  type Call,
+  LOW_PRIORITY,
+  type RequestRecord,
+  type SequenceEvent,
+  type ValidRequest,
+} from '../vocabulary.js';
 import { CachedAnswers } from './cached-answers.js';
 import type { Entered } from './entrance.js';
 
@@ -37,13 +45,19 @@ function opened(semantic: SemanticLookup = new OneMeaning(), options: Partial<An
     { mode: 'auto', modelCache: () => undefined, entryBytesMax: 100_000, ...options },
     logger,
   );
-  const limits = { runBytesMax: 100_000, bytesMax: 1_000_000, requestTimeoutMs: 60_000 };
+  const limits = { runBytesMax: 100_000, bytesMax: 1_000_000, requestTimeoutMs: 60_000, backgroundTimeoutMs: 60_000 };
   const cached = new CachedAnswers(cache, new SharedRuns(limits));
   let runs = 0;
   /** The answer names its run. @param by the model that answers. */
-  const ask = async (content: string, cacheAsk?: CacheAsk, by = aModel(), changes: Partial<ValidRequest> = {}) => {
+  const ask = async (
+    content: string,
+    cacheAsk?: CacheAsk,
+    by = aModel(),
+    changes: Partial<ValidRequest> = {},
+    caller = ANYONE,
+  ) => {
     const headers: Record<string, string> = {};
-    const call = aCall({ cacheAsk, tell: (more) => void Object.assign(headers, more) });
+    const call = aCall({ cacheAsk, caller, tell: (more) => void Object.assign(headers, more) });
     const records: RequestRecord[] = [];
     const record = new RequestLog(logger, [(one) => void records.push(one)]).open('chat', call);
     const messages = [{ role: 'user', content }];
@@ -118,6 +132,19 @@ describe('a question that means the same as one that was answered', () => {
     expect(semantic.asked - before).toBe(1);
     expect(answers.slice(0, 20).every(({ text, record }) => text === 'run 1' && record.cached)).toBe(true);
     expect(answers.slice(20).every(({ text }) => text === 'run 2')).toBe(true);
+  });
+});
+
+describe('those who ask the same at a time', () => {
+  it('have it computed once for those for whom somebody waits, and once for the others, which rests meanwhile', async () => {
+    const { ask } = opened();
+    const background = { ...ANYONE, priority: LOW_PRIORITY };
+    const answers = await Promise.all(
+      [background, background, ANYONE, ANYONE].map((caller) => ask('Hello?', undefined, aModel(), {}, caller)),
+    );
+    expect(answers.map(({ text }) => text)).toEqual(['run 1', 'run 1', 'run 2', 'run 2']);
+    // What was kept is for everybody.
+    expect(await ask('Hello?')).toMatchObject({ told: 'hit' });
   });
 });
 

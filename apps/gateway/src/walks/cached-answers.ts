@@ -1,4 +1,4 @@
-import { CACHE_HEADER } from '@millrace/contracts';
+import { BACKGROUND_PRIORITY_MAX, CACHE_HEADER } from '@millrace/contracts';
 import type { AnswerCache, CachedQuestion } from '../cache/answer-cache.js';
 import type { KeptAnswer } from '../cache/kept-answer.js';
 import { replay } from '../cache/replay.js';
@@ -31,8 +31,7 @@ export class CachedAnswers {
 
   async *#lookUp(entered: Asking, question: CachedQuestion, led: LedRun): AsyncGenerator<SequenceEvent> {
     const reader = this.#readerOf(entered, 'miss');
-    // Not to be led by a run that looked for something alike, unless this one may be answered so, too.
-    const runKey = question.use.semantic ? `${question.key} alike` : question.key;
+    const runKey = runKeyOf(entered, question);
     if (!this.runs.canJoin(runKey, reader)) {
       const kept = await this.cache.find(question);
       if (kept !== undefined) return yield* this.#replay(entered, kept);
@@ -59,6 +58,7 @@ export class CachedAnswers {
       return { kind: 'kept', events: replay(alike, deadline.signal), answeredBy: () => answeredBy };
     };
     return {
+      priority: entered.call.caller.priority,
       open,
       onWhole: (source, events) => this.#keep(question, source, events),
       onOutgrown: ({ kind }, reason) => kind === 'computed' && this.cache.metrics.notKept(reason),
@@ -85,6 +85,15 @@ export class CachedAnswers {
       settled: (pays) => record.paysForAnswer(pays),
     };
   }
+}
+
+/**
+ * Not to be led by a run that looked for something alike, unless this one may be answered so, too. Nor by one that nobody waits for: it rests
+ * while others run, for longer than whoever waits has time.
+ */
+function runKeyOf({ call }: Asking, { key, use }: CachedQuestion): string {
+  const background = call.caller.priority <= BACKGROUND_PRIORITY_MAX;
+  return `${key}${use.semantic ? ' alike' : ''}${background ? ' background' : ''}`;
 }
 
 function tell(call: Call, outcome: 'hit' | 'miss'): void {

@@ -1,4 +1,4 @@
-import { type ErrorCode, InferenceError, type ModelDescription } from '@millrace/contracts';
+import { type ErrorCode, InferenceError, type ModelDescription, type TimeLimits } from '@millrace/contracts';
 import type { AdmissionAsk } from '../admission/admission.js';
 import type { CallerRates, ExpectedUse, RateHold } from '../limits/caller-rates.js';
 import type { OpenRecord } from '../request-log/request-log.js';
@@ -56,7 +56,7 @@ export class Entrance {
   constructor(
     private readonly coldStart: ColdStart,
     private readonly rates: CallerRates,
-    private readonly limits: { readonly requestTimeoutMs: number },
+    private readonly limits: TimeLimits,
     private readonly models: Pick<ModelCatalog, 'capsOf'>,
     private readonly stored: Pick<StoredNames, 'insteadOf'>,
   ) {}
@@ -68,20 +68,23 @@ export class Entrance {
    * @throws what `parse` throws, and every refusal; the record is closed then.
    */
   async enter<Request extends Asked>(
-    call: Call,
+    asked: Call,
     record: OpenRecord,
     parse: () => Request,
     { answers }: { readonly answers?: 0 } = {},
   ): Promise<Entered<Request>> {
-    const deadline = startDeadline(call, this.limits.requestTimeoutMs);
+    const deadline = startDeadline(asked, this.limits);
     try {
-      const { request, coldSinceMs } = await this.#parse(call, record, parse, deadline.signal);
+      const { request, coldSinceMs } = await this.#parse(asked, record, parse, deadline.signal);
+      const call = request.serviceTier === 'flex' ? unhurried(asked) : asked;
+      // Only now it is known that nobody waits for it.
+      if (call !== asked) deadline.changeTo(call.caller.priority);
       const fallbacks = this.#withRoomFor(call, request);
       record.concerns(request);
       const hold = await this.rates.take(call, expectedUse({ ...request, fallbacks }, call, answers), deadline.signal);
       return {
         request,
-        call: request.serviceTier === 'flex' ? unhurried(call) : call,
+        call,
         record,
         deadline,
         coldSinceMs,

@@ -1,4 +1,4 @@
-import { InferenceError } from '@millrace/contracts';
+import { BACKGROUND_PRIORITY_MAX, InferenceError } from '@millrace/contracts';
 import { afterEach, describe, expect, it } from 'vitest';
 import { collect, isIdle, NEVER, openBench, type TestBench, textRequest } from './batching.testing.js';
 
@@ -217,6 +217,20 @@ describe('BatchingEngine', () => {
     await readSome(answer, 2);
     await expect(readSome(answer, 1_000)).rejects.toMatchObject({ code: 'deadline_exceeded' });
     await expect.poll(() => isIdle(bench)).toBe(true);
+  });
+
+  it('has another time limit where nobody waits for the answer, which the error names', async () => {
+    bench = openBench({ msPerStep: 10 }, { requestTimeoutMs: 50, backgroundTimeoutMs: 60_000 });
+    const ask = (priority: number) => bench.engine.answer(textRequest('a', { priority, maxTokens: 12 }), NEVER);
+    await expect(collect(ask(0))).rejects.toMatchObject({
+      code: 'deadline_exceeded',
+      message: expect.stringMatching(/50 ms.* up to requestTimeoutMs/),
+    });
+    expect((await collect(ask(BACKGROUND_PRIORITY_MAX))).tokens).toHaveLength(12);
+    bench = openBench({ msPerStep: 10 }, { requestTimeoutMs: 60_000, backgroundTimeoutMs: 50 });
+    await expect(collect(ask(BACKGROUND_PRIORITY_MAX))).rejects.toMatchObject({
+      message: expect.stringMatching(/50 ms.* up to backgroundTimeoutMs/),
+    });
   });
 
   it('refuses what finds no room to wait, and says when to come back', async () => {

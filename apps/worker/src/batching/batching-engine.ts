@@ -2,6 +2,7 @@ import { randomInt } from 'node:crypto';
 import {
   type AnswerEvent,
   type AnswerRequest,
+  allowedMsOf,
   type Embeddings,
   type Engine,
   type EngineLoad,
@@ -10,8 +11,10 @@ import {
   type Prompt,
   type Ranking,
   type ResumedAnswer,
+  type TimeLimits,
   type Tokenized,
   type TokenizeRequest,
+  timeoutSettingOf,
 } from '@millrace/contracts';
 import type { Logger } from '@millrace/runtime';
 import { type AnswerReader, PlainReader } from '../prompt/answer-reader.js';
@@ -52,9 +55,8 @@ export interface BatchingOptions {
     readonly maxWaitMs: number;
     readonly priorityAgeingMs: number;
     readonly backgroundSteps: number;
-    readonly requestTimeoutMs: number;
     readonly stallTimeoutMs: number;
-  };
+  } & TimeLimits;
   readonly observer: BatchingObserver;
   readonly logger: Logger;
   /** Called once, when the engine broke and cannot be used any more. */
@@ -202,8 +204,8 @@ export class BatchingEngine implements Engine {
     signal: AbortSignal,
     leaving: AbortController,
   ): Promise<AnswerBuffer> {
-    const allowedMs = this.#deadlineMs(request);
-    const expiry = setTimeout(() => leaving.abort(expired(allowedMs)), allowedMs);
+    const allowedMs = allowedMsOf(request, this.options.limits);
+    const expiry = setTimeout(() => leaving.abort(expired(allowedMs, request.priority)), allowedMs);
     const stops = [signal, this.#stop.signal].map((each) => {
       const onAbort = () => leaving.abort(each.reason);
       each.addEventListener('abort', onAbort, { once: true });
@@ -264,11 +266,6 @@ export class BatchingEngine implements Engine {
     return read;
   }
 
-  #deadlineMs({ deadlineMs }: AnswerRequest): number {
-    const { requestTimeoutMs } = this.options.limits;
-    return Math.min(deadlineMs ?? requestTimeoutMs, requestTimeoutMs);
-  }
-
   #submit(request: AnswerRequest, read: ReadRequest, arrival: Arrival, signal: AbortSignal): AnswerBuffer {
     const sequence = this.#open(request, read, arrival, signal);
     this.#scheduler.submit(sequence);
@@ -305,7 +302,7 @@ export class BatchingEngine implements Engine {
       },
       this.tokenEngine,
       {
-        deadlineMs: Math.max(1, this.#deadlineMs(request) - (performance.now() - arrival.atMs)),
+        deadlineMs: Math.max(1, Math.ceil(allowedMsOf(request, limits) - (performance.now() - arrival.atMs))),
         stallTimeoutMs: limits.stallTimeoutMs,
         unreadTokensMax: UNREAD_TOKENS_MAX,
       },
@@ -336,11 +333,11 @@ interface Arrival {
   readonly atMs: number;
 }
 
-function expired(allowedMs: number): InferenceError {
+function expired(allowedMs: number, priority: number): InferenceError {
   const allowed = allowedMs.toLocaleString('en-US');
   return new InferenceError(
     'deadline_exceeded',
-    `The prompt was not even prepared after ${allowed} ms. Send a smaller one, or allow more time.`,
+    `The prompt was not even prepared after ${allowed} ms. Send a smaller one, or allow more time, up to ${timeoutSettingOf(priority)}.`,
   );
 }
 

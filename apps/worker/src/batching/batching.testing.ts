@@ -72,6 +72,7 @@ export function openBench(
       maxWaitMs: 0,
       priorityAgeingMs: 30_000,
       requestTimeoutMs: 60_000,
+      backgroundTimeoutMs: 60_000,
       stallTimeoutMs: 60_000,
       ...more,
     },

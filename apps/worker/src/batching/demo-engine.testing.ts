@@ -68,6 +68,7 @@ export async function openDemoEngine({
       maxWaitMs,
       priorityAgeingMs: 30_000,
       requestTimeoutMs: 60_000,
+      backgroundTimeoutMs: 60_000,
       stallTimeoutMs: 60_000,
     },
     observer,

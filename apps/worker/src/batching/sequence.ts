@@ -5,6 +5,7 @@ import {
   InferenceError,
   type ResumedAnswer,
   type TokenLogprob,
+  timeoutSettingOf,
 } from '@millrace/contracts';
 import type { AnswerReader, Binding } from '../prompt/answer-reader.js';
 import type { Choosing, Chosen, Grammar, Logprob, TokenEngine } from '../token-engine/token-engine.js';
@@ -341,7 +342,7 @@ export class Sequence implements PlannedSequence {
     this.answer.end({
       error: new InferenceError(
         'deadline_exceeded',
-        `The answer was not complete after ${allowed} ms, with ${this.completionTokens} tokens. Ask for fewer tokens, or allow more time.`,
+        `The answer was not complete after ${allowed} ms, with ${this.completionTokens} tokens. Ask for fewer tokens, or allow more time, up to ${timeoutSettingOf(this.priority)}.`,
       ),
     });
   }

@@ -16,7 +16,7 @@ function open(script: VectorScript = {}, limits: Partial<EmbeddingOptions['limit
   const vectors = new ScriptedVectorEngine(script);
   const engine = new EmbeddingEngine(vectors, {
     model: { id: 'vectors', aliases: [], created: 7, samplingDefaults: {}, isDefault: false },
-    limits: { queueMax: 100, backgroundSteps: 16, requestTimeoutMs: 60_000, ...limits },
+    limits: { queueMax: 100, backgroundSteps: 16, requestTimeoutMs: 60_000, backgroundTimeoutMs: 60_000, ...limits },
     observer: NOBODY_OBSERVES_EMBEDDING,
   });
   closing.push(engine);
@@ -222,6 +222,18 @@ describe('EmbeddingEngine', () => {
     expect(await refusal(engine.rerank({ ...ranking('q', 'a', 'b'), deadlineMs: 5 }, NEVER))).toMatchObject({
       code: 'deadline_exceeded',
     });
+  });
+
+  it('has another deadline where nobody waits for it, which the error names', async () => {
+    const inputs = texts(...Array.from({ length: 10 }, () => 'a'));
+    const unawaited = { ...inputs, priority: BACKGROUND_PRIORITY_MAX };
+    const patient = open({ msPerInput: 20 }, { requestTimeoutMs: 40 }).engine;
+    expect((await refusal(patient.embed(inputs, NEVER))).message).toMatch(/within 40 ms.* raise requestTimeoutMs/);
+    expect((await patient.embed(unawaited, NEVER)).vectors).toHaveLength(10);
+    const hasty = open({ msPerInput: 20 }, { backgroundTimeoutMs: 40 }).engine;
+    expect((await refusal(hasty.embed(unawaited, NEVER))).message).toMatch(/within 40 ms.* raise backgroundTimeoutMs/);
+    const unawaitedRanking = { ...ranking('q', 'a', 'b', 'c', 'd', 'e'), priority: BACKGROUND_PRIORITY_MAX };
+    expect((await refusal(hasty.rerank(unawaitedRanking, NEVER))).message).toMatch(/raise backgroundTimeoutMs/);
   });
 
   it('computes what somebody waits for before the rest of what nobody does', async () => {

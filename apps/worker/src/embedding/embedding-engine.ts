@@ -1,5 +1,6 @@
 import {
   type AnswerEvent,
+  allowedMsOf,
   type Embeddings,
   type EmbedRequest,
   type Engine,
@@ -8,8 +9,11 @@ import {
   type ModelDescription,
   type Ranking,
   type RerankRequest,
+  type TimedRequest,
+  type TimeLimits,
   type Tokenized,
   type TokenizeRequest,
+  timeoutSettingOf,
 } from '@millrace/contracts';
 import { checkTokens } from '../token-engine/check-tokens.js';
 import { unitVector } from '../token-engine/unit-vector.js';
@@ -29,8 +33,7 @@ export interface EmbeddingOptions {
     readonly queueMax: number;
     /** As of the steps that answers take: one turn in so many is also for inputs that nobody waits for. */
     readonly backgroundSteps: number;
-    readonly requestTimeoutMs: number;
-  };
+  } & TimeLimits;
   readonly observer: EmbeddingObserver;
 }
 
@@ -91,7 +94,7 @@ export class EmbeddingEngine implements Engine {
     const length = this.#vectorLength(dimensions);
     if (inputs.length === 0) throw empty('input');
     this.#queue.checkRoom(inputs.length);
-    using deadline = new Deadline(request.deadlineMs, this.options.limits.requestTimeoutMs, signal);
+    using deadline = new Deadline(request, this.options.limits, signal);
     const reader = new InputReader(this.vectors, deadline.signal);
     const read: (readonly number[])[] = [];
     for (const [index, input] of inputs.entries()) {
@@ -106,7 +109,7 @@ export class EmbeddingEngine implements Engine {
     const { query, documents, priority } = request;
     if (documents.length === 0) throw empty('documents');
     this.#queue.checkRoom(documents.length);
-    using deadline = new Deadline(request.deadlineMs, this.options.limits.requestTimeoutMs, signal);
+    using deadline = new Deadline(request, this.options.limits, signal);
     const reader = new InputReader(this.vectors, deadline.signal);
     const rank = this.vectors.model.scores ? this.#rankByScores : this.#rankByVectors;
     // Awaited here: the deadline is taken off when this function is left.
@@ -201,10 +204,10 @@ class Deadline implements Disposable {
   readonly signal: AbortSignal;
   readonly #timer: NodeJS.Timeout;
 
-  constructor(askedMs: number | undefined, mostMs: number, caller: AbortSignal) {
-    const allowedMs = Math.min(askedMs ?? mostMs, mostMs);
+  constructor(request: TimedRequest, limits: TimeLimits, caller: AbortSignal) {
+    const allowedMs = allowedMsOf(request, limits);
     const late = new AbortController();
-    this.#timer = setTimeout(() => late.abort(tooLate(allowedMs)), allowedMs);
+    this.#timer = setTimeout(() => late.abort(tooLate(allowedMs, request)), allowedMs);
     this.signal = AbortSignal.any([caller, late.signal]);
   }
 
@@ -213,10 +216,10 @@ class Deadline implements Disposable {
   }
 }
 
-function tooLate(allowedMs: number): InferenceError {
+function tooLate(allowedMs: number, { priority }: TimedRequest): InferenceError {
   return new InferenceError(
     'deadline_exceeded',
-    `The request was not complete within ${allowedMs.toLocaleString('en-US')} ms. Send fewer or shorter inputs, or raise requestTimeoutMs.`,
+    `The request was not complete within ${allowedMs.toLocaleString('en-US')} ms. Send fewer or shorter inputs, or raise ${timeoutSettingOf(priority)}.`,
   );
 }
 

@@ -49,7 +49,7 @@ async function look(model: OpenVinoModel, { settings, environment, logger }: Ope
     samplingDefaults: sampling,
     maxTokensDefault: maxTokens,
   };
-  const { python, threads, maxBatchSize: sequencesMax, queueMax, requestTimeoutMs } = settings;
+  const { python, threads, maxBatchSize: sequencesMax, queueMax, requestTimeoutMs, backgroundTimeoutMs } = settings;
   const open = ({ report, onBroken, signal }: OpenTerms) =>
     openOpenVino(
       {
@@ -58,7 +58,7 @@ async function look(model: OpenVinoModel, { settings, environment, logger }: Ope
         device,
         python,
         threads,
-        limits: { sequencesMax, queueMax, requestTimeoutMs },
+        limits: { sequencesMax, queueMax, requestTimeoutMs, backgroundTimeoutMs },
         environment,
         logger,
         report,

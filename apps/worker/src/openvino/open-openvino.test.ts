@@ -25,7 +25,7 @@ function options(path: string, more: Partial<OpenVinoOptions> = {}): OpenVinoOpt
     path,
     device: 'CPU',
     python: process.execPath,
-    limits: { sequencesMax: 4, queueMax: 4, requestTimeoutMs: 30_000 },
+    limits: { sequencesMax: 4, queueMax: 4, requestTimeoutMs: 30_000, backgroundTimeoutMs: 30_000 },
     environment: process.env,
     logger: createLogger({ name: 'worker', level: 'silent', format: 'json' }),
     report: (sentence) => reports.push(sentence),

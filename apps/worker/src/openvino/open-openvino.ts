@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import type { ModelDescription, UpstreamEntry } from '@millrace/contracts';
+import type { ModelDescription, TimeLimits, UpstreamEntry } from '@millrace/contracts';
 import { openOpenAiEngine } from '@millrace/openai-engine';
 import type { Logger } from '@millrace/runtime';
 import { KeptProgram } from './kept-program.js';
@@ -23,8 +23,7 @@ export interface OpenVinoOptions {
     readonly sequencesMax: number;
     /** Answers that wait for one of these places. */
     readonly queueMax: number;
-    readonly requestTimeoutMs: number;
-  };
+  } & TimeLimits;
   /** Handed on to the program, without what may be a secret. */
   readonly environment: NodeJS.ProcessEnv;
   readonly logger: Logger;

@@ -8,6 +8,7 @@ import {
   QUEUE_KEYS_TTL_MS,
   type QueueJobData,
   type QueueNames,
+  type TimeLimits,
 } from '@millrace/contracts';
 import { QueueControl, QueueFrame, type WorkerDescription } from '@millrace/contracts/protocol';
 import { Doorbell, type Logger } from '@millrace/runtime';
@@ -20,7 +21,7 @@ import type { QueueRedis } from './queue-redis.js';
 import { QueuedWork } from './queued-work.js';
 import { readJob } from './read-job.js';
 
-export interface QueueConsumerOptions {
+export interface QueueConsumerOptions extends TimeLimits {
   readonly pool: string;
   /** Names this life of the worker: one that is started again is another. */
   readonly workerId: string;
@@ -28,7 +29,6 @@ export interface QueueConsumerOptions {
   readonly maxBatchSize: number;
   readonly queueLockMs: number;
   readonly stallTimeoutMs: number;
-  readonly requestTimeoutMs: number;
   /** A gateway that has not said for so long that it is there wants nothing any more. Longer than a Redis takes to come back. */
   readonly gatewayGoneMs?: number;
 }
@@ -114,12 +114,12 @@ export class QueueConsumer {
     private readonly logger: Logger,
     private readonly onTaken: (outcome: TakenOutcome) => void = () => {},
   ) {
-    const { pool, workerId, queueLockMs, requestTimeoutMs } = options;
+    const { pool, workerId, queueLockMs } = options;
     this.#presence = new PoolPresence(redis.commands, names, { workerId, pool }, () => host.describe());
     this.#frames = new FrameWriter(redis.commands);
     this.#calls = new WorkCalls(
       { use: (model, terms) => host.use(model, terms), onSettled: () => this.#freed.ring() },
-      requestTimeoutMs,
+      options,
       logger,
     );
     this.#bull = new Worker(pool, undefined, {

@@ -1,4 +1,4 @@
-import type { AnswerEvent, AnswerRequest } from '@millrace/contracts';
+import { type AnswerEvent, type AnswerRequest, allowedMsOf, type TimeLimits } from '@millrace/contracts';
 import type { Start } from '@millrace/contracts/protocol';
 import type { Lease } from '../models/library-entry.js';
 import type { WaitTerms } from '../models/waiting-line.js';
@@ -8,8 +8,8 @@ import { toAnswerRequests } from './answer-request.js';
 export interface ModelUser {
   /** Answers that one prompt may have. */
   readonly sequencesMax: number;
-  /** The setting: no request has longer, whatever it asks for. */
-  readonly requestTimeoutMs: number;
+  /** The settings: no request has longer, whatever it asks for. */
+  readonly timeLimits: TimeLimits;
   /** @throws InferenceError when the model can't be had, or when the worker takes nothing new. */
   use(model: string, terms: WaitTerms): Promise<Lease>;
 }
@@ -49,8 +49,8 @@ async function begin(
   share: LeaseShare,
 ): Promise<readonly AsyncIterable<AnswerEvent>[]> {
   const requests = toAnswerRequests(start, host.sequencesMax);
-  const { model, deadlineMs = host.requestTimeoutMs } = requests[0];
-  const allowedMs = Math.min(deadlineMs, host.requestTimeoutMs);
+  const { model } = requests[0];
+  const allowedMs = allowedMsOf(requests[0], host.timeLimits);
   const startedAtMs = performance.now();
   const lease = await host.use(model, { deadlineMs: allowedMs, signal: share.signal });
   share.hold(lease);

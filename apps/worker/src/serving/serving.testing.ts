@@ -73,6 +73,7 @@ export async function openServer(
     queueMax: 100,
     stallTimeoutMs: 60_000,
     requestTimeoutMs: 60_000,
+    backgroundTimeoutMs: 60_000,
     dispatch: 'grpc' as const,
     ...more,
   };

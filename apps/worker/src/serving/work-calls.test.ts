@@ -19,7 +19,7 @@ async function open(script: VectorScript = {}, told: Told = {}, settings: Partia
   const vectors = new ScriptedVectorEngine(script);
   const engine = new EmbeddingEngine(vectors, {
     model: { id: 'vectors', aliases: ['embed'], created: 7, samplingDefaults: {}, isDefault: false },
-    limits: { queueMax: 1_000, backgroundSteps: 16, requestTimeoutMs: 60_000 },
+    limits: { queueMax: 1_000, backgroundSteps: 16, requestTimeoutMs: 60_000, backgroundTimeoutMs: 60_000 },
     observer: NOBODY_OBSERVES_EMBEDDING,
   });
   const test = await openServer(engine, settings, undefined, undefined, [new TellingEngine(told)]);
@@ -158,6 +158,17 @@ describe('calls for work that is no answer', () => {
     const late = await gateway.tokenize({ prompt: { $case: 'text', value: 'x' } }, { deadlineMs: 100_000 });
     expect(late.failure).toMatchObject({ code: 'deadline_exceeded', message: expect.stringContaining('40 ms') });
     await test.server.drain(1_000);
+  });
+
+  it('has another deadline where nobody waits for the call, which the failure names', async () => {
+    const { gateway } = await open({ msPerInput: 100 }, {}, { requestTimeoutMs: 40 });
+    const [late] = await gateway.embed(['a']);
+    expect(late!.failure?.message).toMatch(/within 40 ms.* raise requestTimeoutMs/);
+    const [whole] = await gateway.embed(['a'], { priority: BACKGROUND_PRIORITY_MAX });
+    expect(whole).toMatchObject({ failure: undefined, vectors: [expect.anything()] });
+    const hasty = (await open({ msPerInput: 100 }, {}, { backgroundTimeoutMs: 40 })).gateway;
+    const ranked = await hasty.rerank({}, { priority: BACKGROUND_PRIORITY_MAX });
+    expect(ranked.failure?.message).toMatch(/within 40 ms.* raise backgroundTimeoutMs/);
   });
 
   it('goes behind those for which somebody waits where nobody waits for it', async () => {

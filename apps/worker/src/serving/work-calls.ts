@@ -1,6 +1,15 @@
 import { once } from 'node:events';
 import type { ServerWritableStream } from '@grpc/grpc-js';
-import { type EmbeddingInput, type Engine, InferenceError, type Prompt, type WorkRequest } from '@millrace/contracts';
+import {
+  allowedMsOf,
+  type EmbeddingInput,
+  type Engine,
+  InferenceError,
+  type Prompt,
+  type TimeLimits,
+  timeoutSettingOf,
+  type WorkRequest,
+} from '@millrace/contracts';
 import type {
   DetokenizeReply,
   DetokenizeRequest,
@@ -73,7 +82,7 @@ export class WorkCalls {
 
   constructor(
     private readonly host: WorkHost,
-    private readonly requestTimeoutMs: number,
+    private readonly timeLimits: TimeLimits,
     private readonly logger: Logger,
   ) {}
 
@@ -172,14 +181,14 @@ export class WorkCalls {
     failed: (failure: Failure) => Reply,
   ): Promise<Reply> {
     const { requestId = '', model = '', deadlineMs = 0, priority = 0 } = heading ?? {};
-    const allowedMs = Math.min(deadlineMs || this.requestTimeoutMs, this.requestTimeoutMs);
+    const allowedMs = allowedMsOf({ priority, deadlineMs: deadlineMs || undefined }, this.timeLimits);
     const leaving = new AbortController();
     const startedAtMs = performance.now();
     let timer: NodeJS.Timeout | undefined;
     try {
       this.#checkRoom();
       this.#running.add(leaving);
-      timer = setTimeout(() => leaving.abort(tooLate(allowedMs)), allowedMs);
+      timer = setTimeout(() => leaving.abort(tooLate(allowedMs, priority)), allowedMs);
       caller.on('cancelled', () => leaving.abort(new Cancelled('The call was cancelled.')));
       if (caller.cancelled) leaving.abort(new Cancelled('The call was cancelled.'));
       const { signal } = leaving;
@@ -267,9 +276,9 @@ function withoutPrompt(param: string): InferenceError {
   return new InferenceError('invalid_request', `${param} is missing. Send a text, tokens or messages.`, { param });
 }
 
-function tooLate(allowedMs: number): InferenceError {
+function tooLate(allowedMs: number, priority: number): InferenceError {
   return new InferenceError(
     'deadline_exceeded',
-    `The request was not complete within ${allowedMs.toLocaleString('en-US')} ms. Send less, or raise requestTimeoutMs.`,
+    `The request was not complete within ${allowedMs.toLocaleString('en-US')} ms. Send less, or raise ${timeoutSettingOf(priority)}.`,
   );
 }

@@ -1,5 +1,5 @@
 import { status } from '@grpc/grpc-js';
-import { InferenceError, PROTOCOL_VERSION } from '@millrace/contracts';
+import { BACKGROUND_PRIORITY_MAX, InferenceError, PROTOCOL_VERSION } from '@millrace/contracts';
 import { createLogger } from '@millrace/runtime';
 import { afterEach, describe, expect, it } from 'vitest';
 import { BatchingEngine } from '../batching/batching-engine.js';
@@ -37,6 +37,7 @@ function scripted(script: Script = {}): { engine: BatchingEngine; tokenEngine: S
       maxWaitMs: 0,
       priorityAgeingMs: 30_000,
       requestTimeoutMs: 60_000,
+      backgroundTimeoutMs: 60_000,
       stallTimeoutMs: 60_000,
     },
     observer: NOBODY_OBSERVES,
@@ -156,6 +157,14 @@ describe('WorkerServer', () => {
         failure: { code: 'client_closed_request' },
       });
     await expect.poll(() => engine.load()).toEqual({ running: 0, waiting: 0 });
+  });
+
+  it('ends an answer at its time limit, which is another where nobody waits for it', async () => {
+    const { gateway } = await open({ msPerStep: 10 }, { requestTimeoutMs: 60 });
+    gateway.start(1, { deadlineMs: 100_000, maxTokens: 12 });
+    await expect.poll(() => gateway.settled(1)?.failure?.code).toBe('deadline_exceeded');
+    gateway.start(2, { deadlineMs: 100_000, maxTokens: 12, priority: BACKGROUND_PRIORITY_MAX });
+    await expect.poll(() => gateway.settled(2)).toMatchObject({ reason: 'length', completionTokens: 12 });
   });
 
   it('cancels: the place is free, and settled says cancelled once', async () => {

@@ -1,6 +1,13 @@
 import { hostname } from 'node:os';
 import { logVerbosity, Server, type ServerUnaryCall, type sendUnaryData, setLogVerbosity, status } from '@grpc/grpc-js';
-import { InferenceError, type ModelDescription, PROTOCOL_VERSION, type Sampling, VERSION } from '@millrace/contracts';
+import {
+  InferenceError,
+  type ModelDescription,
+  PROTOCOL_VERSION,
+  type Sampling,
+  type TimeLimits,
+  VERSION,
+} from '@millrace/contracts';
 import {
   type DescribeRequest,
   InferenceService,
@@ -19,13 +26,12 @@ import { gatewayCredentials } from './gateway-credentials.js';
 import type { ConverseStream } from './step-writer.js';
 import { WorkCalls } from './work-calls.js';
 
-export interface WorkerServerSettings {
+export interface WorkerServerSettings extends TimeLimits {
   readonly workerHost: string;
   readonly workerPort: number;
   readonly maxBatchSize: number;
   readonly queueMax: number;
   readonly stallTimeoutMs: number;
-  readonly requestTimeoutMs: number;
   /** `queue`: gateways don't reach it by this server, which tells its health all the same. */
   readonly dispatch: 'grpc' | 'queue' | 'both';
 }
@@ -84,7 +90,7 @@ export class WorkerServer implements ConversationHost {
     private readonly library: Library,
     private readonly logger: Logger,
   ) {
-    this.#workCalls = new WorkCalls(this, settings.requestTimeoutMs, logger);
+    this.#workCalls = new WorkCalls(this, settings, logger);
     if (settings.dispatch !== 'queue') this.#addInference();
     this.#health.addToServer(this.#server);
     this.#updateHealth();
@@ -225,8 +231,8 @@ export class WorkerServer implements ConversationHost {
     return this.#told;
   }
 
-  get requestTimeoutMs(): number {
-    return this.settings.requestTimeoutMs;
+  get timeLimits(): TimeLimits {
+    return this.settings;
   }
 
   async use(model: string, terms: WaitTerms): Promise<Lease> {

@@ -372,7 +372,16 @@ export const SETTINGS = {
     min: 100,
     max: 86_400_000,
     unit: 'milliseconds',
-    why: 'From the arrival of a request to the last token of its answer; afterwards it fails with `deadline_exceeded`. A request may ask for less with the header `x-millrace-deadline-ms`.',
+    why: 'From the arrival of a request to the last token of its answer; afterwards it fails with `deadline_exceeded`. A request may ask for less with the header `x-millrace-deadline-ms`. What nobody waits for has `backgroundTimeoutMs` instead.',
+  }),
+  backgroundTimeoutMs: integer({
+    group: 'admission',
+    readBy: ['gateway', 'worker'],
+    default: 3_600_000,
+    min: 100,
+    max: 86_400_000,
+    unit: 'milliseconds',
+    why: 'In place of `requestTimeoutMs` for what nobody waits for: lines of batch jobs, `service_tier: "flex"`, embeddings of vector stores. It gives way to everything else, so that the time passes while it rests. Lower than `requestTimeoutMs` it ends such requests sooner than others; of gateway and worker the smaller counts. A line of a batch job ends with its batch all the same.',
   }),
 
   // ----------------------------------------------------------------------------------------------------------- cache

@@ -283,8 +283,9 @@ export const ERROR_CATALOG = {
   deadline_exceeded: {
     status: 504,
     type: 'server_error',
-    meaning: 'The answer was not complete within `requestTimeoutMs`.',
-    remedy: 'Ask for fewer tokens, or raise `requestTimeoutMs`.',
+    meaning:
+      'The answer was not complete within `requestTimeoutMs`, or `backgroundTimeoutMs` where nobody waits for it.',
+    remedy: 'Ask for fewer tokens, or raise the setting that the message names.',
   },
   store_full: {
     status: 507,

@@ -16,6 +16,7 @@ import {
   type Ranking,
   type RerankRequest,
   type Tokenized,
+  timeoutSettingOf,
   type WorkRequest,
 } from '@millrace/contracts';
 import {
@@ -294,7 +295,7 @@ export class GrpcWorkerClient implements WorkerClient {
 
   /** One call beside the stream. It lives as long as the stream does: a worker that is lost is lost to both. */
   #call<R>(
-    { deadlineMs }: WorkRequest,
+    { deadlineMs, priority }: WorkRequest,
     signal: AbortSignal,
     begin: (options: Partial<CallOptions>, onReply: OnReply<R>) => { cancel(): void },
   ): Promise<R> {
@@ -302,7 +303,7 @@ export class GrpcWorkerClient implements WorkerClient {
     const options = deadlineMs === undefined ? {} : { deadline: Date.now() + deadlineMs };
     return this.#calls.run<R>((end) => {
       const call = begin(options, (error, reply) => {
-        if (error) end.reject(callFailure(error));
+        if (error) end.reject(callFailure(error, priority));
         else end.resolve(reply as R);
       });
       return () => call.cancel();
@@ -478,7 +479,7 @@ function shown(detail: string): string {
 }
 
 /** Why a call, and not the work that it was about, failed. */
-function callFailure(error: ServiceError): InferenceError {
+function callFailure(error: ServiceError, priority: number): InferenceError {
   switch (error.code) {
     case status.RESOURCE_EXHAUSTED: {
       const most = RECEIVED_BYTES_MAX.toLocaleString('en');
@@ -486,7 +487,7 @@ function callFailure(error: ServiceError): InferenceError {
       return new InferenceError('request_too_large', sentence, { cause: error });
     }
     case status.DEADLINE_EXCEEDED: {
-      const sentence = 'The worker had not finished when the time was up. Send less, or raise requestTimeoutMs.';
+      const sentence = `The worker had not finished when the time was up. Send less, or raise ${timeoutSettingOf(priority)}.`;
       return new InferenceError('deadline_exceeded', sentence, { cause: error });
     }
     default:

@@ -45,7 +45,7 @@ function clientOf(
     pingsAtStart: true,
     ping: (signal) => pingProvider({ upstream, environment }, 2_000, signal),
     environment,
-    limits: { requestTimeoutMs: 20_000 },
+    limits: { requestTimeoutMs: 20_000, backgroundTimeoutMs: 20_000 },
     logger,
     ...more,
   });

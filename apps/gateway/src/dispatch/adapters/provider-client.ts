@@ -6,6 +6,7 @@ import {
   type ModelDescription,
   type Ranking,
   type RerankRequest,
+  type TimeLimits,
   type Tokenized,
 } from '@millrace/contracts';
 import { type OpenAiEngine, openOpenAiEngine, type Ping, PRESETS, type ProviderPing } from '@millrace/openai-engine';
@@ -33,7 +34,7 @@ export interface ProviderClientOptions {
   ping(signal: AbortSignal): Promise<ProviderPing>;
   /** Where the key is, and a proxy for HTTPS; nothing else is read from it. */
   readonly environment: NodeJS.ProcessEnv;
-  readonly limits: { readonly requestTimeoutMs: number };
+  readonly limits: TimeLimits;
   readonly logger: Logger;
 }
 

@@ -7,7 +7,10 @@ import {
   type QueueJobData,
   type Ranking,
   type RerankRequest,
+  type TimedRequest,
+  type TimeLimits,
   type Tokenized,
+  timeoutMsOf,
   type WorkRequest,
 } from '@millrace/contracts';
 import { type EmbedPart, type GatewayFrame, type QueueFrame, QueueJob, type Start } from '@millrace/contracts/protocol';
@@ -44,15 +47,14 @@ import { type AttemptContent, QueueAttempt } from './queue-attempt.js';
 import type { QueueLink } from './queue-link.js';
 import { UnwantedJobs } from './unwanted-jobs.js';
 
-export interface QueueWorkerClientLimits {
+/** The time limits are those of work that does not say how long it may take. */
+export interface QueueWorkerClientLimits extends TimeLimits {
   /** Jobs that wait in the queue, of all gateways. */
   readonly queueJobsMax: number;
   /** How far the worker may run ahead of a consumer. */
   readonly creditTokens: number;
   /** The largest request sent: a body, and what the protocol adds. */
   readonly sentBytesMax: number;
-  /** Of work that does not say how long it may take. */
-  readonly requestTimeoutMs: number;
 }
 
 type Work = Exclude<QueueJob['work'], undefined>;
@@ -176,7 +178,7 @@ export class QueueWorkerClient implements WorkerClient {
       },
     };
     const { answer, starts } = open.begin(request, way, signal);
-    const attempt = this.#attempt(request.deadlineMs, {
+    const attempt = this.#attempt(request, {
       take: ({ frame }) => {
         if (frame?.$case === 'step') for (const update of frame.value.updates) open.update(update);
         return open.size === 0;
@@ -243,7 +245,7 @@ export class QueueWorkerClient implements WorkerClient {
   ): Promise<Reply> {
     if (this.#phase !== 'ready') throw this.#notReady();
     return this.#calls.run<Reply>((end) => {
-      const attempt = this.#attempt(request.deadlineMs, {
+      const attempt = this.#attempt(request, {
         take: (frame) => {
           onFrame(frame);
           if (frame.more || frame.frame === undefined) return false;
@@ -257,12 +259,12 @@ export class QueueWorkerClient implements WorkerClient {
     }, signal);
   }
 
-  #attempt(deadlineMs: number | undefined, content: AttemptContent): QueueAttempt {
+  #attempt({ deadlineMs, priority }: TimedRequest, content: AttemptContent): QueueAttempt {
     const attempt = new QueueAttempt(
       {
         answerId: randomUUID(),
         pool: this.pool,
-        untilMs: performance.now() + (deadlineMs ?? this.limits.requestTimeoutMs),
+        untilMs: performance.now() + (deadlineMs ?? timeoutMsOf(priority, this.limits)),
         lost: workerLost,
         onEnded: (ended, left) => this.#onEnded(ended, left),
       },
