@@ -235,7 +235,7 @@ export class OpenAiEngine implements Engine {
   ): Promise<Result> {
     const scope = this.#open(request, signal);
     try {
-      const permit = await this.#line.enter(0, scope.signal);
+      const permit = await this.#line.enter(request.priority, scope.signal);
       try {
         return await work(scope);
       } finally {

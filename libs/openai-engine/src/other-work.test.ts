@@ -1,3 +1,4 @@
+import { BACKGROUND_PRIORITY_MAX } from '@millrace/contracts';
 import { afterEach, describe, expect, it } from 'vitest';
 import { pieceBytes } from './piece-bytes.js';
 import {
@@ -50,6 +51,18 @@ describe('embeddings', () => {
     expect(vectors).toHaveLength(130);
     expect([...vectors[65]!]).toEqual([...Float32Array.from([3, 4, 1]).map((value) => value / Math.sqrt(26))]);
     expect(Math.hypot(...vectors[129]!)).toBeCloseTo(1);
+  });
+
+  it('of somebody who waits go before those that nobody waits for', async () => {
+    const order: string[] = [];
+    const { engine } = await serve(embed, { upstream: { maxConcurrent: 1 } });
+    const ask = async (name: string, priority: number) => {
+      await engine.embed({ ...work, priority, inputs: texts(1) }, FOREVER);
+      order.push(name);
+    };
+    await Promise.all([ask('first', 0), ask('background', BACKGROUND_PRIORITY_MAX), ask('awaited', 0)]);
+
+    expect(order).toEqual(['first', 'awaited', 'background']);
   });
 
   it('are shortened, and of length 1 again', async () => {
