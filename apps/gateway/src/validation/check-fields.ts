@@ -2,6 +2,7 @@ import { InferenceError } from '@millrace/contracts';
 import type * as z from 'zod';
 import { checkShape } from './check-shape.js';
 import { checkText } from './check-text.js';
+import { refuseUnknown } from './refuse-unknown.js';
 import { show } from './show-value.js';
 
 /**
@@ -20,26 +21,14 @@ export function checkFields<Shape extends z.ZodRawShape>(
     throw new InferenceError('invalid_request', `The body is ${given}; it must be a JSON object.`);
   }
   checkText(body);
-  refuseUnknown(body, schema.shape, '');
+  refuseUnknown(body, Object.keys(schema.shape));
   for (const [name, known] of Object.entries(nested)) {
     const value = body[name];
-    if (isObject(value)) refuseUnknown(value, known, `${name}.`);
+    if (isObject(value)) refuseUnknown(value, Object.keys(known), name);
   }
   return checkShape(schema, body);
 }
 
 function isObject(value: unknown): value is Readonly<Record<string, unknown>> {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
-}
-
-function refuseUnknown(given: object, known: object, within: string): void {
-  const name = Object.keys(given)
-    .find((one) => !Object.hasOwn(known, one))
-    ?.slice(0, 100);
-  if (name === undefined) return;
-  throw new InferenceError(
-    'unknown_parameter',
-    `\`${within}${name}\` is not known here; what there is: ${Object.keys(known).join(', ')}.`,
-    { param: `${within}${name}` },
-  );
 }

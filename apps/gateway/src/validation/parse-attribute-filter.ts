@@ -1,4 +1,5 @@
 import { InferenceError } from '@millrace/contracts';
+import { refuseUnknown } from './refuse-unknown.js';
 import { show } from './show-value.js';
 
 type Value = string | number | boolean;
@@ -42,7 +43,7 @@ class FilterParser {
     switch (type) {
       case 'and':
       case 'or':
-        this.#refuseOthers(filter, ['type', 'filters'], param);
+        refuseUnknown(filter, ['type', 'filters'], param);
         return { type, filters: this.#all(filter.filters, `${param}.filters`, depth) };
       case 'eq':
       case 'ne':
@@ -74,24 +75,11 @@ class FilterParser {
   }
 
   #key(filter: object, key: unknown, param: string): string {
-    this.#refuseOthers(filter, ['type', 'key', 'value'], param);
+    refuseUnknown(filter, ['type', 'key', 'value'], param);
     if (++this.#comparisons > COMPARISONS_MAX)
       throw wrong(param, `is one too many: ${COMPARISONS_MAX} comparisons are taken`);
     if (typeof key === 'string' && key !== '' && key.length <= 64) return key;
     throw wrong(`${param}.key`, `is ${show(key)}; it must be the name of an attribute, of up to 64 characters`);
-  }
-
-  #refuseOthers(filter: object, known: readonly string[], param: string): void {
-    const other = Object.keys(filter).find((name) => !known.includes(name));
-    if (other === undefined) return;
-    const path = `${param}.${other.slice(0, 60)}`;
-    throw new InferenceError(
-      'unknown_parameter',
-      `\`${path}\` is not known here; what there is: ${known.join(', ')}.`,
-      {
-        param: path,
-      },
-    );
   }
 }
 

@@ -1,6 +1,7 @@
 import { InferenceError, USAGE_GROUPS, type UsageGroup, usageQuerySchema } from '@millrace/contracts';
 import { checkShape } from './check-shape.js';
 import { checkText } from './check-text.js';
+import { refuseUnknown } from './refuse-unknown.js';
 import { show } from './show-value.js';
 
 const DAY_MS = 86_400_000;
@@ -21,7 +22,7 @@ export interface ValidUsageQuery {
 export function parseUsageQuery(query: unknown, nowMs: number): ValidUsageQuery {
   const given = query ?? {};
   checkText(given as object);
-  refuseUnknown(given as object);
+  refuseUnknown(given as object, Object.keys(usageQuerySchema.shape));
   const { from, to, key, model, group_by, limit } = checkShape(usageQuerySchema, given);
   const last = to ?? dayOf(nowMs);
   const first = from ?? dayOf(Date.parse(last) - (DAYS_UNSAID - 1) * DAY_MS);
@@ -44,16 +45,6 @@ function groupsOf(text: string | undefined): ReadonlySet<UsageGroup> {
     `\`group_by\` is ${show(text)}; it takes ${USAGE_GROUPS.join(', ')}, with commas between.`,
     { param: 'group_by' },
   );
-}
-
-function refuseUnknown(given: object): void {
-  const known = Object.keys(usageQuerySchema.shape);
-  const name = Object.keys(given).find((one) => !known.includes(one));
-  if (name === undefined) return;
-  const shown = name.slice(0, 100);
-  throw new InferenceError('unknown_parameter', `\`${shown}\` is not known here; what there is: ${known.join(', ')}.`, {
-    param: shown,
-  });
 }
 
 function dayOf(unixMs: number): string {

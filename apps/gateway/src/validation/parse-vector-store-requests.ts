@@ -27,6 +27,7 @@ import {
 import type * as z from 'zod';
 import { checkBody } from './check-body.js';
 import { type AttributeFilter, parseAttributeFilter } from './parse-attribute-filter.js';
+import { refuseUnknown } from './refuse-unknown.js';
 
 /** The bodies and queries of /v1/vector_stores. @throws InferenceError a 400 that names the field. */
 
@@ -46,6 +47,7 @@ export interface AskedSearch {
 }
 
 const RESULTS_DEFAULT = 10;
+const RANKING = ['ranker', 'score_threshold'];
 
 export function parseCreateStore(body: unknown): CreateVectorStoreBody {
   return checkKept(body ?? {}, CREATE_VECTOR_STORE_PARAMETERS, createVectorStoreSchema);
@@ -94,27 +96,14 @@ export function parseSearch(body: unknown): AskedSearch {
     SEARCH_VECTOR_STORE_PARAMETERS,
     searchVectorStoreSchema,
   );
-  refuseUnknownRanking((body as { ranking_options?: object | null }).ranking_options ?? {});
+  // A threshold that is mistyped would let everything through.
+  refuseUnknown((body as { ranking_options?: object | null }).ranking_options ?? {}, RANKING, 'ranking_options');
   return {
     queries: [query].flat(),
     filter: filters == null ? undefined : parseAttributeFilter(filters, 'filters'),
     resultsMax: max_num_results ?? RESULTS_DEFAULT,
     scoreMin: ranking_options?.score_threshold ?? undefined,
   };
-}
-
-const RANKING = ['ranker', 'score_threshold'];
-
-/** A threshold that is mistyped would let everything through. */
-function refuseUnknownRanking(options: object): void {
-  const other = Object.keys(options).find((name) => !RANKING.includes(name));
-  if (other === undefined) return;
-  const param = `ranking_options.${other.slice(0, 60)}`;
-  throw new InferenceError(
-    'unknown_parameter',
-    `\`${param}\` is not known here; what there is: ${RANKING.join(', ')}.`,
-    { param },
-  );
 }
 
 const LIST_PARAMETERS = {
