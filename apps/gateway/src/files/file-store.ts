@@ -2,8 +2,8 @@ import { BATCH_FILE_SECONDS, type FilePurpose, InferenceError } from '@millrace/
 import type { Logger } from '@millrace/runtime';
 import { type ByteRange, type ObjectStore, ObjectTooLarge, type OpenObject, type PutObject } from '@millrace/storage';
 import type { SqlDatabase, SqlQuery } from '../stores/sql-database.js';
+import { isTimedId, timedId } from '../stores/timed-ids.js';
 import { Erasures } from './erasures.js';
-import { isIdOf, newId } from './file-ids.js';
 import { FILE_COLUMNS, type FileRow, VISIBLE } from './file-rows.js';
 import { type FileOwner, inTurnOf, type KeptLimits, keptBy, keyOf, noRoom, refuseBeyond } from './kept-bytes.js';
 
@@ -94,7 +94,7 @@ export class FileStore {
     { bytesMax = this.limits.fileBytesMax, bytesExpected, together }: CreateOptions = {},
   ): Promise<FileRow> {
     if (bytesExpected !== undefined && bytesExpected > bytesMax) throw tooLarge(bytesExpected, bytesMax);
-    const id = newId('file-');
+    const id = timedId('file-');
     const bytesLeft = await this.#begin(id, owner, bytesExpected ?? 0);
     try {
       const limits = { bytesMax: Math.min(bytesMax, bytesLeft), bytesExpected };
@@ -110,7 +110,7 @@ export class FileStore {
   }
 
   async find(owner: FileOwner, id: string): Promise<FileRow> {
-    const [row] = isIdOf('file-', id)
+    const [row] = isTimedId('file-', id)
       ? await this.database.query<FileRow>(
           `select ${FILE_COLUMNS} from files where id = $1 and key_id = $2 and ${VISIBLE}`,
           [id, keyOf(owner)],
@@ -120,7 +120,7 @@ export class FileStore {
   }
 
   async list(owner: FileOwner, { after, limit, order, purpose }: FileListing): Promise<FilePage> {
-    if (after !== undefined && !isIdOf('file-', after)) notFound(after, 'after');
+    if (after !== undefined && !isTimedId('file-', after)) notFound(after, 'after');
     const rows = await this.database.query<FileRow>(
       `select ${FILE_COLUMNS} from files
         where key_id = $1 and ${VISIBLE} and ($2::text is null or id ${order === 'asc' ? '>' : '<'} $2)
@@ -143,7 +143,7 @@ export class FileStore {
 
   /** Whoever reads it just now may go on. */
   async remove(owner: FileOwner, id: string): Promise<void> {
-    const hidden = isIdOf('file-', id)
+    const hidden = isTimedId('file-', id)
       ? await this.database.query(
           `update files set state = 'removing' where id = $1 and key_id = $2 and ${VISIBLE} returning id`,
           [id, keyOf(owner)],

@@ -2,7 +2,7 @@ import type { Logger } from '@millrace/runtime';
 import { LISTED_KEYS_MAX, type ObjectInfo, type ObjectStore } from '@millrace/storage';
 import { RepeatedChore } from '../stores/repeated-chore.js';
 import type { SqlDatabase } from '../stores/sql-database.js';
-import { isIdOf } from './file-ids.js';
+import { isTimedId } from '../stores/timed-ids.js';
 import { removeUnder } from './remove-under.js';
 import { SweepRemovals } from './sweep-removals.js';
 import { partsPrefix } from './upload-rows.js';
@@ -133,7 +133,7 @@ export class FileSweep {
 }
 
 function isOldOf(kind: 'file-' | 'upload_', { key, modifiedMs }: ObjectInfo): boolean {
-  return isIdOf(kind, ownerOf(key)) && modifiedMs < Date.now() - STRAY_AGE_MS;
+  return isTimedId(kind, ownerOf(key)) && modifiedMs < Date.now() - STRAY_AGE_MS;
 }
 
 /** The id that a key begins with. */

@@ -4,7 +4,7 @@ import { type CompleteUploadBody, InferenceError } from '@millrace/contracts';
 import type { Logger } from '@millrace/runtime';
 import { type ObjectStore, ObjectStoreUnavailable } from '@millrace/storage';
 import { DatabaseUnavailable, type SqlDatabase, type SqlQuery } from '../stores/sql-database.js';
-import { isIdOf } from './file-ids.js';
+import { isTimedId } from '../stores/timed-ids.js';
 import type { FileRow } from './file-rows.js';
 import type { FileStore } from './file-store.js';
 import type { FileOwner } from './kept-bytes.js';
@@ -238,7 +238,7 @@ function sameParts(upload: UploadRow, partIds: readonly string[]): UploadRow {
 async function checkParts(query: SqlQuery, { id, bytes }: UploadRow, partIds: readonly string[]): Promise<void> {
   const rows = await query<{ id: string; bytes: number }>(
     "select id, bytes from upload_parts where upload_id = $1 and state = 'ready' and id = any($2)",
-    [id, partIds.filter((partId) => isIdOf('part_', partId))],
+    [id, partIds.filter((partId) => isTimedId('part_', partId))],
   );
   const bytesOf = new Map(rows.map((row) => [row.id, row.bytes]));
   let sum = 0;

@@ -2,8 +2,8 @@ import { type CreateUploadBody, InferenceError, PARTS_MAX } from '@millrace/cont
 import type { Logger } from '@millrace/runtime';
 import { type ObjectStore, ObjectTooLarge } from '@millrace/storage';
 import type { SqlDatabase, SqlQuery } from '../stores/sql-database.js';
+import { isTimedId, timedId } from '../stores/timed-ids.js';
 import { Erasures } from './erasures.js';
-import { isIdOf, newId } from './file-ids.js';
 import { tooLarge } from './file-store.js';
 import { type FileOwner, inTurnOf, type KeptLimits, keptBy, keyOf, refuseBeyond } from './kept-bytes.js';
 import { bytesLeftIn, type PartRoom, refusePartBeyond } from './part-room.js';
@@ -54,7 +54,7 @@ export class UploadStore {
       const [row] = await query<UploadRow>(
         `insert into uploads (id, key_id, state, filename, purpose, mime_type, bytes, expires_after_seconds, expires_at)
           values ($1, $2, 'pending', $3, $4, $5, $6, $7, now() + $8 * interval '1 millisecond') returning ${UPLOAD_COLUMNS}`,
-        [newId('upload_'), keyOf(owner), filename, purpose, mime_type, bytes, expires_after?.seconds, uploadAgeMsMax],
+        [timedId('upload_'), keyOf(owner), filename, purpose, mime_type, bytes, expires_after?.seconds, uploadAgeMsMax],
       );
       return row!;
     });
@@ -71,7 +71,7 @@ export class UploadStore {
     signal: AbortSignal,
     bytesExpected: number | undefined,
   ): Promise<PartRow> {
-    const id = newId('part_');
+    const id = timedId('part_');
     const room = await this.#begin(owner, uploadId, id, bytesExpected ?? 0);
     try {
       const limits = { bytesMax: bytesLeftIn(room), bytesExpected };
@@ -177,7 +177,7 @@ export async function findIn(
   id: string,
   lock: '' | 'for update' = '',
 ): Promise<UploadRow> {
-  const [row] = isIdOf('upload_', id)
+  const [row] = isTimedId('upload_', id)
     ? await query<UploadRow>(`select ${UPLOAD_COLUMNS} from uploads where id = $1 and key_id = $2 ${lock}`, [
         id,
         keyOf(owner),

@@ -1,7 +1,7 @@
 import { type FileAttributes, InferenceError } from '@millrace/contracts';
 import type { SqlDatabase, SqlQuery } from '../stores/sql-database.js';
+import { isTimedId, timedId } from '../stores/timed-ids.js';
 import { conditionOf, type FileFilter } from './file-filter.js';
-import { isIdOf, newId } from './ids.js';
 import { type Page, type PageAsk, PageSql } from './page.js';
 import {
   type BatchRow,
@@ -49,7 +49,7 @@ export class EntryTable {
   }
 
   async attachBatch(owner: StoreOwner, storeId: string, entries: readonly NewEntry[]): Promise<string> {
-    const id = newId('vsfb_');
+    const id = timedId('vsfb_');
     await this.database.transaction(async (query) => {
       const ids = await this.#attach(query, owner, storeId, entries);
       await this.#refuseTooManyBatches(query, storeId);
@@ -68,7 +68,7 @@ export class EntryTable {
     await lockedStore(query, owner, storeId);
     // Of one file that is named twice, what is said last counts.
     const once = [...new Map(entries.map((entry) => [entry.fileId, entry])).values()].map((entry, at) => ({
-      id: newId('entry_', at),
+      id: timedId('entry_', at),
       file_id: entry.fileId,
       filename: entry.filename,
       attributes: entry.attributes,
@@ -187,7 +187,7 @@ export class EntryTable {
   }
 
   async findBatch(storeId: string, id: string): Promise<BatchRow> {
-    const [row] = isIdOf('vsfb_', id)
+    const [row] = isTimedId('vsfb_', id)
       ? await this.database.query<BatchRow>(
           `select b.id, b.store_id, b.cancelled_at, b.created_at, counted.*
            from vector_store_batches b cross join lateral (

@@ -1,6 +1,6 @@
 import { InferenceError } from '@millrace/contracts';
 import type { SqlDatabase, SqlQuery } from '../stores/sql-database.js';
-import { isIdOf, newId } from './ids.js';
+import { isTimedId, timedId } from '../stores/timed-ids.js';
 import { type Page, type PageAsk, PageSql } from './page.js';
 import { COUNTED_FILES, HAS_EXPIRED, keyOf, type StoreOwner, type StoreRow } from './store-rows.js';
 
@@ -48,7 +48,7 @@ export class StoreTable {
 
   async create(owner: StoreOwner, store: NewStore): Promise<string> {
     const { vectorStoresPerKeyMax: max } = this.limits;
-    const id = newId('vs_');
+    const id = timedId('vs_');
     // Several at the same moment may go beyond the limit together, by as many as they are.
     const made = await this.database.query(
       `insert into vector_stores (id, key_id, name, description, metadata, expires_after_days, embedding_model)
@@ -74,7 +74,7 @@ export class StoreTable {
   }
 
   async find(owner: StoreOwner, id: string): Promise<StoreRow> {
-    const [row] = isIdOf('vs_', id)
+    const [row] = isTimedId('vs_', id)
       ? await this.database.query<StoreRow>(`${STORES} where s.id = $1 and s.key_id = $2 and s.deleted_at is null`, [
           id,
           keyOf(owner),
@@ -168,7 +168,7 @@ export async function lockedStore(
   id: string,
   also?: 'expired or not',
 ): Promise<void> {
-  const [row] = isIdOf('vs_', id)
+  const [row] = isTimedId('vs_', id)
     ? await query<{ expired: boolean }>(
         `select ${HAS_EXPIRED} as expired from vector_stores where id = $1 and key_id = $2 and deleted_at is null for update`,
         [id, keyOf(owner)],
