@@ -4,6 +4,7 @@ import { type BatchRow, batchBody } from '../batch-jobs/batch-row.js';
 import type { BatchStore } from '../batch-jobs/batch-store.js';
 import { parseCreateBatch, parseListBatches } from '../validation/parse-batch-requests.js';
 import type { Call } from '../vocabulary.js';
+import { listBody } from './list-body.js';
 import type { StoredCalls } from './stored-call.js';
 
 /** How soon to come back for a place that somebody's batch has. */
@@ -57,9 +58,7 @@ export class ManageBatches {
       const { after, limit } = parseListBatches(query);
       // One more than wanted tells whether there are more.
       const rows = (await this.store.list(ownerOf(call), after, limit + 1)) ?? notFound(after!, 'after');
-      const data = rows.slice(0, limit).map(batchBody);
-      const [first_id, last_id] = [data[0]?.id ?? null, data.at(-1)?.id ?? null];
-      return { object: 'list', data, first_id, last_id, has_more: rows.length > limit };
+      return listBody(rows.slice(0, limit).map(batchBody), rows.length > limit);
     });
   }
 

@@ -7,6 +7,7 @@ import { parseCreateFile, parseFilename, parseListFiles } from '../validation/pa
 import { type FilePartAsked, parseRange } from '../validation/parse-range.js';
 import type { Call } from '../vocabulary.js';
 import type { FilePlaces } from './file-places.js';
+import { listBody } from './list-body.js';
 import type { StoredCalls } from './stored-call.js';
 import type { UploadForm } from './upload-form.js';
 
@@ -54,9 +55,7 @@ export class ManageFiles {
   list(query: unknown, call: Call): Promise<FileListBody> {
     return this.calls.run('files', call, async () => {
       const { rows, hasMore } = await this.files.list(call.caller.keyId, parseListFiles(query));
-      const data = rows.map(fileBody);
-      const [first_id, last_id] = [data[0]?.id ?? null, data.at(-1)?.id ?? null];
-      return { object: 'list', data, first_id, last_id, has_more: hasMore };
+      return listBody(rows.map(fileBody), hasMore);
     });
   }
 

@@ -25,6 +25,7 @@ import type { Page } from '../vector-stores/page.js';
 import { batchBody, type EntryRow, entryBody, storeBody } from '../vector-stores/store-rows.js';
 import type { StoreTable } from '../vector-stores/store-table.js';
 import type { Call } from '../vocabulary.js';
+import { listBody } from './list-body.js';
 import type { StoredCalls } from './stored-call.js';
 
 export interface VectorStoreParts {
@@ -209,8 +210,4 @@ export class ManageVectorStores {
 
 function entryListBody({ rows, hasMore }: Page<EntryRow>): VectorStoreFileListBody {
   return listBody(rows.map(entryBody), hasMore);
-}
-
-function listBody<Item extends { readonly id: string }>(data: Item[], has_more: boolean) {
-  return { object: 'list' as const, data, first_id: data[0]?.id ?? null, last_id: data.at(-1)?.id ?? null, has_more };
 }

@@ -1,6 +1,7 @@
 import * as z from 'zod';
 import { metadata, type ParameterTable } from './fields.js';
 import { expiresAfter } from './files.js';
+import { listOf } from './list-of.js';
 
 /** OpenAI's batch jobs: https://platform.openai.com/docs/api-reference/batch. */
 
@@ -99,15 +100,7 @@ export const batchSchema = z
 
 export type BatchBody = z.infer<typeof batchSchema>;
 
-export const batchListSchema = z
-  .object({
-    object: z.literal('list'),
-    data: z.array(batchSchema),
-    first_id: z.string().nullable(),
-    last_id: z.string().nullable(),
-    has_more: z.boolean().describe('More than are listed: ask again with `after` = `last_id`.'),
-  })
-  .meta({ id: 'ListBatchesResponse' });
+export const batchListSchema = listOf(batchSchema, 'ListBatchesResponse');
 
 export type BatchListBody = z.infer<typeof batchListSchema>;
 

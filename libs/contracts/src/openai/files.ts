@@ -1,5 +1,6 @@
 import * as z from 'zod';
 import type { ParameterTable } from './fields.js';
+import { listOf } from './list-of.js';
 
 /** OpenAI's files: https://platform.openai.com/docs/api-reference/files. */
 
@@ -84,15 +85,7 @@ export const fileSchema = z
 
 export type FileBody = z.infer<typeof fileSchema>;
 
-export const fileListSchema = z
-  .object({
-    object: z.literal('list'),
-    data: z.array(fileSchema),
-    first_id: z.string().nullable(),
-    last_id: z.string().nullable(),
-    has_more: z.boolean().describe('More than are listed: ask again with `after` = `last_id`.'),
-  })
-  .meta({ id: 'ListFilesResponse' });
+export const fileListSchema = listOf(fileSchema, 'ListFilesResponse');
 
 export type FileListBody = z.infer<typeof fileListSchema>;
 

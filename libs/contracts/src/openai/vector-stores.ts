@@ -1,5 +1,6 @@
 import * as z from 'zod';
 import { metadata, type ParameterTable, recordOf } from './fields.js';
+import { listOf } from './list-of.js';
 
 /** OpenAI's vector stores: https://platform.openai.com/docs/api-reference/vector-stores. */
 
@@ -234,17 +235,6 @@ export const fileBatchSchema = z
     file_counts: fileCounts,
   })
   .meta({ id: 'VectorStoreFileBatch' });
-
-const listOf = <T extends z.ZodType>(item: T, id: string) =>
-  z
-    .object({
-      object: z.literal('list'),
-      data: z.array(item),
-      first_id: z.string().nullable(),
-      last_id: z.string().nullable(),
-      has_more: z.boolean(),
-    })
-    .meta({ id });
 
 export const vectorStoreListSchema = listOf(vectorStoreSchema, 'VectorStoreList');
 export const vectorStoreFileListSchema = listOf(vectorStoreFileSchema, 'VectorStoreFileList');
