@@ -425,7 +425,7 @@ export function vectorStoresContract(open: () => Promise<StoreBed & AsyncDisposa
     it.each<[string, string, object, string]>([
       ['an unknown parameter', '', { colour: 'red' }, 'colour'],
       ['a long name', '', { name: 'x'.repeat(257) }, 'name'],
-      ['an unknown model', '', { embedding_model: 'none' }, 'model'],
+      ['an unknown model', '', { embedding_model: 'none' }, 'embedding_model'],
       ['another anchor', '', { expires_after: { anchor: 'created_at', days: 1 } }, 'expires_after.anchor'],
       ['no days', '', { expires_after: { anchor: 'last_active_at', days: 0 } }, 'expires_after.days'],
       [
@@ -492,7 +492,7 @@ export function vectorStoresContract(open: () => Promise<StoreBed & AsyncDisposa
     ])('is told by name: %s', async (_what, path, body, param) => {
       const { id } = await client.vectorStores.create({});
       const response = await bed.post(`/v1/vector_stores${path === '' ? '' : `/${id}${path}`}`, body);
-      expect(response.status).toBe(param === 'model' ? 404 : 400);
+      expect(response.status).toBe(param === 'embedding_model' ? 404 : 400);
       expect(await response.json()).toMatchObject({ error: { param, type: 'invalid_request_error' } });
     });
 

@@ -1,10 +1,11 @@
-import type {
-  FileBatchBody,
-  VectorStoreBody,
-  VectorStoreFileBody,
-  VectorStoreFileContentBody,
-  VectorStoreFileListBody,
-  VectorStoreListBody,
+import {
+  type FileBatchBody,
+  InferenceError,
+  type VectorStoreBody,
+  type VectorStoreFileBody,
+  type VectorStoreFileContentBody,
+  type VectorStoreFileListBody,
+  type VectorStoreListBody,
 } from '@millrace/contracts';
 import {
   type AskedFile,
@@ -59,8 +60,7 @@ export class ManageVectorStores {
     return this.#run(call, async (owner) => {
       const asked = parseCreateStore(body);
       const named = asked.embedding_model ?? undefined;
-      // By its own name: what an alias stands for may change, and vectors of two models can't be compared.
-      const embeddingModel = named && this.embedding.modelFor(call.caller, named).id;
+      const embeddingModel = named && this.#modelNamed(named, call);
       const files = (asked.file_ids ?? []).map((file_id) =>
         askedFile({ file_id, chunking_strategy: asked.chunking_strategy }),
       );
@@ -181,6 +181,17 @@ export class ManageVectorStores {
       await this.parts.entries.findBatch(id, batchId);
       return entryListBody(await this.parts.entries.list(id, asked, batchId));
     });
+  }
+
+  /** By its own name: what an alias stands for may change, and vectors of two models can't be compared. */
+  #modelNamed(named: string, { caller }: Call): string {
+    try {
+      return this.embedding.modelFor(caller, named).id;
+    } catch (error) {
+      if (!(error instanceof InferenceError)) throw error;
+      // It stands in a field of another name here.
+      throw new InferenceError(error.code, error.message, { ...error.details, param: 'embedding_model' });
+    }
   }
 
   /** @throws InferenceError 404 where one is not this key's. */
