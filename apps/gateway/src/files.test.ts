@@ -194,7 +194,7 @@ describe('a form', () => {
     ['no purpose', [A_FILE], 'purpose', /required/],
     ['a purpose that nobody knows', [A_FILE, ['name="purpose"', 'cake']], 'purpose', /"cake".*"user_data"/],
     ['a purpose of what only the server makes', [['name="purpose"', 'batch_output'], A_FILE], 'purpose', /itself/],
-    ['no file', [PURPOSE], 'file', /no file/],
+    ['no file', [PURPOSE], 'file', /no file in it. Send it under `file`/],
     ['a text in the place of the file', [['name="file"', 'text'], PURPOSE], 'file', /no file/],
     ['its file under another name', [['name="data"; filename="a"', 'x'], PURPOSE], 'file', /under "data"/],
     ['two files', [A_FILE, A_FILE, PURPOSE], null, /two files/],

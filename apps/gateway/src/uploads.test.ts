@@ -200,7 +200,7 @@ describe('an upload that is asked for wrongly', () => {
     await objects.close();
   });
 
-  it('takes no part of more than 64 MiB, and none whose form breaks off', async () => {
+  it('takes no part of more than 64 MiB, and none whose form breaks off or has no file', async () => {
     const objects = folderOfItsOwn();
     await using bed = await bedOn(objects);
     const asked = { bytes: 100 * MIB, filename: 'a', mime_type: 'text/plain', purpose: 'vision' } as const;
@@ -218,6 +218,8 @@ describe('an upload that is asked for wrongly', () => {
     const large = await send(Buffer.concat([form(64 * MIB + 1), Buffer.from('\r\n--b--\r\n')]));
     expect(large).toMatchObject({ code: 'file_too_large', message: expect.stringMatching(/67,108,864/) });
     expect(await send(form(1_000))).toMatchObject({ code: 'invalid_request' });
+    const text = Buffer.from('--b\r\ncontent-disposition: form-data; name="data"\r\n\r\ntext\r\n--b--\r\n');
+    expect(await send(text)).toMatchObject({ param: 'data', message: expect.stringMatching(/Send it under `data`/) });
     await expect.poll(() => keysIn(objects)).toEqual([]);
     await objects.close();
   });

@@ -26,7 +26,8 @@ export class MultipartForm implements UploadForm, Disposable {
   readonly fields = new Map<string, string>();
   readonly #parser: BusboyInstance;
   readonly #watch: SlowBody;
-  readonly #file = Promise.withResolvers<{ name: string; file: FormFile }>();
+  /** Undefined: there was none. */
+  readonly #file = Promise.withResolvers<{ name: string; file: FormFile } | undefined>();
   readonly #end = Promise.withResolvers<void>();
   #content: Readable | undefined;
   #bytes = 0;
@@ -49,11 +50,13 @@ export class MultipartForm implements UploadForm, Disposable {
   }
 
   async file(name: string): Promise<FormFile> {
-    const { name: given, file } = await this.#file.promise;
-    if (given === name) return file;
+    const sent = await this.#file.promise;
+    if (sent?.name === name) return sent.file;
     throw new InferenceError(
       'invalid_request',
-      `The form has a file under ${JSON.stringify(given.slice(0, 60))}; it belongs under \`${name}\`.`,
+      sent === undefined
+        ? `The form has no file in it. Send it under \`${name}\`, with a filename.`
+        : `The form has a file under ${JSON.stringify(sent.name.slice(0, 60))}; it belongs under \`${name}\`.`,
       { param: name },
     );
   }
@@ -84,7 +87,7 @@ export class MultipartForm implements UploadForm, Disposable {
       .on('partsLimit', () => this.#refuse(`The form has more than ${FIELDS_MAX} parts.`))
       .on('error', (error: unknown) => this.#refuse(`The form can't be read: ${(error as Error).message}.`))
       .on('finish', () => {
-        this.#file.reject(new InferenceError('invalid_request', 'The form has no file in it.', { param: 'file' }));
+        this.#file.resolve(undefined);
         this.#end.resolve();
       });
   }
