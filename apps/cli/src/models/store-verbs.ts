@@ -22,7 +22,7 @@ export const STORE_VERBS: Readonly<Record<string, Verb>> = {
 
 function add(asked: Asked): Promise<number> {
   const { flags, word, signal } = asked;
-  const { id, task, licence, quantisation, sha256, copy, replace } = flags;
+  const { id, task, licence, quantisation, sha256, copy, replace, push } = flags;
   const template = flags.template === undefined ? undefined : templateIn(flags.template);
   const terms = {
     id,
@@ -33,17 +33,17 @@ function add(asked: Asked): Promise<number> {
     sha256: digestOf(sha256),
     copy,
     replace,
+    push,
     allowPaths: true,
   };
   return withModelStore(asked, async (store) => {
     using line = progressLine();
-    let added = await store.add(word!, terms, line.show, signal);
-    if (flags.push) added = await store.push(added.id, line.show, signal);
+    const added = await store.add(word!, terms, line.show, signal);
     line[Symbol.dispose]();
     tell(
       asked,
       added,
-      `${added.id} is added${flags.push ? ', and in the bucket' : ''}: ${summaryOf(added)}. Its digest is ${added.entry.digest}.`,
+      `${added.id} is added${push ? ', and in the bucket' : ''}: ${summaryOf(added)}. Its digest is ${added.entry.digest}.`,
     );
     return 0;
   });

@@ -43,7 +43,7 @@ export class ManageStoredModels {
 
   add(body: unknown, call: Call): Promise<ModelJobBody> {
     return this.#recorded(call, async () => {
-      const { source, push, ...wished } = parseAddModel(body);
+      const { source, ...wished } = parseAddModel(body);
       const wishes = Object.fromEntries(
         Object.entries(wished).filter(([, value]) => value !== null),
       ) as Partial<AddTerms>;
@@ -51,7 +51,6 @@ export class ManageStoredModels {
       refusePath(source);
       return this.jobs.begin('add', wishes.id ?? null, async (onProgress, signal) => {
         const { id } = await this.store.add(source, { ...wishes, allowPaths: false }, onProgress, signal);
-        if (push) await this.store.push(id, onProgress, signal);
         return { model: id, problems: [] };
       });
     });

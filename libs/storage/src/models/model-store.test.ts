@@ -253,6 +253,14 @@ describe('models of a bucket', () => {
     await expect(two.find('demo', never)).rejects.toThrow(/neither in the registry nor in the bucket/);
   });
 
+  it('are sent there once they are added, and not even added where there is none', async () => {
+    const [one, alone] = [openStore('one', { bucket: true }), openStore('alone')];
+    expect(await add(one, DEMO, { id: 'demo', push: true })).toMatchObject({ where: 'both' });
+    expect(await one.find('demo', never)).toMatchObject({ where: 'both' });
+    await expect(add(alone, DEMO, { id: 'demo', push: true })).rejects.toThrow(/There is no bucket .* Set s3Url/);
+    expect((await alone.registry.models()).size).toBe(0);
+  });
+
   it('take the place of what was there under their id, and the other machine is asked before it has them', async () => {
     const [one, two] = [openStore('one', { bucket: true }), openStore('two', { bucket: true })];
     await add(one, DEMO, { id: 'demo' });

@@ -49,6 +49,8 @@ export interface AddTerms {
   /** A model that lies on this machine is copied; else it stays where it is. */
   readonly copy?: boolean | undefined;
   readonly replace?: boolean | undefined;
+  /** Also to the bucket. */
+  readonly push?: boolean | undefined;
   /** Whether `source` may be a path of this machine. */
   readonly allowPaths: boolean;
 }
@@ -132,6 +134,13 @@ export class ModelStore {
 
   /** @throws ModelProblem; the signal's reason. */
   async add(text: string, terms: AddTerms, onProgress: OnProgress, signal: AbortSignal): Promise<StoredModel> {
+    // Said before gigabytes have come.
+    if (terms.push) this.#bucketNeeded();
+    const added = await this.#add(text, terms, onProgress, signal);
+    return terms.push ? this.push(added.id, onProgress, signal) : added;
+  }
+
+  async #add(text: string, terms: AddTerms, onProgress: OnProgress, signal: AbortSignal): Promise<StoredModel> {
     const source = parseModelSource(text);
     if (source.kind === 'path' && !terms.allowPaths)
       throw new ModelProblem(
