@@ -22,6 +22,7 @@ import {
   tellParent,
   terminationRequested,
   type WatchedTls,
+  warnOfSecretFlags,
 } from '@millrace/runtime';
 import { ModelCache, ModelRegistry, openModelBucket } from '@millrace/storage';
 import { libraryModelMaker } from './engines/open-engines.js';
@@ -51,6 +52,7 @@ async function run(loaded: LoadedSettings): Promise<void> {
   const logger = createLogger({ name: 'worker', level: settings.logLevel, format: settings.logFormat });
   endOnFatalErrors(logger);
   logger.info({ settings: describeSettings(loaded) }, `Millrace worker ${VERSION} starts.`);
+  warnOfSecretFlags(loaded, logger);
 
   const tls = await openTls(settings, logger);
   const registered = await openRegistered(settings, tls, logger);
@@ -94,9 +96,13 @@ async function run(loaded: LoadedSettings): Promise<void> {
     await openScrapeServer(settings.workerHost, settings.workerMetricsPort, scrapes.answerScrape);
   }
   const port = await server.listen(tls.gateways);
-  logger.info({ port, host: settings.workerHost }, 'The worker listens for gateways.');
+  const isSentWork = settings.dispatch !== 'queue';
+  logger.info(
+    { port, host: settings.workerHost },
+    isSentWork ? 'The worker listens for gateways.' : 'The worker tells its health.',
+  );
   // Not refused, as it is for the gateway's `host`: in Kubernetes a worker must listen on all addresses.
-  if (!isLoopback(settings.workerHost) && tls.gateways === undefined) {
+  if (isSentWork && !isLoopback(settings.workerHost) && tls.gateways === undefined) {
     logger.warn(
       { port, host: settings.workerHost },
       'Anyone who reaches this port can use the engine: keep it to a trusted network, or give it the files of workerTls.',
