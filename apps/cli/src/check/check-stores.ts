@@ -181,7 +181,7 @@ const NO_KEY = 'millrace-check';
 async function checkObjects(settings: StoreSettings): Promise<Finding> {
   const { s3Url, s3Bucket, dataFolder, s3SilenceMsMax } = settings;
   if (s3Url === undefined) return fine('objects', `files are in ${dataFolder}: for gateways of one machine`);
-  const remedy = 'Start it, or correct the `s3…` settings; docs/how-to/object-store.md has them.';
+  const remedy = 'Without it, files are neither kept nor read; docs/how-to/object-store.md has the `s3…` settings.';
   try {
     const tls = await readTlsFiles({ group: 's3Tls', caFile: settings['s3Tls.caFile'] });
     const patience = { s3SilenceMsMax: Math.min(s3SilenceMsMax, ANSWER_TIMEOUT_MS) };
