@@ -121,7 +121,7 @@ export class ModelJobs {
     if (job !== undefined) return job;
     throw new InferenceError(
       'model_job_not_found',
-      `There is no job ${JSON.stringify(id.slice(0, 60))}: this gateway remembers those that run and the last ${ENDED_MAX} that ended, until it stops.`,
+      `There is no job ${JSON.stringify(id.slice(0, 60))}: this gateway remembers those that run and the last ${ENDED_MAX} that ended, until it stops. GET /admin/model-jobs lists them.`,
     );
   }
 
