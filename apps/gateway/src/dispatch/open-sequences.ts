@@ -41,7 +41,6 @@ interface Sequence {
 export interface BegunAnswer {
   readonly answer: AsyncIterable<SequenceEvent>;
   readonly starts: readonly GatewayFrame[];
-  readonly sequenceIds: readonly number[];
 }
 
 /**
@@ -87,7 +86,7 @@ export class OpenSequences {
       const [inbox, credit] = [inboxes[at]!, credits[at]!];
       this.#open.set(sequenceIds[at]!, { inbox, answer, prompt: promptIndex, attempt, credit, way });
     }
-    return { answer, starts, sequenceIds };
+    return { answer, starts };
   }
 
   /** What the worker says of one; of one that is open no more, it is not heard. */
