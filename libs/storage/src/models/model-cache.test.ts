@@ -1,5 +1,4 @@
 import { execFile } from 'node:child_process';
-import { randomUUID } from 'node:crypto';
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, realpathSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
@@ -7,13 +6,8 @@ import { promisify } from 'node:util';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { FolderObjectStore } from '../adapters/folder-object-store.js';
 import type { ObjectStore } from '../object-store.js';
-import { ModelBucket } from './model-bucket.js';
-import { ModelCache } from './model-cache.js';
-import { ModelStore } from './model-store.js';
-import type { RegistryEntry } from './registry-entry.js';
+import { DEMO, EMBED, openCache as openCacheIn, pushModel, useModel } from './model-cache.testing.js';
 
-const MODELS = join(import.meta.dirname, '../../../../models');
-const [DEMO, EMBED] = [join(MODELS, 'millrace-demo.gguf'), join(MODELS, 'millrace-demo-embed.gguf')];
 /** Of the larger one. */
 const DEMO_BYTES = 5_281_824;
 
@@ -24,7 +18,6 @@ beforeEach(() => {
 afterEach(() => rmSync(root, { recursive: true, force: true }));
 
 const never = new AbortController().signal;
-const nothing = () => {};
 
 /** Counts how often content was opened. */
 class CountingStore extends FolderObjectStore {
@@ -35,18 +28,9 @@ class CountingStore extends FolderObjectStore {
   };
 }
 
-async function push(objects: ObjectStore, id: string, path: string): Promise<RegistryEntry> {
-  const bucket = new ModelBucket(objects);
-  const sources = { mayAsk: () => true, silenceMsMax: 5_000, hubUrl: '', hubToken: undefined, openBucket: undefined };
-  const store = new ModelStore({ folder: join(root, `pushes-${randomUUID()}`), bucket, sources });
-  await store.add(path, { id, allowPaths: true }, nothing, never);
-  await store.push(id, nothing, never);
-  return (await bucket.find(id, never))!;
-}
-
-const openCache = (objects: ObjectStore, bytesMax = 1e9, freeBytes = async () => 1e12) =>
-  new ModelCache(new ModelBucket(objects), { folder: join(root, 'cache'), bytesMax, freeBytes });
-const use = (cache: ModelCache, id: string, entry: RegistryEntry) => cache.use(id, entry, nothing, never);
+const push = (objects: ObjectStore, id: string, path: string) => pushModel(root, objects, id, path);
+const openCache = (objects: ObjectStore, ...limits: [bytesMax?: number, freeBytes?: () => Promise<number>]) =>
+  openCacheIn(root, objects, ...limits);
 const isKept = (path: string) => existsSync(path);
 
 describe('models of a bucket on this disk', () => {
@@ -54,12 +38,12 @@ describe('models of a bucket on this disk', () => {
     const objects = new CountingStore(join(root, 'bucket'));
     const entry = await push(objects, 'demo', DEMO);
     // Each of a cache of its own, as workers have it.
-    const used = await Promise.all(Array.from({ length: 6 }, () => use(openCache(objects), 'demo', entry)));
+    const used = await Promise.all(Array.from({ length: 6 }, () => useModel(openCache(objects), 'demo', entry)));
     expect(objects.opened).toHaveLength(1);
     expect(new Set(used.map(({ path }) => path)).size).toBe(1);
     expect(readFileSync(used[0]!.path).equals(readFileSync(DEMO))).toBe(true);
     for (const one of used) one[Symbol.dispose]();
-    (await use(openCache(objects), 'demo', entry))[Symbol.dispose]();
+    (await useModel(openCache(objects), 'demo', entry))[Symbol.dispose]();
     expect(objects.opened).toHaveLength(1);
   });
 
@@ -72,11 +56,11 @@ describe('models of a bucket on this disk', () => {
       ['a', a],
       ['b', b],
     ] as const) {
-      using one = await use(cache, id, entry);
+      using one = await useModel(cache, id, entry);
       paths[id] = one.path;
     }
-    (await use(cache, 'a', a))[Symbol.dispose]();
-    using _c = await use(cache, 'c', c);
+    (await useModel(cache, 'a', a))[Symbol.dispose]();
+    using _c = await useModel(cache, 'c', c);
     expect({ a: isKept(paths.a), b: isKept(paths.b) }).toEqual({ a: true, b: false });
   });
 
@@ -84,13 +68,13 @@ describe('models of a bucket on this disk', () => {
     const objects = new FolderObjectStore(join(root, 'bucket'));
     const [a, b] = [await push(objects, 'a', DEMO), await push(objects, 'b', EMBED)];
     const cache = openCache(objects, DEMO_BYTES + 1);
-    const held = await use(cache, 'a', a);
-    await expect(use(cache, 'b', b)).rejects.toThrow(
+    const held = await useModel(cache, 'a', a);
+    await expect(useModel(cache, 'b', b)).rejects.toThrow(
       /takes 5 MB, .* of 6 MB \(modelCacheBytesMax\) 6 MB are in use.*Raise modelCacheBytesMax/,
     );
     expect(isKept(held.path)).toBe(true);
     held[Symbol.dispose]();
-    using _b = await use(cache, 'b', b);
+    using _b = await useModel(cache, 'b', b);
     expect(isKept(held.path)).toBe(false);
   });
 
@@ -98,11 +82,11 @@ describe('models of a bucket on this disk', () => {
     const objects = new FolderObjectStore(join(root, 'bucket'));
     const [a, b] = [await push(objects, 'a', DEMO), await push(objects, 'b', EMBED)];
     const path = await (async () => {
-      using one = await use(openCache(objects), 'a', a);
+      using one = await useModel(openCache(objects), 'a', a);
       return one.path;
     })();
     const full = openCache(objects, 1e9, async () => 1_000_000);
-    await expect(use(full, 'b', b)).rejects.toMatchObject({
+    await expect(useModel(full, 'b', b)).rejects.toMatchObject({
       kind: 'full',
       message: expect.stringMatching(/the disk has 1 MB free/),
     });
@@ -131,14 +115,14 @@ describe('models of a bucket on this disk', () => {
     await expect(killed).rejects.toThrow();
     const spareBytes = 64 * 1024 * 1024;
     const tight = openCache(objects, 1e9, async () => spareBytes + DEMO_BYTES - 3_000_000);
-    using used = await use(tight, 'demo', entry);
+    using used = await useModel(tight, 'demo', entry);
     expect(readFileSync(used.path).equals(readFileSync(DEMO))).toBe(true);
   });
 
   it('never go with what is not theirs: it stays, however full the disk is', async () => {
     const objects = new FolderObjectStore(join(root, 'bucket'));
     const [a, b] = [await push(objects, 'a', DEMO), await push(objects, 'b', EMBED)];
-    const cached = await use(openCache(objects), 'a', a);
+    const cached = await useModel(openCache(objects), 'a', a);
     cached[Symbol.dispose]();
     const others = ['qwen3-4b/model.gguf', 'registry.json', 'me@home/notes', 'x@0123456789abcdef'];
     for (const path of others) {
@@ -146,7 +130,7 @@ describe('models of a bucket on this disk', () => {
       writeFileSync(join(root, 'cache', path), 'mine');
     }
     const full = openCache(objects, 1e9, async () => 0);
-    await expect(use(full, 'b', b)).rejects.toMatchObject({ kind: 'full' });
+    await expect(useModel(full, 'b', b)).rejects.toMatchObject({ kind: 'full' });
     expect(isKept(cached.path)).toBe(false);
     expect(others.filter((path) => isKept(join(root, 'cache', path)))).toEqual(others);
   });
@@ -159,7 +143,7 @@ describe('models of a bucket on this disk', () => {
     content[3_000_000]! ^= 1;
     writeFileSync(path, content);
     const cache = openCache(objects);
-    await expect(use(cache, 'demo', entry)).rejects.toThrow(/has the digest .* and should have 8d50/);
+    await expect(useModel(cache, 'demo', entry)).rejects.toThrow(/has the digest .* and should have 8d50/);
     expect(await cache.has('demo', entry)).toBe(false);
   });
 
@@ -168,9 +152,9 @@ describe('models of a bucket on this disk', () => {
     const entry = await push(objects, 'demo', DEMO);
     const cache = openCache(objects);
     await objects.remove([`demo/${entry.digest.slice(0, 16)}/millrace-demo.gguf`], never);
-    await expect(use(cache, 'demo', entry)).rejects.toThrow(/millrace-demo.gguf is not in the object store/);
+    await expect(useModel(cache, 'demo', entry)).rejects.toThrow(/millrace-demo.gguf is not in the object store/);
     await push(objects, 'demo', DEMO);
-    using _used = await use(cache, 'demo', entry);
+    using _used = await useModel(cache, 'demo', entry);
   });
 
   it('are not kept from being used by a process that died while it fetched them', async () => {
@@ -183,7 +167,7 @@ describe('models of a bucket on this disk', () => {
       await cache.use('demo', ${JSON.stringify(entry)}, (bytes) => bytes > 1e6 && process.kill(process.pid, 'SIGKILL'), new AbortController().signal);`;
     const died = promisify(execFile)(process.execPath, ['--input-type=module', '-e', script], { timeout: 60_000 });
     await expect(died).rejects.toMatchObject({ signal: 'SIGKILL' });
-    using used = await use(openCache(objects), 'demo', entry);
+    using used = await useModel(openCache(objects), 'demo', entry);
     expect(readFileSync(used.path).equals(readFileSync(DEMO))).toBe(true);
   });
 });

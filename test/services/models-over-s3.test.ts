@@ -1,17 +1,17 @@
 import { type ChildProcess, execFile, spawn } from 'node:child_process';
-import { randomUUID } from 'node:crypto';
 import { once } from 'node:events';
 import { mkdtempSync, readdirSync, realpathSync, rmSync, writeFileSync } from 'node:fs';
 import { request } from 'node:http';
 import { createServer, type Server } from 'node:https';
-import { type AddressInfo, createServer as createTcpServer } from 'node:net';
+import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { Client } from 'minio';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { CertificateFolder, TestAuthority } from '../../../runtime/src/certificates.testing.js';
+import { CertificateFolder, TestAuthority } from '../../libs/runtime/src/certificates.testing.js';
+import { type BucketSettings, bucketOfItsOwn, removeBucket } from '../../libs/storage/src/adapters/bucket.testing.js';
+import { freePort } from './real-service.ts';
 
-const ROOT = join(import.meta.dirname, '../../../..');
+const ROOT = join(import.meta.dirname, '../..');
 /** As it is built. */
 const MILLRACE = join(ROOT, 'apps/cli/dist/main.js');
 const DEMO = join(ROOT, 'models/millrace-demo.gguf');
@@ -25,21 +25,17 @@ describe.skipIf(url === undefined)(
   { timeout: 180_000 },
   () => {
     const real = URL.parse(url ?? 'http://a:b@127.0.0.1:1')!;
-    const bucket = `test-models-${randomUUID().slice(0, 8)}`;
-    const admin = new Client({
-      ...{ endPoint: real.hostname, port: Number(real.port), useSSL: false },
-      ...{ accessKey: real.username, secretKey: real.password, region: 'us-east-1' },
-    });
     const root = realpathSync(mkdtempSync(join(tmpdir(), 'models-over-s3-')));
     const certificates = new CertificateFolder();
     const started: ChildProcess[] = [];
     /** Of models, as they were asked for. */
     const fetched: string[] = [];
+    let bucket: BucketSettings;
     let front: Server;
     let settings: NodeJS.ProcessEnv;
 
     beforeAll(async () => {
-      await admin.makeBucket(bucket, 'us-east-1');
+      bucket = await bucketOfItsOwn(url!);
       const authority = await TestAuthority.make();
       front = createServer(await authority.sign('127.0.0.1'), (asked, answer) => {
         if (asked.method === 'GET' && asked.url!.includes('.gguf')) fetched.push(asked.url!);
@@ -54,9 +50,9 @@ describe.skipIf(url === undefined)(
       await new Promise<void>((resolve) => front.listen(0, '127.0.0.1', resolve));
       settings = {
         MILLRACE_S3_URL: `https://127.0.0.1:${(front.address() as AddressInfo).port}`,
-        MILLRACE_S3_BUCKET: bucket,
-        MILLRACE_S3_ACCESS_KEY: real.username,
-        MILLRACE_S3_SECRET_KEY: real.password,
+        MILLRACE_S3_BUCKET: bucket.s3Bucket,
+        MILLRACE_S3_ACCESS_KEY: bucket.s3AccessKey,
+        MILLRACE_S3_SECRET_KEY: bucket.s3SecretKey,
         MILLRACE_S3_TLS_CA_FILE: certificates.write('ca.pem', authority.cert),
         MILLRACE_MODELS_FILE: join(root, 'models.yaml'),
         MILLRACE_MODELS_REFRESH_MS: '200',
@@ -152,21 +148,10 @@ describe.skipIf(url === undefined)(
       // The bucket vanishes: what was fetched is served on.
       await millrace('desk', ['models', 'remove', 'shared', '--bucket']);
       expect(await millrace('desk', ['models', 'add', DEMO, '--id', 'shared', '--push'])).toContain('in the bucket');
-      const names: string[] = [];
-      for await (const { name } of admin.listObjectsV2(bucket, '', true)) names.push(name!);
-      await admin.removeObjects(bucket, names);
-      await admin.removeBucket(bucket);
+      await removeBucket(url!, bucket.s3Bucket);
       expect(await ask('own-name')).toContain('Paris');
-      expect(await millrace('desk', ['models', 'list'])).toContain(`The bucket ${bucket} is not there`);
+      expect(await millrace('desk', ['models', 'list'])).toContain(`The bucket ${bucket.s3Bucket} is not there`);
       expect(await ask('own-name')).toContain('Paris');
     });
   },
 );
-
-async function freePort(): Promise<number> {
-  const server = createTcpServer();
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  const { port } = server.address() as AddressInfo;
-  await new Promise((resolve) => server.close(resolve));
-  return port;
-}
