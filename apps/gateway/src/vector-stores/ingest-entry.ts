@@ -195,7 +195,12 @@ export class IngestEntry {
 
   async #pin(entry: TakenEntry, model: EmbeddingModel, vectors: readonly Float32Array[]): Promise<number> {
     const dimension = vectors[0]?.length ?? 0;
-    const pinned = await this.parts.stores.pin(entry.store_id, model.id, dimension);
+    const known = this.#dimensions.get(entry);
+    // What was written down stays: it need not be written again for every few chunks.
+    const pinned =
+      known === undefined
+        ? await this.parts.stores.pin(entry.store_id, model.id, dimension)
+        : { model: model.id, dimension: known };
     if (pinned === undefined) throw new InferenceError('internal_error', 'The vector store is gone.');
     if (pinned.model !== model.id && entry.embedding_model === null)
       throw new InferenceError('internal_error', 'The vector store was given another model meanwhile.');
