@@ -1,8 +1,8 @@
 import { type BatchEndpoint, InferenceError } from '@millrace/contracts';
-
 import type { LineAnswer, LineUsage } from '../batch-jobs/line-outcome.js';
 import type { LineRequest } from '../batch-jobs/run-slice.js';
-import { type Call, type Caller, LOW_PRIORITY } from '../vocabulary.js';
+import type { Call, Caller } from '../vocabulary.js';
+import { backgroundCall } from './background-call.js';
 import type { CompleteChat } from './complete-chat.js';
 import type { CompleteText } from './complete-text.js';
 import type { Embed } from './embed.js';
@@ -26,17 +26,7 @@ export class AnswerBatchLine {
   }
 
   run({ endpoint, body, bodyBytes, requestId }: LineRequest, caller: Caller, signal: AbortSignal): Promise<LineAnswer> {
-    return this.#walks[endpoint](body, {
-      requestId,
-      caller: { ...caller, priority: LOW_PRIORITY },
-      bodyBytes,
-      deadlineMs: undefined,
-      tell: () => {},
-      notOurs: () => {},
-      arrivedMs: performance.now(),
-      clientLeft: signal,
-      trace: undefined,
-    });
+    return this.#walks[endpoint](body, backgroundCall({ requestId, caller, bodyBytes }, signal));
   }
 }
 

@@ -5,7 +5,8 @@ import type { RequestLog } from '../request-log/request-log.js';
 import type { WorkerDirectory } from '../routing/worker-directory.js';
 import type { ModelCatalog } from '../validation/model-catalog.js';
 import type { Embedding, EmbeddingModel } from '../vector-stores/embedding.js';
-import { type Call, type Caller, LOW_PRIORITY, type ValidEmbedRequest } from '../vocabulary.js';
+import type { Caller, ValidEmbedRequest } from '../vocabulary.js';
+import { backgroundCall } from './background-call.js';
 import type { DoWork } from './do-work.js';
 import { modelsFor } from './models-for.js';
 import { floatsOf } from './question-vector.js';
@@ -45,7 +46,8 @@ export class EmbedChunks implements Embedding {
     texts: readonly string[],
     signal: AbortSignal,
   ): Promise<readonly Float32Array[]> {
-    const call = callBehindOthers(caller, texts, signal);
+    const bodyBytes = texts.reduce((sum, text) => sum + Buffer.byteLength(text), 0);
+    const call = backgroundCall({ requestId: newRequestId(), caller, bodyBytes }, signal);
     const record = this.requestLog.open('embeddings', call);
     const { result } = await this.work.run(call, record, {
       parse: () => embedRequest(this.#resolve(caller, id), texts),
@@ -94,20 +96,6 @@ export function embedRequest(model: ValidEmbedRequest['model'], texts: readonly 
 export function checkedVectors(vectors: readonly Uint8Array[], count: number): readonly Float32Array[] {
   if (vectors.length === count) return vectors.map(floatsOf);
   throw new InferenceError('internal_error', `The worker made ${vectors.length} vectors of ${count} texts.`);
-}
-
-function callBehindOthers(caller: Caller, texts: readonly string[], signal: AbortSignal): Call {
-  return {
-    requestId: newRequestId(),
-    caller: { ...caller, priority: LOW_PRIORITY },
-    bodyBytes: texts.reduce((sum, text) => sum + Buffer.byteLength(text), 0),
-    deadlineMs: undefined,
-    tell: () => {},
-    notOurs: () => {},
-    arrivedMs: performance.now(),
-    clientLeft: signal,
-    trace: undefined,
-  };
 }
 
 function newRequestId(): string {
