@@ -1,5 +1,5 @@
 import { InferenceError } from '@millrace/contracts';
-import { checkModelId, type ModelStore } from '@millrace/storage';
+import { isModelId, type ModelStore } from '@millrace/storage';
 import { UnknownModel } from '../validation/model-catalog.js';
 
 /** Whoever sends names that nobody knows has no more looks made for them at a time, */
@@ -49,6 +49,7 @@ export class StoredNames {
   #isThere(name: string): Promise<boolean> {
     const known = this.#looks.get(name);
     if (known !== undefined && this.nowMs() < known.untilMs) return known.isThere;
+    // Names come from anybody, and may be as long as a body: what could never be stored is not remembered either.
     if (!isModelId(name) || !this.#mayLook()) return Promise.resolve(false);
     const look: Look = { isThere: this.#look(name), untilMs: Number.POSITIVE_INFINITY };
     this.#looks.delete(name);
@@ -78,15 +79,5 @@ export class StoredNames {
     } finally {
       this.#underWay--;
     }
-  }
-}
-
-/** Names come from anybody, and may be as long as a body: what could never be stored is not remembered either. */
-function isModelId(name: string): boolean {
-  try {
-    checkModelId(name);
-    return true;
-  } catch {
-    return false;
   }
 }

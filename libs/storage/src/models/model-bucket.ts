@@ -9,7 +9,7 @@ import {
   REMOVED_KEYS_MAX,
 } from '../object-store.js';
 import { filesOfEntry, type OnBytes } from './model-content.js';
-import { checkModelId } from './model-id.js';
+import { checkModelId, isModelId } from './model-id.js';
 import { ModelProblem } from './model-problem.js';
 import { isBelow, type RegistryEntry, registryEntrySchema } from './registry-entry.js';
 import { type FetchTerms, fetchFile } from './sources/fetch-file.js';
@@ -209,15 +209,6 @@ export function shortDigest({ digest }: Pick<RegistryEntry, 'digest'>): string {
 
 function keyOf(id: string, entry: RegistryEntry, path: string): string {
   return `${id}/${shortDigest(entry)}/${path}`;
-}
-
-function isModelId(id: string): boolean {
-  try {
-    checkModelId(id);
-    return true;
-  } catch {
-    return false;
-  }
 }
 
 function refuseUnlessKey(key: string): void {

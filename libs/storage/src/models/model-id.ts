@@ -5,14 +5,15 @@ const MODEL_ID = /^[A-Za-z0-9][A-Za-z0-9._-]*$/;
 /** What lies beside the models in their folder and in the bucket. */
 const TAKEN: ReadonlySet<string> = new Set(['registry.json']);
 
-/**
- * An id is the name of a folder, here and in a bucket, and comes from anybody: nothing in it leads anywhere else.
- *
- * @throws ModelProblem
- */
-export function checkModelId(id: string): void {
+/** An id is the name of a folder, here and in a bucket, and comes from anybody: nothing in it leads anywhere else. */
+export function isModelId(id: string): boolean {
   const isId = id.length <= MODEL_ID_CHARACTERS_MAX && MODEL_ID.test(id) && !id.includes('..') && !id.endsWith('.');
-  if (isId && !TAKEN.has(id.toLowerCase())) return;
+  return isId && !TAKEN.has(id.toLowerCase());
+}
+
+/** @throws ModelProblem */
+export function checkModelId(id: string): void {
+  if (isModelId(id)) return;
   throw new ModelProblem(
     'invalid',
     `${JSON.stringify(id.slice(0, 120))} can't be the id of a model: it takes up to ${MODEL_ID_CHARACTERS_MAX} letters, digits, ".", "_" and "-", begins with a letter or digit, and holds no "..". Choose another with --id.`,
