@@ -6,7 +6,7 @@ import { filesOfEntry, type OnBytes } from './model-content.js';
 import { checkModelId } from './model-id.js';
 import { ModelProblem } from './model-problem.js';
 import type { RegistryEntry } from './registry-entry.js';
-import { freeBytesOf, megabytes } from './sources/fetch-file.js';
+import { freeBytesOf, megabytes, SPARE_BYTES } from './sources/fetch-file.js';
 
 export interface ModelCacheOptions {
   /** Absolute. Several workers of a machine share it. */
@@ -28,8 +28,6 @@ const SIZE = '.size';
 const LOCKS = '.locks';
 /** What it calls its folders: everything else that lies there is somebody else's, and stays. */
 const OWN_NAME = /^[A-Za-z0-9][A-Za-z0-9._-]*@[0-9a-f]{16}$/;
-/** Left free on the disk. */
-const SPARE_BYTES = 64 * 1024 * 1024;
 
 interface Kept {
   readonly name: string;

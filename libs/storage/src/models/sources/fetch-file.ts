@@ -27,7 +27,7 @@ export interface FetchedFile {
 const TRIES_MAX = 5;
 const RETRY_DELAY_MS = 500;
 /** Left free on the disk: others write there, too. */
-const SPARE_BYTES = 64 * 1024 * 1024;
+export const SPARE_BYTES = 64 * 1024 * 1024;
 /** Of a file whose length nobody knows, so often is the disk looked at. */
 const LOOK_EACH_BYTES = 64 * 1024 * 1024;
 const READ_BYTES = 256 * 1024;
