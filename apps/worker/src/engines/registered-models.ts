@@ -23,7 +23,7 @@ export function registeredModel(
   build: (model: LlamaCppModel | OpenVinoModel) => LibraryModel,
 ): LibraryModel {
   const { id, aliases, isDefault, loadsAtStart, idleUnloadMs, registry } = model;
-  let brought: { readonly model: LibraryModel; readonly digest: string } | undefined;
+  let brought: { readonly model: LibraryModel; readonly version: string; readonly path: string } | undefined;
   const here = () => {
     if (brought === undefined) throw new Error(`The model ${id} was not brought here.`);
     return brought.model;
@@ -35,20 +35,28 @@ export function registeredModel(
     },
     // Another entry is another model, though nobody has brought it yet.
     stamp: async () => {
-      const digest = registered.listed.get(registry)?.entry.digest;
-      return brought === undefined || brought.digest !== digest
-        ? `digest ${digest}`
-        : `digest ${digest}\n${await brought.model.stamp()}`;
+      const entry = registered.listed.get(registry)?.entry;
+      const version = entry && versionOf(entry);
+      return brought === undefined || brought.version !== version
+        ? `version ${version}`
+        : `version ${version}\n${await brought.model.stamp()}`;
     },
     bring: async (report, signal) => {
       const held = await registered.bring(registry, report, signal);
       const { entry, path } = held;
-      if (brought?.digest !== entry.digest)
-        brought = { model: build(withFile(model, entry, path)), digest: entry.digest };
+      const version = versionOf(entry);
+      // The same model may lie elsewhere by now, as in the cache of the bucket.
+      if (brought?.version !== version || brought.path !== path)
+        brought = { model: build(withFile(model, entry, path)), version, path };
       return held;
     },
     look: (signal) => here().look(signal),
   };
+}
+
+/** Added anew, the same files may have another template or task. */
+function versionOf({ digest, added }: RegistryEntry): string {
+  return `${digest} ${added}`;
 }
 
 function withFile(model: RegisteredModel, entry: RegistryEntry, path: string): LlamaCppModel | OpenVinoModel {

@@ -193,7 +193,7 @@ const LOGGED_MAX = 50;
 
 function namesIn(listed: Listed): string {
   return [...listed]
-    .map(([id, { entry, isHere }]) => `${id} ${entry.digest} ${isHere}`)
+    .map(([id, { entry, isHere }]) => `${id} ${entry.digest} ${entry.added} ${isHere}`)
     .sort()
     .join('\n');
 }
