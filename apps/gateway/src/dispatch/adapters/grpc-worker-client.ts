@@ -43,7 +43,7 @@ import {
 } from '@millrace/runtime';
 import type { SequenceEvent, WorkerPhase, WorkerState } from '../../vocabulary.js';
 import { faultOf } from '../check-description.js';
-import { OpenSequences, type SequenceWay, tooLarge, workerLost } from '../open-sequences.js';
+import { OpenSequences, type OpenSequencesLimits, type SequenceWay, tooLarge, workerLost } from '../open-sequences.js';
 import { modelOf } from '../protocol-frames.js';
 import {
   chatBytes,
@@ -67,15 +67,11 @@ import type {
   WorkerClient,
 } from '../worker-client.js';
 
-export interface GrpcWorkerClientLimits {
+export interface GrpcWorkerClientLimits extends OpenSequencesLimits {
   /** How long connecting may take, up to the worker's Welcome. */
   readonly workerConnectTimeoutMs: number;
   /** A worker reports once a second; one that is silent for so long counts as lost. */
   readonly workerSilenceMsMax: number;
-  /** How far the worker may run ahead of a consumer. */
-  readonly creditTokens: number;
-  /** The largest request sent: a body, and what the protocol adds. One that is larger is refused alone. */
-  readonly sentBytesMax: number;
 }
 
 /** How a channel to a worker is secured. */
