@@ -5,7 +5,7 @@ import type { RequestLog } from '../request-log/request-log.js';
 import type { WorkerDirectory } from '../routing/worker-directory.js';
 import type { ModelCatalog } from '../validation/model-catalog.js';
 import type { Embedding, EmbeddingModel } from '../vector-stores/embedding.js';
-import type { Caller, ValidEmbedRequest } from '../vocabulary.js';
+import { type Caller, LOW_PRIORITY, type ValidEmbedRequest } from '../vocabulary.js';
 import { backgroundCall } from './background-call.js';
 import type { DoWork } from './do-work.js';
 import { modelsFor } from './models-for.js';
