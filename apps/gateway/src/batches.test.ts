@@ -435,9 +435,12 @@ describe('several gateways', { timeout: 120_000 }, () => {
     const batch = await whenOver(one.client, (await makeBatch(one.client, lines)).id);
     expect(batch.request_counts).toEqual({ total: 1_500, completed: 1_500, failed: 0 });
     expect(ids(await linesOf(other.client, batch.output_file_id))).toEqual(names(1_500));
-    const shares = [one, other].map(({ worker }) => worker.started.length);
-    expect(shares[0]! + shares[1]!).toBe(1_500);
-    expect(Math.min(...shares)).toBeGreaterThan(0);
+    // A worker that is taken for silent on a busy machine is asked again by its gateway, as another attempt.
+    const shares = [one, other].map(({ worker }) => worker.started.filter(({ attempt }) => attempt === 1));
+    const byLine = Map.groupBy(shares.flat(), ({ requestId }) => requestId.replace(/-[^-]*$/, ''));
+    expect(byLine.size).toBe(1_500);
+    expect([...byLine.values()].filter(({ length }) => length > 1)).toEqual([]);
+    expect(Math.min(...shares.map(({ length }) => length))).toBeGreaterThan(0);
   });
 
   it('lose nothing and answer nothing twice when one is stopped in the middle', async () => {
