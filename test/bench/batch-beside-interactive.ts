@@ -111,6 +111,8 @@ for (let round = 0; round < rounds; round++) {
   beside.push(...(await interactive(seconds * 1_000)));
   linesBeside += (await doneLines(batch)) - before;
   besideMs += performance.now() - startedMs;
+  if ((await batch.look()).completed_at != null)
+    throw new Error(`The batch was over before its ${seconds} seconds were: give it more than ${lines} --lines.`);
   if (round < rounds - 1) {
     await batch.cancel();
     await batch.completed(BATCH_TIMEOUT_MS);
