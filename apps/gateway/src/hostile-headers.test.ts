@@ -1,5 +1,7 @@
+import { connect } from 'node:net';
+import { setTimeout } from 'node:timers/promises';
 import fc from 'fast-check';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { rawExchange } from './gateway.testing.js';
 import { KEY, sendHundredMib, startKeyedGateway } from './keyed-gateway.testing.js';
 import { GATEWAY_METRICS } from './metrics/declarations.js';
@@ -184,6 +186,46 @@ describe('a body of a hundred megabytes from somebody with a key', () => {
     expect(parsed(said)).toMatchObject({ status: 413, body: expect.stringContaining('"code":"request_too_large"') });
     expect(moreBytes).toBeLessThan(20 * 1024 * 1024);
     expect((await fetch(`${bed.url}/healthz`)).status).toBe(200);
+  });
+});
+
+describe('a client that goes on sending after it was refused', () => {
+  it.each([
+    ['too much', KEY, 413],
+    ['without a key', 'sk-mr-nobody', 401],
+  ])('sees its answer, and no reset, when its connection closes: %s', async (_what, key, status) => {
+    await using bed = await startKeyedGateway({ bodyBytesMax: 1024 });
+    const head = request([['transfer-encoding', 'chunked']])
+      .replace(KEY, key)
+      .replace(/content-length: \d+\r\n/, '');
+    const socket = connect({ port: bed.port, host: '127.0.0.1', allowHalfOpen: true });
+    const errors: Error[] = [];
+    let said = '';
+    socket.on('error', (error) => errors.push(error)).on('data', (data) => (said += data));
+    const closed = new Promise((resolve) => socket.once('close', resolve));
+    const chunk = `4000\r\n${' '.repeat(0x4000)}\r\n`;
+    socket.write(head.slice(0, head.indexOf('\r\n\r\n') + 4) + chunk);
+    await vi.waitFor(() => expect(said).toContain('}'));
+    for (let sent = 0; sent < 10 && !socket.destroyed; sent++) {
+      socket.write(chunk);
+      await setTimeout(10);
+    }
+    socket.end('0\r\n\r\n');
+    await closed;
+    expect(errors).toEqual([]);
+    expect(parsed(said)).toMatchObject({ status, headers: { connection: 'close' } });
+  });
+
+  it('is cut off after bodyTimeoutMs', async () => {
+    await using bed = await startKeyedGateway({ bodyBytesMax: 1024, bodyTimeoutMs: 300 });
+    const socket = connect({ port: bed.port, host: '127.0.0.1', allowHalfOpen: true });
+    socket.on('error', () => {}).resume();
+    const closed = new Promise((resolve) => socket.once('close', resolve));
+    const head = request([['content-length', '1000000']]).replace(/content-length: \d+\r\n/, '');
+    socket.write(head.slice(0, head.indexOf('\r\n\r\n') + 4));
+    const timer = setInterval(() => socket.write(' '), 20);
+    await closed;
+    clearInterval(timer);
   });
 });
 

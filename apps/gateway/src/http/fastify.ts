@@ -18,6 +18,7 @@ import { FormBodies } from './form-bodies.js';
 import { Handshakes } from './handshakes.js';
 import { httpsOptions, renewCertificates } from './https-server.js';
 import { readJsonBodies } from './json-body.js';
+import { lingerOverBodies } from './lingering-close.js';
 import { OpenCalls } from './open-calls.js';
 import { tellOverhead } from './overhead.js';
 import { requestIdOf } from './request-id.js';
@@ -84,6 +85,7 @@ export async function createHttpServer(
     done();
   });
   boundConnections(fastify.server, settings.connectionsMax, logger);
+  lingerOverBodies(fastify.server);
   fastify.server.on('checkExpectation', (request, response) => socketErrors.refuseExpectation(request, response));
   refuseWithoutHost(fastify);
   guardAdmin(fastify, authenticator, settings);
