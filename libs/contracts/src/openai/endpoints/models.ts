@@ -1,0 +1,28 @@
+import { modelListSchema, modelSchema } from '../models.js';
+import { plainModelListSchema } from '../plain-chat.js';
+import { type Endpoint, withErrors } from './endpoint.js';
+
+export const MODELS_ENDPOINTS: readonly Endpoint[] = [
+  {
+    method: 'get',
+    path: '/v1/models',
+    tag: 'Models',
+    summary: 'List the models that are served: to a key, those that it may use.',
+    answers: withErrors({ 200: { description: 'The models.', schema: modelListSchema } }, [401, 503]),
+  },
+  {
+    method: 'get',
+    path: '/v1/models/{model}',
+    tag: 'Models',
+    summary: 'One model, by its id or an alias.',
+    answers: withErrors({ 200: { description: 'The model.', schema: modelSchema } }, [401, 403, 404, 503]),
+    pathParameter: { name: 'model', description: 'The id or an alias; it may contain slashes.' },
+  },
+  {
+    method: 'get',
+    path: '/models',
+    tag: 'Models',
+    summary: 'Every name that a key may ask for, aliases among them, and who answers to it.',
+    answers: withErrors({ 200: { description: 'The names.', schema: plainModelListSchema } }, [401, 503]),
+  },
+];
