@@ -215,14 +215,18 @@ export interface Worker {
 export type Endpoint =
   | 'chat'
   | 'completion'
+  | 'responses'
+  | 'messages'
   | 'embeddings'
   | 'rerank'
+  | 'moderations'
   | 'tokenize'
   | 'detokenize'
   | 'apply_template'
   | 'files'
   | 'batches'
   | 'vector_stores'
+  | 'conversations'
   | 'admin'
   | 'other';
 

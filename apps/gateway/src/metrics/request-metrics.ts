@@ -6,14 +6,18 @@ import { MEASURED } from './declarations.js';
 const OPERATIONS = {
   chat: 'chat',
   completion: 'text_completion',
+  responses: 'responses',
+  messages: 'messages',
   embeddings: 'embeddings',
   rerank: 'rerank',
+  moderations: 'moderations',
   tokenize: 'tokenize',
   detokenize: 'detokenize',
   apply_template: 'apply_template',
   files: 'files',
   batches: 'batches',
   vector_stores: 'vector_stores',
+  conversations: 'conversations',
   admin: 'admin',
   other: 'other',
 } as const satisfies Record<Endpoint, string>;

@@ -3,7 +3,7 @@ import type { Dispatcher } from '../dispatch/dispatcher.js';
 import type { RequestLog } from '../request-log/request-log.js';
 import type { ModelCatalog } from '../validation/model-catalog.js';
 import { parseChatRequest } from '../validation/parse-chat-request.js';
-import type { Call, SequenceEvent, ValidAnswerRequest } from '../vocabulary.js';
+import type { Call, Endpoint, SequenceEvent, ValidAnswerRequest, ValidChatRequest } from '../vocabulary.js';
 import { openHeading } from './answer-heading.js';
 import type { CachedAnswers } from './cached-answers.js';
 import { chatChunks, collectChat } from './chat-answer.js';
@@ -30,9 +30,8 @@ export class CompleteChat {
 
   /** @param parse in place of OpenAI's words, another way to say the same. */
   async run(body: unknown, call: Call, parse = parseChatRequest): Promise<ChatAnswer> {
-    const record = this.requestLog.open('chat', call);
-    const entered = await this.entrance.enter(call, record, () => parse(body, modelsFor(call.caller, this.models)));
-    const { request } = entered;
+    const entered = await this.enter(call, (models) => parse(body, models));
+    const { request, record } = entered;
     const events = this.generate(entered);
     const heading = openHeading('chatcmpl', record, request.serviceTier);
     // One path for both: a whole answer is a stream that we collect ourselves.
@@ -40,6 +39,16 @@ export class CompleteChat {
     const answer = await collectChat(events, heading, request);
     tellOverhead(call, record);
     return { kind: 'whole', body: answer };
+  }
+
+  /** A conversation in whoever's words, let in; `generate` answers it, and must be called, or it is disposed of. */
+  enter(
+    call: Call,
+    parse: (models: ModelCatalog) => ValidChatRequest,
+    endpoint: Endpoint = 'chat',
+  ): Promise<Entered<ValidChatRequest>> {
+    const record = this.requestLog.open(endpoint, call);
+    return this.entrance.enter(call, record, () => parse(modelsFor(call.caller, this.models)));
   }
 
   /** From a valid request to its last token. complete-text.ts walks here too: the two differ only before and after. */
