@@ -54,7 +54,7 @@ describe.skipIf(postgres === undefined)(
 );
 
 describe.skipIf(qdrant === undefined)(
-  'vector stores in a real Qdrant (TEST_QDRANT_URL is not set)',
+  `vector stores in a real Qdrant${qdrant ? '' : ' (TEST_QDRANT_URL is not set)'}`,
   { timeout: 60_000 },
   () => {
     const apiKey = process.env.TEST_QDRANT_API_KEY;

@@ -9,7 +9,7 @@ import { QdrantVectorStore } from './qdrant-vector-store.js';
 const real = process.env.TEST_QDRANT_URL;
 const apiKey = process.env.TEST_QDRANT_API_KEY;
 
-describe.skipIf(real === undefined)('a real Qdrant (TEST_QDRANT_URL is not set)', () => {
+describe.skipIf(real === undefined)(real ? 'a real Qdrant' : 'a real Qdrant (TEST_QDRANT_URL is not set)', () => {
   const open = async () => new QdrantVectorStore({ url: real!, apiKey, timeoutMs: 10_000 });
   vectorStoreContract(open);
   semanticCacheContract(open);
