@@ -225,6 +225,7 @@ const LOST = {
   cachedTokens: 0,
   reasoningTokens: 0,
   failure: undefined,
+  stopText: '',
 };
 
 describe('a request that kills its workers', () => {

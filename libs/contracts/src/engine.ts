@@ -216,7 +216,13 @@ export type AnswerEvent =
       readonly logprobs?: readonly TokenLogprob[] | undefined;
       // The content may lag behind `tokens`, and may be empty.
     } & AnswerContent)
-  | { readonly kind: 'finished'; readonly reason: FinishReason; readonly usage: Usage };
+  | {
+      readonly kind: 'finished';
+      readonly reason: FinishReason;
+      readonly usage: Usage;
+      /** With the reason `stop`: which of the request's stop texts ended it. Absent: none did, or the engine does not tell. */
+      readonly stopText?: string | undefined;
+    };
 
 // ------------------------------------------------------------------------------------------------ other kinds of work
 

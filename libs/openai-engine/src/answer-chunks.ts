@@ -19,8 +19,10 @@ export interface ChunkTerms {
   readonly logprobs: number | undefined;
   /** Calls beyond are passed over. */
   readonly callsMax: number;
-  /** Texts to cut off the end, where the upstream leaves them. */
-  readonly stopsToCut: readonly string[];
+  /** Texts that end the answer. */
+  readonly stops: readonly string[];
+  /** Whether the upstream leaves them at its end, so that they have to be cut off. */
+  readonly stopIncluded: boolean;
   /** What the prompt has in tokens, at a guess, for an upstream that never says. */
   readonly promptTokensGuess: number;
   /** Tokens that an earlier attempt delivered. */
@@ -62,13 +64,14 @@ export class AnswerChunks {
   readonly #calls: ToolCallPieces;
   readonly #stopCut: StopCut | undefined;
   #reason: FinishReason | undefined;
+  #stopText: string | undefined;
   #usage: Fields | undefined;
   #counted = 0;
   #begun = false;
 
   constructor(private readonly terms: ChunkTerms) {
     this.#calls = new ToolCallPieces(terms.callsMax);
-    this.#stopCut = terms.stopsToCut.length > 0 ? new StopCut(terms.stopsToCut) : undefined;
+    this.#stopCut = terms.stopIncluded && terms.stops.length > 0 ? new StopCut(terms.stops) : undefined;
   }
 
   /** Whether anything came that belongs to an answer. */
@@ -123,7 +126,9 @@ export class AnswerChunks {
   }
 
   finished(): Finished {
-    return { kind: 'finished', reason: this.#reasonToTell(), usage: this.#usageToTell() };
+    const reason = this.#reasonToTell();
+    const stopText = reason === 'stop' ? (this.#stopCut?.found ?? this.#stopText) : undefined;
+    return { kind: 'finished', reason, usage: this.#usageToTell(), ...(stopText !== undefined && { stopText }) };
   }
 
   #readUsage(fields: Fields): void {
@@ -133,8 +138,10 @@ export class AnswerChunks {
   }
 
   #readChoice(choice: Fields): Tokens | undefined {
-    const { finish_reason: reason, logprobs } = choice;
+    const { finish_reason: reason, stop_reason: stopText, logprobs } = choice;
     if (typeof reason === 'string' && reason !== '') this.#readReason(reason);
+    // Only vLLM and its kin say which it was; a number is a token that ends answers.
+    if (typeof stopText === 'string' && this.terms.stops.includes(stopText)) this.#stopText = stopText;
     const delta = fieldsIn(choice.delta ?? choice.message);
     const content = textIn(choice.text) + textIn(delta.content) + textIn(delta.refusal);
     // Some send the same under both names.

@@ -175,7 +175,21 @@ describe('an answer of another server', () => {
     );
     const { engine } = await engineOn(upstream, { upstream: { preset: 'ovms' } });
 
-    expect((await collect(engine.answer(request({ stop: ['END'] }), FOREVER))).text).toBe('one ');
+    const { text, finished } = await collect(engine.answer(request({ stop: ['END'] }), FOREVER));
+    expect(text).toBe('one ');
+    expect(finished).toMatchObject({ reason: 'stop', stopText: 'END' });
+  });
+
+  it.each([
+    ['the stop text that vLLM says ended it', 'END', 'END'],
+    ['none where it says a token', 2, undefined],
+    ['none where it says another reason', 'eos', undefined],
+  ])('tells %s', async (_what, stop_reason, stopText) => {
+    const last = { choices: [{ index: 0, delta: {}, finish_reason: 'stop', stop_reason }] };
+    const upstream = await upstreamOf(stream(chunks(delta({ content: 'one' }), last)));
+    const { engine } = await engineOn(upstream);
+    const { finished } = await collect(engine.answer(request({ stop: ['END'] }), FOREVER));
+    expect(finished?.stopText).toBe(stopText);
   });
 
   it('gives back what only looked like a stop text', async () => {

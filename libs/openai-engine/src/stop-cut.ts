@@ -4,18 +4,26 @@
  */
 export class StopCut {
   #held = '';
-  #stopped = false;
+  #found: string | undefined;
 
   constructor(private readonly stops: readonly string[]) {}
 
+  /** The one that ended the answer. */
+  get found(): string | undefined {
+    return this.#found;
+  }
+
   push(text: string): string {
-    if (this.#stopped) return '';
+    if (this.#found !== undefined) return '';
     const all = this.#held + text;
-    const at = this.stops.map((stop) => all.indexOf(stop)).filter((index) => index !== -1);
-    if (at.length > 0) {
-      this.#stopped = true;
+    const [first] = this.stops
+      .map((stop) => ({ stop, at: all.indexOf(stop) }))
+      .filter(({ at }) => at !== -1)
+      .sort((one, other) => one.at - other.at);
+    if (first !== undefined) {
+      this.#found = first.stop;
       this.#held = '';
-      return all.slice(0, Math.min(...at));
+      return all.slice(0, first.at);
     }
     const held = Math.max(0, ...this.stops.map((stop) => beginningAtEnd(all, stop)));
     this.#held = all.slice(all.length - held);

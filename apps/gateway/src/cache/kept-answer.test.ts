@@ -32,7 +32,7 @@ function seen(events: readonly SequenceEvent[]) {
       channel('echo', event.text);
       one.rest!.push(...event.logprobs.map((logprob) => ['echo', String(logprob.logprob)]));
     }
-    if (event.kind === 'finished') one.rest!.push([event.reason, event.usage]);
+    if (event.kind === 'finished') one.rest!.push([event.reason, event.usage, event.stopText]);
     if (event.kind !== 'tokens') continue;
     channel('reasoning', event.reasoning);
     channel('text', event.text);
@@ -92,14 +92,15 @@ const sequence = (index: number): fc.Arbitrary<SequenceEvent[]> =>
       tokens(index),
       fc.constantFrom('stop' as const, 'length' as const, 'tool_calls' as const),
       fc.array(text, { maxLength: 2 }),
+      fc.option(fc.string({ minLength: 1 }), { nil: undefined }),
     )
-    .map(([events, reason, echoes]) => [
+    .map(([events, reason, echoes, stopText]) => [
       begun(index),
       ...echoes.map(
         (one): SequenceEvent => ({ kind: 'echo', index, text: one, logprobs: [logprobOf('e', Number.NaN)] }),
       ),
       ...events,
-      finished(index, reason),
+      { ...finished(index, reason), ...(stopText !== undefined && { stopText }) },
     ]);
 
 describe('a kept answer', () => {

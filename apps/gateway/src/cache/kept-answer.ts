@@ -93,7 +93,9 @@ function written(event: SequenceEvent): Written {
       return writtenTokens(event);
     case 'finished': {
       const { promptTokens, completionTokens, cachedTokens, reasoningTokens = 0 } = event.usage;
-      return ['f', index, event.reason, promptTokens, completionTokens, cachedTokens, reasoningTokens];
+      const { reason, stopText } = event;
+      const told = ['f', index, reason, promptTokens, completionTokens, cachedTokens, reasoningTokens] as const;
+      return stopText === undefined ? told : [...told, stopText];
     }
   }
 }
@@ -134,15 +136,17 @@ function readEvent([kind, index, ...rest]: Written): SequenceEvent {
       };
     }
     case 'f': {
-      const [reason, ...counts] = rest;
-      const [promptTokens, completionTokens, cachedTokens, reasoningTokens] = counts.map(wholeNumber);
+      const [reason, ...more] = rest;
+      const [promptTokens, completionTokens, cachedTokens, reasoningTokens] = more.slice(0, 4).map(wholeNumber);
+      const stopText = more[4];
       const usage = {
         promptTokens: promptTokens!,
         completionTokens: completionTokens!,
         cachedTokens: cachedTokens!,
         reasoningTokens: reasoningTokens!,
       };
-      return { kind: 'finished', index, reason: reasonOf(reason), usage };
+      const finished = { kind: 'finished', index, reason: reasonOf(reason), usage } as const;
+      return stopText === undefined ? finished : { ...finished, stopText: textOf(stopText) };
     }
     default:
       throw new TypeError(`An entry has an event "${kind}".`);

@@ -32,6 +32,8 @@ export interface Script {
   /** After `answer`, tokens of this text without end. */
   readonly endless?: string;
   readonly reason?: FinishReason;
+  /** The stop text that it says ended the answer. */
+  readonly stopText?: string;
   /** Steps to let pass before the first token: a long prompt. */
   readonly stepsBeforeFirst?: number;
   /** After so many tokens the sequence fails. */
@@ -284,7 +286,8 @@ export class FakeWorker {
         cachedTokens: 1,
         reasoningTokens: thought,
       };
-      return { ...update, logprobs: running.untold, settled: { reason, ...counts, failure } };
+      const stopText = reason === 'stop' ? (script.stopText ?? '') : '';
+      return { ...update, logprobs: running.untold, settled: { reason, ...counts, failure, stopText } };
     };
     if (script.failure && running.sent >= (script.failure.afterTokens ?? 0)) {
       const { afterTokens: _, ...failure } = script.failure;

@@ -5,7 +5,7 @@ import type { SequenceEvent } from '../vocabulary.js';
 import { AnswerInbox } from './answer-inbox.js';
 import { ContentCheck } from './content-check.js';
 import { malformed } from './malformed.js';
-import { failureOf, finishReasonOf, logprobOf, pieceOf, startBytes, startFrames, usageOf } from './protocol-frames.js';
+import { failureOf, finishedOf, logprobOf, pieceOf, startBytes, startFrames } from './protocol-frames.js';
 import { type SequenceControls, SequenceInbox } from './sequence-inbox.js';
 import type { AnswerAttempt } from './worker-client.js';
 
@@ -110,8 +110,8 @@ export class OpenSequences {
     if (settled) this.#open.delete(sequenceId);
     if (piece) inbox.add(piece);
     if (settled) {
-      const reason = finishReasonOf(settled.reason);
-      if (reason) inbox.finish({ kind: 'finished', reason, usage: usageOf(settled) });
+      const finished = finishedOf(settled);
+      if (finished) inbox.finish(finished);
       else inbox.fail(failureOf(settled, sequence.prompt));
     }
     answer.deliver();

@@ -1,9 +1,9 @@
 import {
+  type AnswerEvent,
   type CallDelta,
   type Citation,
   type CitationSource,
   FINISH_REASONS,
-  type FinishReason,
   InferenceError,
   isErrorCode,
   MODEL_STATES,
@@ -241,11 +241,15 @@ function callOf({ index, name, arguments: text }: protocol.CallDelta): CallDelta
   return { index, name: name || undefined, arguments: text };
 }
 
-export function finishReasonOf(reason: string): FinishReason | undefined {
-  return FINISH_REASONS.find((known) => known === reason);
+/** How an answer ended; undefined: without being one. */
+export function finishedOf(settled: protocol.Settled): Extract<AnswerEvent, { kind: 'finished' }> | undefined {
+  const reason = FINISH_REASONS.find((known) => known === settled.reason);
+  if (reason === undefined) return undefined;
+  const { stopText } = settled;
+  return { kind: 'finished', reason, usage: usageOf(settled), ...(stopText !== '' && { stopText }) };
 }
 
-export function usageOf({ promptTokens, completionTokens, cachedTokens, reasoningTokens }: protocol.Settled): Usage {
+function usageOf({ promptTokens, completionTokens, cachedTokens, reasoningTokens }: protocol.Settled): Usage {
   return { promptTokens, completionTokens, cachedTokens, ...(reasoningTokens > 0 && { reasoningTokens }) };
 }
 

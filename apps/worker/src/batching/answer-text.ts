@@ -60,6 +60,11 @@ export class AnswerText {
 
   /** Whether a stop text was found; nothing comes out any more. */
   get stopped(): boolean {
+    return this.#stops.found !== undefined;
+  }
+
+  /** Which it was. */
+  get stopText(): string | undefined {
     return this.#stops.found;
   }
 
@@ -83,7 +88,7 @@ export class AnswerText {
     this.#length += rest.length;
     const last = this.#letOutOf(this.reader.push(rest));
     const held = this.stopped ? undefined : this.#letOutOf(this.reader.end());
-    const text = this.#stops.found ? '' : this.#letOutText(this.#stops.end());
+    const text = this.stopped ? '' : this.#letOutText(this.#stops.end());
     // A token that began a character which never came is told with the end.
     if (!this.stopped) this.#decided = Number.POSITIVE_INFINITY;
     const logprobs = this.#ready();

@@ -100,7 +100,11 @@ describe('BatchingEngine', () => {
     bench = openBench({ says: () => 'one two STOP three' });
     const { text, finished } = await collect(bench.engine.answer(textRequest('a', { stop: ['STOP'] }), NEVER));
     expect(text).toBe('one two ');
-    expect(finished).toMatchObject({ reason: 'stop', usage: { completionTokens: 'one two STOP'.length } });
+    expect(finished).toMatchObject({
+      reason: 'stop',
+      stopText: 'STOP',
+      usage: { completionTokens: 'one two STOP'.length },
+    });
   });
 
   it('never splits a character', async () => {
@@ -136,7 +140,11 @@ describe('BatchingEngine', () => {
       const rest = await collect(bench.engine.answer(textRequest('a', { stop: ['END'], resume }), NEVER));
       expect(delivered + rest.text).toBe(whole.text);
       const { promptTokens, completionTokens } = whole.finished!.usage;
-      expect(rest.finished).toMatchObject({ reason: 'stop', usage: { promptTokens, completionTokens } });
+      expect(rest.finished).toMatchObject({
+        reason: 'stop',
+        stopText: 'END',
+        usage: { promptTokens, completionTokens },
+      });
     }
   });
 

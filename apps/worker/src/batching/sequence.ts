@@ -372,11 +372,10 @@ export class Sequence implements PlannedSequence {
     this.#letSeamOut();
     if (rest !== undefined) this.answer.addContent(rest);
     const { promptTokens, completionTokens, cachedTokens } = this;
-    const usage = { promptTokens, completionTokens, cachedTokens };
     const reasoningTokens = this.#reasoningTokens;
-    this.answer.end({
-      event: { kind: 'finished', reason, usage: reasoningTokens === 0 ? usage : { ...usage, reasoningTokens } },
-    });
+    const usage = { promptTokens, completionTokens, cachedTokens, ...(reasoningTokens > 0 && { reasoningTokens }) };
+    const stopText = reason === 'stop' ? this.#text.stopText : undefined;
+    this.answer.end({ event: { kind: 'finished', reason, usage, ...(stopText !== undefined && { stopText }) } });
   }
 
   /** Every way out leads through here; false when it was settled before. */

@@ -20,7 +20,7 @@ describe('StopStrings', () => {
   it('finds a stop text that spans pieces, and lets no part of it through', () => {
     const matcher = new StopStrings(['END']);
     expect(['one E', 'N', 'D two'].map((piece) => matcher.push(piece))).toEqual(['one ', '', '']);
-    expect(matcher.found).toBe(true);
+    expect(matcher.found).toBe('END');
     expect(matcher.push('more')).toBe('');
     expect(matcher.end()).toBe('');
   });
@@ -35,7 +35,7 @@ describe('StopStrings', () => {
     const matcher = new StopStrings(['aab']);
     expect(matcher.push('aaaa')).toBe('aa');
     expect(matcher.push('b')).toBe('');
-    expect(matcher.found).toBe(true);
+    expect(matcher.found).toBe('aab');
   });
 
   it('gives what it held back when the answer ends in another way', () => {

@@ -13,25 +13,25 @@
 export class StopStrings {
   readonly #automata: readonly Automaton[];
   #held = '';
-  #found = false;
+  #found: string | undefined;
 
   constructor(stops: readonly string[]) {
     this.#automata = stops.filter((stop) => stop !== '').map((stop) => new Automaton(stop));
   }
 
-  /** Whether a stop text was found; everything pushed later is ignored. */
-  get found(): boolean {
+  /** The stop text that was found; everything pushed later is ignored. Undefined: none was. */
+  get found(): string | undefined {
     return this.#found;
   }
 
   /** The text that is now known to be part of the answer. */
   push(piece: string): string {
     if (this.#automata.length === 0) return piece;
-    if (this.#found) return '';
+    if (this.#found !== undefined) return '';
     const text = this.#held + piece;
     for (let at = this.#held.length; at < text.length; at++) {
-      const stopLength = this.#readCharacter(text.charCodeAt(at));
-      if (stopLength > 0) return this.#cut(text, at + 1 - stopLength);
+      const stop = this.#readCharacter(text.charCodeAt(at));
+      if (stop !== '') return this.#cut(text, at + 1 - stop.length, stop);
     }
     const safe = text.length - this.#mayYetStop();
     this.#held = text.slice(safe);
@@ -45,17 +45,17 @@ export class StopStrings {
     return held;
   }
 
-  /** The length of the longest stop text that this character completes; 0 for none. */
-  #readCharacter(code: number): number {
-    let longest = 0;
+  /** The longest stop text that this character completes; empty for none. */
+  #readCharacter(code: number): string {
+    let longest = '';
     for (const automaton of this.#automata) {
-      if (automaton.read(code)) longest = Math.max(longest, automaton.stop.length);
+      if (automaton.read(code) && automaton.stop.length > longest.length) longest = automaton.stop;
     }
     return longest;
   }
 
-  #cut(text: string, at: number): string {
-    this.#found = true;
+  #cut(text: string, at: number, stop: string): string {
+    this.#found = stop;
     this.#held = '';
     return text.slice(0, at);
   }

@@ -279,6 +279,7 @@ export class ServedSequence {
       cachedTokens: this.#cachedTokens,
       reasoningTokens: 0,
       failure: undefined,
+      stopText: '',
     };
   }
 }
@@ -292,8 +293,8 @@ function stalled(allowedMs: number): InferenceError {
   return new InferenceError('client_closed_request', `Nobody read the answer for ${allowed} ms; it was dropped.`);
 }
 
-function settledWith({ reason, usage }: Extract<AnswerEvent, { kind: 'finished' }>): Settled {
-  return { reason, ...usage, reasoningTokens: usage.reasoningTokens ?? 0, failure: undefined };
+function settledWith({ reason, usage, stopText = '' }: Extract<AnswerEvent, { kind: 'finished' }>): Settled {
+  return { reason, ...usage, reasoningTokens: usage.reasoningTokens ?? 0, failure: undefined, stopText };
 }
 
 function callMessage({ index, name = '', arguments: text }: CallDelta): CallMessage {

@@ -101,6 +101,7 @@ describe('WorkerServer', () => {
       cachedTokens: 0,
       reasoningTokens: 0,
       failure: undefined,
+      stopText: '',
     });
     const updates = gateway.updates(1);
     expect(updates[0]?.begun).toMatchObject({ promptTokens: 5 });

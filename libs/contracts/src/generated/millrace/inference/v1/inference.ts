@@ -418,6 +418,8 @@ export interface Settled {
     | undefined;
   /** How many of completion_tokens were thought. */
   reasoningTokens: number;
+  /** The stop text that ended the answer; empty if none did, or the engine does not tell. Only with "stop". */
+  stopText: string;
 }
 
 export interface Failure {
@@ -2814,7 +2816,15 @@ export const Begun: MessageFns<Begun> = {
 };
 
 function createBaseSettled(): Settled {
-  return { reason: "", promptTokens: 0, completionTokens: 0, cachedTokens: 0, failure: undefined, reasoningTokens: 0 };
+  return {
+    reason: "",
+    promptTokens: 0,
+    completionTokens: 0,
+    cachedTokens: 0,
+    failure: undefined,
+    reasoningTokens: 0,
+    stopText: "",
+  };
 }
 
 export const Settled: MessageFns<Settled> = {
@@ -2836,6 +2846,9 @@ export const Settled: MessageFns<Settled> = {
     }
     if (message.reasoningTokens !== 0) {
       writer.uint32(48).uint32(message.reasoningTokens);
+    }
+    if (message.stopText !== "") {
+      writer.uint32(58).string(message.stopText);
     }
     return writer;
   },
@@ -2899,6 +2912,14 @@ export const Settled: MessageFns<Settled> = {
             }
 
             message.reasoningTokens = reader.uint32();
+            continue;
+          }
+          case 7: {
+            if (tag !== 58) {
+              break;
+            }
+
+            message.stopText = reader.string();
             continue;
           }
         }
