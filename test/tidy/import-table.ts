@@ -380,6 +380,7 @@ export const TEST_EXTRAS: readonly RegExp[] = [
   /^fast-check$/,
   /^ajv(-formats)?(\/|$)/,
   /^openai/,
+  /^@anthropic-ai\/sdk/,
   /^node:/,
   /^@grpc\/grpc-js$/,
   /^yaml$/,

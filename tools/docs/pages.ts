@@ -4,6 +4,7 @@ import {
   CHANGE_VECTOR_STORE_PARAMETERS,
   CHAT_PARAMETERS,
   COMPLETE_UPLOAD_PARAMETERS,
+  COUNT_TOKENS_PARAMETERS,
   CREATE_FILE_BATCH_PARAMETERS,
   CREATE_VECTOR_STORE_FILE_PARAMETERS,
   CREATE_VECTOR_STORE_PARAMETERS,
@@ -13,7 +14,10 @@ import {
   FILE_PARAMETERS,
   LIST_BATCHES_PARAMETERS,
   LIST_FILES_PARAMETERS,
+  MESSAGES_PARAMETERS,
   openApiDocument,
+  PATH_ALIASES,
+  PATHS_WITHOUT_V1,
   type Parameter,
   type ParameterTable,
   PLAIN_CHAT_PARAMETERS,
@@ -50,6 +54,7 @@ export function referencePages(metrics: MetricsByProcess): Page[] {
     { path: 'docs/reference/errors.md', text: errorsPage() },
     { path: 'docs/reference/metrics.md', text: metricsPage(metrics) },
     { path: 'docs/reference/openai-compatibility.md', text: compatibilityPage() },
+    { path: 'docs/reference/anthropic-compatibility.md', text: anthropicPage() },
     { path: 'libs/contracts/openapi/openapi.json', text: `${JSON.stringify(openApiDocument(), null, 2)}\n` },
   ];
 }
@@ -217,7 +222,7 @@ Each result is one chunk, and all of them are on one page: \`has_more\` is \`fal
 
 ## Beside OpenAI's
 
-These have no counterpart at OpenAI. Each that begins with \`/v1\` is also served without \`/v1\`, where clients of other servers look for it.
+These have no counterpart at OpenAI.
 
 ### \`POST /v1/rerank\`
 
@@ -258,13 +263,91 @@ In \`params\`:
 
 ${parameterRows(PLAIN_CHAT_PARAMS)}
 
+## Other paths to the same
+
+Clients have base URLs of their own. A path that begins with
+
+| this | is served as | for |
+| --- | --- | --- |
+${aliasRows()}
+
+And without \`/v1\`, as at llama-server, LocalAI, vLLM and DeepSeek, what begins with ${withoutV1()} is served as well:
+a client works whose base URL is this server's address alone. Keys, limits, records and metrics are the same by every path. \`GET /models\` and
+\`POST /chat\` are none of these: they have answers of their own.
+
 ## Other endpoints
 
 | endpoint | |
 | --- | --- |
 | \`GET /models\` | every name that a key may ask for, those of \`GET /v1/models\` and further names of the same models, each also with its \`provider\`, \`upstream_model\` and \`aliases\` |
 | \`GET /v1/models\`, \`GET /v1/models/{id}\` | supported; each model also tells its \`context_length\` once it is known, its \`capabilities\`, its \`state\` (\`loaded\`, \`loading\`, \`idle\`: loaded when it is asked for, \`failed\`, \`unavailable\`), and the \`embedding_length\` of its vectors if it makes some |
+| \`POST /v1/messages\`, \`POST /v1/messages/count_tokens\` | Anthropic's API: [its own page](anthropic-compatibility.md) |
 | everything else under \`/v1\` | not served yet: a 404 \`unknown_url\` |
+`;
+}
+
+function aliasRows(): string {
+  return PATH_ALIASES.map(({ from, to, reason }) => `| \`${from}\` | \`${to}\` | ${reason} |`).join('\n');
+}
+
+function withoutV1(): string {
+  return PATHS_WITHOUT_V1.map((path) => `\`${path}\``).join(', ');
+}
+
+function anthropicPage(): string {
+  return `# Anthropic compatibility
+
+${GENERATED}
+
+Anthropic's messages API, for its clients: their base URL is this server's address, without \`/v1\`. [anthropic.md](../how-to/anthropic.md) shows how.
+
+What happens to each parameter of Anthropic's reference:
+
+- **supported**: it does what Anthropic says.
+- **ignored**: accepted, and without effect; nothing that a caller can rely on depends on it.
+- **refused**: a 400 that names it. \`null\`, and the values given in the note as asking for nothing, are accepted.
+
+A parameter that is on no list is a 400. Unknown keys inside a message, a block or a tool are ignored. \`anthropic-version\` may be any or none, and
+\`anthropic-beta\` is not read.
+
+## \`POST /v1/messages\`
+
+${parameterRows(MESSAGES_PARAMETERS)}
+
+The answer has blocks of type \`text\`, \`thinking\` and \`tool_use\`. Its \`stop_reason\` is \`end_turn\`, \`max_tokens\`, \`stop_sequence\`, \`tool_use\`,
+\`model_context_window_exceeded\` (the context was full before \`max_tokens\`), or \`refusal\` (a provider held the answer back). The \`signature\` of a
+thought is not checked when it comes back. A call that was cut in the midst is not part of a whole answer; a stream has told its beginning by then.
+\`usage.input_tokens\` and \`cache_read_input_tokens\` are the prompt together.
+
+A stream is Anthropic's events in their order, each by its name; comments come between them where nothing else does.
+
+## \`POST /v1/messages/count_tokens\`
+
+The tokens of the prompt as the model's template writes it. A model that runs on another server may not tell: a 400.
+
+${parameterRows(COUNT_TOKENS_PARAMETERS)}
+
+## \`GET /v1/models\`, \`GET /v1/models/{id}\`
+
+With the header \`anthropic-version\`, which Anthropic's clients send, they answer in Anthropic's shape. The list takes \`limit\` (1 to 1,000; left out:
+20), \`after_id\` and \`before_id\`.
+
+## Errors
+
+At these paths every failure has Anthropic's shape, and \`request-id\` beside \`x-request-id\`:
+
+\`\`\`json
+{"type": "error", "error": {"type": "invalid_request_error", "message": "…", "details": {"error_code": "invalid_request"}}, "request_id": "req_…"}
+\`\`\`
+
+\`error_code\`, status and headers are those of [errors.md](errors.md), \`x-ratelimit-*\`, \`retry-after\` and \`x-millrace-limit\` among them. The type goes by the status: 401
+\`authentication_error\`, 403 \`permission_error\`, 404 \`not_found_error\`, 413 \`request_too_large\`, 429 \`rate_limit_error\`, 408 and 504 \`timeout_error\`,
+503 \`overloaded_error\`, other 5xx \`api_error\`, other 4xx \`invalid_request_error\`. Where this server or the one behind it is full, the status is
+429 and not Anthropic's 529, which balancers would take for a broken server, and the type \`overloaded_error\`. A failure in a stream is an event \`error\`.
+
+## Not served
+
+Message batches, files and skills of Anthropic's API: batches of chats are at [\`/v1/batches\`](../how-to/batches.md).
 `;
 }
 

@@ -12,6 +12,7 @@ import { EmbeddingsController } from './http/embeddings.controller.js';
 import { FilesController } from './http/files.controller.js';
 import { FORM_PATIENCE } from './http/form-bodies.js';
 import { HealthController } from './http/health.controller.js';
+import { MessagesController } from './http/messages.controller.js';
 import { METRICS, MetricsController } from './http/metrics.controller.js';
 import { ModelsController } from './http/models.controller.js';
 import { OpenAiErrorFilter } from './http/openai-error.filter.js';
@@ -24,6 +25,8 @@ import { UsageController } from './http/usage.controller.js';
 import { VectorStoreBatchesController } from './http/vector-store-batches.controller.js';
 import { VectorStoreFilesController } from './http/vector-store-files.controller.js';
 import { VectorStoresController } from './http/vector-stores.controller.js';
+import { WelcomeController } from './http/welcome.controller.js';
+import { AnthropicModels } from './walks/anthropic-models.js';
 import { CompleteChat } from './walks/complete-chat.js';
 import { CompleteText } from './walks/complete-text.js';
 import { Embed } from './walks/embed.js';
@@ -35,6 +38,7 @@ import { ManageModels } from './walks/manage-models.js';
 import { ManageStoredModels } from './walks/manage-stored-models.js';
 import { ManageUploads } from './walks/manage-uploads.js';
 import { ManageVectorStores } from './walks/manage-vector-stores.js';
+import { Messages } from './walks/messages.js';
 import { PlainChat } from './walks/plain-chat.js';
 import { Readiness } from './walks/readiness.js';
 import { RefuseRequest } from './walks/refuse-request.js';
@@ -54,6 +58,7 @@ export function gatewayModule(walks: Walks, metrics: Metrics, settings: Settings
     controllers: [
       ChatCompletionsController,
       CompletionsController,
+      MessagesController,
       EmbeddingsController,
       RerankController,
       TokenizeController,
@@ -65,6 +70,7 @@ export function gatewayModule(walks: Walks, metrics: Metrics, settings: Settings
       HealthController,
       MetricsController,
       DocsController,
+      WelcomeController,
       AdminKeysController,
       AdminModelsController,
       UsageController,
@@ -75,10 +81,12 @@ export function gatewayModule(walks: Walks, metrics: Metrics, settings: Settings
     providers: [
       { provide: CompleteChat, useValue: walks.completeChat },
       { provide: CompleteText, useValue: walks.completeText },
+      { provide: Messages, useValue: walks.messages },
       { provide: Embed, useValue: walks.embed },
       { provide: Rerank, useValue: walks.rerank },
       { provide: Tokenize, useValue: walks.tokenize },
       { provide: ManageModels, useValue: walks.manageModels },
+      { provide: AnthropicModels, useValue: walks.anthropicModels },
       { provide: PlainChat, useValue: walks.plainChat },
       { provide: ListModels, useValue: walks.listModels },
       { provide: ManageFiles, useValue: walks.manageFiles },

@@ -125,6 +125,13 @@ export type ValidChatRequest = ValidRequest & { readonly [validated]: 'chat' };
 export type ValidTextRequest = ValidRequest & { readonly [validated]: 'text' };
 export type ValidAnswerRequest = ValidChatRequest | ValidTextRequest;
 
+/** Of an answer's thoughts: all of them are told, or only that there were some, or nothing. */
+export type ThoughtsTold = 'all' | 'omitted' | 'none';
+export type ValidMessagesRequest = ValidChatRequest & {
+  readonly maxTokens: number;
+  readonly thoughtsTold: ThoughtsTold;
+};
+
 /** Requests for anything but an answer, each without what every one of them has: a model's name, an id, a deadline. */
 export interface ValidEmbedRequest extends Pick<EmbedRequest, 'inputs' | 'dimensions'> {
   readonly model: ModelDescription;

@@ -40,6 +40,7 @@ import { SearchChunks } from './vector-stores/search-chunks.js';
 import { VectorPlaces } from './vector-stores/vector-places.js';
 import { ANYONE } from './vocabulary.js';
 import { AnswerBatchLine } from './walks/answer-batch-line.js';
+import { AnthropicModels } from './walks/anthropic-models.js';
 import { BatchFileAccess } from './walks/batch-file-access.js';
 import { CachedAnswers } from './walks/cached-answers.js';
 import { CompleteChat } from './walks/complete-chat.js';
@@ -58,6 +59,7 @@ import { ManageModels } from './walks/manage-models.js';
 import { ManageStoredModels } from './walks/manage-stored-models.js';
 import { ManageUploads } from './walks/manage-uploads.js';
 import { ManageVectorStores } from './walks/manage-vector-stores.js';
+import { Messages } from './walks/messages.js';
 import { ModelJobs } from './walks/model-jobs.js';
 import { PlainChat } from './walks/plain-chat.js';
 import { WorkerQuestionVectors } from './walks/question-vector.js';
@@ -77,10 +79,12 @@ const FRAME_BYTES_EXTRA = 64 * 1024;
 export interface Walks {
   readonly completeChat: CompleteChat;
   readonly completeText: CompleteText;
+  readonly messages: Messages;
   readonly embed: Embed;
   readonly rerank: Rerank;
   readonly tokenize: Tokenize;
   readonly manageModels: ManageModels;
+  readonly anthropicModels: AnthropicModels;
   readonly plainChat: PlainChat;
   readonly listModels: ListModels;
   readonly manageFiles: ManageFiles;
@@ -157,6 +161,7 @@ export function wire(
   };
   const completeText = new CompleteText(models, entrance, requestLog, completeChat);
   const embed = new Embed(models, requestLog, work);
+  const tokenize = new Tokenize(models, requestLog, work);
   const batchFiles = new BatchFileAccess(parts.files.store);
   const batchJobs = new RunBatchJobs(
     {
@@ -178,10 +183,12 @@ export function wire(
   return {
     completeChat,
     completeText,
+    messages: new Messages(completeChat, tokenize),
     embed,
     rerank: new Rerank(models, requestLog, work),
-    tokenize: new Tokenize(models, requestLog, work),
+    tokenize,
     manageModels,
+    anthropicModels: new AnthropicModels(manageModels),
     plainChat: new PlainChat(completeChat, directory),
     listModels: new ListModels(manageModels, directory),
     manageFiles: new ManageFiles(stored, parts.files.store, places),

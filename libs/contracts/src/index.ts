@@ -1,6 +1,9 @@
 export * from './admin/keys.js';
 export * from './admin/models.js';
 export * from './admin/usage.js';
+export * from './anthropic/errors.js';
+export * from './anthropic/messages.js';
+export * from './anthropic/models.js';
 export * from './config/model-routes.js';
 export * from './config/models-file.js';
 export * from './config/reference.js';
@@ -9,6 +12,7 @@ export * from './config/setting-text.js';
 export * from './config/settings.js';
 export * from './engine.js';
 export * from './errors/inference-error.js';
+export * from './openai/aliases.js';
 export * from './openai/batches.js';
 export * from './openai/cache-header.js';
 export * from './openai/chat.js';

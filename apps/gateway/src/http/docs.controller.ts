@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { dirname } from 'node:path';
-import { InferenceError, VERSION } from '@millrace/contracts';
+import { InferenceError } from '@millrace/contracts';
 import { Controller, Get, Param, Res } from '@nestjs/common';
 import type { FastifyReply } from 'fastify';
 
@@ -36,18 +36,6 @@ const LISTENERS_MAX = 32;
 @Controller()
 export class DocsController {
   readonly #openApi = readOpenApi();
-
-  @Get()
-  root(): object {
-    return {
-      name: 'millrace',
-      version: VERSION,
-      api: '/v1',
-      docs: '/docs',
-      openapi: '/openapi.json',
-      health: '/health',
-    };
-  }
 
   @Get('openapi.json')
   openApi(@Res() reply: FastifyReply): void {

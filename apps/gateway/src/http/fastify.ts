@@ -1,17 +1,19 @@
-import type { Server } from 'node:http';
+import type { IncomingMessage, Server } from 'node:http';
 import type { Socket } from 'node:net';
 import type { Server as TlsServer } from 'node:tls';
 import cors, { type FastifyCorsOptions } from '@fastify/cors';
 import fastifyStatic from '@fastify/static';
-import { InferenceError, type Settings, toOpenAiResponse } from '@millrace/contracts';
+import { InferenceError, type Settings } from '@millrace/contracts';
 import type { Logger, WatchedTls } from '@millrace/runtime';
 import { FastifyAdapter } from '@nestjs/platform-fastify';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import type { Authenticator } from '../keys/authenticator.js';
 import type { RefuseRequest } from '../walks/refuse-request.js';
+import { servedUrl } from './aliases.js';
 import { authenticate, endpointOf, guardAdmin, isAdminPath } from './authenticate.js';
 import { callOf } from './call-of.js';
 import { boundConnections } from './connections.js';
+import { failureAnswer, idHeaders } from './dialect.js';
 import { SWAGGER_UI_FOLDER } from './docs.controller.js';
 import { Drain } from './drain.js';
 import { FormBodies } from './form-bodies.js';
@@ -45,6 +47,7 @@ const TIMEOUT_CHECK_MS_MAX = 1_000;
 const EXPOSED_HEADERS = [
   ...[
     'x-request-id',
+    'request-id',
     'retry-after',
     'x-should-retry',
     'x-millrace-limit',
@@ -79,7 +82,7 @@ export async function createHttpServer(
   const drain = new Drain(fastify.server, openCalls);
   fastify.decorateReply('endCall');
   fastify.addHook('onRequest', (request, reply, done) => {
-    reply.header('x-request-id', request.id);
+    reply.headers(idHeaders(request, request.id));
     socketErrors.track(reply);
     openCalls.track(reply);
     done();
@@ -121,6 +124,7 @@ function fastifyOptions(
     keepAliveTimeout: settings.keepAliveTimeoutMs,
     ...(tls === undefined ? { http: node } : { https: { ...node, ...httpsOptions(tls, settings.bodyTimeoutMs) } }),
     forceCloseConnections: true,
+    rewriteUrl: ({ url = '/' }: IncomingMessage) => servedUrl(url),
     genReqId: requestIdOf,
     requestIdHeader: false as const,
     clientErrorHandler: refuseSocket,
@@ -144,7 +148,7 @@ function secured(fastify: FastifyInstance, tls: WatchedTls, socketErrors: Socket
 function answerUnroutable(refuseRequest: RefuseRequest) {
   return ({ message }: Error, request: FastifyRequest, reply: FastifyReply): void => {
     const sentence = `The path of the request cannot be read: ${message.slice(0, 200)}`;
-    reply.header('x-request-id', request.id);
+    reply.headers(idHeaders(request, request.id));
     answerRefusal(refuseRequest, new InferenceError('invalid_request', sentence), request, reply);
   };
 }
@@ -152,7 +156,7 @@ function answerUnroutable(refuseRequest: RefuseRequest) {
 /** What the error filter does, for the two cases that do not come by it. */
 function answerRefusal(refuseRequest: RefuseRequest, error: Error, request: FastifyRequest, reply: FastifyReply): void {
   refuseRequest.run(error, endpointOf(request), callOf(request, reply));
-  const { status, headers, body } = toOpenAiResponse(error);
+  const { status, headers, body } = failureAnswer(error, request, request.id);
   void reply.status(status).headers(headers).send(body);
 }
 

@@ -1,9 +1,10 @@
-import { type ErrorCode, InferenceError, toOpenAiResponse } from '@millrace/contracts';
+import { type ErrorCode, InferenceError } from '@millrace/contracts';
 import { type ArgumentsHost, Catch, type ExceptionFilter, HttpException, Inject } from '@nestjs/common';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { RefuseRequest } from '../walks/refuse-request.js';
 import { endpointOf } from './authenticate.js';
 import { callOf } from './call-of.js';
+import { failureAnswer } from './dialect.js';
 
 /** The only place where a thrown error becomes an HTTP response. */
 @Catch()
@@ -17,7 +18,7 @@ export class OpenAiErrorFilter implements ExceptionFilter {
     const request = http.getRequest<FastifyRequest>();
     this.refuseRequest.run(error, endpointOf(request), callOf(request, reply));
     if (reply.sent) return;
-    const { status, headers, body } = toOpenAiResponse(error);
+    const { status, headers, body } = failureAnswer(error, request, request.id);
     void reply.status(status).headers(headers).send(body);
   }
 }

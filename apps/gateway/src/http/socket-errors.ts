@@ -1,8 +1,9 @@
 import { type IncomingMessage, type ServerResponse, STATUS_CODES } from 'node:http';
 import type { Socket } from 'node:net';
-import { InferenceError, toOpenAiResponse } from '@millrace/contracts';
+import { InferenceError } from '@millrace/contracts';
 import type { Logger } from '@millrace/runtime';
 import type { FastifyReply } from 'fastify';
+import { type Asked, failureAnswer, idHeaders } from './dialect.js';
 import { newRequestId, requestIdOf } from './request-id.js';
 
 /** What Node's HTTP parser refuses, before or while Fastify reads a request. */
@@ -10,6 +11,9 @@ const STATUS_OF: Readonly<Record<string, number>> = {
   ERR_HTTP_REQUEST_TIMEOUT: 408,
   HPE_HEADER_OVERFLOW: 431,
 };
+
+/** Of a request that never became one. */
+const NOTHING_KNOWN: Asked = { headers: {} };
 
 const JSON_TYPE = 'application/json; charset=utf-8';
 
@@ -45,17 +49,20 @@ export class SocketErrors {
       return;
     }
     const status = STATUS_OF[error.code ?? ''] ?? 400;
-    const requestId = open[0]?.request.id ?? newRequestId(); // The one whose body was being read, if there is one.
+    // The one whose body was being read, if there is one.
+    const asked = open[0]?.request;
+    const requestId = asked?.id ?? newRequestId();
     this.#log(requestId, status);
-    lastWords(socket, responseText(status, requestId));
+    lastWords(socket, responseText(status, requestId, asked ?? NOTHING_KNOWN));
   }
 
   /** Node would send a 417 without a body. */
   refuseExpectation(request: IncomingMessage, response: ServerResponse): void {
     const requestId = requestIdOf(request);
     this.#log(requestId, 417);
-    const body = JSON.stringify(toOpenAiResponse(refusal(417)).body);
-    const headers = { 'content-type': JSON_TYPE, 'content-length': Buffer.byteLength(body), 'x-request-id': requestId };
+    const body = JSON.stringify(failureAnswer(refusal(417), request, requestId).body);
+    const length = Buffer.byteLength(body);
+    const headers = { 'content-type': JSON_TYPE, 'content-length': length, ...idHeaders(request, requestId) };
     response.writeHead(417, { ...headers, connection: 'close' }).end(body);
   }
 
@@ -77,13 +84,13 @@ function lastWords(socket: Socket, text: string): void {
   socket.end(text);
 }
 
-function responseText(status: number, requestId: string): string {
-  const body = JSON.stringify(toOpenAiResponse(refusal(status)).body);
+function responseText(status: number, requestId: string, asked: Asked): string {
+  const body = JSON.stringify(failureAnswer(refusal(status), asked, requestId).body);
   return [
     `HTTP/1.1 ${status} ${STATUS_CODES[status]}`,
     `content-type: ${JSON_TYPE}`,
     `content-length: ${Buffer.byteLength(body)}`,
-    `x-request-id: ${requestId}`,
+    ...Object.entries(idHeaders(asked, requestId)).map(([name, value]) => `${name}: ${value}`),
     'connection: close',
     '',
     body,

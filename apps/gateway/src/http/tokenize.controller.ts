@@ -3,23 +3,23 @@ import type { FastifyReply, FastifyRequest } from 'fastify';
 import { Tokenize } from '../walks/tokenize.js';
 import { callOf } from './call-of.js';
 
-@Controller()
+@Controller('v1')
 export class TokenizeController {
   constructor(@Inject(Tokenize) private readonly tokens: Tokenize) {}
 
-  @Post(['v1/tokenize', 'tokenize'])
+  @Post('tokenize')
   @HttpCode(200)
   async tokenize(@Body() body: unknown, @Req() request: FastifyRequest, @Res() reply: FastifyReply): Promise<void> {
     reply.send(await this.tokens.tokenize(body, callOf(request, reply)));
   }
 
-  @Post(['v1/detokenize', 'detokenize'])
+  @Post('detokenize')
   @HttpCode(200)
   async detokenize(@Body() body: unknown, @Req() request: FastifyRequest, @Res() reply: FastifyReply): Promise<void> {
     reply.send(await this.tokens.detokenize(body, callOf(request, reply)));
   }
 
-  @Post(['v1/apply-template', 'apply-template'])
+  @Post('apply-template')
   @HttpCode(200)
   async applyTemplate(
     @Body() body: unknown,

@@ -19,7 +19,8 @@ export function refuseUnknownRoutes(fastify: FastifyInstance): void {
     if (!request.is404 && !isOptionsOfNoRoute(request)) return done();
     const path = (request.url.split('?', 1)[0] ?? '').replace(/(?<=.)\/$/, ''); // The router does not mind it either.
     const allowed = methodsOf(path, request.method, methods);
-    done(allowed ? methodNotAllowed(request.method, path, allowed, reply) : unknownUrl(request.method, path));
+    const asked = request.originalUrl.split('?', 1)[0] ?? '';
+    done(allowed ? methodNotAllowed(request.method, asked, allowed, reply) : unknownUrl(request.method, asked));
   });
 }
 

@@ -32,7 +32,9 @@ export class RequestLog {
   }
 
   hasRecorded(error: unknown): boolean {
-    return typeof error === 'object' && error !== null && this.#recorded.has(error);
+    if (typeof error !== 'object' || error === null) return false;
+    // The same failure in another API's words has it as its cause.
+    return this.#recorded.has(error) || (error instanceof InferenceError && this.hasRecorded(error.details.cause));
   }
 
   #write(record: RequestRecord, error: unknown): void {

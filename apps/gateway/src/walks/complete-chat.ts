@@ -42,11 +42,11 @@ export class CompleteChat {
   }
 
   /** A conversation in whoever's words, let in; `generate` answers it, and must be called, or it is disposed of. */
-  enter(
+  enter<Request extends ValidChatRequest>(
     call: Call,
-    parse: (models: ModelCatalog) => ValidChatRequest,
+    parse: (models: ModelCatalog) => Request,
     endpoint: Endpoint = 'chat',
-  ): Promise<Entered<ValidChatRequest>> {
+  ): Promise<Entered<Request>> {
     const record = this.requestLog.open(endpoint, call);
     return this.entrance.enter(call, record, () => parse(modelsFor(call.caller, this.models)));
   }

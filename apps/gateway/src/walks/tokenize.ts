@@ -1,6 +1,6 @@
 import { isUtf8 } from 'node:buffer';
 import type { AppliedTemplateBody, DetokenizedBody, Tokenized, TokenizedBody } from '@millrace/contracts';
-import type { RequestLog } from '../request-log/request-log.js';
+import type { OpenRecord, RequestLog } from '../request-log/request-log.js';
 import type { ModelCatalog } from '../validation/model-catalog.js';
 import {
   parseDetokenizeRequest,
@@ -21,14 +21,15 @@ export class Tokenize {
 
   async tokenize(body: unknown, call: Call): Promise<TokenizedBody> {
     const record = this.requestLog.open('tokenize', call);
-    const { request, result } = await this.work.run(call, record, {
-      parse: () => parseTokenizeRequest(body, modelsFor(call.caller, this.models)),
-      ask:
-        ({ prompt, addSpecial, parseSpecial }) =>
-        (worker, heading, signal) =>
-          worker.tokenize({ ...heading, prompt, addSpecial, parseSpecial }, signal),
-    });
+    const { request, result } = await this.#work(call, record, (models) => parseTokenizeRequest(body, models));
     return tokenizedBody(request, result);
+  }
+
+  /** The tokens of a prompt that was said in whoever's words. */
+  async count(call: Call, parse: (models: ModelCatalog) => ValidTokenizeRequest): Promise<number> {
+    const record = this.requestLog.open('tokenize', call);
+    const { result } = await this.#work(call, record, parse);
+    return result.tokens.length;
   }
 
   async detokenize(body: unknown, call: Call): Promise<DetokenizedBody> {
@@ -53,6 +54,16 @@ export class Tokenize {
           worker.renderPrompt({ ...heading, prompt }, signal),
     });
     return { prompt: result };
+  }
+
+  #work(call: Call, record: OpenRecord, parse: (models: ModelCatalog) => ValidTokenizeRequest) {
+    return this.work.run(call, record, {
+      parse: () => parse(modelsFor(call.caller, this.models)),
+      ask:
+        ({ prompt, addSpecial, parseSpecial }) =>
+        (worker, heading, signal) =>
+          worker.tokenize({ ...heading, prompt, addSpecial, parseSpecial }, signal),
+    });
   }
 }
 

@@ -3,6 +3,7 @@ import { VERSION } from '../version.js';
 import { CACHE_ASKS, CACHE_HEADER, CACHE_HEADER_TEXTS } from './cache-header.js';
 import { DISPATCH_ASKS, DISPATCH_HEADER, DISPATCH_HEADER_TEXT } from './dispatch-header.js';
 import { ADMIN_ENDPOINTS } from './endpoints/admin.js';
+import { ANTHROPIC_ENDPOINTS } from './endpoints/anthropic.js';
 import { BATCHES_ENDPOINTS } from './endpoints/batches.js';
 import type { Endpoint } from './endpoints/endpoint.js';
 import { FILES_ENDPOINTS } from './endpoints/files.js';
@@ -17,6 +18,7 @@ import { usage } from './fields.js';
 /** Everything the gateway serves; the document below is made from it and from the schemas that validate. */
 const ENDPOINTS: readonly Endpoint[] = [
   ...GENERATION_ENDPOINTS,
+  ...ANTHROPIC_ENDPOINTS,
   ...VECTORS_ENDPOINTS,
   ...VECTOR_STORES_ENDPOINTS,
   ...TOKENS_ENDPOINTS,

@@ -5,6 +5,18 @@ import { modelState } from './models.js';
 
 export const healthzSchema = z.object({ status: z.literal('ok') }).meta({ id: 'Healthz' });
 
+export const welcomeSchema = z
+  .object({
+    name: z.literal('millrace'),
+    version: z.string(),
+    description: z.string(),
+    api: z.string(),
+    docs: z.string(),
+    openapi: z.string(),
+    health: z.string(),
+  })
+  .meta({ id: 'Welcome' });
+
 /** How far loading is, or why it failed, stands in `detail`; else that is empty. */
 const models = z.array(z.object({ id: z.string(), state: modelState, detail: z.string() })).optional();
 
@@ -70,5 +82,6 @@ export const errorSchema = z
   })
   .meta({ id: 'Error' });
 
+export type WelcomeBody = z.infer<typeof welcomeSchema>;
 export type ReadyzBody = z.infer<typeof readyzSchema>;
 export type HealthBody = z.infer<typeof healthSchema>;

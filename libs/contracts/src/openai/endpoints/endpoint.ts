@@ -37,13 +37,17 @@ export const WORK_ERRORS = [400, 401, 403, 404, 413, 415, 429, 500, 503, 504];
 /** Of what is kept for a key. */
 export const STORE_ERRORS = [401, 429, 503];
 
-/** The answers of an endpoint, and with them its errors. */
-export function withErrors(answers: Endpoint['answers'], statuses: readonly number[]): Endpoint['answers'] {
+/** The answers of an endpoint, and with them its errors. @param schema their shape, where it is not OpenAI's. */
+export function withErrors(
+  answers: Endpoint['answers'],
+  statuses: readonly number[],
+  schema: z.ZodType = errorSchema,
+): Endpoint['answers'] {
   const errors = statuses.map((status) => {
     const codes = Object.entries(ERROR_CATALOG)
       .filter(([, error]) => error.status === status)
       .map(([code]) => `\`${code}\``);
-    return [status, { description: `Codes: ${codes.join(', ')}.`, schema: errorSchema }] as const;
+    return [status, { description: `Codes: ${codes.join(', ')}.`, schema }] as const;
   });
   return { ...answers, ...Object.fromEntries(errors) };
 }

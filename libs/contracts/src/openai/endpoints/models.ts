@@ -7,14 +7,15 @@ export const MODELS_ENDPOINTS: readonly Endpoint[] = [
     method: 'get',
     path: '/v1/models',
     tag: 'Models',
-    summary: 'List the models that are served: to a key, those that it may use.',
+    summary:
+      'List the models that are served: to a key, those that it may use. With the header `anthropic-version`, as Anthropic’s API does.',
     answers: withErrors({ 200: { description: 'The models.', schema: modelListSchema } }, [401, 503]),
   },
   {
     method: 'get',
     path: '/v1/models/{model}',
     tag: 'Models',
-    summary: 'One model, by its id or an alias.',
+    summary: 'One model, by its id or an alias. With the header `anthropic-version`, as Anthropic’s API has it.',
     answers: withErrors({ 200: { description: 'The model.', schema: modelSchema } }, [401, 403, 404, 503]),
     pathParameter: { name: 'model', description: 'The id or an alias; it may contain slashes.' },
   },

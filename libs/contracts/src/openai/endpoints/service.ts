@@ -1,7 +1,14 @@
-import { healthSchema, healthzSchema, readyzSchema } from '../service.js';
+import { healthSchema, healthzSchema, readyzSchema, welcomeSchema } from '../service.js';
 import type { Endpoint } from './endpoint.js';
 
 export const SERVICE_ENDPOINTS: readonly Endpoint[] = [
+  {
+    method: 'get',
+    path: '/',
+    tag: 'Service',
+    summary: 'What this is, and where to go: a page for browsers, JSON for everybody else.',
+    answers: { 200: { description: 'The way.', schema: welcomeSchema } },
+  },
   {
     method: 'get',
     path: '/healthz',

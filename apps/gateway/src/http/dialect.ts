@@ -1,0 +1,28 @@
+import type { IncomingHttpHeaders } from 'node:http';
+import { toAnthropicResponse, toOpenAiResponse } from '@millrace/contracts';
+import { servedUrl } from './aliases.js';
+
+/** What tells in whose words a request is asked and wants its answer. Of a URL it may be the one before aliases or behind. */
+export interface Asked {
+  readonly url?: string | undefined;
+  readonly headers: IncomingHttpHeaders;
+}
+
+const MESSAGES = /^\/v1\/messages(?=[/?]|$)/;
+const MODELS = /^\/v1\/models(?=[/?]|$)/;
+
+/** At its own paths, and of the models whoever says so: Anthropic's clients send the header with every request. */
+export function speaksAnthropic({ url = '/', headers }: Asked): boolean {
+  const served = servedUrl(url);
+  return MESSAGES.test(served) || (headers['anthropic-version'] !== undefined && MODELS.test(served));
+}
+
+/** The answer to a request that failed: status, headers and a body in its words. */
+export function failureAnswer(error: unknown, asked: Asked, requestId: string) {
+  return speaksAnthropic(asked) ? toAnthropicResponse(error, requestId) : toOpenAiResponse(error);
+}
+
+/** The headers that say which request this is, by the names that its client looks for. */
+export function idHeaders(asked: Asked, requestId: string): Readonly<Record<string, string>> {
+  return { 'x-request-id': requestId, ...(speaksAnthropic(asked) && { 'request-id': requestId }) };
+}

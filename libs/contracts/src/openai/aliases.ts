@@ -1,0 +1,46 @@
+/** Paths that stand for others: clients have base URLs of their own, and some build them without `/v1`. */
+export interface PathAlias {
+  /** What a path begins with. */
+  readonly from: string;
+  readonly to: string;
+  /** Who asks there. */
+  readonly reason: string;
+}
+
+export const PATH_ALIASES: readonly PathAlias[] = [
+  {
+    from: '/openai/v1/',
+    to: '/v1/',
+    reason:
+      'Groq’s base URL, and Open WebUI’s for what is behind it: a client made for one of them changes its host alone',
+  },
+  {
+    from: '/anthropic/v1/',
+    to: '/v1/',
+    reason:
+      'where DeepSeek, Moonshot and LiteLLM serve Anthropic’s API: their `ANTHROPIC_BASE_URL` ends with `/anthropic`',
+  },
+];
+
+/**
+ * Of what is served below `/v1`, what is served without it, too: as at llama-server, LocalAI, DeepSeek and vLLM, and for clients whose base
+ * URL was given without it. One that ends with a slash stands for what is behind it alone: `GET /models` has an answer of its own.
+ */
+export const PATHS_WITHOUT_V1: readonly string[] = [
+  '/chat/completions',
+  '/completions',
+  '/responses',
+  '/conversations',
+  '/messages',
+  '/embeddings',
+  '/moderations',
+  '/rerank',
+  '/tokenize',
+  '/detokenize',
+  '/apply-template',
+  '/files',
+  '/uploads',
+  '/batches',
+  '/vector_stores',
+  '/models/',
+];
