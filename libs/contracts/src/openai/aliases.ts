@@ -11,14 +11,13 @@ export const PATH_ALIASES: readonly PathAlias[] = [
   {
     from: '/openai/v1/',
     to: '/v1/',
-    reason:
-      'Groq’s base URL, and Open WebUI’s for what is behind it: a client made for one of them changes its host alone',
+    reason: 'clients made for Groq, whose base URL ends so, or for Azure: only the host is other',
   },
   {
     from: '/anthropic/v1/',
     to: '/v1/',
     reason:
-      'where DeepSeek, Moonshot and LiteLLM serve Anthropic’s API: their `ANTHROPIC_BASE_URL` ends with `/anthropic`',
+      'clients of Anthropic’s that were set up for DeepSeek, Moonshot or LiteLLM, whose base URL ends with `/anthropic`',
   },
 ];
 

@@ -1,0 +1,202 @@
+import Anthropic from '@anthropic-ai/sdk';
+import { PATHS_WITHOUT_V1 } from '@millrace/contracts';
+import OpenAI from 'openai';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { rawExchange, TestBed } from './gateway.testing.js';
+import { KEY, startKeyedGateway } from './keyed-gateway.testing.js';
+
+const chat = { model: 'demo', messages: [{ role: 'user' as const, content: 'one two' }] };
+const message = { ...chat, max_tokens: 9 };
+
+describe('a client whose base URL is another', () => {
+  let bed: TestBed;
+  beforeAll(async () => {
+    bed = await TestBed.start({ corsOrigins: ['https://page.example'] });
+  });
+  afterAll(() => bed[Symbol.asyncDispose]());
+
+  it.each(['/openai/v1', '', '/v1'])('is answered, if it is OpenAI’s: %j', async (base) => {
+    const client = new OpenAI({ baseURL: bed.url + base, apiKey: 'any', maxRetries: 0 });
+    expect((await client.chat.completions.create(chat)).choices[0]?.message.content).toBe('one two');
+    expect((await client.completions.create({ model: 'demo', prompt: 'a b' })).choices[0]?.text).toBe('a b');
+    expect((await client.models.list()).data.map(({ id }) => id)).toContain('demo');
+    expect((await client.models.retrieve('demo')).id).toBe('demo');
+    const stream = await client.chat.completions.create({ ...chat, stream: true });
+    let text = '';
+    for await (const { choices } of stream) text += choices[0]?.delta.content ?? '';
+    expect(text).toBe('one two');
+  });
+
+  it.each(['/anthropic', ''])('is answered, if it is Anthropic’s: %j', async (base) => {
+    const client = new Anthropic({ baseURL: bed.url + base, apiKey: 'any', maxRetries: 0 });
+    expect((await client.messages.create(message)).content).toMatchObject([{ text: 'one two' }]);
+    expect(await client.messages.stream(message).finalText()).toBe('one two');
+    expect((await client.models.list()).data[0]).toMatchObject({ type: 'model', id: 'demo' });
+    const unknown = client.messages.create({ ...message, model: 'none' });
+    await expect(unknown).rejects.toMatchObject({ type: 'not_found_error' });
+  });
+
+  it.each(PATHS_WITHOUT_V1)('finds the same at the path without /v1 as with it: %s', async (path) => {
+    const tried = path.endsWith('/') ? `${path}none?x=1` : path;
+    const answerOf = async (url: string) => {
+      const response = await fetch(url, {
+        method: 'POST',
+        headers: { 'content-type': 'application/json' },
+        body: '{}',
+      });
+      const body = await response.text();
+      // Each has an id of its own, and names the path as it was sent.
+      return [response.status, body.replace(/req_\w+/, 'req').replaceAll('/v1/', '/')];
+    };
+    expect(await answerOf(bed.url + tried)).toEqual(await answerOf(`${bed.url}/v1${tried}`));
+  });
+
+  it('is recorded under the one name of what it asked for', async () => {
+    const before = bed.records().length;
+    for (const path of ['/v1', '', '/openai/v1']) await bed.post(`${path}/chat/completions`, chat);
+    const endpoints = bed.records().map(({ endpoint }) => endpoint);
+    expect(endpoints.slice(before)).toEqual(['chat', 'chat', 'chat']);
+  });
+
+  it('still gets the answers of their own at GET /models and POST /chat', async () => {
+    const models = await (await fetch(`${bed.url}/models?x=1`)).json();
+    expect(models).toMatchObject({ data: [{ id: 'demo', provider: 'millrace', aliases: ['gpt-4o-mini'] }, {}] });
+    expect(await (await bed.post('/chat', chat)).json()).toMatchObject({ text: 'one two', provider: 'millrace' });
+  });
+
+  it('is told of a path or a method that there is none, by the path that it sent', async () => {
+    const unknown = await fetch(`${bed.url}/openai/v1/nothing?x=1`);
+    expect(unknown.status).toBe(404);
+    expect(await unknown.json()).toMatchObject({
+      error: { code: 'unknown_url', message: expect.stringContaining(' GET /openai/v1/nothing. ') },
+    });
+    const method = await fetch(`${bed.url}/chat/completions`);
+    expect([method.status, method.headers.get('allow')]).toEqual([405, 'POST']);
+    expect(await method.json()).toMatchObject({
+      error: { message: 'GET is not allowed for /chat/completions; use POST.' },
+    });
+  });
+
+  it.each([
+    '/openai/v1',
+    '/openai',
+    '/anthropic',
+    '/openai/v2/models',
+    '/openai/v1models',
+    '/chat/completionsx',
+    '/models/',
+  ])('finds nothing at what only begins like one, or does not end: %s', async (path) => {
+    const { status } = await fetch(bed.url + path, {
+      method: 'POST',
+      body: '{}',
+      headers: { 'content-type': 'application/json' },
+    });
+    expect([404, 405]).toContain(status);
+  });
+
+  it('may ask from a page, as by the path itself', async () => {
+    for (const path of ['/v1/chat/completions', '/openai/v1/chat/completions', '/messages']) {
+      const origin = 'https://page.example';
+      const preflight = await fetch(bed.url + path, {
+        method: 'OPTIONS',
+        headers: { origin, 'access-control-request-method': 'POST', 'access-control-request-headers': 'x-api-key' },
+      });
+      expect([preflight.status, preflight.headers.get('access-control-allow-origin')]).toEqual([204, origin]);
+      const answer = await bed.post(path, message, { headers: { origin } });
+      expect(answer.headers.get('access-control-allow-origin')).toBe(origin);
+      expect(answer.headers.get('access-control-expose-headers')).toContain('request-id');
+    }
+  });
+});
+
+describe('a stranger', () => {
+  let bed: Awaited<ReturnType<typeof startKeyedGateway>>;
+  beforeAll(async () => {
+    bed = await startKeyedGateway();
+  });
+  afterAll(() => bed[Symbol.asyncDispose]());
+
+  it.each([
+    ...['/openai/v1/models', '/openai/v1/models/demo', '/models/demo', '/anthropic/v1/models', '/%6fpenai/v1/models'],
+    ...['/openai/v1/../healthz/../v1/models', '/openai/v1//models', '/openai/v1/%2e%2e/models', '//openai/v1/models'],
+    ...[
+      '/openai/v1/../../healthz',
+      '/files',
+      '/messages',
+      '/openai/v1/../admin/keys',
+      '/anthropic/v1/../../admin/keys',
+    ],
+  ])('reads nothing by another name of a path: %s', async (path) => {
+    const answer = await rawExchange(bed.port, `GET ${path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n`);
+    expect(answer).toMatch(/^HTTP\/1\.1 40[0145] /);
+    expect(answer).not.toMatch(/"data":|"id":"demo"/);
+  });
+
+  it('is told so in Anthropic’s words where those are spoken, and has no more of its body read', async () => {
+    for (const path of ['/v1/messages', '/anthropic/v1/messages', '/messages/count_tokens']) {
+      const response = await bed.post(path, 'no JSON at all');
+      expect(response.status).toBe(401);
+      expect(response.headers.get('www-authenticate')).toBe('Bearer');
+      const requestId = response.headers.get('request-id');
+      expect(await response.json()).toMatchObject({
+        type: 'error',
+        error: { type: 'authentication_error', details: { error_code: 'invalid_api_key' } },
+        request_id: requestId,
+      });
+    }
+  });
+
+  it('who has a key is let in by both headers that carry one', async () => {
+    for (const headers of [{ 'x-api-key': KEY }, { authorization: `Bearer ${KEY}` }] as Record<string, string>[]) {
+      expect((await bed.post('/anthropic/v1/messages', message, { headers })).status).toBe(200);
+      expect((await bed.post('/chat/completions', chat, { headers })).status).toBe(200);
+    }
+  });
+});
+
+describe('a request that is refused before it is one', () => {
+  const head = 'host: x\r\ncontent-type: application/json\r\n';
+
+  it('is refused in the words of the path that it began with', async () => {
+    await using bed = await TestBed.start({ bodyTimeoutMs: 300 });
+    const { port } = bed.gateway;
+    const expectation = await rawExchange(
+      port,
+      `POST /anthropic/v1/messages HTTP/1.1\r\n${head}connection: close\r\nexpect: tea\r\ncontent-length: 2\r\n\r\n{}`,
+    );
+    const slow = await rawExchange(port, `POST /v1/messages HTTP/1.1\r\n${head}content-length: 90\r\n\r\n{"max`);
+    for (const [answer, status, type] of [
+      [expectation, 417, 'invalid_request_error'],
+      [slow, 408, 'timeout_error'],
+    ] as const) {
+      expect(answer).toMatch(new RegExp(`^HTTP/1\\.1 ${status} `));
+      const id = /^request-id: (\S+)\r$/im.exec(answer)?.[1];
+      expect(JSON.parse(answer.slice(answer.indexOf('\r\n\r\n') + 4))).toMatchObject({
+        error: { type },
+        request_id: id,
+      });
+    }
+    const other = await rawExchange(port, `POST /v1/chat/completions HTTP/1.1\r\n${head}content-length: 90\r\n\r\n{`);
+    expect(other).toContain('"code":"request_timeout"');
+    expect(other).not.toMatch(/^request-id/im);
+  });
+});
+
+describe('GET /', () => {
+  it('is a page to a browser, which loads nothing from elsewhere, and JSON to everybody else', async () => {
+    await using bed = await startKeyedGateway();
+    const accept = 'text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8';
+    const page = await fetch(`${bed.url}/`, { headers: { accept } });
+    expect(page.headers.get('content-type')).toBe('text/html; charset=utf-8');
+    expect(page.headers.get('vary')).toContain('accept');
+    const html = await page.text();
+    const links = [...html.matchAll(/(?:src|href)="([^"]+)"/g)].map((match) => match[1]!);
+    expect(links).toEqual(expect.arrayContaining(['/docs', '/openapi.json', '/readyz']));
+    for (const link of links) expect((await fetch(bed.url + link)).status, link).toBe(200);
+    for (const headers of [{}, { accept: '*/*' }, { accept: 'application/json' }] as Record<string, string>[]) {
+      const told = await fetch(`${bed.url}/`, { headers });
+      expect(await told.json()).toMatchObject({ name: 'millrace', api: '/v1', docs: '/docs' });
+    }
+    expect(html).not.toContain('demo');
+  });
+});
