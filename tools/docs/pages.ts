@@ -82,6 +82,9 @@ is \`null\`. Every answer carries \`x-request-id\`: the same id stands in the ga
 A stream that fails after its first chunk has spent its status: the error then comes as a last event,
 \`data: {"error": …}\`, and no \`data: [DONE]\` follows.
 
+At \`/v1/messages\`, and at \`/v1/models\` to whoever sends \`anthropic-version\`, failures have [Anthropic's shape](anthropic-compatibility.md#errors), with the
+same codes, status and headers.
+
 The table is \`ERROR_CATALOG\` in \`libs/contracts/src/errors/inference-error.ts\`.
 
 | status | code | type | what it means | what to do |

@@ -3,6 +3,7 @@ import { betaTool } from '@anthropic-ai/sdk/helpers/beta/json-schema';
 import { jsonSchemaOutputFormat } from '@anthropic-ai/sdk/helpers/json-schema';
 import { anthropicErrorSchema, messageEventSchema, messageSchema } from '@millrace/contracts';
 import { describe, expect, it } from 'vitest';
+import { MemoryResponseCache } from './cache/adapters/memory-response-cache.js';
 import type { Script, ScriptedPiece, ScriptedToken } from './dispatch/fake-worker.testing.js';
 import { collected, eventsOf, TestBed } from './gateway.testing.js';
 
@@ -517,12 +518,34 @@ describe('a failure, to a client of Anthropic’s', () => {
     expect(bed.records()).toHaveLength(2);
   });
 
-  it('of a worker names Anthropic’s parameters, and is recorded once', async () => {
-    const param = 'tools[0].function.parameters.properties.city';
-    await using bed = await start(failing('invalid_request', { message: `\`${param}\` is odd.`, param }));
-    const error = await failureOf(clientOf(bed).messages.create({ ...ask, tools: [weather] }));
-    expect(error.apiMessage).toBe('`tools[0].input_schema.properties.city` is odd.');
-    expect(bed.records()).toMatchObject([{ endpoint: 'messages', code: 'invalid_request' }]);
+  it.each([
+    [
+      'tools[0].function.parameters.properties.city',
+      '`tools[0].function.parameters.properties.city` is odd.',
+      '`tools[0].input_schema.properties.city` is odd.',
+    ],
+    [
+      'response_format.json_schema.schema',
+      '`response_format.json_schema.schema.x` is odd.',
+      '`output_config.format.schema.x` is odd.',
+    ],
+    ['reasoning_effort', "`reasoning_effort` can't be honoured.", "`thinking` can't be honoured."],
+    [
+      'continue_final_message',
+      "`continue_final_message` can't be honoured.",
+      "A last message of the assistant’s, for the answer to go on with, can't be honoured.",
+    ],
+    ['messages', '`messages` can not be rendered.', '`messages` can not be rendered.'],
+  ])('of a worker names Anthropic’s parameters, and is recorded once: %s', async (param, message, expected) => {
+    await using bed = await start(failing('invalid_request', { message, param }));
+    const format = { type: 'json_schema' as const, schema: { type: 'object' } };
+    const asked = { ...ask, tools: [weather], output_config: { format } };
+    expect((await failureOf(clientOf(bed).messages.create(asked))).apiMessage).toBe(expected);
+    expect((await failureOf(clientOf(bed).messages.stream(asked).finalMessage())).apiMessage).toBe(expected);
+    expect(bed.records()).toMatchObject([
+      { endpoint: 'messages', code: 'invalid_request', stream: false },
+      { endpoint: 'messages', code: 'invalid_request', stream: true },
+    ]);
   });
 
   it('that is no request at all has the same shape, and so has every other path below', async () => {
@@ -551,6 +574,31 @@ describe('a failure, to a client of Anthropic’s', () => {
     await using bed = await TestBed.start({ retryBudgetRatio: 0 } as object, [{ script }]);
     const { content } = await clientOf(bed, { maxRetries: 2 }).messages.create(ask);
     expect(content).toMatchObject([{ text: 'Here.' }]);
+  });
+});
+
+describe('an answer that was kept', () => {
+  it('is the same again, with the stop sequence that ended it, and costs nothing', async () => {
+    const responseCache = new MemoryResponseCache({ bytesMax: 1_000_000, ageMsMax: 60_000 });
+    const script = (): Script => ({ answer: ['a ', 'b'], stopText: 'END' });
+    await using bed = await TestBed.start({}, [{ script }], true, '127.0.0.1', { responseCache });
+    const repeatable = { ...ask, temperature: 0, stop_sequences: ['END'] };
+    const told: unknown[] = [];
+    for (const stream of [false, false, true]) {
+      const client = clientOf(bed, { defaultHeaders: { 'x-millrace-cache': 'on' } });
+      const { data, response } = stream
+        ? await client.messages.stream(repeatable).withResponse()
+        : await client.messages.create(repeatable).withResponse();
+      const message = 'finalMessage' in data ? await data.finalMessage() : data;
+      told.push([response.headers.get('x-millrace-cache'), message.stop_sequence, message.content]);
+    }
+    const content = [{ type: 'text', text: 'a b', citations: null }];
+    expect(told).toEqual([
+      ['miss', 'END', content],
+      ['hit', 'END', content],
+      ['hit', 'END', content],
+    ]);
+    expect(bed.worker.started).toHaveLength(1);
   });
 });
 

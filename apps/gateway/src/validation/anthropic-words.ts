@@ -9,9 +9,13 @@ const WORDS: readonly (readonly [ours: RegExp, theirs: string])[] = [
   [/^response_format(\.json_schema)?/, 'output_config.format'],
   [/^reasoning_effort$/, 'thinking'],
   [/^stop$/, 'stop_sequences'],
-  // An answer goes on with the last message where that is the assistant's.
   [/^continue_final_message$/, 'messages'],
 ];
+
+/** What has no parameter of its own in Anthropic's words, as a sentence has it. */
+const SAID: Readonly<Record<string, string>> = {
+  '`continue_final_message`': 'A last message of the assistant’s, for the answer to go on with,',
+};
 
 /** What is wrong with a parameter, under the name by which it was sent. */
 export function inAnthropicWords(error: unknown): unknown {
@@ -19,7 +23,7 @@ export function inAnthropicWords(error: unknown): unknown {
   const { code, message, details } = error;
   const { param } = details;
   if (param === undefined || theirsOf(param) === param) return error;
-  const said = message.replace(/`([^`]+)`/g, (_, name: string) => `\`${theirsOf(name)}\``);
+  const said = message.replace(/`([^`]+)`/g, (quoted, name: string) => SAID[quoted] ?? `\`${theirsOf(name)}\``);
   return new InferenceError(code, said, { ...details, param: theirsOf(param), cause: error });
 }
 
