@@ -12,7 +12,6 @@ export * from './config/setting-text.js';
 export * from './config/settings.js';
 export * from './engine.js';
 export * from './errors/inference-error.js';
-export * from './openai/aliases.js';
 export * from './openai/batches.js';
 export * from './openai/cache-header.js';
 export * from './openai/chat.js';
@@ -28,6 +27,7 @@ export {
 export * from './openai/files.js';
 export * from './openai/models.js';
 export { openApiDocument } from './openai/openapi.js';
+export * from './openai/path-aliases.js';
 export * from './openai/plain-chat.js';
 export * from './openai/rerank.js';
 export * from './openai/service.js';

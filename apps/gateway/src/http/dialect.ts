@@ -1,6 +1,6 @@
 import type { IncomingHttpHeaders } from 'node:http';
 import { toAnthropicResponse, toOpenAiResponse } from '@millrace/contracts';
-import { servedUrl } from './aliases.js';
+import { servedUrl } from './path-aliases.js';
 
 /** What tells in whose words a request is asked and wants its answer. Of a URL it may be the one before aliases or behind. */
 export interface Asked {

@@ -25,7 +25,6 @@ const OTHER_BLOCKS = [
   'document',
   'search_result',
   'container_upload',
-  'mid_conv_system',
   'server_tool_use',
   'web_search_tool_result',
   'web_fetch_tool_result',
@@ -36,6 +35,9 @@ const OTHER_BLOCKS = [
   'advisor_tool_result',
   'mcp_tool_use',
   'mcp_tool_result',
+  'mcp_tool_listing',
+  'tool_addition',
+  'tool_removal',
   'compaction',
   'fallback',
 ] as const;
@@ -203,7 +205,7 @@ export const MESSAGES_PARAMETERS = {
   stream: { status: 'supported' },
   stop_sequences: {
     status: 'supported',
-    note: `Up to ${STOPS_MAX}; may span tokens. \`stop_sequence\` names the one that ended the answer, where the model’s engine tells: llama.cpp and vLLM do, for others it is \`end_turn\`.`,
+    note: `Up to ${STOPS_MAX}; may span tokens. \`stop_sequence\` names the one that ended the answer, where that is known: of models in a worker, and behind vLLM, MAX and OVMS; elsewhere it is \`end_turn\`.`,
   },
   temperature: { status: 'supported', note: '0 to 1; 0 takes the likeliest token.' },
   top_p: { status: 'supported' },
