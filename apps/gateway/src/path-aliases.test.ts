@@ -198,5 +198,7 @@ describe('GET /', () => {
       expect(await told.json()).toMatchObject({ name: 'millrace', api: '/v1', docs: '/docs' });
     }
     expect(html).not.toContain('demo');
+    // Some clients look whether anybody is here.
+    expect((await fetch(`${bed.url}/`, { method: 'HEAD' })).status).toBe(200);
   });
 });

@@ -180,7 +180,7 @@ const PROMPT_PARAMETERS = {
   },
   thinking: {
     status: 'supported',
-    note: '`enabled`, `adaptive` and `between_tools` let a model think that can, and show what it thought, unless `display` is `omitted`. Left out or `disabled`: it is turned off where the template can, and never shown. `budget_tokens` is checked, and not kept to.',
+    note: '`enabled`, `adaptive` and `between_tools` let a model think that can, and show what it thought, unless `display` is `omitted`. Left out or `disabled`: it is turned off where the model runs in a worker and its template can, and never shown. `budget_tokens` is checked, and not kept to.',
   },
   output_config: {
     status: 'supported',
