@@ -28,6 +28,7 @@ describe('POST /v1/rerank', () => {
         { index: 0, relevance_score: 0 },
       ],
       usage: { prompt_tokens: 12, total_tokens: 12 },
+      meta: { api_version: { version: '2' }, billed_units: { search_units: 1 }, tokens: { input_tokens: 12 } },
     });
     expect(bed.records()).toMatchObject([{ endpoint: 'rerank', model: 'ranks', outcome: 'served', promptTokens: 12 }]);
   });
@@ -36,6 +37,37 @@ describe('POST /v1/rerank', () => {
     await using bed = await start({});
     const response = await bed.post('/rerank', { query, documents });
     expect(await response.json()).toMatchObject({ model: 'ranks', results: { length: 3 } });
+  });
+
+  it.each<[string, string, object]>([
+    ['Cohere’s of today', '/v2/rerank', { top_n: 3, max_tokens_per_doc: 4_096, priority: 1 }],
+    [
+      'Cohere’s of before',
+      '/v1/rerank',
+      {
+        documents: documents.map((text) => ({ text })),
+        rank_fields: ['text'],
+        max_chunks_per_doc: 10,
+        return_documents: true,
+      },
+    ],
+    ['Jina’s', '/v1/rerank', { top_n: 3, return_documents: false, truncation: false, return_embeddings: false }],
+    ['LiteLLM’s', '/rerank', { top_n: null, rank_fields: null, max_chunks_per_doc: null, return_documents: true }],
+    ['vLLM’s', '/rerank', { truncate_prompt_tokens: null, user: 'me', priority: 0 }],
+  ])('takes what clients of %s send', async (_whose, path, changes) => {
+    await using bed = await start({});
+    const response = await bed.post(path, { model: 'ranks', query, documents, ...changes });
+    expect(await response.json()).toMatchObject({
+      results: [{ index: 1 }, { index: 2 }, { index: 0 }],
+      usage: { total_tokens: 12 },
+      meta: { billed_units: { search_units: 1 } },
+    });
+  });
+
+  it('counts a search unit for every hundred documents', async () => {
+    await using bed = await start({});
+    const response = await bed.post('/v1/rerank', { query, documents: Array.from({ length: 101 }, () => 'a') });
+    expect(await response.json()).toMatchObject({ meta: { billed_units: { search_units: 2 } } });
   });
 
   it('sends as many as were asked for, and their texts when asked', async () => {
@@ -138,6 +170,11 @@ describe('a rerank request that is wrong', () => {
     };
     expect(await refused({ model: 'demo' })).toEqual([400, 'rerank_not_supported', 'model']);
     expect(await refused({ max_tokens_per_doc: 5 })).toEqual([400, 'unsupported_parameter', 'max_tokens_per_doc']);
+    for (const [param, value] of Object.entries({
+      ...{ truncation: true, truncate: true, truncate_prompt_tokens: 512, rank_fields: ['title', 'text'] },
+      ...{ return_embeddings: true, texts: documents },
+    }))
+      expect(await refused({ [param]: value }), param).toEqual([400, 'unsupported_parameter', param]);
     expect(bed.worker.work.asked).toEqual([]);
   });
 });

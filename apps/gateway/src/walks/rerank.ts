@@ -8,6 +8,9 @@ import type { DoWork } from './do-work.js';
 import { asWritten } from './embeddings-text.js';
 import { modelsFor } from './models-for.js';
 
+/** As Cohere counts. */
+const DOCUMENTS_PER_UNIT = 100;
+
 /** POST /v1/rerank. */
 export class Rerank {
   constructor(
@@ -46,5 +49,10 @@ function rerankBody(request: ValidRerankRequest, { scores, promptTokens }: Ranki
     object: 'list',
     results,
     usage: { prompt_tokens: promptTokens, total_tokens: promptTokens },
+    meta: {
+      api_version: { version: '2' },
+      billed_units: { search_units: Math.ceil(documents.length / DOCUMENTS_PER_UNIT) },
+      tokens: { input_tokens: promptTokens },
+    },
   };
 }

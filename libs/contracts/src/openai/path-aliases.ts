@@ -19,6 +19,7 @@ export const PATH_ALIASES: readonly PathAlias[] = [
     reason:
       'clients of Anthropic’s that were set up for DeepSeek, Moonshot or LiteLLM, whose base URL ends with `/anthropic`',
   },
+  { from: '/v2/rerank', to: '/v1/rerank', reason: 'Cohere’s clients of today' },
 ];
 
 /**
