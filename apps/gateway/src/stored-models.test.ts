@@ -3,11 +3,12 @@ import { createServer, type RequestListener, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import type { ModelJobBody } from '@millrace/contracts';
+import { InferenceError, type ModelJobBody } from '@millrace/contracts';
 import { FolderObjectStore, ModelBucket, ModelStore } from '@millrace/storage';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { TestBed } from './gateway.testing.js';
 import { EVERYBODY } from './keys/authenticator.js';
+import { ANYONE } from './vocabulary.js';
 
 const DEMO = join(import.meta.dirname, '../../../models/millrace-demo.gguf');
 const demo = readFileSync(DEMO);
@@ -246,4 +247,58 @@ describe('a request for a model that no worker knows', () => {
     await becomes(404);
     expect((await bed.chat({ model: '../../etc/passwd' })).status).toBe(404);
   }, 60_000);
+});
+
+describe('DELETE /v1/models', () => {
+  it('takes a model out of the registry, in the shape that OpenAI’s clients know', async () => {
+    await add({ source: `${url()}/demo.gguf` });
+    expect(await bed.client.models.delete('demo')).toEqual({ id: 'demo', object: 'model', deleted: true });
+    expect((await call('GET', 'models')).body).toMatchObject({ data: [] });
+    await expect(bed.client.models.delete('demo')).rejects.toMatchObject({ status: 404, code: 'model_not_found' });
+  });
+
+  it('leaves what is in the bucket alone, unless it is told to', async () => {
+    await add({ source: `${url()}/demo.gguf`, push: true });
+    await bed.client.models.delete('demo');
+    await expect(bed.client.models.delete('demo')).rejects.toMatchObject({ status: 400, param: 'bucket' });
+    const gone = await bed.client.models.delete('demo', { query: { bucket: 'true' } });
+    expect(gone).toEqual({ id: 'demo', object: 'model', deleted: true });
+    expect((await call('GET', 'models')).body).toMatchObject({ data: [] });
+  });
+
+  it.each(['org/name', 'org%2Fname', '..%2f..%2fetc%2fpasswd', 'gpt-4o-mini', 'x'.repeat(900), '%00'])(
+    'finds none that is called %s',
+    async (id) => {
+      const response = await fetch(`${bed.url}/v1/models/${id}`, { method: 'DELETE' });
+      expect([400, 404]).toContain(response.status);
+      expect(await response.json()).toMatchObject({ error: { type: 'invalid_request_error' } });
+    },
+  );
+
+  it('is a 403 without the admin key, be there such a model or not, and a 401 with a key that is unknown', async () => {
+    await add({ source: `${url()}/demo.gguf` });
+    const authenticator = {
+      ...EVERYBODY,
+      isAdmin: (presented?: string) => presented === 'admin',
+      authenticate: (presented?: string) => {
+        if (presented === 'stranger') throw new InferenceError('invalid_api_key', 'The API key is unknown.');
+        return { ...ANYONE, keyId: presented };
+      },
+    };
+    await using keyed = await TestBed.start({}, [{}], true, '127.0.0.1', { modelStore: store, authenticator });
+    const as = (key: string, id: string) =>
+      fetch(`${keyed.url}/v1/models/${id}`, { method: 'DELETE', headers: { authorization: `Bearer ${key}` } });
+    for (const id of ['demo', 'nobody', 'org/name']) {
+      const refused = await as('somebody', id);
+      expect(refused.status, id).toBe(403);
+      expect(await refused.json(), id).toMatchObject({ error: { code: 'admin_key_required' } });
+      expect((await as('stranger', id)).status, id).toBe(401);
+    }
+    expect((await as('admin', 'demo')).status).toBe(200);
+  });
+
+  it('is a 403 where nobody needs a key', async () => {
+    await using open = await TestBed.start();
+    await expect(open.client.models.delete('demo')).rejects.toMatchObject({ status: 403, code: 'admin_key_required' });
+  });
 });

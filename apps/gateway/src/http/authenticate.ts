@@ -45,6 +45,8 @@ const INNER_ROUTES: ReadonlySet<string> = new Set(['/health', '/metrics']);
 const READINESS_ROUTE = '/readyz';
 /** The admin key may look at the models too, so that `millrace serve` and `millrace models` need no API key for that. */
 const MODEL_ROUTES: ReadonlySet<string> = new Set(['/v1/models', '/v1/models/*', '/models']);
+/** Beside looking, it alone may take a model out of the registry, which is everybody's. */
+const MODEL_ROUTE = '/v1/models/*';
 /** Like anyone, but known by its key. */
 const ADMIN: Caller = { ...ANYONE };
 
@@ -104,6 +106,7 @@ export function authenticate(
     };
     const accept = (caller: Caller) => {
       if (onlyThisMachine && caller === ANYONE) refuseOtherHosts(request);
+      if (request.method === 'DELETE' && request.route === MODEL_ROUTE && caller !== ADMIN) throw notTheAdmin();
       request.caller = caller;
       done();
     };
@@ -125,6 +128,13 @@ function callerOf(request: FastifyRequest, keys: Authenticator): Caller | Promis
   const presented = presentedKey(request);
   if (MODEL_ROUTES.has(request.route ?? '') && keys.isAdmin(presented)) return ADMIN;
   return keys.authenticate(presented);
+}
+
+function notTheAdmin(): InferenceError {
+  return new InferenceError(
+    'admin_key_required',
+    'An API key may not delete models: they are for all keys. Send the key of the admin API, which is MILLRACE_ADMIN_KEY, or in the file admin-key of the gateway’s dataFolder.',
+  );
 }
 
 function refuseOtherHosts({ headers: { host } }: FastifyRequest): void {

@@ -1,9 +1,17 @@
-import type { AnthropicModelBody, AnthropicModelListBody, ModelBody, ModelListBody } from '@millrace/contracts';
-import { Controller, Get, Inject, Param, Query, Req } from '@nestjs/common';
-import type { FastifyRequest } from 'fastify';
+import type {
+  AnthropicModelBody,
+  AnthropicModelListBody,
+  DeletedModelBody,
+  ModelBody,
+  ModelListBody,
+} from '@millrace/contracts';
+import { Controller, Delete, Get, Inject, Param, Query, Req, Res } from '@nestjs/common';
+import type { FastifyReply, FastifyRequest } from 'fastify';
 import { ANYONE } from '../vocabulary.js';
 import { AnthropicModels } from '../walks/anthropic-models.js';
 import { ManageModels } from '../walks/manage-models.js';
+import { ManageStoredModels } from '../walks/manage-stored-models.js';
+import { callOf } from './call-of.js';
 import { speaksAnthropic } from './dialect.js';
 
 @Controller('v1/models')
@@ -11,6 +19,7 @@ export class ModelsController {
   constructor(
     @Inject(ManageModels) private readonly manageModels: ManageModels,
     @Inject(AnthropicModels) private readonly anthropicModels: AnthropicModels,
+    @Inject(ManageStoredModels) private readonly storedModels: ManageStoredModels,
   ) {}
 
   @Get()
@@ -26,5 +35,18 @@ export class ModelsController {
     return speaksAnthropic(request)
       ? this.anthropicModels.retrieve(id, caller)
       : this.manageModels.retrieve(id, caller);
+  }
+
+  /** Nobody gets here without the admin key. */
+  @Delete('*')
+  async remove(
+    @Param('*') id: string,
+    @Query() query: unknown,
+    @Req() request: FastifyRequest,
+    @Res() reply: FastifyReply,
+  ): Promise<void> {
+    await this.storedModels.remove(id, query, callOf(request, reply));
+    const body: DeletedModelBody = { id, object: 'model', deleted: true };
+    reply.send(body);
   }
 }

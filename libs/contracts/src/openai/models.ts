@@ -29,6 +29,11 @@ export const modelListSchema = z
   .object({ object: z.literal('list'), data: z.array(modelSchema) })
   .meta({ id: 'ListModelsResponse' });
 
+export const deletedModelSchema = z
+  .object({ id: z.string(), object: z.literal('model'), deleted: z.literal(true) })
+  .meta({ id: 'DeleteModelResponse' });
+
 export type ModelStateBody = z.infer<typeof modelState>;
 export type ModelBody = z.infer<typeof modelSchema>;
 export type ModelListBody = z.infer<typeof modelListSchema>;
+export type DeletedModelBody = z.infer<typeof deletedModelSchema>;

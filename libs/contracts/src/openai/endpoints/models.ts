@@ -1,4 +1,5 @@
-import { modelListSchema, modelSchema } from '../models.js';
+import { removeModelQuerySchema } from '../../admin/models.js';
+import { deletedModelSchema, modelListSchema, modelSchema } from '../models.js';
 import { plainModelListSchema } from '../plain-chat.js';
 import { type Endpoint, withErrors } from './endpoint.js';
 
@@ -18,6 +19,19 @@ export const MODELS_ENDPOINTS: readonly Endpoint[] = [
     summary: 'One model, by its id or an alias. With the header `anthropic-version`, as Anthropic’s API has it.',
     answers: withErrors({ 200: { description: 'The model.', schema: modelSchema } }, [401, 403, 404, 503]),
     pathParameter: { name: 'model', description: 'The id or an alias; it may contain slashes.' },
+  },
+  {
+    method: 'delete',
+    path: '/v1/models/{model}',
+    tag: 'Models',
+    summary: 'Take a model out of the registry, as `DELETE /admin/models/{id}` does. Only the admin key may.',
+    query: removeModelQuerySchema,
+    answers: withErrors(
+      { 200: { description: 'It is gone.', schema: deletedModelSchema } },
+      [400, 401, 403, 404, 409, 503],
+    ),
+    pathParameter: { name: 'model', description: 'The id in the registry; it may contain slashes.' },
+    admin: true,
   },
   {
     method: 'get',
