@@ -78,10 +78,10 @@ const CASES: readonly BadRequest[] = [
   },
   {
     what: 'a parameter not supported yet',
-    body: { messages: MESSAGES, store: true },
+    body: { messages: MESSAGES, web_search_options: {} },
     status: 400,
     code: 'unsupported_parameter',
-    param: 'store',
+    param: 'web_search_options',
   },
   {
     what: 'an unknown model',

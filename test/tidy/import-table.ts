@@ -34,6 +34,7 @@ const GATEWAY_STAGES = [
   'dispatch',
   'files',
   'batch-jobs',
+  'stored-chats',
   'vector-stores',
   'request-log',
 ];

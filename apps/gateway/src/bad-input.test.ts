@@ -23,6 +23,8 @@ const result = (id: string) => ({ role: 'tool', tool_call_id: id, content: 'done
 const conversation = (...messages: object[]) => chat({ messages });
 const tool = (name: string) => ({ type: 'function', function: { name } });
 const tools = [tool('f'), tool('g')];
+const callingF = { role: 'assistant', function_call: { name: 'f', arguments: '' } };
+const resultF = { role: 'function', name: 'f', content: '1' };
 const answered = { role: 'assistant', content: 'I' };
 
 /** Everything that a hostile or hurried client may send as a body, and what it is told. */
@@ -55,7 +57,8 @@ const BAD_BODIES: readonly BadBody[] = [
     what: 'a role that does not exist',
     body: chat({ messages: [{ role: 'wizard', content: 'x' }] }),
     param: 'messages[0].role',
-    message: '`messages[0].role` is "wizard"; it must be "system", "developer", "user", "assistant" or "tool".',
+    message:
+      '`messages[0].role` is "wizard"; it must be "system", "developer", "user", "assistant", "tool" or "function".',
   },
   {
     what: 'a message without role',
@@ -253,11 +256,186 @@ const BAD_BODIES: readonly BadBody[] = [
     message: '`tools[0].type` is "custom"; it must be "function".',
   },
   {
-    what: 'functions, as of old',
-    body: chat({ functions: [{ name: 'f' }] }),
-    code: 'unsupported_parameter',
+    what: 'functions of old beside tools',
+    body: chat({ tools, functions: [{ name: 'f' }] }),
+    param: 'tools',
+    message: /^`tools` is given together with `functions`/,
+  },
+  {
+    what: 'a choice of tools for functions of old',
+    body: chat({ functions: [{ name: 'f' }], tool_choice: 'auto' }),
+    param: 'tool_choice',
+    message: /^`tool_choice` is given together with `functions`/,
+  },
+  {
+    what: 'several calls at once of functions of old',
+    body: chat({ functions: [{ name: 'f' }], parallel_tool_calls: true }),
+    param: 'parallel_tool_calls',
+    message: /^`parallel_tool_calls` is given together with `functions`/,
+  },
+  {
+    what: 'tools beside a choice of old',
+    body: chat({ tools, function_call: 'auto' }),
+    param: 'tools',
+    message: /^`tools` is given together with `function_call`/,
+  },
+  {
+    what: 'functions of old that are no list',
+    body: chat({ functions: { name: 'f' } }),
     param: 'functions',
-    message: '`functions` is a list, which is not supported here. Use `tools`.',
+    message: '`functions` is an object; it must be a list.',
+  },
+  {
+    what: 'a function of old without a name',
+    body: chat({ functions: [{}] }),
+    param: 'functions[0].name',
+    message: '`functions[0].name` is required; it must be a string.',
+  },
+  {
+    what: 'a function of old with a name of other letters',
+    body: chat({ functions: [{ name: 'get weather' }] }),
+    param: 'functions[0].name',
+    message: /it must be 1 to 64 letters/,
+  },
+  {
+    what: 'two functions of old with one name',
+    body: chat({ functions: [{ name: 'f' }, { name: 'g' }, { name: 'f' }] }),
+    param: 'functions[2].name',
+    message: '`functions[2].name` is "f", as `functions[0].name` is. Give each function its own name.',
+  },
+  {
+    what: 'parameters of a function of old that are no schema',
+    body: chat({ functions: [{ name: 'f', parameters: 'x' }] }),
+    param: 'functions[0].parameters',
+    message: /^`functions\[0\]\.parameters` is "x"/,
+  },
+  {
+    what: '129 functions of old',
+    body: chat({ functions: Array.from({ length: 129 }, (_, at) => ({ name: `f${at}` })) }),
+    param: 'functions',
+    message: /^`functions` has 129 items; it must have at most 128/,
+  },
+  {
+    what: 'a choice of old that there is not',
+    body: chat({ functions: [{ name: 'f' }], function_call: { name: 'g' } }),
+    param: 'function_call.name',
+    message: /^`function_call.name` is "g"; none of the 1 `functions` has that name/,
+  },
+  {
+    what: 'a choice of old without functions',
+    body: chat({ function_call: { name: 'g' } }),
+    param: 'function_call.name',
+    message: /none of the 0 `functions`/,
+  },
+  {
+    what: 'a choice of old as a word that is none',
+    body: chat({ functions: [{ name: 'f' }], function_call: 'required' }),
+    param: 'function_call',
+    message: /^`function_call` is "required"; it must be "none" or "auto"\./,
+  },
+  {
+    what: 'a choice of old as a number',
+    body: chat({ functions: [{ name: 'f' }], function_call: 5 }),
+    param: 'function_call',
+    message: /^`function_call` is 5/,
+  },
+  {
+    what: 'a result of old without a call',
+    body: chat({ messages: [user, { role: 'function', name: 'f', content: '1' }] }),
+    param: 'messages[1].name',
+    message: /the message before it has no function_call/,
+  },
+  {
+    what: 'a result of old of another function',
+    body: chat({ messages: [user, callingF, { role: 'function', name: 'g', content: '1' }] }),
+    param: 'messages[2].name',
+    message: /^`messages\[2\]\.name` is "g", but `messages\[1\]\.function_call` calls "f"/,
+  },
+  {
+    what: 'a result of old without a name',
+    body: chat({ messages: [user, callingF, { role: 'function', content: '1' }] }),
+    param: 'messages[2].name',
+    message: /^`messages\[2\]\.name` is required/,
+  },
+  {
+    what: 'a result of old in parts',
+    body: chat({ messages: [user, callingF, { role: 'function', name: 'f', content: [] }] }),
+    param: 'messages[2].content',
+    message: /^`messages\[2\]\.content` is an empty list/,
+  },
+  {
+    what: 'a second result of old',
+    body: chat({ messages: [user, callingF, resultF, resultF] }),
+    param: 'messages[3].name',
+    message: /the message before it has no function_call/,
+  },
+  {
+    what: 'a call of old without a result',
+    body: chat({ messages: [user, callingF, user] }),
+    param: 'messages[1].function_call',
+    message: /^`messages\[1\]\.function_call` is answered by no message/,
+  },
+  {
+    what: 'a call of old at the end',
+    body: chat({ messages: [user, callingF] }),
+    param: 'messages[1].function_call',
+    message: /is answered by no message/,
+  },
+  {
+    what: 'a call of old beside tool calls',
+    body: chat({
+      messages: [
+        user,
+        { ...callingF, tool_calls: [{ id: 'c', type: 'function', function: { name: 'f', arguments: '' } }] },
+      ],
+    }),
+    param: 'messages[1].function_call',
+    message: /has both `function_call` and `tool_calls`/,
+  },
+  {
+    what: 'a call of old that is a text',
+    body: chat({ messages: [user, { role: 'assistant', function_call: 'f' }] }),
+    param: 'messages[1].function_call',
+    message: /^`messages\[1\]\.function_call` is "f"/,
+  },
+  {
+    what: 'a call of old without arguments',
+    body: chat({ messages: [user, { role: 'assistant', function_call: { name: 'f' } }] }),
+    param: 'messages[1].function_call.arguments',
+    message: /is required/,
+  },
+  {
+    what: 'functions of old among the variables',
+    body: chat({ chat_template_kwargs: { functions: [] } }),
+    param: 'chat_template_kwargs.functions',
+    message: /is no variable of a template here/,
+  },
+  {
+    what: 'sound as an answer',
+    code: 'unsupported_parameter',
+    body: chat({ modalities: ['text', 'audio'] }),
+    param: 'modalities',
+    message: /Models here answer in text: only `\["text"\]`/,
+  },
+  {
+    what: 'no modality at all',
+    code: 'unsupported_parameter',
+    body: chat({ modalities: [] }),
+    param: 'modalities',
+    message: /^`modalities` is an empty list, which is not supported here/,
+  },
+  {
+    what: 'moderation within a chat',
+    code: 'unsupported_parameter',
+    body: chat({ moderation: { model: 'omni-moderation-latest' } }),
+    param: 'moderation',
+    message: /ask `\/v1\/moderations`/,
+  },
+  {
+    what: 'a store that is a text',
+    body: chat({ store: 'yes' }),
+    param: 'store',
+    message: /^`store` is "yes"; it must be/,
   },
   {
     what: 'a document that is a number',
@@ -974,11 +1152,22 @@ describe('a request that is not one for this server', () => {
   });
 
   it('is a 405 that names the methods of a known path', async () => {
-    const response = await fetch(`${bed.url}/v1/chat/completions`);
+    const response = await fetch(`${bed.url}/v1/completions`);
     expect(response.headers.get('allow')).toBe('POST');
     expect(await refusal(response)).toMatchObject({ status: 405, code: 'method_not_allowed' });
+    const put = (path: string) => fetch(`${bed.url}${path}`, { method: 'PUT' });
+    for (const path of ['/v1/chat/completions', '/v1/chat/completions/x', '/v1/models/org/name']) {
+      const allowed = path.startsWith('/v1/models')
+        ? 'GET, HEAD, DELETE'
+        : /x$/.test(path)
+          ? 'GET, HEAD, POST, DELETE'
+          : 'POST, GET, HEAD';
+      const refused = await put(path);
+      expect(refused.headers.get('allow'), path).toBe(allowed);
+      expect(await refusal(refused), path).toMatchObject({ status: 405 });
+    }
 
-    for (const path of ['/v1/models', '/v1/models/org/name', '/healthz', '/docs/swagger-ui.css']) {
+    for (const path of ['/v1/models', '/healthz', '/docs/swagger-ui.css']) {
       const deleted = await fetch(`${bed.url}${path}`, { method: 'DELETE' });
       expect(deleted.headers.get('allow'), path).toBe('GET, HEAD');
       expect(await refusal(deleted), path).toMatchObject({ status: 405 });

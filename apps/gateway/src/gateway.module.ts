@@ -15,10 +15,12 @@ import { HealthController } from './http/health.controller.js';
 import { MessagesController } from './http/messages.controller.js';
 import { METRICS, MetricsController } from './http/metrics.controller.js';
 import { ModelsController } from './http/models.controller.js';
+import { ModerationsController } from './http/moderations.controller.js';
 import { OpenAiErrorFilter } from './http/openai-error.filter.js';
 import { PlainController } from './http/plain.controller.js';
 import { RerankController } from './http/rerank.controller.js';
 import { STREAM_LIMITS } from './http/server-sent-events.js';
+import { StoredChatsController } from './http/stored-chats.controller.js';
 import { TokenizeController } from './http/tokenize.controller.js';
 import { UploadsController } from './http/uploads.controller.js';
 import { UsageController } from './http/usage.controller.js';
@@ -35,10 +37,12 @@ import { ManageBatches } from './walks/manage-batches.js';
 import { ManageFiles } from './walks/manage-files.js';
 import { ManageKeys } from './walks/manage-keys.js';
 import { ManageModels } from './walks/manage-models.js';
+import { ManageStoredChats } from './walks/manage-stored-chats.js';
 import { ManageStoredModels } from './walks/manage-stored-models.js';
 import { ManageUploads } from './walks/manage-uploads.js';
 import { ManageVectorStores } from './walks/manage-vector-stores.js';
 import { Messages } from './walks/messages.js';
+import { Moderate } from './walks/moderate.js';
 import { PlainChat } from './walks/plain-chat.js';
 import { Readiness } from './walks/readiness.js';
 import { RefuseRequest } from './walks/refuse-request.js';
@@ -57,6 +61,8 @@ export function gatewayModule(walks: Walks, metrics: Metrics, settings: Settings
     module: GatewayModule,
     controllers: [
       ChatCompletionsController,
+      StoredChatsController,
+      ModerationsController,
       CompletionsController,
       MessagesController,
       EmbeddingsController,
@@ -82,6 +88,8 @@ export function gatewayModule(walks: Walks, metrics: Metrics, settings: Settings
       { provide: CompleteChat, useValue: walks.completeChat },
       { provide: CompleteText, useValue: walks.completeText },
       { provide: Messages, useValue: walks.messages },
+      { provide: ManageStoredChats, useValue: walks.manageStoredChats },
+      { provide: Moderate, useValue: walks.moderate },
       { provide: Embed, useValue: walks.embed },
       { provide: Rerank, useValue: walks.rerank },
       { provide: Tokenize, useValue: walks.tokenize },

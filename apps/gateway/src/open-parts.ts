@@ -29,6 +29,8 @@ import type { RecordListener } from './request-log/request-log.js';
 import { RunFile } from './request-log/run-file.js';
 import { UsageTotals } from './request-log/usage-totals.js';
 import { limitsOf, type ModelsInForce, WatchedModels } from './routing/models-in-force.js';
+import { StoredChats } from './stored-chats/stored-chats.js';
+import { StoredChatsSweep } from './stored-chats/stored-chats-sweep.js';
 import { EmbeddedDatabase } from './stores/adapters/pglite/embedded-database.js';
 import { PgvectorStore } from './stores/adapters/pgvector-store.js';
 import { PostgresDatabase } from './stores/adapters/postgres-database.js';
@@ -64,6 +66,7 @@ export interface Parts {
   /** Work that need not be done at once. */
   readonly jobs: JobQueue;
   readonly batches: BatchStore;
+  readonly storedChats: StoredChats;
   /** The registry of models, and the bucket where there is one. */
   readonly modelStore: ModelStore;
   /** What is known of vector stores; their vectors are in `vectors`. */
@@ -134,6 +137,8 @@ export async function openParts(
   const batches = new BatchStore(database);
   const batchSweep = new BatchSweep(database, new SegmentStore(objects, batches), settings, logger);
   batchSweep.start();
+  const storedChatsSweep = new StoredChatsSweep(database, settings, logger);
+  storedChatsSweep.start();
   const redises = [redis, queueRedis].map((one) => one?.ready(REDIS_START_WAIT_MS));
   await Promise.all([records.open(), run?.open(), ...redises]);
   return {
@@ -149,6 +154,7 @@ export async function openParts(
     files,
     jobs: jobs.queue,
     batches,
+    storedChats: new StoredChats(database, settings, logger),
     modelStore,
     vectorTables: vectorStoreTables(database, settings),
     models,
@@ -173,7 +179,7 @@ export async function openParts(
       models.close();
       await Promise.all([records.close(LAST_WRITES_MS), run?.close()]);
       await Promise.all([ring.close(), rates.close(), news.close()]);
-      await Promise.all([files.close(), batchSweep.close()]);
+      await Promise.all([files.close(), batchSweep.close(), storedChatsSweep.close()]);
       await Promise.all([vectors.close(), objects.close(), jobs.close(), modelStore.close()]);
       await Promise.all([redis?.close(), queueRedis?.close(), database.close()]);
     },

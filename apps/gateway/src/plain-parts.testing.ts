@@ -11,6 +11,7 @@ import { UNLIMITED } from './limits/caller-rates.js';
 import type { Parts } from './open-parts.js';
 import { UsageTotals } from './request-log/usage-totals.js';
 import { fixedModels } from './routing/models-in-force.js';
+import { StoredChats } from './stored-chats/stored-chats.js';
 import { SqlJobQueue } from './stores/adapters/sql-job-queue.js';
 import { DatabaseUnavailable, type SqlDatabase } from './stores/sql-database.js';
 import { vectorStoreTables } from './vector-stores/vector-store-tables.js';
@@ -32,6 +33,8 @@ const NO_SOURCES = {
   ...{ hubToken: undefined, openBucket: undefined },
 };
 
+const STORED_CHAT_LIMITS = { storedChatDays: 1, storedChatsPerKeyMax: 1, storedChatBytesMax: 1_000_000 };
+
 /** No stores at all: anybody may ask, as much as they want, and nothing is kept. What is tried here stands on none of them. */
 export function plainParts(changes: Partial<Parts> = {}): Parts {
   const objects = new FolderObjectStore(join(tmpdir(), `millrace-files-${process.pid}`));
@@ -52,6 +55,7 @@ export function plainParts(changes: Partial<Parts> = {}): Parts {
     files: openFiles(NO_DATABASE, objects, FILE_LIMITS, silent),
     jobs: new SqlJobQueue(NO_DATABASE, { queue: 'none', leaseMs: 1_000, jobsMax: 1 }),
     batches: new BatchStore(NO_DATABASE),
+    storedChats: new StoredChats(NO_DATABASE, STORED_CHAT_LIMITS, silent),
     modelStore: new ModelStore({ folder: join(tmpdir(), `millrace-models-${process.pid}`), sources: NO_SOURCES }),
     vectorTables: vectorStoreTables(NO_DATABASE, { vectorStoresPerKeyMax: 1, vectorStoreFilesMax: 1 }),
     models: fixedModels(),

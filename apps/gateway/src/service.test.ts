@@ -239,7 +239,7 @@ describe('CORS', () => {
     async (settings) => {
       await using bed = await TestBed.start(settings);
       for (const headers of [{}, { origin: 'https://a.example' }] as Record<string, string>[]) {
-        const known = await fetch(`${bed.url}/v1/chat/completions`, { method: 'OPTIONS', headers });
+        const known = await fetch(`${bed.url}/v1/completions`, { method: 'OPTIONS', headers });
         expect(known.status).toBe(405);
         expect(known.headers.get('allow')).toBe('POST');
         expect(known.headers.get('x-request-id')).toMatch(/^req_/);

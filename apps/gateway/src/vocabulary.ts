@@ -91,6 +91,13 @@ export type ServiceTier = 'default' | 'flex';
 
 declare const validated: unique symbol;
 
+/** What is kept of a request together with its answer. */
+export interface Keepsake {
+  /** As they were sent, in OpenAI's shape. */
+  readonly messages: readonly object[];
+  readonly metadata: Readonly<Record<string, string>>;
+}
+
 /** What both kinds of request come down to once they are valid. */
 export interface ValidRequest
   extends Pick<AnswerRequest, 'sampling' | 'maxTokens' | 'stop' | 'format' | 'logprobs' | 'echo'> {
@@ -108,6 +115,10 @@ export interface ValidRequest
   readonly schemaParam?: string | undefined;
   /** Where each tool of the prompt stands in the request, if some were left out. */
   readonly toolPlaces?: readonly number[] | undefined;
+  /** Its tools came as `functions`: a call is told as `function_call`, and there is one at most. */
+  readonly oldCalls?: true | undefined;
+  /** What is to be kept with its answer. Undefined: neither is kept. */
+  readonly keep?: Keepsake | undefined;
   /** Undefined: it was not said. */
   readonly serviceTier?: ServiceTier | undefined;
   readonly stream: boolean;
@@ -221,6 +232,7 @@ export interface Worker {
 
 export type Endpoint =
   | 'chat'
+  | 'stored_chats'
   | 'completion'
   | 'responses'
   | 'messages'

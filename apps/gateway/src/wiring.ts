@@ -56,11 +56,13 @@ import { ManageBatches } from './walks/manage-batches.js';
 import { ManageFiles } from './walks/manage-files.js';
 import { ManageKeys } from './walks/manage-keys.js';
 import { ManageModels } from './walks/manage-models.js';
+import { ManageStoredChats } from './walks/manage-stored-chats.js';
 import { ManageStoredModels } from './walks/manage-stored-models.js';
 import { ManageUploads } from './walks/manage-uploads.js';
 import { ManageVectorStores } from './walks/manage-vector-stores.js';
 import { Messages } from './walks/messages.js';
 import { ModelJobs } from './walks/model-jobs.js';
+import { Moderate } from './walks/moderate.js';
 import { PlainChat } from './walks/plain-chat.js';
 import { WorkerQuestionVectors } from './walks/question-vector.js';
 import { Readiness } from './walks/readiness.js';
@@ -80,6 +82,8 @@ export interface Walks {
   readonly completeChat: CompleteChat;
   readonly completeText: CompleteText;
   readonly messages: Messages;
+  readonly manageStoredChats: ManageStoredChats;
+  readonly moderate: Moderate;
   readonly embed: Embed;
   readonly rerank: Rerank;
   readonly tokenize: Tokenize;
@@ -144,7 +148,15 @@ export function wire(
   const findWorkers = new FindWorkers(admission, directory, choice, settings);
   const answerCache = openAnswerCache(settings, parts, openSemantic(settings, parts, directory, logger), logger);
   const cached = new CachedAnswers(answerCache, openSharedRuns(settings));
-  const completeChat = new CompleteChat(models, entrance, cached, findWorkers, dispatcher, requestLog);
+  const completeChat = new CompleteChat(
+    models,
+    entrance,
+    cached,
+    findWorkers,
+    dispatcher,
+    requestLog,
+    parts.storedChats,
+  );
   const work = new DoWork(entrance, findWorkers, dispatcher);
   const watching = watch({
     running: () => admission.running,
@@ -184,6 +196,8 @@ export function wire(
     completeChat,
     completeText,
     messages: new Messages(completeChat, tokenize),
+    manageStoredChats: new ManageStoredChats(stored, parts.storedChats),
+    moderate: new Moderate(completeChat, settings.moderationModel),
     embed,
     rerank: new Rerank(models, requestLog, work),
     tokenize,

@@ -26,11 +26,13 @@ export {
 } from './openai/fields.js';
 export * from './openai/files.js';
 export * from './openai/models.js';
+export * from './openai/moderations.js';
 export { openApiDocument } from './openai/openapi.js';
 export * from './openai/path-aliases.js';
 export * from './openai/plain-chat.js';
 export * from './openai/rerank.js';
 export * from './openai/service.js';
+export * from './openai/stored-chats.js';
 export * from './openai/text.js';
 export * from './openai/tokenize.js';
 export * from './openai/uploads.js';

@@ -32,9 +32,12 @@ const REQUEST: { readonly [Field in keyof Required<ValidRequest>]: Part<ValidReq
   // The words of a refusal that several share: it names parameters as they were sent.
   schemaParam: ({ schemaParam }) => schemaParam,
   toolPlaces: ({ toolPlaces }) => toolPlaces,
+  oldCalls: ({ oldCalls }) => oldCalls,
   // How an answer is sent. What came whole is replayed as a stream, and a stream whole.
   stream: NOTHING,
   includeUsage: NOTHING,
+  // What becomes of the answer afterwards.
+  keep: NOTHING,
   // Whoever waits for an answer must not find itself waiting for one that nobody hurries.
   serviceTier: ({ serviceTier }) => (serviceTier === 'flex' ? serviceTier : undefined),
 };

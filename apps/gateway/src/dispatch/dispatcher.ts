@@ -235,11 +235,15 @@ const SCHEMA_PARAM = 'response_format.json_schema.schema';
  * A worker names parameters as OpenAI does; of two that came to the same it cannot know which the caller sent, nor which
  * tools were left out before the one at fault.
  */
-function inWordsOf({ n, bestOf, schemaParam = SCHEMA_PARAM, toolPlaces }: ValidAnswerRequest, error: unknown): unknown {
+function inWordsOf(
+  { n, bestOf, schemaParam = SCHEMA_PARAM, toolPlaces, oldCalls }: ValidAnswerRequest,
+  error: unknown,
+): unknown {
   if (!(error instanceof InferenceError)) return error;
   const { param = '' } = error.details;
   if (param === 'n' && bestOf > n) return renamed(error, 'n', 'best_of');
   const [, tool] = /^tools\[(\d+)\]/.exec(param) ?? [];
+  if (tool !== undefined && oldCalls) return renamed(error, `tools[${tool}].function`, `functions[${tool}]`);
   const place = toolPlaces?.[Number(tool)];
   if (place !== undefined) return renamed(error, `tools[${tool}]`, `tools[${place}]`);
   return param.startsWith(SCHEMA_PARAM) ? renamed(error, SCHEMA_PARAM, schemaParam) : error;

@@ -53,6 +53,13 @@ export const MEASURED = {
     labels: ['direction'],
     help: 'Content of files that was kept (in) or read (out) for clients. in rises faster than the object store has room → lower fileBytesPerKeyMax, or give files an expiry.',
   },
+  storedChats: {
+    name: 'millrace_stored_chats_total',
+    kind: 'counter',
+    unit: '{completion}',
+    labels: ['outcome'],
+    help: 'Chat completions that were to be kept, by outcome (kept, too_large: longer than storedChatBytesMax, lost: answered, and not in the database). lost rises → the database is away: /readyz says why. too_large rises → raise storedChatBytesMax.',
+  },
   waited: {
     name: 'millrace_waiting_seconds',
     kind: 'histogram',

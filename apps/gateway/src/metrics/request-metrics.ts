@@ -5,6 +5,7 @@ import { MEASURED } from './declarations.js';
 /** OpenTelemetry's names of the operations; what it has no name for keeps ours. */
 const OPERATIONS = {
   chat: 'chat',
+  stored_chats: 'stored_chats',
   completion: 'text_completion',
   responses: 'responses',
   messages: 'messages',

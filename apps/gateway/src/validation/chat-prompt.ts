@@ -4,22 +4,26 @@ import { checkToolResults } from './check-tool-results.js';
 import { type ChosenTools, chosenTools } from './chosen-tools.js';
 import { documentsOf } from './documents-of.js';
 import { plainMessage } from './plain-message.js';
+import { inTodaysForm } from './todays-form.js';
 
 /** What has a parameter of its own, which is checked; among the variables it would go past that. */
 const NO_VARIABLES = [
   'messages',
   'tools',
   'tool_choice',
+  'functions',
+  'function_call',
   'add_generation_prompt',
   'continue_final_message',
 ] as const satisfies readonly (keyof ChatPromptBody)[];
 
 /** A chat, with whatever else its prompt is made from. */
-export function chatPromptOf(body: ChatPromptBody): {
+export function chatPromptOf(sent: ChatPromptBody): {
   readonly prompt: ChatPrompt;
   readonly toolPlaces: ChosenTools['toolPlaces'];
 } {
-  refuseVariables(body);
+  refuseVariables(sent);
+  const body = inTodaysForm(sent);
   const messages = body.messages.map(plainMessage);
   checkToolResults(body.messages);
   const { toolPlaces, ...tools } = chosenTools(body);

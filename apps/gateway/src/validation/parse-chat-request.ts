@@ -18,10 +18,12 @@ export function parseChatRequest(body: unknown, models: ModelCatalog): ValidChat
     ...generation,
     prompts: [prompt],
     toolPlaces,
+    oldCalls: request.functions != null || undefined,
     bestOf: generation.n,
     maxTokens: request.max_completion_tokens ?? request.max_tokens ?? undefined,
     logprobs: logprobsOf(request),
     serviceTier: serviceTierOf(request),
+    keep: request.store ? { messages: request.messages, metadata: request.metadata ?? {} } : undefined,
   };
   return valid as ValidChatRequest;
 }

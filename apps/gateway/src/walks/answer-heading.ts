@@ -24,8 +24,8 @@ export function openHeading(
   prefix: 'chatcmpl' | 'cmpl',
   answering: Answering,
   serviceTier?: ServiceTier,
+  id = `${prefix}-${randomHex(12)}`,
 ): AnswerHeading {
-  const id = `${prefix}-${randomHex(12)}`;
   const created = Math.floor(Date.now() / 1000);
   return {
     id,

@@ -6,6 +6,7 @@ import type {
   ChatCompletion,
   ChatTokenLogprob,
   Citation,
+  UsageBody,
 } from '@millrace/contracts';
 import { UsageTally } from '../request-log/usage-tally.js';
 import type { SequenceEvent, ValidChatRequest } from '../vocabulary.js';
@@ -33,12 +34,14 @@ interface Streamed {
  *
  * Log-probabilities that come without text wait for the next that has some, or ride on the last chunk of their choice.
  * Annotations all wait for the end: of several lists openai-node keeps the last, and openai-python breaks on the second.
+ *
+ * @returns what it took in all.
  */
 export async function* chatChunks(
   events: AsyncIterable<SequenceEvent>,
   heading: AnswerHeading,
   request: ValidChatRequest,
-): AsyncGenerator<readonly ChatChunk[]> {
+): AsyncGenerator<readonly ChatChunk[], UsageBody> {
   const common = () => headOf(heading, 'chat.completion.chunk');
   // Asked for the usage, OpenAI puts `usage: null` on every other chunk; not asked, it leaves the key out.
   const noUsage = request.includeUsage ? { usage: null } : {};
@@ -56,17 +59,18 @@ export async function* chatChunks(
     if (event.kind === 'begun') yield [chunk(index, { role: 'assistant', content: '', refusal: null })];
     if (event.kind === 'tokens') {
       note(choice, event);
-      const chunks = deltasOf(event).map((delta) => chunk(index, delta));
+      const chunks = deltasOf(event, request).map((delta) => chunk(index, delta));
       if (chunks.length > 0) yield chunks;
     }
     if (event.kind === 'finished') {
       const annotations = annotationsOf(choice.citations, request.prompts[0]!);
       const cited = annotations.length > 0 ? [chunk(index, { annotations })] : [];
-      const last = chunk(index, {}, reasonOf(event.reason, choice.calls));
+      const last = chunk(index, {}, reasonOf(event.reason, choice.calls, request));
       const usage = request.includeUsage && tally.finished;
       yield [...cited, last, ...(usage ? [{ ...common(), choices: [], usage: usageBody(tally.total()) }] : [])];
     }
   }
+  return usageBody(tally.total());
 }
 
 function note(choice: Streamed, { logprobs = [], calls = [], citations = [] }: TokensEvent): void {
@@ -83,11 +87,13 @@ function takeLogprobs(choice: Streamed): ChatChunk['choices'][number]['logprobs'
 }
 
 /** In the order in which a model writes them. */
-function deltasOf({ reasoning, text, calls = [] }: TokensEvent): Delta[] {
+function deltasOf({ reasoning, text, calls = [] }: TokensEvent, { oldCalls }: ValidChatRequest): Delta[] {
   return [
     ...(reasoning ? [{ reasoning_content: reasoning }] : []),
     ...(text === '' ? [] : [{ content: text }]),
-    ...calls.flatMap(callDeltas).map((call) => ({ tool_calls: [call] })),
+    ...(oldCalls
+      ? calls.flatMap(oldCallDeltas).map((call) => ({ function_call: call }))
+      : calls.flatMap(callDeltas).map((call) => ({ tool_calls: [call] }))),
   ];
 }
 
@@ -97,10 +103,17 @@ function callDeltas({ index, name, arguments: text }: CallDelta): ChatCallDelta[
   return [...(name === undefined ? [] : [opened]), ...(text === '' ? [] : [{ index, function: { arguments: text } }])];
 }
 
+/** There is room for one, and so no index to tell several by. */
+function oldCallDeltas({ index, name, arguments: text }: CallDelta): NonNullable<Delta['function_call']>[] {
+  if (index > 0) return [];
+  return [...(name === undefined ? [] : [{ name, arguments: '' }]), ...(text === '' ? [] : [{ arguments: text }])];
+}
+
 /** An answer with calls waits for their results, however its engine says that it ended; one without waits for none. */
-function reasonOf(reason: AnswerEnd, calls: number): AnswerEnd {
-  if (reason === 'stop' && calls > 0) return 'tool_calls';
-  return reason === 'tool_calls' && calls === 0 ? 'stop' : reason;
+function reasonOf(reason: AnswerEnd, calls: number, { oldCalls }: ValidChatRequest): NonNullable<FinishReason> {
+  if (reason !== 'stop' && reason !== 'tool_calls') return reason;
+  if (calls === 0) return 'stop';
+  return oldCalls ? 'function_call' : 'tool_calls';
 }
 
 interface Choice {
@@ -162,10 +175,10 @@ function wholeChoice(choice: Choice, index: number, request: ValidChatRequest): 
       content: content === '' && calls.length > 0 ? null : content,
       refusal: null,
       ...(reasoning !== '' && { reasoning_content: reasoning }),
-      ...(calls.length > 0 && { tool_calls: calls }),
+      ...(calls.length > 0 && (request.oldCalls ? { function_call: calls[0]!.function } : { tool_calls: calls })),
       ...(annotations.length > 0 && { annotations }),
     },
     logprobs: request.logprobs === undefined ? null : { content: logprobs, refusal: null },
-    finish_reason: reasonOf(reason, calls.length),
+    finish_reason: reasonOf(reason, calls.length, request),
   };
 }

@@ -1,14 +1,16 @@
 import type { ChatChunk, ChatCompletion } from '@millrace/contracts';
 import type { Dispatcher } from '../dispatch/dispatcher.js';
 import type { RequestLog } from '../request-log/request-log.js';
+import type { StoredChats } from '../stored-chats/stored-chats.js';
 import type { ModelCatalog } from '../validation/model-catalog.js';
 import { parseChatRequest } from '../validation/parse-chat-request.js';
-import type { Call, Endpoint, SequenceEvent, ValidAnswerRequest, ValidChatRequest } from '../vocabulary.js';
+import type { Call, Endpoint, Keepsake, SequenceEvent, ValidAnswerRequest, ValidChatRequest } from '../vocabulary.js';
 import { openHeading } from './answer-heading.js';
 import type { CachedAnswers } from './cached-answers.js';
 import { chatChunks, collectChat } from './chat-answer.js';
 import type { Entered, Entrance } from './entrance.js';
 import type { FindWorkers } from './find-workers.js';
+import { type Keeper, keptStream } from './kept-stream.js';
 import { LogprobsAllowance } from './logprobs-allowance.js';
 import { modelsFor } from './models-for.js';
 import { tellOverhead } from './overhead.js';
@@ -26,6 +28,7 @@ export class CompleteChat {
     private readonly workers: FindWorkers,
     private readonly dispatcher: Dispatcher,
     private readonly requestLog: RequestLog,
+    private readonly stored: Pick<StoredChats, 'newId' | 'bytesMax' | 'keep' | 'outgrown'>,
   ) {}
 
   /** @param parse in place of OpenAI's words, another way to say the same. */
@@ -33,12 +36,26 @@ export class CompleteChat {
     const entered = await this.enter(call, (models) => parse(body, models));
     const { request, record } = entered;
     const events = this.generate(entered);
-    const heading = openHeading('chatcmpl', record, request.serviceTier);
+    const { stream, serviceTier, keep } = request;
+    const heading = openHeading('chatcmpl', record, serviceTier, keep && this.stored.newId());
     // One path for both: a whole answer is a stream that we collect ourselves.
-    if (request.stream) return { kind: 'stream', chunks: chatChunks(events, heading, request) };
+    if (stream) {
+      const chunks = chatChunks(events, heading, request);
+      return { kind: 'stream', chunks: keep ? keptStream(chunks, this.#keeper(call, keep)) : chunks };
+    }
     const answer = await collectChat(events, heading, request);
+    if (keep) await this.#keeper(call, keep).keep(answer);
     tellOverhead(call, record);
     return { kind: 'whole', body: answer };
+  }
+
+  #keeper({ caller }: Call, keepsake: Keepsake): Keeper {
+    const { stored } = this;
+    return {
+      bytesMax: stored.bytesMax,
+      keep: (completion) => stored.keep(caller.keyId, keepsake, completion),
+      outgrown: (id) => stored.outgrown(id),
+    };
   }
 
   /** A conversation in whoever's words, let in; `generate` answers it, and must be called, or it is disposed of. */

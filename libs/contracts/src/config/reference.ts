@@ -21,6 +21,8 @@ export const SETTING_GROUPS: Readonly<Record<SettingGroup, string>> = {
   stores: 'Stores',
   files: 'Files',
   batches: 'Batch jobs',
+  storedChats: 'Stored chat completions',
+  moderation: 'Moderation',
   vectorStores: 'Vector stores',
   tls: 'TLS',
   records: 'Records',

@@ -18,6 +18,8 @@ export type SettingGroup =
   | 'stores'
   | 'files'
   | 'batches'
+  | 'storedChats'
+  | 'moderation'
   | 'vectorStores'
   | 'tls'
   | 'records'

@@ -1045,6 +1045,42 @@ export const SETTINGS = {
     why: 'How long a batch that is over is told of and listed. Its files stay: they have expiries of their own.',
   }),
 
+  // --------------------------------------------------------------------------------------------------- stored chats
+  storedChatDays: integer({
+    group: 'storedChats',
+    readBy: ['gateway'],
+    default: 30,
+    min: 1,
+    max: 3_650,
+    unit: 'days',
+    why: 'How long a chat completion that was asked for with `store` is kept, with its messages.',
+  }),
+  storedChatsPerKeyMax: integer({
+    group: 'storedChats',
+    readBy: ['gateway'],
+    default: 10_000,
+    min: 1,
+    max: 1_000_000,
+    unit: 'completions',
+    why: 'How many one key may have kept; without keys, all callers together. Beyond that the oldest goes for each that comes. More makes each a little slower to keep.',
+  }),
+  storedChatBytesMax: integer({
+    group: 'storedChats',
+    readBy: ['gateway'],
+    default: MIB,
+    min: 1_024,
+    max: 64 * MIB,
+    unit: 'bytes',
+    why: 'How long the messages and the answer may be together, as JSON. A longer one is answered, and not kept.',
+  }),
+
+  // ----------------------------------------------------------------------------------------------------- moderation
+  moderationModel: optionalText({
+    group: 'moderation',
+    readBy: ['gateway'],
+    why: 'Which model judges the texts of `/v1/moderations`, such as a Llama Guard (docs/how-to/moderation.md). Absent: whoever asks has to name one.',
+  }),
+
   // -------------------------------------------------------------------------------------------------- vector stores
   vectorStoreModel: optionalText({
     group: 'vectorStores',

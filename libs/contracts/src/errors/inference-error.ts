@@ -52,6 +52,12 @@ export const ERROR_CATALOG = {
     meaning: 'The model neither scores pairs of texts nor makes vectors.',
     remedy: 'Choose a model whose `capabilities` in `GET /v1/models` have `rerank`.',
   },
+  moderation_not_supported: {
+    status: 400,
+    type: 'invalid_request_error',
+    meaning: 'No model judges texts here, or the one that was asked gave no verdict.',
+    remedy: 'Set `moderationModel`, or name a model such as Llama Guard (docs/how-to/moderation.md).',
+  },
   generation_not_supported: {
     status: 400,
     type: 'invalid_request_error',
@@ -95,6 +101,12 @@ export const ERROR_CATALOG = {
     meaning: 'The key may not use this model.',
     remedy: 'Choose one that `GET /v1/models` lists for this key, or have the key allow it.',
   },
+  admin_key_required: {
+    status: 403,
+    type: 'invalid_request_error',
+    meaning: 'Only the key of the admin API may do this.',
+    remedy: 'Send the admin key in place of an API key.',
+  },
   key_not_found: {
     status: 404,
     type: 'invalid_request_error',
@@ -121,6 +133,13 @@ export const ERROR_CATALOG = {
     meaning:
       'The stored model can not be removed: it is being fetched, pulled or pushed. Only `/admin/models` answers so.',
     remedy: 'Wait until that has ended, or end it with `DELETE /admin/model-jobs/{id}`.',
+  },
+  chat_completion_not_found: {
+    status: 404,
+    type: 'invalid_request_error',
+    meaning:
+      'This key keeps no chat completion of that id: it was not asked for with `store`, or it was deleted or has expired.',
+    remedy: '`GET /v1/chat/completions` lists those that are kept.',
   },
   file_not_found: {
     status: 404,

@@ -42,14 +42,12 @@ const textContent = z.union([z.string(), partsOf(textPart)]);
 
 const callId = z.string().min(1, { abort: true }).max(CALL_ID_LENGTH_MAX);
 
-const toolCall = z.object({
-  id: callId,
-  type: z.literal('function'),
-  function: z.object({
-    name: z.string().min(1, { abort: true }).max(CALL_ID_LENGTH_MAX),
-    arguments: z.string().max(CALL_ARGUMENTS_LENGTH_MAX),
-  }),
+export const functionCallSchema = z.object({
+  name: z.string().min(1, { abort: true }).max(CALL_ID_LENGTH_MAX),
+  arguments: z.string().max(CALL_ARGUMENTS_LENGTH_MAX),
 });
+
+export const toolCallSchema = z.object({ id: callId, type: z.literal('function'), function: functionCallSchema });
 
 const name = z.string().nullish();
 
@@ -65,27 +63,32 @@ export const chatMessageSchema = z.discriminatedUnion('role', [
     role: z.literal('assistant'),
     content: z.union([z.string(), partsOf(z.discriminatedUnion('type', [textPart, refusalPart])), z.null()]).optional(),
     refusal: z.string().nullish(),
-    tool_calls: z.array(toolCall).max(TOOL_CALLS_MAX).nullish(),
+    tool_calls: z.array(toolCallSchema).max(TOOL_CALLS_MAX).nullish(),
+    /** Of the form with `functions`. */
+    function_call: functionCallSchema.nullish(),
     reasoning_content: z.string().nullish(),
     /** Another name of the same, which some servers give it. */
     reasoning: z.string().nullish(),
     name,
   }),
   z.object({ role: z.literal('tool'), content: textContent, tool_call_id: callId, name }),
+  /** Of the form with `functions`. */
+  z.object({ role: z.literal('function'), content: z.string().nullish(), name: functionCallSchema.shape.name }),
 ]);
 
 const functionName = z.string().regex(/^[a-zA-Z0-9_-]{1,64}$/, {
   error: 'must be 1 to 64 letters, digits, underscores or dashes',
 });
 
+const functionSchema = z.object({
+  name: functionName,
+  description: z.string().nullish(),
+  parameters: recordOf(TOOL_KEYS_MAX).nullish(),
+});
+
 const toolSchema = z.object({
   type: z.literal('function'),
-  function: z.object({
-    name: functionName,
-    description: z.string().nullish(),
-    parameters: recordOf(TOOL_KEYS_MAX).nullish(),
-    strict: z.boolean().nullish(),
-  }),
+  function: functionSchema.extend({ strict: z.boolean().nullish() }),
 });
 
 const namedTool = z.object({ type: z.literal('function'), function: z.object({ name: z.string() }) });
@@ -117,6 +120,8 @@ export const chatPromptFields = {
   tools: z.array(toolSchema).max(TOOLS_MAX).nullish(),
   tool_choice: toolChoice,
   parallel_tool_calls: z.boolean().nullish(),
+  functions: z.array(functionSchema).max(TOOLS_MAX).nullish(),
+  function_call: z.union([z.enum(['none', 'auto']), z.object({ name: z.string() })]).nullish(),
   documents: documentsSchema,
   chat_template_kwargs: recordOf(TEMPLATE_VARIABLES_MAX).nullish(),
   reasoning_effort: z.enum(REASONING_EFFORTS).nullish(),
@@ -132,6 +137,7 @@ export const chatRequestSchema = z
     max_completion_tokens: maxTokens,
     logprobs: z.boolean().nullish(),
     top_logprobs: z.int().min(0).max(TOP_LOGPROBS_MAX).nullish(),
+    store: z.boolean().nullish(),
     metadata,
     service_tier: z.enum(['auto', 'default', 'flex', 'scale', 'priority', 'fast']).nullish(),
   })
@@ -157,6 +163,11 @@ export const CHAT_PROMPT_PARAMETERS = {
     note: '`auto`, `none` (the tools leave the prompt), `required`, a function by its name, or `{"type": "allowed_tools", …}`, which narrows the tools.',
   },
   parallel_tool_calls: { status: 'supported', note: 'Whether one answer may call several times. Left out: yes.' },
+  functions: {
+    status: 'supported',
+    note: `What \`tools\` were called before; not together with them. Up to ${TOOLS_MAX}. The answer calls one of them at most, has the call as \`function_call\`, and ends with \`function_call\`. A message with the role \`function\` answers the call of the message before it.`,
+  },
+  function_call: { status: 'supported', note: 'Of `functions`: `auto`, `none`, or `{"name": …}`.' },
   documents: {
     status: 'supported',
     note: `An extension, as at vLLM: up to ${DOCUMENTS_MAX.toLocaleString('en')} texts, or objects such as \`{"title": …, "text": …}\`, that the answer should be grounded in. What the model cites comes back as \`annotations\`.`,
@@ -189,21 +200,28 @@ export const CHAT_PARAMETERS = {
   top_logprobs: { status: 'supported', note: `0 to ${TOP_LOGPROBS_MAX}, with \`logprobs\`: true.` },
   response_format: { status: 'supported', note: FORMAT_NOTES.response_format },
   grammar: { status: 'supported', note: FORMAT_NOTES.grammar },
-  functions: { status: 'refused', note: 'Use `tools`.' },
-  function_call: { status: 'refused', note: 'Use `tools`.' },
   audio: { status: 'refused', note: 'Text only.' },
-  modalities: { status: 'refused', note: 'Only `["text"]`.', allows: [['text']] },
+  modalities: { status: 'refused', note: 'Models here answer in text: only `["text"]`.', allows: [['text']] },
   prediction: { status: 'ignored', note: 'A hint for speed only.' },
   web_search_options: { status: 'refused', note: 'There is no web search.' },
-  moderation: { status: 'refused', note: 'Not yet.' },
-  store: { status: 'refused', note: 'Answers are not stored; only `false`.', allows: [false] },
-  metadata: { status: 'ignored', note: 'Accepted and checked; not stored yet.' },
+  moderation: {
+    status: 'refused',
+    note: 'Nothing is held back here on its account: ask `/v1/moderations` before and behind the answer.',
+  },
+  store: {
+    status: 'supported',
+    note: 'Keeps the answer, its messages and its metadata for `storedChatDays`; `GET /v1/chat/completions` lists what is kept. Left out: no.',
+  },
+  metadata: {
+    status: 'supported',
+    note: 'Up to 16 texts, by which stored answers are found. Without `store` it is checked and forgotten.',
+  },
   safety_identifier: { status: 'ignored' },
   service_tier: {
     status: 'supported',
     note: '`flex` runs after everything that is not, and by the queue of a pool where one serves the model. Everything else is `default`. The answer says which of the two it was, if the request said anything.',
   },
-  verbosity: { status: 'ignored' },
+  verbosity: { status: 'ignored', note: 'No template here knows it.' },
   prompt_cache_key: { status: 'ignored', note: 'A hint for speed only.' },
   prompt_cache_options: { status: 'ignored', note: 'A hint for speed only.' },
   prompt_cache_retention: { status: 'ignored', note: 'A hint for speed only.' },
@@ -241,40 +259,43 @@ const annotation = z
 
 const reasoningContent = z.string().meta({ description: 'An extension: what the model thought before.' });
 
-export const chatCompletionSchema = z
-  .object({
-    id: z.string(),
-    object: z.literal('chat.completion'),
-    created: z.int(),
-    model: z.string(),
-    service_tier: serviceTier,
-    choices: z.array(
-      z.object({
-        index: z.int(),
-        message: z.object({
-          role: z.literal('assistant'),
-          content: z.string().nullable(),
-          refusal: z.string().nullable(),
-          reasoning_content: reasoningContent.optional(),
-          tool_calls: z
-            .array(z.object({ id: z.string(), type: z.literal('function'), function: calledFunction }))
-            .optional(),
-          annotations: z.array(annotation).optional(),
-        }),
-        logprobs,
-        finish_reason: finishReason,
+const chatCompletion = z.object({
+  id: z.string(),
+  object: z.literal('chat.completion'),
+  created: z.int(),
+  model: z.string(),
+  service_tier: serviceTier,
+  choices: z.array(
+    z.object({
+      index: z.int(),
+      message: z.object({
+        role: z.literal('assistant'),
+        content: z.string().nullable(),
+        refusal: z.string().nullable(),
+        reasoning_content: reasoningContent.optional(),
+        tool_calls: z
+          .array(z.object({ id: z.string(), type: z.literal('function'), function: calledFunction }))
+          .optional(),
+        function_call: calledFunction.optional().meta({ description: 'In place of `tool_calls`, for `functions`.' }),
+        annotations: z.array(annotation).optional(),
       }),
-    ),
-    usage,
-    system_fingerprint: z.string(),
-  })
-  .meta({ id: 'CreateChatCompletionResponse' });
+      logprobs,
+      finish_reason: finishReason,
+    }),
+  ),
+  usage,
+  system_fingerprint: z.string(),
+});
+
+export const chatCompletionSchema = chatCompletion.meta({ id: 'CreateChatCompletionResponse' });
 
 /** The first piece of a call says whose it is, all others only go on with the arguments. */
 const callDelta = z.union([
   z.strictObject({ index: z.int(), id: z.string(), type: z.literal('function'), function: calledFunction }),
   z.strictObject({ index: z.int(), function: z.strictObject({ arguments: z.string() }) }),
 ]);
+
+const functionCallDelta = z.union([calledFunction.strict(), z.strictObject({ arguments: z.string() })]);
 
 export const chatChunkSchema = z
   .object({
@@ -293,6 +314,7 @@ export const chatChunkSchema = z
           refusal: z.string().nullable().optional(),
           reasoning_content: reasoningContent.optional(),
           tool_calls: z.array(callDelta).optional(),
+          function_call: functionCallDelta.optional(),
           annotations: z.array(annotation).optional(),
         }),
         logprobs,

@@ -55,7 +55,7 @@ const METADATA_KEY_LENGTH_MAX = 64;
 const METADATA_VALUE_LENGTH_MAX = 512;
 
 /** What is kept in a database, which takes neither NUL nor half of a surrogate pair. */
-const keptText = (lengthMax: number) =>
+export const keptText = (lengthMax: number) =>
   z
     .string()
     .max(lengthMax)

@@ -9,7 +9,9 @@ import type { Endpoint } from './endpoints/endpoint.js';
 import { FILES_ENDPOINTS } from './endpoints/files.js';
 import { GENERATION_ENDPOINTS } from './endpoints/generation.js';
 import { MODELS_ENDPOINTS } from './endpoints/models.js';
+import { MODERATIONS_ENDPOINTS } from './endpoints/moderations.js';
 import { SERVICE_ENDPOINTS } from './endpoints/service.js';
+import { STORED_CHATS_ENDPOINTS } from './endpoints/stored-chats.js';
 import { TOKENS_ENDPOINTS } from './endpoints/tokens.js';
 import { VECTOR_STORES_ENDPOINTS } from './endpoints/vector-stores.js';
 import { VECTORS_ENDPOINTS } from './endpoints/vectors.js';
@@ -19,6 +21,8 @@ import { usage } from './fields.js';
 const ENDPOINTS: readonly Endpoint[] = [
   ...GENERATION_ENDPOINTS,
   ...ANTHROPIC_ENDPOINTS,
+  ...STORED_CHATS_ENDPOINTS,
+  ...MODERATIONS_ENDPOINTS,
   ...VECTORS_ENDPOINTS,
   ...VECTOR_STORES_ENDPOINTS,
   ...TOKENS_ENDPOINTS,
@@ -115,10 +119,16 @@ function parametersOf({ pathParameter, pathParameters, query, cached }: Endpoint
     name,
     in: 'query',
     required: required.includes(name),
+    ...(isObject(schema) && { style: 'deepObject', explode: true }), // `metadata[key]=value`
     schema,
   }));
   const parameters = [...path, ...inQuery, ...(cached ? [CACHE_ASKED, DISPATCH_ASKED] : [])];
   return parameters.length === 0 ? {} : { parameters };
+}
+
+function isObject(schema: unknown): boolean {
+  const { type, anyOf = [] } = schema as { readonly type?: string; readonly anyOf?: readonly unknown[] };
+  return type === 'object' || anyOf.some(isObject);
 }
 
 function content(endpoint: Endpoint, status: number, schema: z.ZodType | undefined) {

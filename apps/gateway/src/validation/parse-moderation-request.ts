@@ -1,0 +1,103 @@
+import {
+  InferenceError,
+  MODERATION_PARAMETERS,
+  type ModerationRequestBody,
+  moderationRequestSchema,
+} from '@millrace/contracts';
+import type { ChatPrompt, ValidChatRequest, ValidRequest } from '../vocabulary.js';
+import { checkBody } from './check-body.js';
+import { conversationChance } from './conversation-chance.js';
+import type { ModelCatalog, Route } from './model-catalog.js';
+
+/** What OpenAI's clients name where they want the service's own. */
+const OPENAIS_MODELS = /^(omni|text)-moderation-/;
+/** A verdict and all categories; whoever says more gives none. */
+const VERDICT_TOKENS_MAX = 64;
+/** The likeliest beside the verdict: `safe` or `unsafe` is among them. */
+const LIKELIEST = 5;
+
+/**
+ * The body of POST /v1/moderations: unknown before, valid after. Each text is a conversation of its own, of which the model says what it
+ * thinks of it.
+ *
+ * @param configured the setting `moderationModel`.
+ */
+export function parseModerationRequest(
+  body: unknown,
+  models: ModelCatalog,
+  configured: string | undefined,
+): ValidChatRequest {
+  const request = checkBody(body, MODERATION_PARAMETERS, moderationRequestSchema);
+  const prompts = textsOf(request).map(promptOf);
+  const valid: ValidRequest = {
+    ...routeOf(request, (name) => models.route(name, 'chat', conversationChance(prompts[0]!)), configured),
+    prompts,
+    n: 1,
+    bestOf: 1,
+    sampling: { temperature: 0 },
+    maxTokens: VERDICT_TOKENS_MAX,
+    logprobs: LIKELIEST,
+    stop: [],
+    stream: false,
+    includeUsage: false,
+  };
+  return valid as ValidChatRequest;
+}
+
+/** One of OpenAI's names may be an alias here, and then means that. */
+function routeOf(
+  { model }: ModerationRequestBody,
+  routeTo: (name: string) => Route,
+  configured: string | undefined,
+): Route {
+  try {
+    if (model) return routeTo(model);
+  } catch (error) {
+    const isUnknown = error instanceof InferenceError && error.code === 'model_not_found';
+    if (!isUnknown || !OPENAIS_MODELS.test(model!)) throw error;
+  }
+  if (configured === undefined) throw noModel();
+  return routeTo(configured);
+}
+
+function textsOf({ input }: ModerationRequestBody): readonly string[] {
+  if (typeof input === 'string') return [input];
+  const texts = input.filter((one) => typeof one === 'string');
+  if (texts.length === input.length) return texts;
+  if (texts.length > 0) throw textsAndParts();
+  return [input.map((part, index) => partText(part as Part, index)).join('\n')];
+}
+
+interface Part {
+  readonly type: string;
+  readonly text?: unknown;
+}
+
+function partText({ type, text }: Part, index: number): string {
+  if (type === 'text') return text as string;
+  throw new InferenceError(
+    'unsupported_parameter',
+    `\`input[${index}]\` is of type ${type}; only text is judged here. Send parts of type text.`,
+    { param: `input[${index}]` },
+  );
+}
+
+function textsAndParts(): InferenceError {
+  return new InferenceError(
+    'invalid_request',
+    '`input` has both texts and parts. Send a list of texts, each of which is judged by itself, or one of parts, which are judged together.',
+    { param: 'input' },
+  );
+}
+
+function promptOf(content: string): ChatPrompt {
+  return { kind: 'chat', messages: [{ role: 'user', content }], tools: [], templateVariables: {} };
+}
+
+function noModel(): InferenceError {
+  return new InferenceError(
+    'moderation_not_supported',
+    'No model is configured that judges texts. Set `moderationModel` to one that does, such as a Llama Guard, or name it as `model`; docs/how-to/moderation.md says how.',
+    { param: 'model' },
+  );
+}
