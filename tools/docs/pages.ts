@@ -1,6 +1,8 @@
 import {
   APPLY_TEMPLATE_PARAMETERS,
   BATCH_PARAMETERS,
+  CHANGE_STORED_CHAT_PARAMETERS,
+  CHANGE_VECTOR_STORE_FILE_PARAMETERS,
   CHANGE_VECTOR_STORE_PARAMETERS,
   CHAT_PARAMETERS,
   COMPLETE_UPLOAD_PARAMETERS,
@@ -14,7 +16,12 @@ import {
   FILE_PARAMETERS,
   LIST_BATCHES_PARAMETERS,
   LIST_FILES_PARAMETERS,
+  LIST_STORED_CHATS_PARAMETERS,
+  LIST_STORED_MESSAGES_PARAMETERS,
+  LIST_VECTOR_STORE_FILES_PARAMETERS,
+  LIST_VECTOR_STORES_PARAMETERS,
   MESSAGES_PARAMETERS,
+  MODERATION_PARAMETERS,
   openApiDocument,
   PATH_ALIASES,
   PATHS_WITHOUT_V1,
@@ -142,6 +149,32 @@ Unknown keys inside a message or a tool are ignored: clients put notes of their 
 
 ${parameterRows(CHAT_PARAMETERS)}
 
+Kept answers are what the key sees that asked for them; to any other they are a 404. [stored-completions.md](../how-to/stored-completions.md)
+says how they are found again, for how long, and what becomes of them while the database is away.
+
+### \`GET /v1/chat/completions\`
+
+${parameterRows(LIST_STORED_CHATS_PARAMETERS)}
+
+### \`POST /v1/chat/completions/{id}\`
+
+${parameterRows(CHANGE_STORED_CHAT_PARAMETERS)}
+
+\`GET\` and \`DELETE\` of the same take nothing.
+
+### \`GET /v1/chat/completions/{id}/messages\`
+
+The messages that were sent, as they were sent. \`content\` is always the text, also where it came in parts.
+
+${parameterRows(LIST_STORED_MESSAGES_PARAMETERS)}
+
+## \`POST /v1/moderations\`
+
+${parameterRows(MODERATION_PARAMETERS)}
+
+The verdict is that of a model that judges texts; without one it is a 400 \`moderation_not_supported\`. [moderation.md](../how-to/moderation.md) says
+which there are and what their categories become here.
+
 ## \`POST /v1/completions\`
 
 ${parameterRows(TEXT_PARAMETERS)}
@@ -203,14 +236,25 @@ ${parameterRows(CREATE_VECTOR_STORE_PARAMETERS)}
 
 ${parameterRows(CHANGE_VECTOR_STORE_PARAMETERS)}
 
-Lists take \`limit\` (1 to 100), \`order\`, \`after\` and \`before\`; lists of files \`filter\` as well. A store, and what is in it, is what the key sees that
-made it; to any other it is a 404. [vector-stores.md](../how-to/vector-stores.md) says how they are used.
+\`GET /v1/vector_stores\` takes
+
+${parameterRows(LIST_VECTOR_STORES_PARAMETERS)}
+
+A store, and what is in it, is what the key sees that made it; to any other it is a 404. [vector-stores.md](../how-to/vector-stores.md) says how they are used.
 
 ### \`POST /v1/vector_stores/{id}/files\`
 
 ${parameterRows(CREATE_VECTOR_STORE_FILE_PARAMETERS)}
 
-\`POST /v1/vector_stores/{id}/files/{file_id}\` takes \`attributes\`. A file that is attached again, as it was before, is not read again; one that
+\`POST /v1/vector_stores/{id}/files/{file_id}\` takes
+
+${parameterRows(CHANGE_VECTOR_STORE_FILE_PARAMETERS)}
+
+\`GET /v1/vector_stores/{id}/files\`, and \`…/file_batches/{batch_id}/files\`, take
+
+${parameterRows(LIST_VECTOR_STORE_FILES_PARAMETERS)}
+
+A file that is attached again, as it was before, is not read again; one that
 failed or was cancelled is. \`…/content\` has the text as it was read, a part for each chunk.
 
 ### \`POST /v1/vector_stores/{id}/file_batches\`
@@ -229,7 +273,7 @@ These have no counterpart at OpenAI.
 
 ### \`POST /v1/rerank\`
 
-As at Jina, Cohere's first API, vLLM and llama-server: \`results\`, best first, each with the \`index\` of its document and a
+As at Jina, Cohere, vLLM and llama-server, and also at \`/v2/rerank\`, where Cohere's clients of today ask: \`results\`, best first, each with the \`index\` of its document and a
 \`relevance_score\`. Scores compare the documents of one request; what they range over depends on the model. A model that cannot
 rank is a 400 \`rerank_not_supported\`.
 
@@ -285,6 +329,7 @@ a client works whose base URL is this server's address alone. Keys, limits, reco
 | \`GET /models\` | every name that a key may ask for, those of \`GET /v1/models\` and further names of the same models, each also with its \`provider\`, \`upstream_model\` and \`aliases\` |
 | \`GET /v1/models\`, \`GET /v1/models/{id}\` | supported; each model also tells its \`context_length\` once it is known, its \`capabilities\`, its \`state\` (\`loaded\`, \`loading\`, \`idle\`: loaded when it is asked for, \`failed\`, \`unavailable\`), and the \`embedding_length\` of its vectors if it makes some |
 | \`POST /v1/messages\`, \`POST /v1/messages/count_tokens\` | Anthropic's API: [its own page](anthropic-compatibility.md) |
+| \`DELETE /v1/models/{id}\` | takes a model out of the registry, as \`DELETE /admin/models/{id}\` does, with the admin key; a 403 with any other |
 | everything else under \`/v1\` | not served yet: a 404 \`unknown_url\` |
 `;
 }

@@ -16,6 +16,8 @@ import {
   createVectorStoreSchema,
   type FileAttributes,
   InferenceError,
+  LIST_VECTOR_STORE_FILES_PARAMETERS,
+  LIST_VECTOR_STORES_PARAMETERS,
   type ListVectorStoreFilesQuery,
   type ListVectorStoresQuery,
   listVectorStoreFilesSchema,
@@ -106,19 +108,12 @@ export function parseSearch(body: unknown): AskedSearch {
   };
 }
 
-const LIST_PARAMETERS = {
-  limit: { status: 'supported' },
-  order: { status: 'supported' },
-  after: { status: 'supported' },
-  before: { status: 'supported' },
-} as const satisfies ParameterTable;
-
 export function parseListStores(query: unknown): ListVectorStoresQuery {
-  return checkKept(query ?? {}, LIST_PARAMETERS, listVectorStoresSchema);
+  return checkKept(query ?? {}, LIST_VECTOR_STORES_PARAMETERS, listVectorStoresSchema);
 }
 
 export function parseListFiles(query: unknown): ListVectorStoreFilesQuery {
-  return checkKept(query ?? {}, { ...LIST_PARAMETERS, filter: { status: 'supported' } }, listVectorStoreFilesSchema);
+  return checkKept(query ?? {}, LIST_VECTOR_STORE_FILES_PARAMETERS, listVectorStoreFilesSchema);
 }
 
 /** What is kept, or compared with what is, goes into a database, whose texts hold no NUL. */

@@ -180,6 +180,18 @@ export const listVectorStoreFilesSchema = z
   .object({ ...paging, filter: z.enum(['in_progress', 'completed', 'failed', 'cancelled']).optional() })
   .meta({ id: 'ListVectorStoreFilesQuery' });
 
+export const LIST_VECTOR_STORES_PARAMETERS = {
+  limit: { status: 'supported', note: '1 to 100; left out: 20.' },
+  order: { status: 'supported', note: '`desc` if left out.' },
+  after: { status: 'supported' },
+  before: { status: 'supported' },
+} as const satisfies ParameterTable;
+
+export const LIST_VECTOR_STORE_FILES_PARAMETERS = {
+  ...LIST_VECTOR_STORES_PARAMETERS,
+  filter: { status: 'supported' },
+} as const satisfies ParameterTable;
+
 const fileCounts = z.object({
   in_progress: z.int(),
   completed: z.int(),

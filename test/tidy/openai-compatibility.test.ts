@@ -1,0 +1,155 @@
+import type { ParameterTable } from '@millrace/contracts';
+import * as contracts from '@millrace/contracts';
+import { describe, expect, it } from 'vitest';
+import { parametersOf, type RequestInterface, requestInterfaces } from './openai-reference.js';
+import { readText } from './source-files.js';
+
+interface Held extends RequestInterface {
+  /** What of it is part of the path. */
+  readonly inPath?: readonly string[];
+}
+
+type TableName = Extract<keyof typeof contracts, `${string}_PARAMETERS`>;
+
+/** Which of OpenAI's requests each table answers for. */
+const HELD: Partial<Record<TableName, readonly Held[]>> = {
+  CHAT_PARAMETERS: [{ file: 'chat/completions/completions', name: 'ChatCompletionCreateParamsBase' }],
+  LIST_STORED_CHATS_PARAMETERS: [{ file: 'chat/completions/completions', name: 'ChatCompletionListParams' }],
+  CHANGE_STORED_CHAT_PARAMETERS: [{ file: 'chat/completions/completions', name: 'ChatCompletionUpdateParams' }],
+  LIST_STORED_MESSAGES_PARAMETERS: [{ file: 'chat/completions/messages', name: 'MessageListParams' }],
+  TEXT_PARAMETERS: [{ file: 'completions', name: 'CompletionCreateParamsBase' }],
+  EMBEDDINGS_PARAMETERS: [{ file: 'embeddings', name: 'EmbeddingCreateParams' }],
+  MODERATION_PARAMETERS: [{ file: 'moderations', name: 'ModerationCreateParams' }],
+  FILE_PARAMETERS: [{ file: 'files', name: 'FileCreateParams' }],
+  LIST_FILES_PARAMETERS: [{ file: 'files', name: 'FileListParams' }],
+  UPLOAD_PARAMETERS: [{ file: 'uploads/uploads', name: 'UploadCreateParams' }],
+  COMPLETE_UPLOAD_PARAMETERS: [{ file: 'uploads/uploads', name: 'UploadCompleteParams' }],
+  BATCH_PARAMETERS: [{ file: 'batches', name: 'BatchCreateParams' }],
+  LIST_BATCHES_PARAMETERS: [{ file: 'batches', name: 'BatchListParams' }],
+  CREATE_VECTOR_STORE_PARAMETERS: [{ file: 'vector-stores/vector-stores', name: 'VectorStoreCreateParams' }],
+  CHANGE_VECTOR_STORE_PARAMETERS: [{ file: 'vector-stores/vector-stores', name: 'VectorStoreUpdateParams' }],
+  LIST_VECTOR_STORES_PARAMETERS: [{ file: 'vector-stores/vector-stores', name: 'VectorStoreListParams' }],
+  SEARCH_VECTOR_STORE_PARAMETERS: [{ file: 'vector-stores/vector-stores', name: 'VectorStoreSearchParams' }],
+  CREATE_VECTOR_STORE_FILE_PARAMETERS: [{ file: 'vector-stores/files', name: 'FileCreateParams' }],
+  CHANGE_VECTOR_STORE_FILE_PARAMETERS: [
+    { file: 'vector-stores/files', name: 'FileUpdateParams', inPath: ['vector_store_id'] },
+  ],
+  LIST_VECTOR_STORE_FILES_PARAMETERS: [
+    { file: 'vector-stores/files', name: 'FileListParams' },
+    { file: 'vector-stores/file-batches', name: 'FileBatchListFilesParams', inPath: ['vector_store_id'] },
+  ],
+  CREATE_FILE_BATCH_PARAMETERS: [{ file: 'vector-stores/file-batches', name: 'FileBatchCreateParams' }],
+};
+
+/** What takes nothing but what is in its path, or is no JSON: the page tells of it in prose. */
+const WITHOUT_A_TABLE: readonly (RequestInterface & { readonly parameters: readonly string[] })[] = [
+  { file: 'uploads/parts', name: 'PartCreateParams', parameters: ['data'] },
+  { file: 'vector-stores/files', name: 'FileRetrieveParams', parameters: ['vector_store_id'] },
+  { file: 'vector-stores/files', name: 'FileDeleteParams', parameters: ['vector_store_id'] },
+  { file: 'vector-stores/files', name: 'FileContentParams', parameters: ['vector_store_id'] },
+  { file: 'vector-stores/file-batches', name: 'FileBatchRetrieveParams', parameters: ['vector_store_id'] },
+  { file: 'vector-stores/file-batches', name: 'FileBatchCancelParams', parameters: ['vector_store_id'] },
+];
+
+/** Of endpoints that are not served. An entry goes as soon as a table above answers for it; until then it is a 404. */
+const MISSING: readonly (RequestInterface & { readonly why: string })[] = [
+  { file: 'responses/responses', name: 'ResponseCreateParamsBase', why: '/v1/responses is being built' },
+  { file: 'responses/responses', name: 'ResponseRetrieveParamsBase', why: '/v1/responses is being built' },
+  { file: 'responses/responses', name: 'ResponseCompactParams', why: '/v1/responses is being built' },
+  { file: 'responses/input-items', name: 'InputItemListParams', why: '/v1/responses is being built' },
+  { file: 'responses/input-tokens', name: 'InputTokenCountParams', why: '/v1/responses is being built' },
+  { file: 'conversations/conversations', name: 'ConversationCreateParams', why: '/v1/conversations is being built' },
+  { file: 'conversations/conversations', name: 'ConversationUpdateParams', why: '/v1/conversations is being built' },
+  { file: 'conversations/items', name: 'ItemCreateParams', why: '/v1/conversations is being built' },
+  { file: 'conversations/items', name: 'ItemRetrieveParams', why: '/v1/conversations is being built' },
+  { file: 'conversations/items', name: 'ItemListParams', why: '/v1/conversations is being built' },
+  { file: 'conversations/items', name: 'ItemDeleteParams', why: '/v1/conversations is being built' },
+];
+
+/** Of what OpenAI has no counterpart for. */
+const OURS: readonly string[] = [
+  'PLAIN_CHAT_PARAMETERS',
+  'CHAT_PROMPT_PARAMETERS',
+  'RERANK_PARAMETERS',
+  'TOKENIZE_PARAMETERS',
+  'DETOKENIZE_PARAMETERS',
+  'APPLY_TEMPLATE_PARAMETERS',
+];
+
+const tables = Object.fromEntries(
+  Object.entries(contracts).filter(([name]) => name.endsWith('_PARAMETERS')),
+) as unknown as Readonly<Record<string, ParameterTable>>;
+const held = Object.entries(HELD) as [string, readonly Held[]][];
+const named = (request: RequestInterface) => `${request.name} of ${request.file}`;
+
+/** Of a request, but for what is in its path. */
+function askedOf(request: Held): string[] {
+  return parametersOf(request).filter((name) => !request.inPath?.includes(name));
+}
+
+describe('the parameters of the openai package', () => {
+  it.each(held.flatMap(([table, requests]) => requests.map((request) => [named(request), table, request] as const)))(
+    '%s all stand in %s',
+    (_, table, request) => {
+      const asked = askedOf(request);
+      expect(asked.length).toBeGreaterThan(0);
+      const missing = asked.filter((name) => !Object.hasOwn(tables[table] ?? {}, name));
+      expect(missing, 'Say what becomes of each: supported, ignored or refused').toEqual([]);
+    },
+  );
+
+  it.each(held.map(([table, requests]) => [table, requests] as const))(
+    'are all that %s has, but for what it calls an extension',
+    (table, requests) => {
+      const theirs = new Set(requests.flatMap(askedOf));
+      const further = Object.entries(tables[table] ?? {})
+        .filter(([name, { note = '' }]) => !theirs.has(name) && !/\bextension\b/i.test(note))
+        .map(([name]) => name);
+      expect(further, 'Begin its note with “An extension”, or take it out').toEqual([]);
+    },
+  );
+
+  it('have a table for every request of what is served', () => {
+    const listed = [...held.flatMap(([, requests]) => requests), ...WITHOUT_A_TABLE, ...MISSING];
+    const files = [...new Set(listed.map(({ file }) => file))];
+    const unknown = files.flatMap((file) =>
+      requestInterfaces(file)
+        .filter((name) => !listed.some((one) => one.file === file && one.name === name))
+        .map((name) => named({ file, name })),
+    );
+    expect(unknown, 'New in the reference: give each a table').toEqual([]);
+  });
+
+  it('are nothing but a path where there is no table', () => {
+    for (const { parameters, ...request } of WITHOUT_A_TABLE)
+      expect(parametersOf(request), named(request)).toEqual(parameters);
+  });
+
+  it('are missing no longer than they have to', () => {
+    for (const { why, ...request } of MISSING) expect(parametersOf(request).length, why).toBeGreaterThan(0);
+    const answered = held.flatMap(([, requests]) => requests.map(named));
+    const over = MISSING.map(named).filter((one) => answered.includes(one));
+    expect(over, 'A table answers for it now: take it out of MISSING').toEqual([]);
+  });
+});
+
+describe('a table of parameters', () => {
+  it.each(Object.keys(tables))('%s is held to the reference, or known to be ours', (table) => {
+    const known = [...held.map(([name]) => name), ...OURS];
+    expect(
+      known,
+      'Name the requests of the openai package that it answers for in HELD, and take them out of MISSING',
+    ).toContain(table);
+  });
+
+  it.each(Object.entries(tables).filter(([name]) => name !== 'CHAT_PROMPT_PARAMETERS'))(
+    '%s is on the page',
+    (_, table) => {
+      const page = readText('docs/reference/openai-compatibility.md');
+      const absent = Object.entries(table)
+        .filter(([name, { status }]) => !page.includes(`| \`${name}\` | ${status} |`))
+        .map(([name]) => name);
+      expect(absent, 'Put the table on the page, in tools/docs/pages.ts').toEqual([]);
+    },
+  );
+});
