@@ -31,6 +31,20 @@ describe('vectors, scores and tokens of the built-in models', () => {
     expect(capabilities).toEqual({ 'millrace-demo': ['chat', 'completion'], [EMBED]: ['embedding', 'rerank'] });
   });
 
+  it('judges nothing without a model that judges, and says so where one is named that does not', async () => {
+    const none = await post('/v1/moderations', { input: 'Good morning.' });
+    expect(none).toMatchObject({ status: 400, body: { error: { code: 'moderation_not_supported', param: 'model' } } });
+    const [one, several] = await Promise.all(
+      ['Good morning.', ['Good morning.', 'Good night.']].map((input) =>
+        post('/v1/moderations', { model: 'millrace-demo', input }),
+      ),
+    );
+    for (const refused of [one, several]) {
+      expect(refused).toMatchObject({ status: 400, body: { error: { code: 'moderation_not_supported' } } });
+      expect(JSON.stringify(refused!.body)).toContain('The model millrace-demo said neither');
+    }
+  });
+
   it('puts a paraphrase nearer than another statement', async () => {
     const { data, usage } = await client.embeddings.create({ model: EMBED, input: [...TRIPLE] });
     const [anchor, paraphrase, other] = data.map(({ embedding }) => embedding);

@@ -88,6 +88,26 @@ describe('tools with the built-in model', () => {
     }
   });
 
+  it('are called as functions where they came so, and their results are read in that form', async () => {
+    const functions = [WEATHER, TIMER].flatMap((one) => (one.type === 'function' ? [one.function] : []));
+    const asked = { model, temperature: 0, max_tokens: 200, functions } as const;
+    const { choices } = await client.chat.completions.create({ ...asked, messages: asksForWeather });
+    const { message, finish_reason } = choices[0]!;
+    expect(finish_reason).toBe('function_call');
+    expect(message.function_call?.name).toBe('get_weather');
+    expect(JSON.parse(message.function_call!.arguments)).toEqual({ city: 'Oslo' });
+    const streamed = await client.chat.completions.stream({ ...asked, messages: asksForWeather }).finalChatCompletion();
+    expect(streamed.choices[0]!.message.function_call).toEqual(message.function_call);
+
+    const content = JSON.stringify({ temperature: 21, condition: 'sunny' });
+    const answered = await client.chat.completions.create({
+      ...asked,
+      messages: [...asksForWeather, message, { role: 'function', name: 'get_weather', content }],
+    });
+    expect(answered.choices[0]!.finish_reason).toBe('stop');
+    expect(answered.choices[0]!.message.content).toContain('21');
+  });
+
   it('run to the end with the helper that calls them', async () => {
     const asked: unknown[] = [];
     const runner = client.chat.completions.runTools({
