@@ -70,11 +70,9 @@ describe('a client whose base URL is another', () => {
     expect(await unknown.json()).toMatchObject({
       error: { code: 'unknown_url', message: expect.stringContaining(' GET /openai/v1/nothing. ') },
     });
-    const method = await fetch(`${bed.url}/chat/completions`);
+    const method = await fetch(`${bed.url}/completions`);
     expect([method.status, method.headers.get('allow')]).toEqual([405, 'POST']);
-    expect(await method.json()).toMatchObject({
-      error: { message: 'GET is not allowed for /chat/completions; use POST.' },
-    });
+    expect(await method.json()).toMatchObject({ error: { message: 'GET is not allowed for /completions; use POST.' } });
   });
 
   it.each([
