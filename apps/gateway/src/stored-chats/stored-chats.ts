@@ -31,6 +31,8 @@ interface Row {
 }
 
 const PREFIX = 'chatcmpl-';
+/** Of the limit. */
+const MORE_FOR_A_WHILE = 0.01;
 /** Of the answers on a page together, unless the first alone is longer. */
 const PAGE_BYTES_MAX = 16 * 1024 * 1024;
 
@@ -44,6 +46,8 @@ const MINE = `key_id = $1 and created_at > now() - $2::int * interval '1 day'`;
  */
 export class StoredChats {
   readonly #kept = counter(MEASURED.storedChats);
+  /** By key: how many since the oldest were last forgotten. There are no more than keys. */
+  readonly #keptSince = new Map<string, number>();
   /** Whether the last one could not be kept, and that was told of. */
   #told = false;
 
@@ -73,13 +77,11 @@ export class StoredChats {
     if (Buffer.byteLength(asked) + Buffer.byteLength(answer) > this.bytesMax) return this.outgrown(completion.id);
     const { id, model } = completion;
     try {
-      // In one statement, so that neither is done without the other. An id tells when it was made: this one is the newest.
       await this.database.query(
-        `with gone as (delete from chat_completions where key_id = $2 and id <=
-          (select id from chat_completions where key_id = $2 order by id desc offset $7 limit 1))
-         insert into chat_completions (id, key_id, model, metadata, messages, answer) values ($1, $2, $3, $4::jsonb, $5, $6)`,
-        [id, keyOf(owner), model, JSON.stringify(metadata), asked, answer, this.limits.storedChatsPerKeyMax - 1],
+        'insert into chat_completions (id, key_id, model, metadata, messages, answer) values ($1, $2, $3, $4::jsonb, $5, $6)',
+        [id, keyOf(owner), model, JSON.stringify(metadata), asked, answer],
       );
+      await this.#forgetNowAndThen(keyOf(owner));
       this.#kept.add(1, { outcome: 'kept' });
       this.#told = false;
     } catch (error) {
@@ -93,6 +95,23 @@ export class StoredChats {
   outgrown(id: string): void {
     this.#kept.add(1, { outcome: 'too_large' });
     this.logger.info({ id, storedChatBytesMax: this.bytesMax }, 'a chat completion is too long to be kept');
+  }
+
+  /**
+   * Of a key that has too many, the oldest. To count ten thousand takes the embedded database 25 ms, in which it does nothing else, so this is
+   * done once for each hundredth of the limit: there may be so many more for a while.
+   */
+  async #forgetNowAndThen(key: string): Promise<void> {
+    const { storedChatsPerKeyMax: max } = this.limits;
+    const since = (this.#keptSince.get(key) ?? 0) + 1;
+    this.#keptSince.set(key, since);
+    if (since < max * MORE_FOR_A_WHILE) return;
+    this.#keptSince.delete(key);
+    await this.database.query(
+      `delete from chat_completions where key_id = $1 and id <=
+        (select id from chat_completions where key_id = $1 order by id desc offset $2 limit 1)`,
+      [key, max],
+    );
   }
 
   async find(owner: Owner, id: string): Promise<StoredChat> {

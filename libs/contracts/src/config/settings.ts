@@ -1062,7 +1062,7 @@ export const SETTINGS = {
     min: 1,
     max: 1_000_000,
     unit: 'completions',
-    why: 'How many one key may have kept; without keys, all callers together. Beyond that the oldest goes for each that comes. More makes each a little slower to keep.',
+    why: 'How many one key may have kept; without keys, all callers together. Beyond that the oldest go; each gateway looks once for every hundredth of it.',
   }),
   storedChatBytesMax: integer({
     group: 'storedChats',

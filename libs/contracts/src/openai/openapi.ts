@@ -174,5 +174,8 @@ function nameOf(schema: z.ZodType): string {
 
 function operationId({ method, path }: Endpoint): string {
   const words = path.split(/[^A-Za-z0-9]+/).filter((word) => word !== '' && word !== 'v1');
-  return [method, ...words.map((word) => word[0]!.toUpperCase() + word.slice(1))].join('');
+  return [
+    method,
+    ...(words.length === 0 ? ['root'] : words).map((word) => word[0]!.toUpperCase() + word.slice(1)),
+  ].join('');
 }

@@ -15,7 +15,7 @@ export const VECTORS_ENDPOINTS: readonly Endpoint[] = [
     method: 'post',
     path: '/v1/rerank',
     tag: 'Vectors',
-    summary: 'Sort documents by how near they are to a query. Also at `/v2/rerank` and `/rerank`.',
+    summary: 'Sort documents by how near they are to a query. Also at `/v2/rerank`.',
     body: rerankRequestSchema,
     answers: withErrors({ 200: { description: 'The documents, best first.', schema: rerankSchema } }, WORK_ERRORS),
   },
