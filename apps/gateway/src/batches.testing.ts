@@ -47,7 +47,7 @@ export const byName = {
 
 /** A gateway on them. */
 export function startBatchGateway(
-  { database, objects }: BatchStores,
+  { database, objects }: Pick<BatchStores, 'database' | 'objects'>,
   settings: Partial<Settings> = {},
   workers: readonly (FakeWorkerOptions | FakeWorker)[] = [{}],
   parts: Partial<Parts> = {},

@@ -1,10 +1,13 @@
 import type { Settings } from '@millrace/contracts';
 import OpenAI from 'openai';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { chatLine, makeBatch, startBatchGateway, whenOver } from './batches.testing.js';
+import { MemoryResponseCache } from './cache/adapters/memory-response-cache.js';
 import type { FakeWorkerOptions, Script } from './dispatch/fake-worker.testing.js';
-import { silent } from './files/files.testing.js';
+import { folderOfItsOwn, silent } from './files/files.testing.js';
 import { eventsOf, settingsWith, TestBed } from './gateway.testing.js';
 import { EVERYBODY } from './keys/authenticator.js';
+import type { Parts } from './open-parts.js';
 import { openEmbedded, openPostgres, UnreliableDatabase } from './request-log/database.testing.js';
 import { StoredChats } from './stored-chats/stored-chats.js';
 import { StoredChatsSweep } from './stored-chats/stored-chats-sweep.js';
@@ -32,11 +35,17 @@ const calling: Script = {
   reason: 'tool_calls',
 };
 
-function bedOn(database: SqlDatabase, settings: Partial<Settings> = {}, worker: FakeWorkerOptions = {}) {
+function bedOn(
+  database: SqlDatabase,
+  settings: Partial<Settings> = {},
+  worker: FakeWorkerOptions = {},
+  parts: Partial<Parts> = {},
+) {
   const all = settingsWith(settings);
   return TestBed.start(settings, [{ script, ...worker }], true, '127.0.0.1', {
     authenticator: byName,
     storedChats: new StoredChats(database, all, silent),
+    ...parts,
   });
 }
 
@@ -129,6 +138,34 @@ function storedChatsContract(open: () => Promise<SqlDatabase>): void {
     const kept = (await completions.retrieve(id)).choices;
     expect(kept.map(({ message }) => message.content)).toEqual(choices.map(({ message }) => message.content));
     expect((await completions.list()).data).toHaveLength(2);
+  });
+
+  it('is kept each time, under an id of its own, where the cache answers', async () => {
+    const responseCache = new MemoryResponseCache({ bytesMax: 1_000_000, ageMsMax: 60_000 });
+    await using cached = await bedOn(database, {}, {}, { responseCache });
+    const { completions } = of(cached, 'again').chat;
+    const asked = { model: 'demo', messages: asking('one two'), temperature: 0, store: true };
+    const [first, second] = [await completions.create(asked), await completions.create(asked)];
+    const third = await completions.stream(asked).finalChatCompletion();
+    expect(cached.worker.started).toHaveLength(1);
+    const ids = [first.id, second.id, third.id];
+    expect(new Set(ids).size).toBe(3);
+    const kept = (await completions.list()).data;
+    expect(kept.map(({ id }) => id)).toEqual(ids);
+    expect(kept.map(({ choices }) => choices[0]!.message.content)).toEqual(['one two', 'one two', 'one two']);
+  });
+
+  it('of a line of a batch is kept for the key that made the batch', async () => {
+    const objects = folderOfItsOwn();
+    const storedChats = new StoredChats(database, settingsWith({}), silent);
+    await using batches = await startBatchGateway({ database, objects }, {}, [{}], { storedChats });
+    const client = of(batches, 'batcher');
+    const body = { messages: asking('one two'), store: true, metadata: { of: 'a batch' } };
+    const { id } = await makeBatch(client, [chatLine('a', { body }), chatLine('b')]);
+    expect((await whenOver(client, id)).request_counts).toMatchObject({ completed: 2 });
+    const kept = (await client.chat.completions.list()).data;
+    expect(kept).toMatchObject([{ metadata: { of: 'a batch' }, choices: [{ message: { content: 'one two' } }] }]);
+    await objects.close();
   });
 
   it('of a client that left is not kept', async () => {
