@@ -79,6 +79,35 @@ const OURS: readonly string[] = [
 /** Anthropic's: libs/contracts/src/anthropic/messages.test.ts holds them to its client's types. */
 const ANTHROPICS: readonly string[] = ['MESSAGES_PARAMETERS', 'COUNT_TOKENS_PARAMETERS'];
 
+/** What checks the requests of each table. */
+const SCHEMAS: Partial<Record<TableName, { readonly shape: object }>> = {
+  CHAT_PARAMETERS: contracts.chatRequestSchema,
+  LIST_STORED_CHATS_PARAMETERS: contracts.listStoredChatsSchema,
+  CHANGE_STORED_CHAT_PARAMETERS: contracts.changeStoredChatSchema,
+  LIST_STORED_MESSAGES_PARAMETERS: contracts.listStoredMessagesSchema,
+  TEXT_PARAMETERS: contracts.textRequestSchema,
+  EMBEDDINGS_PARAMETERS: contracts.embeddingsRequestSchema,
+  MODERATION_PARAMETERS: contracts.moderationRequestSchema,
+  RERANK_PARAMETERS: contracts.rerankRequestSchema,
+  TOKENIZE_PARAMETERS: contracts.tokenizeRequestSchema,
+  DETOKENIZE_PARAMETERS: contracts.detokenizeRequestSchema,
+  APPLY_TEMPLATE_PARAMETERS: contracts.applyTemplateRequestSchema,
+  PLAIN_CHAT_PARAMETERS: contracts.plainChatRequestSchema,
+  LIST_FILES_PARAMETERS: contracts.listFilesSchema,
+  UPLOAD_PARAMETERS: contracts.createUploadSchema,
+  COMPLETE_UPLOAD_PARAMETERS: contracts.completeUploadSchema,
+  BATCH_PARAMETERS: contracts.createBatchSchema,
+  LIST_BATCHES_PARAMETERS: contracts.listBatchesSchema,
+  CREATE_VECTOR_STORE_PARAMETERS: contracts.createVectorStoreSchema,
+  CHANGE_VECTOR_STORE_PARAMETERS: contracts.changeVectorStoreSchema,
+  LIST_VECTOR_STORES_PARAMETERS: contracts.listVectorStoresSchema,
+  SEARCH_VECTOR_STORE_PARAMETERS: contracts.searchVectorStoreSchema,
+  CREATE_VECTOR_STORE_FILE_PARAMETERS: contracts.createVectorStoreFileSchema,
+  CHANGE_VECTOR_STORE_FILE_PARAMETERS: contracts.changeVectorStoreFileSchema,
+  LIST_VECTOR_STORE_FILES_PARAMETERS: contracts.listVectorStoreFilesSchema,
+  CREATE_FILE_BATCH_PARAMETERS: contracts.createFileBatchSchema,
+};
+
 const tables = Object.fromEntries(
   Object.entries(contracts).filter(([name]) => name.endsWith('_PARAMETERS')),
 ) as unknown as Readonly<Record<string, ParameterTable>>;
@@ -144,6 +173,21 @@ describe('a table of parameters', () => {
       'Name the requests of the openai package that it answers for in HELD, and take them out of MISSING',
     ).toContain(table);
   });
+
+  it.each(Object.entries(SCHEMAS))(
+    '%s says “supported” of what its requests are checked for, and of all of it',
+    (table, { shape }) => {
+      const parameters = Object.entries(tables[table]!);
+      const supported = parameters.filter(([, { status }]) => status === 'supported').map(([name]) => name);
+      expect(
+        supported.filter((name) => !Object.hasOwn(shape, name)),
+        'Nothing reads these',
+      ).toEqual([]);
+      const refused = parameters.filter(([, { status }]) => status === 'refused').map(([name]) => name);
+      const read = Object.keys(shape).filter((name) => !Object.hasOwn(tables[table]!, name) || refused.includes(name));
+      expect(read, 'These are read, and the table does not say so').toEqual([]);
+    },
+  );
 
   it.each(Object.entries(tables).filter(([name]) => name !== 'CHAT_PROMPT_PARAMETERS'))(
     '%s is on the page',
