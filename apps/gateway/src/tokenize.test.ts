@@ -138,6 +138,22 @@ describe('POST /apply-template', () => {
     expect(await response.json()).toEqual({ prompt: 'user: a\nb\nassistant: ' });
   });
 
+  it('reads functions, and what they gave, as a chat does', async () => {
+    await using bed = await start({});
+    const functions = [{ name: 'get_time' }];
+    const called = { role: 'assistant', content: null, function_call: { name: 'get_time', arguments: '{}' } };
+    const result = { role: 'function', name: 'get_time', content: 'noon' };
+    const response = await bed.post('/apply-template', { messages: [...messages, called, result], functions });
+    expect(response.status).toBe(200);
+    const asked = JSON.stringify(bed.worker.work.asked);
+    expect(asked).toContain(
+      JSON.stringify(JSON.stringify([{ type: 'function', function: { name: 'get_time' } }])).slice(1, -1),
+    );
+    expect(asked).not.toContain('function_call');
+    const alone = await bed.post('/tokenize', { content: 'x', functions });
+    expect(await alone.json()).toMatchObject({ error: { param: 'functions' } });
+  });
+
   it('passes on that the template refuses the messages', async () => {
     const failure = { code: 'invalid_request', message: 'Roles must alternate.', param: 'messages' };
     await using bed = await start({ work: () => ({ failure }) });
@@ -218,7 +234,7 @@ describe('a request about tokens that is wrong', () => {
       'a role that does not exist',
       { messages: [{ role: 'wizard', content: 'x' }] },
       'messages[0].role',
-      '`messages[0].role` is "wizard"; it must be "system", "developer", "user", "assistant" or "tool".',
+      '`messages[0].role` is "wizard"; it must be "system", "developer", "user", "assistant", "tool" or "function".',
     ],
   ])('is a 400 that says where: /%s, %s', async (path, _what, body, param, message) => {
     const response = await bed.post(`/${path}`, body);
