@@ -150,6 +150,18 @@ describe('moderations', () => {
   });
 });
 
+describe('a configured model that is not served', () => {
+  it('is said to be the one that is configured', async () => {
+    await using other = await TestBed.start({ moderationModel: 'gone' }, [guards]);
+    await expect(other.client.moderations.create({ input: 'x' })).rejects.toMatchObject({
+      status: 404,
+      code: 'model_not_found',
+      param: null,
+      error: { message: expect.stringMatching(/`gone`.*It is the one that `moderationModel` names here/) },
+    });
+  });
+});
+
 describe('without a model that judges', () => {
   it('moderations are a 400 that says how to configure one', async () => {
     await using other = await TestBed.start({}, [guards]);

@@ -57,7 +57,17 @@ function routeOf(
     if (!isUnknown || !OPENAIS_MODELS.test(model!)) throw error;
   }
   if (configured === undefined) throw noModel();
-  return routeTo(configured);
+  try {
+    return routeTo(configured);
+  } catch (error) {
+    throw error instanceof InferenceError ? asConfigured(error) : error;
+  }
+}
+
+/** The caller has not named it. */
+function asConfigured({ code, message, details }: InferenceError): InferenceError {
+  const said = `${message} It is the one that \`moderationModel\` names here; name another as \`model\`, or have that setting corrected.`;
+  return new InferenceError(code, said, { ...details, param: undefined });
 }
 
 function textsOf({ input }: ModerationRequestBody): readonly string[] {
