@@ -35,6 +35,7 @@ const GATEWAY_STAGES = [
   'files',
   'batch-jobs',
   'vector-stores',
+  'responses',
   'request-log',
 ];
 

@@ -26,6 +26,8 @@ export * from './openai/models.js';
 export { openApiDocument } from './openai/openapi.js';
 export * from './openai/plain-chat.js';
 export * from './openai/rerank.js';
+export * from './openai/response-items.js';
+export * from './openai/responses.js';
 export * from './openai/service.js';
 export * from './openai/text.js';
 export * from './openai/tokenize.js';

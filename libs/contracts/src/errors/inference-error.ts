@@ -83,6 +83,13 @@ export const ERROR_CATALOG = {
       'The key keeps as many files, or as many bytes of them, as it may: `filesPerKeyMax`, `fileBytesPerKeyMax`.',
     remedy: 'Delete files that are no longer needed, or raise the limit.',
   },
+  previous_response_not_found: {
+    status: 400,
+    type: 'invalid_request_error',
+    meaning:
+      'This key has no response of that id to go on from: there never was one, it was not kept (`store`: false), or it was deleted or has expired.',
+    remedy: 'Send the conversation so far as `input`, or go on from a response that is kept.',
+  },
   invalid_api_key: {
     status: 401,
     type: 'invalid_request_error',
@@ -151,6 +158,12 @@ export const ERROR_CATALOG = {
     type: 'invalid_request_error',
     meaning: 'This key has no vector store of that id, or the store has no file or batch of that id.',
     remedy: '`GET /v1/vector_stores` lists the stores of the key, and `…/files` what is in one.',
+  },
+  conversation_not_found: {
+    status: 404,
+    type: 'invalid_request_error',
+    meaning: 'This key has no conversation of that id: there never was one, or it was deleted or has expired.',
+    remedy: 'Make one with `POST /v1/conversations`, or send the conversation so far as `input`.',
   },
   unknown_url: {
     status: 404,
