@@ -381,6 +381,7 @@ export const TEST_EXTRAS: readonly RegExp[] = [
   /^fast-check$/,
   /^ajv(-formats)?(\/|$)/,
   /^openai/,
+  /^zod$/, // The schemas of a caller, as the official client takes them.
   /^node:/,
   /^@grpc\/grpc-js$/,
   /^yaml$/,

@@ -11,6 +11,7 @@ import {
   EMBEDDINGS_PARAMETERS,
   ERROR_CATALOG,
   FILE_PARAMETERS,
+  INPUT_TOKENS_PARAMETERS,
   LIST_BATCHES_PARAMETERS,
   LIST_FILES_PARAMETERS,
   openApiDocument,
@@ -19,6 +20,7 @@ import {
   PLAIN_CHAT_PARAMETERS,
   PLAIN_CHAT_PARAMS,
   RERANK_PARAMETERS,
+  RESPONSE_PARAMETERS,
   renderConfigurationReference,
   renderEnvExample,
   SEARCH_VECTOR_STORE_PARAMETERS,
@@ -133,6 +135,18 @@ Unknown keys inside a message or a tool are ignored: clients put notes of their 
 ## \`POST /v1/chat/completions\`
 
 ${parameterRows(CHAT_PARAMETERS)}
+
+## \`POST /v1/responses\`
+
+${parameterRows(RESPONSE_PARAMETERS)}
+
+A stream has OpenAI's events, each under its own name and numbered from 0, and ends with \`response.completed\`, \`response.incomplete\` or
+\`response.failed\`; there is no \`[DONE]\`. What fails after its first event is an \`error\` event, with its fields beside the type and in \`error\`, and
+then \`response.failed\`. [responses.md](../how-to/responses.md) says how they are used.
+
+### \`POST /v1/responses/input_tokens\`
+
+${parameterRows(INPUT_TOKENS_PARAMETERS)}
 
 ## \`POST /v1/completions\`
 

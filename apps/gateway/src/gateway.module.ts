@@ -17,6 +17,7 @@ import { ModelsController } from './http/models.controller.js';
 import { OpenAiErrorFilter } from './http/openai-error.filter.js';
 import { PlainController } from './http/plain.controller.js';
 import { RerankController } from './http/rerank.controller.js';
+import { ResponsesController } from './http/responses.controller.js';
 import { STREAM_LIMITS } from './http/server-sent-events.js';
 import { TokenizeController } from './http/tokenize.controller.js';
 import { UploadsController } from './http/uploads.controller.js';
@@ -26,6 +27,7 @@ import { VectorStoreFilesController } from './http/vector-store-files.controller
 import { VectorStoresController } from './http/vector-stores.controller.js';
 import { CompleteChat } from './walks/complete-chat.js';
 import { CompleteText } from './walks/complete-text.js';
+import { CountInputTokens } from './walks/count-input-tokens.js';
 import { Embed } from './walks/embed.js';
 import { ListModels } from './walks/list-models.js';
 import { ManageBatches } from './walks/manage-batches.js';
@@ -40,6 +42,7 @@ import { Readiness } from './walks/readiness.js';
 import { RefuseRequest } from './walks/refuse-request.js';
 import { ReportUsage } from './walks/report-usage.js';
 import { Rerank } from './walks/rerank.js';
+import { Respond } from './walks/respond.js';
 import { SearchVectorStore } from './walks/search-vector-store.js';
 import { Tokenize } from './walks/tokenize.js';
 import type { Walks } from './wiring.js';
@@ -54,6 +57,7 @@ export function gatewayModule(walks: Walks, metrics: Metrics, settings: Settings
     controllers: [
       ChatCompletionsController,
       CompletionsController,
+      ResponsesController,
       EmbeddingsController,
       RerankController,
       TokenizeController,
@@ -75,6 +79,8 @@ export function gatewayModule(walks: Walks, metrics: Metrics, settings: Settings
     providers: [
       { provide: CompleteChat, useValue: walks.completeChat },
       { provide: CompleteText, useValue: walks.completeText },
+      { provide: Respond, useValue: walks.respond },
+      { provide: CountInputTokens, useValue: walks.countInputTokens },
       { provide: Embed, useValue: walks.embed },
       { provide: Rerank, useValue: walks.rerank },
       { provide: Tokenize, useValue: walks.tokenize },

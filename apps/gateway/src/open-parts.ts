@@ -28,6 +28,7 @@ import { RecordWriter } from './request-log/record-writer.js';
 import type { RecordListener } from './request-log/request-log.js';
 import { RunFile } from './request-log/run-file.js';
 import { UsageTotals } from './request-log/usage-totals.js';
+import { NOTHING_KEPT, type ResponseStore } from './responses/response-store.js';
 import { limitsOf, type ModelsInForce, WatchedModels } from './routing/models-in-force.js';
 import { EmbeddedDatabase } from './stores/adapters/pglite/embedded-database.js';
 import { PgvectorStore } from './stores/adapters/pgvector-store.js';
@@ -68,6 +69,8 @@ export interface Parts {
   readonly modelStore: ModelStore;
   /** What is known of vector stores; their vectors are in `vectors`. */
   readonly vectorTables: VectorStoreTables;
+  /** What is kept of responses. */
+  readonly responses: ResponseStore;
   /** What the models file says, now and after each edit. */
   readonly models: ModelsInForce;
   /** Whoever wants every record. */
@@ -151,6 +154,7 @@ export async function openParts(
     batches,
     modelStore,
     vectorTables: vectorStoreTables(database, settings),
+    responses: NOTHING_KEPT,
     models,
     listeners: run === undefined ? [records.observe] : [records.observe, run.observe],
     broken,

@@ -10,6 +10,7 @@ import { KeyStore } from './keys/key-store.js';
 import { UNLIMITED } from './limits/caller-rates.js';
 import type { Parts } from './open-parts.js';
 import { UsageTotals } from './request-log/usage-totals.js';
+import { NOTHING_KEPT } from './responses/response-store.js';
 import { fixedModels } from './routing/models-in-force.js';
 import { SqlJobQueue } from './stores/adapters/sql-job-queue.js';
 import { DatabaseUnavailable, type SqlDatabase } from './stores/sql-database.js';
@@ -54,6 +55,7 @@ export function plainParts(changes: Partial<Parts> = {}): Parts {
     batches: new BatchStore(NO_DATABASE),
     modelStore: new ModelStore({ folder: join(tmpdir(), `millrace-models-${process.pid}`), sources: NO_SOURCES }),
     vectorTables: vectorStoreTables(NO_DATABASE, { vectorStoresPerKeyMax: 1, vectorStoreFilesMax: 1 }),
+    responses: NOTHING_KEPT,
     models: fixedModels(),
     listeners: [],
     broken: new Promise(() => {}),

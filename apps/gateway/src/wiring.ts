@@ -44,6 +44,7 @@ import { BatchFileAccess } from './walks/batch-file-access.js';
 import { CachedAnswers } from './walks/cached-answers.js';
 import { CompleteChat } from './walks/complete-chat.js';
 import { CompleteText } from './walks/complete-text.js';
+import { CountInputTokens } from './walks/count-input-tokens.js';
 import { DoWork } from './walks/do-work.js';
 import { Embed } from './walks/embed.js';
 import { EmbedChunks } from './walks/embed-chunks.js';
@@ -65,6 +66,8 @@ import { Readiness } from './walks/readiness.js';
 import { RefuseRequest } from './walks/refuse-request.js';
 import { ReportUsage } from './walks/report-usage.js';
 import { Rerank } from './walks/rerank.js';
+import { Respond } from './walks/respond.js';
+import { ResponseInputs } from './walks/response-input.js';
 import { RunBatchJobs } from './walks/run-batch-jobs.js';
 import { SearchVectorStore } from './walks/search-vector-store.js';
 import { StoredCalls } from './walks/stored-call.js';
@@ -77,6 +80,8 @@ const FRAME_BYTES_EXTRA = 64 * 1024;
 export interface Walks {
   readonly completeChat: CompleteChat;
   readonly completeText: CompleteText;
+  readonly respond: Respond;
+  readonly countInputTokens: CountInputTokens;
   readonly embed: Embed;
   readonly rerank: Rerank;
   readonly tokenize: Tokenize;
@@ -156,6 +161,8 @@ export function wire(
     downloads: new FilePlaces(settings.fileDownloadsMax, { doing: 'downloaded', setting: 'fileDownloadsMax' }),
   };
   const completeText = new CompleteText(models, entrance, requestLog, completeChat);
+  const responseInputs = new ResponseInputs(parts.responses);
+  const respond = new Respond(completeChat, responseInputs, parts.responses, logger);
   const embed = new Embed(models, requestLog, work);
   const batchFiles = new BatchFileAccess(parts.files.store);
   const batchJobs = new RunBatchJobs(
@@ -165,7 +172,7 @@ export function wire(
       files: batchFiles,
       segments: new SegmentStore(parts.objects, parts.batches),
       gate: new LineGate(settings, () => admission.interactive),
-      answerLine: new AnswerBatchLine(completeChat, completeText, embed),
+      answerLine: new AnswerBatchLine(completeChat, respond, completeText, embed),
       callers: parts.authenticator,
     },
     { batchLinesMax: settings.batchLinesMax, lineBytesMax: settings.bodyBytesMax },
@@ -178,6 +185,8 @@ export function wire(
   return {
     completeChat,
     completeText,
+    respond,
+    countInputTokens: new CountInputTokens(models, requestLog, work, responseInputs),
     embed,
     rerank: new Rerank(models, requestLog, work),
     tokenize: new Tokenize(models, requestLog, work),

@@ -32,7 +32,9 @@ export class RequestLog {
   }
 
   hasRecorded(error: unknown): boolean {
-    return typeof error === 'object' && error !== null && this.#recorded.has(error);
+    if (typeof error !== 'object' || error === null) return false;
+    // Said in other words on its way, it is still the same.
+    return this.#recorded.has(error) || (error instanceof InferenceError && this.hasRecorded(error.details.cause));
   }
 
   #write(record: RequestRecord, error: unknown): void {

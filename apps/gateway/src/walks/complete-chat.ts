@@ -44,7 +44,7 @@ export class CompleteChat {
   /** A conversation in whoever's words, let in; `generate` answers it, and must be called, or it is disposed of. */
   enter(
     call: Call,
-    parse: (models: ModelCatalog) => ValidChatRequest,
+    parse: (models: ModelCatalog) => ValidChatRequest | Promise<ValidChatRequest>,
     endpoint: Endpoint = 'chat',
   ): Promise<Entered<ValidChatRequest>> {
     const record = this.requestLog.open(endpoint, call);
