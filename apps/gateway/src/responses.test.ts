@@ -322,6 +322,31 @@ describe('what is kept of a response', () => {
       { role: 'assistant', content: 'Four.' },
       { content: 'Sure?' },
     ]);
+    expect((await client.responses.inputTokens.count({ conversation: 'conv_1' })).input_tokens).toBeGreaterThan(0);
+  });
+
+  it.each([
+    ['answered', {}, ['Four.'], 200],
+    ['not kept', { store: false }, ['Four.'], 200],
+    ['not valid', { tool_choice: 'required' }, ['Four.'], 400],
+    ['not of a model that there is', { model: 'none' }, ['Four.'], 404],
+    ['cut short by a failure', {}, { failure: { code: 'internal_error', message: 'Broken.', afterTokens: 1 } }, 500],
+  ] as const)('lets its conversation go when it is %s', async (_what, changes, script, status) => {
+    await using started = await startResponses(script);
+    started.store.conversations.set('conv_1', []);
+    const response = await started.bed.post('/v1/responses', { ...asked, conversation: 'conv_1', ...changes });
+    expect(response.status).toBe(status);
+    expect(started.store.held.size).toBe(0);
+  });
+
+  it('lets its conversation go before its end is told in a stream', async () => {
+    await using started = await startResponses(['Four.']);
+    started.store.conversations.set('conv_1', []);
+    const stream = { ...asked, conversation: 'conv_1', stream: true as const };
+    for await (const { type } of await started.bed.client.responses.create(stream)) {
+      if (type === 'response.created') expect(started.store.held.size).toBe(1);
+      if (type === 'response.completed') expect(started.store.held.size).toBe(0);
+    }
   });
 
   it('can be referred to item by item', async () => {

@@ -1,10 +1,18 @@
 import type { ResponseItem } from '@millrace/contracts';
-import { type KeptResponse, noConversation, noPreviousResponse, type ResponseStore } from './response-store.js';
+import {
+  type HeldConversation,
+  type KeptResponse,
+  noConversation,
+  noPreviousResponse,
+  type ResponseStore,
+} from './response-store.js';
 
 /** Keeps responses as long as a test takes; `trouble`: nothing can be kept. */
 export class MemoryResponses implements ResponseStore {
   readonly kept: (KeptResponse & { readonly owner: string | undefined })[] = [];
   readonly conversations = new Map<string, ResponseItem[]>();
+  /** Conversations that a response is being answered on. */
+  readonly held = new Set<string>();
   trouble: Error | undefined;
 
   async history(owner: string | undefined, responseId: string): Promise<readonly ResponseItem[]> {
@@ -19,6 +27,15 @@ export class MemoryResponses implements ResponseStore {
     const items = this.conversations.get(conversationId);
     if (items === undefined) throw noConversation();
     return items;
+  }
+
+  async hold(owner: string | undefined, conversationId: string): Promise<HeldConversation> {
+    const items = await this.conversation(owner, conversationId);
+    this.held.add(conversationId);
+    const letGo = async () => {
+      this.held.delete(conversationId);
+    };
+    return { items, [Symbol.asyncDispose]: letGo };
   }
 
   async items(owner: string | undefined, ids: readonly string[]): Promise<readonly ResponseItem[]> {

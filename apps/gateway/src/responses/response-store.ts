@@ -10,10 +10,22 @@ export interface ResponseStore {
   history(owner: string | undefined, responseId: string): Promise<readonly ResponseItem[]>;
   /** Items of a conversation, oldest first. @throws InferenceError `conversation_not_found`. */
   conversation(owner: string | undefined, conversationId: string): Promise<readonly ResponseItem[]>;
+  /**
+   * The conversation, for the response of this id alone until that is kept, or it is disposed of.
+   *
+   * @throws InferenceError `conversation_not_found`, `conversation_locked`.
+   */
+  hold(owner: string | undefined, conversationId: string, responseId: string): Promise<HeldConversation>;
   /** By id, for `item_reference`. Missing ones are left out. */
   items(owner: string | undefined, ids: readonly string[]): Promise<readonly ResponseItem[]>;
-  /** A response that has ended, or (background) is queued. Also appends input and output to its conversation, if it has one. */
+  /** A response that has ended. Its input and output are appended to its conversation, if it has one, which is let go of. */
   keep(owner: string | undefined, kept: KeptResponse): Promise<void>;
+}
+
+/** A conversation that a response is being answered on; whoever disposes of it lets others have it. */
+export interface HeldConversation extends AsyncDisposable {
+  /** Oldest first. */
+  readonly items: readonly ResponseItem[];
 }
 
 export interface KeptResponse {
@@ -27,6 +39,9 @@ export const NOTHING_KEPT: ResponseStore = {
     throw noPreviousResponse();
   },
   conversation: async () => {
+    throw noConversation();
+  },
+  hold: async () => {
     throw noConversation();
   },
   items: async () => [],

@@ -4,11 +4,10 @@ import {
   type ResponseAnnotation,
   type ResponseBody,
   type ResponseEvent,
-  type ResponseItem,
   type ResponseRequestBody,
 } from '@millrace/contracts';
 import type { Logger } from '@millrace/runtime';
-import type { ResponseStore } from '../responses/response-store.js';
+import type { KeptResponse, ResponseStore } from '../responses/response-store.js';
 import type { ModelCatalog } from '../validation/model-catalog.js';
 import { checkResponseRequest, inResponseWords, validResponse } from '../validation/parse-response-request.js';
 import type { Call, ValidChatRequest } from '../vocabulary.js';
@@ -20,7 +19,7 @@ import { LogprobsAllowance } from './logprobs-allowance.js';
 import { tellOverhead } from './overhead.js';
 import { emptyResponse, newResponseIds, type ResponseIds } from './response-body.js';
 import { ResponseEvents } from './response-events.js';
-import type { ResponseInputs } from './response-input.js';
+import type { ResponseInput, ResponseInputs } from './response-input.js';
 
 export type ResponseAnswer =
   | { readonly kind: 'whole'; readonly body: ResponseBody }
@@ -30,13 +29,14 @@ export type ResponseAnswer =
 interface Prepared {
   readonly asked: ResponseRequestBody;
   readonly request: ValidChatRequest;
-  readonly input: readonly ResponseItem[];
+  readonly input: ResponseInput;
 }
 
 /** One that was let in, and what is told of it. */
 interface Begun {
   readonly entered: Entered<ValidChatRequest>;
-  readonly input: readonly ResponseItem[];
+  readonly input: ResponseInput;
+  readonly empty: ResponseBody;
   readonly events: ResponseEvents;
 }
 
@@ -57,12 +57,9 @@ export class Respond {
 
   /** In the foreground: somebody waits. What it answers is kept before its end is told, so that whoever has read that can go on from it. */
   async run(body: unknown, call: Call): Promise<ResponseAnswer> {
-    const begun = await this.#enter(call, newResponseIds(), async (models) => {
-      const prepared = await this.#prepare(body, call, models);
-      if (prepared.asked.background) throw noBackground();
-      return prepared;
-    });
+    const begun = await this.#enter(body, call, newResponseIds(), 'foreground');
     if (begun.entered.request.stream) return { kind: 'stream', chunks: this.#keeping(begun, call) };
+    await using _held = begun.input;
     // One path for both: a whole response is the last event of the stream that we collect ourselves.
     for await (const _ of this.#tell(begun));
     const response = await this.#keep(begun, call);
@@ -77,7 +74,8 @@ export class Respond {
    * @throws InferenceError where it failed before anything was told.
    */
   async *produce(body: unknown, call: Call, ids: ResponseIds): AsyncGenerator<readonly ResponseEvent[]> {
-    const begun = await this.#enter(call, ids, (models) => this.#prepare(body, call, models));
+    const begun = await this.#enter(body, call, ids, 'background');
+    await using _held = begun.input;
     try {
       yield* this.#tell(begun);
     } catch (error) {
@@ -85,27 +83,57 @@ export class Respond {
     }
   }
 
-  async #enter(call: Call, ids: ResponseIds, prepare: (models: ModelCatalog) => Promise<Prepared>): Promise<Begun> {
-    let prepared: Prepared | undefined;
-    const parse = async (models: ModelCatalog) => {
-      prepared = await prepare(models);
-      return prepared.request;
-    };
-    const entered = await this.chat.enter(call, parse, 'responses');
-    const { asked, input } = prepared!;
-    const { request, record } = entered;
-    const events = new ResponseEvents(
-      emptyResponse(asked, request, ids),
-      (citation) => annotated(citation, request),
-      () => record.answeredBy.id,
-    );
-    return { entered, input, events };
+  /**
+   * What is kept of a response in the background before anybody works on it: valid, within its caller's rate, and queued. Then `produce` can
+   * be called for it, again and again until one of them comes to an end.
+   */
+  async accept(body: unknown, call: Call, ids: ResponseIds): Promise<KeptResponse> {
+    const { entered, input, empty } = await this.#enter(body, call, ids, 'background', { answers: 0 });
+    using _entered = entered;
+    await using _held = input;
+    entered.record.done(0);
+    return { response: { ...empty, status: 'queued' }, input: input.own };
   }
 
-  async #prepare(body: unknown, { caller }: Call, models: ModelCatalog): Promise<Prepared> {
+  async #enter(
+    body: unknown,
+    call: Call,
+    ids: ResponseIds,
+    where: 'foreground' | 'background',
+    expected: { readonly answers?: 0 } = {},
+  ): Promise<Begun> {
+    let prepared: Prepared | undefined;
+    try {
+      const parse = async (models: ModelCatalog) => {
+        prepared = await this.#prepare(body, call, ids, models);
+        if (where === 'foreground' && prepared.asked.background) throw noBackground();
+        return prepared.request;
+      };
+      const entered = await this.chat.enter(call, parse, 'responses', expected);
+      const { asked, input } = prepared!;
+      const { request, record } = entered;
+      const empty = emptyResponse(asked, request, ids);
+      const events = new ResponseEvents(
+        empty,
+        (citation) => annotated(citation, request),
+        () => record.answeredBy.id,
+      );
+      return { entered, input, empty, events };
+    } catch (error) {
+      await prepared?.input[Symbol.asyncDispose]();
+      throw error;
+    }
+  }
+
+  async #prepare(body: unknown, { caller }: Call, { id }: ResponseIds, models: ModelCatalog): Promise<Prepared> {
     const asked = checkResponseRequest(body);
-    const { all, own } = await this.inputs.find(asked, caller.keyId);
-    return { asked, request: validResponse(asked, all, models), input: own };
+    const input = await this.inputs.hold(asked, caller.keyId, id);
+    try {
+      return { asked, request: validResponse(asked, input.all, models), input };
+    } catch (error) {
+      await input[Symbol.asyncDispose]();
+      throw error;
+    }
   }
 
   /** Its end is told when everything that it had is given back: whoever reads it slowly, or keeps it first, holds no place. */
@@ -130,6 +158,7 @@ export class Respond {
 
   async *#keeping(begun: Begun, call: Call): AsyncGenerator<readonly ResponseEvent[]> {
     const { events } = begun;
+    await using _held = begun.input;
     try {
       for await (const told of this.#tell(begun)) {
         yield events.ended === undefined ? told : endingWith(await this.#keep(begun, call), told);
@@ -144,13 +173,15 @@ export class Respond {
   /** @returns the response as it is told: where it could not be kept, it says so. */
   async #keep({ events, input }: Begun, { caller: { keyId }, requestId }: Call): Promise<ResponseBody> {
     const response = events.ended!;
+    // Before its end is told: whoever reads that may go on in the same conversation at once.
+    await using _held = input;
     if (!response.store) return response;
     let timer: NodeJS.Timeout | undefined;
     const late = new Promise<never>((_, reject) => {
       timer = setTimeout(() => reject(new Error(`not kept within ${this.keepWaitMs} ms`)), this.keepWaitMs);
     });
     try {
-      await Promise.race([this.store.keep(keyId, { response, input }), late]);
+      await Promise.race([this.store.keep(keyId, { response, input: input.own }), late]);
       return response;
     } catch (error) {
       this.logger.warn({ error, requestId, response: response.id }, 'a response could not be kept');
