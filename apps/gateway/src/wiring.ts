@@ -69,6 +69,7 @@ import { Rerank } from './walks/rerank.js';
 import { Respond } from './walks/respond.js';
 import { ResponseInputs } from './walks/response-input.js';
 import { RunBatchJobs } from './walks/run-batch-jobs.js';
+import { SearchFiles } from './walks/search-files.js';
 import { SearchVectorStore } from './walks/search-vector-store.js';
 import { StoredCalls } from './walks/stored-call.js';
 import { StoredNames } from './walks/stored-names.js';
@@ -161,8 +162,10 @@ export function wire(
     downloads: new FilePlaces(settings.fileDownloadsMax, { doing: 'downloaded', setting: 'fileDownloadsMax' }),
   };
   const completeText = new CompleteText(models, entrance, requestLog, completeChat);
+  const vectorStores = openVectorStores(parts, settings, logger, { models, directory, requestLog, work, stored });
   const responseInputs = new ResponseInputs(parts.responses);
-  const respond = new Respond(completeChat, responseInputs, parts.responses, logger);
+  const searchFiles = new SearchFiles(parts.vectorTables.stores, vectorStores.search);
+  const respond = new Respond(completeChat, responseInputs, searchFiles, parts.responses, logger);
   const embed = new Embed(models, requestLog, work);
   const batchFiles = new BatchFileAccess(parts.files.store);
   const batchJobs = new RunBatchJobs(
@@ -180,7 +183,6 @@ export function wire(
   );
   batchJobs.start();
   const modelJobs = new ModelJobs(settings, logger);
-  const vectorStores = openVectorStores(parts, settings, logger, { models, directory, requestLog, work, stored });
   const manageModels = new ManageModels(models, directory, parts.models);
   return {
     completeChat,

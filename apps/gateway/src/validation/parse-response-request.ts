@@ -16,6 +16,7 @@ import { messagesOf } from './item-messages.js';
 import type { ModelCatalog } from './model-catalog.js';
 import { validChat } from './parse-chat-request.js';
 import type { PlacedItem } from './response-items.js';
+import { FILE_SEARCH, FILE_SEARCH_FUNCTION, fileSearchOf } from './searched-files.js';
 
 type Asked = ResponseRequestBody | InputTokensRequestBody;
 type Chat = ChatRequestBody;
@@ -33,6 +34,7 @@ export interface GoneOnFrom {
 export function checkResponseRequest(body: unknown): ResponseRequestBody {
   const asked = checkBody(withTypes(body), RESPONSE_PARAMETERS, responseRequestSchema);
   checkGoneOnFrom(asked);
+  fileSearchOf(asked.tools);
   if (asked.background && asked.store === false) {
     throw refusal(
       '`background` is true together with `store`: false; a response that nobody waits for has to be kept until somebody asks for it. Leave one of them out.',
@@ -46,6 +48,7 @@ export function checkResponseRequest(body: unknown): ResponseRequestBody {
 export function checkInputTokensRequest(body: unknown): InputTokensRequestBody {
   const asked = checkBody(withTypes(body), INPUT_TOKENS_PARAMETERS, inputTokensRequestSchema);
   checkGoneOnFrom(asked);
+  fileSearchOf(asked.tools);
   return asked;
 }
 
@@ -118,12 +121,8 @@ function promptInChatWords(asked: Asked, items: readonly PlacedItem[]) {
   };
 }
 
-function toolInChatWords(tool: ResponseTool, index: number): NonNullable<Chat['tools']>[number] {
-  if (tool.type === 'file_search') {
-    throw new InferenceError('unsupported_parameter', `\`tools[${index}].type\` is "file_search".`, {
-      param: `tools[${index}].type`,
-    });
-  }
+function toolInChatWords(tool: ResponseTool): NonNullable<Chat['tools']>[number] {
+  if (tool.type === 'file_search') return FILE_SEARCH;
   const { type, name, description, parameters, strict } = tool;
   return { type, function: { name, description, parameters, strict } };
 }
@@ -139,7 +138,7 @@ function choiceInChatWords(choice: Asked['tool_choice']): Chat['tool_choice'] {
 }
 
 function chosenInChatWords(chosen: ChosenTool) {
-  const name = chosen.type === 'file_search' ? chosen.type : chosen.name;
+  const name = chosen.type === 'file_search' ? FILE_SEARCH_FUNCTION : chosen.name;
   return { type: 'function' as const, function: { name } };
 }
 

@@ -1,3 +1,4 @@
+import { InferenceError } from '@millrace/contracts';
 import { createLogger } from '@millrace/runtime';
 import { describe, expect, it } from 'vitest';
 import { MemoryResponses } from '../responses/memory-responses.testing.js';
@@ -7,6 +8,7 @@ import type { CompleteChat } from './complete-chat.js';
 import { Respond } from './respond.js';
 import { newResponseIds } from './response-body.js';
 import { ResponseInputs } from './response-input.js';
+import type { SearchFiles } from './search-files.js';
 
 const model = { id: 'demo', samplingDefaults: {} };
 const call = {
@@ -45,8 +47,9 @@ function respondWith(events: readonly (SequenceEvent | Error)[], store = new Mem
     { name: 'gateway', level: 'debug', format: 'json' },
     { write: (line) => void lines.push(line) },
   );
-  const respond = new Respond(chat, new ResponseInputs(store), store, logger, keepWaitMs);
-  return { respond, store, lines, done, open: () => open };
+  const files: Pick<SearchFiles, 'check' | 'run'> = { check: async () => {}, run: async () => [] };
+  const respond = new Respond(chat, new ResponseInputs(store), files, store, logger, keepWaitMs);
+  return { respond, store, files, lines, done, open: () => open };
 }
 
 const input = 'How high?';
@@ -103,6 +106,28 @@ describe('a response in the background', () => {
       details: { param: 'background' },
     });
     expect(open()).toBe(0);
+  });
+});
+
+describe('a response whose search fails', () => {
+  const search: SequenceEvent = {
+    ...{ kind: 'tokens', index: 0, tokens: [1], text: '' },
+    calls: [{ index: 0, name: 'file_search', arguments: '{"queries":["tides"]}' }],
+  };
+  const body = { input, tools: [{ type: 'file_search', vector_store_ids: ['vs_1'] }] };
+
+  it('fails as a whole: what the model would say without the files was not asked for', async () => {
+    const { respond, files, store, open } = respondWith([begun, search, finished]);
+    files.run = () => Promise.reject(new InferenceError('store_unavailable', 'The database is away.'));
+    await expect(respond.run(body, call)).rejects.toMatchObject({ code: 'store_unavailable' });
+    const answer = await respond.run({ ...body, stream: true }, call);
+    const events = (await allOf((answer as Extract<typeof answer, { kind: 'stream' }>).chunks)).flat();
+    expect(events.slice(-3)).toMatchObject([
+      { type: 'response.output_item.done', item: { type: 'file_search_call', status: 'incomplete' } },
+      { type: 'error', code: 'store_unavailable' },
+      { type: 'response.failed' },
+    ]);
+    expect({ open: open(), kept: store.kept.length }).toEqual({ open: 0, kept: 1 });
   });
 });
 

@@ -1,25 +1,16 @@
-import {
-  type Citation,
-  InferenceError,
-  type ResponseAnnotation,
-  type ResponseBody,
-  type ResponseEvent,
-  type ResponseRequestBody,
-} from '@millrace/contracts';
+import { InferenceError, type ResponseBody, type ResponseEvent, type ResponseRequestBody } from '@millrace/contracts';
 import type { Logger } from '@millrace/runtime';
 import type { KeptResponse, ResponseStore } from '../responses/response-store.js';
 import type { ModelCatalog } from '../validation/model-catalog.js';
-import { checkResponseRequest, inResponseWords, validResponse } from '../validation/parse-response-request.js';
+import { checkResponseRequest, validResponse } from '../validation/parse-response-request.js';
+import { fileSearchOf } from '../validation/searched-files.js';
 import type { Call, ValidChatRequest } from '../vocabulary.js';
-import { annotationsOf } from './annotations.js';
-import { endedEarly } from './answer-heading.js';
 import type { CompleteChat } from './complete-chat.js';
-import type { Entered } from './entrance.js';
-import { LogprobsAllowance } from './logprobs-allowance.js';
 import { tellOverhead } from './overhead.js';
 import { emptyResponse, newResponseIds, type ResponseIds } from './response-body.js';
-import { ResponseEvents } from './response-events.js';
 import type { ResponseInput, ResponseInputs } from './response-input.js';
+import { type BegunResponse, ResponseTurns } from './response-turns.js';
+import type { SearchFiles } from './search-files.js';
 
 export type ResponseAnswer =
   | { readonly kind: 'whole'; readonly body: ResponseBody }
@@ -32,24 +23,15 @@ interface Prepared {
   readonly input: ResponseInput;
 }
 
-/** One that was let in, and what is told of it. */
-interface Begun {
-  readonly entered: Entered<ValidChatRequest>;
-  readonly input: ResponseInput;
-  readonly empty: ResponseBody;
-  readonly events: ResponseEvents;
-}
-
 /** An answer does not wait longer for its being kept: it is worth more than what can go on from it. */
 const KEEP_WAIT_MS = 5_000;
-
-const ALLOWANCE_ADVICE = 'Ask for fewer tokens or log-probabilities.';
 
 /** POST /v1/responses: the way of a chat, with items at both of its ends, and with what is kept of them. */
 export class Respond {
   constructor(
     private readonly chat: Pick<CompleteChat, 'enter' | 'generate'>,
     private readonly inputs: ResponseInputs,
+    private readonly files: Pick<SearchFiles, 'check' | 'run'>,
     private readonly store: Pick<ResponseStore, 'keep'>,
     private readonly logger: Logger,
     private readonly keepWaitMs = KEEP_WAIT_MS,
@@ -58,12 +40,13 @@ export class Respond {
   /** In the foreground: somebody waits. What it answers is kept before its end is told, so that whoever has read that can go on from it. */
   async run(body: unknown, call: Call): Promise<ResponseAnswer> {
     const begun = await this.#enter(body, call, newResponseIds(), 'foreground');
-    if (begun.entered.request.stream) return { kind: 'stream', chunks: this.#keeping(begun, call) };
+    const turns = new ResponseTurns(begun, this.chat, this.files);
+    if (begun.entered.request.stream) return { kind: 'stream', chunks: this.#keeping(begun, turns) };
     await using _held = begun.input;
     // One path for both: a whole response is the last event of the stream that we collect ourselves.
-    for await (const _ of this.#tell(begun));
-    const response = await this.#keep(begun, call);
-    tellOverhead(call, begun.entered.record);
+    for await (const _ of turns.tell());
+    const response = await this.#keep(begun, turns);
+    tellOverhead(call, turns);
     return { kind: 'whole', body: response };
   }
 
@@ -76,10 +59,11 @@ export class Respond {
   async *produce(body: unknown, call: Call, ids: ResponseIds): AsyncGenerator<readonly ResponseEvent[]> {
     const begun = await this.#enter(body, call, ids, 'background');
     await using _held = begun.input;
+    const turns = new ResponseTurns(begun, this.chat, this.files);
     try {
-      yield* this.#tell(begun);
+      yield* turns.tell();
     } catch (error) {
-      yield failed(begun, error);
+      yield failed(turns, error);
     }
   }
 
@@ -101,7 +85,7 @@ export class Respond {
     ids: ResponseIds,
     where: 'foreground' | 'background',
     expected: { readonly answers?: 0 } = {},
-  ): Promise<Begun> {
+  ): Promise<BegunResponse> {
     let prepared: Prepared | undefined;
     try {
       const parse = async (models: ModelCatalog) => {
@@ -111,24 +95,19 @@ export class Respond {
       };
       const entered = await this.chat.enter(call, parse, 'responses', expected);
       const { asked, input } = prepared!;
-      const { request, record } = entered;
-      const empty = emptyResponse(asked, request, ids);
-      const events = new ResponseEvents(
-        empty,
-        (citation) => annotated(citation, request),
-        () => record.answeredBy.id,
-      );
-      return { entered, input, empty, events };
+      return { asked, input, entered, empty: emptyResponse(asked, entered.request, ids), call };
     } catch (error) {
       await prepared?.input[Symbol.asyncDispose]();
       throw error;
     }
   }
 
-  async #prepare(body: unknown, { caller }: Call, { id }: ResponseIds, models: ModelCatalog): Promise<Prepared> {
+  async #prepare(body: unknown, call: Call, { id }: ResponseIds, models: ModelCatalog): Promise<Prepared> {
     const asked = checkResponseRequest(body);
-    const input = await this.inputs.hold(asked, caller.keyId, id);
+    const searched = fileSearchOf(asked.tools);
+    const input = await this.inputs.hold(asked, call.caller.keyId, id);
     try {
+      if (searched !== undefined) await this.files.check(searched.tool, searched.place, call);
       return { asked, request: validResponse(asked, input.all, models), input };
     } catch (error) {
       await input[Symbol.asyncDispose]();
@@ -136,42 +115,23 @@ export class Respond {
     }
   }
 
-  /** Its end is told when everything that it had is given back: whoever reads it slowly, or keeps it first, holds no place. */
-  async *#tell({ entered, events }: Begun): AsyncGenerator<readonly ResponseEvent[]> {
-    // A stream collects them too: its last event has all of them.
-    const allowance = new LogprobsAllowance({ ...entered.request, stream: false }, ALLOWANCE_ADVICE);
-    let last: readonly ResponseEvent[] = [];
-    try {
-      for await (const event of this.chat.generate(entered)) {
-        allowance.use(event);
-        last = events.add(event);
-        if (events.ended === undefined && last.length > 0) yield last;
-      }
-      if (events.ended === undefined) throw endedEarly();
-    } catch (error) {
-      const told = inResponseWords(error);
-      entered.record.fail(told);
-      throw told;
-    }
-    yield last;
-  }
-
-  async *#keeping(begun: Begun, call: Call): AsyncGenerator<readonly ResponseEvent[]> {
-    const { events } = begun;
+  async *#keeping(begun: BegunResponse, turns: ResponseTurns): AsyncGenerator<readonly ResponseEvent[]> {
+    const { events } = turns;
     await using _held = begun.input;
     try {
-      for await (const told of this.#tell(begun)) {
-        yield events.ended === undefined ? told : endingWith(await this.#keep(begun, call), told);
+      for await (const told of turns.tell()) {
+        yield events.ended === undefined ? told : endingWith(await this.#keep(begun, turns), told);
       }
     } catch (error) {
-      const told = failed(begun, error);
+      const told = failed(turns, error);
       // Whoever left reads none of it, and knows of no response that there could be.
-      yield call.clientLeft.aborted ? told : endingWith(await this.#keep(begun, call), told);
+      yield begun.call.clientLeft.aborted ? told : endingWith(await this.#keep(begun, turns), told);
     }
   }
 
   /** @returns the response as it is told: where it could not be kept, it says so. */
-  async #keep({ events, input }: Begun, { caller: { keyId }, requestId }: Call): Promise<ResponseBody> {
+  async #keep({ input, call }: BegunResponse, { events }: ResponseTurns): Promise<ResponseBody> {
+    const { caller, requestId } = call;
     const response = events.ended!;
     // Before its end is told: whoever reads that may go on in the same conversation at once.
     await using _held = input;
@@ -181,7 +141,7 @@ export class Respond {
       timer = setTimeout(() => reject(new Error(`not kept within ${this.keepWaitMs} ms`)), this.keepWaitMs);
     });
     try {
-      await Promise.race([this.store.keep(keyId, { response, input: input.own }), late]);
+      await Promise.race([this.store.keep(caller.keyId, { response, input: input.own }), late]);
       return response;
     } catch (error) {
       this.logger.warn({ error, requestId, response: response.id }, 'a response could not be kept');
@@ -193,18 +153,13 @@ export class Respond {
 }
 
 /** What is told in place of what did not come. @throws `error` where nothing was told yet, so that it has a status of its own. */
-function failed({ events }: Begun, error: unknown): readonly ResponseEvent[] {
+function failed({ events }: ResponseTurns, error: unknown): readonly ResponseEvent[] {
   if (!events.begun) throw error;
   return events.fail(error);
 }
 
 function endingWith(response: ResponseBody, told: readonly ResponseEvent[]): readonly ResponseEvent[] {
   return told.map((event) => ('response' in event ? { ...event, response } : event));
-}
-
-/** A page of the web, or what has an address that names it: OpenAI's items tell of it without a wrapping. */
-function annotated(citation: Citation, { prompts }: ValidChatRequest): readonly ResponseAnnotation[] {
-  return annotationsOf([citation], prompts[0]!).map(({ type, url_citation }) => ({ type, ...url_citation }));
 }
 
 function noBackground(): InferenceError {

@@ -1,13 +1,12 @@
 import {
   type CallDelta,
   type Citation,
+  type FileSearchCallItem,
+  type FileSearchResult,
   type FinishReason,
-  type FunctionCallItem,
   InferenceError,
-  type MessageItem,
   type OutputItem,
   type OutputTextPart,
-  type ReasoningItem,
   type ResponseAnnotation,
   type ResponseBody,
   type ResponseEvent,
@@ -15,7 +14,9 @@ import {
   toOpenAiResponse,
   type Usage,
 } from '@millrace/contracts';
+import { NO_USAGE, type TotalUsage } from '../request-log/usage-tally.js';
 import { newItemId } from '../validation/response-items.js';
+import { queriesIn } from '../validation/searched-files.js';
 import type { SequenceEvent } from '../vocabulary.js';
 import { newCallId } from './call-id.js';
 import { chatLogprob } from './chat-logprobs.js';
@@ -52,7 +53,18 @@ interface Calling extends Writing {
   readonly name: string;
   text: string;
 }
-type Open = Thinking | Telling | Calling;
+/** A call that the gateway carries out by itself. */
+interface Searching extends Writing {
+  readonly kind: 'search';
+  readonly call: number;
+  text: string;
+}
+type Open = Thinking | Telling | Calling | Searching;
+
+/** A search that was asked for, and waits to be carried out. */
+export interface AskedSearch extends Writing {
+  readonly queries: string[];
+}
 
 /** What a citation is told as. */
 export type Annotate = (citation: Citation) => readonly ResponseAnnotation[];
@@ -67,12 +79,20 @@ const INCOMPLETE: Readonly<Partial<Record<FinishReason, 'max_output_tokens' | 'c
  * is told bit by bit, and is told once more in one piece (`output_item.done`); what is written decides where one ends and the next begins. The
  * last event has the whole response, which is the answer where nobody asked for a stream.
  *
+ * Where the model searches files, its turn ends without an end: each search is told when it is carried out, and another turn goes on. Then
+ * other items may lie between the beginning of a search and its end.
+ *
  * It does nothing but compute. What an item is made of is put together from its deltas, so that both forms are the same.
  */
 export class ResponseEvents {
   #told: ResponseEvent[] = [];
   #number = 0;
-  readonly #output: OutputItem[] = [];
+  /** By index; what has begun and is not over has its place already. */
+  readonly #output: (OutputItem | undefined)[] = [];
+  readonly #searches: AskedSearch[] = [];
+  #usage: TotalUsage = NO_USAGE;
+  /** The turn that is over had calls that are the client's to carry out. */
+  #called = false;
   #open: Open | undefined;
   /** Of tokens without a text: they wait for the next that has one. */
   #logprobs: ResponseLogprob[] = [];
@@ -80,11 +100,16 @@ export class ResponseEvents {
   #pointsBefore = 0;
   #ended: ResponseBody | undefined;
 
-  /** @param empty the response before anything of it came; `model` is asked once something has. */
+  /**
+   * @param empty the response before anything of it came.
+   * @param model asked once something has.
+   * @param searchFunction what the model calls to search files; undefined: it can't, and whatever it calls is the client's.
+   */
   constructor(
     private readonly empty: ResponseBody,
     private readonly annotate: Annotate,
     private readonly model: () => string,
+    private readonly searchFunction?: string,
   ) {}
 
   /** Something was told. */
@@ -97,6 +122,26 @@ export class ResponseEvents {
     return this.#ended;
   }
 
+  /** What the turn that is over wants to search for: it has not ended, and goes on once all of them were `found`. */
+  get searches(): readonly AskedSearch[] {
+    return [...this.#searches];
+  }
+
+  /** Whether the turn that is over had calls for the client as well, who is to go on then. */
+  get called(): boolean {
+    return this.#called;
+  }
+
+  /** Items that are over, in their order. */
+  get output(): readonly OutputItem[] {
+    return this.#output.filter((item) => item !== undefined);
+  }
+
+  /** Of all turns that are over. */
+  get outputTokens(): number {
+    return this.#usage.completionTokens;
+  }
+
   /** What an event of the engine is told as. */
   add(event: SequenceEvent): readonly ResponseEvent[] {
     if (event.kind === 'begun') this.#begin();
@@ -105,17 +150,49 @@ export class ResponseEvents {
     return this.#take();
   }
 
+  /** A search begins to be carried out. */
+  searching(search: AskedSearch): readonly ResponseEvent[] {
+    this.#tell({ type: 'response.file_search_call.searching', ...placeOf(search) });
+    return this.#take();
+  }
+
+  /**
+   * A search was carried out.
+   *
+   * @param results as they are told; null: they are not.
+   * @param status `incomplete`: it was not, since there were too many.
+   */
+  found(
+    search: AskedSearch,
+    results: FileSearchResult[] | null,
+    status: 'completed' | 'incomplete' = 'completed',
+  ): readonly ResponseEvent[] {
+    if (status === 'completed') this.#tell({ type: 'response.file_search_call.completed', ...placeOf(search) });
+    this.#endSearch(search, status, results);
+    return this.#take();
+  }
+
+  /** Ends what would otherwise go on with another turn. */
+  end(reason: 'stop' | 'length'): readonly ResponseEvent[] {
+    this.#conclude(reason);
+    return this.#take();
+  }
+
   /** What is told in place of what did not come. OpenAI's clients throw at the first event; the second is for who reads on. */
   fail(thrown: unknown): readonly ResponseEvent[] {
     const { error } = toOpenAiResponse(thrown).body;
     const { code, message, param } = error;
     this.#close('incomplete');
+    this.#giveUpSearches();
     this.#tell({ type: 'error', code, message, param, error });
     this.#end('response.failed', { status: 'failed', error: responseError(thrown) });
     return this.#take();
   }
 
   #begin(): void {
+    this.#pointsBefore = 0;
+    this.#called = false;
+    if (this.begun) return; // Another turn.
     const response = this.#response({ status: 'in_progress' });
     this.#tell({ type: 'response.created', response });
     this.#tell({ type: 'response.in_progress', response });
@@ -186,20 +263,29 @@ export class ResponseEvents {
   /** An item that was told whole can't go on: an engine that goes back to a call breaks the promise that they come one after another. */
   #call({ index, name, arguments: delta }: CallDelta): void {
     const item = name === undefined ? this.#open : this.#beginCall(index, name);
-    if (item?.kind !== 'call' || item.call !== index) throw wentBack(index);
+    if ((item?.kind !== 'call' && item?.kind !== 'search') || item.call !== index) throw wentBack(index);
     if (delta === '') return;
     item.text += delta;
+    if (item.kind === 'search') return; // What is searched for is told once it is known.
     this.#tell({ type: 'response.function_call_arguments.delta', ...placeOf(item), delta });
   }
 
-  #beginCall(call: number, name: string): Calling {
+  #beginCall(call: number, name: string): Calling | Searching {
+    if (name === this.searchFunction) return this.#beginSearch(call);
+    this.#called = true;
     return this.#begun<Calling>({ ...this.#next('fc'), kind: 'call', call, callId: newCallId(), name, text: '' });
   }
 
+  #beginSearch(call: number): Searching {
+    const item = this.#begun<Searching>({ ...this.#next('fs'), kind: 'search', call, text: '' });
+    this.#tell({ type: 'response.file_search_call.in_progress', ...placeOf(item) });
+    return item;
+  }
+
   /** Ends what is open first: items come one after another. */
-  #next(beginning: 'msg' | 'fc' | 'rs'): Writing {
+  #next(beginning: 'msg' | 'fc' | 'rs' | 'fs'): Writing {
     this.#close('completed');
-    return { id: newItemId(beginning), index: this.#output.length };
+    return { id: newItemId(beginning), index: this.#output.push(undefined) - 1 };
   }
 
   #begun<Item extends Open>(item: Item): Item {
@@ -213,12 +299,28 @@ export class ResponseEvents {
     const item = this.#open;
     if (item === undefined) return;
     this.#open = undefined;
+    if (item.kind === 'search') {
+      this.#searches.push({ id: item.id, index: item.index, queries: queriesIn(item.text) });
+      return;
+    }
     if (item.kind === 'reasoning') this.#endThought(item);
     else if (item.kind === 'message') this.#endText(item);
     else this.#tell({ type: 'response.function_call_arguments.done', ...placeOf(item), arguments: item.text });
-    const done = itemOf(item, status);
-    this.#output.push(done);
-    this.#tell({ type: 'response.output_item.done', output_index: item.index, item: done });
+    this.#done(item.index, itemOf(item, status));
+  }
+
+  #done(index: number, item: OutputItem): void {
+    this.#output[index] = item;
+    this.#tell({ type: 'response.output_item.done', output_index: index, item });
+  }
+
+  #endSearch(search: AskedSearch, status: FileSearchCallItem['status'], results: FileSearchResult[] | null): void {
+    this.#searches.splice(this.#searches.indexOf(search), 1);
+    this.#done(search.index, { ...searchItem(search, status, search.queries), results });
+  }
+
+  #giveUpSearches(): void {
+    for (const search of this.searches) this.#endSearch(search, 'incomplete', null);
   }
 
   #endThought(item: Thinking): void {
@@ -246,11 +348,28 @@ export class ResponseEvents {
   }
 
   #finish(reason: FinishReason, used: Usage): void {
+    const { promptTokens, completionTokens, cachedTokens, reasoningTokens } = this.#usage;
+    this.#usage = {
+      promptTokens: promptTokens + used.promptTokens,
+      completionTokens: completionTokens + used.completionTokens,
+      cachedTokens: cachedTokens + used.cachedTokens,
+      reasoningTokens: reasoningTokens + (used.reasoningTokens ?? 0),
+    };
+    const cut = INCOMPLETE[reason] !== undefined;
+    // What is open may be a search as well.
+    this.#close(cut ? 'incomplete' : 'completed');
+    if (cut || this.#searches.length === 0) this.#conclude(reason);
+  }
+
+  #conclude(reason: FinishReason): void {
     const cut = INCOMPLETE[reason];
+    this.#giveUpSearches();
     // An answer may be empty, and is an answer even so; one that was cut while it thought has none.
-    if (cut === undefined && !this.#answered()) this.#beginText();
-    this.#close(cut === undefined ? 'completed' : 'incomplete');
-    const usage = responseUsageBody(used);
+    if (cut === undefined && !this.#answered()) {
+      this.#beginText();
+      this.#close('completed');
+    }
+    const usage = responseUsageBody(this.#usage);
     if (cut === undefined) {
       this.#end('response.completed', { status: 'completed', usage, completed_at: Math.floor(Date.now() / 1000) });
     } else {
@@ -259,8 +378,7 @@ export class ResponseEvents {
   }
 
   #answered(): boolean {
-    const kinds = new Set([...this.#output.map(({ type }) => type), this.#open?.kind]);
-    return kinds.has('message') || kinds.has('function_call') || kinds.has('call');
+    return this.output.some(({ type }) => type === 'message' || type === 'function_call');
   }
 
   #end(
@@ -272,11 +390,12 @@ export class ResponseEvents {
   }
 
   #response(changes: Partial<ResponseBody>): ResponseBody {
-    return { ...this.empty, model: this.model(), output: [...this.#output], ...changes };
+    return { ...this.empty, model: this.model(), output: [...this.output], ...changes };
   }
 
   #tell(event: Unnumbered): void {
-    this.#told.push({ ...event, sequence_number: this.#number++ } as ResponseEvent);
+    // The number near the front, for people who read along.
+    this.#told.push({ type: event.type, sequence_number: this.#number++, ...(event as object) } as ResponseEvent);
   }
 
   #take(): readonly ResponseEvent[] {
@@ -298,7 +417,7 @@ function placeOf({ id, index }: Writing) {
 }
 
 /** As it stands now; while it is being written it tells nothing of what it holds, which the events do. */
-function itemOf(item: Open, status: ItemStatus): ReasoningItem | MessageItem | FunctionCallItem {
+function itemOf(item: Open, status: ItemStatus): OutputItem {
   const { id } = item;
   const begun = status === 'in_progress';
   switch (item.kind) {
@@ -316,7 +435,13 @@ function itemOf(item: Open, status: ItemStatus): ReasoningItem | MessageItem | F
       const { callId, name, text } = item;
       return { id, type: 'function_call', call_id: callId, name, arguments: text, status };
     }
+    case 'search':
+      return searchItem(item, status, []);
   }
+}
+
+function searchItem({ id }: Writing, status: FileSearchCallItem['status'], queries: string[]): FileSearchCallItem {
+  return { id, type: 'file_search_call', status, queries, results: null };
 }
 
 function textPart({ text, annotations, logprobs }: Telling): OutputTextPart {
