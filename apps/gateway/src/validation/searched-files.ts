@@ -13,8 +13,8 @@ export type FileSearchTool = Extract<ResponseTool, { type: 'file_search' }>;
 export const FILE_SEARCH_FUNCTION = 'file_search';
 
 /** As many as one search may have, and no more of each than a question is long. */
-const QUERIES_MAX = 5;
-const QUERY_LENGTH_MAX = 1_000;
+const QUERIES_MAX = 4;
+const QUERY_LENGTH_MAX = 300;
 
 /** The tool as a model that can call functions knows it. */
 export const FILE_SEARCH: NonNullable<ChatRequestBody['tools']>[number] = {
