@@ -1,4 +1,4 @@
-import { InferenceError, type InputItem, type ResponseItem } from '@millrace/contracts';
+import { type FileSearchResult, InferenceError, type InputItem, type ResponseItem } from '@millrace/contracts';
 import { randomHex } from '@millrace/runtime';
 import { show } from './show-value.js';
 
@@ -70,11 +70,24 @@ function completeItem(item: InputItem, place: string, known: ReadonlyMap<string,
     }
     case 'file_search_call': {
       const { id, type, queries, results, status } = item;
-      return { id: id ?? newItemId('fs'), type, status: status ?? 'completed', queries, results: results ?? null };
+      const told = results?.map(completeResult) ?? null;
+      return { id: id ?? newItemId('fs'), type, status: status ?? 'completed', queries, results: told };
     }
     case 'item_reference':
       return known.get(item.id) ?? refuseReference(item.id, place);
   }
+}
+
+type SentResult = NonNullable<Sent<'file_search_call'>['results']>[number];
+
+function completeResult({ file_id, filename, score, text, attributes }: SentResult): FileSearchResult {
+  return {
+    file_id: file_id ?? '',
+    filename: filename ?? '',
+    score: score ?? 0,
+    text: text ?? '',
+    attributes: attributes ?? {},
+  };
 }
 
 function completeMessage(

@@ -66,7 +66,7 @@ export function emptyResponse(
     top_p: sampling.topP ?? defaults.topP ?? TOP_P_DEFAULT,
     truncation: 'disabled',
     usage: null,
-    user: asked.user ?? null,
+    ...(asked.user != null && { user: asked.user }),
     metadata: asked.metadata ?? {},
     access_programs: null,
   };
@@ -77,7 +77,7 @@ function toldFormat({ text }: ResponseRequestBody): ResponseBody['text']['format
   if (format.type !== 'json_schema') return format;
   const { type, name, description, schema } = format;
   // Always, whatever was asked for.
-  return { type, name, description: description ?? null, schema, strict: true };
+  return { type, name, ...(description != null && { description }), schema, strict: true };
 }
 
 function toldTool(tool: ResponseTool): ResponseBody['tools'][number] {

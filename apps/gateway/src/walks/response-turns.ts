@@ -173,7 +173,7 @@ export class ResponseTurns {
 function onlyFileOf(results: readonly FileSearchResult[] = []) {
   const [first] = results;
   if (first === undefined || results.some(({ file_id }) => file_id !== first.file_id)) return undefined;
-  return { file_id: first.file_id ?? '', filename: first.filename ?? '' };
+  return { file_id: first.file_id, filename: first.filename };
 }
 
 type Choice = ResponseRequestBody['tool_choice'];

@@ -41,7 +41,7 @@ export class SearchFiles {
         found.push({ file_id, filename, score, attributes, text: content.map(({ text }) => text).join('\n') });
       }
     }
-    return found.sort((one, other) => (other.score ?? 0) - (one.score ?? 0)).slice(0, max);
+    return found.sort((one, other) => other.score - one.score).slice(0, max);
   }
 }
 

@@ -55,16 +55,14 @@ const functionCall = {
 const summary = z.object({ type: z.literal('summary_text'), text: z.string() });
 const thought = z.object({ type: z.literal('reasoning_text'), text: z.string() });
 
-const attributes = recordOf(ATTRIBUTES_MAX)
-  .pipe(z.record(z.string(), z.union([z.string(), z.number(), z.boolean()])))
-  .nullish();
+const attributes = recordOf(ATTRIBUTES_MAX).pipe(z.record(z.string(), z.union([z.string(), z.number(), z.boolean()])));
 
-const searchResult = z.object({
-  file_id: z.string().optional(),
-  filename: z.string().optional(),
-  score: z.number().optional(),
-  text: z.string().optional(),
-  attributes,
+const sentResult = z.object({
+  file_id: z.string().nullish(),
+  filename: z.string().nullish(),
+  score: z.number().nullish(),
+  text: z.string().nullish(),
+  attributes: attributes.nullish(),
 });
 
 /** An item of `input`. Without a `type` it is a message. */
@@ -90,7 +88,7 @@ export const inputItemSchema = z
       type: z.literal('file_search_call'),
       status: z.enum(['in_progress', 'searching', 'completed', 'incomplete', 'failed']).nullish(),
       queries: z.array(z.string()).max(QUERIES_MAX),
-      results: z.array(searchResult).max(RESULTS_MAX).nullish(),
+      results: z.array(sentResult).max(RESULTS_MAX).nullish(),
     }),
     z.object({ type: z.literal('item_reference'), id: itemId }),
   ])
@@ -160,6 +158,14 @@ export const reasoningItemSchema = z.object({
   summary: z.array(summary),
   content: z.array(thought),
   status: itemStatus,
+});
+
+const searchResult = z.object({
+  file_id: z.string(),
+  filename: z.string(),
+  score: z.number(),
+  text: z.string(),
+  attributes,
 });
 
 export const fileSearchCallItemSchema = z.object({

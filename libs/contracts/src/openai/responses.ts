@@ -43,8 +43,10 @@ const functionTool = z.object({
   strict: z.boolean().nullish(),
 });
 
+const ranker = z.enum(['none', 'auto', 'default-2024-11-15']);
+
 const rankingOptions = z.object({
-  ranker: z.enum(['none', 'auto', 'default-2024-11-15']).nullish(),
+  ranker: ranker.nullish(),
   score_threshold: z.number().min(0).max(1).nullish(),
   hybrid_search: recordOf(8).nullish(),
 });
@@ -255,7 +257,7 @@ const toldFileSearchTool = z.object({
   vector_store_ids: z.array(z.string()),
   max_num_results: z.int(),
   filters: recordOf(8).nullable(),
-  ranking_options: z.object({ ranker: z.string(), score_threshold: z.number() }),
+  ranking_options: z.object({ ranker, score_threshold: z.number() }),
 });
 
 const toldFormat = z.discriminatedUnion('type', [
@@ -264,7 +266,7 @@ const toldFormat = z.discriminatedUnion('type', [
   z.object({
     type: z.literal('json_schema'),
     name: z.string(),
-    description: z.string().nullable(),
+    description: z.string().exactOptional(),
     schema: jsonSchema,
     strict: z.boolean(),
   }),
@@ -291,7 +293,7 @@ export const responseSchema = z
     previous_response_id: z.string().nullable(),
     conversation: z.object({ id: z.string() }).nullable(),
     prompt_cache_key: z.string().nullable(),
-    reasoning: z.object({ effort: z.enum(REASONING_EFFORTS).nullable(), summary: z.string().nullable() }),
+    reasoning: z.object({ effort: z.enum(REASONING_EFFORTS).nullable(), summary: z.null() }),
     safety_identifier: z.string().nullable(),
     service_tier: z.enum(['default', 'flex']),
     store: z.boolean().meta({
@@ -305,7 +307,7 @@ export const responseSchema = z
     top_p: z.number(),
     truncation: z.literal('disabled'),
     usage: responseUsage.nullable(),
-    user: z.string().nullable(),
+    user: z.string().exactOptional(),
     metadata: z.record(z.string(), z.string()),
     access_programs: z.null(),
   })
