@@ -28,7 +28,8 @@ import { RecordWriter } from './request-log/record-writer.js';
 import type { RecordListener } from './request-log/request-log.js';
 import { RunFile } from './request-log/run-file.js';
 import { UsageTotals } from './request-log/usage-totals.js';
-import { NOTHING_KEPT, type ResponseStore } from './responses/response-store.js';
+import type { ResponseStore } from './responses/response-store.js';
+import { openResponses, type StoredResponses } from './responses/stored-responses.js';
 import { limitsOf, type ModelsInForce, WatchedModels } from './routing/models-in-force.js';
 import { EmbeddedDatabase } from './stores/adapters/pglite/embedded-database.js';
 import { PgvectorStore } from './stores/adapters/pgvector-store.js';
@@ -62,9 +63,13 @@ export interface Parts {
   readonly objects: ObjectStore;
   /** What is known of files, and on both of them the way to either. */
   readonly files: StoredFiles;
-  /** Work that need not be done at once. */
+  /** Batches: work that need not be done at once. */
   readonly jobs: JobQueue;
   readonly batches: BatchStore;
+  /** What is known of responses and conversations, and `responses` is a part of. */
+  readonly responseTables: StoredResponses;
+  /** Responses that are to be answered in the background. */
+  readonly responseJobs: JobQueue;
   /** The registry of models, and the bucket where there is one. */
   readonly modelStore: ModelStore;
   /** What is known of vector stores; their vectors are in `vectors`. */
@@ -137,6 +142,8 @@ export async function openParts(
   const batches = new BatchStore(database);
   const batchSweep = new BatchSweep(database, new SegmentStore(objects, batches), settings, logger);
   batchSweep.start();
+  const responseTables = openResponses(database, settings, logger);
+  responseTables.sweep.start();
   const redises = [redis, queueRedis].map((one) => one?.ready(REDIS_START_WAIT_MS));
   await Promise.all([records.open(), run?.open(), ...redises]);
   return {
@@ -150,11 +157,13 @@ export async function openParts(
     vectors,
     objects,
     files,
-    jobs: jobs.queue,
+    jobs: jobs.batches,
     batches,
+    responseTables,
+    responseJobs: jobs.responses,
     modelStore,
     vectorTables: vectorStoreTables(database, settings),
-    responses: NOTHING_KEPT,
+    responses: responseTables.responses,
     models,
     listeners: run === undefined ? [records.observe] : [records.observe, run.observe],
     broken,
@@ -167,7 +176,7 @@ export async function openParts(
         ['vectors', vectors.trouble],
         ['objects', objects.trouble],
         // Where it stands on the database, that one has said it.
-        ['jobs', jobs.own ? jobs.queue.trouble : undefined],
+        ['jobs', jobs.own ? jobs.batches.trouble : undefined],
         ['objects', modelStore.bucket?.trouble],
         ['keys', ring.trouble],
         ['records', records.trouble],
@@ -177,7 +186,7 @@ export async function openParts(
       models.close();
       await Promise.all([records.close(LAST_WRITES_MS), run?.close()]);
       await Promise.all([ring.close(), rates.close(), news.close()]);
-      await Promise.all([files.close(), batchSweep.close()]);
+      await Promise.all([files.close(), batchSweep.close(), responseTables.sweep.close()]);
       await Promise.all([vectors.close(), objects.close(), jobs.close(), modelStore.close()]);
       await Promise.all([redis?.close(), queueRedis?.close(), database.close()]);
     },
@@ -223,14 +232,16 @@ function openRedis(
 
 /** How long a job belongs to a gateway that may have been killed. */
 const JOB_LEASE_MS = 30_000;
-/** Of all batches together: at most a few of each are in the queue at a time. */
+/** Of all batches together, at most a few of each are in the queue at a time; of responses, those that nobody has found room for wait elsewhere. */
 const JOBS_MAX = 10_000;
 /** BullMQ asks Redis several things for one of ours. */
 const JOBS_TIMEOUT_MS = 5_000;
 
 interface OpenJobs {
-  readonly queue: JobQueue;
-  /** It has a store of its own. */
+  readonly batches: JobQueue;
+  /** One of their own: somebody waits for these, and none of them behind a batch. */
+  readonly responses: JobQueue;
+  /** They have a store of their own. */
   readonly own: boolean;
   close(): Promise<void>;
 }
@@ -243,23 +254,30 @@ async function openJobs(
   tls: GatewayTls,
   logger: Logger,
 ): Promise<OpenJobs> {
-  const options = { queue: 'batches', leaseMs: JOB_LEASE_MS, jobsMax: JOBS_MAX };
+  const options = { leaseMs: JOB_LEASE_MS, jobsMax: JOBS_MAX };
   const { queueRedisUrl, redisKeyPrefix } = settings;
   const own = queueRedisUrl === undefined ? undefined : openRedis(queueRedisUrl, settings, tls.redis, logger);
   const connection = own ?? redis;
   if (connection === undefined) {
-    const queue = new SqlJobQueue(database, options);
-    return { queue, own: false, close: () => queue.close() };
+    const queueOf = (queue: string) => new SqlJobQueue(database, { ...options, queue });
+    return bothQueues(queueOf, false, async () => {});
   }
   // Loaded for those who have a Redis: it costs every start some time and memory.
   const { BullMqJobQueue } = await import('./stores/adapters/bullmq-job-queue.js');
   const prefix = `${redisKeyPrefix}:jobs`;
-  const queue = new BullMqJobQueue(connection, { ...options, prefix, timeoutMs: JOBS_TIMEOUT_MS });
+  const queueOf = (queue: string) =>
+    new BullMqJobQueue(connection, { ...options, queue, prefix, timeoutMs: JOBS_TIMEOUT_MS });
+  return bothQueues(queueOf, true, async () => own?.close());
+}
+
+/** @param closed what they stand on, behind them. */
+function bothQueues(queueOf: (queue: string) => JobQueue, own: boolean, closed: () => Promise<void>): OpenJobs {
+  const [batches, responses] = [queueOf('batches'), queueOf('responses')];
   const close = async () => {
-    await queue.close();
-    await own?.close();
+    await Promise.all([batches.close(), responses.close()]);
+    await closed();
   };
-  return { queue, own: true, close };
+  return { batches, responses, own, close };
 }
 
 /** A connection of its own also where both are one Redis: a job may take longer on its way than a count may. */

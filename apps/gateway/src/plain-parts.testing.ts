@@ -11,6 +11,7 @@ import { UNLIMITED } from './limits/caller-rates.js';
 import type { Parts } from './open-parts.js';
 import { UsageTotals } from './request-log/usage-totals.js';
 import { NOTHING_KEPT } from './responses/response-store.js';
+import { responsesOn } from './responses/responses.testing.js';
 import { fixedModels } from './routing/models-in-force.js';
 import { SqlJobQueue } from './stores/adapters/sql-job-queue.js';
 import { DatabaseUnavailable, type SqlDatabase } from './stores/sql-database.js';
@@ -53,6 +54,8 @@ export function plainParts(changes: Partial<Parts> = {}): Parts {
     files: openFiles(NO_DATABASE, objects, FILE_LIMITS, silent),
     jobs: new SqlJobQueue(NO_DATABASE, { queue: 'none', leaseMs: 1_000, jobsMax: 1 }),
     batches: new BatchStore(NO_DATABASE),
+    responseTables: responsesOn(NO_DATABASE),
+    responseJobs: new SqlJobQueue(NO_DATABASE, { queue: 'none', leaseMs: 1_000, jobsMax: 1 }),
     modelStore: new ModelStore({ folder: join(tmpdir(), `millrace-models-${process.pid}`), sources: NO_SOURCES }),
     vectorTables: vectorStoreTables(NO_DATABASE, { vectorStoresPerKeyMax: 1, vectorStoreFilesMax: 1 }),
     responses: NOTHING_KEPT,

@@ -28,6 +28,7 @@ export * from './openai/plain-chat.js';
 export * from './openai/rerank.js';
 export * from './openai/response-items.js';
 export * from './openai/responses.js';
+export * from './openai/responses-state.js';
 export * from './openai/service.js';
 export * from './openai/text.js';
 export * from './openai/tokenize.js';

@@ -18,7 +18,11 @@ export interface ResponseStore {
   hold(owner: string | undefined, conversationId: string, responseId: string): Promise<HeldConversation>;
   /** By id, for `item_reference`. Missing ones are left out. */
   items(owner: string | undefined, ids: readonly string[]): Promise<readonly ResponseItem[]>;
-  /** A response that has ended. Its input and output are appended to its conversation, if it has one, which is let go of. */
+  /**
+   * A response that has ended. Its input and output are appended to its conversation, if it has one, which is let go of.
+   *
+   * @throws InferenceError `response_too_large` where it is larger than may be kept.
+   */
   keep(owner: string | undefined, kept: KeptResponse): Promise<void>;
 }
 

@@ -21,6 +21,7 @@ export const SETTING_GROUPS: Readonly<Record<SettingGroup, string>> = {
   stores: 'Stores',
   files: 'Files',
   batches: 'Batch jobs',
+  responses: 'Responses and conversations',
   vectorStores: 'Vector stores',
   tls: 'TLS',
   records: 'Records',

@@ -18,6 +18,7 @@ export type SettingGroup =
   | 'stores'
   | 'files'
   | 'batches'
+  | 'responses'
   | 'vectorStores'
   | 'tls'
   | 'records'

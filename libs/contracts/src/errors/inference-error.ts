@@ -114,6 +114,27 @@ export const ERROR_CATALOG = {
     meaning: 'No batch of this key has this id.',
     remedy: '`GET /v1/batches` lists those that there are.',
   },
+  response_not_found: {
+    status: 404,
+    type: 'invalid_request_error',
+    meaning:
+      'No response of this key has this id: there never was one, or it was deleted, has expired, or was made with `store: false`.',
+    remedy: 'Send it again. One that nobody waits for in the background is there once it has ended.',
+  },
+  conversation_locked: {
+    status: 409,
+    type: 'invalid_request_error',
+    retryAfterSeconds: 1,
+    meaning: 'Another response is being answered on the conversation: it has it for itself until it ends.',
+    remedy: 'Wait for `Retry-After` seconds; it can take as long as that response.',
+  },
+  response_cancelled: {
+    status: 409,
+    type: 'invalid_request_error',
+    shouldRetry: false,
+    meaning: 'The response was cancelled. Seen as the last event of a stream of it.',
+    remedy: 'Nothing to do; `GET /v1/responses/{id}` says the same.',
+  },
   batch_over: {
     status: 409,
     type: 'invalid_request_error',
@@ -162,7 +183,8 @@ export const ERROR_CATALOG = {
   conversation_not_found: {
     status: 404,
     type: 'invalid_request_error',
-    meaning: 'This key has no conversation of that id: there never was one, or it was deleted or has expired.',
+    meaning:
+      'This key has no conversation of that id: there never was one, or it was deleted or has expired. Or the conversation has no item of that id.',
     remedy: 'Make one with `POST /v1/conversations`, or send the conversation so far as `input`.',
   },
   unknown_url: {
@@ -188,6 +210,12 @@ export const ERROR_CATALOG = {
     type: 'invalid_request_error',
     meaning: 'The body is larger than `bodyBytesMax`.',
     remedy: 'Send less, or raise `bodyBytesMax`.',
+  },
+  response_too_large: {
+    status: 413,
+    type: 'invalid_request_error',
+    meaning: 'Input and output of the response are larger than may be kept of one: `responseBytesMax`.',
+    remedy: 'Send less, send it with `store: false`, or raise the setting.',
   },
   file_too_large: {
     status: 413,
@@ -311,7 +339,7 @@ export const ERROR_CATALOG = {
 
 export type ErrorCode = keyof typeof ERROR_CATALOG;
 
-/** `queue`: too many wait here. `batches`: too many of the key are under way. `upstream`: the server that runs the model has a limit of its own. The others are a key's. */
+/** `queue`: too many wait here. `batches`, `background_responses`: too many of the key are under way. `upstream`: the server that runs the model has a limit of its own. The others are a key's. */
 export const REFUSING_LIMITS = [
   'requests_per_minute',
   'tokens_per_minute',
@@ -320,6 +348,7 @@ export const REFUSING_LIMITS = [
   'monthly_budget',
   'queue',
   'batches',
+  'background_responses',
   'upstream',
 ] as const;
 export type RefusingLimit = (typeof REFUSING_LIMITS)[number];

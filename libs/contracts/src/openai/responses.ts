@@ -24,7 +24,7 @@ const TOOL_CALLS_MAX = 10_000;
 const KEPT_ID_LENGTH_MAX = 200;
 
 /** Of what it names, this server has `file_search_call.results` and `message.output_text.logprobs`. */
-const INCLUDES = [
+export const INCLUDES = [
   'file_search_call.results',
   'web_search_call.results',
   'web_search_call.action.sources',
