@@ -7,6 +7,7 @@ import { AdminModelsController } from './http/admin-models.controller.js';
 import { BatchesController } from './http/batches.controller.js';
 import { ChatCompletionsController } from './http/chat-completions.controller.js';
 import { CompletionsController } from './http/completions.controller.js';
+import { ConversationsController } from './http/conversations.controller.js';
 import { DocsController } from './http/docs.controller.js';
 import { EmbeddingsController } from './http/embeddings.controller.js';
 import { FilesController } from './http/files.controller.js';
@@ -18,6 +19,7 @@ import { OpenAiErrorFilter } from './http/openai-error.filter.js';
 import { PlainController } from './http/plain.controller.js';
 import { RerankController } from './http/rerank.controller.js';
 import { ResponsesController } from './http/responses.controller.js';
+import { ResponsesStateController } from './http/responses-state.controller.js';
 import { STREAM_LIMITS } from './http/server-sent-events.js';
 import { TokenizeController } from './http/tokenize.controller.js';
 import { UploadsController } from './http/uploads.controller.js';
@@ -31,13 +33,16 @@ import { CountInputTokens } from './walks/count-input-tokens.js';
 import { Embed } from './walks/embed.js';
 import { ListModels } from './walks/list-models.js';
 import { ManageBatches } from './walks/manage-batches.js';
+import { ManageConversations } from './walks/manage-conversations.js';
 import { ManageFiles } from './walks/manage-files.js';
 import { ManageKeys } from './walks/manage-keys.js';
 import { ManageModels } from './walks/manage-models.js';
+import { ManageResponses } from './walks/manage-responses.js';
 import { ManageStoredModels } from './walks/manage-stored-models.js';
 import { ManageUploads } from './walks/manage-uploads.js';
 import { ManageVectorStores } from './walks/manage-vector-stores.js';
 import { PlainChat } from './walks/plain-chat.js';
+import { QueueResponse } from './walks/queue-response.js';
 import { Readiness } from './walks/readiness.js';
 import { RefuseRequest } from './walks/refuse-request.js';
 import { ReportUsage } from './walks/report-usage.js';
@@ -58,6 +63,8 @@ export function gatewayModule(walks: Walks, metrics: Metrics, settings: Settings
       ChatCompletionsController,
       CompletionsController,
       ResponsesController,
+      ResponsesStateController,
+      ConversationsController,
       EmbeddingsController,
       RerankController,
       TokenizeController,
@@ -80,6 +87,9 @@ export function gatewayModule(walks: Walks, metrics: Metrics, settings: Settings
       { provide: CompleteChat, useValue: walks.completeChat },
       { provide: CompleteText, useValue: walks.completeText },
       { provide: Respond, useValue: walks.respond },
+      { provide: QueueResponse, useValue: walks.queueResponse },
+      { provide: ManageResponses, useValue: walks.manageResponses },
+      { provide: ManageConversations, useValue: walks.manageConversations },
       { provide: CountInputTokens, useValue: walks.countInputTokens },
       { provide: Embed, useValue: walks.embed },
       { provide: Rerank, useValue: walks.rerank },

@@ -24,6 +24,7 @@ import { RequestMetrics } from './metrics/request-metrics.js';
 import { degradedBy, type Parts } from './open-parts.js';
 import type { GatewayTls } from './open-tls.js';
 import { RequestLog } from './request-log/request-log.js';
+import { ResponseNews } from './responses/response-news.js';
 import { DnsDiscovery } from './routing/adapters/dns-discovery.js';
 import { KubernetesDiscovery } from './routing/adapters/kubernetes-discovery.js';
 import { RedisDiscovery } from './routing/adapters/redis-discovery.js';
@@ -51,23 +52,28 @@ import { EmbedChunks } from './walks/embed-chunks.js';
 import { Entrance } from './walks/entrance.js';
 import { FilePlaces } from './walks/file-places.js';
 import { FindWorkers } from './walks/find-workers.js';
+import { FollowResponse } from './walks/follow-response.js';
 import { ListModels } from './walks/list-models.js';
 import { ManageBatches } from './walks/manage-batches.js';
+import { ManageConversations } from './walks/manage-conversations.js';
 import { ManageFiles } from './walks/manage-files.js';
 import { ManageKeys } from './walks/manage-keys.js';
 import { ManageModels } from './walks/manage-models.js';
+import { ManageResponses } from './walks/manage-responses.js';
 import { ManageStoredModels } from './walks/manage-stored-models.js';
 import { ManageUploads } from './walks/manage-uploads.js';
 import { ManageVectorStores } from './walks/manage-vector-stores.js';
 import { ModelJobs } from './walks/model-jobs.js';
 import { PlainChat } from './walks/plain-chat.js';
 import { WorkerQuestionVectors } from './walks/question-vector.js';
+import { QueueResponse } from './walks/queue-response.js';
 import { Readiness } from './walks/readiness.js';
 import { RefuseRequest } from './walks/refuse-request.js';
 import { ReportUsage } from './walks/report-usage.js';
 import { Rerank } from './walks/rerank.js';
 import { Respond } from './walks/respond.js';
 import { ResponseInputs } from './walks/response-input.js';
+import { RunBackgroundResponses } from './walks/run-background-responses.js';
 import { RunBatchJobs } from './walks/run-batch-jobs.js';
 import { SearchFiles } from './walks/search-files.js';
 import { SearchVectorStore } from './walks/search-vector-store.js';
@@ -82,6 +88,10 @@ export interface Walks {
   readonly completeChat: CompleteChat;
   readonly completeText: CompleteText;
   readonly respond: Respond;
+  readonly queueResponse: QueueResponse;
+  readonly manageResponses: ManageResponses;
+  readonly backgroundResponses: RunBackgroundResponses;
+  readonly manageConversations: ManageConversations;
   readonly countInputTokens: CountInputTokens;
   readonly embed: Embed;
   readonly rerank: Rerank;
@@ -182,12 +192,25 @@ export function wire(
     logger,
   );
   batchJobs.start();
+  const { responses, conversations, runs } = parts.responseTables;
+  const news = new ResponseNews();
+  const following = new FollowResponse(runs, news);
+  const backgroundResponses = new RunBackgroundResponses(
+    { queue: parts.responseJobs, runs, news, producer: respond, callers: parts.authenticator },
+    settings,
+    logger,
+  );
+  backgroundResponses.start();
   const modelJobs = new ModelJobs(settings, logger);
   const manageModels = new ManageModels(models, directory, parts.models);
   return {
     completeChat,
     completeText,
     respond,
+    queueResponse: new QueueResponse(respond, backgroundResponses, following, settings),
+    manageResponses: new ManageResponses(stored, responses, runs, following, backgroundResponses),
+    backgroundResponses,
+    manageConversations: new ManageConversations(stored, conversations, responses),
     countInputTokens: new CountInputTokens(models, requestLog, work, responseInputs),
     embed,
     rerank: new Rerank(models, requestLog, work),
@@ -225,7 +248,7 @@ export function wire(
     close: async () => {
       watching[Symbol.dispose]();
       admission.close();
-      await batchJobs.stop(0);
+      await Promise.all([batchJobs.stop(0), backgroundResponses.stop(0)]);
       await modelJobs.close();
       await vectorStores.ingestion.close();
       choice.close();

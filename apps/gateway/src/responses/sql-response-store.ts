@@ -73,8 +73,9 @@ export class SqlResponseStore implements ResponseStore {
     if (wanted.length === 0) return [];
     // The same item stands in each response that it was sent to: the newest has it as it was sent last.
     const rows = await this.database.query<{ item: string }>(
-      `select distinct on (id) item from response_items where key_id = $1 and id = any($2::text[])
-        order by id, holder_id desc`,
+      `select distinct on (i.id) i.item from response_items i
+          left join responses r on r.id = i.holder_id left join conversations c on c.id = i.holder_id
+        where i.key_id = $1 and i.id = any($2::text[]) order by i.id, coalesce(r.created_at, c.used_at) desc`,
       [keyOf(owner), wanted],
     );
     return itemsOf(rows);

@@ -15,7 +15,7 @@ import { checkBody } from './check-body.js';
 import { messagesOf } from './item-messages.js';
 import type { ModelCatalog } from './model-catalog.js';
 import { validChat } from './parse-chat-request.js';
-import type { PlacedItem } from './response-items.js';
+import { type PlacedItem, withTypes } from './response-items.js';
 import { FILE_SEARCH, FILE_SEARCH_FUNCTION, fileSearchOf } from './searched-files.js';
 
 type Asked = ResponseRequestBody | InputTokensRequestBody;
@@ -32,7 +32,7 @@ export interface GoneOnFrom {
  * known once that is there which it goes on from.
  */
 export function checkResponseRequest(body: unknown): ResponseRequestBody {
-  const asked = checkBody(withTypes(body), RESPONSE_PARAMETERS, responseRequestSchema);
+  const asked = checkBody(withTypes(body, 'input'), RESPONSE_PARAMETERS, responseRequestSchema);
   checkGoneOnFrom(asked);
   fileSearchOf(asked.tools);
   if (asked.background && asked.store === false) {
@@ -46,7 +46,7 @@ export function checkResponseRequest(body: unknown): ResponseRequestBody {
 
 /** The body of POST /v1/responses/input_tokens, in the same way. */
 export function checkInputTokensRequest(body: unknown): InputTokensRequestBody {
-  const asked = checkBody(withTypes(body), INPUT_TOKENS_PARAMETERS, inputTokensRequestSchema);
+  const asked = checkBody(withTypes(body, 'input'), INPUT_TOKENS_PARAMETERS, inputTokensRequestSchema);
   checkGoneOnFrom(asked);
   fileSearchOf(asked.tools);
   return asked;
@@ -146,22 +146,6 @@ function formatInChatWords(format: NonNullable<ResponseRequestBody['text']>['for
   if (format?.type !== 'json_schema') return format;
   const { type, name, description, schema, strict } = format;
   return { type, json_schema: { name, description, schema, strict } };
-}
-
-/** OpenAI's reference to an item may come without its type, by which it would be told from others. */
-function withTypes(body: unknown): unknown {
-  const input = (body as { input?: unknown } | null | undefined)?.input;
-  if (!Array.isArray(input) || !input.some(isBareReference)) return body;
-  return {
-    ...(body as object),
-    input: input.map((item: unknown) => (isBareReference(item) ? { ...item, type: 'item_reference' } : item)),
-  };
-}
-
-function isBareReference(item: unknown): item is { readonly id: string } {
-  if (typeof item !== 'object' || item === null || Array.isArray(item)) return false;
-  const { id, type, role } = item as { readonly id?: unknown; readonly type?: unknown; readonly role?: unknown };
-  return typeof id === 'string' && type == null && role === undefined;
 }
 
 function checkGoneOnFrom({ previous_response_id, conversation }: Asked): void {

@@ -27,19 +27,41 @@ export function referencesIn(input: string | readonly InputItem[] | null | undef
 }
 
 /**
+ * OpenAI's reference to an item may come without its type, by which it would be told from others.
+ *
+ * @param name of the field of `body` that has items.
+ */
+export function withTypes(body: unknown, name: 'input' | 'items'): unknown {
+  const items = (body as Readonly<Record<string, unknown>> | null | undefined)?.[name];
+  if (!Array.isArray(items) || !items.some(isBareReference)) return body;
+  return {
+    ...(body as object),
+    [name]: items.map((item: unknown) => (isBareReference(item) ? { ...item, type: 'item_reference' } : item)),
+  };
+}
+
+function isBareReference(item: unknown): item is { readonly id: string } {
+  if (typeof item !== 'object' || item === null || Array.isArray(item)) return false;
+  const { id, type, role } = item as { readonly id?: unknown; readonly type?: unknown; readonly role?: unknown };
+  return typeof id === 'string' && type == null && role === undefined;
+}
+
+/**
  * The input in its complete form, each item with an id.
  *
  * @param known what was found of the items that it refers to, by id.
+ * @param name of the field that it stands in.
  * @throws InferenceError a 400 that names an item or a part that can't be read here.
  */
 export function completeItems(
   input: string | readonly InputItem[] | null | undefined,
   known: ReadonlyMap<string, ResponseItem>,
+  name: 'input' | 'items' = 'input',
 ): readonly PlacedItem[] {
   if (input == null) return [];
   if (typeof input === 'string') return [{ item: completeMessage({ role: 'user', content: input }, 'input') }];
   return input.map((item, index) => {
-    const place = `input[${index}]`;
+    const place = `${name}[${index}]`;
     return { item: completeItem(item, place, known), place };
   });
 }

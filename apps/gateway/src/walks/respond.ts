@@ -162,10 +162,11 @@ function endingWith(response: ResponseBody, told: readonly ResponseEvent[]): rea
   return told.map((event) => ('response' in event ? { ...event, response } : event));
 }
 
+/** Elsewhere it is queue-response.ts that is asked. */
 function noBackground(): InferenceError {
   return new InferenceError(
     'unsupported_parameter',
-    '`background` is true, which this server does not do yet. Leave it out, and wait for the response or stream it.',
+    '`background` is true in a line of a batch, for which nobody waits anyway. Leave it out.',
     { param: 'background' },
   );
 }

@@ -9,6 +9,7 @@ import { FILES_ENDPOINTS } from './endpoints/files.js';
 import { GENERATION_ENDPOINTS } from './endpoints/generation.js';
 import { MODELS_ENDPOINTS } from './endpoints/models.js';
 import { RESPONSES_ENDPOINTS } from './endpoints/responses.js';
+import { RESPONSES_STATE_ENDPOINTS } from './endpoints/responses-state.js';
 import { SERVICE_ENDPOINTS } from './endpoints/service.js';
 import { TOKENS_ENDPOINTS } from './endpoints/tokens.js';
 import { VECTOR_STORES_ENDPOINTS } from './endpoints/vector-stores.js';
@@ -20,6 +21,7 @@ import { inputItemSchema, outputItemSchema, responseItemSchema } from './respons
 const ENDPOINTS: readonly Endpoint[] = [
   ...GENERATION_ENDPOINTS,
   ...RESPONSES_ENDPOINTS,
+  ...RESPONSES_STATE_ENDPOINTS,
   ...VECTORS_ENDPOINTS,
   ...VECTOR_STORES_ENDPOINTS,
   ...TOKENS_ENDPOINTS,
