@@ -196,7 +196,14 @@ export function wire(
   const news = new ResponseNews();
   const following = new FollowResponse(runs, news);
   const backgroundResponses = new RunBackgroundResponses(
-    { queue: parts.responseJobs, runs, news, producer: respond, callers: parts.authenticator },
+    {
+      queue: parts.responseJobs,
+      runs,
+      news,
+      producer: respond,
+      canAnswer: () => directory.states().some(({ phase }) => phase === 'ready'),
+      callers: parts.authenticator,
+    },
     settings,
     logger,
   );

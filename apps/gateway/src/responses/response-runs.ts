@@ -56,6 +56,8 @@ export interface RunLimits extends ResponseLimits {
 
 /** Batches of events that are read at a time. */
 const PAGE_BATCHES = 50;
+/** Whoever is at a response when its time is over has so long to tell of it. */
+const OVERDUE_SECONDS = 10;
 /** How soon to come back for a place that another response has. */
 const RETRY_SECONDS = 10;
 
@@ -182,6 +184,15 @@ export class ResponseRuns {
       'select response_id as id, priority from response_runs where response_id > $1 order by response_id limit $2',
       [after, max],
     );
+  }
+
+  /** Those that should have ended some time ago. */
+  async overdue(max: number): Promise<readonly string[]> {
+    const rows = await this.database.query<{ id: string }>(
+      `select response_id as id from response_runs where expires_at < clock_timestamp() - ${OVERDUE_SECONDS} * interval '1 second' limit $1`,
+      [max],
+    );
+    return rows.map(({ id }) => id);
   }
 
   /** Undefined: there is no such response. @param number of the last event that is known. */

@@ -29,6 +29,8 @@ export interface BackgroundParts {
   readonly runs: ResponseRuns;
   readonly news: ResponseNews;
   readonly producer: Producer;
+  /** Whether anybody is there who could answer: what is taken before waits here, and another gateway might have had it answered. */
+  readonly canAnswer: () => boolean;
   readonly callers: {
     /** Undefined: the key is valid no more. */
     callerOfKey(keyId: string): Promise<Caller | undefined>;
@@ -57,6 +59,9 @@ const PUT_OFF_MS_MIN = 250;
 const PUT_OFF_MS_MAX = 30_000;
 /** While the database is away in which the end is to be kept. */
 const END_RETRY_MS = 500;
+const LOOK_FOR_WORKERS_MS = 200;
+/** A taker rests after what nobody foresaw. */
+const FAILED_PAUSE_MS = 1_000;
 /** Events that every response begins with, whoever begins it: up to this number nothing of an answer has been seen. */
 const LAST_OPENING_NUMBER = 2;
 
@@ -69,9 +74,15 @@ const LATER: ReadonlySet<ErrorCode> = new Set([
   'conversation_locked',
 ]);
 
+interface Ended {
+  readonly kind: 'ended';
+  readonly response: ResponseBody;
+  readonly events: readonly ResponseEvent[];
+}
+
 /** What came of an attempt. */
 type Attempt =
-  | { readonly kind: 'ended'; readonly response: ResponseBody; readonly events: readonly ResponseEvent[] }
+  | Ended
   | { readonly kind: 'again'; readonly inMs: number }
   /** Another has it, or nobody wants it any more. */
   | { readonly kind: 'lost' };
@@ -130,8 +141,11 @@ export class RunBackgroundResponses {
   }
 
   async #takeJobs(): Promise<void> {
+    const { signal } = this.#stopping;
     for (;;) {
-      const job = await this.parts.queue.take(this.#stopping.signal).catch(() => undefined);
+      while (!this.parts.canAnswer() && !signal.aborted)
+        await sleep(LOOK_FOR_WORKERS_MS, undefined, { signal }).catch(() => undefined);
+      const job = await this.parts.queue.take(signal).catch(() => undefined);
       if (job === undefined) return;
       await this.#do(job);
     }
@@ -142,6 +156,7 @@ export class RunBackgroundResponses {
     let after = '';
     while (!signal.aborted) {
       try {
+        await this.#expire();
         const live = await this.parts.runs.live(after, SWEPT_MAX);
         for (const { id, priority } of live) await this.#remind(id, priority);
         after = live.length < SWEPT_MAX ? '' : live.at(-1)!.id;
@@ -150,6 +165,15 @@ export class RunBackgroundResponses {
         if (!(error instanceof JobQueueFull)) this.logger.debug({ error }, 'responses were not looked at');
       }
       await sleep(this.pace.sweepMs, undefined, { signal }).catch(() => undefined);
+    }
+  }
+
+  /** Those that nobody took in time. Who was at one when its time was over has told so itself. */
+  async #expire(): Promise<void> {
+    const { runs } = this.parts;
+    for (const id of await runs.overdue(SWEPT_MAX)) {
+      const run = await runs.begin(id);
+      if (run !== undefined) await this.#end(run, new Told(run).failed(timeIsOver()), this.#stopping.signal);
     }
   }
 
@@ -170,6 +194,8 @@ export class RunBackgroundResponses {
       if (held.lost.aborted) return;
       this.logger.warn({ error, responseId: taken.payload }, 'a response was not answered; it is tried again');
       await queue.retryLater(taken, PUT_OFF_MS_MIN).catch(() => false);
+      // What is wrong here need not be wrong elsewhere: others take it meanwhile.
+      await sleep(FAILED_PAUSE_MS, undefined, { signal: this.#stopping.signal }).catch(() => undefined);
     }
   }
 
@@ -182,7 +208,7 @@ export class RunBackgroundResponses {
 
     const ending = new AbortController();
     this.#running.set(run.id, ending);
-    using _watch = new RunWatch(() => this.#whyToEnd(run), ending, this.pace.watchMs);
+    using _watch = new RunWatch(() => this.#whyToEnd(run), ending, this.pace.watchMs, this.parts.queue.leaseMs);
     const signal = AbortSignal.any([ending.signal, lost, this.#leaving.signal]);
     try {
       return await this.#answer(run, caller, told, signal);
@@ -220,19 +246,16 @@ export class RunBackgroundResponses {
     return { kind: 'again', inMs };
   }
 
-  /** Until it is kept, or is another's. */
-  async #end(
-    run: BegunRun,
-    { response, events }: Extract<Attempt, { kind: 'ended' }>,
-    lost: AbortSignal,
-  ): Promise<void> {
+  /** Until it is kept, or may be another's. @throws DatabaseUnavailable where that is away for as long as a lease lasts. */
+  async #end(run: BegunRun, { response, events }: Ended, lost: AbortSignal): Promise<void> {
+    const untilMs = performance.now() + this.parts.queue.leaseMs;
     for (;;) {
       try {
         await this.parts.runs.end(run, response, events);
         this.parts.news.tell(run.id);
         return;
       } catch (error) {
-        if (!(error instanceof DatabaseUnavailable)) throw error;
+        if (!(error instanceof DatabaseUnavailable) || performance.now() > untilMs) throw error;
         await sleep(END_RETRY_MS, undefined, { signal: AbortSignal.any([lost, this.#leaving.signal]) });
       }
     }
@@ -279,14 +302,14 @@ class Told {
   }
 
   /** @param rest what is not kept yet of what came before its end. @throws where it has none. */
-  ended(rest: readonly ResponseEvent[]): Attempt {
+  ended(rest: readonly ResponseEvent[]): Ended {
     if (this.#response === undefined)
       throw new InferenceError('internal_error', 'The answer of this response ended without saying how.');
     return { kind: 'ended', response: this.#response, events: [...rest, ...this.#last] };
   }
 
   /** What is told in place of what did not come. */
-  failed(thrown: unknown): Attempt {
+  failed(thrown: unknown): Ended {
     const { error } = toOpenAiResponse(thrown).body;
     const { code, message, param } = error;
     const response: ResponseBody = { ...this.run.response, status: 'failed', error: responseError(thrown) };
@@ -312,15 +335,20 @@ function inferenceErrorOf({ code, message, param }: Extract<ResponseEvent, { typ
   return new InferenceError(known, message, { param: param ?? undefined });
 }
 
-/** Looks now and then whether a run is to end while it is answered. */
+/**
+ * Looks now and then whether a run is to end while it is answered. Who can not tell for so long as a lease lasts gives it up: the queue may be
+ * elsewhere than the database, and others may reach both.
+ */
 class RunWatch implements Disposable {
   #timer: NodeJS.Timeout;
   #isOver = false;
+  #toldMs = performance.now();
 
   constructor(
     private readonly whyToEnd: () => Promise<Error | undefined>,
     private readonly ending: AbortController,
     private readonly everyMs: number,
+    private readonly blindMsMax: number,
   ) {
     this.#timer = setTimeout(() => void this.#look(), everyMs);
   }
@@ -331,8 +359,13 @@ class RunWatch implements Disposable {
   }
 
   async #look(): Promise<void> {
-    // While it can not be told, the answer goes on.
-    const why = await this.whyToEnd().catch(() => undefined);
+    const why = await this.whyToEnd().then(
+      (told) => {
+        this.#toldMs = performance.now();
+        return told;
+      },
+      () => (performance.now() - this.#toldMs > this.blindMsMax ? new RunLost('The database is away.') : undefined),
+    );
     if (this.#isOver) return;
     if (why !== undefined) this.ending.abort(why);
     else this.#timer = setTimeout(() => void this.#look(), this.everyMs);
@@ -367,11 +400,7 @@ function callOf({ id, request, remainingMs }: BegunRun, caller: Caller, signal: 
 
 /** Why it is not begun again; undefined: it is. */
 function whyHopeless({ remainingMs, streamed, lastNumber, attempt, putBack }: BegunRun): InferenceError | undefined {
-  if (remainingMs <= 0)
-    return new InferenceError(
-      'deadline_exceeded',
-      'The response was not complete within backgroundResponseTimeoutMs. Send it again, or raise that setting.',
-    );
+  if (remainingMs <= 0) return timeIsOver();
   if (streamed && lastNumber > LAST_OPENING_NUMBER)
     return new InferenceError(
       'answer_broken_off',
@@ -383,6 +412,13 @@ function whyHopeless({ remainingMs, streamed, lastNumber, attempt, putBack }: Be
       `${LOST_MAX} gateways were lost while they answered this response, so it is not tried again. Look for its id in their logs.`,
     );
   return undefined;
+}
+
+function timeIsOver(): InferenceError {
+  return new InferenceError(
+    'deadline_exceeded',
+    'The response was not complete within backgroundResponseTimeoutMs. Send it again, or raise that setting.',
+  );
 }
 
 function keyGone(): InferenceError {
