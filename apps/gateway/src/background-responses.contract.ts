@@ -185,6 +185,20 @@ export function backgroundResponsesContract(
     });
   });
 
+  describe('two of them on one conversation', () => {
+    it('are answered one after the other, and each knows of those before', async () => {
+      await using bed = await start({ answer: ['Yes. '], stepsBeforeFirst: 50 });
+      const { id: conversation } = await bed.client.conversations.create();
+      const made = await Promise.all(
+        [1, 2, 3, 4].map((n) => bed.client.responses.create({ ...ASKED, input: `${n}?`, conversation })),
+      );
+      for (const { id } of made) await whenEnded(bed.client, id);
+      const messages = bed.worker.started.map((_, nth) => messagesOf(bed, nth).map(({ content }) => content));
+      expect(messages.map(({ length }) => length)).toEqual([1, 3, 5, 7]);
+      expect((await bed.client.conversations.items.list(conversation)).data).toHaveLength(8);
+    });
+  });
+
   describe('cancelling it', () => {
     it('ends it at the gateway that has it, at once', async () => {
       await using bed = await start(NEVER);

@@ -23,6 +23,9 @@ interface Prepared {
   readonly input: ResponseInput;
 }
 
+/** `queue`: it is answered later. */
+type Where = 'foreground' | 'background' | 'queue';
+
 /** An answer does not wait longer for its being kept: it is worth more than what can go on from it. */
 const KEEP_WAIT_MS = 5_000;
 
@@ -72,7 +75,7 @@ export class Respond {
    * be called for it, again and again until one of them comes to an end.
    */
   async accept(body: unknown, call: Call, ids: ResponseIds): Promise<KeptResponse> {
-    const { entered, input, empty } = await this.#enter(body, call, ids, 'background', { answers: 0 });
+    const { entered, input, empty } = await this.#enter(body, call, ids, 'queue', { answers: 0 });
     using _entered = entered;
     await using _held = input;
     entered.record.done(0);
@@ -83,13 +86,13 @@ export class Respond {
     body: unknown,
     call: Call,
     ids: ResponseIds,
-    where: 'foreground' | 'background',
+    where: Where,
     expected: { readonly answers?: 0 } = {},
   ): Promise<BegunResponse> {
     let prepared: Prepared | undefined;
     try {
       const parse = async (models: ModelCatalog) => {
-        prepared = await this.#prepare(body, call, ids, models);
+        prepared = await this.#prepare(body, call, where === 'queue' ? undefined : ids, models);
         if (where === 'foreground' && prepared.asked.background) throw noBackground();
         return prepared.request;
       };
@@ -102,10 +105,10 @@ export class Respond {
     }
   }
 
-  async #prepare(body: unknown, call: Call, { id }: ResponseIds, models: ModelCatalog): Promise<Prepared> {
+  async #prepare(body: unknown, call: Call, ids: ResponseIds | undefined, models: ModelCatalog): Promise<Prepared> {
     const asked = checkResponseRequest(body);
     const searched = fileSearchOf(asked.tools);
-    const input = await this.inputs.hold(asked, call.caller.keyId, id);
+    const input = await this.inputs.hold(asked, call.caller.keyId, ids?.id);
     try {
       if (searched !== undefined) await this.files.check(searched.tool, searched.place, call);
       return { asked, request: validResponse(asked, input.all, models), input };

@@ -20,11 +20,12 @@ export class ResponseInputs {
   /**
    * Ownership: whoever gets it disposes of it once the response is over: until then nobody else is answered on the same conversation.
    *
+   * @param responseId undefined: it is not answered yet, and lets others be.
    * @throws InferenceError where what it goes on from is not there, or an item can't be read.
    */
-  async hold(asked: Asked, owner: string | undefined, responseId: string): Promise<ResponseInput> {
+  async hold(asked: Asked, owner: string | undefined, responseId: string | undefined): Promise<ResponseInput> {
     const { conversationId } = goneOnFrom(asked);
-    if (conversationId === undefined)
+    if (conversationId === undefined || responseId === undefined)
       return { ...(await this.find(asked, owner)), [Symbol.asyncDispose]: async () => {} };
     return this.#inWords(async () => {
       const held = await this.store.hold(owner, conversationId, responseId);

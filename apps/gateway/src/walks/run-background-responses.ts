@@ -83,6 +83,8 @@ interface Ended {
 /** What came of an attempt. */
 type Attempt =
   | Ended
+  /** And that is kept. */
+  | { readonly kind: 'done' }
   | { readonly kind: 'again'; readonly inMs: number }
   /** Another has it, or nobody wants it any more. */
   | { readonly kind: 'lost' };
@@ -219,7 +221,10 @@ export class RunBackgroundResponses {
     }
   }
 
-  /** The events as they come; those of its end are kept with the end itself. */
+  /**
+   * The events as they come; those of its end are kept with the end itself. And that before the answer is let go of, which until then has its
+   * conversation for itself: whoever is next there finds this one in it.
+   */
   async #answer(run: BegunRun, caller: Caller, told: Told, signal: AbortSignal): Promise<Attempt> {
     const { runs, news, producer } = this.parts;
     const keeper = run.streamed ? new EventKeeper(runs, run, () => news.tell(run.id), signal) : undefined;
@@ -228,11 +233,14 @@ export class RunBackgroundResponses {
       if (isOver(signal)) throw signal.reason;
       const more = told.add(events);
       if (more.length > 0) await keeper?.add(more);
+      if (!told.hasEnded) continue;
+      // Where nobody has seen anything of it, it need not end with that.
+      if (told.error !== undefined && LATER.has(told.error.code) && !told.isSeen) throw told.error;
+      await this.#end(run, told.ended((await keeper?.rest()) ?? []), signal);
+      return { kind: 'done' };
     }
     if (isOver(signal)) throw signal.reason;
-    // Where nobody has seen anything of it, it need not end with that.
-    if (told.error !== undefined && LATER.has(told.error.code) && !told.isSeen) throw told.error;
-    return told.ended((await keeper?.rest()) ?? []);
+    throw new InferenceError('internal_error', 'The answer of this response ended without saying how.');
   }
 
   #afterFailure(run: BegunRun, told: Told, error: unknown): Attempt {
@@ -301,11 +309,13 @@ class Told {
     });
   }
 
-  /** @param rest what is not kept yet of what came before its end. @throws where it has none. */
+  get hasEnded(): boolean {
+    return this.#response !== undefined;
+  }
+
+  /** Once it has. @param rest what is not kept yet of what came before its end. */
   ended(rest: readonly ResponseEvent[]): Ended {
-    if (this.#response === undefined)
-      throw new InferenceError('internal_error', 'The answer of this response ended without saying how.');
-    return { kind: 'ended', response: this.#response, events: [...rest, ...this.#last] };
+    return { kind: 'ended', response: this.#response!, events: [...rest, ...this.#last] };
   }
 
   /** What is told in place of what did not come. */
