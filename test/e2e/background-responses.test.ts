@@ -17,7 +17,7 @@ describe('responses in the background on the stores of one machine', () => {
     const fleet = await Fleet.start(stage, { gateways: 1, workers: 1, workerArgs: ['--threads=1'] });
     const gateway = fleet.gateways[0]!;
     const client = clientOf(gateway.url);
-    const made = [];
+    const made: OpenAI.Responses.Response[] = [];
     for (let number = 0; number < RESPONSES; number++)
       made.push(await client.responses.create({ input: asked(number), background: true, max_output_tokens: 60 }));
     const statuses = async () => {

@@ -65,7 +65,6 @@ export function responseOf(changes: Partial<ResponseBody> = {}): ResponseBody {
     top_p: 1,
     truncation: 'disabled',
     usage: null,
-    user: null,
     metadata: {},
     access_programs: null,
     ...changes,
