@@ -36,6 +36,7 @@ const GATEWAY_STAGES = [
   'batch-jobs',
   'stored-chats',
   'vector-stores',
+  'responses',
   'request-log',
 ];
 
@@ -382,6 +383,7 @@ export const TEST_EXTRAS: readonly RegExp[] = [
   /^ajv(-formats)?(\/|$)/,
   /^openai/,
   /^@anthropic-ai\/sdk/,
+  /^zod$/, // The schemas of a caller, as the official client takes them.
   /^node:/,
   /^@grpc\/grpc-js$/,
   /^yaml$/,

@@ -5,8 +5,8 @@ import { parametersOf, type RequestInterface, requestInterfaces } from './openai
 import { readText } from './source-files.js';
 
 interface Held extends RequestInterface {
-  /** What of it is part of the path. */
-  readonly inPath?: readonly string[];
+  /** What of it is part of the path, or stands in another table since it goes another way. */
+  readonly elsewhere?: readonly string[];
 }
 
 type TableName = Extract<keyof typeof contracts, `${string}_PARAMETERS`>;
@@ -32,13 +32,26 @@ const HELD: Partial<Record<TableName, readonly Held[]>> = {
   SEARCH_VECTOR_STORE_PARAMETERS: [{ file: 'vector-stores/vector-stores', name: 'VectorStoreSearchParams' }],
   CREATE_VECTOR_STORE_FILE_PARAMETERS: [{ file: 'vector-stores/files', name: 'FileCreateParams' }],
   CHANGE_VECTOR_STORE_FILE_PARAMETERS: [
-    { file: 'vector-stores/files', name: 'FileUpdateParams', inPath: ['vector_store_id'] },
+    { file: 'vector-stores/files', name: 'FileUpdateParams', elsewhere: ['vector_store_id'] },
   ],
   LIST_VECTOR_STORE_FILES_PARAMETERS: [
     { file: 'vector-stores/files', name: 'FileListParams' },
-    { file: 'vector-stores/file-batches', name: 'FileBatchListFilesParams', inPath: ['vector_store_id'] },
+    { file: 'vector-stores/file-batches', name: 'FileBatchListFilesParams', elsewhere: ['vector_store_id'] },
   ],
   CREATE_FILE_BATCH_PARAMETERS: [{ file: 'vector-stores/file-batches', name: 'FileBatchCreateParams' }],
+  RESPONSE_PARAMETERS: [{ file: 'responses/responses', name: 'ResponseCreateParamsBase' }],
+  RETRIEVE_RESPONSE_PARAMETERS: [{ file: 'responses/responses', name: 'ResponseRetrieveParamsBase' }],
+  INPUT_TOKENS_PARAMETERS: [{ file: 'responses/input-tokens', name: 'InputTokenCountParams' }],
+  LIST_INPUT_ITEMS_PARAMETERS: [
+    { file: 'responses/input-items', name: 'InputItemListParams' },
+    { file: 'conversations/items', name: 'ItemListParams' },
+  ],
+  CREATE_CONVERSATION_PARAMETERS: [{ file: 'conversations/conversations', name: 'ConversationCreateParams' }],
+  CHANGE_CONVERSATION_PARAMETERS: [{ file: 'conversations/conversations', name: 'ConversationUpdateParams' }],
+  CREATE_CONVERSATION_ITEMS_PARAMETERS: [
+    { file: 'conversations/items', name: 'ItemCreateParams', elsewhere: ['include'] },
+  ],
+  INCLUDE_PARAMETERS: [{ file: 'conversations/items', name: 'ItemRetrieveParams', elsewhere: ['conversation_id'] }],
 };
 
 /** What takes nothing but what is in its path, or is no JSON: the page tells of it in prose. */
@@ -49,21 +62,16 @@ const WITHOUT_A_TABLE: readonly (RequestInterface & { readonly parameters: reado
   { file: 'vector-stores/files', name: 'FileContentParams', parameters: ['vector_store_id'] },
   { file: 'vector-stores/file-batches', name: 'FileBatchRetrieveParams', parameters: ['vector_store_id'] },
   { file: 'vector-stores/file-batches', name: 'FileBatchCancelParams', parameters: ['vector_store_id'] },
+  { file: 'conversations/items', name: 'ItemDeleteParams', parameters: ['conversation_id'] },
 ];
 
 /** Of endpoints that are not served. An entry goes as soon as a table above answers for it; until then it is a 404. */
 const MISSING: readonly (RequestInterface & { readonly why: string })[] = [
-  { file: 'responses/responses', name: 'ResponseCreateParamsBase', why: '/v1/responses is being built' },
-  { file: 'responses/responses', name: 'ResponseRetrieveParamsBase', why: '/v1/responses is being built' },
-  { file: 'responses/responses', name: 'ResponseCompactParams', why: '/v1/responses is being built' },
-  { file: 'responses/input-items', name: 'InputItemListParams', why: '/v1/responses is being built' },
-  { file: 'responses/input-tokens', name: 'InputTokenCountParams', why: '/v1/responses is being built' },
-  { file: 'conversations/conversations', name: 'ConversationCreateParams', why: '/v1/conversations is being built' },
-  { file: 'conversations/conversations', name: 'ConversationUpdateParams', why: '/v1/conversations is being built' },
-  { file: 'conversations/items', name: 'ItemCreateParams', why: '/v1/conversations is being built' },
-  { file: 'conversations/items', name: 'ItemRetrieveParams', why: '/v1/conversations is being built' },
-  { file: 'conversations/items', name: 'ItemListParams', why: '/v1/conversations is being built' },
-  { file: 'conversations/items', name: 'ItemDeleteParams', why: '/v1/conversations is being built' },
+  {
+    file: 'responses/responses',
+    name: 'ResponseCompactParams',
+    why: 'A conversation is not put together here: what would come of it only OpenAI can read.',
+  },
 ];
 
 /** Of what OpenAI has no counterpart for. */
@@ -106,6 +114,14 @@ const SCHEMAS: Partial<Record<TableName, { readonly shape: object }>> = {
   CHANGE_VECTOR_STORE_FILE_PARAMETERS: contracts.changeVectorStoreFileSchema,
   LIST_VECTOR_STORE_FILES_PARAMETERS: contracts.listVectorStoreFilesSchema,
   CREATE_FILE_BATCH_PARAMETERS: contracts.createFileBatchSchema,
+  RESPONSE_PARAMETERS: contracts.responseRequestSchema,
+  RETRIEVE_RESPONSE_PARAMETERS: contracts.retrieveResponseSchema,
+  INPUT_TOKENS_PARAMETERS: contracts.inputTokensRequestSchema,
+  LIST_INPUT_ITEMS_PARAMETERS: contracts.listInputItemsSchema,
+  CREATE_CONVERSATION_PARAMETERS: contracts.createConversationSchema,
+  CHANGE_CONVERSATION_PARAMETERS: contracts.changeConversationSchema,
+  CREATE_CONVERSATION_ITEMS_PARAMETERS: contracts.createConversationItemsSchema,
+  INCLUDE_PARAMETERS: contracts.includeQuerySchema,
 };
 
 const tables = Object.fromEntries(
@@ -114,9 +130,9 @@ const tables = Object.fromEntries(
 const held = Object.entries(HELD) as [string, readonly Held[]][];
 const named = (request: RequestInterface) => `${request.name} of ${request.file}`;
 
-/** Of a request, but for what is in its path. */
+/** Of a request, but for what is elsewhere. */
 function askedOf(request: Held): string[] {
-  return parametersOf(request).filter((name) => !request.inPath?.includes(name));
+  return parametersOf(request).filter((name) => !request.elsewhere?.includes(name));
 }
 
 describe('the parameters of the openai package', () => {

@@ -1,12 +1,15 @@
 import {
   APPLY_TEMPLATE_PARAMETERS,
   BATCH_PARAMETERS,
+  CHANGE_CONVERSATION_PARAMETERS,
   CHANGE_STORED_CHAT_PARAMETERS,
   CHANGE_VECTOR_STORE_FILE_PARAMETERS,
   CHANGE_VECTOR_STORE_PARAMETERS,
   CHAT_PARAMETERS,
   COMPLETE_UPLOAD_PARAMETERS,
   COUNT_TOKENS_PARAMETERS,
+  CREATE_CONVERSATION_ITEMS_PARAMETERS,
+  CREATE_CONVERSATION_PARAMETERS,
   CREATE_FILE_BATCH_PARAMETERS,
   CREATE_VECTOR_STORE_FILE_PARAMETERS,
   CREATE_VECTOR_STORE_PARAMETERS,
@@ -14,8 +17,10 @@ import {
   EMBEDDINGS_PARAMETERS,
   ERROR_CATALOG,
   FILE_PARAMETERS,
+  INPUT_TOKENS_PARAMETERS,
   LIST_BATCHES_PARAMETERS,
   LIST_FILES_PARAMETERS,
+  LIST_INPUT_ITEMS_PARAMETERS,
   LIST_STORED_CHATS_PARAMETERS,
   LIST_STORED_MESSAGES_PARAMETERS,
   LIST_VECTOR_STORE_FILES_PARAMETERS,
@@ -30,6 +35,8 @@ import {
   PLAIN_CHAT_PARAMETERS,
   PLAIN_CHAT_PARAMS,
   RERANK_PARAMETERS,
+  RESPONSE_PARAMETERS,
+  RETRIEVE_RESPONSE_PARAMETERS,
   renderConfigurationReference,
   renderEnvExample,
   SEARCH_VECTOR_STORE_PARAMETERS,
@@ -175,6 +182,18 @@ ${parameterRows(MODERATION_PARAMETERS)}
 The verdict is that of a model that judges texts; without one it is a 400 \`moderation_not_supported\`. [moderation.md](../how-to/moderation.md) says
 which there are and what their categories become here.
 
+## \`POST /v1/responses\`
+
+${parameterRows(RESPONSE_PARAMETERS)}
+
+A stream has OpenAI's events, each under its own name and numbered from 0, and ends with \`response.completed\`, \`response.incomplete\` or
+\`response.failed\`; there is no \`[DONE]\`. What fails after its first event is an \`error\` event, with its fields beside the type and in \`error\`, and
+then \`response.failed\`. [responses.md](../how-to/responses.md) says how they are used.
+
+### \`POST /v1/responses/input_tokens\`
+
+${parameterRows(INPUT_TOKENS_PARAMETERS)}
+
 ## \`POST /v1/completions\`
 
 ${parameterRows(TEXT_PARAMETERS)}
@@ -227,6 +246,41 @@ ${parameterRows(LIST_BATCHES_PARAMETERS)}
 \`GET /v1/batches/{batch_id}\` and \`POST /v1/batches/{batch_id}/cancel\` take nothing. A batch is what the key sees that made it; to any other it
 is a 404. In a batch that was cancelled, lines that were not answered are in neither file; in one that expired, they are \`batch_expired\` in the
 error file.
+
+## \`GET /v1/responses/{response_id}\`
+
+${parameterRows(RETRIEVE_RESPONSE_PARAMETERS)}
+
+\`DELETE\` of the same, and \`POST /v1/responses/{response_id}/cancel\`, take nothing. A response is there from its end on, and in the background from
+its beginning; it is what the key sees that made it, and to any other a 404. Only one that is answered in the background is cancelled; cancelled again, or after it has
+ended, it is told as it is. [responses.md](../concepts/responses.md) says what is kept, and for how long.
+
+### \`GET /v1/responses/{response_id}/input_items\`
+
+${parameterRows(LIST_INPUT_ITEMS_PARAMETERS)}
+
+What the response itself was asked, without what it went on from, and without \`instructions\`.
+
+## \`POST /v1/conversations\`
+
+${parameterRows(CREATE_CONVERSATION_PARAMETERS)}
+
+\`POST /v1/conversations/{conversation_id}\` takes
+
+${parameterRows(CHANGE_CONVERSATION_PARAMETERS)}
+
+\`GET\` and \`DELETE\` of the same take nothing. Deleted, a conversation takes its items with it, where OpenAI keeps them; responses that were made on it stay. While a response is being
+answered on a conversation, another one, and whoever adds or removes items, gets a 409 \`conversation_locked\`.
+
+### \`POST /v1/conversations/{conversation_id}/items\`
+
+${parameterRows(CREATE_CONVERSATION_ITEMS_PARAMETERS)}
+
+In the query, \`include\` is accepted, and ignored as below. \`GET\` of the same takes
+
+${parameterRows(LIST_INPUT_ITEMS_PARAMETERS)}
+
+\`GET\` and \`DELETE\` of \`…/items/{item_id}\` take nothing else.
 
 ## \`POST /v1/vector_stores\`
 

@@ -90,6 +90,31 @@ describe('the official client', { timeout: 120_000 }, () => {
     expect(file.expires_at! - file.created_at).toBe(3_600);
   });
 
+  it('has responses answered, behind everybody else', async () => {
+    await using bed = await startBatchGateway(stores);
+    const line = (id: string, body: object) =>
+      JSON.stringify({ custom_id: id, method: 'POST', url: '/v1/responses', body });
+    const lines = [
+      line('a', { input: 'one two' }),
+      line('b', { input: [] }),
+      line('c', { input: 'x', background: true }),
+    ];
+    const { id } = await makeBatch(bed.client, lines, { endpoint: '/v1/responses' });
+    const batch = await whenOver(bed.client, id);
+    expect(batch).toMatchObject({
+      request_counts: { completed: 1, failed: 2 },
+      usage: { input_tokens: 2, output_tokens: 3, total_tokens: 5 },
+    });
+    expect(await linesOf(bed.client, batch.output_file_id)).toMatchObject([
+      { custom_id: 'a', response: { body: { object: 'response', output: [{ content: [{ text: 'one two' }] }] } } },
+    ]);
+    expect(await linesOf(bed.client, batch.error_file_id)).toMatchObject([
+      { custom_id: 'b', response: { status_code: 400, body: { error: { param: 'input' } } } },
+      { custom_id: 'c', response: { status_code: 400, body: { error: { param: 'background' } } } },
+    ]);
+    expect(bed.worker.started).toMatchObject([{ priority: LOW_PRIORITY }]);
+  });
+
   it('lists batches page by page, and sees those of its own key alone', async () => {
     await using bed = await startBatchGateway(stores);
     const mine = new OpenAI({ baseURL: `${bed.url}/v1`, apiKey: 'lister', maxRetries: 0 });

@@ -7,6 +7,7 @@ import { AdminModelsController } from './http/admin-models.controller.js';
 import { BatchesController } from './http/batches.controller.js';
 import { ChatCompletionsController } from './http/chat-completions.controller.js';
 import { CompletionsController } from './http/completions.controller.js';
+import { ConversationsController } from './http/conversations.controller.js';
 import { DocsController } from './http/docs.controller.js';
 import { EmbeddingsController } from './http/embeddings.controller.js';
 import { FilesController } from './http/files.controller.js';
@@ -19,6 +20,8 @@ import { ModerationsController } from './http/moderations.controller.js';
 import { OpenAiErrorFilter } from './http/openai-error.filter.js';
 import { PlainController } from './http/plain.controller.js';
 import { RerankController } from './http/rerank.controller.js';
+import { ResponsesController } from './http/responses.controller.js';
+import { ResponsesStateController } from './http/responses-state.controller.js';
 import { STREAM_LIMITS } from './http/server-sent-events.js';
 import { StoredChatsController } from './http/stored-chats.controller.js';
 import { TokenizeController } from './http/tokenize.controller.js';
@@ -31,12 +34,15 @@ import { WelcomeController } from './http/welcome.controller.js';
 import { AnthropicModels } from './walks/anthropic-models.js';
 import { CompleteChat } from './walks/complete-chat.js';
 import { CompleteText } from './walks/complete-text.js';
+import { CountInputTokens } from './walks/count-input-tokens.js';
 import { Embed } from './walks/embed.js';
 import { ListModels } from './walks/list-models.js';
 import { ManageBatches } from './walks/manage-batches.js';
+import { ManageConversations } from './walks/manage-conversations.js';
 import { ManageFiles } from './walks/manage-files.js';
 import { ManageKeys } from './walks/manage-keys.js';
 import { ManageModels } from './walks/manage-models.js';
+import { ManageResponses } from './walks/manage-responses.js';
 import { ManageStoredChats } from './walks/manage-stored-chats.js';
 import { ManageStoredModels } from './walks/manage-stored-models.js';
 import { ManageUploads } from './walks/manage-uploads.js';
@@ -44,10 +50,12 @@ import { ManageVectorStores } from './walks/manage-vector-stores.js';
 import { Messages } from './walks/messages.js';
 import { Moderate } from './walks/moderate.js';
 import { PlainChat } from './walks/plain-chat.js';
+import { QueueResponse } from './walks/queue-response.js';
 import { Readiness } from './walks/readiness.js';
 import { RefuseRequest } from './walks/refuse-request.js';
 import { ReportUsage } from './walks/report-usage.js';
 import { Rerank } from './walks/rerank.js';
+import { Respond } from './walks/respond.js';
 import { SearchVectorStore } from './walks/search-vector-store.js';
 import { Tokenize } from './walks/tokenize.js';
 import type { Walks } from './wiring.js';
@@ -65,6 +73,9 @@ export function gatewayModule(walks: Walks, metrics: Metrics, settings: Settings
       ModerationsController,
       CompletionsController,
       MessagesController,
+      ResponsesController,
+      ResponsesStateController,
+      ConversationsController,
       EmbeddingsController,
       RerankController,
       TokenizeController,
@@ -90,6 +101,11 @@ export function gatewayModule(walks: Walks, metrics: Metrics, settings: Settings
       { provide: Messages, useValue: walks.messages },
       { provide: ManageStoredChats, useValue: walks.manageStoredChats },
       { provide: Moderate, useValue: walks.moderate },
+      { provide: Respond, useValue: walks.respond },
+      { provide: QueueResponse, useValue: walks.queueResponse },
+      { provide: ManageResponses, useValue: walks.manageResponses },
+      { provide: ManageConversations, useValue: walks.manageConversations },
+      { provide: CountInputTokens, useValue: walks.countInputTokens },
       { provide: Embed, useValue: walks.embed },
       { provide: Rerank, useValue: walks.rerank },
       { provide: Tokenize, useValue: walks.tokenize },

@@ -28,6 +28,8 @@ import { RecordWriter } from './request-log/record-writer.js';
 import type { RecordListener } from './request-log/request-log.js';
 import { RunFile } from './request-log/run-file.js';
 import { UsageTotals } from './request-log/usage-totals.js';
+import type { ResponseStore } from './responses/response-store.js';
+import { openResponses, type StoredResponses } from './responses/stored-responses.js';
 import { limitsOf, type ModelsInForce, WatchedModels } from './routing/models-in-force.js';
 import { StoredChats } from './stored-chats/stored-chats.js';
 import { StoredChatsSweep } from './stored-chats/stored-chats-sweep.js';
@@ -63,14 +65,20 @@ export interface Parts {
   readonly objects: ObjectStore;
   /** What is known of files, and on both of them the way to either. */
   readonly files: StoredFiles;
-  /** Work that need not be done at once. */
+  /** Batches: work that need not be done at once. */
   readonly jobs: JobQueue;
   readonly batches: BatchStore;
   readonly storedChats: StoredChats;
+  /** What is known of responses and conversations, and `responses` is a part of. */
+  readonly responseTables: StoredResponses;
+  /** Responses that are to be answered in the background. */
+  readonly responseJobs: JobQueue;
   /** The registry of models, and the bucket where there is one. */
   readonly modelStore: ModelStore;
   /** What is known of vector stores; their vectors are in `vectors`. */
   readonly vectorTables: VectorStoreTables;
+  /** What is kept of responses. */
+  readonly responses: ResponseStore;
   /** What the models file says, now and after each edit. */
   readonly models: ModelsInForce;
   /** Whoever wants every record. */
@@ -139,6 +147,8 @@ export async function openParts(
   batchSweep.start();
   const storedChatsSweep = new StoredChatsSweep(database, settings, logger);
   storedChatsSweep.start();
+  const responseTables = openResponses(database, settings, logger);
+  responseTables.sweep.start();
   const redises = [redis, queueRedis].map((one) => one?.ready(REDIS_START_WAIT_MS));
   await Promise.all([records.open(), run?.open(), ...redises]);
   return {
@@ -152,11 +162,14 @@ export async function openParts(
     vectors,
     objects,
     files,
-    jobs: jobs.queue,
+    jobs: jobs.batches,
     batches,
     storedChats: new StoredChats(database, settings, logger),
+    responseTables,
+    responseJobs: jobs.responses,
     modelStore,
     vectorTables: vectorStoreTables(database, settings),
+    responses: responseTables.responses,
     models,
     listeners: run === undefined ? [records.observe] : [records.observe, run.observe],
     broken,
@@ -169,7 +182,7 @@ export async function openParts(
         ['vectors', vectors.trouble],
         ['objects', objects.trouble],
         // Where it stands on the database, that one has said it.
-        ['jobs', jobs.own ? jobs.queue.trouble : undefined],
+        ['jobs', jobs.own ? jobs.batches.trouble : undefined],
         ['objects', modelStore.bucket?.trouble],
         ['keys', ring.trouble],
         ['records', records.trouble],
@@ -179,7 +192,7 @@ export async function openParts(
       models.close();
       await Promise.all([records.close(LAST_WRITES_MS), run?.close()]);
       await Promise.all([ring.close(), rates.close(), news.close()]);
-      await Promise.all([files.close(), batchSweep.close(), storedChatsSweep.close()]);
+      await Promise.all([files.close(), batchSweep.close(), storedChatsSweep.close(), responseTables.sweep.close()]);
       await Promise.all([vectors.close(), objects.close(), jobs.close(), modelStore.close()]);
       await Promise.all([redis?.close(), queueRedis?.close(), database.close()]);
     },
@@ -225,14 +238,16 @@ function openRedis(
 
 /** How long a job belongs to a gateway that may have been killed. */
 const JOB_LEASE_MS = 30_000;
-/** Of all batches together: at most a few of each are in the queue at a time. */
+/** Of all batches together, at most a few of each are in the queue at a time; of responses, those that nobody has found room for wait elsewhere. */
 const JOBS_MAX = 10_000;
 /** BullMQ asks Redis several things for one of ours. */
 const JOBS_TIMEOUT_MS = 5_000;
 
 interface OpenJobs {
-  readonly queue: JobQueue;
-  /** It has a store of its own. */
+  readonly batches: JobQueue;
+  /** One of their own: somebody waits for these, and none of them behind a batch. */
+  readonly responses: JobQueue;
+  /** They have a store of their own. */
   readonly own: boolean;
   close(): Promise<void>;
 }
@@ -245,23 +260,30 @@ async function openJobs(
   tls: GatewayTls,
   logger: Logger,
 ): Promise<OpenJobs> {
-  const options = { queue: 'batches', leaseMs: JOB_LEASE_MS, jobsMax: JOBS_MAX };
+  const options = { leaseMs: JOB_LEASE_MS, jobsMax: JOBS_MAX };
   const { queueRedisUrl, redisKeyPrefix } = settings;
   const own = queueRedisUrl === undefined ? undefined : openRedis(queueRedisUrl, settings, tls.redis, logger);
   const connection = own ?? redis;
   if (connection === undefined) {
-    const queue = new SqlJobQueue(database, options);
-    return { queue, own: false, close: () => queue.close() };
+    const queueOf = (queue: string) => new SqlJobQueue(database, { ...options, queue });
+    return bothQueues(queueOf, false, async () => {});
   }
   // Loaded for those who have a Redis: it costs every start some time and memory.
   const { BullMqJobQueue } = await import('./stores/adapters/bullmq-job-queue.js');
   const prefix = `${redisKeyPrefix}:jobs`;
-  const queue = new BullMqJobQueue(connection, { ...options, prefix, timeoutMs: JOBS_TIMEOUT_MS });
+  const queueOf = (queue: string) =>
+    new BullMqJobQueue(connection, { ...options, queue, prefix, timeoutMs: JOBS_TIMEOUT_MS });
+  return bothQueues(queueOf, true, async () => own?.close());
+}
+
+/** @param closed what they stand on, behind them. */
+function bothQueues(queueOf: (queue: string) => JobQueue, own: boolean, closed: () => Promise<void>): OpenJobs {
+  const [batches, responses] = [queueOf('batches'), queueOf('responses')];
   const close = async () => {
-    await queue.close();
-    await own?.close();
+    await Promise.all([batches.close(), responses.close()]);
+    await closed();
   };
-  return { queue, own: true, close };
+  return { batches, responses, own, close };
 }
 
 /** A connection of its own also where both are one Redis: a job may take longer on its way than a count may. */

@@ -10,6 +10,8 @@ import { KeyStore } from './keys/key-store.js';
 import { UNLIMITED } from './limits/caller-rates.js';
 import type { Parts } from './open-parts.js';
 import { UsageTotals } from './request-log/usage-totals.js';
+import { NOTHING_KEPT } from './responses/response-store.js';
+import { responsesOn } from './responses/responses.testing.js';
 import { fixedModels } from './routing/models-in-force.js';
 import { StoredChats } from './stored-chats/stored-chats.js';
 import { SqlJobQueue } from './stores/adapters/sql-job-queue.js';
@@ -56,8 +58,11 @@ export function plainParts(changes: Partial<Parts> = {}): Parts {
     jobs: new SqlJobQueue(NO_DATABASE, { queue: 'none', leaseMs: 1_000, jobsMax: 1 }),
     batches: new BatchStore(NO_DATABASE),
     storedChats: new StoredChats(NO_DATABASE, STORED_CHAT_LIMITS, silent),
+    responseTables: responsesOn(NO_DATABASE),
+    responseJobs: new SqlJobQueue(NO_DATABASE, { queue: 'none', leaseMs: 1_000, jobsMax: 1 }),
     modelStore: new ModelStore({ folder: join(tmpdir(), `millrace-models-${process.pid}`), sources: NO_SOURCES }),
     vectorTables: vectorStoreTables(NO_DATABASE, { vectorStoresPerKeyMax: 1, vectorStoreFilesMax: 1 }),
+    responses: NOTHING_KEPT,
     models: fixedModels(),
     listeners: [],
     broken: new Promise(() => {}),

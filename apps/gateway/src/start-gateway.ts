@@ -73,8 +73,12 @@ export async function startGateway(
     // By hand, since app.close() alone waits for every open socket, even one that never sent a request.
     drain: async () => {
       walks.readiness.startDraining();
-      // Lines of batches that run may end as answers may; nobody else waits for them.
-      await Promise.all([drain.run(settings), walks.batchJobs.stop(settings.drainTimeoutMs)]);
+      // Lines of batches, and responses in the background, that run may end as answers may; nobody else waits for them.
+      await Promise.all([
+        drain.run(settings),
+        walks.batchJobs.stop(settings.drainTimeoutMs),
+        walks.backgroundResponses.stop(settings.drainTimeoutMs),
+      ]);
       walks.stopWaiting(); // First: those who had no turn are told so, and the others that they were not finished.
       openCalls.endAll(unfinished());
       await openCalls.finished(LAST_WORDS_MS);

@@ -24,6 +24,7 @@ import { RequestMetrics } from './metrics/request-metrics.js';
 import { degradedBy, type Parts } from './open-parts.js';
 import type { GatewayTls } from './open-tls.js';
 import { RequestLog } from './request-log/request-log.js';
+import { ResponseNews } from './responses/response-news.js';
 import { DnsDiscovery } from './routing/adapters/dns-discovery.js';
 import { KubernetesDiscovery } from './routing/adapters/kubernetes-discovery.js';
 import { RedisDiscovery } from './routing/adapters/redis-discovery.js';
@@ -45,17 +46,21 @@ import { BatchFileAccess } from './walks/batch-file-access.js';
 import { CachedAnswers } from './walks/cached-answers.js';
 import { CompleteChat } from './walks/complete-chat.js';
 import { CompleteText } from './walks/complete-text.js';
+import { CountInputTokens } from './walks/count-input-tokens.js';
 import { DoWork } from './walks/do-work.js';
 import { Embed } from './walks/embed.js';
 import { EmbedChunks } from './walks/embed-chunks.js';
 import { Entrance } from './walks/entrance.js';
 import { FilePlaces } from './walks/file-places.js';
 import { FindWorkers } from './walks/find-workers.js';
+import { FollowResponse } from './walks/follow-response.js';
 import { ListModels } from './walks/list-models.js';
 import { ManageBatches } from './walks/manage-batches.js';
+import { ManageConversations } from './walks/manage-conversations.js';
 import { ManageFiles } from './walks/manage-files.js';
 import { ManageKeys } from './walks/manage-keys.js';
 import { ManageModels } from './walks/manage-models.js';
+import { ManageResponses } from './walks/manage-responses.js';
 import { ManageStoredChats } from './walks/manage-stored-chats.js';
 import { ManageStoredModels } from './walks/manage-stored-models.js';
 import { ManageUploads } from './walks/manage-uploads.js';
@@ -65,11 +70,16 @@ import { ModelJobs } from './walks/model-jobs.js';
 import { Moderate } from './walks/moderate.js';
 import { PlainChat } from './walks/plain-chat.js';
 import { WorkerQuestionVectors } from './walks/question-vector.js';
+import { QueueResponse } from './walks/queue-response.js';
 import { Readiness } from './walks/readiness.js';
 import { RefuseRequest } from './walks/refuse-request.js';
 import { ReportUsage } from './walks/report-usage.js';
 import { Rerank } from './walks/rerank.js';
+import { Respond } from './walks/respond.js';
+import { ResponseInputs } from './walks/response-input.js';
+import { RunBackgroundResponses } from './walks/run-background-responses.js';
 import { RunBatchJobs } from './walks/run-batch-jobs.js';
+import { SearchFiles } from './walks/search-files.js';
 import { SearchVectorStore } from './walks/search-vector-store.js';
 import { StoredCalls } from './walks/stored-call.js';
 import { StoredNames } from './walks/stored-names.js';
@@ -84,6 +94,12 @@ export interface Walks {
   readonly messages: Messages;
   readonly manageStoredChats: ManageStoredChats;
   readonly moderate: Moderate;
+  readonly respond: Respond;
+  readonly queueResponse: QueueResponse;
+  readonly manageResponses: ManageResponses;
+  readonly backgroundResponses: RunBackgroundResponses;
+  readonly manageConversations: ManageConversations;
+  readonly countInputTokens: CountInputTokens;
   readonly embed: Embed;
   readonly rerank: Rerank;
   readonly tokenize: Tokenize;
@@ -172,6 +188,10 @@ export function wire(
     downloads: new FilePlaces(settings.fileDownloadsMax, { doing: 'downloaded', setting: 'fileDownloadsMax' }),
   };
   const completeText = new CompleteText(models, entrance, requestLog, completeChat);
+  const vectorStores = openVectorStores(parts, settings, logger, { models, directory, requestLog, work, stored });
+  const responseInputs = new ResponseInputs(parts.responses);
+  const searchFiles = new SearchFiles(parts.vectorTables.stores, vectorStores.search);
+  const respond = new Respond(completeChat, responseInputs, searchFiles, parts.responses, logger);
   const embed = new Embed(models, requestLog, work);
   const tokenize = new Tokenize(models, requestLog, work);
   const batchFiles = new BatchFileAccess(parts.files.store);
@@ -182,15 +202,30 @@ export function wire(
       files: batchFiles,
       segments: new SegmentStore(parts.objects, parts.batches),
       gate: new LineGate(settings, () => admission.interactive),
-      answerLine: new AnswerBatchLine(completeChat, completeText, embed),
+      answerLine: new AnswerBatchLine(completeChat, respond, completeText, embed),
       callers: parts.authenticator,
     },
     { batchLinesMax: settings.batchLinesMax, lineBytesMax: settings.bodyBytesMax },
     logger,
   );
   batchJobs.start();
+  const { responses, conversations, runs } = parts.responseTables;
+  const news = new ResponseNews();
+  const following = new FollowResponse(runs, news);
+  const backgroundResponses = new RunBackgroundResponses(
+    {
+      queue: parts.responseJobs,
+      runs,
+      news,
+      producer: respond,
+      canAnswer: () => directory.states().some(({ phase }) => phase === 'ready'),
+      callers: parts.authenticator,
+    },
+    settings,
+    logger,
+  );
+  backgroundResponses.start();
   const modelJobs = new ModelJobs(settings, logger);
-  const vectorStores = openVectorStores(parts, settings, logger, { models, directory, requestLog, work, stored });
   const manageModels = new ManageModels(models, directory, parts.models);
   return {
     completeChat,
@@ -198,6 +233,12 @@ export function wire(
     messages: new Messages(completeChat, tokenize),
     manageStoredChats: new ManageStoredChats(stored, parts.storedChats),
     moderate: new Moderate(completeChat, settings.moderationModel),
+    respond,
+    queueResponse: new QueueResponse(respond, backgroundResponses, following, settings),
+    manageResponses: new ManageResponses(stored, responses, runs, following, backgroundResponses),
+    backgroundResponses,
+    manageConversations: new ManageConversations(stored, conversations, responses),
+    countInputTokens: new CountInputTokens(models, requestLog, work, responseInputs),
     embed,
     rerank: new Rerank(models, requestLog, work),
     tokenize,
@@ -235,7 +276,7 @@ export function wire(
     close: async () => {
       watching[Symbol.dispose]();
       admission.close();
-      await batchJobs.stop(0);
+      await Promise.all([batchJobs.stop(0), backgroundResponses.stop(0)]);
       await modelJobs.close();
       await vectorStores.ingestion.close();
       choice.close();

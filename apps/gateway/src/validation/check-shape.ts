@@ -109,10 +109,12 @@ function nounOf(issue: Issue): string {
 }
 
 function unionExpectation(issue: Extract<Issue, { code: 'invalid_union' }>): string {
-  const discriminators = 'options' in issue && Array.isArray(issue.options) ? issue.options.map(show) : [];
+  // Among them is undefined where the key may be left out: nobody is told to write that.
+  const options: readonly unknown[] = 'options' in issue && Array.isArray(issue.options) ? issue.options : [];
+  const discriminators = options.filter((one) => one !== undefined).map(show);
   if (discriminators.length > 0) return `; it must be ${alternatives(discriminators)}`;
-  const options = issue.errors.map((branch) => branch[0]).flatMap((first) => (first ? optionsOf(first) : []));
-  return `; it must be ${alternatives([...new Set(options)])}`;
+  const branches = issue.errors.map((branch) => branch[0]).flatMap((first) => (first ? optionsOf(first) : []));
+  return `; it must be ${alternatives([...new Set(branches)])}`;
 }
 
 function optionsOf(issue: Issue): readonly string[] {

@@ -10,7 +10,11 @@ import type { CappedAsk } from './within-caps.js';
 
 /** The body of POST /v1/chat/completions: unknown before, valid after. */
 export function parseChatRequest(body: unknown, models: ModelCatalog): ValidChatRequest {
-  const request = checkBody(body, CHAT_PARAMETERS, chatRequestSchema);
+  return validChat(checkBody(body, CHAT_PARAMETERS, chatRequestSchema), models);
+}
+
+/** A request of the right shape; what it asks for is checked here. */
+export function validChat(request: ChatRequestBody, models: ModelCatalog): ValidChatRequest {
   const { prompt, toolPlaces } = chatPromptOf(request);
   const route = cappedRoute(request.model, 'chat', conversationChance(prompt), askOf(request), models);
   const generation = generationOf(request, route);

@@ -6,6 +6,7 @@ import { backgroundCall } from './background-call.js';
 import type { CompleteChat } from './complete-chat.js';
 import type { CompleteText } from './complete-text.js';
 import type { Embed } from './embed.js';
+import type { Respond, ResponseAnswer } from './respond.js';
 
 /** Gives a request's answer as its endpoint does. */
 type Walk = (body: object, call: Call) => Promise<LineAnswer>;
@@ -14,9 +15,10 @@ type Walk = (body: object, call: Call) => Promise<LineAnswer>;
 export class AnswerBatchLine {
   readonly #walks: Readonly<Record<BatchEndpoint, Walk>>;
 
-  constructor(chat: CompleteChat, text: CompleteText, embed: Embed) {
+  constructor(chat: CompleteChat, respond: Respond, text: CompleteText, embed: Embed) {
     this.#walks = {
       '/v1/chat/completions': async (body, call) => wholeAnswer(await chat.run(body, call)),
+      '/v1/responses': async (body, call) => wholeResponse(await respond.run(body, call)),
       '/v1/completions': async (body, call) => wholeAnswer(await text.run(body, call)),
       '/v1/embeddings': async (body, call) => {
         const json = await embed.run(body, call);
@@ -28,6 +30,25 @@ export class AnswerBatchLine {
   run({ endpoint, body, bodyBytes, requestId }: LineRequest, caller: Caller, signal: AbortSignal): Promise<LineAnswer> {
     return this.#walks[endpoint](body, backgroundCall({ requestId, caller, bodyBytes }, signal));
   }
+}
+
+function wholeResponse(answer: ResponseAnswer): LineAnswer {
+  if (answer.kind === 'stream') throw streamed();
+  const { usage } = answer.body;
+  return {
+    json: JSON.stringify(answer.body),
+    usage: {
+      inputTokens: usage?.input_tokens ?? 0,
+      cachedTokens: usage?.input_tokens_details.cached_tokens ?? 0,
+      outputTokens: usage?.output_tokens ?? 0,
+      reasoningTokens: usage?.output_tokens_details.reasoning_tokens ?? 0,
+    },
+  };
+}
+
+/** A line that asks for a stream was refused when it was read. */
+function streamed(): InferenceError {
+  return new InferenceError('internal_error', 'A line of a batch can not be streamed.');
 }
 
 interface Usage {
@@ -44,8 +65,7 @@ function wholeAnswer(
     | { readonly kind: 'whole'; readonly body: { readonly usage?: Usage | null | undefined } }
     | { readonly kind: 'stream' },
 ): LineAnswer {
-  // A line that asks for a stream was refused when it was read.
-  if (answer.kind === 'stream') throw new InferenceError('internal_error', 'A line of a batch can not be streamed.');
+  if (answer.kind === 'stream') throw streamed();
   const { usage } = answer.body;
   return {
     json: JSON.stringify(answer.body),

@@ -58,14 +58,19 @@ export class CompleteChat {
     };
   }
 
-  /** A conversation in whoever's words, let in; `generate` answers it, and must be called, or it is disposed of. */
+  /**
+   * A conversation in whoever's words, let in; `generate` answers it, and must be called, or it is disposed of.
+   *
+   * @param expected `answers: 0`: it is not answered now.
+   */
   enter<Request extends ValidChatRequest>(
     call: Call,
-    parse: (models: ModelCatalog) => Request,
+    parse: (models: ModelCatalog) => Request | Promise<Request>,
     endpoint: Endpoint = 'chat',
+    expected: { readonly answers?: 0 } = {},
   ): Promise<Entered<Request>> {
     const record = this.requestLog.open(endpoint, call);
-    return this.entrance.enter(call, record, () => parse(modelsFor(call.caller, this.models)));
+    return this.entrance.enter(call, record, () => parse(modelsFor(call.caller, this.models)), expected);
   }
 
   /** From a valid request to its last token. complete-text.ts walks here too: the two differ only before and after. */

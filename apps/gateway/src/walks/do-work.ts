@@ -8,7 +8,7 @@ import { tellOverhead } from './overhead.js';
 
 /** A request for anything but an answer: what is asked of a worker, and what came of it. */
 export interface Work<Request, Result> {
-  readonly parse: () => Request;
+  readonly parse: () => Request | Promise<Request>;
   readonly ask: (request: Request) => Ask<Result>;
   /** What the model read for a result; left out where only its vocabulary was asked. */
   readonly promptTokensOf?: (result: Result) => number;

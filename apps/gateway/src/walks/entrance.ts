@@ -70,7 +70,7 @@ export class Entrance {
   async enter<Request extends Asked>(
     asked: Call,
     record: OpenRecord,
-    parse: () => Request,
+    parse: () => Request | Promise<Request>,
     { answers }: { readonly answers?: 0 } = {},
   ): Promise<Entered<Request>> {
     const deadline = startDeadline(asked, this.limits);
@@ -108,17 +108,17 @@ export class Entrance {
   }
 
   /** A model that nobody has heard of may be one of a worker that has not been heard yet: a 404 then would be a lie. */
-  async #parse<Request>(call: Call, record: OpenRecord, parse: () => Request, signal: AbortSignal) {
+  async #parse<Request>(call: Call, record: OpenRecord, parse: () => Request | Promise<Request>, signal: AbortSignal) {
     const waiter = waiterOf(call, record);
     const coldSinceMs = await this.coldStart.modelsKnown(waiter, 'some', signal);
     record.goesOn();
     try {
-      return { request: parse(), coldSinceMs };
+      return { request: await parse(), coldSinceMs };
     } catch (error) {
       if (this.coldStart.allHeard || !mayBecomeKnown(error)) throw error;
       const sinceMs = await this.coldStart.modelsKnown({ ...waiter, coldSinceMs }, 'all', signal);
       record.goesOn();
-      return { request: parse(), coldSinceMs: sinceMs };
+      return { request: await parse(), coldSinceMs: sinceMs };
     }
   }
 }

@@ -15,7 +15,11 @@ export class LogprobsAllowance {
   readonly #collects: boolean;
   #left = CHANCES_MAX;
 
-  constructor({ stream, logprobs }: Pick<ValidRequest, 'stream' | 'logprobs'>) {
+  /** @param advice what to do where there are too many. */
+  constructor(
+    { stream, logprobs }: Pick<ValidRequest, 'stream' | 'logprobs'>,
+    private readonly advice = 'Stream it, or ask for fewer tokens, answers or log-probabilities.',
+  ) {
     this.#collects = !stream && logprobs !== undefined;
   }
 
@@ -27,7 +31,7 @@ export class LogprobsAllowance {
     const limit = CHANCES_MAX.toLocaleString('en');
     throw new InferenceError(
       'invalid_request',
-      `The answer has more than ${limit} log-probabilities, and a whole one may have ${limit}. Stream it, or ask for fewer tokens, answers or log-probabilities.`,
+      `The answer has more than ${limit} log-probabilities, and a whole one may have ${limit}. ${this.advice}`,
       { param: 'logprobs' },
     );
   }

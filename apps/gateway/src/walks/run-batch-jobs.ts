@@ -8,7 +8,6 @@ import { type BatchRow, isOver } from '../batch-jobs/batch-row.js';
 import type { BatchStore, OpenWork } from '../batch-jobs/batch-store.js';
 import { BoundedCounts } from '../batch-jobs/bounded-counts.js';
 import { checkInput, fileError, type InputLimits, type Slice } from '../batch-jobs/check-input.js';
-import { HeldJob } from '../batch-jobs/held-job.js';
 import type { LineGate } from '../batch-jobs/line-gate.js';
 import { BATCH_EXPIRED, DUPLICATE_CUSTOM_ID, type LineOutcome, notSent } from '../batch-jobs/line-outcome.js';
 import { OutcomeBuffer } from '../batch-jobs/outcome-buffer.js';
@@ -16,6 +15,7 @@ import { runSlice, type SliceLine } from '../batch-jobs/run-slice.js';
 import { SegmentGone, type SegmentStore } from '../batch-jobs/segments.js';
 import { readSlice } from '../batch-jobs/slice-lines.js';
 import { MEASURED } from '../metrics/declarations.js';
+import { HeldJob } from '../stores/held-job.js';
 import {
   type JobCounts,
   type JobQueue,

@@ -23,6 +23,7 @@ export const SETTING_GROUPS: Readonly<Record<SettingGroup, string>> = {
   batches: 'Batch jobs',
   storedChats: 'Stored chat completions',
   moderation: 'Moderation',
+  responses: 'Responses and conversations',
   vectorStores: 'Vector stores',
   tls: 'TLS',
   records: 'Records',

@@ -20,6 +20,7 @@ export type SettingGroup =
   | 'batches'
   | 'storedChats'
   | 'moderation'
+  | 'responses'
   | 'vectorStores'
   | 'tls'
   | 'records'

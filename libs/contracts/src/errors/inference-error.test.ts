@@ -14,13 +14,14 @@ describe('Retry-After', () => {
   it('is on every answer that asks to try again, with a second when nothing better is known', () => {
     const codes = (Object.keys(ERROR_CATALOG) as ErrorCode[]).filter((code) => retryAfter(code) !== undefined);
     expect(codes).toEqual([
+      'conversation_locked',
       'rate_limit_exceeded',
       'model_not_ready',
       'store_unavailable',
       'worker_lost',
       'shutting_down',
     ]);
-    expect(codes.map((code) => retryAfter(code))).toEqual(['1', '1', '2', '1', '1']);
+    expect(codes.map((code) => retryAfter(code))).toEqual(['1', '1', '1', '2', '1', '1']);
   });
 
   it('is not on what only a person can mend, which clients are told not to try again', () => {
@@ -28,6 +29,7 @@ describe('Retry-After', () => {
       (code) => toOpenAiResponse(new InferenceError(code, 'x')).headers['x-should-retry'] === 'false',
     );
     expect(told).toEqual([
+      'response_cancelled',
       'batch_over',
       'model_busy',
       'insufficient_quota',

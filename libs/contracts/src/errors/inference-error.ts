@@ -89,6 +89,13 @@ export const ERROR_CATALOG = {
       'The key keeps as many files, or as many bytes of them, as it may: `filesPerKeyMax`, `fileBytesPerKeyMax`.',
     remedy: 'Delete files that are no longer needed, or raise the limit.',
   },
+  previous_response_not_found: {
+    status: 400,
+    type: 'invalid_request_error',
+    meaning:
+      'This key has no response of that id to go on from: there never was one, it was not kept (`store`: false), or it was deleted or has expired.',
+    remedy: 'Send the conversation so far as `input`, or go on from a response that is kept.',
+  },
   invalid_api_key: {
     status: 401,
     type: 'invalid_request_error',
@@ -118,6 +125,27 @@ export const ERROR_CATALOG = {
     type: 'invalid_request_error',
     meaning: 'No batch of this key has this id.',
     remedy: '`GET /v1/batches` lists those that there are.',
+  },
+  response_not_found: {
+    status: 404,
+    type: 'invalid_request_error',
+    meaning:
+      'No response of this key has this id: there never was one, or it was deleted, has expired, or was made with `store: false`.',
+    remedy: 'Send it again. One that nobody waits for in the background is there once it has ended.',
+  },
+  conversation_locked: {
+    status: 409,
+    type: 'invalid_request_error',
+    retryAfterSeconds: 1,
+    meaning: 'Another response is being answered on the conversation: it has it for itself until it ends.',
+    remedy: 'Wait for `Retry-After` seconds; it can take as long as that response.',
+  },
+  response_cancelled: {
+    status: 409,
+    type: 'invalid_request_error',
+    shouldRetry: false,
+    meaning: 'The response was cancelled. Seen as the last event of a stream of it.',
+    remedy: 'Nothing to do; `GET /v1/responses/{id}` says the same.',
   },
   batch_over: {
     status: 409,
@@ -171,6 +199,13 @@ export const ERROR_CATALOG = {
     meaning: 'This key has no vector store of that id, or the store has no file or batch of that id.',
     remedy: '`GET /v1/vector_stores` lists the stores of the key, and `…/files` what is in one.',
   },
+  conversation_not_found: {
+    status: 404,
+    type: 'invalid_request_error',
+    meaning:
+      'This key has no conversation of that id: there never was one, or it was deleted or has expired. Or the conversation has no item of that id.',
+    remedy: 'Make one with `POST /v1/conversations`, or send the conversation so far as `input`.',
+  },
   unknown_url: {
     status: 404,
     type: 'invalid_request_error',
@@ -194,6 +229,12 @@ export const ERROR_CATALOG = {
     type: 'invalid_request_error',
     meaning: 'The body is larger than `bodyBytesMax`.',
     remedy: 'Send less, or raise `bodyBytesMax`.',
+  },
+  response_too_large: {
+    status: 413,
+    type: 'invalid_request_error',
+    meaning: 'Input and output of the response are larger than may be kept of one: `responseBytesMax`.',
+    remedy: 'Send less, send it with `store: false`, or raise the setting.',
   },
   file_too_large: {
     status: 413,
@@ -317,7 +358,7 @@ export const ERROR_CATALOG = {
 
 export type ErrorCode = keyof typeof ERROR_CATALOG;
 
-/** `queue`: too many wait here. `batches`: too many of the key are under way. `upstream`: the server that runs the model has a limit of its own. The others are a key's. */
+/** `queue`: too many wait here. `batches`, `background_responses`: too many of the key are under way. `upstream`: the server that runs the model has a limit of its own. The others are a key's. */
 export const REFUSING_LIMITS = [
   'requests_per_minute',
   'tokens_per_minute',
@@ -326,6 +367,7 @@ export const REFUSING_LIMITS = [
   'monthly_budget',
   'queue',
   'batches',
+  'background_responses',
   'upstream',
 ] as const;
 export type RefusingLimit = (typeof REFUSING_LIMITS)[number];

@@ -25,13 +25,13 @@ const otherPart = z.looseObject({
  * Far beyond any conversation that was seen. Zod looks at the length of a list before it looks at its items, so a list of
  * millions costs one comparison.
  */
-const CONTENT_PARTS_MAX = 1_000;
+export const CONTENT_PARTS_MAX = 1_000;
 export const TOOL_CALLS_MAX = 128;
-const CALL_ID_LENGTH_MAX = 512;
+export const CALL_ID_LENGTH_MAX = 512;
 /** Of a call's arguments, which a model wrote and a client sends back: they need not be JSON. */
-const CALL_ARGUMENTS_LENGTH_MAX = 1_000_000;
-const TOOLS_MAX = 128;
-const TOOL_KEYS_MAX = 1_000;
+export const CALL_ARGUMENTS_LENGTH_MAX = 1_000_000;
+export const TOOLS_MAX = 128;
+export const TOOL_KEYS_MAX = 1_000;
 const TEMPLATE_VARIABLES_MAX = 1_000;
 export const DOCUMENTS_MAX = 1_000;
 const DOCUMENT_KEYS_MAX = 100;
@@ -40,7 +40,7 @@ const partsOf = <P extends z.ZodType>(part: P) => z.array(part).min(1).max(CONTE
 
 const textContent = z.union([z.string(), partsOf(textPart)]);
 
-const callId = z.string().min(1, { abort: true }).max(CALL_ID_LENGTH_MAX);
+export const callId = z.string().min(1, { abort: true }).max(CALL_ID_LENGTH_MAX);
 
 export const functionCallSchema = z.object({
   name: z.string().min(1, { abort: true }).max(CALL_ID_LENGTH_MAX),
@@ -76,7 +76,7 @@ export const chatMessageSchema = z.discriminatedUnion('role', [
   z.object({ role: z.literal('function'), content: z.string().nullish(), name: functionCallSchema.shape.name }),
 ]);
 
-const functionName = z.string().regex(/^[a-zA-Z0-9_-]{1,64}$/, {
+export const functionName = z.string().regex(/^[a-zA-Z0-9_-]{1,64}$/, {
   error: 'must be 1 to 64 letters, digits, underscores or dashes',
 });
 

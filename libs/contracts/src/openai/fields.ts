@@ -90,7 +90,7 @@ const logitBias = recordOf(LOGIT_BIAS_TOKENS_MAX, {
 
 /** Keys at the top of a schema, not its properties: the worker counts those, and says what it makes of each keyword. */
 const SCHEMA_KEYS_MAX = 1_000;
-const jsonSchema = recordOf(SCHEMA_KEYS_MAX);
+export const jsonSchema = recordOf(SCHEMA_KEYS_MAX);
 
 const responseFormat = z
   .discriminatedUnion('type', [

@@ -10,12 +10,15 @@ import { FILES_ENDPOINTS } from './endpoints/files.js';
 import { GENERATION_ENDPOINTS } from './endpoints/generation.js';
 import { MODELS_ENDPOINTS } from './endpoints/models.js';
 import { MODERATIONS_ENDPOINTS } from './endpoints/moderations.js';
+import { RESPONSES_ENDPOINTS } from './endpoints/responses.js';
+import { RESPONSES_STATE_ENDPOINTS } from './endpoints/responses-state.js';
 import { SERVICE_ENDPOINTS } from './endpoints/service.js';
 import { STORED_CHATS_ENDPOINTS } from './endpoints/stored-chats.js';
 import { TOKENS_ENDPOINTS } from './endpoints/tokens.js';
 import { VECTOR_STORES_ENDPOINTS } from './endpoints/vector-stores.js';
 import { VECTORS_ENDPOINTS } from './endpoints/vectors.js';
 import { usage } from './fields.js';
+import { inputItemSchema, outputItemSchema, responseItemSchema } from './response-items.js';
 
 /** Everything the gateway serves; the document below is made from it and from the schemas that validate. */
 const ENDPOINTS: readonly Endpoint[] = [
@@ -23,6 +26,8 @@ const ENDPOINTS: readonly Endpoint[] = [
   ...ANTHROPIC_ENDPOINTS,
   ...STORED_CHATS_ENDPOINTS,
   ...MODERATIONS_ENDPOINTS,
+  ...RESPONSES_ENDPOINTS,
+  ...RESPONSES_STATE_ENDPOINTS,
   ...VECTORS_ENDPOINTS,
   ...VECTOR_STORES_ENDPOINTS,
   ...TOKENS_ENDPOINTS,
@@ -139,6 +144,9 @@ function content(endpoint: Endpoint, status: number, schema: z.ZodType | undefin
   return { ...json, 'text/event-stream': { schema: reference(endpoint.streamed) } };
 }
 
+/** They stand in others many times. */
+const RESPONSE_ITEMS = [inputItemSchema, outputItemSchema, responseItemSchema];
+
 /** The schemas of all endpoints as JSON Schema, by name; those that have a name and stand inside another are pointers. */
 function componentSchemas(): Record<string, unknown> {
   const registry = z.registry<{ id: string }>();
@@ -147,7 +155,7 @@ function componentSchemas(): Record<string, unknown> {
     streamed,
     ...Object.values(answers).map(({ schema }) => schema),
   ]);
-  for (const schema of [...schemas, usage]) {
+  for (const schema of [...schemas, usage, ...RESPONSE_ITEMS]) {
     if (schema !== undefined && !registry.has(schema)) registry.add(schema, { id: nameOf(schema) });
   }
   const { schemas: byName } = z.toJSONSchema(registry, { io: 'input', uri: pointer, unrepresentable: 'any' });

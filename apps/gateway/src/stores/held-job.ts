@@ -1,4 +1,4 @@
-import type { JobQueue, TakenJob } from '../stores/job-queue.js';
+import type { JobQueue, TakenJob } from './job-queue.js';
 
 /** Of a lease, after which it is extended. Twice that may fail. */
 const EXTEND_AFTER = 1 / 3;

@@ -1,0 +1,161 @@
+import { type ChatMessage, InferenceError, type ResponseItem } from '@millrace/contracts';
+import type { PlacedItem } from './response-items.js';
+import { FILE_SEARCH_FUNCTION, resultsText } from './searched-files.js';
+import { show } from './show-value.js';
+
+type ItemOf<Type extends ResponseItem['type']> = Extract<ResponseItem, { type: Type }>;
+type AnswerMessage = Extract<ChatMessage, { role: 'assistant' }>;
+type ToolCall = NonNullable<AnswerMessage['tool_calls']>[number];
+
+/** What one answer becomes: thoughts, then a text, then calls, of which each has a result behind it. */
+interface Answer {
+  thought: string;
+  text: string | undefined;
+  readonly calls: ToolCall[];
+  readonly results: (string | undefined)[];
+  /** A result came: what comes next is another answer. */
+  over: boolean;
+}
+
+interface OpenCall {
+  readonly answer: Answer;
+  readonly index: number;
+}
+
+/**
+ * Items as the messages of a chat, in which thoughts, text and calls of one answer are one message, and a result stands right behind the
+ * message of its call: templates and models know no other order.
+ *
+ * @throws InferenceError where a call has no result, or a result no call.
+ */
+export function messagesOf(items: readonly PlacedItem[]): readonly ChatMessage[] {
+  const turns = new Turns();
+  for (const { item, place } of items) turns.add(item, place);
+  return turns.messages();
+}
+
+class Turns {
+  readonly #turns: (ChatMessage | Answer)[] = [];
+  /** Of calls that have no result yet, by their ids: agents may well give an id again once its call was answered. */
+  readonly #open = new Map<string, OpenCall>();
+  #answer: Answer | undefined;
+
+  add(item: ResponseItem, place: string | undefined): void {
+    switch (item.type) {
+      case 'message':
+        if (item.role === 'assistant') this.#text(item);
+        else this.#message({ role: item.role, content: joined(item.content) });
+        break;
+      case 'reasoning':
+        this.#answerThat(({ text, calls }) => text === undefined && calls.length === 0).thought += thoughtOf(item);
+        break;
+      case 'function_call':
+        this.#call(item.call_id, item.name, item.arguments, place);
+        break;
+      case 'function_call_output':
+        this.#result(item, place);
+        break;
+      case 'file_search_call':
+        this.#search(item, place);
+    }
+  }
+
+  messages(): readonly ChatMessage[] {
+    const [unanswered] = this.#open.keys();
+    if (unanswered !== undefined) throw noOutput(unanswered);
+    return this.#turns.flatMap((turn) => ('role' in turn ? [turn] : answered(turn)));
+  }
+
+  #message(message: ChatMessage): void {
+    this.#answer = undefined;
+    this.#turns.push(message);
+  }
+
+  /** The answer that goes on, if `fits` says that it can; a new one if not. */
+  #answerThat(fits: (answer: Answer) => boolean): Answer {
+    if (this.#answer === undefined || this.#answer.over || !fits(this.#answer)) {
+      this.#answer = { thought: '', text: undefined, calls: [], results: [], over: false };
+      this.#turns.push(this.#answer);
+    }
+    return this.#answer;
+  }
+
+  #text({ content }: Extract<ItemOf<'message'>, { role: 'assistant' }>): void {
+    const answer = this.#answerThat(({ text, calls }) => text === undefined && calls.length === 0);
+    answer.text = content.map((part) => (part.type === 'refusal' ? part.refusal : part.text)).join('\n');
+  }
+
+  #call(id: string, name: string, text: string, place: string | undefined): void {
+    if (this.#open.has(id)) throw twiceCalled(id, place);
+    const answer = this.#answerThat(() => true);
+    this.#open.set(id, { answer, index: answer.calls.length });
+    answer.calls.push({ id, type: 'function', function: { name, arguments: text } });
+    answer.results.push(undefined);
+  }
+
+  #result({ call_id: id, output }: ItemOf<'function_call_output'>, place: string | undefined): void {
+    const call = this.#open.get(id);
+    if (call === undefined) throw noCall(id, place);
+    this.#open.delete(id);
+    call.answer.over = true;
+    call.answer.results[call.index] = typeof output === 'string' ? output : joined(output);
+  }
+
+  /** Without its results, as it was told if nobody asked for them, there is nothing to show the model: it may search again. */
+  #search({ id, queries, results }: ItemOf<'file_search_call'>, place: string | undefined): void {
+    if (results === null) return;
+    this.#call(id, FILE_SEARCH_FUNCTION, JSON.stringify({ queries }), place);
+    this.#result(
+      { id, type: 'function_call_output', call_id: id, output: resultsText(results), status: 'completed' },
+      place,
+    );
+  }
+}
+
+function answered({ thought, text, calls, results }: Answer): ChatMessage[] {
+  const message: AnswerMessage = {
+    role: 'assistant',
+    // Of an answer that only calls there is no text; one without anything is an empty text, and not nothing.
+    content: text ?? (calls.length > 0 ? null : ''),
+    ...(thought !== '' && { reasoning_content: thought }),
+    ...(calls.length > 0 && { tool_calls: calls }),
+  };
+  return [
+    message,
+    ...calls.map(({ id }, index): ChatMessage => ({ role: 'tool', tool_call_id: id, content: results[index]! })),
+  ];
+}
+
+function joined(parts: readonly { readonly text: string }[]): string {
+  return parts.map(({ text }) => text).join('\n');
+}
+
+function thoughtOf({ content }: ItemOf<'reasoning'>): string {
+  return joined(content);
+}
+
+/** The beginnings of these are OpenAI's words: clients of agents look for them. */
+function noOutput(id: string): InferenceError {
+  return new InferenceError(
+    'invalid_request',
+    `No tool output found for function call ${id.slice(0, 100)}. Send a function_call_output with this call_id behind it.`,
+    { param: 'input' },
+  );
+}
+
+function noCall(id: string, place: string | undefined): InferenceError {
+  return new InferenceError(
+    'invalid_request',
+    `No tool call found for function call output with call_id ${id.slice(0, 100)}: before it there is no function_call of that call_id that has no output yet. Send the call as well, or go on from the response that made it.`,
+    { param: place === undefined ? 'input' : `${place}.call_id` },
+  );
+}
+
+function twiceCalled(id: string, place: string | undefined): InferenceError {
+  const param = place === undefined ? 'input' : `${place}.call_id`;
+  return new InferenceError(
+    'invalid_request',
+    `\`${param}\` is ${show(id)}, as that of a call before it is, which has no output yet. Give each its own.`,
+    { param },
+  );
+}

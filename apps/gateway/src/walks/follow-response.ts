@@ -1,0 +1,85 @@
+import { InferenceError, type ResponseEvent } from '@millrace/contracts';
+import type { ResponseNews } from '../responses/response-news.js';
+import type { ResponseRuns } from '../responses/response-runs.js';
+import { inWords } from './stored-call.js';
+
+/** Between two looks for events that another gateway keeps; those of this one are told of at once. */
+const LOOK_MS = 300;
+
+/**
+ * The events of a response that is answered in the background, as they are kept: those that are there, and then those that come, by whichever
+ * gateway. It can be left and gone on with anywhere.
+ */
+export class FollowResponse {
+  constructor(
+    private readonly runs: Pick<ResponseRuns, 'events'>,
+    private readonly news: ResponseNews,
+  ) {}
+
+  /** @param after the sequence number of the last event that is known; -1: none is. */
+  async *run(
+    id: string,
+    owner: string | undefined,
+    after: number,
+    left: AbortSignal,
+  ): AsyncGenerator<readonly ResponseEvent[]> {
+    let number = after;
+    using bell = new Bell(this.news, id, left);
+    for (;;) {
+      left.throwIfAborted();
+      bell.listen();
+      const page = await this.runs.events(owner, id, number).catch((error: unknown) => {
+        throw inWords(error);
+      });
+      if (page === undefined) throw deleted(id);
+      const { events, more, status } = page;
+      if (events.length > 0) {
+        yield events;
+        number = events.at(-1)!.sequence_number;
+      } else if (!more) {
+        if (status === 'cancelled') throw cancelled(id);
+        return;
+      } else await bell.rung(LOOK_MS);
+    }
+  }
+}
+
+/** Remembers that it rang, from when it is listened to. */
+class Bell implements Disposable {
+  readonly #stop: () => void;
+  #rung = Promise.withResolvers<void>();
+
+  constructor(
+    news: ResponseNews,
+    id: string,
+    private readonly left: AbortSignal,
+  ) {
+    this.#stop = news.listen(id, this.#ring);
+    left.addEventListener('abort', this.#ring);
+  }
+
+  [Symbol.dispose](): void {
+    this.#stop();
+    this.left.removeEventListener('abort', this.#ring);
+  }
+
+  listen(): void {
+    if (!this.left.aborted) this.#rung = Promise.withResolvers();
+  }
+
+  async rung(ms: number): Promise<void> {
+    const timer = setTimeout(this.#ring, ms);
+    await this.#rung.promise;
+    clearTimeout(timer);
+  }
+
+  readonly #ring = () => this.#rung.resolve();
+}
+
+function cancelled(id: string): InferenceError {
+  return new InferenceError('response_cancelled', `The response ${id} was cancelled, and has no more events.`);
+}
+
+function deleted(id: string): InferenceError {
+  return new InferenceError('response_not_found', `The response ${id} was deleted, and has no more events.`);
+}

@@ -1,0 +1,68 @@
+import type { InputTokensRequestBody, ResponseItem, ResponseRequestBody } from '@millrace/contracts';
+import type { ResponseStore } from '../responses/response-store.js';
+import { goneOnFrom } from '../validation/parse-response-request.js';
+import { completeItems, type PlacedItem, referencesIn } from '../validation/response-items.js';
+import { inWords } from './stored-call.js';
+
+export interface ResponseInput extends AsyncDisposable {
+  /** What it goes on from, oldest first, and behind it its own. */
+  readonly all: readonly PlacedItem[];
+  /** What it was sent with, complete. */
+  readonly own: readonly ResponseItem[];
+}
+
+type Asked = ResponseRequestBody | InputTokensRequestBody;
+
+/** The items that a response answers: those that it was sent with, and those that are kept. */
+export class ResponseInputs {
+  constructor(private readonly store: ResponseStore) {}
+
+  /**
+   * Ownership: whoever gets it disposes of it once the response is over: until then nobody else is answered on the same conversation.
+   *
+   * @param responseId undefined: it is not answered yet, and lets others be.
+   * @throws InferenceError where what it goes on from is not there, or an item can't be read.
+   */
+  async hold(asked: Asked, owner: string | undefined, responseId: string | undefined): Promise<ResponseInput> {
+    const { conversationId } = goneOnFrom(asked);
+    if (conversationId === undefined || responseId === undefined)
+      return { ...(await this.find(asked, owner)), [Symbol.asyncDispose]: async () => {} };
+    return this.#inWords(async () => {
+      const held = await this.store.hold(owner, conversationId, responseId);
+      // What can't be let go of is let go of in time, by itself: no answer is lost for it.
+      const letGo = () => held[Symbol.asyncDispose]().then(undefined, () => {});
+      try {
+        return { ...(await this.#with(held.items, asked, owner)), [Symbol.asyncDispose]: letGo };
+      } catch (error) {
+        await letGo();
+        throw error;
+      }
+    });
+  }
+
+  /** The same for whoever only wants to look. */
+  find(asked: Asked, owner: string | undefined): Promise<Omit<ResponseInput, keyof AsyncDisposable>> {
+    return this.#inWords(async () => this.#with(await this.#before(asked, owner), asked, owner));
+  }
+
+  async #before(asked: Asked, owner: string | undefined): Promise<readonly ResponseItem[]> {
+    const { previousResponseId, conversationId } = goneOnFrom(asked);
+    if (previousResponseId !== undefined) return this.store.history(owner, previousResponseId);
+    return conversationId === undefined ? [] : this.store.conversation(owner, conversationId);
+  }
+
+  async #with(before: readonly ResponseItem[], { input }: Asked, owner: string | undefined) {
+    const ids = referencesIn(input);
+    const found = ids.length === 0 ? [] : await this.store.items(owner, ids);
+    const own = completeItems(input, new Map(found.map((item) => [item.id, item])));
+    return { all: [...before.map((item) => ({ item })), ...own], own: own.map(({ item }) => item) };
+  }
+
+  async #inWords<T>(work: () => Promise<T>): Promise<T> {
+    try {
+      return await work();
+    } catch (error) {
+      throw inWords(error);
+    }
+  }
+}
