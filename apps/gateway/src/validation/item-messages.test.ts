@@ -101,6 +101,20 @@ describe('items become messages', () => {
     ]);
   });
 
+  it('without a call that was cut, of which there can be no output', () => {
+    const cut: InputItem = { ...call('b'), status: 'incomplete' } as InputItem;
+    expect(read(user('?'), said('Well.'), call('a'), cut, output('a'))).toEqual([
+      { role: 'user', content: '?' },
+      { role: 'assistant', content: 'Well.', tool_calls: [toolCall('a')] },
+      result('a'),
+    ]);
+    expect(read(user('?'), cut)).toEqual([
+      { role: 'user', content: '?' },
+      { role: 'assistant', content: '' },
+    ]);
+    expect(read(cut, output('b'))).toHaveLength(2);
+  });
+
   it.each([
     ['a call without output', [call('a'), user('?')], 'input', 'No tool output found for function call a.'],
     [

@@ -20,6 +20,8 @@ interface Answer {
 interface OpenCall {
   readonly answer: Answer;
   readonly index: number;
+  /** It was never made, since the answer ended before it did: it need not have a result, and is left out without one. */
+  readonly cut: boolean;
 }
 
 /**
@@ -50,7 +52,7 @@ class Turns {
         this.#answerThat(({ text, calls }) => text === undefined && calls.length === 0).thought += thoughtOf(item);
         break;
       case 'function_call':
-        this.#call(item.call_id, item.name, item.arguments, place);
+        this.#call(item, place);
         break;
       case 'function_call_output':
         this.#result(item, place);
@@ -61,8 +63,7 @@ class Turns {
   }
 
   messages(): readonly ChatMessage[] {
-    const [unanswered] = this.#open.keys();
-    if (unanswered !== undefined) throw noOutput(unanswered);
+    for (const [id, { cut }] of this.#open) if (!cut) throw noOutput(id);
     return this.#turns.flatMap((turn) => ('role' in turn ? [turn] : answered(turn)));
   }
 
@@ -85,10 +86,14 @@ class Turns {
     answer.text = content.map((part) => (part.type === 'refusal' ? part.refusal : part.text)).join('\n');
   }
 
-  #call(id: string, name: string, text: string, place: string | undefined): void {
+  #call(
+    call: Pick<ItemOf<'function_call'>, 'call_id' | 'name' | 'arguments' | 'status'>,
+    place: string | undefined,
+  ): void {
+    const { call_id: id, name, arguments: text, status } = call;
     if (this.#open.has(id)) throw twiceCalled(id, place);
     const answer = this.#answerThat(() => true);
-    this.#open.set(id, { answer, index: answer.calls.length });
+    this.#open.set(id, { answer, index: answer.calls.length, cut: status === 'incomplete' });
     answer.calls.push({ id, type: 'function', function: { name, arguments: text } });
     answer.results.push(undefined);
   }
@@ -104,7 +109,8 @@ class Turns {
   /** Without its results, as it was told if nobody asked for them, there is nothing to show the model: it may search again. */
   #search({ id, queries, results }: ItemOf<'file_search_call'>, place: string | undefined): void {
     if (results === null) return;
-    this.#call(id, FILE_SEARCH_FUNCTION, JSON.stringify({ queries }), place);
+    const text = JSON.stringify({ queries });
+    this.#call({ call_id: id, name: FILE_SEARCH_FUNCTION, arguments: text, status: 'completed' }, place);
     this.#result(
       { id, type: 'function_call_output', call_id: id, output: resultsText(results), status: 'completed' },
       place,
@@ -112,7 +118,9 @@ class Turns {
   }
 }
 
-function answered({ thought, text, calls, results }: Answer): ChatMessage[] {
+function answered({ thought, text, calls: made, results: all }: Answer): ChatMessage[] {
+  const calls = made.filter((_, index) => all[index] !== undefined);
+  const results = all.filter((result) => result !== undefined);
   const message: AnswerMessage = {
     role: 'assistant',
     // Of an answer that only calls there is no text; one without anything is an empty text, and not nothing.

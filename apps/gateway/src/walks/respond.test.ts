@@ -152,6 +152,21 @@ describe('a response that is to be kept', () => {
     expect(lines.join()).toContain('not kept within 10 ms');
   });
 
+  it('has no more log-probabilities than fit into memory, though it is streamed: its end has all of them', async () => {
+    const chance = { token: 1, bytes: new Uint8Array([65]), logprob: -1 };
+    const many = { ...text, logprobs: [{ ...chance, top: new Array<typeof chance>(250_000).fill(chance) }] };
+    const { respond } = respondWith([begun, many, finished]);
+    const body = { input, stream: true, top_logprobs: 20 };
+    const answer = await respond.run(body, call);
+    const events = (await allOf((answer as Extract<typeof answer, { kind: 'stream' }>).chunks)).flat();
+    expect(events.at(-2)).toMatchObject({
+      type: 'error',
+      code: 'invalid_request',
+      param: 'top_logprobs',
+      message: expect.stringContaining('Ask for fewer tokens or log-probabilities.'),
+    });
+  });
+
   it('is nothing where it ended without an end', async () => {
     const { respond, store } = respondWith([begun, text]);
     await expect(respond.run({ input }, call)).rejects.toMatchObject({ code: 'internal_error' });
