@@ -6,6 +6,7 @@ import {
   RESPONSE_PARAMETERS,
   responseRequestSchema,
 } from '@millrace/contracts';
+import fc from 'fast-check';
 import type OpenAI from 'openai';
 import { describe, expect, it } from 'vitest';
 import { ModelCatalog } from './model-catalog.js';
@@ -190,6 +191,82 @@ describe('a body of /v1/responses', () => {
     expect(thrown).toMatchObject({ name: 'InferenceError', message: expect.stringMatching(message) });
     expect(thrown.details?.param).toBe(param);
     expect(thrown.message).not.toMatch(/`(messages|response_format|max_completion_tokens|[^`]*\.function\.)/);
+  });
+
+  it('is valid or refused by name, whatever JSON it is made of', () => {
+    const json = fc.jsonValue({ maxDepth: 3 });
+    const text = fc.string({ maxLength: 5 });
+    const id = fc.constantFrom('a', 'b');
+    const part = fc.oneof(
+      json,
+      fc.record({
+        type: fc.constantFrom('input_text', 'output_text', 'refusal', 'input_image', 'x'),
+        text,
+        refusal: text,
+      }),
+    );
+    const item = fc.oneof(
+      json,
+      fc.record({
+        role: fc.constantFrom('user', 'assistant', 'system', 'x'),
+        content: fc.oneof(text, fc.array(part), json),
+      }),
+      fc.record({ type: fc.constant('function_call'), call_id: id, name: text, arguments: text }),
+      fc.record({ type: fc.constant('function_call_output'), call_id: id, output: fc.oneof(text, fc.array(part)) }),
+      fc.record({ type: fc.constant('reasoning'), summary: json, content: json }, { requiredKeys: ['type'] }),
+      fc.record(
+        { type: fc.constant('file_search_call'), queries: fc.array(text), results: json },
+        { requiredKeys: ['type'] },
+      ),
+      fc.record({ id, type: fc.constantFrom('item_reference', null, undefined) }),
+    );
+    const tools = fc.array(
+      fc.oneof(
+        json,
+        fc.record({
+          type: fc.constantFrom('function', 'file_search', 'mcp'),
+          name: id,
+          vector_store_ids: fc.array(id),
+          filters: json,
+        }),
+      ),
+      { maxLength: 3 },
+    );
+    const choice = fc.oneof(
+      json,
+      fc.record({
+        type: fc.constantFrom('function', 'file_search', 'allowed_tools'),
+        name: id,
+        mode: fc.constantFrom('auto', 'required'),
+        tools,
+      }),
+    );
+    const others = Object.fromEntries(Object.keys(RESPONSE_PARAMETERS).map((name) => [name, json]));
+    const body = fc
+      .record(
+        { ...others, input: fc.oneof(text, fc.array(item, { maxLength: 5 }), json), tools, tool_choice: choice },
+        { requiredKeys: [] },
+      )
+      .chain((all) =>
+        fc.subarray(Object.keys(all), { maxLength: 4 }).map((names) => ({
+          input: 'Hi',
+          ...Object.fromEntries(names.map((name) => [name, all[name as keyof typeof all]])),
+        })),
+      );
+    let valid = 0;
+    fc.assert(
+      fc.property(body, (given) => {
+        try {
+          parse(JSON.parse(JSON.stringify(given)));
+          valid++;
+        } catch (error) {
+          expect(error).toMatchObject({ name: 'InferenceError', details: { param: expect.any(String) } });
+          expect((error as Error).message).not.toContain('`messages');
+        }
+      }),
+      { numRuns: 500 },
+    );
+    expect(valid).toBeGreaterThan(0);
   });
 
   it('may have null wherever something may be left out, as clients send it', () => {
