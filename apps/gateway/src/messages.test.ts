@@ -227,12 +227,21 @@ describe('why an answer ended', () => {
     expect(bed.worker.started[0]?.stop).toEqual(['STOP', 'END']);
   });
 
-  it('leaves a call out of a whole answer that was cut in its midst', async () => {
-    await using bed = await start({ answer: ['Well. ', ...calling(0, 'get_weather', '{"ci')], reason: 'length' });
+  it.each([
+    ['in the midst of its arguments', ['{"ci']],
+    ['before they began', []],
+  ])('leaves a call out of a whole answer that was cut %s', async (_where, bits) => {
+    await using bed = await start({ answer: ['Well. ', ...calling(0, 'get_weather', ...bits)], reason: 'length' });
     const { content, stop_reason } = await clientOf(bed).messages.create({ ...ask, tools: [weather] });
     expect(content).toEqual([{ type: 'text', text: 'Well. ', citations: null }]);
     expect(stop_reason).toBe('max_tokens');
   });
+});
+
+it('keeps a call of a tool that takes nothing', async () => {
+  await using bed = await start({ answer: calling(0, 'get_weather'), reason: 'tool_calls' });
+  const { content } = await clientOf(bed).messages.create({ ...ask, tools: [weather] });
+  expect(content).toEqual([{ ...used('Rome'), input: {} }]);
 });
 
 describe('thoughts', () => {
@@ -536,6 +545,7 @@ describe('a failure, to a client of Anthropic’s', () => {
       "A last message of the assistant’s, for the answer to go on with, can't be honoured.",
     ],
     ['messages', '`messages` can not be rendered.', '`messages` can not be rendered.'],
+    ['tools[0].function.parameters', '`$ref` leads nowhere.', '`tools[0].input_schema`: `$ref` leads nowhere.'],
   ])('of a worker names Anthropic’s parameters, and is recorded once: %s', async (param, message, expected) => {
     await using bed = await start(failing('invalid_request', { message, param }));
     const format = { type: 'json_schema' as const, schema: { type: 'object' } };

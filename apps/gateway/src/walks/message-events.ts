@@ -67,6 +67,7 @@ export async function collectMessage(events: AsyncIterable<readonly MessageEvent
       if (event.type === 'content_block_delta') input += collect(content.at(-1)!, event.delta);
       if (event.type === 'content_block_stop') closeCall(content, input);
       if (event.type === 'message_delta' && message !== undefined) {
+        if (event.delta.stop_reason !== 'tool_use') dropUnbegun(content, input);
         message = { ...message, ...event.delta, usage: { ...message.usage, ...event.usage } };
       }
     }
@@ -93,6 +94,11 @@ function closeCall(content: MessageAnswerBlock[], input: string): void {
   } catch {
     content.pop();
   }
+}
+
+/** The same where not even its arguments had begun, which only the reason tells from a call of a tool that takes none. */
+function dropUnbegun(content: MessageAnswerBlock[], input: string): void {
+  if (input === '' && content.at(-1)?.type === 'tool_use') content.pop();
 }
 
 function opening({ id, answeredBy }: MessageHeading, usage: Usage): EventOf<'message_start'> {
