@@ -425,7 +425,7 @@ A stream is Anthropic's events in their order, each by its name; comments come b
 
 ## \`POST /v1/messages/count_tokens\`
 
-The tokens of the prompt as the model's template writes it. A model that runs on another server may not tell: a 400.
+The tokens of the prompt as the model's template writes it, be there room for them or not. A model that runs on another server may not tell: a 400.
 
 ${parameterRows(COUNT_TOKENS_PARAMETERS)}
 

@@ -26,7 +26,7 @@ import type { BatchingObserver } from './batching-observer.js';
 import { GrammarShelf } from './grammar-shelf.js';
 import { LateAnswer } from './late-answer.js';
 import { standingOf } from './plan-step.js';
-import { type ReadPrompt, readPrompt } from './read-prompt.js';
+import { allTokensOf, type ReadPrompt, readPrompt } from './read-prompt.js';
 import { Reading } from './reading.js';
 import { resolveSampling, type SamplingDefaults } from './resolve-sampling.js';
 import { Scheduler } from './scheduler.js';
@@ -189,6 +189,8 @@ export class BatchingEngine implements Engine {
     if (prompt.kind === 'tokens') return prompt.tokens;
     if (prompt.kind === 'chat') {
       const text = await this.renderPrompt(prompt);
+      // Who asks wants to know how much too long it is.
+      if (text.length <= TOKENIZE_CHARACTERS_MAX) return allTokensOf(text, this.tokenEngine).tokens;
       return readPrompt({ kind: 'rendered', text }, this.tokenEngine, 0).tokens;
     }
     if (prompt.text.length > TOKENIZE_CHARACTERS_MAX) throw tooLongToTokenize(prompt.text.length);

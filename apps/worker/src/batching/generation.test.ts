@@ -351,6 +351,21 @@ describe('other work', () => {
     await expect(bench.engine.detokenize([264])).rejects.toMatchObject({ details: { param: 'tokens' } });
   });
 
+  it('counts a chat that the model has no room for', async () => {
+    bench = openBench({ contextLength: 1_000 });
+    const heading = { requestId: 'test', model: 'scripted', priority: 0, addSpecial: false, parseSpecial: true };
+    const chat = (content: string) => {
+      const messages = [{ role: 'user', content }];
+      return { kind: 'chat', messages, tools: [], templateVariables: {} } as const;
+    };
+    const around = (await bench.engine.tokenize({ ...heading, prompt: chat('') })).tokens.length;
+    const { tokens } = await bench.engine.tokenize({ ...heading, prompt: chat('x'.repeat(70_000)) });
+    expect(tokens).toHaveLength(around + 70_000);
+    await expect(bench.engine.tokenize({ ...heading, prompt: chat('x'.repeat(1_100_000)) })).rejects.toMatchObject({
+      code: 'context_length_exceeded',
+    });
+  });
+
   it('shows what the template makes of a chat', async () => {
     bench = openBench();
     const messages = [{ role: 'user', content: 'Hi' }];

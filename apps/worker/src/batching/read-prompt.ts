@@ -54,6 +54,11 @@ function tokensOf(prompt: RenderedPrompt, engine: TokenEngine, param: string): R
 /** @throws InferenceError when there are far too many; a few too many are not counted here. */
 function tokensOfText(text: string, engine: TokenEngine, param: string): ReadPrompt {
   checkLength(text, engine, param);
+  return allTokensOf(text, engine);
+}
+
+/** The tokens of a text that is sent as it is, or of a rendered chat, be there room for them or not. */
+export function allTokensOf(text: string, engine: TokenEngine): ReadPrompt {
   // Most templates write the beginning token themselves; twice would be a prompt that the model never saw.
   const { beginningText } = engine.model;
   const beginning = beginningText === '' || !text.startsWith(beginningText);
