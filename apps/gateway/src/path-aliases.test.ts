@@ -64,6 +64,18 @@ describe('a client whose base URL is another', () => {
     expect(await (await bed.post('/chat', chat)).json()).toMatchObject({ text: 'one two', provider: 'millrace' });
   });
 
+  it('finds it by the whole URL too, as clients of proxies send it', async () => {
+    const body = JSON.stringify(message);
+    const head = `host: ${new URL(bed.url).host}\r\ncontent-type: application/json\r\nconnection: close\r\n`;
+    for (const path of ['/v1/messages', '/messages', '/openai/v1/chat/completions']) {
+      const request = (method: string, text: string) =>
+        `${method} ${bed.url}${path} HTTP/1.1\r\n${head}content-length: ${text.length}\r\n\r\n${text}`;
+      expect(await rawExchange(bed.gateway.port, request('POST', body))).toMatch(/^HTTP\/1\.1 200 /);
+      const refused = await rawExchange(bed.gateway.port, request('POST', '{}'));
+      expect(refused.includes('"request_id":"req_')).toBe(path.endsWith('messages'));
+    }
+  });
+
   it('is told of a path or a method that there is none, by the path that it sent', async () => {
     const unknown = await fetch(`${bed.url}/openai/v1/nothing?x=1`);
     expect(unknown.status).toBe(404);
