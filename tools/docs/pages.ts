@@ -445,7 +445,8 @@ At these paths every failure has Anthropic's shape, and \`request-id\` beside \`
 \`error_code\`, status and headers are those of [errors.md](errors.md), \`x-ratelimit-*\`, \`retry-after\` and \`x-millrace-limit\` among them. The type goes by the status: 401
 \`authentication_error\`, 403 \`permission_error\`, 404 \`not_found_error\`, 409 \`conflict_error\`, 413 \`request_too_large\`, 429 \`rate_limit_error\`, 408 and 504 \`timeout_error\`,
 503 \`overloaded_error\`, other 5xx \`api_error\`, other 4xx \`invalid_request_error\`. Where this server or the one behind it is full, the status is
-429 and not Anthropic's 529, which balancers would take for a broken server, and the type \`overloaded_error\`. A failure in a stream is an event \`error\`.
+429 and not Anthropic's 529, which balancers would take for a broken server, and the type \`overloaded_error\`. Where a conversation is too long for the model,
+the message begins with \`prompt is too long\`, for which agents look. A failure in a stream is an event \`error\`.
 What can't be read as a request at all has no path, and is refused in OpenAI's shape.
 
 ## Not served

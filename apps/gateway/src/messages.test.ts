@@ -558,6 +558,13 @@ describe('a failure, to a client of Anthropic’s', () => {
     ]);
   });
 
+  it('tells agents in the words that they look for that the conversation is too long', async () => {
+    const message = 'The prompt has 9,214 tokens; this model accepts 8,192. Send fewer messages.';
+    await using bed = await start(failing('context_length_exceeded', { message, param: 'messages' }));
+    const { apiMessage, status } = await failureOf(clientOf(bed).messages.create(ask));
+    expect([status, apiMessage]).toEqual([400, `prompt is too long: ${message}`]);
+  });
+
   it('that is no request at all has the same shape, and so has every other path below', async () => {
     await using bed = await TestBed.start({ bodyBytesMax: 1_000 });
     const tried = [

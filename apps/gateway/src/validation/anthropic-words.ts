@@ -17,14 +17,29 @@ const SAID: Readonly<Record<string, string>> = {
   '`continue_final_message`': 'A last message of the assistant’s, for the answer to go on with,',
 };
 
+/** Anthropic's words: clients of agents look for them, and then shorten the conversation. */
+const TOO_LONG = 'prompt is too long';
+
 /** What is wrong with a parameter, under the name by which it was sent. */
 export function inAnthropicWords(error: unknown): unknown {
   if (!(error instanceof InferenceError)) return error;
   const { code, message, details } = error;
+  if (code === 'context_length_exceeded') return said(`${TOO_LONG}: ${message}`, error);
   const { param } = details;
-  if (param === undefined || theirsOf(param) === param) return error;
-  const said = message.replace(/`([^`]+)`/g, (quoted, name: string) => SAID[quoted] ?? `\`${theirsOf(name)}\``);
-  return new InferenceError(code, said, { ...details, param: theirsOf(param), cause: error });
+  if (param === undefined) return error;
+  const theirs = theirsOf(param);
+  const renamed = theirs === param ? message : message.replace(/`([^`]+)`/g, renamedQuote);
+  // Their errors have no other place for it than the sentence.
+  return said(message.includes(param) ? renamed : `\`${theirs}\`: ${renamed}`, error, theirs);
+}
+
+function said(message: string, error: InferenceError, param = error.details.param): InferenceError {
+  if (message === error.message) return error;
+  return new InferenceError(error.code, message, { ...error.details, param, cause: error });
+}
+
+function renamedQuote(quoted: string, name: string): string {
+  return SAID[quoted] ?? `\`${theirsOf(name)}\``;
 }
 
 function theirsOf(name: string): string {
