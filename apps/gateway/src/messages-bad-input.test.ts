@@ -103,6 +103,20 @@ const CASES: readonly (readonly [string, Record<string, unknown>, RegExp])[] = [
     { messages: [...hi, assistant([use('a'), use('a')]), user([result('a')])] },
     /`messages\[1\]\.content\[1\]\.id` is "a", as another call’s is|as another call's is/,
   ],
+  ...(
+    [
+      ['nothing', undefined, /`messages\[1\]\.content\[0\]\.input` is required; it must be an object/],
+      ['a list', [1], /`messages\[1\]\.content\[0\]\.input` is a list; it must be an object/],
+      ['JSON in a text', '{}', /`messages\[1\]\.content\[0\]\.input` is "\{\}"; it must be an object/],
+    ] as const
+  ).map(
+    ([what, input, sentence]) =>
+      [
+        `a call whose input is ${what}`,
+        { messages: [...hi, assistant([use('a', { input })]), user([result('a')])] },
+        sentence,
+      ] as const,
+  ),
   [
     'a call without an id',
     { messages: [...hi, assistant([use('', {})]), user([result('a')])] },
@@ -116,6 +130,11 @@ const CASES: readonly (readonly [string, Record<string, unknown>, RegExp])[] = [
   ['a system prompt that is a number', { system: 7 }, /`system` is 7/],
   ['a system prompt with an image', { system: [{ type: 'image' }] }, /`system\[0\]\.type` is "image"/],
   ['a tool without a schema', { tools: [{ name: 'f' }] }, /`tools\[0\]\.input_schema` is required/],
+  [
+    'a tool that says what it is, without a schema',
+    { tools: [{ type: 'custom', name: 'f' }] },
+    /`tools\[0\]\.input_schema` is required/,
+  ],
   [
     'a tool with a name nobody can write',
     { tools: [{ ...tool, name: 'f g' }] },

@@ -53,8 +53,14 @@ function isOfAnotherType(issue: Issue, value: unknown): boolean {
   return issue.values.every((one) => typeof one !== typeof value);
 }
 
-/** A wrong value tells more than a wrong type, and a later item of a list more than an earlier one. */
+const MINDS_THE_TYPE = -2;
+
+/**
+ * A wrong value tells more than a wrong type, and a later item of a list more than an earlier one. A branch that minds the `type` is for
+ * other values than one that takes it and minds what stands behind.
+ */
 function progress(issue: Issue): number {
+  if (issue.path.length === 1 && issue.path[0] === 'type') return MINDS_THE_TYPE;
   const index = issue.path.find((key) => typeof key === 'number') ?? -1;
   return issue.code === 'invalid_type' ? index : Number.MAX_SAFE_INTEGER;
 }

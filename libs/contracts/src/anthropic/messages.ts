@@ -9,6 +9,7 @@ const MESSAGES_MAX = 10_000;
 const BLOCKS_MAX = 10_000;
 const TOOLS_MAX = 128;
 const SCHEMA_KEYS_MAX = 1_000;
+const INPUT_KEYS_MAX = 10_000;
 const ID_LENGTH_MAX = 512;
 /** As workers have it. */
 const STOPS_MAX = 4;
@@ -64,7 +65,8 @@ const toolResultBlock = z.object({
 const contentBlock = z.discriminatedUnion('type', [
   textBlock,
   toolResultBlock,
-  z.object({ type: z.literal('tool_use'), id, name: id, input: z.unknown() }),
+  // Null is what some models write for a tool that takes nothing; it comes back as it was told.
+  z.object({ type: z.literal('tool_use'), id, name: id, input: recordOf(INPUT_KEYS_MAX).nullable() }),
   z.object({ type: z.literal('thinking'), thinking: z.string(), signature: z.string().nullish() }),
   z.object({ type: z.literal('redacted_thinking'), data: z.string() }),
   z.looseObject({ type: z.enum(OTHER_BLOCKS) }),
@@ -86,7 +88,8 @@ const customTool = z.object({
 
 /** Tools that Anthropic runs, or whose form only its models know. */
 const otherTool = z.looseObject({
-  type: z.string().refine((type) => type !== 'custom', { error: 'must be "custom"' }),
+  // Aborts: of a tool of the caller's own that is wrong, zod would else tell this alone.
+  type: z.string().refine((type) => type !== 'custom', { error: 'must be "custom"', abort: true }),
 });
 
 const disableParallel = { disable_parallel_tool_use: z.boolean().nullish() };
