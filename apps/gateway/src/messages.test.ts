@@ -1,7 +1,7 @@
 import Anthropic from '@anthropic-ai/sdk';
 import { betaTool } from '@anthropic-ai/sdk/helpers/beta/json-schema';
 import { jsonSchemaOutputFormat } from '@anthropic-ai/sdk/helpers/json-schema';
-import { anthropicErrorSchema, messageEventSchema, messageSchema } from '@millrace/contracts';
+import { anthropicErrorSchema, messageEventSchema, messageSchema, openApiDocument } from '@millrace/contracts';
 import { describe, expect, it } from 'vitest';
 import { MemoryResponseCache } from './cache/adapters/memory-response-cache.js';
 import type { Script, ScriptedPiece, ScriptedToken } from './dispatch/fake-worker.testing.js';
@@ -461,6 +461,25 @@ describe('the models, to a client of Anthropic’s', () => {
     expect(await client.models.retrieve('also-b')).toMatchObject({ id: 'b', type: 'model' });
     await expect(client.models.retrieve('none')).rejects.toThrow(Anthropic.NotFoundError);
     await expect(client.models.list({ after_id: 'none' })).rejects.toThrow(Anthropic.BadRequestError);
+  });
+
+  it('stand in the OpenAPI document beside OpenAI’s', () => {
+    const { paths } = openApiDocument() as { paths: Record<string, { get: object }> };
+    const either = (ours: string, theirs: string) => ({
+      content: {
+        'application/json': {
+          schema: { anyOf: [ours, theirs].map((name) => ({ $ref: `#/components/schemas/${name}` })) },
+        },
+      },
+    });
+    expect(paths['/v1/models']?.get).toMatchObject({
+      parameters: ['limit', 'after_id', 'before_id', 'anthropic-version'].map((name) => ({ name, required: false })),
+      responses: { 200: either('ListModelsResponse', 'AnthropicModelList'), 401: either('Error', 'AnthropicError') },
+    });
+    expect(paths['/v1/models/{model}']?.get).toMatchObject({
+      parameters: [{ name: 'model' }, { name: 'anthropic-version' }],
+      responses: { 200: either('Model', 'AnthropicModel') },
+    });
   });
 
   it('are OpenAI’s to everybody else', async () => {

@@ -1,4 +1,5 @@
 import * as z from 'zod';
+import { anthropicErrorSchema } from '../anthropic/errors.js';
 import { VERSION } from '../version.js';
 import { CACHE_ASKS, CACHE_HEADER, CACHE_HEADER_TEXTS } from './cache-header.js';
 import { DISPATCH_ASKS, DISPATCH_HEADER, DISPATCH_HEADER_TEXT } from './dispatch-header.js';
@@ -113,7 +114,16 @@ const CACHE_TOLD = {
   [CACHE_HEADER]: { description: CACHE_HEADER_TEXTS.told, schema: { type: 'string', enum: ['hit', 'miss'] } },
 };
 
-function parametersOf({ pathParameter, pathParameters, query, cached }: Endpoint): Record<string, unknown> {
+const ANTHROPIC_VERSION = {
+  name: 'anthropic-version',
+  in: 'header',
+  required: false,
+  description: 'Any value: the answer then has Anthropic’s shape, and the parameters of the query are read.',
+  schema: { type: 'string' },
+};
+
+function parametersOf(endpoint: Endpoint): Record<string, unknown> {
+  const { pathParameter, pathParameters, toAnthropic, query = toAnthropic?.query, cached } = endpoint;
   const inPath = pathParameters ?? (pathParameter ? [pathParameter] : []);
   const path = inPath.map((one) => ({ ...one, in: 'path', required: true, schema: { type: 'string' } }));
   // Without its name, or the properties would stand behind a pointer.
@@ -127,7 +137,12 @@ function parametersOf({ pathParameter, pathParameters, query, cached }: Endpoint
     ...(isObject(schema) && { style: 'deepObject', explode: true }), // `metadata[key]=value`
     schema,
   }));
-  const parameters = [...path, ...inQuery, ...(cached ? [CACHE_ASKED, DISPATCH_ASKED] : [])];
+  const parameters = [
+    ...path,
+    ...inQuery,
+    ...(cached ? [CACHE_ASKED, DISPATCH_ASKED] : []),
+    ...(toAnthropic ? [ANTHROPIC_VERSION] : []),
+  ];
   return parameters.length === 0 ? {} : { parameters };
 }
 
@@ -138,7 +153,10 @@ function isObject(schema: unknown): boolean {
 
 function content(endpoint: Endpoint, status: number, schema: z.ZodType | undefined) {
   if (schema === undefined) return { [endpoint.text ?? 'text/plain']: { schema: { type: 'string' } } };
-  const json = { 'application/json': { schema: reference(schema) } };
+  const { toAnthropic } = endpoint;
+  const theirs = toAnthropic && (status === 200 ? toAnthropic.answer : anthropicErrorSchema);
+  const ours = reference(schema);
+  const json = { 'application/json': { schema: theirs ? { anyOf: [ours, reference(theirs)] } : ours } };
   if (status !== 200 || endpoint.streamed === undefined) return json;
   // A streamed answer is a sequence of such chunks, each behind `data: `, and `data: [DONE]` at the end.
   return { ...json, 'text/event-stream': { schema: reference(endpoint.streamed) } };
@@ -150,9 +168,10 @@ const RESPONSE_ITEMS = [inputItemSchema, outputItemSchema, responseItemSchema];
 /** The schemas of all endpoints as JSON Schema, by name; those that have a name and stand inside another are pointers. */
 function componentSchemas(): Record<string, unknown> {
   const registry = z.registry<{ id: string }>();
-  const schemas = ENDPOINTS.flatMap(({ body, streamed, answers }) => [
+  const schemas = ENDPOINTS.flatMap(({ body, streamed, answers, toAnthropic }) => [
     body,
     streamed,
+    toAnthropic?.answer,
     ...Object.values(answers).map(({ schema }) => schema),
   ]);
   for (const schema of [...schemas, usage, ...RESPONSE_ITEMS]) {

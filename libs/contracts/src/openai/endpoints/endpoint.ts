@@ -24,6 +24,8 @@ export interface Endpoint {
   readonly pathParameters?: readonly PathParameter[];
   /** Parameters of the query. */
   readonly query?: z.ZodObject;
+  /** What it answers, and reads of the query, where the header `anthropic-version` asks for Anthropic's shape. */
+  readonly toAnthropic?: { readonly answer: z.ZodType; readonly query?: z.ZodObject };
   /** The body may be left out. */
   readonly bodyIsOptional?: true;
   /** Only the admin key opens it. */

@@ -1,4 +1,5 @@
 import { removeModelQuerySchema } from '../../admin/models.js';
+import { anthropicModelListSchema, anthropicModelSchema, anthropicModelsQuerySchema } from '../../anthropic/models.js';
 import { deletedModelSchema, modelListSchema, modelSchema } from '../models.js';
 import { plainModelListSchema } from '../plain-chat.js';
 import { type Endpoint, withErrors } from './endpoint.js';
@@ -10,7 +11,8 @@ export const MODELS_ENDPOINTS: readonly Endpoint[] = [
     tag: 'Models',
     summary:
       'List the models that are served: to a key, those that it may use. With the header `anthropic-version`, as Anthropic’s API does.',
-    answers: withErrors({ 200: { description: 'The models.', schema: modelListSchema } }, [401, 503]),
+    answers: withErrors({ 200: { description: 'The models.', schema: modelListSchema } }, [400, 401, 503]),
+    toAnthropic: { answer: anthropicModelListSchema, query: anthropicModelsQuerySchema },
   },
   {
     method: 'get',
@@ -18,6 +20,7 @@ export const MODELS_ENDPOINTS: readonly Endpoint[] = [
     tag: 'Models',
     summary: 'One model, by its id or an alias. With the header `anthropic-version`, as Anthropic’s API has it.',
     answers: withErrors({ 200: { description: 'The model.', schema: modelSchema } }, [401, 403, 404, 503]),
+    toAnthropic: { answer: anthropicModelSchema },
     pathParameter: { name: 'model', description: 'The id or an alias; it may contain slashes.' },
   },
   {
