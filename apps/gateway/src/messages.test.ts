@@ -238,6 +238,22 @@ describe('why an answer ended', () => {
   });
 });
 
+it('tells calls one after another, whose pieces an engine mixes with each other and with text', async () => {
+  const piece = (index: number, name: string, bit: string) => ({ calls: [{ index, name, arguments: bit }] });
+  const answer: ScriptedPiece[] = [
+    ...[piece(0, 'get_weather', ''), piece(1, 'get_weather', '{"city":')],
+    ...[piece(0, '', '{"city":'), { text: 'Well.' }, piece(1, '', '"Oslo"}'), piece(0, '', '"Rome"}')],
+  ];
+  await using bed = await start({ answer, reason: 'tool_calls' }, { creditTokens: 1 });
+  const asked = { ...ask, tools: [weather] };
+  const text = { type: 'text', text: 'Well.', citations: null };
+  const whole = await clientOf(bed).messages.create(asked);
+  expect(whole.content).toEqual([used('Rome'), used('Oslo'), text]);
+  expect(whole.stop_reason).toBe('tool_use');
+  const streamed = await clientOf(bed).messages.stream(asked).finalMessage();
+  expect(streamed.content).toEqual([used('Rome'), used('Oslo'), text]);
+});
+
 it('keeps a call of a tool that takes nothing', async () => {
   await using bed = await start({ answer: calling(0, 'get_weather'), reason: 'tool_calls' });
   const { content } = await clientOf(bed).messages.create({ ...ask, tools: [weather] });

@@ -35,6 +35,22 @@ const written: fc.Arbitrary<Piece[]> = fc
     });
   });
 
+/** As some engines have it: pieces of calls, begun in their order, come between those of others and between texts. */
+function mixed(pieces: readonly Piece[], swaps: readonly boolean[]): Piece[] {
+  const all = [...pieces];
+  for (const [turn, swap] of swaps.entries()) {
+    const at = all.length < 2 ? 0 : turn % (all.length - 1);
+    const [one, next] = [all[at], all[at + 1]];
+    if (swap && next !== undefined && mayChangePlaces(one!, next)) all.splice(at, 2, next, one!);
+  }
+  return all;
+}
+
+function mayChangePlaces({ calls: [one] = [] }: Piece, { calls: [next] = [] }: Piece): boolean {
+  if (one === undefined || next === undefined) return one !== next;
+  return one.index !== next.index && (one.name === undefined || next.name === undefined);
+}
+
 /** As the inbox does for a slow reader: several pieces in one, which no more tells in which order they came. */
 function merged(pieces: readonly Piece[]): Piece {
   const calls: { index: number; name?: string | undefined; arguments: string }[] = [];
@@ -52,7 +68,7 @@ function merged(pieces: readonly Piece[]): Piece {
 }
 
 const cases = fc.record({
-  written,
+  written: fc.tuple(written, fc.array(fc.boolean(), { maxLength: 60 })).map((one) => mixed(...one)),
   /** After how many pieces the reader reads. */
   reads: fc.array(fc.integer({ min: 1, max: 4 }), { minLength: 1, maxLength: 5 }),
   reason: fc.constantFrom(...FINISH_REASONS),

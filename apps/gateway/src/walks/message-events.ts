@@ -46,7 +46,7 @@ export async function* messageEvents(
     }
     if (event.kind === 'finished') {
       ended = true;
-      yield [...blocks.close(), closing(event, blocks.calls, heading, request), { type: 'message_stop' }];
+      yield [...blocks.end(), closing(event, blocks.calls, heading, request), { type: 'message_stop' }];
     }
   }
   if (!ended) throw endedEarly();
@@ -168,13 +168,26 @@ function usageOf({ promptTokens, cachedTokens, completionTokens, reasoningTokens
   };
 }
 
-/** One block is open at a time; what belongs to another closes it. */
+/** A thought, a text, or a piece of a call. */
+type Part = { readonly type: 'thinking' | 'text'; readonly text: string } | PieceOfCall;
+interface PieceOfCall {
+  readonly type: 'tool_use';
+  readonly call: CallDelta;
+}
+
+/**
+ * One block is open at a time; what belongs to another closes it, and nothing opens it again. So what comes in the midst of a call waits
+ * for its end: some engines mix the pieces of several calls, and a call that lacks some might be carried out without them.
+ */
 class ContentBlocks {
   #index = -1;
   #open: BlockType | undefined;
   /** Of the call that came last. */
   #call = -1;
+  /** What is known of its arguments. */
+  #input = '';
   #calls = 0;
+  #waiting: Part[] = [];
 
   constructor(private readonly thoughtsTold: ThoughtsTold) {}
 
@@ -188,16 +201,22 @@ class ContentBlocks {
    * one, which doesn't tell that it ended before a text began.
    */
   add({ reasoning = '', text, calls = [] }: Tokens): MessageEvent[] {
-    const goesOn = (call: CallDelta) =>
-      call.name === undefined && call.index === this.#call && this.#open === 'tool_use';
-    const before = calls.filter(goesOn);
+    const before = calls.filter((call) => this.#goesOn(call));
     const behind = calls.filter((call) => !before.includes(call));
-    return [
-      ...before.flatMap((call) => this.#callPiece(call)),
-      ...(reasoning === '' ? [] : this.#thought(reasoning)),
-      ...(text === '' ? [] : this.#text(text)),
-      ...behind.flatMap((call) => this.#callPiece(call)),
+    const parts: Part[] = [
+      ...before.map(pieceOfCall),
+      ...(reasoning === '' ? [] : [{ type: 'thinking', text: reasoning } as const]),
+      ...(text === '' ? [] : [{ type: 'text', text } as const]),
+      ...behind.map(pieceOfCall),
     ];
+    return parts.flatMap((part) => this.#take(part));
+  }
+
+  /** What still waits, and the end of the last block. */
+  end(): MessageEvent[] {
+    const events: MessageEvent[] = [];
+    while (this.#waiting.length > 0) events.push(...this.close(), ...this.#takeWaiting());
+    return [...events, ...this.close()];
   }
 
   close(): MessageEvent[] {
@@ -206,6 +225,35 @@ class ContentBlocks {
     this.#open = undefined;
     const signed = open === 'thinking' ? [this.#delta({ type: 'signature_delta', signature: SIGNATURE })] : [];
     return [...signed, { type: 'content_block_stop', index: this.#index }];
+  }
+
+  #take(part: Part): MessageEvent[] {
+    const goesOn = part.type === 'tool_use' && this.#goesOn(part.call);
+    if (!goesOn && this.#isInCall()) {
+      this.#waiting.push(part);
+      return [];
+    }
+    const told = this.#tell(part);
+    return this.#waiting.length === 0 || this.#isInCall() ? told : [...told, ...this.#takeWaiting()];
+  }
+
+  #takeWaiting(): MessageEvent[] {
+    const waiting = this.#waiting;
+    this.#waiting = [];
+    return waiting.flatMap((part) => this.#take(part));
+  }
+
+  #goesOn({ name, index }: CallDelta): boolean {
+    return name === undefined && index === this.#call && this.#open === 'tool_use';
+  }
+
+  #isInCall(): boolean {
+    return this.#open === 'tool_use' && !isObject(this.#input);
+  }
+
+  #tell(part: Part): MessageEvent[] {
+    if (part.type === 'tool_use') return this.#callPiece(part.call);
+    return part.type === 'thinking' ? this.#thought(part.text) : this.#text(part.text);
   }
 
   #thought(thinking: string): MessageEvent[] {
@@ -223,12 +271,14 @@ class ContentBlocks {
     const events: MessageEvent[] = [];
     if (name !== undefined) {
       this.#call = index;
+      this.#input = '';
       this.#calls++;
       const block = { type: 'tool_use', id: newCallId('toolu'), name, input: {}, caller: { type: 'direct' } } as const;
       events.push(...this.close(), ...this.#openAs('tool_use', block));
     }
-    // Whatever else was said in its midst has closed it, and nothing opens a block again.
+    // Behind the end of its arguments, whatever else was said has closed it.
     if (json !== '' && this.#open === 'tool_use' && index === this.#call) {
+      this.#input += json;
       events.push(this.#delta({ type: 'input_json_delta', partial_json: json }));
     }
     return events;
@@ -245,5 +295,20 @@ class ContentBlocks {
 
   #delta(delta: Delta): EventOf<'content_block_delta'> {
     return { type: 'content_block_delta', index: this.#index, delta };
+  }
+}
+
+function pieceOfCall(call: CallDelta): PieceOfCall {
+  return { type: 'tool_use', call };
+}
+
+/** Whether arguments are whole. The last character is looked at first, since each piece of a long call asks. */
+function isObject(json: string): boolean {
+  if (!json.trimEnd().endsWith('}')) return false;
+  try {
+    JSON.parse(json);
+    return true;
+  } catch {
+    return false;
   }
 }
