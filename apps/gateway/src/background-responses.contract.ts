@@ -17,7 +17,7 @@ const ASKED = { model: 'demo', input: 'How high is the tide?', background: true 
 const WORDS = Array.from({ length: 400 }, (_, at) => `w${at} `);
 /** Takes some seconds, a word at a time. */
 const LONG: Script = { answer: WORDS, stepsBeforeFirst: 20 };
-const NEVER: Script = { silent: true };
+const NEVER: Script = { stepsBeforeFirst: 1_000_000_000 };
 const ENDLESS: Script = { answer: [], endless: 'w ' };
 
 /**

@@ -195,6 +195,13 @@ export const MEASURED = {
     labels: ['state'],
     help: 'Steps of batch jobs in the queue, of all gateways, by state (waiting, taken). At most four of each batch. waiting grows for hours → batches come faster than they are done: add a worker.',
   },
+  backgroundResponses: {
+    name: 'millrace_background_responses',
+    kind: 'gauge',
+    unit: '{response}',
+    labels: ['state'],
+    help: 'Responses in the background that have not ended, of all gateways, by state (waiting, taken). waiting grows → they come faster than they are answered: add a worker, or raise backgroundResponsesMax if workers idle.',
+  },
   workers: {
     name: 'millrace_workers',
     kind: 'gauge',

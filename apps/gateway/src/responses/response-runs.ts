@@ -54,8 +54,8 @@ export interface RunLimits extends ResponseLimits {
   readonly backgroundResponsesPerKeyMax: number;
 }
 
-/** Batches of events that are read at a time. */
-const PAGE_BATCHES = 50;
+/** Batches of events that are read at a time: one may have a megabyte, where the database was slow. */
+const PAGE_BATCHES = 8;
 /** Whoever is at a response when its time is over has so long to tell of it. */
 const OVERDUE_SECONDS = 10;
 /** How soon to come back for a place that another response has. */

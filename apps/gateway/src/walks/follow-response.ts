@@ -3,8 +3,9 @@ import type { ResponseNews } from '../responses/response-news.js';
 import type { ResponseRuns } from '../responses/response-runs.js';
 import { inWords } from './stored-call.js';
 
-/** Between two looks for events that another gateway keeps; those of this one are told of at once. */
-const LOOK_MS = 300;
+/** Between two looks for events that another gateway keeps, doubled while there are none; those of this one are told of at once. */
+const LOOK_MS_MIN = 200;
+const LOOK_MS_MAX = 2_000;
 
 /**
  * The events of a response that is answered in the background, as they are kept: those that are there, and then those that come, by whichever
@@ -24,6 +25,7 @@ export class FollowResponse {
     left: AbortSignal,
   ): AsyncGenerator<readonly ResponseEvent[]> {
     let number = after;
+    let lookMs = LOOK_MS_MIN;
     using bell = new Bell(this.news, id, left);
     for (;;) {
       left.throwIfAborted();
@@ -36,10 +38,14 @@ export class FollowResponse {
       if (events.length > 0) {
         yield events;
         number = events.at(-1)!.sequence_number;
+        lookMs = LOOK_MS_MIN;
       } else if (!more) {
         if (status === 'cancelled') throw cancelled(id);
         return;
-      } else await bell.rung(LOOK_MS);
+      } else {
+        await bell.rung(lookMs);
+        lookMs = Math.min(LOOK_MS_MAX, 2 * lookMs);
+      }
     }
   }
 }

@@ -7,12 +7,13 @@ import {
   type ResponseEvent,
   toOpenAiResponse,
 } from '@millrace/contracts';
-import type { Logger } from '@millrace/runtime';
+import { gauge, type Logger } from '@millrace/runtime';
+import { MEASURED } from '../metrics/declarations.js';
 import { EventKeeper, RunLost } from '../responses/event-keeper.js';
 import type { ResponseNews } from '../responses/response-news.js';
 import type { BegunRun, NewRun, ResponseRuns } from '../responses/response-runs.js';
 import { HeldJob } from '../stores/held-job.js';
-import { type JobQueue, JobQueueFull, type TakenJob } from '../stores/job-queue.js';
+import { type JobCounts, type JobQueue, JobQueueFull, type TakenJob } from '../stores/job-queue.js';
 import { DatabaseUnavailable } from '../stores/sql-database.js';
 import { ANYONE, type Call, type Caller } from '../vocabulary.js';
 import { backgroundCall } from './background-call.js';
@@ -104,6 +105,11 @@ export class RunBackgroundResponses {
   readonly #leaving = new AbortController();
   readonly #running = new Map<string, AbortController>();
   #loops: readonly Promise<void>[] = [];
+  #counts: JobCounts = { waiting: 0, taken: 0 };
+  readonly #endGauge = gauge(MEASURED.backgroundResponses, () => [
+    { value: this.#counts.waiting, labels: { state: 'waiting' } },
+    { value: this.#counts.taken, labels: { state: 'taken' } },
+  ]);
 
   constructor(
     private readonly parts: BackgroundParts,
@@ -136,6 +142,7 @@ export class RunBackgroundResponses {
     const timer = setTimeout(() => this.#leaving.abort(new Stopping()), waitMs);
     await Promise.all(this.#loops);
     clearTimeout(timer);
+    this.#endGauge();
   }
 
   #remind(id: string, priority: number): Promise<void> {
@@ -162,6 +169,7 @@ export class RunBackgroundResponses {
         const live = await this.parts.runs.live(after, SWEPT_MAX);
         for (const { id, priority } of live) await this.#remind(id, priority);
         after = live.length < SWEPT_MAX ? '' : live.at(-1)!.id;
+        this.#counts = await this.parts.queue.counts();
       } catch (error) {
         // Database or queue is away, and says so itself.
         if (!(error instanceof JobQueueFull)) this.logger.debug({ error }, 'responses were not looked at');
