@@ -71,6 +71,8 @@ create table if not exists response_runs (
   streamed boolean not null,
   -- How often it was begun. Whoever began it shows this number, and writes nothing once another has begun it.
   attempt integer not null default 0,
+  -- Until when it is theirs who began it, unless they say again that it is.
+  held_until timestamptz,
   -- How often it was put back by who had begun it: of its other attempts nobody heard again.
   put_back integer not null default 0,
   -- When it fails, if it has not ended by then.

@@ -24,10 +24,13 @@ const ENDLESS: Script = { answer: [], endless: 'w ' };
  * What responses in the background promise, on whatever they are kept and whatever reminds of them.
  *
  * @param queueOf undefined: one in the database.
+ * @param forgetJobs as a queue does that loses everything.
  */
 export function backgroundResponsesContract(
   open: () => Promise<SqlDatabase>,
   queueOf?: () => Promise<Pick<Parts, 'responseJobs' | 'close'>>,
+  forgetJobs = (database: SqlDatabase) =>
+    database.query("delete from jobs where queue = 'responses'") as Promise<unknown>,
 ): void {
   let database: SqlDatabase;
   beforeAll(async () => {
@@ -447,6 +450,21 @@ export function backgroundResponsesContract(
       await using other = await start({ answer: ['After ', 'all.'] });
       expect(await whenEnded(other.client, id)).toMatchObject({ status: 'completed', output_text: 'After all.' });
     });
+  });
+
+  it('go on where they are when the queue has lost all jobs, and are begun nowhere else', async () => {
+    await using bed = await start({ answer: WORDS, stepsBeforeFirst: 2_500 });
+    const queued = await bed.client.responses.create(ASKED);
+    const reading = collected(await bed.client.responses.create({ ...ASKED, stream: true }));
+    await whenBegun(bed, 2);
+    await forgetJobs(database);
+    await using other = await start({ answer: ['Another.'] });
+    expect(await whenEnded(other.client, queued.id)).toMatchObject({
+      status: 'completed',
+      output_text: WORDS.join(''),
+    });
+    expect((await reading).at(-1)).toMatchObject({ type: 'response.completed' });
+    expect(other.worker.started).toEqual([]);
   });
 
   it('are answered although nothing reminds of them, as where Redis has lost all jobs', async () => {

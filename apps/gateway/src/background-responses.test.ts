@@ -38,11 +38,12 @@ describe.skipIf(redisUrl === undefined)(
       };
       return { responseJobs, connection, close };
     }
-    afterAll(async () => {
+    async function forgetJobs(): Promise<void> {
       const { connection, close } = await onRedis();
       await connection.client.del(await connection.client.keys(`${prefix}:*`));
       await close();
-    });
-    backgroundResponsesContract(openEmbedded, onRedis);
+    }
+    afterAll(forgetJobs);
+    backgroundResponsesContract(openEmbedded, onRedis, forgetJobs);
   },
 );

@@ -104,22 +104,28 @@ export class ResponseRuns {
     if (!isQueued) throw tooMany(max);
   }
 
-  /** Whoever had it before has it no more. Undefined: it has ended, or was deleted. */
-  async begin(id: string): Promise<BegunRun | undefined> {
-    const [row] = await this.database.query<RunRow>(BEGIN, [id]);
+  /** Whoever had it before has it no more. Undefined: somebody has it, or it has ended or was deleted. */
+  async begin(id: string, leaseMs: number): Promise<BegunRun | undefined> {
+    const [row] = await this.database.query<RunRow>(BEGIN, [id, leaseMs]);
     return row && begunRun(row);
   }
 
-  /** @returns false: it is not this attempt's any more. */
-  async isHeld({ id, attempt }: BegunRun): Promise<boolean> {
-    const rows = await this.database.query('select from response_runs where response_id = $1 and attempt = $2', [
-      id,
-      attempt,
-    ]);
+  /** Whether it has not ended. */
+  async isLive(id: string): Promise<boolean> {
+    return (await this.database.query('select from response_runs where response_id = $1', [id])).length > 0;
+  }
+
+  /** Its lease begins anew. @returns false: it is not this attempt's any more. */
+  async hold({ id, attempt }: BegunRun, leaseMs: number): Promise<boolean> {
+    const rows = await this.database.query(
+      `update response_runs set held_until = clock_timestamp() + $3 * interval '1 millisecond'
+        where response_id = $1 and attempt = $2 returning response_id`,
+      [id, attempt, leaseMs],
+    );
     return rows.length > 0;
   }
 
-  /** @returns as `isHeld`; then nothing was kept. */
+  /** @returns as `hold`; then nothing was kept. */
   async keepEvents({ id, attempt }: BegunRun, events: readonly ResponseEvent[]): Promise<boolean> {
     return this.database.transaction(async (query) => {
       if (!(await isHeldBy(query, id, attempt))) return false;
@@ -132,14 +138,14 @@ export class ResponseRuns {
   async putBack({ id, attempt }: BegunRun): Promise<void> {
     await this.database.query(
       `with put as (
-          update response_runs set put_back = put_back + 1 where response_id = $1 and attempt = $2 returning response_id
+          update response_runs set put_back = put_back + 1, held_until = null where response_id = $1 and attempt = $2 returning response_id
         )
         update responses set status = 'queued' where id in (select response_id from put)`,
       [id, attempt],
     );
   }
 
-  /** What came of it, all at once: its last events, its output, and in its conversation both. @returns as `isHeld`. */
+  /** What came of it, all at once: its last events, its output, and in its conversation both. @returns as `hold`. */
   async end(run: BegunRun, ended: ResponseBody, lastEvents: readonly ResponseEvent[]): Promise<boolean> {
     const { output, status, ...body } = ended;
     return this.database.transaction(async (query) => {
@@ -280,7 +286,8 @@ const INSERT_QUEUED = `
 
 const BEGIN = `
   with begun as (
-    update response_runs set attempt = attempt + 1 where response_id = $1
+    update response_runs set attempt = attempt + 1, held_until = clock_timestamp() + $2 * interval '1 millisecond'
+      where response_id = $1 and (held_until is null or held_until <= clock_timestamp())
       returning key_id, request, streamed, attempt, put_back, (extract(epoch from expires_at - clock_timestamp()) * 1000)::bigint as remaining_ms
   ), told as (
     update responses set status = 'in_progress' from begun where id = $1 returning id, status, body

@@ -11,6 +11,7 @@ import type { StoredResponses } from './stored-responses.js';
 const WHOLE_LIST = { limit: 100, order: 'asc' } as const;
 /** A day that no test takes. */
 const DAY_MS = 86_400_000;
+const LEASE_MS = 60_000;
 
 /** What is promised of responses and conversations, on whatever they are kept. */
 export function storedResponsesContract(open: () => Promise<SqlDatabase>): void {
@@ -334,7 +335,7 @@ export function storedResponsesContract(open: () => Promise<SqlDatabase>): void 
       const { id } = run.response;
       await runs.queue('ann', run);
       expect(await responses.find('ann', id)).toEqual(run.response);
-      const begun = await runs.begin(id);
+      const begun = await runs.begin(id, LEASE_MS);
       expect(begun).toMatchObject({
         id,
         owner: 'ann',
@@ -350,18 +351,18 @@ export function storedResponsesContract(open: () => Promise<SqlDatabase>): void 
       expect(await responses.find('ann', id)).toEqual(ended);
       expect(textsOf(await responses.history('ann', id))).toEqual(['hi', 'hello']);
       expect(textsOf((await responses.inputItems(id, WHOLE_LIST)).items)).toEqual(['hi']);
-      expect(await runs.begin(id)).toBeUndefined();
+      expect(await runs.begin(id, LEASE_MS)).toBeUndefined();
     });
 
     it('ends once, by whoever began it last', async () => {
       const { runs, responses } = stored;
       const run = runOf({ events: [] });
       await runs.queue('ann', run);
-      const first = (await runs.begin(run.response.id))!;
-      const second = (await runs.begin(run.response.id))!;
+      const first = (await runs.begin(run.response.id, 0))!;
+      const second = (await runs.begin(run.response.id, LEASE_MS))!;
       expect(second.attempt).toBe(2);
       const endOf = (text: string) => ({ ...run.response, status: 'completed' as const, output: [answer(text)] });
-      expect(await runs.isHeld(first)).toBe(false);
+      expect(await runs.hold(first, LEASE_MS)).toBe(false);
       expect(await runs.keepEvents(first, [deltaOf(3)])).toBe(false);
       expect(await runs.end(first, endOf('first'), [])).toBe(false);
       expect(await runs.end(second, endOf('second'), [])).toBe(true);
@@ -369,20 +370,35 @@ export function storedResponsesContract(open: () => Promise<SqlDatabase>): void 
       expect(textsOf((await responses.find('ann', run.response.id))!.output)).toEqual(['second']);
     });
 
+    it('is nobody else’s while somebody holds it, and then the next one’s', async () => {
+      const { runs } = stored;
+      const run = runOf();
+      const { id } = run.response;
+      await runs.queue('ann', run);
+      const begun = (await runs.begin(id, 300))!;
+      expect(await runs.begin(id, LEASE_MS)).toBeUndefined();
+      expect(await runs.hold(begun, 600)).toBe(true);
+      expect(await runs.isLive(id)).toBe(true);
+      await expect.poll(async () => (await runs.begin(id, LEASE_MS))?.attempt).toBe(2);
+      expect(await runs.hold(begun, LEASE_MS)).toBe(false);
+      await runs.cancel('ann', id);
+      expect(await runs.isLive(id)).toBe(false);
+    });
+
     it('tells how often it was put back by who had begun it', async () => {
       const { runs, responses } = stored;
       const run = runOf();
       await runs.queue('ann', run);
-      await runs.putBack((await runs.begin(run.response.id))!);
+      await runs.putBack((await runs.begin(run.response.id, LEASE_MS))!);
       expect(await responses.find('ann', run.response.id)).toMatchObject({ status: 'queued' });
-      expect(await runs.begin(run.response.id)).toMatchObject({ attempt: 2, putBack: 1 });
+      expect(await runs.begin(run.response.id, LEASE_MS)).toMatchObject({ attempt: 2, putBack: 1 });
     });
 
     it('is cancelled whatever it is at, and stays so', async () => {
       const { runs, responses } = stored;
       const run = runOf({ events: [deltaOf(0)] });
       await runs.queue('ann', run);
-      const begun = (await runs.begin(run.response.id))!;
+      const begun = (await runs.begin(run.response.id, LEASE_MS))!;
       expect(await runs.cancel('bob', run.response.id)).toBeUndefined();
       expect(await runs.cancel('ann', run.response.id)).toMatchObject({ status: 'cancelled' });
       expect(await runs.cancel('ann', run.response.id)).toMatchObject({ status: 'cancelled' });
@@ -395,7 +411,7 @@ export function storedResponsesContract(open: () => Promise<SqlDatabase>): void 
       const { runs, responses } = stored;
       const run = runOf({ events: [] });
       await runs.queue('ann', run);
-      const begun = (await runs.begin(run.response.id))!;
+      const begun = (await runs.begin(run.response.id, LEASE_MS))!;
       expect(await responses.remove('ann', run.response.id)).toBe(true);
       expect(await runs.keepEvents(begun, [deltaOf(1)])).toBe(false);
       expect(await runs.end(begun, { ...run.response, status: 'completed' }, [])).toBe(false);
@@ -407,7 +423,7 @@ export function storedResponsesContract(open: () => Promise<SqlDatabase>): void 
       const run = runOf({ events: [deltaOf(0), deltaOf(1)] });
       const { id } = run.response;
       await runs.queue('ann', run);
-      const begun = (await runs.begin(id))!;
+      const begun = (await runs.begin(id, LEASE_MS))!;
       expect(begun).toMatchObject({ streamed: true, lastNumber: 1 });
       await runs.keepEvents(begun, [deltaOf(2), deltaOf(3), deltaOf(4)]);
       // Once more, where nobody knew whether they were kept.
@@ -468,7 +484,7 @@ export function storedResponsesContract(open: () => Promise<SqlDatabase>): void 
           response: responseOf({ id: timedId('resp_'), status: 'queued', background: true, conversation: { id } }),
         });
         await runs.queue('ann', run);
-        const begun = (await runs.begin(run.response.id))!;
+        const begun = (await runs.begin(run.response.id, LEASE_MS))!;
         await runs.end(begun, { ...run.response, status, output: [answer(status)] }, []);
       }
       expect(textsOf((await conversations.items('ann', id, WHOLE_LIST)).items)).toEqual(['hi', 'completed']);
@@ -514,7 +530,9 @@ export function storedResponsesContract(open: () => Promise<SqlDatabase>): void 
       await database.query("update conversations set used_at = now() - interval '366 days' where id = $1", [old.id]);
       const run = runOf({ events: [deltaOf(0)] });
       await runs.queue('ann', run);
-      await runs.end((await runs.begin(run.response.id))!, { ...run.response, status: 'completed' }, [deltaOf(1)]);
+      await runs.end((await runs.begin(run.response.id, LEASE_MS))!, { ...run.response, status: 'completed' }, [
+        deltaOf(1),
+      ]);
       await sweep.sweep(never);
       expect(await runs.isStreamed(run.response.id)).toBe(true);
       await aged(run.response.id, 2);

@@ -61,6 +61,8 @@ const PUT_OFF_MS_MAX = 30_000;
 /** While the database is away in which the end is to be kept. */
 const END_RETRY_MS = 500;
 const LOOK_FOR_WORKERS_MS = 200;
+/** A job came again, of what somebody is at: that one was killed, or the queue has lost the job that it had. */
+const HELD_RETRY_MS = 1_000;
 /** A taker rests after what nobody foresaw. */
 const FAILED_PAUSE_MS = 1_000;
 /** Events that every response begins with, whoever begins it: up to this number nothing of an answer has been seen. */
@@ -182,34 +184,40 @@ export class RunBackgroundResponses {
   async #expire(): Promise<void> {
     const { runs } = this.parts;
     for (const id of await runs.overdue(SWEPT_MAX)) {
-      const run = await runs.begin(id);
+      const run = await runs.begin(id, this.parts.queue.leaseMs);
       if (run !== undefined) await this.#end(run, new Told(run).failed(timeIsOver()), this.#stopping.signal);
     }
   }
 
   async #do(taken: TakenJob): Promise<void> {
     const { queue, runs } = this.parts;
-    using held = new HeldJob(queue, taken);
+    const id = taken.payload;
+    // It keeps others from taking what would only tell them that somebody is at it: that is known by the run alone, whatever the queue forgets.
+    using _held = new HeldJob(queue, taken);
+    let run: BegunRun | undefined;
     try {
-      const run = await runs.begin(taken.payload);
-      if (run === undefined) return void (await queue.done(taken));
-      const attempt = await this.#attempt(run, held.lost);
-      if (attempt.kind === 'ended') await this.#end(run, attempt, held.lost);
+      run = await runs.begin(id, queue.leaseMs);
+      if (run === undefined) {
+        const isLive = await runs.isLive(id);
+        return void (await (isLive ? queue.retryLater(taken, HELD_RETRY_MS) : queue.done(taken)));
+      }
+      const attempt = await this.#attempt(run);
+      if (attempt.kind === 'ended') await this.#end(run, attempt, this.#leaving.signal);
       if (attempt.kind === 'again') {
         await runs.putBack(run);
         return void (await queue.retryLater(taken, attempt.inMs));
       }
       await queue.done(taken);
     } catch (error) {
-      if (held.lost.aborted) return;
-      this.logger.warn({ error, responseId: taken.payload }, 'a response was not answered; it is tried again');
+      if (run !== undefined) await runs.putBack(run).catch(() => undefined);
+      this.logger.warn({ error, responseId: id }, 'a response was not answered; it is tried again');
       await queue.retryLater(taken, PUT_OFF_MS_MIN).catch(() => false);
       // What is wrong here need not be wrong elsewhere: others take it meanwhile.
       await sleep(FAILED_PAUSE_MS, undefined, { signal: this.#stopping.signal }).catch(() => undefined);
     }
   }
 
-  async #attempt(run: BegunRun, lost: AbortSignal): Promise<Attempt> {
+  async #attempt(run: BegunRun): Promise<Attempt> {
     const told = new Told(run);
     const hopeless = whyHopeless(run);
     if (hopeless !== undefined) return told.failed(hopeless);
@@ -219,7 +227,7 @@ export class RunBackgroundResponses {
     const ending = new AbortController();
     this.#running.set(run.id, ending);
     using _watch = new RunWatch(() => this.#whyToEnd(run), ending, this.pace.watchMs, this.parts.queue.leaseMs);
-    const signal = AbortSignal.any([ending.signal, lost, this.#leaving.signal]);
+    const signal = AbortSignal.any([ending.signal, this.#leaving.signal]);
     try {
       return await this.#answer(run, caller, told, signal);
     } catch (error) {
@@ -253,6 +261,8 @@ export class RunBackgroundResponses {
 
   #afterFailure(run: BegunRun, told: Told, error: unknown): Attempt {
     if (error instanceof RunLost) return { kind: 'lost' };
+    // It may be back when another begins it.
+    if (error instanceof DatabaseUnavailable) throw error;
     // Here the answer ends, but not the response: another begins it anew.
     if (error instanceof Stopping) return { kind: 'again', inMs: 0 };
     if (!(error instanceof InferenceError)) this.logger.error({ error, responseId: run.id }, 'a response failed');
@@ -263,7 +273,7 @@ export class RunBackgroundResponses {
   }
 
   /** Until it is kept, or may be another's. @throws DatabaseUnavailable where that is away for as long as a lease lasts. */
-  async #end(run: BegunRun, { response, events }: Ended, lost: AbortSignal): Promise<void> {
+  async #end(run: BegunRun, { response, events }: Ended, signal: AbortSignal): Promise<void> {
     const untilMs = performance.now() + this.parts.queue.leaseMs;
     for (;;) {
       try {
@@ -272,7 +282,7 @@ export class RunBackgroundResponses {
         return;
       } catch (error) {
         if (!(error instanceof DatabaseUnavailable) || performance.now() > untilMs) throw error;
-        await sleep(END_RETRY_MS, undefined, { signal: AbortSignal.any([lost, this.#leaving.signal]) });
+        await sleep(END_RETRY_MS, undefined, { signal: AbortSignal.any([signal, this.#leaving.signal]) });
       }
     }
   }
@@ -282,7 +292,8 @@ export class RunBackgroundResponses {
   }
 
   async #whyToEnd(run: BegunRun): Promise<Error | undefined> {
-    if (!(await this.parts.runs.isHeld(run))) return new RunLost('The response was ended, or another has begun it.');
+    if (!(await this.parts.runs.hold(run, this.parts.queue.leaseMs)))
+      return new RunLost('The response was ended, or another has begun it.');
     return (await this.#callerOf(run)) === undefined ? keyGone() : undefined;
   }
 }
