@@ -567,6 +567,19 @@ const BAD_BODIES: readonly BadBody[] = [
     message: '`chat_template_kwargs.a[0]` has 10001 keys; an object may have 10000. Send fewer.',
   },
   {
+    what: 'a key of metadata that is longer than OpenAI takes',
+    body: chat({ metadata: { ['k'.repeat(65)]: 'x' } }),
+    param: `metadata.${'k'.repeat(65)}`,
+    message: `The key of \`metadata.${'k'.repeat(65)}\` has 65 characters; it must have at most 64.`,
+  },
+  {
+    what: 'a key of metadata that no database takes',
+    body: chat({ metadata: { 'a\0': 'x' } }),
+    param: 'metadata.a\0',
+    message:
+      'The key of `metadata.a\0` is "a\\u0000"; it must be text without the character NUL (U+0000) and without halves of surrogate pairs.',
+  },
+  {
     what: 'metadata that is no text',
     body: chat({ metadata: { a: 1 } }),
     param: 'metadata.a',

@@ -66,6 +66,9 @@ function progress(issue: Issue): number {
 }
 
 function sentence(issue: Issue, param: string, value: unknown): string {
+  // What is wrong is the key: the caller chose it, and its value may be as it should.
+  if (issue.code === 'invalid_key' && issue.issues[0] !== undefined)
+    return `The key of ${sentence(issue.issues[0], param, issue.path.at(-1))}`;
   if (value === undefined) return `\`${param}\` is required${expectation(issue)}.`;
   // Lists and texts are too long or too short by their length, which is then what to tell.
   const isLong = isBound(issue) && (issue.origin === 'string' || issue.origin === 'array');
