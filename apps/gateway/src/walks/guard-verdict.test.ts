@@ -36,6 +36,8 @@ describe('a verdict', () => {
     ['unsafe\nS99', true, ['S99'], []],
     ['unsafe', true, [], []],
     ['safe\nS1', false, [], []],
+    ['unsafe S1, S10', true, ['S1', 'S10'], ['hate', 'illicit/violent', 'violence']],
+    ['Safe.\n', false, [], []],
   ])('of a Llama Guard is read: %j', (text, flagged, names, categories) => {
     expect(named(text)).toEqual([flagged, names, categories]);
   });
@@ -55,12 +57,12 @@ describe('a verdict', () => {
     expect(named(text)).toEqual([flagged, names, categories]);
   });
 
-  it.each(['', 'Hello!', 'This is unsafe.', 'safety first', 'Yes', 'unsafely', 'Safety: Perhaps'])(
-    'is none of what else a model says: %j',
-    (text) => {
-      expect(guardVerdict(text, [])).toBeUndefined();
-    },
-  );
+  it.each([
+    ...['', 'Hello!', 'This is unsafe.', 'safety first', 'Yes', 'unsafely', 'Safety: Perhaps'],
+    ...['Safe travels!', 'Safe, I would say.', 'Unsafe at any speed.', 'safe-ish'],
+  ])('is none of what else a model says: %j', (text) => {
+    expect(guardVerdict(text, [])).toBeUndefined();
+  });
 
   it('has the chance that the model gave the text of being unsafe, by the token with which it begins', () => {
     const unsure = { ' safe': 0.6, un: 0.25, unsafe: 0.05, other: 0.1 };

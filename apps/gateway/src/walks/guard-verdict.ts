@@ -46,8 +46,11 @@ const QWEN_GUARD: Meanings = {
   Jailbreak: [],
 };
 
-/** A first line, and behind it the categories, a line or parted by commas. */
-const LLAMA_GUARD_SAYS = /^\s*(safe|unsafe)\b([\s\S]*)$/i;
+/**
+ * A first line of that word alone, or of it and the categories, which else are behind it, a line or parted by commas. Whoever goes on
+ * otherwise (`Safe travels!`) talks and does not judge: every text would be safe.
+ */
+const LLAMA_GUARD_SAYS = /^\s*(safe|unsafe)(?=\W*(?:$|\n|S\d))([\s\S]*)$/i;
 const QWEN_GUARD_SAYS = /^\s*Safety:\s*(Safe|Unsafe|Controversial)\b([\s\S]*)$/;
 
 /** Undefined: that is no verdict, and the model none that gives any. */
