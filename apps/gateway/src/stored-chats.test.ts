@@ -223,6 +223,7 @@ function storedChatsContract(open: () => Promise<SqlDatabase>): void {
         'order=up': 'order',
         'metadata=x': 'metadata',
         'metadata[a]=1&metadata[a]=2': 'metadata.a',
+        'metadata[a]=1&metadata=x': 'metadata',
         'metadata[__proto__]=x': 'metadata',
         [`metadata[${'k'.repeat(65)}]=x`]: `metadata.${'k'.repeat(65)}`,
         'model=a%00b': 'model',

@@ -33,5 +33,6 @@ function withMetadata(query: object): object {
   }));
   const metadata = named.flatMap(({ key, value }) => (key === undefined ? [] : [[key, value]]));
   const rest = named.flatMap(({ name, value, key }) => (key === undefined ? [[name, value]] : []));
-  return Object.fromEntries(metadata.length === 0 ? rest : [...rest, ['metadata', Object.fromEntries(metadata)]]);
+  // A `metadata` of its own comes last, and is refused as the text that it is: passed over, it would be a filter that lets everything through.
+  return Object.fromEntries(metadata.length === 0 ? rest : [['metadata', Object.fromEntries(metadata)], ...rest]);
 }
