@@ -11,6 +11,7 @@ import {
 import {
   type AddTerms,
   checkModelId,
+  isModelId,
   ModelProblem,
   type ModelProblemKind,
   type ModelStore,
@@ -159,7 +160,9 @@ export class ManageStoredModels {
     });
   }
 
-  #find(id: string): Promise<StoredModel> {
+  async #find(id: string): Promise<StoredModel> {
+    // Whoever looks for a model chooses no id, and need not hear which there may be.
+    if (!isModelId(id)) throw noSuchModel(id);
     return this.store.find(id, AbortSignal.timeout(LOOK_MS_MAX));
   }
 
@@ -198,6 +201,13 @@ const CODES: Readonly<Record<ModelProblemKind, ErrorCode>> = {
   registry: 'store_unavailable',
   unavailable: 'store_unavailable',
 };
+
+function noSuchModel(id: string): InferenceError {
+  return new InferenceError(
+    'model_not_found',
+    `The model ${JSON.stringify(id.slice(0, 100))} is not in the registry. \`millrace models list\` shows those that there are.`,
+  );
+}
 
 function inferenceError(problem: ModelProblem): InferenceError {
   return new InferenceError(CODES[problem.kind], problem.message, { cause: problem });

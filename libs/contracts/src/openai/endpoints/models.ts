@@ -33,7 +33,7 @@ export const MODELS_ENDPOINTS: readonly Endpoint[] = [
       { 200: { description: 'It is gone.', schema: deletedModelSchema } },
       [400, 401, 403, 404, 409, 503],
     ),
-    pathParameter: { name: 'model', description: 'The id in the registry; it may contain slashes.' },
+    pathParameter: { name: 'model', description: 'The id in the registry.' },
     admin: true,
   },
   {
