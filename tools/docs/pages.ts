@@ -17,6 +17,7 @@ import {
   EMBEDDINGS_PARAMETERS,
   ERROR_CATALOG,
   FILE_PARAMETERS,
+  INCLUDE_PARAMETERS,
   INPUT_TOKENS_PARAMETERS,
   LIST_BATCHES_PARAMETERS,
   LIST_FILES_PARAMETERS,
@@ -276,11 +277,15 @@ answered on a conversation, another one, and whoever adds or removes items, gets
 
 ${parameterRows(CREATE_CONVERSATION_ITEMS_PARAMETERS)}
 
-In the query, \`include\` is accepted, and ignored as below. \`GET\` of the same takes
+\`GET\` of the same takes
 
 ${parameterRows(LIST_INPUT_ITEMS_PARAMETERS)}
 
-\`GET\` and \`DELETE\` of \`…/items/{item_id}\` take nothing else.
+The query of the \`POST\`, and \`GET\` of \`…/items/{item_id}\`, take
+
+${parameterRows(INCLUDE_PARAMETERS)}
+
+\`DELETE\` of \`…/items/{item_id}\` takes nothing.
 
 ## \`POST /v1/vector_stores\`
 
@@ -455,7 +460,7 @@ Message batches, files and skills of Anthropic's API: batches of chats are at [\
 `;
 }
 
-function parameterRows(parameters: ParameterTable): string {
+export function parameterRows(parameters: ParameterTable): string {
   const order = { supported: 0, ignored: 1, refused: 2 };
   const rows = Object.entries(parameters)
     .sort(([a, x], [b, y]) => order[x.status] - order[y.status] || a.localeCompare(b))
