@@ -178,12 +178,17 @@ function componentSchemas(): Record<string, unknown> {
     if (schema !== undefined && !registry.has(schema)) registry.add(schema, { id: nameOf(schema) });
   }
   const { schemas: byName } = z.toJSONSchema(registry, { io: 'input', uri: pointer, unrepresentable: 'any' });
-  return Object.fromEntries(
-    Object.entries(byName)
-      .sort(([a], [b]) => (a < b ? -1 : 1))
-      .map(([name, { $schema: _, $id: __, id: ___, ...schema }]) => [name, schema]),
-  );
+  const { [SHARED]: shared, ...named } = byName;
+  const sorted = Object.entries({ ...(shared?.$defs as typeof byName | undefined), ...named })
+    .sort(([a], [b]) => (a < b ? -1 : 1))
+    .map(([name, { $schema: _, $id: __, id: ___, ...schema }]) => [name, schema]);
+  // They are pointed to as parts of a document of their own, which there is none of in here.
+  const text = JSON.stringify(Object.fromEntries(sorted)).replaceAll(`${pointer(SHARED)}#/$defs/`, pointer(''));
+  return JSON.parse(text) as Record<string, unknown>;
 }
+
+/** Where zod puts schemas that have a name and stand inside others only. */
+const SHARED = '__shared';
 
 function reference(schema: z.ZodType): Record<string, unknown> {
   return { $ref: pointer(nameOf(schema)) };
