@@ -8,7 +8,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help run dev build test test-services check lint format types docs proto proto-check e2e bench chaos bench-gateways bench-cache bench-memory bench-files bench-agreement bench-engine bench-reuse bench-upstream load-test simulate-routing bench-batch bench-queue bench-vectors \
+.PHONY: help run dev build test test-services check lint format types docs proto proto-check e2e bench chaos bench-gateways bench-cache bench-memory bench-files bench-agreement bench-engine bench-reuse bench-upstream load-test fuzz simulate-routing bench-batch bench-queue bench-vectors \
   demo-model-eval demo-embed-eval template-agreement openvino-check engine-cuda engine-vulkan install clean
 
 help: ## list the targets
@@ -103,6 +103,13 @@ test-services: build ## test with a real Redis, Postgres and S3 server, which it
 
 e2e: build ## start the real thing and use it as a client would
 	@$(BIN)/vitest run --project e2e $(ARGS)
+
+# What `make fuzz` sends: another seed each time, unless it is told one.
+REQUESTS ?= 20000
+SEED ?=
+FROM ?= 0
+fuzz: build ## send 20,000 requests over all endpoints, valid and spoilt, and judge every answer: REQUESTS=500 SEED=7
+	@$(BIN)/node test/fuzz/fuzz.ts --requests $(REQUESTS) --seed "$(SEED)" --from $(FROM) $(ARGS)
 
 check: types lint ## types, linter, import rules, reference pages
 	@$(BIN)/vitest run test/tidy

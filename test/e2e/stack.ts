@@ -106,8 +106,8 @@ function spawnServe(args: readonly string[], environment: NodeJS.ProcessEnv, own
 async function addressOf(serve: ChildProcess, output: () => string): Promise<string> {
   const deadline = Date.now() + START_TIMEOUT_MS;
   while (Date.now() < deadline && serve.exitCode === null) {
-    // The curl line is printed last, when the model can answer.
-    const url = /curl[^\n]*(http:\/\/127\.0\.0\.1:\d+)\/v1/.exec(output())?.[1];
+    // The curl line is printed last, when the model can answer; where the log is JSON, its line stands for that.
+    const url = /(?:curl[^\n]*|"process":"serve","url":")(http:\/\/127\.0\.0\.1:\d+)/.exec(output())?.[1];
     if (url !== undefined) return url;
     await new Promise((wake) => setTimeout(wake, 50));
   }

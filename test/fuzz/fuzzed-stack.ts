@@ -1,0 +1,68 @@
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { childrenOf } from '../e2e/processes.ts';
+import { type Stack, startStack } from '../e2e/stack.ts';
+
+const LOOK_MS_MAX = 10_000;
+
+/** A Millrace that asks for keys, as one that strangers can reach does, with what shows whether it is still well. */
+export interface FuzzedStack extends AsyncDisposable {
+  readonly url: string;
+  readonly key: string;
+  readonly adminKey: string;
+  /** Of that key, which nobody may revoke. */
+  readonly spared: ReadonlySet<string>;
+  /** Throws when a process died or nobody answers. */
+  lookAfter(): Promise<void>;
+  /** Lines of its log that speak of a fault of its own. */
+  faultsLogged(): string[];
+}
+
+export async function startFuzzedStack(): Promise<FuzzedStack> {
+  // Of its own, or it would list and remove the models of whoever runs this.
+  const modelsDir = mkdtempSync(join(tmpdir(), 'millrace-fuzz-models-'));
+  const stack = await startStack({ environment: { MILLRACE_MODELS_DIR: modelsDir, MILLRACE_LOG_FORMAT: 'json' } });
+  const adminKey = readFileSync(join(stack.dataFolder, 'admin-key'), 'utf8').trim();
+  const { id, key } = await createKey(stack.url, adminKey);
+  const pids = processesOf(stack);
+  return {
+    url: stack.url,
+    key,
+    adminKey,
+    spared: new Set([id]),
+    lookAfter: async () => {
+      const response = await fetch(`${stack.url}/healthz`, { signal: AbortSignal.timeout(LOOK_MS_MAX) });
+      if (response.status !== 200) throw new Error(`/healthz answers ${response.status}.`);
+      const now = processesOf(stack);
+      if (now !== pids) throw new Error(`A process died: there were ${pids}, there are ${now}.\n${stack.output()}`);
+    },
+    faultsLogged: () =>
+      stack
+        .output()
+        .split('\n')
+        .filter((line) => /"level":"(error|fatal)"|unhandled/i.test(line)),
+    [Symbol.asyncDispose]: async () => {
+      await stack.stop();
+      rmSync(modelsDir, { recursive: true, force: true });
+    },
+  };
+}
+
+/** Gateway and worker; what those start for a moment comes and goes. */
+function processesOf({ serve }: Stack): string {
+  return childrenOf(serve.pid!)
+    .map(({ pid }) => pid)
+    .sort((a, b) => a - b)
+    .join(', ');
+}
+
+async function createKey(url: string, adminKey: string): Promise<{ id: string; key: string }> {
+  const response = await fetch(`${url}/admin/keys`, {
+    method: 'POST',
+    headers: { authorization: `Bearer ${adminKey}`, 'content-type': 'application/json' },
+    body: JSON.stringify({ name: 'fuzzer' }),
+  });
+  if (!response.ok) throw new Error(`No key: ${await response.text()}`);
+  return (await response.json()) as { id: string; key: string };
+}

@@ -1,0 +1,167 @@
+import { Ajv2020, type ValidateFunction } from 'ajv/dist/2020.js';
+import type { Told } from './exchange.ts';
+import type { FuzzRequest } from './fuzz-requests.ts';
+import { type OpenApiDocument, resolvePointer, type Schema } from './open-api.ts';
+
+/**
+ * What nobody could mend by sending something else, and is promised all the same. Everything else from 500 on is a fault.
+ * A deadline of a millisecond is over before a worker has answered.
+ */
+const PROMISED: readonly {
+  readonly status: number;
+  readonly code: string;
+  readonly when?: (asked: FuzzRequest) => boolean;
+}[] = [{ status: 504, code: 'request_timeout', when: ({ headers }) => 'x-millrace-deadline-ms' in headers }];
+
+/** Holds an answer to what the document says of it. */
+export class Judge {
+  readonly #ajv = new Ajv2020({ strict: false, validateFormats: false, allErrors: false, logger: false });
+  readonly #validators = new Map<string, ValidateFunction>();
+
+  readonly #document: OpenApiDocument;
+
+  constructor(document: OpenApiDocument) {
+    this.#document = document;
+    this.#ajv.addSchema(document as object, 'openapi');
+  }
+
+  /** What is wrong with the answer; nothing, if all is well. */
+  complaints(asked: FuzzRequest, told: Told): string[] {
+    return [
+      ...this.#ofAnswer(asked, told),
+      ...(told.status < 400 ? this.#ofSuccess(asked, told) : this.#ofError(asked, told)),
+    ];
+  }
+
+  #ofAnswer({ operation, astray }: FuzzRequest, { status, headers, text }: Told): string[] {
+    const found: string[] = [];
+    if (headers['x-request-id'] === undefined) found.push('no x-request-id');
+    if (/\bat [^\n]{1,200}:\d+:\d+\)?(\\n|\n|$)|node:internal|node_modules/.test(text)) found.push('a stack trace');
+    if (!astray && operation.answers[status] === undefined && !UNDECLARED.has(status)) {
+      found.push(`${status} is none of the declared answers`);
+    }
+    return found;
+  }
+
+  #ofError(asked: FuzzRequest, told: Told): string[] {
+    if (told.text === '' && asked.method === 'HEAD') return [];
+    const body = parsed(told.text);
+    if (body === undefined) return [`an error that is no JSON: ${told.text.slice(0, 200)}`];
+    const promised = PROMISED.some(
+      ({ status, code, when }) => status === told.status && code === codeOf(body) && (when?.(asked) ?? true),
+    );
+    return [
+      ...(told.status < 500 || promised ? [] : [`a ${told.status} that nobody promised: ${told.text.slice(0, 300)}`]),
+      ...errorShape(asked.operation.path, body),
+    ];
+  }
+
+  #ofSuccess(asked: FuzzRequest, told: Told): string[] {
+    const { operation, astray, method } = asked;
+    if (astray && method !== operation.method) return [];
+    if (method === 'HEAD' || told.status === 204) return [];
+    const mediaType = told.headers['content-type']?.split(';')[0] ?? '';
+    const declared = operation.answers[told.status]?.content ?? {};
+    if (!(mediaType in declared)) {
+      // A part of a file has its own type, as the whole has.
+      return astray || 'application/octet-stream' in declared
+        ? []
+        : [`${mediaType || 'no type'} is none of the declared types`];
+    }
+    const schema = declared[mediaType]?.schema;
+    if (schema === undefined) return [];
+    if (mediaType === 'text/event-stream') return this.#ofStream(operation.path, schema, told.text);
+    return mediaType === 'application/json' ? this.#againstSchema(schema, parsed(told.text), 'the answer') : [];
+  }
+
+  #ofStream(path: string, schema: Schema, text: string): string[] {
+    const found: string[] = [];
+    const events = text.split('\n\n').filter((event) => event !== '' && !event.startsWith(':'));
+    if (!text.endsWith('\n\n')) found.push('a stream that breaks off in an event');
+    const data = events.map((event) => /^data: (.*)$/m.exec(event)?.[1] ?? '');
+    const last = data.at(-1);
+    for (const [index, each] of data.entries()) {
+      if (each === '[DONE]' && index === data.length - 1) continue;
+      const chunk = parsed(each);
+      if (chunk === undefined) found.push(`an event that is no JSON: ${each.slice(0, 200)}`);
+      else if (isFailure(chunk)) found.push(...errorShape(path, chunk), `a stream that failed: ${each.slice(0, 300)}`);
+      else found.push(...this.#againstSchema(schema, chunk, `event ${index}`));
+    }
+    if (!ENDINGS.some((ending) => ending.test(last ?? '')))
+      found.push(`a stream without an end: ${(last ?? '').slice(0, 200)}`);
+    return found.slice(0, 5);
+  }
+
+  #againstSchema(schema: Schema, value: unknown, what: string): string[] {
+    if (value === undefined) return [`${what} is no JSON`];
+    const validate = this.#validator(schema);
+    if (validate(value)) return [];
+    const [error] = validate.errors!;
+    return [`${what} is not valid: ${error!.instancePath || '/'} ${error!.message} (${error!.schemaPath})`];
+  }
+
+  #validator(schema: Schema): ValidateFunction {
+    const pointer = schema.$ref;
+    const key = pointer ?? JSON.stringify(schema);
+    const known = this.#validators.get(key);
+    if (known !== undefined) return known;
+    if (pointer !== undefined) resolvePointer(this.#document, pointer);
+    const made = this.#ajv.compile(pointer === undefined ? schema : { $ref: `openapi${pointer}` });
+    this.#validators.set(key, made);
+    return made;
+  }
+}
+
+/** Of any request, whatever it is for: refused before anybody looks at what it is for. */
+const UNDECLARED: ReadonlySet<number> = new Set([400, 401, 404, 405, 408, 413, 414, 415, 417, 431]);
+
+/** How a stream says that it is whole. */
+const ENDINGS = [
+  /^\[DONE\]$/,
+  /"type":"message_stop"/,
+  /"type":"response\.(completed|incomplete|failed|cancelled)"/,
+  // The plain API.
+  /"(done|finish_reason)":/,
+];
+
+export function parsed(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+}
+
+function codeOf(body: unknown): unknown {
+  return (body as { error?: { code?: unknown } } | null)?.error?.code;
+}
+
+function isFailure(chunk: unknown): boolean {
+  const { error, type } = chunk as { error?: unknown; type?: unknown };
+  return type === 'error' || (typeof error === 'object' && error !== null && type === undefined);
+}
+
+/** Anthropic's clients read another one than OpenAI's. */
+function errorShape(path: string, body: unknown): string[] {
+  return path.startsWith('/v1/messages') ? anthropicShape(body) : openAiShape(body);
+}
+
+function openAiShape(body: unknown): string[] {
+  const { error } = body as { error?: Record<string, unknown> };
+  const isError =
+    error !== undefined &&
+    Object.keys(body as object).join() === 'error' &&
+    Object.keys(error).sort().join() === 'code,message,param,type' &&
+    typeof error.message === 'string' &&
+    error.message.length > 8 &&
+    typeof error.type === 'string' &&
+    typeof error.code === 'string' &&
+    (error.param === null || typeof error.param === 'string');
+  return isError ? [] : [`an error that is not of OpenAI's shape: ${JSON.stringify(body).slice(0, 300)}`];
+}
+
+function anthropicShape(body: unknown): string[] {
+  const { type, error } = body as { type?: unknown; error?: { type?: unknown; message?: unknown } };
+  const isError = type === 'error' && typeof error?.type === 'string' && typeof error.message === 'string';
+  return isError ? [] : [`an error that is not of Anthropic's shape: ${JSON.stringify(body).slice(0, 300)}`];
+}
