@@ -22,6 +22,11 @@ $(INSTALLED): pnpm-lock.yaml pnpm-workspace.yaml .pnpmfile.cjs package.json $(wi
 	@tools/install-packages.sh
 	@touch $@
 
+# Of tests alone: other people's clients, 180 MB that nobody needs who only runs Millrace.
+CLIENTS := test/e2e/clients/node_modules/.millrace-installed
+$(CLIENTS): $(INSTALLED) test/e2e/clients/pnpm-lock.yaml test/e2e/clients/package.json
+	@tools/install-clients.sh
+
 # ------------------------------------------------------------------------------------------------------------ use it
 
 run: build ## start Millrace on http://127.0.0.1:8000; Ctrl-C stops it
@@ -95,14 +100,14 @@ dev: build ## run, and start again whenever a source changes
 build: $(INSTALLED) ## install what is missing, and compile what changed
 	@$(BIN)/tsc -b
 
-test: build ## every quick test
+test: build $(CLIENTS) ## every quick test
 	@$(BIN)/vitest run $(ARGS)
 
 test-services: build ## test with a real Redis, Postgres and S3 server, which it starts itself (installed or built if missing)
 	@tools/test-services.sh $(ARGS)
 
-e2e: build ## start the real thing and use it as a client would
-	@$(BIN)/vitest run --project e2e $(ARGS)
+e2e: build $(CLIENTS) ## start the real thing and use it as a client would
+	@$(BIN)/vitest run --project e2e --project clients $(ARGS)
 
 # What `make fuzz` sends: another seed each time, unless it is told one.
 REQUESTS ?= 20000
@@ -114,8 +119,9 @@ fuzz: build ## send 20,000 requests over all endpoints, valid and spoilt, and ju
 check: types lint ## types, linter, import rules, reference pages
 	@$(BIN)/vitest run test/tidy
 
-types: build
+types: build $(CLIENTS)
 	@$(BIN)/tsc -p tsconfig.tests.json
+	@if test -e $(CLIENTS); then $(BIN)/tsc -p test/e2e/clients; fi
 
 lint: $(INSTALLED) ## formatter and linter, without changing anything
 	@$(BIN)/biome check --error-on-warnings .
@@ -142,4 +148,4 @@ openvino-check: ## check the program that runs OpenVINO (needs its Python packag
 	@tools/openvino-server/check.sh $(ARGS)
 
 clean: ## remove builds and installed packages
-	rm -rf node_modules apps/*/node_modules libs/*/node_modules apps/*/dist libs/*/dist coverage
+	rm -rf node_modules test/e2e/clients/node_modules apps/*/node_modules libs/*/node_modules apps/*/dist libs/*/dist coverage

@@ -1,4 +1,5 @@
 import { defineConfig } from 'vitest/config';
+import { clients } from './test/e2e/clients/clients.ts';
 
 /** Sources are taken as they stand, not from `dist`, so a test of a module never sees an old build. */
 const fromSource = {
@@ -35,8 +36,24 @@ export default defineConfig({
           ...PATIENCE,
           setupFiles: PLAIN_OUTPUT,
           include: ['test/e2e/**/*.test.ts'],
+          exclude: ['**/node_modules/**', 'test/e2e/clients/**'],
           testTimeout: 120_000,
           hookTimeout: 120_000,
+          fileParallelism: false,
+        },
+      },
+      {
+        // Other people's clients, as guests of one built product: `make e2e` runs these too.
+        test: {
+          name: 'clients',
+          ...PATIENCE,
+          setupFiles: PLAIN_OUTPUT,
+          globalSetup: './test/e2e/clients/shared-stack.ts',
+          include: ['test/e2e/clients/*.test.ts'],
+          exclude: clients().flatMap(({ suite, version }) =>
+            version === undefined ? [`test/e2e/clients/${suite}`] : [],
+          ),
+          testTimeout: 60_000,
           fileParallelism: false,
         },
       },
