@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { completed, hintsFor } from './hints.ts';
-import { collectionAt, idOf } from './known-ids.ts';
+import { collectionAt, idAt, indexes, parentAt } from './known-ids.ts';
 import { type OpenApiDocument, type Operation, operationsOf, resolvePointer, type Schema } from './open-api.ts';
 import { SchemaValues } from './schema-values.ts';
 import { isBranch, spoils, spoilt } from './spoilt-values.ts';
@@ -69,8 +69,8 @@ function requestsOf(document: OpenApiDocument, operation: Operation, values: Sch
     });
 }
 
-function rarely<T, U>(odd: fc.Arbitrary<T>, usual: U): fc.Arbitrary<T | U> {
-  return fc.oneof({ weight: 40, arbitrary: fc.constant(usual) }, { weight: 1, arbitrary: odd });
+function rarely<T, U>(odd: fc.Arbitrary<T>, usual: U, times = 40): fc.Arbitrary<T | U> {
+  return fc.oneof({ weight: times - 1, arbitrary: fc.constant(usual) }, { weight: 1, arbitrary: odd });
 }
 
 const ODD_PARTS = fc.constantFrom(
@@ -94,13 +94,32 @@ const ODD_PARTS = fc.constantFrom(
 
 /** Ids of what there is, and whatever else may stand in their place. */
 function pathOf({ path }: Operation): fc.Arbitrary<string> {
-  const parts = path.split('/').map((part, index, all) => {
-    if (!part.startsWith('{')) return fc.constant(part);
-    const collection = collectionAt(all.slice(0, index).join('/'));
-    const known = collection === 'models' ? fc.constantFrom('millrace-demo', 'millrace-demo-embed') : idOf(collection);
-    return fc.oneof({ weight: 5, arbitrary: known }, { weight: 1, arbitrary: ODD_PARTS });
+  const parts = path.split('/');
+  const params = parts.flatMap((part, at) => (part.startsWith('{') ? [at] : []));
+  if (params.length === 0) return fc.constant(path);
+  const known = indexes.map((index) =>
+    parts.map((part, at) => (part.startsWith('{') ? knownPart(path, parts, params, at, index) : part)),
+  );
+  const odd = rarely(ODD_PARTS, undefined, 6);
+  return fc.tuple(known, odd, fc.nat({ max: params.length - 1 })).map(([filled, other, which]) => {
+    if (other !== undefined) filled[params[which]!] = other;
+    return filled.join('/');
   });
-  return fc.tuple(...parts).map((filled) => filled.join('/'));
+}
+
+/** What lies in something is asked for there, most of the time. */
+function knownPart(
+  path: string,
+  parts: readonly string[],
+  params: readonly number[],
+  at: number,
+  index: number,
+): string {
+  const own = collectionAt(parts.slice(0, at).join('/'));
+  if (own === 'models') return index % 2 ? 'millrace-demo' : 'millrace-demo-embed';
+  const inner = params.length > 1 && at === params[0] ? collectionAt(parts.slice(0, params[1]).join('/')) : undefined;
+  if (inner !== undefined) return parentAt(inner, index);
+  return /uploads\/.*\/complete$/.test(path) ? parentAt('uploads/parts', index) : idAt(own, index);
 }
 
 const ODD_TEXTS = fc.constantFrom(
@@ -137,9 +156,10 @@ function queryOf({ parameters }: Operation, values: SchemaValues): fc.Arbitrary<
     .map(({ name, schema }) => {
       const valid = values.of(schema).map((value) => queryText(value));
       const value = fc.oneof({ weight: 3, arbitrary: valid }, { weight: 1, arbitrary: ODD_TEXTS });
-      return fc.option(
+      return rarely(
         value.map((text) => `${name}=${text}`),
-        { nil: undefined, freq: 2 },
+        undefined,
+        4,
       );
     });
   return fc.tuple(fc.tuple(...own), rarely(ODD_QUERIES, '')).map(([pairs, odd]) => {
@@ -305,7 +325,8 @@ function formsOf(document: OpenApiDocument, schema: Schema, values: SchemaValues
     .record({
       fields: values.of(schema) as fc.Arbitrary<Record<string, unknown>>,
       changes: spoils,
-      content: CONTENTS,
+      // Parts of an upload make a file of the bytes that were promised, now and then.
+      content: rarely(CONTENTS, 'abc', files.has('data') ? 4 : 1),
       fileName: FILE_NAMES,
       end: rarely(fc.constantFrom('', '--', `\r\n--${BOUNDARY}\r\n`, '\r\n--other--\r\n'), `\r\n--${BOUNDARY}--\r\n`),
       boundary: rarely(fc.constantFrom('other', '', 'x'.repeat(300)), BOUNDARY),

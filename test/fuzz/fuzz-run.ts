@@ -119,7 +119,7 @@ export class FuzzRun {
       const told = await exchange(sent, deadline);
       const { path } = asked.operation;
       if (told.status < 300 && sent.method === 'DELETE') this.#ids.forget(path, sent.url);
-      else if (told.status < 300) this.#ids.learn(path, parsed(told.text));
+      else if (told.status < 300) this.#ids.learn(path, sent.url, parsed(told.text));
       return { complaints: this.#judge.complaints(asked, told), told, sent };
     } catch (error) {
       const complaint = deadline.aborted

@@ -1,5 +1,5 @@
 import fc from 'fast-check';
-import { idOf } from './known-ids.ts';
+import { collectionAt, idOf } from './known-ids.ts';
 import type { Hints } from './schema-values.ts';
 
 const CHAT = 'millrace-demo';
@@ -65,7 +65,7 @@ const everywhere: Hints = {
   file_id: idOf('files'),
   file_ids: fc.array(idOf('files'), { minLength: 1, maxLength: 2 }),
   input_file_id: idOf('files'),
-  part_ids: fc.array(idOf('parts'), { minLength: 1, maxLength: 2 }),
+  part_ids: fc.array(idOf('uploads/parts'), { minLength: 1, maxLength: 2 }),
   vector_store_ids: fc.array(idOf('vector_stores'), { minLength: 1, maxLength: 2 }),
   previous_response_id: idOf('responses'),
   conversation: idOf('conversations'),
@@ -74,8 +74,6 @@ const everywhere: Hints = {
   md5: fc.constant(null),
   purpose: fc.constantFrom('batch', 'batch', 'assistants', 'user_data', 'vision'),
   key: idOf('keys'),
-  after: idOf('files'),
-  before: idOf('files'),
   // Of a model to fetch: never an address outside this machine, and nobody listens at this one.
   source: fc.constantFrom('http://127.0.0.1:9/none.gguf', 'file:///etc/passwd', 'nonsense', '../models/registry.json'),
 };
@@ -88,7 +86,8 @@ export function hintsFor(path: string): Hints {
     { weight: 1, arbitrary: fc.constantFrom(embeds ? CHAT : EMBED, 'gpt-9', '') },
   );
   const isChat = /\/(chat|tokenize|apply-template|messages|count_tokens)/.test(path);
-  return { ...everywhere, model, ...(isChat && { messages: conversations }), input: shortTexts };
+  const after = idOf(collectionAt(path));
+  return { ...everywhere, model, after, before: after, ...(isChat && { messages: conversations }), input: shortTexts };
 }
 
 interface Added {

@@ -4,14 +4,14 @@ import type { FuzzRequest } from './fuzz-requests.ts';
 import { type OpenApiDocument, resolvePointer, type Schema } from './open-api.ts';
 
 /**
- * What nobody could mend by sending something else, and is promised all the same. Everything else from 500 on is a fault.
- * A deadline of a millisecond is over before a worker has answered.
+ * What is promised from 500 on; everything else there is a fault. A deadline of a millisecond is over before a worker has
+ * answered, and an answer may be asked to be longer than there is time for it.
  */
-const PROMISED: readonly {
-  readonly status: number;
-  readonly code: string;
-  readonly when?: (asked: FuzzRequest) => boolean;
-}[] = [{ status: 504, code: 'request_timeout', when: ({ headers }) => 'x-millrace-deadline-ms' in headers }];
+function isPromised({ headers, operation }: FuzzRequest, code: unknown): boolean {
+  return code === 'deadline_exceeded' && ('x-millrace-deadline-ms' in headers || GENERATES.test(operation.path));
+}
+
+const GENERATES = /\/(chat|completions|responses|messages)$/;
 
 /** Holds an answer to what the document says of it. */
 export class Judge {
@@ -47,9 +47,7 @@ export class Judge {
     if (told.text === '' && asked.method === 'HEAD') return [];
     const body = parsed(told.text);
     if (body === undefined) return [`an error that is no JSON: ${told.text.slice(0, 200)}`];
-    const promised = PROMISED.some(
-      ({ status, code, when }) => status === told.status && code === codeOf(body) && (when?.(asked) ?? true),
-    );
+    const promised = told.status === 504 && isPromised(asked, codeOf(body));
     return [
       ...(told.status < 500 || promised ? [] : [`a ${told.status} that nobody promised: ${told.text.slice(0, 300)}`]),
       ...errorShape(asked.operation.path, body),
@@ -70,26 +68,30 @@ export class Judge {
     }
     const schema = declared[mediaType]?.schema;
     if (schema === undefined) return [];
-    if (mediaType === 'text/event-stream') return this.#ofStream(operation.path, schema, told.text);
+    if (mediaType === 'text/event-stream') return this.#ofStream(asked, schema, told.text);
     return mediaType === 'application/json' ? this.#againstSchema(schema, parsed(told.text), 'the answer') : [];
   }
 
-  #ofStream(path: string, schema: Schema, text: string): string[] {
-    const found: string[] = [];
+  #ofStream(asked: FuzzRequest, schema: Schema, text: string): string[] {
     const events = text.split('\n\n').filter((event) => event !== '' && !event.startsWith(':'));
-    if (!text.endsWith('\n\n')) found.push('a stream that breaks off in an event');
     const data = events.map((event) => /^data: (.*)$/m.exec(event)?.[1] ?? '');
-    const last = data.at(-1);
-    for (const [index, each] of data.entries()) {
-      if (each === '[DONE]' && index === data.length - 1) continue;
-      const chunk = parsed(each);
-      if (chunk === undefined) found.push(`an event that is no JSON: ${each.slice(0, 200)}`);
-      else if (isFailure(chunk)) found.push(...errorShape(path, chunk), `a stream that failed: ${each.slice(0, 300)}`);
-      else found.push(...this.#againstSchema(schema, chunk, `event ${index}`));
-    }
-    if (!ENDINGS.some((ending) => ending.test(last ?? '')))
-      found.push(`a stream without an end: ${(last ?? '').slice(0, 200)}`);
-    return found.slice(0, 5);
+    const last = data.at(-1) ?? '';
+    const isWhole = ENDINGS.some((ending) => ending.test(last)) || isFailure(parsed(last));
+    return [
+      ...(text.endsWith('\n\n') ? [] : ['a stream that breaks off in an event']),
+      ...(isWhole ? [] : [`a stream without an end: ${last.slice(0, 200)}`]),
+      ...data.flatMap((each, index) =>
+        each === '[DONE]' && index === data.length - 1 ? [] : this.#ofEvent(asked, schema, each, index),
+      ),
+    ].slice(0, 5);
+  }
+
+  #ofEvent(asked: FuzzRequest, schema: Schema, text: string, index: number): string[] {
+    const event = parsed(text);
+    if (event === undefined) return [`an event that is no JSON: ${text.slice(0, 200)}`];
+    if (!isFailure(event)) return this.#againstSchema(schema, event, `event ${index}`);
+    const shape = errorShape(asked.operation.path, event);
+    return isPromised(asked, codeOf(event)) ? shape : [...shape, `a stream that failed: ${text.slice(0, 300)}`];
   }
 
   #againstSchema(schema: Schema, value: unknown, what: string): string[] {
@@ -136,8 +138,9 @@ function codeOf(body: unknown): unknown {
   return (body as { error?: { code?: unknown } } | null)?.error?.code;
 }
 
-function isFailure(chunk: unknown): boolean {
-  const { error, type } = chunk as { error?: unknown; type?: unknown };
+function isFailure(event: unknown): boolean {
+  if (typeof event !== 'object' || event === null) return false;
+  const { error, type } = event as { error?: unknown; type?: unknown };
   return type === 'error' || (typeof error === 'object' && error !== null && type === undefined);
 }
 
