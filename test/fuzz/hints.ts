@@ -101,6 +101,12 @@ interface Added {
 /** What a body has to have besides what its schema requires: an end of the answer, or all say a thousand tokens; a text. */
 const ADDED: readonly Added[] = [
   { path: /\/(completions|messages)$/, field: 'max_tokens', value: 3, unless: ['max_completion_tokens'] },
+  {
+    path: /\/chat\/completions$/,
+    field: 'store',
+    value: true,
+    unless: ['stream', 'temperature', 'seed', 'tools', 'stop'],
+  },
   { path: /^\/chat$/, field: 'params', value: { max_tokens: 3 }, unless: [] },
   { path: /\/file_batches$/, field: 'file_ids', value: ['{{files:0}}'], unless: ['files'] },
   { path: /\/responses$/, field: 'max_output_tokens', value: 16, unless: [] },

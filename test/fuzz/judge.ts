@@ -50,7 +50,7 @@ export class Judge {
     const promised = told.status === 504 && isPromised(asked, codeOf(body));
     return [
       ...(told.status < 500 || promised ? [] : [`a ${told.status} that nobody promised: ${told.text.slice(0, 300)}`]),
-      ...errorShape(asked.operation.path, body),
+      ...errorShape(asked, body),
     ];
   }
 
@@ -90,7 +90,7 @@ export class Judge {
     const event = parsed(text);
     if (event === undefined) return [`an event that is no JSON: ${text.slice(0, 200)}`];
     if (!isFailure(event)) return this.#againstSchema(schema, event, `event ${index}`);
-    const shape = errorShape(asked.operation.path, event);
+    const shape = errorShape(asked, event);
     return isPromised(asked, codeOf(event)) ? shape : [...shape, `a stream that failed: ${text.slice(0, 300)}`];
   }
 
@@ -144,9 +144,11 @@ function isFailure(event: unknown): boolean {
   return type === 'error' || (typeof error === 'object' && error !== null && type === undefined);
 }
 
-/** Anthropic's clients read another one than OpenAI's. */
-function errorShape(path: string, body: unknown): string[] {
-  return path.startsWith('/v1/messages') ? anthropicShape(body) : openAiShape(body);
+/** Anthropic's clients read another one than OpenAI's. Beside its paths there are none of theirs. */
+function errorShape({ operation, astray }: FuzzRequest, body: unknown): string[] {
+  if (!operation.path.startsWith('/v1/messages')) return openAiShape(body);
+  const complaints = anthropicShape(body);
+  return astray && complaints.length > 0 ? openAiShape(body) : complaints;
 }
 
 function openAiShape(body: unknown): string[] {
