@@ -13,7 +13,7 @@ interface Report {
 
 /** A program that asks whether an API is what it says: it knows nothing of Millrace. */
 describe('compatcanary', () => {
-  it.each(['chat'])('finds nothing amiss, by its profile %s', async (profile) => {
+  it.each(['chat', 'modern'])('finds nothing amiss, by its profile %s', async (profile) => {
     const args = ['scan', '--base-url', `${url}/v1`, '--model', 'millrace-demo', '--profile', profile];
     const { stdout } = await promisify(execFile)(process.execPath, [
       cli,

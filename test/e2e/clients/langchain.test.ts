@@ -38,6 +38,15 @@ describe('LangChain.js', () => {
     expect(message.response_metadata.finish_reason).toBe('stop');
   });
 
+  it.each([false, true])('ChatOpenAI speaks the Responses API when told to (stream: %s)', async (streaming) => {
+    const bound = chat({ useResponsesApi: true, streaming });
+    const message = await bound.invoke(question);
+    expect(message.text).toContain('Paris');
+    expect(outputTokens(message)).toBeGreaterThan(0);
+    const { tool_calls } = await bound.bindTools([weather([])]).invoke(asksForWeather);
+    expect(tool_calls).toMatchObject([{ name: 'get_weather', args: { city: 'Oslo' } }]);
+  });
+
   it('ChatOpenAI.stream streams the same, and its pieces add up', async () => {
     const whole = await chat().invoke(question);
     let sum: AIMessageChunk | undefined;

@@ -1,5 +1,5 @@
 import { tool } from '@llamaindex/core/tools';
-import { OpenAI, OpenAIEmbedding } from '@llamaindex/openai';
+import { OpenAI, OpenAIEmbedding, OpenAIResponses } from '@llamaindex/openai';
 import { describe, expect, it } from 'vitest';
 import * as z from 'zod';
 import { url } from './our-side.js';
@@ -29,6 +29,21 @@ describe('LlamaIndex.TS', () => {
     for await (const { delta } of await llm().chat({ messages, stream: true })) pieces.push(delta);
     expect(pieces.length).toBeGreaterThan(2);
     expect(pieces.join('')).toBe(whole.message.content);
+  });
+
+  it('the Responses API answers, whole and streamed', async () => {
+    const responses = new OpenAIResponses({
+      model: 'millrace-demo',
+      apiKey: 'any',
+      baseURL: `${url}/v1`,
+      temperature: 0,
+      maxRetries: 0,
+    });
+    const { message } = await responses.chat({ messages });
+    expect(JSON.stringify(message.content)).toContain('Paris');
+    const pieces: string[] = [];
+    for await (const { delta } of await responses.chat({ messages, stream: true })) pieces.push(delta);
+    expect(pieces.join('')).toContain('Paris');
   });
 
   it('complete answers a prompt', async () => {

@@ -26,7 +26,7 @@ const schema = z.object({ city: z.enum(['Oslo', 'Paris']), certain: z.boolean(),
 globalThis.AI_SDK_LOG_WARNINGS = false;
 const sure = { temperature: 0, maxRetries: 0 };
 
-const PROVIDERS = ['@ai-sdk/openai, chat', '@ai-sdk/openai-compatible'] as const;
+const PROVIDERS = ['@ai-sdk/openai', '@ai-sdk/openai, chat', '@ai-sdk/openai-compatible'] as const;
 
 describe.each(PROVIDERS)('Vercel AI SDK by %s', (provider) => {
   function models() {
@@ -39,6 +39,9 @@ describe.each(PROVIDERS)('Vercel AI SDK by %s', (provider) => {
     });
     const openai = createOpenAI(options);
     switch (provider) {
+      // Without a further word it asks for responses.
+      case '@ai-sdk/openai':
+        return { chat: openai(CHAT), text: openai.completion(CHAT), vectors: openai.embeddingModel(EMBED) };
       case '@ai-sdk/openai, chat':
         return { chat: openai.chat(CHAT), text: openai.completion(CHAT), vectors: openai.embeddingModel(EMBED) };
       case '@ai-sdk/openai-compatible':
