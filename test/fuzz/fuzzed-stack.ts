@@ -15,7 +15,7 @@ export interface FuzzedStack extends AsyncDisposable {
   readonly adminKey: string;
   /** Of that key, which nobody may revoke. */
   readonly spared: ReadonlySet<string>;
-  /** Throws when a process died or nobody answers. */
+  /** Throws when a process died, nobody answers, or the answer is another than before. */
   lookAfter(): Promise<void>;
   /** Lines of its log that speak of a fault of its own. */
   faultsLogged(): string[];
@@ -42,6 +42,8 @@ export async function startFuzzedStack(): Promise<FuzzedStack> {
     lookAfter: async () => {
       const response = await fetch(`${stack.url}/healthz`, { signal: AbortSignal.timeout(LOOK_MS_MAX) });
       if (response.status !== 200) throw new Error(`/healthz answers ${response.status}.`);
+      const told = await asked(stack.url, key);
+      if (!told.includes('Paris')) throw new Error(`The capital of France is not Paris any more: ${told}`);
       const now = processesOf(stack);
       if (now !== pids) throw new Error(`A process died: there were ${pids}, there are ${now}.\n${stack.output()}`);
     },
@@ -64,6 +66,17 @@ function processesOf({ serve }: Stack): string {
     .map(({ pid }) => pid)
     .sort((a, b) => a - b)
     .join(', ');
+}
+
+/** What anybody is told who asks in earnest. */
+async function asked(url: string, key: string): Promise<string> {
+  const response = await fetch(`${url}/v1/chat/completions`, {
+    method: 'POST',
+    headers: { authorization: `Bearer ${key}`, 'content-type': 'application/json', 'x-millrace-cache': 'off' },
+    body: JSON.stringify({ messages: [{ role: 'user', content: 'What is the capital of France?' }], temperature: 0 }),
+    signal: AbortSignal.timeout(ANSWER_MS_MAX),
+  });
+  return await response.text();
 }
 
 async function createKey(url: string, adminKey: string): Promise<{ id: string; key: string }> {
