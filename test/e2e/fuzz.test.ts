@@ -5,7 +5,7 @@ import { type FuzzedStack, startFuzzedStack } from '../fuzz/fuzzed-stack.js';
 import { operationsOf, readOpenApi } from '../fuzz/open-api.js';
 
 /** `make fuzz` sends 20,000 of another seed each time. */
-const REQUESTS = 600;
+const REQUESTS = 1_200;
 const SEED = 8;
 
 describe('requests that somebody made up', () => {

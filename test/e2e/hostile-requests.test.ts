@@ -78,6 +78,7 @@ describe('a hostile request', () => {
   afterAll(() => stack[Symbol.asyncDispose]());
 
   const portOf = () => Number(new URL(stack.url).port);
+  const patternOf = (path: string) => new RegExp(`^${path.replaceAll(/\{[^}]+\}/g, '[^/]+')}$`);
   const pathOf = ({ path }: Operation) => path.replaceAll(/\{[^}]+\}/g, 'nothing');
 
   async function told(
@@ -138,16 +139,17 @@ describe('a hostile request', () => {
   });
 
   it('gets a 405 that names the methods, whatever is listed and by whatever method else', async () => {
-    const methodsOf = (path: string) =>
-      operations.filter((operation) => operation.path === path).map(({ method }) => method);
+    // `/v1/responses/input_tokens` is a response of that id as well, to whoever would delete it.
+    const methodsOf = (operation: Operation) =>
+      operations.filter(({ path }) => patternOf(path).test(pathOf(operation))).map(({ method }) => method);
     for (const operation of operations) {
-      const known = methodsOf(operation.path);
+      const known = methodsOf(operation);
       for (const method of ['PUT', 'PATCH', 'DELETE', 'POST', 'GET', 'PROPFIND'].filter(
         (one) => !known.includes(one),
       )) {
         const answer = await told(operation, method, {});
         expect(`${method} ${operation.path}: ${answer.status}`).toBe(`${method} ${operation.path}: 405`);
-        for (const one of known) expect(answer.headers.allow).toContain(one);
+        expect(answer.headers.allow).toContain(operation.method);
         expect(judged(operation, answer).filter((complaint) => !complaint.includes('405'))).toEqual([]);
       }
     }

@@ -134,8 +134,10 @@ export function parsed(text: string): unknown {
   }
 }
 
+/** Anthropic's errors have it among the details. */
 function codeOf(body: unknown): unknown {
-  return (body as { error?: { code?: unknown } } | null)?.error?.code;
+  const { error } = body as { error?: { code?: unknown; details?: { error_code?: unknown } } };
+  return error?.code ?? error?.details?.error_code;
 }
 
 function isFailure(event: unknown): boolean {
