@@ -98,6 +98,29 @@ describe('moderations', () => {
     await expect(moderate('x', 'vectors')).rejects.toMatchObject({ status: 400, code: 'generation_not_supported' });
   });
 
+  it('have no chances but 0 and 1 where the server behind the model refuses to tell them, and ask it so from then on', async () => {
+    await using other = await TestBed.start({ moderationModel: 'llama-guard' }, [
+      {
+        ...guards,
+        script: (start, answer) =>
+          start.logprobs === undefined
+            ? guards.script!(start, answer)
+            : {
+                failure: {
+                  code: 'unsupported_parameter',
+                  message: "`top_logprobs` can't be honoured by the server behind this model (ollama).",
+                  param: 'top_logprobs',
+                },
+              },
+      },
+    ]);
+    for (const asked of [2, 3]) {
+      const { results } = await other.client.moderations.create({ input: 'bad:S1' });
+      expect(results).toMatchObject([{ flagged: true, guard_score: 1, category_scores: { violence: 1 } }]);
+      expect(other.worker.started).toHaveLength(asked);
+    }
+  });
+
   it('are refused where the model gives no verdict', async () => {
     await expect(moderate('x', 'chatty')).rejects.toMatchObject({
       status: 400,

@@ -72,6 +72,28 @@ describe('a question that means the same as one that was answered', () => {
     expect(await it.told('what is it', { key: 'a' })).toBe('hit');
   });
 
+  it('is judged by itself where it is moderated, whatever the model tells of chances', async () => {
+    await using it = await bedWith(
+      {},
+      {
+        script: ({ logprobs }) =>
+          logprobs === undefined
+            ? { answer: ['safe'] }
+            : { failure: { code: 'unsupported_parameter', message: '`logprobs` are not told.', param: 'logprobs' } },
+      },
+    );
+    const judge = async (input: string) => {
+      const headers = { 'x-millrace-cache': 'semantic' };
+      const response = await it.bed.post('/v1/moderations', { model: 'demo', input }, { headers });
+      expect(response.status).toBe(200);
+      await response.text();
+      return response.headers.get('x-millrace-cache');
+    };
+    expect(await judge('What is the word?')).toBe('miss');
+    expect(await judge("what's the word")).toBe('miss');
+    expect(await judge('What is the word?')).toBe('hit');
+  });
+
   it('has one only where it is asked for, by the request or for its model', async () => {
     await using it = await bedWith();
     await it.told('What is it?');

@@ -117,6 +117,8 @@ export interface ValidRequest
   readonly toolPlaces?: readonly number[] | undefined;
   /** Its tools came as `functions`: a call is told as `function_call`, and there is one at most. */
   readonly oldCalls?: true | undefined;
+  /** What was answered to a text that means the same is no answer to this one. */
+  readonly exact?: true | undefined;
   /** What is to be kept with its answer. Undefined: neither is kept. */
   readonly keep?: Keepsake | undefined;
   /** Undefined: it was not said. */

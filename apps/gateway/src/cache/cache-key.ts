@@ -36,7 +36,8 @@ const REQUEST: { readonly [Field in keyof Required<ValidRequest>]: Part<ValidReq
   // How an answer is sent. What came whole is replayed as a stream, and a stream whole.
   stream: NOTHING,
   includeUsage: NOTHING,
-  // What becomes of the answer afterwards.
+  // Which answers may stand in for it, and what becomes of its own afterwards.
+  exact: NOTHING,
   keep: NOTHING,
   // Whoever waits for an answer must not find itself waiting for one that nobody hurries.
   serviceTier: ({ serviceTier }) => (serviceTier === 'flex' ? serviceTier : undefined),

@@ -134,6 +134,7 @@ describe('an answered question', () => {
     ['several answers', like({ n: 2, bestOf: 2 })],
     ['the best of several', like({ bestOf: 2 })],
     ['log-probabilities', like({ logprobs: 0 })],
+    ['texts that are judged as they stand', like({ exact: true })],
     ['a prompt that is no chat', aRequest({ prompts: [{ kind: 'text', text: 'What is it?' }] })],
     ['several prompts', like({ prompts: [...aChat('What is it?').prompts, ...aChat('What is it?').prompts] })],
     [

@@ -20,11 +20,11 @@ export interface SemanticQuestion {
   readonly hasNoCapitals: boolean;
 }
 
-type Asked = Pick<ValidRequest, 'prompts' | 'n' | 'bestOf' | 'logprobs' | 'echo'>;
+type Asked = Pick<ValidRequest, 'prompts' | 'n' | 'bestOf' | 'logprobs' | 'echo' | 'exact'>;
 
 /**
  * Undefined where no other question could stand in: for texts that are no chat, several answers, log-probabilities (they are of the very
- * tokens), a last turn that is no user's or not text alone, an answer that goes on with one, and a turn that has no gist.
+ * tokens), verdicts, a last turn that is no user's or not text alone, an answer that goes on with one, and a turn that has no gist.
  */
 export function semanticQuestion(request: ValidRequest, keyId: string | undefined): SemanticQuestion | undefined {
   const text = lastTurn(request);
@@ -38,10 +38,10 @@ function digestsOf({ text, folded, hasNoCapitals }: Gist, context: string) {
   return { about: digest('about', context, folded), wording: digest('wording', context, text), hasNoCapitals };
 }
 
-function lastTurn({ prompts, n, bestOf, logprobs, echo }: Asked): string | undefined {
+function lastTurn({ prompts, n, bestOf, logprobs, echo, exact }: Asked): string | undefined {
   const [prompt] = prompts;
   if (prompts.length !== 1 || prompt?.kind !== 'chat' || n !== 1 || bestOf !== 1) return undefined;
-  if (logprobs !== undefined || echo || prompt.continueFinal) return undefined;
+  if (exact || logprobs !== undefined || echo || prompt.continueFinal) return undefined;
   // What is no text, such as an image, may be another one under the same name.
   const areTexts = prompt.messages.every(({ content }) => content == null || typeof content === 'string');
   const last = prompt.messages.at(-1);

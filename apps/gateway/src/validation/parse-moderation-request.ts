@@ -37,6 +37,7 @@ export function parseModerationRequest(
     sampling: { temperature: 0 },
     maxTokens: VERDICT_TOKENS_MAX,
     logprobs: LIKELIEST,
+    exact: true,
     stop: [],
     stream: false,
     includeUsage: false,

@@ -1,11 +1,13 @@
 import {
   InferenceError,
   MODERATION_CATEGORIES,
+  type ModelDescription,
   type ModerationBody,
   type ModerationCategory,
   type TokenLogprob,
 } from '@millrace/contracts';
 import { randomHex } from '@millrace/runtime';
+import type { ModelCatalog } from '../validation/model-catalog.js';
 import { parseModerationRequest } from '../validation/parse-moderation-request.js';
 import type { Call, SequenceEvent } from '../vocabulary.js';
 import type { CompleteChat } from './complete-chat.js';
@@ -16,15 +18,35 @@ type Result = ModerationBody['results'][number];
 
 /** POST /v1/moderations: the way of a chat, with a model that answers each text with a verdict. */
 export class Moderate {
+  /** There are no more than models that were ever served. */
+  readonly #withoutLogprobs = new Set<string>();
+
   /** @param model the setting `moderationModel`. */
   constructor(
     private readonly completeChat: Pick<CompleteChat, 'enter' | 'generate'>,
     private readonly model: string | undefined,
   ) {}
 
+  /**
+   * Some servers behind a model (Ollama, Groq) tell no log-probabilities, and refuse whoever asks for them. Such a model is asked once more,
+   * without, and from then on without: the request that was refused has cost its caller a place in its rate, and has a record of its own.
+   */
   async run(body: unknown, call: Call): Promise<ModerationBody> {
-    const parse = (models: Parameters<typeof parseModerationRequest>[1]) =>
-      parseModerationRequest(body, models, this.model);
+    try {
+      return await this.#judge(body, call, true);
+    } catch (error) {
+      if (!(error instanceof NoLogprobs)) throw error;
+      this.#withoutLogprobs.add(engineOf(error.model));
+      return this.#judge(body, call, false);
+    }
+  }
+
+  async #judge(body: unknown, call: Call, withLogprobs: boolean): Promise<ModerationBody> {
+    const parse = (models: ModelCatalog) => {
+      const request = parseModerationRequest(body, models, this.model);
+      const tells = withLogprobs && !this.#withoutLogprobs.has(engineOf(request.model));
+      return tells ? request : { ...request, logprobs: undefined };
+    };
     const entered = await this.completeChat.enter(call, parse, 'moderations');
     const { request, record } = entered;
     const count = request.prompts.length;
@@ -34,9 +56,27 @@ export class Moderate {
       tellOverhead(call, record);
       return { id: `modr-${randomHex(12)}`, model: record.answeredBy.id, results: verdicts.map(resultOf) };
     } catch (error) {
+      if (request.logprobs !== undefined && isAboutLogprobs(error)) throw new NoLogprobs(request.model);
       throw inWordsOf(error);
     }
   }
+}
+
+class NoLogprobs extends Error {
+  constructor(readonly model: Engine) {
+    super('The server behind the model tells no log-probabilities.');
+  }
+}
+
+type Engine = Pick<ModelDescription, 'id' | 'engine'>;
+
+/** Of the same name there may be another one some day, which tells them. */
+function engineOf({ id, engine }: Engine): string {
+  return `${id} ${engine}`;
+}
+
+function isAboutLogprobs(error: unknown): boolean {
+  return error instanceof InferenceError && /^(top_)?logprobs$/.test(error.details.param ?? '');
 }
 
 interface Said {
