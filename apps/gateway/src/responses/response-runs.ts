@@ -4,7 +4,14 @@ import type { CacheAsk, DispatchAsk } from '../vocabulary.js';
 import { appendItems } from './conversation-store.js';
 import { bytesOf, canBeId, insertItems, named } from './kept-items.js';
 import { keyOf, type Owner } from './owner.js';
-import { checkSize, RESPONSE, type ResponseLimits, type ResponseRow, responseBody } from './sql-response-store.js';
+import {
+  checkSize,
+  hasAnswer,
+  RESPONSE,
+  type ResponseLimits,
+  type ResponseRow,
+  responseBody,
+} from './sql-response-store.js';
 
 /** What was asked for. */
 export interface RunRequest {
@@ -162,8 +169,7 @@ export class ResponseRuns {
       const holder = { id: run.id, owner: run.owner };
       await insertItems(query, holder, made, { from: input.length, output: true });
       const conversationId = ended.conversation?.id;
-      const isPart = status === 'completed' || status === 'incomplete';
-      if (conversationId !== undefined && isPart)
+      if (conversationId !== undefined && hasAnswer(status))
         await appendItems(query, { id: conversationId, owner: run.owner }, items, run.id);
       return true;
     });

@@ -19,7 +19,8 @@ export interface ResponseStore {
   /** By id, for `item_reference`. Missing ones are left out. */
   items(owner: string | undefined, ids: readonly string[]): Promise<readonly ResponseItem[]>;
   /**
-   * A response that has ended. Its input and output are appended to its conversation, if it has one, which is let go of.
+   * A response that has ended. Its input and output are appended to its conversation, if it has one, which is let go of; of one that failed
+   * there is nothing to append.
    *
    * @throws InferenceError `response_too_large` where it is larger than may be kept.
    */

@@ -102,7 +102,8 @@ export class SqlResponseStore implements ResponseStore {
       if (made.length === 0) return;
       await insertItems(query, holder, items.slice(0, input.length));
       await insertItems(query, holder, items.slice(input.length), { from: input.length, output: true });
-      if (conversationId !== null) await appendItems(query, { id: conversationId, owner }, items, response.id);
+      if (conversationId !== null && hasAnswer(status))
+        await appendItems(query, { id: conversationId, owner }, items, response.id);
     });
   }
 
@@ -135,12 +136,17 @@ export class SqlResponseStore implements ResponseStore {
 
   #checkChain(responseId: string, { turns, bytes, whole, status, conversation_id }: ChainRow): void {
     if (turns === 0) throw noPreviousResponse();
-    if (status !== 'completed' && status !== 'incomplete') throw notToGoOnFrom(responseId, status);
+    if (!hasAnswer(status)) throw notToGoOnFrom(responseId, status);
     if (conversation_id !== null) throw ofConversation(responseId, conversation_id);
     if (turns >= CHAIN_RESPONSES_MAX) throw tooLong(responseId, turns);
     if (!whole) throw brokenChain(responseId);
     if (bytes > this.limits.bodyBytesMax) throw tooLargeToGoOn(responseId, bytes, this.limits.bodyBytesMax);
   }
+}
+
+/** Others can go on from it: by its id, or in the conversation that takes it. */
+export function hasAnswer(status: ResponseBody['status']): boolean {
+  return status === 'completed' || status === 'incomplete';
 }
 
 /** A row of `responses` with its output. */

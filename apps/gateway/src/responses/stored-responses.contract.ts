@@ -272,6 +272,22 @@ export function storedResponsesContract(open: () => Promise<SqlDatabase>): void 
       await using _next = await conversations.hold('ann', id, 'resp_next');
     });
 
+    it('takes nothing of one that failed, however much of it was told', async () => {
+      const { conversations, responses } = stored;
+      const { id } = await conversations.create('ann', {}, [question('a')]);
+      const response = responseOf({ conversation: { id }, status: 'failed', output: [answer('half')] });
+      {
+        await using _held = await conversations.hold('ann', id, response.id);
+        await responses.keep('ann', { response, input: [question('b')] });
+      }
+      expect(await responses.find('ann', response.id)).toMatchObject({
+        status: 'failed',
+        output: [{ type: 'message' }],
+      });
+      await using next = await conversations.hold('ann', id, 'resp_next');
+      expect(textsOf(next.items)).toEqual(['a']);
+    });
+
     it('has one response at a time, and is nobody else’s meanwhile', async () => {
       const { conversations } = stored;
       const { id } = await conversations.create('ann', {}, [question('a')]);
