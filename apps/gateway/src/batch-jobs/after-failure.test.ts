@@ -12,6 +12,7 @@ describe('a line that was refused', () => {
   it('waits as long as its caller is told to, and longer each time', () => {
     expect(after('rate_limit_exceeded', { retryAfterSeconds: 7 })).toEqual({ kind: 'again', inMs: 7_000 });
     expect(after('model_not_ready')).toEqual({ kind: 'again', inMs: 250 });
+    expect(after('conversation_locked', { retryAfterSeconds: 1 })).toEqual({ kind: 'again', inMs: 1_000 });
     expect(after('model_not_ready', {}, { putOff: 4, times: 99 })).toEqual({ kind: 'again', inMs: 2_000 });
     expect(after('shutting_down', {}, { putOff: 1_000 })).toEqual({ kind: 'again', inMs: 60_000 });
   });

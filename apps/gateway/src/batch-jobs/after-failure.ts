@@ -17,6 +17,7 @@ const LATER: ReadonlySet<ErrorCode> = new Set([
   'model_not_ready',
   'store_unavailable',
   'shutting_down',
+  'conversation_locked',
 ]);
 /** What may have to do with the request: it is tried a few times. */
 const FEW_TIMES: ReadonlySet<ErrorCode> = new Set([
