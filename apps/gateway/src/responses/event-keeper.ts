@@ -17,6 +17,11 @@ export class RunLost extends Error {
   override readonly name = 'RunLost';
 }
 
+/** Nothing more of this attempt is kept. What is an `InferenceError` is told, as any failure of an answer, behind what came before it. */
+export function isOver(signal: AbortSignal): boolean {
+  return signal.aborted && !(signal.reason instanceof InferenceError);
+}
+
 /**
  * Keeps the events of a run, in their order: what comes while some are being written is written next, in one piece.
  *
@@ -78,7 +83,7 @@ export class EventKeeper {
         if (!(await this.#keep(batch))) throw new RunLost('Another has begun this response, or it was ended.');
         this.kept();
         await sleep(PAUSE_MS, undefined, { signal: this.#stopping.signal }).catch(() => {});
-        this.signal.throwIfAborted();
+        if (isOver(this.signal)) throw this.signal.reason;
       }
     } catch (error) {
       this.#failure = this.signal.aborted ? this.signal.reason : error;

@@ -9,7 +9,7 @@ import {
 } from '@millrace/contracts';
 import { gauge, type Logger } from '@millrace/runtime';
 import { MEASURED } from '../metrics/declarations.js';
-import { EventKeeper, RunLost } from '../responses/event-keeper.js';
+import { EventKeeper, isOver, RunLost } from '../responses/event-keeper.js';
 import type { ResponseNews } from '../responses/response-news.js';
 import type { BegunRun, NewRun, ResponseRuns } from '../responses/response-runs.js';
 import { HeldJob } from '../stores/held-job.js';
@@ -404,11 +404,6 @@ class RunWatch implements Disposable {
 /** The gateway stops. */
 class Stopping extends Error {
   override readonly name = 'Stopping';
-}
-
-/** Nothing more of this attempt is kept. What is an `InferenceError` is told, as any failure of an answer. */
-function isOver(signal: AbortSignal): boolean {
-  return signal.aborted && !(signal.reason instanceof InferenceError);
 }
 
 function isForLater(error: unknown): error is InferenceError {
