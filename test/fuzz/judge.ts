@@ -1,7 +1,7 @@
 import { Ajv2020, type ValidateFunction } from 'ajv/dist/2020.js';
 import type { Told } from './exchange.ts';
 import type { FuzzRequest } from './fuzz-requests.ts';
-import { type OpenApiDocument, resolvePointer, type Schema } from './open-api.ts';
+import type { OpenApiDocument, Schema } from './open-api.ts';
 
 /**
  * What is promised from 500 on; everything else there is a fault. A deadline of a millisecond is over before a worker has
@@ -13,16 +13,16 @@ function isPromised({ headers, operation }: FuzzRequest, code: unknown): boolean
 
 const GENERATES = /\/(chat|completions|responses|messages)$/;
 
+/** What schemas that stand in an operation point into. */
+const DOCUMENT = 'openapi';
+
 /** Holds an answer to what the document says of it. */
 export class Judge {
   readonly #ajv = new Ajv2020({ strict: false, validateFormats: false, allErrors: false, logger: false });
   readonly #validators = new Map<string, ValidateFunction>();
 
-  readonly #document: OpenApiDocument;
-
   constructor(document: OpenApiDocument) {
-    this.#document = document;
-    this.#ajv.addSchema(document as object, 'openapi');
+    this.#ajv.addSchema(document as object, DOCUMENT);
   }
 
   /** What is wrong with the answer; nothing, if all is well. */
@@ -103,13 +103,12 @@ export class Judge {
   }
 
   #validator(schema: Schema): ValidateFunction {
-    const pointer = schema.$ref;
-    const key = pointer ?? JSON.stringify(schema);
-    const known = this.#validators.get(key);
+    const text = JSON.stringify(schema);
+    const known = this.#validators.get(text);
     if (known !== undefined) return known;
-    if (pointer !== undefined) resolvePointer(this.#document, pointer);
-    const made = this.#ajv.compile(pointer === undefined ? schema : { $ref: `openapi${pointer}` });
-    this.#validators.set(key, made);
+    const pointed = text.replaceAll('"$ref":"#/', `"$ref":"${DOCUMENT}#/`);
+    const made = this.#ajv.compile(JSON.parse(pointed) as object);
+    this.#validators.set(text, made);
     return made;
   }
 }
@@ -146,11 +145,13 @@ function isFailure(event: unknown): boolean {
   return type === 'error' || (typeof error === 'object' && error !== null && type === undefined);
 }
 
-/** Anthropic's clients read another one than OpenAI's. Beside its paths there are none of theirs. */
-function errorShape({ operation, astray }: FuzzRequest, body: unknown): string[] {
-  if (!operation.path.startsWith('/v1/messages')) return openAiShape(body);
+/** Anthropic's clients read another one than OpenAI's; beside its paths there are none of theirs. Models are listed for both. */
+function errorShape({ operation, headers, astray }: FuzzRequest, body: unknown): string[] {
+  const isMessages = operation.path.startsWith('/v1/messages');
+  const mayBe = isMessages || (operation.path.startsWith('/v1/models') && 'anthropic-version' in headers);
+  if (!mayBe) return openAiShape(body);
   const complaints = anthropicShape(body);
-  return astray && complaints.length > 0 ? openAiShape(body) : complaints;
+  return complaints.length > 0 && (astray || !isMessages) ? openAiShape(body) : complaints;
 }
 
 function openAiShape(body: unknown): string[] {
