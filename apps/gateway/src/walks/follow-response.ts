@@ -1,6 +1,7 @@
 import { InferenceError, type ResponseEvent } from '@millrace/contracts';
 import type { ResponseNews } from '../responses/response-news.js';
 import type { ResponseRuns } from '../responses/response-runs.js';
+import { errorEvent } from './response-body.js';
 import { inWords } from './stored-call.js';
 
 /** Between two looks for events that another gateway keeps, doubled while there are none; those of this one are told of at once. */
@@ -17,8 +18,30 @@ export class FollowResponse {
     private readonly news: ResponseNews,
   ) {}
 
-  /** @param after the sequence number of the last event that is known; -1: none is. */
+  /**
+   * What fails once events were told is one more of them: whoever goes on behind the last that it has must not begin anew.
+   *
+   * @param after the sequence number of the last event that is known; -1: none is.
+   */
   async *run(
+    id: string,
+    owner: string | undefined,
+    after: number,
+    left: AbortSignal,
+  ): AsyncGenerator<readonly ResponseEvent[]> {
+    let number = after;
+    try {
+      for await (const events of this.#events(id, owner, after, left)) {
+        number = events.at(-1)!.sequence_number;
+        yield events;
+      }
+    } catch (error) {
+      if (number === after) throw error;
+      yield [errorEvent(error, number + 1)];
+    }
+  }
+
+  async *#events(
     id: string,
     owner: string | undefined,
     after: number,

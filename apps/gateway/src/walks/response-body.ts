@@ -1,10 +1,12 @@
 import {
   type ResponseBody,
   type ResponseErrorCode,
+  type ResponseEvent,
   type ResponseRequestBody,
   type ResponseTool,
   type ResponseUsageBody,
   toInferenceError,
+  toOpenAiResponse,
   type Usage,
 } from '@millrace/contracts';
 import { randomHex } from '@millrace/runtime';
@@ -108,6 +110,13 @@ export function responseUsageBody(usage: Usage): ResponseUsageBody {
     output_tokens_details: { reasoning_tokens: reasoningTokens },
     total_tokens: promptTokens + completionTokens,
   };
+}
+
+/** What a stream tells in place of what did not come. OpenAI's clients throw at it. */
+export function errorEvent(thrown: unknown, sequence_number: number): Extract<ResponseEvent, { type: 'error' }> {
+  const { error } = toOpenAiResponse(thrown).body;
+  const { code, message, param } = error;
+  return { type: 'error', sequence_number, code, message, param, error };
 }
 
 /** Why a response failed, in the few codes that OpenAI has for it. */

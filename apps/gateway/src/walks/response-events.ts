@@ -11,7 +11,6 @@ import {
   type ResponseBody,
   type ResponseEvent,
   type ResponseLogprob,
-  toOpenAiResponse,
   type Usage,
 } from '@millrace/contracts';
 import { NO_USAGE, type TotalUsage } from '../request-log/usage-tally.js';
@@ -20,7 +19,7 @@ import { queriesIn } from '../validation/searched-files.js';
 import type { SequenceEvent } from '../vocabulary.js';
 import { newCallId } from './call-id.js';
 import { chatLogprob } from './chat-logprobs.js';
-import { responseError, responseUsageBody } from './response-body.js';
+import { errorEvent, responseError, responseUsageBody } from './response-body.js';
 
 type TokensEvent = Extract<SequenceEvent, { kind: 'tokens' }>;
 type ItemStatus = 'in_progress' | 'completed' | 'incomplete';
@@ -180,11 +179,9 @@ export class ResponseEvents {
 
   /** What is told in place of what did not come. OpenAI's clients throw at the first event; the second is for who reads on. */
   fail(thrown: unknown): readonly ResponseEvent[] {
-    const { error } = toOpenAiResponse(thrown).body;
-    const { code, message, param } = error;
     this.#close('incomplete');
     this.#giveUpSearches();
-    this.#tell({ type: 'error', code, message, param, error });
+    this.#told.push(errorEvent(thrown, this.#number++));
     this.#end('response.failed', { status: 'failed', error: responseError(thrown) });
     return this.#take();
   }

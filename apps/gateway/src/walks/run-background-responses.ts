@@ -5,7 +5,6 @@ import {
   isErrorCode,
   type ResponseBody,
   type ResponseEvent,
-  toOpenAiResponse,
 } from '@millrace/contracts';
 import { gauge, type Logger } from '@millrace/runtime';
 import { MEASURED } from '../metrics/declarations.js';
@@ -17,7 +16,7 @@ import { type JobCounts, type JobQueue, JobQueueFull, type TakenJob } from '../s
 import { DatabaseUnavailable } from '../stores/sql-database.js';
 import { ANYONE, type Call, type Caller } from '../vocabulary.js';
 import { backgroundCall } from './background-call.js';
-import { type ResponseIds, responseError } from './response-body.js';
+import { errorEvent, type ResponseIds, responseError } from './response-body.js';
 
 /** How a response is answered, be it in the background or not. */
 export interface Producer {
@@ -339,12 +338,10 @@ class Told {
 
   /** What is told in place of what did not come. */
   failed(thrown: unknown): Ended {
-    const { error } = toOpenAiResponse(thrown).body;
-    const { code, message, param } = error;
     const response: ResponseBody = { ...this.run.response, status: 'failed', error: responseError(thrown) };
     const number = this.#number + 1;
     const events: ResponseEvent[] = [
-      { type: 'error', sequence_number: number, code, message, param, error },
+      errorEvent(thrown, number),
       { type: 'response.failed', sequence_number: number + 1, response },
     ];
     return { kind: 'ended', response, events };
