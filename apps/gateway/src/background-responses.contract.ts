@@ -3,7 +3,7 @@ import type OpenAI from 'openai';
 import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest';
 import type { Script } from './dispatch/fake-worker.testing.js';
 import { collected, type TestBed } from './gateway.testing.js';
-import { clientOf, PATIENCE, REVOKED, startKeeping, whenEnded } from './kept-responses.testing.js';
+import { clientOf, DOUBTED, PATIENCE, REVOKED, startKeeping, whenEnded } from './kept-responses.testing.js';
 import type { Parts } from './open-parts.js';
 import { UnreliableDatabase } from './request-log/database.testing.js';
 import { question, responseOf, responsesOn } from './responses/responses.testing.js';
@@ -168,6 +168,17 @@ export function backgroundResponsesContract(
       const ended = await whenEnded(client, id);
       expect(ended).toMatchObject({ status: 'failed', error: { message: expect.stringContaining('key') } });
       await expect.poll(() => bed.worker.running, PATIENCE).toBe(0);
+    });
+
+    it('waits while nobody can tell whether its key is valid', async () => {
+      onTestFinished(() => DOUBTED.clear());
+      await using bed = await start({ answer: ['Yes.'] });
+      const client = clientOf(bed, 'doubted');
+      DOUBTED.set('doubted', 0);
+      const { id } = await client.responses.create(ASKED);
+      await expect.poll(() => DOUBTED.get('doubted'), PATIENCE).toBeGreaterThan(3);
+      DOUBTED.clear();
+      expect(await whenEnded(client, id)).toMatchObject({ status: 'completed' });
     });
 
     it('appends to its conversation, one after the other', async () => {

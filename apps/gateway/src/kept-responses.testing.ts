@@ -1,4 +1,4 @@
-import type { Settings } from '@millrace/contracts';
+import { InferenceError, type Settings } from '@millrace/contracts';
 import OpenAI from 'openai';
 import { expect } from 'vitest';
 import type { FakeWorker, FakeWorkerOptions } from './dispatch/fake-worker.testing.js';
@@ -18,11 +18,18 @@ export const PATIENCE = { timeout: 30_000, interval: 50 };
 
 /** Keys that are valid no more. */
 export const REVOKED = new Set<string>();
+/** Keys of which nobody can tell just now whether they are valid, and how often that was asked. */
+export const DOUBTED = new Map<string, number>();
 
 /** Whoever calls is the key that they send; `any`, which the client sends by itself, is nobody in particular. */
 const byName = {
   ...EVERYBODY,
-  callerOfKey: async (keyId: string) => (REVOKED.has(keyId) ? undefined : { ...ANYONE, keyId, keyName: keyId }),
+  callerOfKey: async (keyId: string) => {
+    const doubts = DOUBTED.get(keyId);
+    if (doubts === undefined) return REVOKED.has(keyId) ? undefined : { ...ANYONE, keyId, keyName: keyId };
+    DOUBTED.set(keyId, doubts + 1);
+    throw new InferenceError('store_unavailable', 'Keys can not be read just now.');
+  },
   authenticate: (presented = 'any') =>
     presented === 'any' ? ANYONE : { ...ANYONE, keyId: presented, keyName: presented },
 };

@@ -220,14 +220,13 @@ export class RunBackgroundResponses {
     const told = new Told(run);
     const hopeless = whyHopeless(run);
     if (hopeless !== undefined) return told.failed(hopeless);
-    const caller = await this.#callerOf(run);
-    if (caller === undefined) return told.failed(keyGone());
-
     const ending = new AbortController();
     this.#running.set(run.id, ending);
     using _watch = new RunWatch(() => this.#whyToEnd(run), ending, this.pace.watchMs, this.parts.queue.leaseMs);
     const signal = AbortSignal.any([ending.signal, this.#leaving.signal]);
     try {
+      const caller = await this.#callerOf(run);
+      if (caller === undefined) throw keyGone();
       return await this.#answer(run, caller, told, signal);
     } catch (error) {
       return this.#afterFailure(run, told, signal.aborted ? signal.reason : error);
