@@ -84,9 +84,10 @@ export class ResponseRuns {
   async queue(owner: Owner, run: NewRun): Promise<void> {
     const { response, request, priority, events, timeoutMs } = run;
     const input = named(run.input);
-    checkSize(input, this.limits);
     const { backgroundResponsesPerKeyMax: max } = this.limits;
     const { output: _, status, ...body } = response;
+    const json = JSON.stringify(body);
+    checkSize(input, json, this.limits);
     const isQueued = await this.database.transaction(async (query) => {
       const made = await query(INSERT_QUEUED, [
         response.id,
@@ -94,7 +95,7 @@ export class ResponseRuns {
         response.previous_response_id ?? null,
         response.conversation?.id ?? null,
         status,
-        JSON.stringify(body),
+        json,
         bytesOf(input),
         max,
       ]);

@@ -15,7 +15,7 @@ import { keyOf, type Owner } from './owner.js';
 import { type HeldConversation, type KeptResponse, noPreviousResponse, type ResponseStore } from './response-store.js';
 
 export interface ResponseLimits {
-  /** Of the items of one. */
+  /** Of one, with its items. */
   readonly responseBytesMax: number;
   /** Of the items of a chain, or of a conversation: nobody could have sent more. */
   readonly bodyBytesMax: number;
@@ -85,7 +85,8 @@ export class SqlResponseStore implements ResponseStore {
     const { output, status, ...body } = response;
     // An output that repeats an id of the input can not be told from it.
     const items = named([...input, ...output]);
-    checkSize(items, this.limits);
+    const json = JSON.stringify(body);
+    checkSize(items, json, this.limits);
     const holder = { id: response.id, owner };
     const conversationId = response.conversation?.id ?? null;
     await this.database.transaction(async (query) => {
@@ -96,7 +97,7 @@ export class SqlResponseStore implements ResponseStore {
         response.previous_response_id ?? null,
         conversationId,
         status,
-        JSON.stringify(body),
+        json,
         bytesOf(items),
       ]);
       if (made.length === 0) return;
@@ -166,16 +167,17 @@ export function responseBody({ status, body, output }: ResponseRow): ResponseBod
   return { ...JSON.parse(body), status, output: output.map((item) => JSON.parse(item)) } as ResponseBody;
 }
 
-/** @throws InferenceError */
+/** @param body all of the response but its items. @throws InferenceError */
 export function checkSize(
   items: readonly ResponseItem[],
+  body: string,
   { responseBytesMax }: Pick<ResponseLimits, 'responseBytesMax'>,
 ): void {
-  const bytes = bytesOf(items);
+  const bytes = bytesOf(items) + Buffer.byteLength(body);
   if (bytes <= responseBytesMax) return;
   throw new InferenceError(
     'response_too_large',
-    `Input and output of the response have ${bytes.toLocaleString('en')} bytes; up to ${responseBytesMax.toLocaleString('en')} are kept of one (responseBytesMax). Send less, or send it with \`store: false\`.`,
+    `The response has, with its input, ${bytes.toLocaleString('en')} bytes; up to ${responseBytesMax.toLocaleString('en')} are kept of one (responseBytesMax). Send less, or send it with \`store: false\`.`,
     { param: 'input' },
   );
 }

@@ -101,11 +101,15 @@ export function storedResponsesContract(open: () => Promise<SqlDatabase>): void 
     );
 
     it('is refused where it is larger than may be kept of one', async () => {
-      const { responses } = responsesOn(database, { responseBytesMax: 1_000 });
+      const { responses } = responsesOn(database, { responseBytesMax: 2_000 });
       const keep = (length: number) =>
         responses.keep('ann', { response: responseOf(), input: [question('x'.repeat(length))] });
       await keep(500);
-      await expect(keep(1_500)).rejects.toMatchObject({ code: 'response_too_large' });
+      await expect(keep(2_000)).rejects.toMatchObject({ code: 'response_too_large' });
+      const wordy = responseOf({ instructions: 'x'.repeat(2_000) });
+      await expect(responses.keep('ann', { response: wordy, input: [] })).rejects.toMatchObject({
+        code: 'response_too_large',
+      });
     });
 
     it('is gone when it is deleted, with its items', async () => {

@@ -223,6 +223,7 @@ export class RunBackgroundResponses {
     const ending = new AbortController();
     this.#running.set(run.id, ending);
     using _watch = new RunWatch(() => this.#whyToEnd(run), ending, this.pace.watchMs, this.parts.queue.leaseMs);
+    const timer = setTimeout(() => ending.abort(timeIsOver()), run.remainingMs);
     const signal = AbortSignal.any([ending.signal, this.#leaving.signal]);
     try {
       const caller = await this.#callerOf(run);
@@ -231,6 +232,7 @@ export class RunBackgroundResponses {
     } catch (error) {
       return this.#afterFailure(run, told, signal.aborted ? signal.reason : error);
     } finally {
+      clearTimeout(timer);
       this.#running.delete(run.id);
     }
   }
@@ -407,12 +409,11 @@ function isForLater(error: unknown): error is InferenceError {
 }
 
 /** In the name of whoever made it, and at the priority that they have: they wait for it, though not here. */
-function callOf({ id, request, remainingMs }: BegunRun, caller: Caller, signal: AbortSignal): Call {
+function callOf({ id, request }: BegunRun, caller: Caller, signal: AbortSignal): Call {
   const bodyBytes = Buffer.byteLength(JSON.stringify(request.body));
   return {
     ...backgroundCall({ requestId: id, caller, bodyBytes }, signal),
     caller,
-    deadlineMs: Math.max(1, remainingMs),
     cacheAsk: request.cacheAsk,
     dispatchAsk: request.dispatchAsk,
   };

@@ -1107,7 +1107,7 @@ export const SETTINGS = {
     min: 1024,
     max: 256 * MIB,
     unit: 'bytes',
-    why: 'How large input and output of one response may be to be kept. One that is larger is answered all the same and says `store: false`; in the background, where there is no other way to read it, it is refused with 413.',
+    why: 'How large a response may be, with its input, its tools and all else that it says, to be kept. One that is larger is answered all the same and says `store: false`; in the background, where there is no other way to read it, it is refused with 413.',
   }),
   conversationsKeptDays: integer({
     group: 'responses',

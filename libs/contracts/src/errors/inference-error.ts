@@ -233,7 +233,7 @@ export const ERROR_CATALOG = {
   response_too_large: {
     status: 413,
     type: 'invalid_request_error',
-    meaning: 'Input and output of the response are larger than may be kept of one: `responseBytesMax`.',
+    meaning: 'The response is, with its input, larger than may be kept of one: `responseBytesMax`.',
     remedy: 'Send less, send it with `store: false`, or raise the setting.',
   },
   file_too_large: {
