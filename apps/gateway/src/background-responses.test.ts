@@ -30,7 +30,7 @@ describe.skipIf(redisUrl === undefined)(
     async function onRedis() {
       const connection = new RedisConnection({ url: redisUrl!, timeoutMs: 2_000 }, silent);
       await connection.ready(5_000);
-      const options = { queue: 'responses', prefix, leaseMs: 1_500, jobsMax: 1_000, timeoutMs: 5_000, pauseMsMax: 100 };
+      const options = { queue: 'responses', prefix, leaseMs: 4_000, jobsMax: 1_000, timeoutMs: 5_000, pauseMsMax: 100 };
       const responseJobs = new BullMqJobQueue(connection, options);
       const close = async () => {
         await responseJobs.close();

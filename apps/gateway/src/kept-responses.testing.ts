@@ -11,7 +11,7 @@ import type { SqlDatabase } from './stores/sql-database.js';
 import { ANYONE } from './vocabulary.js';
 
 /** Short, so that a test need not wait long for what a killed gateway had. */
-const LEASE_MS = 1_500;
+const LEASE_MS = 4_000;
 const LOCK_MS = 1_500;
 /** A slow machine takes its time. */
 export const PATIENCE = { timeout: 30_000, interval: 50 };
