@@ -1,11 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import {
-  type ErrorCode,
-  InferenceError,
-  isErrorCode,
-  type ResponseBody,
-  type ResponseEvent,
-} from '@millrace/contracts';
+import { type ErrorCode, InferenceError, type ResponseEvent } from '@millrace/contracts';
 import { gauge, type Logger } from '@millrace/runtime';
 import { MEASURED } from '../metrics/declarations.js';
 import { EventKeeper, isOver, RunLost } from '../responses/event-keeper.js';
@@ -16,7 +10,9 @@ import { type JobCounts, type JobQueue, JobQueueFull, type TakenJob } from '../s
 import { DatabaseUnavailable } from '../stores/sql-database.js';
 import { ANYONE, type Call, type Caller } from '../vocabulary.js';
 import { backgroundCall } from './background-call.js';
-import { errorEvent, type ResponseIds, responseError } from './response-body.js';
+import type { ResponseIds } from './response-body.js';
+import { RunWatch } from './run-watch.js';
+import { type Ended, LAST_OPENING_NUMBER, ToldResponse } from './told-response.js';
 
 /** How a response is answered, be it in the background or not. */
 export interface Producer {
@@ -64,8 +60,6 @@ const LOOK_FOR_WORKERS_MS = 200;
 const HELD_RETRY_MS = 1_000;
 /** A taker rests after what nobody foresaw. */
 const FAILED_PAUSE_MS = 1_000;
-/** Events that every response begins with, whoever begins it: up to this number nothing of an answer has been seen. */
-const LAST_OPENING_NUMBER = 2;
 
 /** What has nothing to do with the request: it is tried again for as long as the response has time. */
 const LATER: ReadonlySet<ErrorCode> = new Set([
@@ -75,12 +69,6 @@ const LATER: ReadonlySet<ErrorCode> = new Set([
   'shutting_down',
   'conversation_locked',
 ]);
-
-interface Ended {
-  readonly kind: 'ended';
-  readonly response: ResponseBody;
-  readonly events: readonly ResponseEvent[];
-}
 
 /** What came of an attempt. */
 type Attempt =
@@ -184,7 +172,7 @@ export class RunBackgroundResponses {
     const { runs } = this.parts;
     for (const id of await runs.overdue(SWEPT_MAX)) {
       const run = await runs.begin(id, this.parts.queue.leaseMs);
-      if (run !== undefined) await this.#end(run, new Told(run).failed(timeIsOver()), this.#stopping.signal);
+      if (run !== undefined) await this.#end(run, new ToldResponse(run).failed(timeIsOver()), this.#stopping.signal);
     }
   }
 
@@ -217,7 +205,7 @@ export class RunBackgroundResponses {
   }
 
   async #attempt(run: BegunRun): Promise<Attempt> {
-    const told = new Told(run);
+    const told = new ToldResponse(run);
     const hopeless = whyHopeless(run);
     if (hopeless !== undefined) return told.failed(hopeless);
     const ending = new AbortController();
@@ -241,7 +229,7 @@ export class RunBackgroundResponses {
    * The events as they come; those of its end are kept with the end itself. And that before the answer is let go of, which until then has its
    * conversation for itself: whoever is next there finds this one in it.
    */
-  async #answer(run: BegunRun, caller: Caller, told: Told, signal: AbortSignal): Promise<Attempt> {
+  async #answer(run: BegunRun, caller: Caller, told: ToldResponse, signal: AbortSignal): Promise<Attempt> {
     const { runs, news, producer } = this.parts;
     const keeper = run.streamed ? new EventKeeper(runs, run, () => news.tell(run.id), signal) : undefined;
     const { id, created_at: createdAt } = run.response;
@@ -259,7 +247,7 @@ export class RunBackgroundResponses {
     throw new InferenceError('internal_error', 'The answer of this response ended without saying how.');
   }
 
-  #afterFailure(run: BegunRun, told: Told, error: unknown): Attempt {
+  #afterFailure(run: BegunRun, told: ToldResponse, error: unknown): Attempt {
     if (error instanceof RunLost) return { kind: 'lost' };
     // It may be back when another begins it.
     if (error instanceof DatabaseUnavailable) throw error;
@@ -295,107 +283,6 @@ export class RunBackgroundResponses {
     if (!(await this.parts.runs.hold(run, this.parts.queue.leaseMs)))
       return new RunLost('The response was ended, or another has begun it.');
     return (await this.#callerOf(run)) === undefined ? keyGone() : undefined;
-  }
-}
-
-/** What is told of a response in one attempt: numbered behind what was kept before, and with its end apart. */
-class Told {
-  #number: number;
-  #last: ResponseEvent[] = [];
-  #response: ResponseBody | undefined;
-  /** Why it failed. */
-  error: InferenceError | undefined;
-
-  constructor(private readonly run: BegunRun) {
-    this.#number = run.lastNumber;
-  }
-
-  /** Somebody may have read something of its answer: another would be joined to it. */
-  get isSeen(): boolean {
-    return this.run.streamed && this.#number > LAST_OPENING_NUMBER;
-  }
-
-  /** @returns what is to be kept now. */
-  add(events: readonly ResponseEvent[]): readonly ResponseEvent[] {
-    return events.flatMap((event) => {
-      // Before it comes response.queued, and that it is created was told then.
-      const sequence_number = event.sequence_number + 1;
-      if (event.type === 'response.created' || sequence_number <= this.#number) return [];
-      const told = { ...event, sequence_number };
-      if (this.#isOfTheEnd(told)) this.#last.push(told);
-      else this.#number = sequence_number;
-      return this.#last.length > 0 ? [] : [told];
-    });
-  }
-
-  get hasEnded(): boolean {
-    return this.#response !== undefined;
-  }
-
-  /** Once it has. @param rest what is not kept yet of what came before its end. */
-  ended(rest: readonly ResponseEvent[]): Ended {
-    return { kind: 'ended', response: this.#response!, events: [...rest, ...this.#last] };
-  }
-
-  /** What is told in place of what did not come. */
-  failed(thrown: unknown): Ended {
-    const response: ResponseBody = { ...this.run.response, status: 'failed', error: responseError(thrown) };
-    const number = this.#number + 1;
-    const events: ResponseEvent[] = [
-      errorEvent(thrown, number),
-      { type: 'response.failed', sequence_number: number + 1, response },
-    ];
-    return { kind: 'ended', response, events };
-  }
-
-  #isOfTheEnd(event: ResponseEvent): boolean {
-    if (event.type === 'error') this.error = inferenceErrorOf(event);
-    if ('response' in event && ENDS.has(event.response.status)) this.#response = event.response;
-    return this.#last.length > 0 || this.error !== undefined || this.#response !== undefined;
-  }
-}
-
-const ENDS: ReadonlySet<ResponseBody['status']> = new Set(['completed', 'incomplete', 'failed']);
-
-function inferenceErrorOf({ code, message, param }: Extract<ResponseEvent, { type: 'error' }>): InferenceError {
-  const known = code !== null && isErrorCode(code) ? code : 'internal_error';
-  return new InferenceError(known, message, { param: param ?? undefined });
-}
-
-/**
- * Looks now and then whether a run is to end while it is answered. Who can not tell for so long as a lease lasts gives it up: the queue may be
- * elsewhere than the database, and others may reach both.
- */
-class RunWatch implements Disposable {
-  #timer: NodeJS.Timeout;
-  #isOver = false;
-  #toldMs = performance.now();
-
-  constructor(
-    private readonly whyToEnd: () => Promise<Error | undefined>,
-    private readonly ending: AbortController,
-    private readonly everyMs: number,
-    private readonly blindMsMax: number,
-  ) {
-    this.#timer = setTimeout(() => void this.#look(), everyMs);
-  }
-
-  [Symbol.dispose](): void {
-    this.#isOver = true;
-    clearTimeout(this.#timer);
-  }
-
-  async #look(): Promise<void> {
-    const why = await this.whyToEnd().then(
-      (told) => {
-        this.#toldMs = performance.now();
-        return told;
-      },
-      () => (performance.now() - this.#toldMs > this.blindMsMax ? new RunLost('The database is away.') : undefined),
-    );
-    if (this.#isOver) return;
-    if (why !== undefined) this.ending.abort(why);
-    else this.#timer = setTimeout(() => void this.#look(), this.everyMs);
   }
 }
 

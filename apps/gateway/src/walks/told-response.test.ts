@@ -1,0 +1,89 @@
+import { InferenceError, type ResponseEvent } from '@millrace/contracts';
+import { describe, expect, it } from 'vitest';
+import type { BegunRun } from '../responses/response-runs.js';
+import { answer, responseOf } from '../responses/responses.testing.js';
+import { ToldResponse } from './told-response.js';
+
+const response = responseOf({ status: 'in_progress', background: true });
+const completed = { ...response, status: 'completed' as const, output: [answer('Yes.')] };
+
+function runOf(changes: Partial<BegunRun> = {}): BegunRun {
+  const request = { body: {} };
+  return {
+    id: response.id,
+    owner: undefined,
+    request,
+    response,
+    streamed: true,
+    attempt: 1,
+    putBack: 0,
+    lastNumber: 1,
+    remainingMs: 1,
+    ...changes,
+  };
+}
+
+const delta = (sequence_number: number): ResponseEvent => ({
+  type: 'response.reasoning_text.delta',
+  sequence_number,
+  item_id: 'rs_1',
+  output_index: 0,
+  content_index: 0,
+  delta: 'x',
+});
+/** As a response in the foreground is told. */
+const OPENING: ResponseEvent[] = [
+  { type: 'response.created', sequence_number: 0, response },
+  { type: 'response.in_progress', sequence_number: 1, response },
+];
+const numbers = (events: readonly ResponseEvent[]) => events.map(({ sequence_number }) => sequence_number);
+
+describe('what is told of a response in the background', () => {
+  it('goes on behind what was told when it was made', () => {
+    const told = new ToldResponse(runOf());
+    const kept = told.add([...OPENING, delta(2)]);
+    expect(kept.map(({ type }) => type)).toEqual(['response.in_progress', 'response.reasoning_text.delta']);
+    expect(numbers(kept)).toEqual([2, 3]);
+    expect([told.isSeen, told.hasEnded]).toEqual([true, false]);
+  });
+
+  it('has its end apart, with whatever comes behind it', () => {
+    const told = new ToldResponse(runOf());
+    expect(numbers(told.add([...OPENING, delta(2)]))).toEqual([2, 3]);
+    expect(told.add([{ type: 'response.completed', sequence_number: 3, response: completed }])).toEqual([]);
+    expect(told.hasEnded).toBe(true);
+    const { response: ended, events } = told.ended([delta(3)]);
+    expect(ended).toBe(completed);
+    expect(numbers(events)).toEqual([3, 4]);
+  });
+
+  it('is not told twice when it is begun again, and nothing of it had been seen', () => {
+    const told = new ToldResponse(runOf({ attempt: 2, lastNumber: 2 }));
+    expect(told.isSeen).toBe(false);
+    expect(numbers(told.add([...OPENING, delta(2)]))).toEqual([3]);
+  });
+
+  it('fails with numbers that go on from what was told', () => {
+    const told = new ToldResponse(runOf());
+    told.add([...OPENING, delta(2)]);
+    const { response: ended, events } = told.failed(new InferenceError('model_not_ready', 'Nobody is there.'));
+    expect(ended).toMatchObject({ status: 'failed', error: { code: 'server_error', message: 'Nobody is there.' } });
+    expect(events).toMatchObject([
+      { type: 'error', sequence_number: 4, code: 'model_not_ready' },
+      { type: 'response.failed', sequence_number: 5 },
+    ]);
+  });
+
+  it('knows why it failed, and that nobody reads what is not kept', () => {
+    const told = new ToldResponse(runOf({ streamed: false }));
+    const error = { type: 'requests', code: 'rate_limit_exceeded', message: 'Later.', param: null };
+    const failed = { ...response, status: 'failed' as const };
+    told.add([...OPENING, delta(2)]);
+    told.add([
+      { type: 'error', sequence_number: 3, code: error.code, message: error.message, param: null, error },
+      { type: 'response.failed', sequence_number: 4, response: failed },
+    ]);
+    expect(told.error).toMatchObject({ code: 'rate_limit_exceeded', message: 'Later.' });
+    expect([told.isSeen, told.hasEnded]).toEqual([false, true]);
+  });
+});
