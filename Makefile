@@ -22,7 +22,7 @@ $(INSTALLED): pnpm-lock.yaml pnpm-workspace.yaml .pnpmfile.cjs package.json $(wi
 	@tools/install-packages.sh
 	@touch $@
 
-# Of tests alone: other people's clients, 180 MB that nobody needs who only runs Millrace.
+# Of tests alone: other people's clients, 150 MB that nobody needs who only runs Millrace.
 CLIENTS := test/e2e/clients/node_modules/.millrace-installed
 $(CLIENTS): $(INSTALLED) test/e2e/clients/pnpm-lock.yaml test/e2e/clients/package.json
 	@tools/install-clients.sh
