@@ -271,6 +271,18 @@ export function backgroundResponsesContract(
     });
   });
 
+  describe.each(['cancelling', 'deleting'] as const)('%s it while it waits for its first token', (how) => {
+    it('is no fault of anybody: it is recorded as an answer whose client left', async () => {
+      await using bed = await start(NEVER);
+      const { id } = await bed.client.responses.create(ASKED);
+      await whenBegun(bed);
+      await (how === 'cancelling' ? bed.client.responses.cancel(id) : bed.client.responses.delete(id));
+      const recorded = () => bed.records().filter(({ requestId }) => requestId === id);
+      await expect.poll(recorded, PATIENCE).toMatchObject([{ outcome: 'cancelled', code: 'client_closed_request' }]);
+      expect(bed.log.filter(({ msg }) => msg === 'internal error')).toEqual([]);
+    });
+  });
+
   describe('its stream', () => {
     const TYPES = [
       'response.created',

@@ -299,11 +299,24 @@ function isForLater(error: unknown): error is InferenceError {
 function callOf({ id, request }: BegunRun, caller: Caller, signal: AbortSignal): Call {
   const bodyBytes = Buffer.byteLength(JSON.stringify(request.body));
   return {
-    ...backgroundCall({ requestId: id, caller, bodyBytes }, signal),
+    ...backgroundCall({ requestId: id, caller, bodyBytes }, leftBy(signal)),
     caller,
     cacheAsk: request.cacheAsk,
     dispatchAsk: request.dispatchAsk,
   };
+}
+
+/** Whoever answers hears of an end as of a client that left: it is nobody's fault, and is recorded so. */
+function leftBy(signal: AbortSignal): AbortSignal {
+  const left = new AbortController();
+  const leave = () => left.abort(signal.reason instanceof InferenceError ? signal.reason : nobodyWaits(signal.reason));
+  if (signal.aborted) leave();
+  else signal.addEventListener('abort', leave, { once: true });
+  return left.signal;
+}
+
+function nobodyWaits(cause: unknown): InferenceError {
+  return new InferenceError('client_closed_request', 'Nobody waits for this response here any more.', { cause });
 }
 
 /** Why it is not begun again; undefined: it is. */
