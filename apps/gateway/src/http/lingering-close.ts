@@ -1,4 +1,5 @@
 import type { IncomingMessage, Server } from 'node:http';
+import { Socket } from 'node:net';
 
 /**
  * Whoever is still sending its body when its answer ends the connection gets to read that answer. Closing at once would make the
@@ -11,7 +12,8 @@ export function lingerOverBodies(server: Server): void {
     const { 'content-length': length = '0', 'transfer-encoding': encoding } = request.headers;
     if (length === '0' && encoding === undefined) return;
     const { socket } = request;
-    const destroySoon = socket.destroySoon.bind(socket);
+    // Not the socket's own, which is that of the request before: they would be called through each other, however many there were.
+    const destroySoon = () => Socket.prototype.destroySoon.call(socket);
     // How Node closes a connection after its last answer.
     socket.destroySoon = () => {
       if (request.complete || request.destroyed) return destroySoon();
