@@ -2,7 +2,7 @@ import type { ParameterTable } from '@millrace/contracts';
 import * as contracts from '@millrace/contracts';
 import { describe, expect, it } from 'vitest';
 import { parameterRows } from '../../tools/docs/pages.js';
-import { parametersOf, type RequestInterface, requestInterfaces } from './openai-reference.js';
+import { parametersOf, type RequestInterface, requestInterfaces, wordsOf } from './openai-reference.js';
 import { readText } from './source-files.js';
 
 interface Held extends RequestInterface {
@@ -179,6 +179,19 @@ describe('the parameters of the openai package', () => {
     const answered = held.flatMap(([, requests]) => requests.map(named));
     const over = MISSING.map(named).filter((one) => answered.includes(one));
     expect(over, 'A table answers for it now: take it out of MISSING').toEqual([]);
+  });
+});
+
+describe('the words of the openai package', () => {
+  it('for how much to think are all taken, of a chat and of a response', () => {
+    const efforts = wordsOf({ file: 'shared', name: 'ReasoningEffort' });
+    expect(efforts).toContain('high');
+    for (const effort of efforts) {
+      const chat = { messages: [{ role: 'user', content: 'Hi' }], reasoning_effort: effort };
+      expect(contracts.chatRequestSchema.safeParse(chat).success, `${effort} in a chat`).toBe(true);
+      const response = { input: 'Hi', reasoning: { effort } };
+      expect(contracts.responseRequestSchema.safeParse(response).success, `${effort} in a response`).toBe(true);
+    }
   });
 });
 

@@ -31,6 +31,14 @@ export function requestInterfaces(file: string): string[] {
   );
 }
 
+/** The words that a parameter may have, or a type of that name; of others it may take nothing is told. */
+export function wordsOf({ file, name }: RequestInterface, parameter?: string): string[] {
+  const within = parameter === undefined ? sourceOf(file) : declarationOf(sourceOf(file), name)?.body;
+  const place = parameter === undefined ? `^export type ${name} =` : `^\\s*${parameter}\\??:`;
+  const [, words = ''] = new RegExp(`${place} ([^;]+);`, 'm').exec(within ?? '') ?? [];
+  return [...words.matchAll(/'([^']+)'/g)].map(([, word]) => word!);
+}
+
 function sourceOf(file: string): string {
   return readFileSync(join(RESOURCES, `${file}.d.ts`), 'utf8').replaceAll(/\/\*[\s\S]*?\*\//g, '');
 }

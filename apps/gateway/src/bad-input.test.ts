@@ -509,7 +509,7 @@ const BAD_BODIES: readonly BadBody[] = [
     what: 'an effort that does not exist',
     body: chat({ reasoning_effort: 'heroic' }),
     param: 'reasoning_effort',
-    message: '`reasoning_effort` is "heroic"; it must be "none", "minimal", "low", "medium", "high" or "xhigh".',
+    message: '`reasoning_effort` is "heroic"; it must be "none", "minimal", "low", "medium", "high", "xhigh" or "max".',
   },
   {
     what: 'two hundred thousand tool calls',

@@ -158,6 +158,7 @@ describe('what the prompt is made from', () => {
     for (const effort of ['none', 'minimal', 'low', 'medium', 'high', 'xhigh']) {
       expect(await promptOf({ reasoning_effort: effort }, path)).toMatchObject({ reasoningEffort: effort });
     }
+    expect(await promptOf({ reasoning_effort: 'max' }, path)).toMatchObject({ reasoningEffort: 'xhigh' });
     expect(await promptOf({ reasoning_effort: null }, path)).toMatchObject({ reasoningEffort: '' });
   });
 

@@ -78,6 +78,15 @@ export type ToolChoice = 'auto' | 'none' | 'required' | { readonly name: string 
 export const REASONING_EFFORTS = ['none', 'minimal', 'low', 'medium', 'high', 'xhigh'] as const;
 export type ReasoningEffort = (typeof REASONING_EFFORTS)[number];
 
+/** What callers may ask for, at OpenAI and Anthropic alike. */
+export const EFFORTS_ASKED = [...REASONING_EFFORTS, 'max'] as const;
+export type EffortAsked = (typeof EFFORTS_ASKED)[number];
+
+/** No template and no server beside a worker knows of `max`: it is the most that they know. */
+export function effortOf(asked: EffortAsked | null | undefined): ReasoningEffort | undefined {
+  return asked === 'max' ? 'xhigh' : (asked ?? undefined);
+}
+
 /** What an answer has brought so far, or brings now. Each is a stream of its own: only within it is the order told. */
 export interface AnswerContent {
   /** What the caller asked for. Whole characters only. */

@@ -1,4 +1,4 @@
-import { type ChatPromptBody, InferenceError } from '@millrace/contracts';
+import { type ChatPromptBody, effortOf, InferenceError } from '@millrace/contracts';
 import type { ChatPrompt } from '../vocabulary.js';
 import { checkToolResults } from './check-tool-results.js';
 import { type ChosenTools, chosenTools } from './chosen-tools.js';
@@ -33,7 +33,7 @@ export function chatPromptOf(sent: ChatPromptBody): {
     ...tools,
     ...documentsOf(body),
     continueFinal: continuesFinal(body) || undefined,
-    reasoningEffort: body.reasoning_effort ?? undefined,
+    reasoningEffort: effortOf(body.reasoning_effort),
   };
   return { prompt, toolPlaces };
 }

@@ -1,6 +1,7 @@
 import {
   COUNT_TOKENS_PARAMETERS,
   countTokensRequestSchema,
+  effortOf,
   InferenceError,
   MESSAGES_PARAMETERS,
   type MessagesPromptBody,
@@ -25,7 +26,7 @@ export function parseMessagesRequest(body: unknown, models: ModelCatalog): Valid
   const route = cappedRoute(request.model, 'chat', conversationChance(prompt), ask, models);
   const valid: ValidRequest & { readonly maxTokens: number; readonly thoughtsTold: ThoughtsTold } = {
     ...generationIn(request, route),
-    prompts: [{ ...prompt, reasoningEffort: effortOf(request, route) }],
+    prompts: [{ ...prompt, reasoningEffort: effortTold(request, route) }],
     schemaParam: request.output_config?.format ? 'output_config.format.schema' : 'output_format.schema',
     bestOf: 1,
     maxTokens: request.max_tokens,
@@ -41,7 +42,7 @@ export function parseCountTokensRequest(body: unknown, models: ModelCatalog): Va
   const { model } = models.route(request.model, 'chat', conversationChance(prompt));
   const valid: Omit<ValidTokenizeRequest, symbol> = {
     model,
-    prompt: { ...prompt, reasoningEffort: effortOf(request, { model, fallbacks: [] }) },
+    prompt: { ...prompt, reasoningEffort: effortTold(request, { model, fallbacks: [] }) },
     addSpecial: false,
     parseSpecial: true,
     withPieces: false,
@@ -80,10 +81,9 @@ function checkBudget({ thinking, max_tokens: maxTokens }: MessagesRequestBody): 
  * Anthropic's models think only if they are asked to, ours unless they are asked not to: whoever says nothing reads an answer that begins
  * with its text, and has set `max_tokens` for that.
  */
-function effortOf({ thinking, output_config }: MessagesPromptBody, route: Route): ReasoningEffort | undefined {
+function effortTold({ thinking, output_config }: MessagesPromptBody, route: Route): ReasoningEffort | undefined {
   if (thinking == null || thinking.type === 'disabled') return isOurs(route) ? 'none' : undefined;
-  const effort = output_config?.effort ?? undefined;
-  return effort === 'max' ? 'xhigh' : effort;
+  return effortOf(output_config?.effort);
 }
 
 /** Servers that others run may refuse to be told so, where they have nothing to turn off. */

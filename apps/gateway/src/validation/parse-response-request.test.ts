@@ -324,6 +324,14 @@ describe('a body of /v1/responses', () => {
   });
 
   it.each([
+    ['none', 'none'],
+    ['xhigh', 'xhigh'],
+    ['max', 'xhigh'],
+  ])('asks for an effort of %s as %s', (effort, told) => {
+    expect(parse({ input: 'Hi', reasoning: { effort } })).toMatchObject({ prompts: [{ reasoningEffort: told }] });
+  });
+
+  it.each([
     ['a function', tool('f'), { name: 'f' }],
     ['any', 'required', 'required'],
     ['what it likes', 'auto', undefined],

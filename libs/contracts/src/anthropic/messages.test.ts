@@ -1,6 +1,12 @@
 import type Anthropic from '@anthropic-ai/sdk';
 import { expect, it } from 'vitest';
-import { COUNT_TOKENS_PARAMETERS, MESSAGES_PARAMETERS, type MessageAnswerBody, type MessageEvent } from './messages.js';
+import {
+  COUNT_TOKENS_PARAMETERS,
+  MESSAGES_PARAMETERS,
+  type MessageAnswerBody,
+  type MessageEvent,
+  messagesRequestSchema,
+} from './messages.js';
 import type { AnthropicModelBody } from './models.js';
 
 /** What the official client sends as headers. */
@@ -22,6 +28,20 @@ it('lists every parameter of the official client, and no other', () => {
   const noneCounted: Record<Exclude<keyof typeof COUNT_TOKENS_PARAMETERS, Counted>, never> = {};
   expect(Object.keys(all)).toEqual(expect.arrayContaining(Object.keys(counted)));
   expect([none, noneCounted]).toEqual([{}, {}]);
+});
+
+it('takes every effort of the official client', () => {
+  const efforts: Record<NonNullable<Anthropic.OutputConfig['effort']>, true> = {
+    low: true,
+    medium: true,
+    high: true,
+    xhigh: true,
+    max: true,
+  };
+  for (const effort of Object.keys(efforts)) {
+    const asked = { max_tokens: 1, messages: [{ role: 'user', content: 'Hi' }], output_config: { effort } };
+    expect(messagesRequestSchema.safeParse(asked).success, effort).toBe(true);
+  }
 });
 
 it('answers in the types of the official client', () => {

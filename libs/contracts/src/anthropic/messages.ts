@@ -1,4 +1,5 @@
 import * as z from 'zod';
+import type { EffortAsked } from '../engine.js';
 import { model, type ParameterTable, recordOf } from '../openai/fields.js';
 
 /** Anthropic's messages: https://platform.claude.com/docs/en/api/messages. Types are inferred, never written twice. */
@@ -117,7 +118,10 @@ const thinking = z
 const outputFormat = z.object({ type: z.literal('json_schema'), schema: recordOf(SCHEMA_KEYS_MAX) }).nullish();
 
 const outputConfig = z
-  .object({ effort: z.enum(['low', 'medium', 'high', 'xhigh', 'max']).nullish(), format: outputFormat })
+  .object({
+    effort: z.enum(['low', 'medium', 'high', 'xhigh', 'max'] satisfies EffortAsked[]).nullish(),
+    format: outputFormat,
+  })
   .nullish();
 
 /** What makes the prompt. */

@@ -1,5 +1,5 @@
 import * as z from 'zod';
-import { REASONING_EFFORTS } from '../engine.js';
+import { EFFORTS_ASKED } from '../engine.js';
 import {
   FORMAT_NOTES,
   GENERATION_PARAMETERS,
@@ -124,7 +124,7 @@ export const chatPromptFields = {
   function_call: z.union([z.enum(['none', 'auto']), z.object({ name: z.string() })]).nullish(),
   documents: documentsSchema,
   chat_template_kwargs: recordOf(TEMPLATE_VARIABLES_MAX).nullish(),
-  reasoning_effort: z.enum(REASONING_EFFORTS).nullish(),
+  reasoning_effort: z.enum(EFFORTS_ASKED).nullish(),
   continue_final_message: z.boolean().nullish(),
   add_generation_prompt: z.boolean().nullish(),
 };
@@ -178,7 +178,7 @@ export const CHAT_PROMPT_PARAMETERS = {
   },
   reasoning_effort: {
     status: 'supported',
-    note: 'How much a model that reasons should do so; `none` turns it off where its template can. Others ignore it.',
+    note: 'How much a model that reasons should do so; `none` turns it off where its template can, `max` is `xhigh`. Others ignore it.',
   },
   continue_final_message: {
     status: 'supported',

@@ -1,5 +1,5 @@
 import * as z from 'zod';
-import { REASONING_EFFORTS } from '../engine.js';
+import { EFFORTS_ASKED } from '../engine.js';
 import { functionName, TOOL_KEYS_MAX, TOOLS_MAX } from './chat.js';
 import { jsonSchema, maxTokens, metadata, model, type ParameterTable, recordOf, TOP_LOGPROBS_MAX } from './fields.js';
 import {
@@ -106,7 +106,7 @@ const promptFields = {
   parallel_tool_calls: z.boolean().nullish(),
   reasoning: z
     .object({
-      effort: z.enum(REASONING_EFFORTS).nullish(),
+      effort: z.enum(EFFORTS_ASKED).nullish(),
       summary: summaryKind,
       generate_summary: summaryKind,
     })
@@ -170,7 +170,7 @@ const PROMPT_PARAMETERS = {
   parallel_tool_calls: { status: 'supported', note: 'Whether one answer may call several times. Left out: yes.' },
   reasoning: {
     status: 'supported',
-    note: '`effort`; models that do not reason ignore it. Thoughts come in full, as `content` of a `reasoning` item, so that `summary` is accepted and ignored.',
+    note: '`effort`, as `reasoning_effort` of a chat; models that do not reason ignore it. Thoughts come in full, as `content` of a `reasoning` item, so that `summary` is accepted and ignored.',
   },
   text: {
     status: 'supported',
@@ -293,7 +293,7 @@ export const responseSchema = z
     previous_response_id: z.string().nullable(),
     conversation: z.object({ id: z.string() }).nullable(),
     prompt_cache_key: z.string().nullable(),
-    reasoning: z.object({ effort: z.enum(REASONING_EFFORTS).nullable(), summary: z.null() }),
+    reasoning: z.object({ effort: z.enum(EFFORTS_ASKED).nullable(), summary: z.null() }),
     safety_identifier: z.string().nullable(),
     service_tier: z.enum(['default', 'flex']),
     store: z.boolean().meta({
