@@ -195,6 +195,16 @@ describe('the words of the openai package', () => {
   });
 });
 
+describe('the endpoints of a batch of the openai package', () => {
+  /** Nothing here makes pictures or films, and a batch that asks for them is a 400. */
+  const NOT_SERVED = ['/v1/images/generations', '/v1/images/edits', '/v1/videos'];
+
+  it('are all taken, but for those that nobody serves', () => {
+    const endpoints = wordsOf({ file: 'batches', name: 'BatchCreateParams' }, 'endpoint');
+    expect([...contracts.BATCH_ENDPOINTS, ...NOT_SERVED].sort()).toEqual(endpoints.sort());
+  });
+});
+
 describe('a table of parameters', () => {
   it.each(Object.keys(tables))('%s is held to the reference, or known to be ours', (table) => {
     const known = [...held.map(([name]) => name), ...OURS, ...ANTHROPICS];

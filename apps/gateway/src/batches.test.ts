@@ -90,6 +90,45 @@ describe('the official client', { timeout: 120_000 }, () => {
     expect(file.expires_at! - file.created_at).toBe(3_600);
   });
 
+  it('has texts judged', async () => {
+    const says = ({ prompt }: { readonly prompt?: unknown }) => {
+      const said = JSON.stringify(prompt);
+      return {
+        answer: said.includes('riddle')
+          ? ['Who ', 'knows?']
+          : said.includes('knife')
+            ? ['unsafe', '\n', 'S1']
+            : ['safe'],
+      };
+    };
+    await using bed = await startBatchGateway(stores, { moderationModel: 'guard' }, [
+      { models: [{ id: 'guard', isDefault: true }], script: says },
+    ]);
+    const line = (id: string, body: object) =>
+      JSON.stringify({ custom_id: id, method: 'POST', url: '/v1/moderations', body });
+    const lines = [
+      line('a', { input: ['a flower', 'a knife'] }),
+      line('b', { input: [] }),
+      line('c', { input: 'a riddle' }),
+    ];
+    const { id } = await makeBatch(bed.client, lines, { endpoint: '/v1/moderations' });
+    const batch = await whenOver(bed.client, id);
+    expect(batch).toMatchObject({
+      endpoint: '/v1/moderations',
+      request_counts: { completed: 1, failed: 2 },
+      usage: { input_tokens: 4, output_tokens: 6 },
+    });
+    expect(await linesOf(bed.client, batch.output_file_id)).toMatchObject([
+      { custom_id: 'a', response: { body: { model: 'guard', results: [{ flagged: false }, { flagged: true }] } } },
+    ]);
+    expect(await linesOf(bed.client, batch.error_file_id)).toMatchObject([
+      { custom_id: 'b', response: { status_code: 400, body: { error: { param: 'input' } } } },
+      { custom_id: 'c', response: { status_code: 502, body: { error: { code: 'no_verdict' } } } },
+    ]);
+    // Of each text once, also where that was no verdict: at a temperature of 0 it would be said again.
+    expect(bed.worker.started.map(({ priority }) => priority)).toEqual([LOW_PRIORITY, LOW_PRIORITY, LOW_PRIORITY]);
+  });
+
   it('has responses answered, behind everybody else', async () => {
     await using bed = await startBatchGateway(stores);
     const line = (id: string, body: object) =>
@@ -292,6 +331,7 @@ describe('a request for a batch', () => {
     [{ completion_window: '25h' }, 'completion_window'],
     [{ completion_window: '0h' }, 'completion_window'],
     [{ endpoint: '/v1/rerank' }, 'endpoint'],
+    [{ endpoint: '/v1/images/generations' }, 'endpoint'],
     [{ metadata: { a: 'x'.repeat(513) } }, 'metadata.a'],
     [{ metadata: { a: 'x\0' } }, 'metadata.a'],
     [{ metadata: { b: '\ud83d' } }, 'metadata.b'],

@@ -130,6 +130,31 @@ describe('moderations', () => {
     });
   });
 
+  it('are recorded as refused where the model that was named gives no verdict', async () => {
+    const before = bed.records().length;
+    await expect(moderate('x', 'chatty')).rejects.toThrow();
+    await expect.poll(() => bed.records().length).toBe(before + 1);
+    expect(bed.records().at(-1)).toMatchObject({
+      outcome: 'rejected',
+      code: 'moderation_not_supported',
+      status: 400,
+      completionTokens: 7,
+    });
+  });
+
+  it('fail where the configured model gives no verdict, and are recorded so', async () => {
+    await using other = await TestBed.start({ moderationModel: 'chatty' }, [guards]);
+    await expect(other.client.moderations.create({ input: 'x' })).rejects.toMatchObject({
+      status: 502,
+      code: 'no_verdict',
+      param: null,
+      error: { message: expect.stringMatching(/^The model chatty said neither.*the text was not judged/) },
+    });
+    await expect.poll(() => other.records().length).toBe(1);
+    expect(other.records()[0]).toMatchObject({ outcome: 'failed', code: 'no_verdict', status: 502 });
+    expect(other.worker.started).toHaveLength(1);
+  });
+
   it('name the input where it is too long', async () => {
     await expect(moderate(['x', 'too long'])).rejects.toMatchObject({
       status: 400,

@@ -193,6 +193,7 @@ export function wire(
   const searchFiles = new SearchFiles(parts.vectorTables.stores, vectorStores.search);
   const respond = new Respond(completeChat, responseInputs, searchFiles, parts.responses, logger);
   const embed = new Embed(models, requestLog, work);
+  const moderate = new Moderate(completeChat, settings.moderationModel);
   const tokenize = new Tokenize(models, requestLog, work);
   const batchFiles = new BatchFileAccess(parts.files.store);
   const batchJobs = new RunBatchJobs(
@@ -202,7 +203,7 @@ export function wire(
       files: batchFiles,
       segments: new SegmentStore(parts.objects, parts.batches),
       gate: new LineGate(settings, () => admission.interactive),
-      answerLine: new AnswerBatchLine(completeChat, respond, completeText, embed),
+      answerLine: new AnswerBatchLine(completeChat, respond, completeText, embed, moderate),
       callers: parts.authenticator,
     },
     { batchLinesMax: settings.batchLinesMax, lineBytesMax: settings.bodyBytesMax },
@@ -232,7 +233,7 @@ export function wire(
     completeText,
     messages: new Messages(completeChat, tokenize),
     manageStoredChats: new ManageStoredChats(stored, parts.storedChats),
-    moderate: new Moderate(completeChat, settings.moderationModel),
+    moderate,
     respond,
     queueResponse: new QueueResponse(respond, backgroundResponses, following, settings),
     manageResponses: new ManageResponses(stored, responses, runs, following, backgroundResponses),

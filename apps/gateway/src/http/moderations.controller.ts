@@ -10,6 +10,7 @@ export class ModerationsController {
   @Post()
   @HttpCode(200) // Nest answers a POST with 201; OpenAI's clients expect 200.
   async create(@Body() body: unknown, @Req() request: FastifyRequest, @Res() reply: FastifyReply): Promise<void> {
-    reply.send(await this.moderate.run(body, callOf(request, reply)));
+    const moderated = await this.moderate.run(body, callOf(request, reply));
+    reply.send(moderated.body);
   }
 }

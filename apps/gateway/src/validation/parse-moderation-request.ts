@@ -16,6 +16,11 @@ const VERDICT_TOKENS_MAX = 64;
 /** The likeliest beside the verdict: `safe` or `unsafe` is among them. */
 const LIKELIEST = 5;
 
+export interface ValidModerationRequest extends ValidChatRequest {
+  /** The model is the one of the setting, and not one that the caller named. */
+  readonly isConfigured: boolean;
+}
+
 /**
  * The body of POST /v1/moderations: unknown before, valid after. Each text is a conversation of its own, of which the model says what it
  * thinks of it.
@@ -26,10 +31,10 @@ export function parseModerationRequest(
   body: unknown,
   models: ModelCatalog,
   configured: string | undefined,
-): ValidChatRequest {
+): ValidModerationRequest {
   const request = checkBody(body, MODERATION_PARAMETERS, moderationRequestSchema);
   const prompts = textsOf(request).map(promptOf);
-  const valid: ValidRequest = {
+  const valid: ValidRequest & Pick<ValidModerationRequest, 'isConfigured'> = {
     ...routeOf(request, (name) => models.route(name, 'chat', conversationChance(prompts[0]!)), configured),
     prompts,
     n: 1,
@@ -42,7 +47,7 @@ export function parseModerationRequest(
     stream: false,
     includeUsage: false,
   };
-  return valid as ValidChatRequest;
+  return valid as ValidModerationRequest;
 }
 
 /** One of OpenAI's names may be an alias here, and then means that. */
@@ -50,16 +55,16 @@ function routeOf(
   { model }: ModerationRequestBody,
   routeTo: (name: string) => Route,
   configured: string | undefined,
-): Route {
+): Route & Pick<ValidModerationRequest, 'isConfigured'> {
   try {
-    if (model) return routeTo(model);
+    if (model) return { ...routeTo(model), isConfigured: false };
   } catch (error) {
     const isUnknown = error instanceof InferenceError && error.code === 'model_not_found';
     if (!isUnknown || !OPENAIS_MODELS.test(model!)) throw error;
   }
   if (configured === undefined) throw noModel();
   try {
-    return routeTo(configured);
+    return { ...routeTo(configured), isConfigured: true };
   } catch (error) {
     throw error instanceof InferenceError ? asConfigured(error) : error;
   }

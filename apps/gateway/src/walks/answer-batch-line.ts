@@ -6,6 +6,7 @@ import { backgroundCall } from './background-call.js';
 import type { CompleteChat } from './complete-chat.js';
 import type { CompleteText } from './complete-text.js';
 import type { Embed } from './embed.js';
+import type { Moderate, Moderated } from './moderate.js';
 import type { Respond, ResponseAnswer } from './respond.js';
 
 /** Gives a request's answer as its endpoint does. */
@@ -15,7 +16,7 @@ type Walk = (body: object, call: Call) => Promise<LineAnswer>;
 export class AnswerBatchLine {
   readonly #walks: Readonly<Record<BatchEndpoint, Walk>>;
 
-  constructor(chat: CompleteChat, respond: Respond, text: CompleteText, embed: Embed) {
+  constructor(chat: CompleteChat, respond: Respond, text: CompleteText, embed: Embed, moderate: Moderate) {
     this.#walks = {
       '/v1/chat/completions': async (body, call) => wholeAnswer(await chat.run(body, call)),
       '/v1/responses': async (body, call) => wholeResponse(await respond.run(body, call)),
@@ -24,6 +25,7 @@ export class AnswerBatchLine {
         const json = await embed.run(body, call);
         return { json, usage: { ...NO_USAGE, inputTokens: promptTokensOf(json) } };
       },
+      '/v1/moderations': async (body, call) => wholeVerdicts(await moderate.run(body, call)),
     };
   }
 
@@ -43,6 +45,14 @@ function wholeResponse(answer: ResponseAnswer): LineAnswer {
       outputTokens: usage?.output_tokens ?? 0,
       reasoningTokens: usage?.output_tokens_details.reasoning_tokens ?? 0,
     },
+  };
+}
+
+function wholeVerdicts({ body, usage }: Moderated): LineAnswer {
+  const { promptTokens, cachedTokens, completionTokens, reasoningTokens } = usage;
+  return {
+    json: JSON.stringify(body),
+    usage: { inputTokens: promptTokens, cachedTokens, outputTokens: completionTokens, reasoningTokens },
   };
 }
 

@@ -73,8 +73,12 @@ export class CompleteChat {
     return this.entrance.enter(call, record, () => parse(modelsFor(call.caller, this.models)), expected);
   }
 
-  /** From a valid request to its last token. complete-text.ts walks here too: the two differ only before and after. */
-  async *generate(entered: Entered<ValidAnswerRequest>): AsyncGenerator<SequenceEvent> {
+  /**
+   * From a valid request to its last token. complete-text.ts walks here too: the two differ only before and after.
+   *
+   * @param atEnd called once everything was read, before the record closes: where it throws, that is how the request has ended.
+   */
+  async *generate(entered: Entered<ValidAnswerRequest>, atEnd = () => {}): AsyncGenerator<SequenceEvent> {
     using _leaving = entered; // Also reached when the client leaves: closing the stream returns this generator.
     const { request, record } = entered;
     try {
@@ -85,6 +89,7 @@ export class CompleteChat {
         record.add(event);
         yield event;
       }
+      atEnd();
     } catch (error) {
       record.fail(error);
       throw error;

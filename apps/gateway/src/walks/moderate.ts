@@ -7,14 +7,21 @@ import {
   type TokenLogprob,
 } from '@millrace/contracts';
 import { randomHex } from '@millrace/runtime';
+import { type TotalUsage, UsageTally } from '../request-log/usage-tally.js';
 import type { ModelCatalog } from '../validation/model-catalog.js';
-import { parseModerationRequest } from '../validation/parse-moderation-request.js';
+import { parseModerationRequest, type ValidModerationRequest } from '../validation/parse-moderation-request.js';
 import type { Call, SequenceEvent } from '../vocabulary.js';
 import type { CompleteChat } from './complete-chat.js';
 import { type GuardVerdict, guardVerdict } from './guard-verdict.js';
 import { tellOverhead } from './overhead.js';
 
 type Result = ModerationBody['results'][number];
+
+export interface Moderated {
+  readonly body: ModerationBody;
+  /** What judging took, of which OpenAI's body says nothing. */
+  readonly usage: TotalUsage;
+}
 
 /** POST /v1/moderations: the way of a chat, with a model that answers each text with a verdict. */
 export class Moderate {
@@ -31,7 +38,7 @@ export class Moderate {
    * Some servers behind a model (Ollama, Groq) tell no log-probabilities, and refuse whoever asks for them. Such a model is asked once more,
    * without, and from then on without: the request that was refused has cost its caller a place in its rate, and has a record of its own.
    */
-  async run(body: unknown, call: Call): Promise<ModerationBody> {
+  async run(body: unknown, call: Call): Promise<Moderated> {
     try {
       return await this.#judge(body, call, true);
     } catch (error) {
@@ -41,7 +48,7 @@ export class Moderate {
     }
   }
 
-  async #judge(body: unknown, call: Call, withLogprobs: boolean): Promise<ModerationBody> {
+  async #judge(body: unknown, call: Call, withLogprobs: boolean): Promise<Moderated> {
     const parse = (models: ModelCatalog) => {
       const request = parseModerationRequest(body, models, this.model);
       const tells = withLogprobs && !this.#withoutLogprobs.has(engineOf(request.model));
@@ -49,12 +56,16 @@ export class Moderate {
     };
     const entered = await this.completeChat.enter(call, parse, 'moderations');
     const { request, record } = entered;
-    const count = request.prompts.length;
+    const said = new Said(request.prompts.length);
+    let verdicts: readonly GuardVerdict[] = [];
+    const judge = () => {
+      verdicts = said.answers.map(({ text, logprobs }) => guardVerdict(text, logprobs) ?? noVerdict(request));
+    };
     try {
-      const said = await collectSaid(this.completeChat.generate(entered), count);
-      const verdicts = said.map(({ text, logprobs }) => guardVerdict(text, logprobs) ?? noVerdict(request.model.id));
+      for await (const event of this.completeChat.generate(entered, judge)) said.add(event);
       tellOverhead(call, record);
-      return { id: `modr-${randomHex(12)}`, model: record.answeredBy.id, results: verdicts.map(resultOf) };
+      const results = verdicts.map(resultOf);
+      return { body: { id: `modr-${randomHex(12)}`, model: record.answeredBy.id, results }, usage: said.usage() };
     } catch (error) {
       if (request.logprobs !== undefined && isAboutLogprobs(error)) throw new NoLogprobs(request.model);
       throw inWordsOf(error);
@@ -79,20 +90,27 @@ function isAboutLogprobs(error: unknown): boolean {
   return error instanceof InferenceError && /^(top_)?logprobs$/.test(error.details.param ?? '');
 }
 
-interface Said {
-  text: string;
-  readonly logprobs: TokenLogprob[];
-}
+/** What the model says of each text, while it comes. */
+class Said {
+  readonly answers: readonly { text: string; readonly logprobs: TokenLogprob[] }[];
+  readonly #tally: UsageTally;
 
-async function collectSaid(events: AsyncIterable<SequenceEvent>, count: number): Promise<readonly Said[]> {
-  const said = Array.from({ length: count }, (): Said => ({ text: '', logprobs: [] }));
-  for await (const event of events) {
-    if (event.kind !== 'tokens') continue;
-    const one = said[event.index]!;
-    one.text += event.text;
-    one.logprobs.push(...(event.logprobs ?? []));
+  constructor(texts: number) {
+    this.answers = Array.from({ length: texts }, () => ({ text: '', logprobs: [] }));
+    this.#tally = new UsageTally({ prompts: this.answers, bestOf: 1 });
   }
-  return said;
+
+  add(event: SequenceEvent): void {
+    this.#tally.add(event);
+    if (event.kind !== 'tokens') return;
+    const answer = this.answers[event.index]!;
+    answer.text += event.text;
+    answer.logprobs.push(...(event.logprobs ?? []));
+  }
+
+  usage(): TotalUsage {
+    return this.#tally.total();
+  }
 }
 
 function resultOf({ flagged, named, categories, score }: GuardVerdict): Result {
@@ -112,10 +130,17 @@ function ofEach<Value>(value: (category: ModerationCategory) => Value): Record<M
   return Object.fromEntries(entries) as Record<ModerationCategory, Value>;
 }
 
-function noVerdict(model: string): never {
+/** Whoever named the model can name another; where it is the configured one, its caller has done nothing wrong. */
+function noVerdict({ model: { id }, isConfigured }: ValidModerationRequest): never {
+  const what = `The model ${id} said neither that the text is safe nor that it is unsafe`;
+  if (isConfigured)
+    throw new InferenceError(
+      'no_verdict',
+      `${what}: the text was not judged. If that happens often, \`moderationModel\` names none that judges texts here; docs/how-to/moderation.md lists the kinds.`,
+    );
   throw new InferenceError(
     'moderation_not_supported',
-    `The model ${model} said neither that the text is safe nor that it is unsafe: it is none that judges texts. Name one that does, such as a Llama Guard; docs/how-to/moderation.md lists the kinds.`,
+    `${what}: it is none that judges texts. Name one that does, such as a Llama Guard; docs/how-to/moderation.md lists the kinds.`,
     { param: 'model' },
   );
 }

@@ -34,6 +34,7 @@ describe('Retry-After', () => {
       'model_busy',
       'insufficient_quota',
       'upstream_unauthorized',
+      'no_verdict',
       'model_failed',
       'store_full',
     ]);

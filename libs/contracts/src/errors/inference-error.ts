@@ -55,7 +55,7 @@ export const ERROR_CATALOG = {
   moderation_not_supported: {
     status: 400,
     type: 'invalid_request_error',
-    meaning: 'No model judges texts here, or the one that was asked gave no verdict.',
+    meaning: 'No model judges texts here, or the one that the request names gave no verdict.',
     remedy: 'Set `moderationModel`, or name a model such as Llama Guard (docs/how-to/moderation.md).',
   },
   generation_not_supported: {
@@ -302,6 +302,15 @@ export const ERROR_CATALOG = {
     meaning:
       'The answer had begun when its server failed, and no other can go on with it: a provider that takes no beginning of an answer, say.',
     remedy: 'Send the request again. docs/concepts/survival.md says which answers go on elsewhere.',
+  },
+  no_verdict: {
+    status: 502,
+    type: 'server_error',
+    // It says the same of the same text.
+    shouldRetry: false,
+    meaning: 'The model that judges texts here said something of this one that is no verdict.',
+    remedy:
+      'Take the text for one that was not judged. Whoever runs Millrace should see whether `moderationModel` is a model that judges (docs/how-to/moderation.md).',
   },
   model_failed: {
     status: 503,

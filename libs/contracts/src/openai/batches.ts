@@ -6,7 +6,13 @@ import { listOf } from './list-of.js';
 /** OpenAI's batch jobs: https://platform.openai.com/docs/api-reference/batch. */
 
 /** What a line may be sent to. */
-export const BATCH_ENDPOINTS = ['/v1/chat/completions', '/v1/responses', '/v1/completions', '/v1/embeddings'] as const;
+export const BATCH_ENDPOINTS = [
+  '/v1/chat/completions',
+  '/v1/responses',
+  '/v1/completions',
+  '/v1/embeddings',
+  '/v1/moderations',
+] as const;
 export type BatchEndpoint = (typeof BATCH_ENDPOINTS)[number];
 
 /** OpenAI's only one is `24h`, which is also the longest. */
