@@ -2,6 +2,7 @@ import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { childrenOf } from '../e2e/processes.ts';
+import { GUARD, startGuard } from '../e2e/scripted-guard.ts';
 import { type Stack, startStack } from '../e2e/stack.ts';
 
 const LOOK_MS_MAX = 10_000;
@@ -24,8 +25,11 @@ export interface FuzzedStack extends AsyncDisposable {
 export async function startFuzzedStack(): Promise<FuzzedStack> {
   // Of its own, or it would list and remove the models of whoever runs this.
   const modelsDir = mkdtempSync(join(tmpdir(), 'millrace-fuzz-models-'));
+  const guard = await startGuard();
   const stack = await startStack({
+    args: ['--models-file', guard.modelsFile],
     environment: {
+      MILLRACE_MODERATION_MODEL: GUARD,
       MILLRACE_MODELS_DIR: modelsDir,
       MILLRACE_LOG_FORMAT: 'json',
       MILLRACE_REQUEST_TIMEOUT_MS: String(ANSWER_MS_MAX),
@@ -55,6 +59,7 @@ export async function startFuzzedStack(): Promise<FuzzedStack> {
         .filter((line) => /"level":"(error|fatal)"|unhandled/i.test(line) && !line.includes('who had no key')),
     [Symbol.asyncDispose]: async () => {
       await stack.stop();
+      await guard.close();
       rmSync(modelsDir, { recursive: true, force: true });
     },
   };

@@ -1,4 +1,5 @@
 import fc from 'fast-check';
+import { GUARD } from '../e2e/scripted-guard.ts';
 import { collectionAt, idOf } from './known-ids.ts';
 import type { Hints } from './schema-values.ts';
 
@@ -61,7 +62,7 @@ const everywhere: Hints = {
   suffix: fc.constant(null),
   arguments: fc.constantFrom('{}', '{"city":"Oslo"}', '[', ''),
   completion_window: fc.constant('24h'),
-  endpoint: fc.constantFrom('/v1/chat/completions', '/v1/chat/completions', '/v1/embeddings'),
+  endpoint: fc.constantFrom('/v1/chat/completions', '/v1/chat/completions', '/v1/embeddings', '/v1/moderations'),
   file_id: idOf('files'),
   file_ids: fc.array(idOf('files'), { minLength: 1, maxLength: 2 }),
   input_file_id: idOf('files'),
@@ -80,10 +81,10 @@ const everywhere: Hints = {
 
 /** What the document cannot say of a value: which models there are, which files, and what would take an hour. */
 export function hintsFor(path: string): Hints {
-  const embeds = /embeddings|rerank/.test(path);
+  const served = /embeddings|rerank/.test(path) ? EMBED : path.endsWith('/moderations') ? GUARD : CHAT;
   const model = fc.oneof(
-    { weight: 8, arbitrary: fc.constant(embeds ? EMBED : CHAT) },
-    { weight: 1, arbitrary: fc.constantFrom(embeds ? CHAT : EMBED, 'gpt-9', '') },
+    { weight: 8, arbitrary: fc.constant(served) },
+    { weight: 1, arbitrary: fc.constantFrom(served === CHAT ? EMBED : CHAT, 'gpt-9', '') },
   );
   const isChat = /\/(chat|tokenize|apply-template|messages|count_tokens)/.test(path);
   const after = idOf(collectionAt(path));

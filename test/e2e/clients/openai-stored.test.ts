@@ -63,4 +63,13 @@ describe('openai: stored completions, functions and moderations', () => {
     expect(error).toBeInstanceOf(OpenAI.BadRequestError);
     expect((error as Error).message).toMatch(/moderation/i);
   });
+
+  it('moderations judge each text by the classifier that is named', async () => {
+    const { model, results } = await client.moderations.create({ model: 'guard', input: ['A flower.', 'A knife.'] });
+    expect(model).toBe('guard');
+    expect(results.map(({ flagged, categories }) => [flagged, categories.violence])).toEqual([
+      [false, false],
+      [true, true],
+    ]);
+  });
 });

@@ -8,6 +8,11 @@ const POLL = { pollIntervalMs: 200 };
 const named = (name: string, text: string) => toFile(Buffer.from(text), name);
 
 /** Everything that is kept, by OpenAI's own package. */
+interface JudgedLine {
+  readonly custom_id: string;
+  readonly response: { readonly body: OpenAI.ModerationCreateResponse };
+}
+
 describe('openai: files, uploads, batches and vector stores', () => {
   const client = openai();
 
@@ -69,6 +74,27 @@ describe('openai: files, uploads, batches and vector stores', () => {
     for await (const one of client.batches.list({ limit: 1 })) listed.push(one.id);
     expect(listed).toEqual([id]);
     await expect(client.batches.cancel(id)).rejects.toMatchObject({ status: 409 });
+  });
+
+  it('batches of moderations are judged', async () => {
+    const line = (custom_id: string, input: string) =>
+      JSON.stringify({ custom_id, method: 'POST', url: '/v1/moderations', body: { model: 'guard', input } });
+    const lines = [line('flower', 'A flower.'), line('knife', 'A knife.')];
+    const input = await client.files.create({ file: await named('in.jsonl', lines.join('\n')), purpose: 'batch' });
+    const asked = { input_file_id: input.id, endpoint: '/v1/moderations', completion_window: '24h' } as const;
+    const { id } = await client.batches.create(asked);
+    await expect.poll(async () => (await client.batches.retrieve(id)).status, { timeout: 60_000 }).toBe('completed');
+    const batch = await client.batches.retrieve(id);
+    expect(batch).toMatchObject({ model: 'guard', request_counts: { total: 2, completed: 2, failed: 0 } });
+    const output = await (await client.files.content(batch.output_file_id!)).text();
+    const verdicts = output
+      .trim()
+      .split('\n')
+      .map((text) => JSON.parse(text) as JudgedLine);
+    expect(verdicts.map(({ custom_id, response }) => [custom_id, response.body.results[0]!.flagged]).sort()).toEqual([
+      ['flower', false],
+      ['knife', true],
+    ]);
   });
 
   it('vector stores are filled from files that are uploaded on the way, and searched', async () => {

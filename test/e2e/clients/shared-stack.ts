@@ -1,4 +1,5 @@
 import type { TestProject } from 'vitest/node';
+import { startGuard } from '../scripted-guard.js';
 import { startStack } from '../stack.js';
 
 declare module 'vitest' {
@@ -9,7 +10,11 @@ declare module 'vitest' {
 
 /** One Millrace for all suites: each is a guest that leaves things as they were, and starting takes longer than asking. */
 export default async function setup(project: TestProject): Promise<() => Promise<unknown>> {
-  const stack = await startStack();
+  const guard = await startGuard();
+  const stack = await startStack({ args: ['--models-file', guard.modelsFile] });
   project.provide('stackUrl', stack.url);
-  return () => stack.stop();
+  return async () => {
+    await stack.stop();
+    await guard.close();
+  };
 }
