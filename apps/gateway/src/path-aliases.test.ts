@@ -88,6 +88,35 @@ describe('a client whose base URL is another', () => {
   });
 
   it.each([
+    ['POST', '/v1/messages/%zz', 400],
+    ['POST', '/messages/%zz', 400],
+    ['POST', '/anthropic/v1/messages/%zz', 400],
+    ['GET', '/anthropic/v1/%E0%A4%A', 400],
+    ['GET', '/anthropic/v1/models/%zz', 400],
+    ['GET', '/anthropic/v1/nothing', 404],
+    ['GET', '/anthropic/nothing', 404],
+    ['POST', '/anthropic/v1/models/demo', 405],
+  ])('is refused in Anthropic’s words, if that is whose it is: %s %s', async (method, path, status) => {
+    const refused = await fetch(bed.url + path, { method });
+    expect(refused.status).toBe(status);
+    const body = await refused.json();
+    expect(body).toMatchObject({ type: 'error', error: {}, request_id: refused.headers.get('request-id') });
+  });
+
+  it('is told of the models as Anthropic does, without a word of its header', async () => {
+    const models = await (await fetch(`${bed.url}/anthropic/v1/models`)).json();
+    expect(models).toMatchObject({ data: [{ type: 'model', id: 'demo' }], has_more: false });
+  });
+
+  it('is refused in OpenAI’s words, if that is whose it is', async () => {
+    for (const path of ['/v1/models/%zz', '/openai/v1/%E0%A4%A', '/%zz', '/anthropics']) {
+      const refused = await fetch(bed.url + path);
+      expect(await refused.json(), path).toEqual({ error: expect.objectContaining({ param: null }) });
+      expect(refused.headers.get('request-id'), path).toBeNull();
+    }
+  });
+
+  it.each([
     '/openai/v1',
     '/openai',
     '/anthropic',

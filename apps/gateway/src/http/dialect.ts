@@ -1,9 +1,11 @@
 import type { IncomingHttpHeaders } from 'node:http';
 import { toAnthropicResponse, toOpenAiResponse } from '@millrace/contracts';
-import { servedUrl } from './path-aliases.js';
+import { servedUrl, withoutOrigin } from './path-aliases.js';
 
-/** What tells in whose words a request is asked and wants its answer. Of a URL it may be the one before aliases or behind. */
+/** What tells in whose words a request is asked and wants its answer. */
 export interface Asked {
+  /** Before aliases, where `url` is the one behind them. */
+  readonly originalUrl?: string | undefined;
   readonly url?: string | undefined;
   readonly headers: IncomingHttpHeaders;
 }
@@ -11,9 +13,13 @@ export interface Asked {
 const MESSAGES = /^\/v1\/messages(?=[/?]|$)/;
 const MODELS = /^\/v1\/models(?=[/?]|$)/;
 
+/** The base URL that only its clients are given: whatever they ask for below it, also what there is not. */
+const ANTHROPICS = /^\/anthropic\//;
+
 /** At its own paths, and of the models whoever says so: Anthropic's clients send the header with every request. */
-export function speaksAnthropic({ url = '/', headers }: Asked): boolean {
+export function speaksAnthropic({ url = '/', originalUrl = url, headers }: Asked): boolean {
   const served = servedUrl(url);
+  if (ANTHROPICS.test(withoutOrigin(originalUrl))) return true;
   return MESSAGES.test(served) || (headers['anthropic-version'] !== undefined && MODELS.test(served));
 }
 

@@ -9,10 +9,14 @@ const ORIGIN = /^https?:\/\/[^/?#]*(?=\/)/i;
  */
 export function servedUrl(asked: string): string {
   if (asked.startsWith('/v1/')) return asked;
-  const url = asked.replace(ORIGIN, '');
+  const url = withoutOrigin(asked);
   if (url.startsWith('/v1/')) return url;
   for (const { from, to } of PATH_ALIASES) if (url.startsWith(from)) return to + url.slice(from.length);
   return isWithoutV1(url) ? `/v1${url}` : url;
+}
+
+export function withoutOrigin(url: string): string {
+  return url.replace(ORIGIN, '');
 }
 
 function isWithoutV1(url: string): boolean {
