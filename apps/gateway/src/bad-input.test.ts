@@ -1,3 +1,4 @@
+import { openApiDocument } from '@millrace/contracts';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { rawExchange, TestBed } from './gateway.testing.js';
 
@@ -1184,6 +1185,29 @@ describe('a request that is not one for this server', () => {
       const deleted = await fetch(`${bed.url}${path}`, { method: 'DELETE' });
       expect(deleted.headers.get('allow'), path).toBe('GET, HEAD');
       expect(await refusal(deleted), path).toMatchObject({ status: 405 });
+    }
+  });
+
+  it.each([
+    ['PUT', '/v1/responses/input_tokens', 'POST'],
+    ['GET', '/v1/responses/input_tokens', 'POST'],
+    ['DELETE', '/v1/responses/input_tokens/?a=b', 'POST'],
+    ['GET', '/v1/chat/completions/x/y', undefined],
+    ['PUT', '/v1/responses/x', 'GET, HEAD, DELETE'],
+  ])('is none of an id where the path is one of its own: %s %s', async (method, path, allowed) => {
+    const refused = await fetch(`${bed.url}${path}`, { method });
+    expect(refused.headers.get('allow') ?? undefined).toBe(allowed);
+    expect(await refusal(refused)).toMatchObject({ status: allowed === undefined ? 404 : 405 });
+  });
+
+  it('is told of the methods that the OpenAPI document has for its path, and of no other path’s', async () => {
+    const { paths } = openApiDocument() as { readonly paths: Readonly<Record<string, object>> };
+    // What is of the admin API says nothing to strangers.
+    for (const [path, operations] of Object.entries(paths).filter(([one]) => !one.startsWith('/admin/'))) {
+      const refused = await fetch(`${bed.url}${path.replaceAll(/\{\w+\}/g, 'x')}`, { method: 'PUT' });
+      const methods = Object.keys(operations).map((method) => method.toUpperCase());
+      const allowed = methods.includes('GET') ? [...methods, 'HEAD'] : methods;
+      expect(refused.headers.get('allow')?.split(', ').sort(), path).toEqual(allowed.sort());
     }
   });
 

@@ -16,20 +16,34 @@ export function refuseUnknownRoutes(fastify: FastifyInstance): void {
     for (const name of [method].flat()) known.add(name);
   });
   fastify.addHook('onRequest', (request, reply, done) => {
-    if (!request.is404 && !isOptionsOfNoRoute(request)) return done();
     const path = (request.url.split('?', 1)[0] ?? '').replace(/(?<=.)\/$/, ''); // The router does not mind it either.
+    if (!request.is404 && !isOptionsOfNoRoute(request) && !isOfAnother(request, path, methods)) return done();
     const allowed = methodsOf(path, request.method, methods);
     const asked = request.originalUrl.split('?', 1)[0] ?? '';
     done(allowed ? methodNotAllowed(request.method, asked, allowed, reply) : unknownUrl(request.method, asked));
   });
 }
 
-/** The methods of a path, unless the one that was used is among them: then it was something else that was wrong. */
-function methodsOf(path: string, used: string, methods: ReadonlyMap<string, ReadonlySet<string>>): string | undefined {
-  for (const [pattern, known] of methods) {
-    if (pattern !== ANY_PATH && !known.has(used) && matches(pattern, path)) return [...known].join(', ');
-  }
-  return undefined;
+type Methods = ReadonlyMap<string, ReadonlySet<string>>;
+
+/**
+ * The methods of a path, unless the one that was used is among them: then it was something else that was wrong. A path that is written out
+ * goes before patterns that it happens to fit.
+ */
+function methodsOf(path: string, used: string, methods: Methods): string | undefined {
+  const fitting = [...methods].filter(
+    ([pattern, known]) => pattern !== ANY_PATH && !known.has(used) && matches(pattern, path),
+  );
+  const [, known] = fitting.find(([pattern]) => pattern === path) ?? fitting[0] ?? [];
+  return known && [...known].join(', ');
+}
+
+/**
+ * The router keeps the routes of each method by themselves: what a path that is written out does not take goes to a pattern that it happens
+ * to fit (`GET /v1/responses/input_tokens` to the response of that id).
+ */
+function isOfAnother({ method, routeOptions: { url = '' } }: FastifyRequest, path: string, methods: Methods): boolean {
+  return /[:*]/.test(url) && methods.get(path)?.has(method) === false;
 }
 
 /** Part by part: `:id` is any one of them, and a `*` at the end all that are left. */
