@@ -121,6 +121,29 @@ describe('functions, the form before tools', () => {
     ]);
   });
 
+  it('are none where their list is empty, as with tools', async () => {
+    const called = { name: 'get_weather', arguments: '{"city":"Rome"}' };
+    await using bed = await start(calling);
+    const tools = [{ type: 'function' as const, function: { name: 'get_weather' } }];
+    const ask = (more: object) => bed.client.chat.completions.create({ model: 'demo', messages, ...more });
+    for (const more of [{ tool_choice: 'required' }, { parallel_tool_calls: true }, {}]) {
+      const { choices } = await ask({ functions: [], tools, ...more });
+      expect(choices[0]).toMatchObject({
+        finish_reason: 'tool_calls',
+        message: { tool_calls: [{ function: called }] },
+      });
+      expect(choices[0]!.message.function_call).toBeUndefined();
+    }
+    for (const none of [{ functions: [] }, { functions: [], function_call: 'auto' }, { tools: [] }]) {
+      await ask(none);
+      expect(bed.worker.started.at(-1)).toMatchObject({ prompt: { value: { toolsJson: '' } } });
+    }
+    await expect(ask({ functions: [], function_call: { name: 'get_weather' } })).rejects.toMatchObject({
+      status: 400,
+      param: 'function_call.name',
+    });
+  });
+
   it('are named in refusals as they were sent', async () => {
     const param = 'tools[0].function.parameters.properties';
     await using bed = await start({

@@ -6,6 +6,7 @@ import { checkBody } from './check-body.js';
 import { conversationChance } from './conversation-chance.js';
 import { generationOf } from './generation.js';
 import type { ModelCatalog } from './model-catalog.js';
+import { hasFunctions } from './todays-form.js';
 import type { CappedAsk } from './within-caps.js';
 
 /** The body of POST /v1/chat/completions: unknown before, valid after. */
@@ -22,7 +23,7 @@ export function validChat(request: ChatRequestBody, models: ModelCatalog): Valid
     ...generation,
     prompts: [prompt],
     toolPlaces,
-    oldCalls: request.functions != null || undefined,
+    oldCalls: hasFunctions(request) || undefined,
     bestOf: generation.n,
     maxTokens: request.max_completion_tokens ?? request.max_tokens ?? undefined,
     logprobs: logprobsOf(request),

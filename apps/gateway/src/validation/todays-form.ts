@@ -13,7 +13,7 @@ type Assistant = Extract<ChatMessage, { role: 'assistant' }>;
 export function inTodaysForm<Body extends ChatPromptBody>(body: Body): Body {
   const { functions, function_call: asked } = body;
   const messages = todaysMessages(body.messages);
-  if (functions == null && asked == null) return { ...body, messages };
+  if (!hasFunctions(body) && asked == null) return { ...body, messages };
   refuseBothForms(body);
   checkFunctions(body);
   return {
@@ -26,9 +26,14 @@ export function inTodaysForm<Body extends ChatPromptBody>(body: Body): Body {
   };
 }
 
+/** An empty list is none at all, as one of `tools` is: whoever sends both forms means the other. */
+export function hasFunctions({ functions }: Pick<ChatPromptBody, 'functions'>): boolean {
+  return functions != null && functions.length > 0;
+}
+
 function refuseBothForms(body: ChatPromptBody): void {
-  const { functions, tools, tool_choice, parallel_tool_calls } = body;
-  const old = functions == null ? 'function_call' : 'functions';
+  const { tools, tool_choice, parallel_tool_calls } = body;
+  const old = hasFunctions(body) ? 'functions' : 'function_call';
   const [other] = Object.entries({
     tools: tools?.length ? tools : undefined,
     tool_choice,

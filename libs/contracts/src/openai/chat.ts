@@ -165,7 +165,7 @@ export const CHAT_PROMPT_PARAMETERS = {
   parallel_tool_calls: { status: 'supported', note: 'Whether one answer may call several times. Left out: yes.' },
   functions: {
     status: 'supported',
-    note: `What \`tools\` were called before; not together with them. Up to ${TOOLS_MAX}. The answer calls one of them at most, has the call as \`function_call\`, and ends with \`function_call\`. A message with the role \`function\` answers the call of the message before it.`,
+    note: `What \`tools\` were called before; not together with them. Up to ${TOOLS_MAX}; an empty list is none, as one of \`tools\` is. The answer calls one of them at most, has the call as \`function_call\`, and ends with \`function_call\`. A message with the role \`function\` answers the call of the message before it.`,
   },
   function_call: { status: 'supported', note: 'Of `functions`: `auto`, `none`, or `{"name": …}`.' },
   documents: {
