@@ -93,6 +93,12 @@ export function keptResponsesContract(open: () => Promise<SqlDatabase>): void {
       ]);
     });
 
+    it('is gone on from without a further message, where an empty list is no reason to refuse it', async () => {
+      const one = await client.responses.create(TEXT);
+      await client.responses.create({ ...TEXT, input: [], previous_response_id: one.id });
+      expect(asked()).toEqual(['user: How high is the tide?', 'assistant: Four metres.']);
+    });
+
     it('takes an item by its id', async () => {
       const { output } = await client.responses.create(TEXT);
       await client.responses.create({

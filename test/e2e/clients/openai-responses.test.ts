@@ -39,6 +39,16 @@ describe('openai: responses and conversations', () => {
   const client = openai();
 
   describe('responses.create', () => {
+    it('answers a message without words, and refuses none at all', async () => {
+      const instructions = 'You answer briefly.';
+      for (const empty of ['', [{ role: 'user' as const, content: '' }]]) {
+        const response = await client.responses.create({ ...ask, instructions, input: empty, max_output_tokens: 16 });
+        expect(response.status).toMatch(/^(completed|incomplete)$/);
+      }
+      const none = client.responses.create({ ...ask, instructions, input: [] });
+      await expect(none).rejects.toBeInstanceOf(OpenAI.BadRequestError);
+    });
+
     it('answers whole, with usage and what was asked', async () => {
       const response = await client.responses.create({
         ...ask,

@@ -323,6 +323,11 @@ describe('a body of /v1/responses', () => {
     });
   });
 
+  it('takes an empty text for a message without words', () => {
+    const empty = { role: 'user', content: '' };
+    for (const input of ['', [empty]]) expect(parse({ input })).toMatchObject({ prompts: [{ messages: [empty] }] });
+  });
+
   it.each([
     ['none', 'none'],
     ['xhigh', 'xhigh'],

@@ -151,7 +151,7 @@ const PROMPT_PARAMETERS = {
   },
   input: {
     status: 'supported',
-    note: 'A text, or items: messages, `function_call`, `function_call_output`, `reasoning`, `file_search_call` and `item_reference`. Any other item is a 400 that names it, and so is an image, an audio or a file in a message. Every `function_call` must have a `function_call_output` behind it.',
+    note: 'A text, or items: messages, `function_call`, `function_call_output`, `reasoning`, `file_search_call` and `item_reference`. Any other item is a 400 that names it, and so is an image, an audio or a file in a message. Every `function_call` must have a `function_call_output` behind it. An empty text is a message without words, as in a chat; a list without a message is a 400, unless there is one in what the response goes on from.',
   },
   instructions: {
     status: 'supported',
