@@ -18,7 +18,7 @@ import {
   machineMemory,
   namesFile,
   readModelsFile,
-  startMetrics,
+  startTelemetry,
   tellParent,
   terminationRequested,
   type WatchedTls,
@@ -61,7 +61,12 @@ async function run(loaded: LoadedSettings): Promise<void> {
   const chosen = chooseAmong(registered, settings);
   await refuseUnusableFile(chosen[0]);
   logger.info(registered.sentence);
-  const scrapes = startMetrics({ serviceName: 'millrace-worker', serviceVersion: VERSION });
+  const telemetry = await startTelemetry({
+    serviceName: 'millrace-worker',
+    serviceVersion: VERSION,
+    environment: loaded.variables,
+    logger,
+  });
   const metrics = new WorkerMetrics();
   const budget = new MemoryBudget(machineMemory(), settings.memoryReserveMib * MIB);
   const prompts = new PromptProcess({ templateTimeoutMs: settings.templateTimeoutMs, logger });
@@ -93,7 +98,7 @@ async function run(loaded: LoadedSettings): Promise<void> {
 
   const stopped = terminationRequested();
   if (settings.workerMetricsPort !== undefined) {
-    await openScrapeServer(settings.workerHost, settings.workerMetricsPort, scrapes.answerScrape);
+    await openScrapeServer(settings.workerHost, settings.workerMetricsPort, telemetry.answerScrape);
   }
   const port = await server.listen(tls.gateways);
   const isSentWork = settings.dispatch !== 'queue';
@@ -124,7 +129,7 @@ async function run(loaded: LoadedSettings): Promise<void> {
   registered.close();
   await library.close();
   await prompts.close();
-  await scrapes.close();
+  await telemetry.close();
   logger.info('The worker has stopped.');
 }
 

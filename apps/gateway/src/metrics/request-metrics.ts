@@ -1,27 +1,7 @@
 import { counter, histogram } from '@millrace/runtime';
-import type { Endpoint, RequestRecord } from '../vocabulary.js';
+import type { RequestRecord } from '../vocabulary.js';
 import { MEASURED } from './declarations.js';
-
-/** OpenTelemetry's names of the operations; what it has no name for keeps ours. */
-const OPERATIONS = {
-  chat: 'chat',
-  stored_chats: 'stored_chats',
-  completion: 'text_completion',
-  responses: 'responses',
-  messages: 'messages',
-  embeddings: 'embeddings',
-  rerank: 'rerank',
-  moderations: 'moderations',
-  tokenize: 'tokenize',
-  detokenize: 'detokenize',
-  apply_template: 'apply_template',
-  files: 'files',
-  batches: 'batches',
-  vector_stores: 'vector_stores',
-  conversations: 'conversations',
-  admin: 'admin',
-  other: 'other',
-} as const satisfies Record<Endpoint, string>;
+import { OPERATIONS } from './operations.js';
 
 /**
  * Workers describe their models, and a server behind one may rename its own for ever; further ones are counted as `other`. Each has
