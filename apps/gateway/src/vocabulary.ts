@@ -8,6 +8,7 @@ import {
   type ErrorCode,
   type ModelDescription,
   type Prompt,
+  type RefusingLimit,
   type RerankRequest,
   type TokenizeRequest,
   type TraceContext,
@@ -290,6 +291,8 @@ export interface RequestRecord {
   readonly stream: boolean;
   readonly outcome: Outcome;
   readonly code: ErrorCode | undefined;
+  /** Which limit refused it, as `x-millrace-limit` told its caller. */
+  readonly limit: RefusingLimit | undefined;
   readonly status: number;
   /** Address of the worker that was asked last. */
   readonly worker: string | undefined;

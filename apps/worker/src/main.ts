@@ -64,6 +64,7 @@ async function run(loaded: LoadedSettings): Promise<void> {
   const telemetry = await startTelemetry({
     serviceName: 'millrace-worker',
     serviceVersion: VERSION,
+    pool: settings.pool ?? POOL_UNSAID,
     environment: loaded.variables,
     logger,
   });
@@ -80,9 +81,9 @@ async function run(loaded: LoadedSettings): Promise<void> {
     settings,
     {
       onChange: () => server.noteModels(),
-      onLoaded: ({ isDefault }, durationMs) => metrics.modelLoaded(durationMs, isDefault),
-      onFailed: () => metrics.modelFailed(),
-      onUnloaded: (_model, reason) => metrics.modelUnloaded(reason),
+      onLoaded: ({ id }, durationMs) => metrics.modelLoaded(id, durationMs),
+      onFailed: ({ id }) => metrics.modelFailed(id),
+      onUnloaded: ({ id }, reason) => metrics.modelUnloaded(id, reason),
       onHopeless: hopeless.reject,
     },
     logger,
@@ -94,7 +95,12 @@ async function run(loaded: LoadedSettings): Promise<void> {
     offer();
     registered.watch(offer);
   });
-  metrics.watch({ engineLoad: () => library.engineLoad, loadedModels: () => library.loadedModels, tls });
+  metrics.watch({
+    engineLoads: () => library.engineLoads,
+    loadedModels: () => library.loadedModels,
+    batchSizeMax: settings.maxBatchSize,
+    tls,
+  });
 
   const stopped = terminationRequested();
   if (settings.workerMetricsPort !== undefined) {

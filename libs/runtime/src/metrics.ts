@@ -8,6 +8,8 @@ export interface MetricsOptions {
   /** `service.name` of everything measured here: `millrace-gateway`, `millrace-worker`. */
   readonly serviceName: string;
   readonly serviceVersion: string;
+  /** Of a worker; a label of everything that it measures. */
+  readonly pool?: string | undefined;
 }
 
 export interface Metrics {
@@ -34,7 +36,7 @@ export function startMetrics(
   others: readonly IMetricReader[] = [],
   attributes: Attributes = namesOf(options),
 ): Metrics {
-  const exporter = new PrometheusExporter({ preventServerStart: true });
+  const exporter = new PrometheusExporter({ preventServerStart: true, withResourceConstantLabels: POOL_ALONE });
   const provider = new MeterProvider({
     resource: resourceFromAttributes(attributes),
     readers: [exporter, ...others],
@@ -50,8 +52,11 @@ export function startMetrics(
   };
 }
 
-export function namesOf({ serviceName, serviceVersion }: MetricsOptions): Attributes {
-  return { 'service.name': serviceName, 'service.version': serviceVersion };
+/** What of a process is a label of each series, besides being told once, of the whole. */
+const POOL_ALONE = /^pool$/;
+
+export function namesOf({ serviceName, serviceVersion, pool }: MetricsOptions): Attributes {
+  return { 'service.name': serviceName, 'service.version': serviceVersion, ...(pool !== undefined && { pool }) };
 }
 
 /** One measured thing, declared once: docs/reference/metrics.md is made from these. */

@@ -23,6 +23,9 @@ export interface Concerned extends Partial<Tallied>, Parameterised, Asking {
   readonly stream?: boolean;
 }
 
+/** Told of the pauses between the events of an answer. */
+export type GapListener = (gapMs: number, model: string) => void;
+
 /** A record in the making. It is told what happens and looks nothing up; closing it, the first time, writes it. */
 export class OpenRecord {
   #request: Concerned | undefined;
@@ -55,6 +58,7 @@ export class OpenRecord {
     private readonly call: Call,
     private readonly write: (record: RequestRecord, error: unknown) => void,
     contentBytesMax = 0,
+    private readonly onGap?: GapListener,
   ) {
     this.#contents = contentBytesMax > 0 ? new ContentsInTheMaking(contentBytesMax) : undefined;
     this.#trace = RequestTrace.open(endpoint, call);
@@ -111,9 +115,17 @@ export class OpenRecord {
     this.#firstEventMs ??= nowMs;
     this.#lastEventMs = nowMs;
     this.#trace?.answers(nowMs + this.call.arrivedMs);
-    if (event.kind === 'tokens') this.#lastTokenMs = nowMs;
+    if (event.kind === 'tokens') this.#noteTokens(nowMs);
     this.#tally?.add(event);
     this.#contents?.add(event);
+  }
+
+  #noteTokens(nowMs: number): void {
+    const lastMs = this.#lastTokenMs;
+    this.#lastTokenMs = nowMs;
+    // Between the events of several sequences lies nothing that anybody waits for; nor between those that were kept.
+    if (lastMs === undefined || this.#sequences > 1 || this.#cached) return;
+    this.onGap?.(nowMs - lastMs, this.answeredBy.id);
   }
 
   /** Its answer was kept, by this model: nothing is waited for, and nothing computed. */
@@ -190,6 +202,7 @@ export class OpenRecord {
       stream: this.#request?.stream ?? false,
       outcome: this.#outcome(code),
       code,
+      limit: this.#error === undefined ? undefined : toInferenceError(this.#error).details.limit,
       status: code === undefined ? 200 : ERROR_CATALOG[code].status,
       worker: this.#worker,
       attempts: this.#attempts,
