@@ -13,6 +13,8 @@ export interface FleetPlan {
   readonly workers: number;
   readonly gatewayArgs?: readonly string[];
   readonly workerArgs?: readonly string[];
+  /** Of all of them. */
+  readonly environment?: NodeJS.ProcessEnv;
   /** Workers that a gateway sees, where they are not as many as there are: all of a pool that is fed by a queue are one. */
   readonly seen?: number;
 }
@@ -139,7 +141,7 @@ export class Fleet {
     const own = [`--worker-port=${port}`, `--worker-metrics-port=${new URL(url).port}`];
     return this.#stage.start(name, join(ROOT, 'apps/worker/dist/main.js'), {
       args: [...own, '--log-level=warn', ...(this.#plan.workerArgs ?? [])],
-      environment: { MALLOC_ARENA_MAX: '2' }, // As `millrace serve` starts it.
+      environment: { ...this.#plan.environment, MALLOC_ARENA_MAX: '2' }, // As `millrace serve` starts it.
     });
   }
 
@@ -152,6 +154,7 @@ export class Fleet {
     const workers = this.workers.map((worker) => `127.0.0.1:${worker.port}`).join(',');
     const program = await this.#stage.start(name, join(ROOT, 'apps/gateway/dist/main.js'), {
       args: [...own, `--workers=${workers}`, '--log-level=warn', ...(this.#plan.gatewayArgs ?? [])],
+      environment: this.#plan.environment ?? {},
     });
     await until(async () => (await statusOf(`${url}/readyz`)) === 200, START_TIMEOUT_MS, `${name} is ready`);
     return program;

@@ -3,8 +3,9 @@ import { dirname, join, normalize } from 'node:path';
 import { GATEWAY_METRICS } from '@millrace/gateway/metrics';
 import { WORKER_METRICS } from '@millrace/worker/metrics';
 import { describe, expect, it } from 'vitest';
-import { referencePages } from '../../tools/docs/pages.js';
+import { FOREIGN_METRICS, referencePages } from '../../tools/docs/pages.js';
 import { ENGINES_PAGE, withPresetTable } from '../../tools/docs/preset-table.js';
+import { unknownIn } from './metric-names.js';
 import { ROOT, readText, trackedFiles } from './source-files.js';
 
 describe('the reference pages', () => {
@@ -15,6 +16,18 @@ describe('the reference pages', () => {
       );
     });
   }
+});
+
+describe('what other servers call their metrics', () => {
+  it.each(FOREIGN_METRICS)('%s is asked for here by names that exist', (_theirs, query) => {
+    expect(unknownIn(query)).toEqual([]);
+  });
+
+  it('would be seen to be wrong', () => {
+    const query =
+      'sum by (gen_ai_request_model) (rate(millrace_request_total{outcom="x"}[5m])) / millrace_keys{pool="a"}';
+    expect(unknownIn(query)).toEqual(['millrace_request_total', 'millrace_keys{pool}']);
+  });
 });
 
 describe('the page of the engines', () => {

@@ -120,6 +120,9 @@ Labels have few values by design: outcomes and endpoints are closed lists, \`mod
 that no worker serves is counted as \`unknown\`, and what is beyond 64 models as \`other\`). What belongs to one request (its id, key,
 prompt) is in its log line, and in its record: what each key used, \`millrace usage\` tells.
 
+In Prometheus a dot of a name is an underscore: \`gen_ai.server.request.duration\` is \`gen_ai_server_request_duration\`. Each series of a
+worker has a label \`pool\` besides those below.
+
 ## Gateway
 
 ${metricRows(gateway)}
@@ -127,8 +130,67 @@ ${metricRows(gateway)}
 ## Worker
 
 ${metricRows(worker)}
+
+## Names from elsewhere
+
+What other servers call their metrics, and what to ask for here.
+
+| there | here, in PromQL |
+| --- | --- |
+${FOREIGN_METRICS.map(([theirs, ours]) => `| ${theirs.map((name) => `\`${name}\``).join(', ')} | \`${ours}\` |`).join('\n')}
 `;
 }
+
+/** Queries rather than names: units and what is counted differ. A test compares their names with the declarations. */
+export const FOREIGN_METRICS: readonly (readonly [theirs: readonly string[], ours: string])[] = [
+  [
+    ['requests_total', 'litellm_proxy_total_requests_metric', 'vllm:request_success_total'],
+    'sum(rate(millrace_requests_total[5m]))',
+  ],
+  [
+    ['requests_failed_total', 'litellm_proxy_failed_requests_metric', 'vllm:request_errors_total'],
+    'sum(rate(millrace_requests_total{outcome!="served"}[5m]))',
+  ],
+  [['requests_inflight', 'litellm_in_flight_requests', 'vllm:num_requests_running'], 'sum(millrace_running_requests)'],
+  [
+    ['queue_depth', 'vllm:num_requests_waiting', 'llamacpp:requests_deferred'],
+    'sum(millrace_waiting_requests) + sum(millrace_worker_waiting_sequences)',
+  ],
+  [
+    ['request_duration_ms', 'vllm:e2e_request_latency_seconds', 'litellm_request_total_latency_metric'],
+    '1000 * histogram_quantile(0.95, sum by (le) (rate(gen_ai_server_request_duration_bucket[5m])))',
+  ],
+  [
+    ['time_to_first_token_ms', 'vllm:time_to_first_token_seconds', 'litellm_llm_api_time_to_first_token_metric'],
+    '1000 * histogram_quantile(0.95, sum by (le) (rate(gen_ai_server_time_to_first_token_bucket[5m])))',
+  ],
+  [
+    ['vllm:inter_token_latency_seconds', 'bifrost_stream_inter_token_latency_seconds'],
+    'histogram_quantile(0.95, sum by (le) (rate(millrace_token_gap_seconds_bucket[5m])))',
+  ],
+  [
+    ['vllm:request_time_per_output_token_seconds'],
+    'histogram_quantile(0.95, sum by (le) (rate(gen_ai_server_time_per_output_token_bucket[5m])))',
+  ],
+  [
+    ['vllm:request_queue_time_seconds'],
+    'histogram_quantile(0.95, sum by (le) (rate(millrace_waiting_seconds_bucket[5m])))',
+  ],
+  [
+    ['tokens_generated_total', 'vllm:generation_tokens_total', 'llamacpp:tokens_predicted_total'],
+    'sum(rate(millrace_tokens_total{kind="completion"}[5m]))',
+  ],
+  [['vllm:prompt_tokens_total', 'llamacpp:prompt_tokens_total'], 'sum(rate(millrace_tokens_total{kind="prompt"}[5m]))'],
+  [
+    ['vllm:prefix_cache_hits_total / vllm:prefix_cache_queries_total'],
+    'sum(rate(millrace_tokens_total{kind="cached"}[5m])) / sum(rate(millrace_tokens_total{kind="prompt"}[5m]))',
+  ],
+  [
+    ['litellm_overhead_latency_metric', 'bifrost_overhead_latency_microseconds'],
+    'histogram_quantile(0.95, sum by (le, answer) (rate(millrace_overhead_seconds_bucket[5m])))',
+  ],
+  [['node_eventloop_lag_seconds'], 'max by (instance) (millrace_event_loop_delay_seconds{quantile="0.99"})'],
+];
 
 function metricRows(metrics: readonly MetricDeclaration[]): string {
   const rows = metrics.map(

@@ -2,17 +2,13 @@ import { once } from 'node:events';
 import { connect, type Socket } from 'node:net';
 import { describe, expect, it } from 'vitest';
 import { rawExchange, TestBed } from './gateway.testing.js';
+import { scrapedMetric } from './scraped-metric.testing.js';
 
 const health = 'GET /healthz HTTP/1.1\r\nhost: x\r\n\r\n';
 const lastHealth = 'GET /healthz HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n';
 const chatOf = (body: string) =>
   `POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: ${body.length}\r\n\r\n${body}`;
 const statuses = (answers: string) => [...answers.matchAll(/HTTP\/1\.1 (\d+)/g)].map(([, status]) => status);
-
-async function metric(bed: TestBed, name: string): Promise<number> {
-  const page = await (await fetch(`${bed.url}/metrics`, { headers: { connection: 'close' } })).text();
-  return Number(page.match(new RegExp(`^${name}(?:\\{.*\\})? (\\S+)$`, 'm'))?.[1] ?? 0);
-}
 
 /** Connected, and whatever is told of it later remembered. */
 async function opened(port: number): Promise<Socket & { said: string }> {
@@ -37,8 +33,8 @@ describe('many connections', () => {
     await once(open[0]!, 'close');
     expect(open[0]!.said).toMatch(/^HTTP\/1\.1 200/);
     for (const socket of open) socket.destroy();
-    await expect.poll(() => metric(bed, 'millrace_refused_connections_total')).toBeGreaterThanOrEqual(40);
-    await expect.poll(() => metric(bed, 'millrace_connections')).toBeLessThan(10);
+    await expect.poll(() => scrapedMetric(bed.url, 'millrace_refused_connections_total')).toBeGreaterThanOrEqual(40);
+    await expect.poll(() => scrapedMetric(bed.url, 'millrace_connections')).toBeLessThan(10);
     const told = bed.log.filter(({ msg }) => msg === 'connections are refused: connectionsMax are open');
     expect(told).toMatchObject([{ level: 'warn', connectionsMax: 20 }]);
   });
@@ -57,14 +53,14 @@ describe('many connections', () => {
       await new Promise((resolve) => setTimeout(resolve, 5));
     }
     expect(idle.filter(({ closed }) => closed).length).toBeGreaterThan(10);
-    expect(await metric(bed, 'millrace_refused_connections_total')).toBe(0);
+    expect(await scrapedMetric(bed.url, 'millrace_refused_connections_total')).toBe(0);
   });
 
   it('that never say anything are ended after bodyTimeoutMs', async () => {
     await using bed = await TestBed.start({ bodyTimeoutMs: 300 });
     const silent = await Promise.all(Array.from({ length: 200 }, () => opened(bed.gateway.port)));
     await expect.poll(() => silent.every(({ closed }) => closed), { timeout: 5_000 }).toBe(true);
-    expect(await metric(bed, 'millrace_connections')).toBeLessThan(10);
+    expect(await scrapedMetric(bed.url, 'millrace_connections')).toBeLessThan(10);
   });
 });
 
@@ -151,6 +147,6 @@ describe('a connection of which one half is closed', () => {
     await once(socket, 'close');
     expect(['400', undefined]).toContain(statuses(socket.said)[0]);
     expect(bed.worker.started).toEqual([]);
-    await expect.poll(() => metric(bed, 'millrace_connections')).toBeLessThan(5);
+    await expect.poll(() => scrapedMetric(bed.url, 'millrace_connections')).toBeLessThan(5);
   });
 });

@@ -1,6 +1,7 @@
 import { connect, type Socket } from 'node:net';
 import { describe, expect, it } from 'vitest';
 import { TestBed } from './gateway.testing.js';
+import { scrapedMetric } from './scraped-metric.testing.js';
 
 const endless = { script: () => ({ answer: [], endless: 'more ' }) };
 /** Tokens so large that the kernel's buffers between two sockets are full in no time. */
@@ -52,9 +53,9 @@ describe('a client that leaves', () => {
 
     const leaving = new AbortController();
     bed.chat({ stream: true }, { signal: leaving.signal }).catch(() => {});
-    await expect.poll(async () => metric(bed, 'millrace_waiting_requests')).toBe(1);
+    await expect.poll(async () => scrapedMetric(bed.url, 'millrace_waiting_requests')).toBe(1);
     leaving.abort();
-    await expect.poll(async () => metric(bed, 'millrace_waiting_requests')).toBe(0);
+    await expect.poll(async () => scrapedMetric(bed.url, 'millrace_waiting_requests')).toBe(0);
     await expect.poll(() => bed.records()).toMatchObject([{ outcome: 'dropped' }]);
     running.abort();
     await expect.poll(() => bed.worker.running).toBe(0);
@@ -75,8 +76,8 @@ describe('a client that leaves', () => {
     // A machine that has much else to do takes its time to tell all of them; none may be left for good.
     const soon = { timeout: 10_000 };
     await expect.poll(() => bed.worker.running, soon).toBe(0);
-    await expect.poll(async () => metric(bed, 'millrace_running_requests'), soon).toBe(0);
-    expect(await metric(bed, 'millrace_waiting_requests')).toBe(0);
+    await expect.poll(async () => scrapedMetric(bed.url, 'millrace_running_requests'), soon).toBe(0);
+    expect(await scrapedMetric(bed.url, 'millrace_waiting_requests')).toBe(0);
   });
 });
 
@@ -132,9 +133,4 @@ async function settledCount(look: () => number): Promise<number> {
     before = now;
     await new Promise((resolve) => setTimeout(resolve, 400));
   }
-}
-
-async function metric(bed: TestBed, name: string): Promise<number> {
-  const text = await (await fetch(`${bed.url}/metrics`)).text();
-  return Number(text.match(new RegExp(`^${name}(?:{.*})? (\\S+)`, 'm'))?.[1]);
 }

@@ -1,7 +1,7 @@
 import 'reflect-metadata';
 import type { AddressInfo } from 'node:net';
 import { InferenceError, type Settings, VERSION } from '@millrace/contracts';
-import { type Logger, startMetrics } from '@millrace/runtime';
+import { type Logger, startTelemetry } from '@millrace/runtime';
 import { NestFactory } from '@nestjs/core';
 import type { NestFastifyApplication } from '@nestjs/platform-fastify';
 import { gatewayModule } from './gateway.module.js';
@@ -42,7 +42,12 @@ export async function startGateway(
   open = openParts,
 ): Promise<Gateway> {
   const tls = await openTls(settings, logger);
-  const metrics = startMetrics({ serviceName: 'millrace-gateway', serviceVersion: VERSION });
+  const metrics = await startTelemetry({
+    serviceName: 'millrace-gateway',
+    serviceVersion: VERSION,
+    environment,
+    logger,
+  });
   const walks = wire(settings, logger, await open(settings, logger, tls, environment), tls, environment);
   const { adapter, openCalls, drain } = await createHttpServer(settings, walks, logger, tls.gateway);
   const app = await NestFactory.create<NestFastifyApplication>(

@@ -8,20 +8,19 @@ import {
   type ErrorCode,
   type ModelDescription,
   type Prompt,
+  type RefusingLimit,
   type RerankRequest,
   type TokenizeRequest,
+  type TraceContext,
 } from '@millrace/contracts';
 
 export type { CacheAsk, DispatchAsk } from '@millrace/contracts';
 
 /** The types that stages hand to each other. Nothing here does anything. */
 
-/** W3C trace context of the caller, checked: https://www.w3.org/TR/trace-context/. */
-export interface TraceContext {
+/** Of the caller, with its trace's id apart. */
+export interface CallerTrace extends TraceContext {
   readonly traceId: string;
-  readonly traceparent: string;
-  /** Vendors' additions, as they came; empty when there were none. */
-  readonly tracestate: string;
 }
 
 /** What a key may use. Absent: no limit. */
@@ -83,7 +82,9 @@ export interface Call {
   readonly arrivedMs: number;
   /** Aborts when the client leaves; its reason is the error to throw. */
   readonly clientLeft: AbortSignal;
-  readonly trace: TraceContext | undefined;
+  readonly trace: CallerTrace | undefined;
+  /** Of its URL, as its route has it: `/v1/models/:model`. Undefined: nobody has sent it, or no route fits. */
+  readonly route?: { readonly method: string; readonly path: string } | undefined;
 }
 
 /** `flex`: nobody waits for it. */
@@ -290,6 +291,8 @@ export interface RequestRecord {
   readonly stream: boolean;
   readonly outcome: Outcome;
   readonly code: ErrorCode | undefined;
+  /** Which limit refused it, as `x-millrace-limit` told its caller. */
+  readonly limit: RefusingLimit | undefined;
   readonly status: number;
   /** Address of the worker that was asked last. */
   readonly worker: string | undefined;

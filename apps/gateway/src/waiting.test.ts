@@ -3,6 +3,7 @@ import { FakeWorker } from './dispatch/fake-worker.testing.js';
 import { eventsOf, TestBed } from './gateway.testing.js';
 import { startKeyedGateway } from './keyed-gateway.testing.js';
 import { type Authenticator, EVERYBODY } from './keys/authenticator.js';
+import { scrapedMetric } from './scraped-metric.testing.js';
 import { ANYONE } from './vocabulary.js';
 
 const silent = { script: () => ({ silent: true }) };
@@ -12,11 +13,6 @@ const byName: Authenticator = {
   ...EVERYBODY,
   authenticate: (name) => ({ ...ANYONE, keyId: name, keyName: name, priority: name?.startsWith('high') ? 1 : 0 }),
 };
-
-async function metric(url: string, name: string): Promise<number> {
-  const text = await (await fetch(`${url}/metrics`)).text();
-  return Number(text.match(new RegExp(`^${name}(?:{.*})? (\\S+)`, 'm'))?.[1]);
-}
 
 function asKey(url: string, key: string, body: object = {}, signal: AbortSignal | null = null): Promise<Response> {
   return fetch(`${url}/v1/chat/completions`, {
@@ -37,7 +33,7 @@ describe('the waiting room', () => {
     );
     const leaving = new AbortController();
     const hog = Array.from({ length: 1_001 }, () => asKey(gateway.url, 'hog', {}, leaving.signal).catch(() => {}));
-    const waiting = () => metric(gateway.url, 'millrace_waiting_requests');
+    const waiting = () => scrapedMetric(gateway.url, 'millrace_waiting_requests');
     await expect.poll(waiting, { timeout: 15_000 }).toBeGreaterThan(950);
 
     const before = gateway.worker.started.length;
@@ -47,14 +43,14 @@ describe('the waiting room', () => {
     leaving.abort();
     await Promise.all(hog);
     await expect.poll(waiting, { timeout: 5_000 }).toBe(0);
-    expect(await metric(gateway.url, 'millrace_waiting_bytes')).toBe(0);
+    expect(await scrapedMetric(gateway.url, 'millrace_waiting_bytes')).toBe(0);
   });
 
   it('has the newest of the largest key give way: a 429, and in the records it was dropped', async () => {
     await using gateway = await startKeyedGateway({ maxConcurrentRequests: 1, maxQueueDepth: 2 }, silent, byName);
     const leaving = new AbortController();
     const ask = (key: string, body?: object) => asKey(gateway.url, key, body, leaving.signal);
-    const waiting = () => metric(gateway.url, 'millrace_waiting_requests');
+    const waiting = () => scrapedMetric(gateway.url, 'millrace_waiting_requests');
     const staying = [ask('hog')];
     await expect.poll(() => gateway.worker.started.length).toBe(1);
     staying.push(ask('hog'));
@@ -82,7 +78,7 @@ describe('the waiting room', () => {
     await using gateway = await startKeyedGateway(settings, silent, byName);
     const leaving = new AbortController();
     const ask = (key: string, body?: object) => asKey(gateway.url, key, body, leaving.signal);
-    const waiting = () => metric(gateway.url, 'millrace_waiting_requests');
+    const waiting = () => scrapedMetric(gateway.url, 'millrace_waiting_requests');
     const staying = [ask('hog')];
     await expect.poll(() => gateway.worker.started.length).toBe(1);
     staying.push(ask('hog'));
@@ -140,9 +136,9 @@ describe('a gateway whose room is small, whose clients leave and whose worker co
     expect(endings.filter((one) => ![200, 429, 503, 'left'].includes(one))).toEqual([]);
     expect(endings).toContain(200);
     const left = async () => ({
-      running: await metric(gateway.url, 'millrace_running_requests'),
-      waiting: await metric(gateway.url, 'millrace_waiting_requests'),
-      waitingBytes: await metric(gateway.url, 'millrace_waiting_bytes'),
+      running: await scrapedMetric(gateway.url, 'millrace_running_requests'),
+      waiting: await scrapedMetric(gateway.url, 'millrace_waiting_requests'),
+      waitingBytes: await scrapedMetric(gateway.url, 'millrace_waiting_bytes'),
     });
     await expect.poll(left).toEqual({ running: 0, waiting: 0, waitingBytes: 0 });
     // A client that left before its request had been read asked for nothing; every other has one record.
@@ -161,7 +157,7 @@ describe('a gateway that stops while requests wait', () => {
     await expect.poll(() => bed.worker.started.length).toBe(1);
     const whole = bed.chat();
     const stream = await bed.chat({ stream: true });
-    await expect.poll(() => metric(bed.url, 'millrace_waiting_requests')).toBe(2);
+    await expect.poll(() => scrapedMetric(bed.url, 'millrace_waiting_requests')).toBe(2);
     const drained = bed.gateway.drain();
     const response = await whole;
     expect(response.status).toBe(503);
@@ -218,13 +214,13 @@ describe('a gateway whose workers are away', () => {
     await using bed = await TestBed.start({ workers: [`127.0.0.1:${port}`] }, [], false);
     const [whole, stream, invalid] = [bed.chat(), bed.chat({ stream: true }), bed.chat({ stream: true, n: 'x' })];
     const unknown = bed.chat({ model: 'unknown' });
-    await expect.poll(() => metric(bed.url, 'millrace_waiting_requests')).toBe(4);
+    await expect.poll(() => scrapedMetric(bed.url, 'millrace_waiting_requests')).toBe(4);
     const worker = await FakeWorker.start({ port });
     expect((await whole).status).toBe(200);
     expect((await eventsOf(await stream)).at(-1)).toBe('data: [DONE]');
     expect((await invalid).status).toBe(400); // Within statusHoldMs, so that it keeps its own status.
     expect((await unknown).status).toBe(404);
-    expect(await metric(bed.url, 'millrace_running_requests')).toBe(0);
+    expect(await scrapedMetric(bed.url, 'millrace_running_requests')).toBe(0);
     worker.die();
   });
 
@@ -235,7 +231,7 @@ describe('a gateway whose workers are away', () => {
     const unknown = bed.chat({ model: 'unknown' });
     const one = bed.chat({ model: 'late' });
     expect((await bed.chat({ model: 'demo' })).status).toBe(200);
-    await expect.poll(() => metric(bed.url, 'millrace_waiting_requests')).toBe(2);
+    await expect.poll(() => scrapedMetric(bed.url, 'millrace_waiting_requests')).toBe(2);
     late.state = 'ready';
     late.serve([{ id: 'late' }]);
     expect((await one).status).toBe(200);
@@ -258,7 +254,7 @@ describe('a gateway whose workers are away', () => {
       .poll(async () => ((await (await fetch(`${bed.url}/health`)).json()) as Health).workers[0]?.state)
       .toBe('lost');
     const cold = bed.chat({ model: 'one' });
-    await expect.poll(() => metric(bed.url, 'millrace_waiting_requests')).toBe(1);
+    await expect.poll(() => scrapedMetric(bed.url, 'millrace_waiting_requests')).toBe(1);
     expect((await bed.chat({ model: 'two' })).status).toBe(200);
     const back = await FakeWorker.start({ port, models: models('one') });
     expect((await cold).status).toBe(200);
@@ -296,11 +292,11 @@ describe('a gateway whose workers are away', () => {
     await using bed = await TestBed.start({ workers: ['127.0.0.1:9'], maxQueueDepth: 2 }, [], false);
     const leaving = new AbortController();
     const waiting = [bed.chat({}, { signal: leaving.signal }), bed.chat({}, { signal: leaving.signal })];
-    await expect.poll(() => metric(bed.url, 'millrace_waiting_requests')).toBe(2);
+    await expect.poll(() => scrapedMetric(bed.url, 'millrace_waiting_requests')).toBe(2);
     expect((await bed.chat()).status).toBe(429);
     leaving.abort();
     await Promise.allSettled(waiting);
-    await expect.poll(() => metric(bed.url, 'millrace_waiting_requests')).toBe(0);
+    await expect.poll(() => scrapedMetric(bed.url, 'millrace_waiting_requests')).toBe(0);
   });
 
   it('is ready all the same with readyWithoutWorkers, and says what is missing', async () => {

@@ -1,6 +1,6 @@
 import { hostname } from 'node:os';
 import { PRESENCE_INTERVALS, queueNames, type Settings } from '@millrace/contracts';
-import type { Logger, WatchedTls } from '@millrace/runtime';
+import { BoundedLabel, type Logger, type WatchedTls } from '@millrace/runtime';
 import { Admission } from './admission/admission.js';
 import { LineGate } from './batch-jobs/line-gate.js';
 import { SegmentStore } from './batch-jobs/segments.js';
@@ -20,7 +20,7 @@ import { Providers } from './dispatch/providers.js';
 import type { WorkerClient } from './dispatch/worker-client.js';
 import type { Authenticator } from './keys/authenticator.js';
 import { watch } from './metrics/process-metrics.js';
-import { RequestMetrics } from './metrics/request-metrics.js';
+import { MODELS_MAX, RequestMetrics } from './metrics/request-metrics.js';
 import { degradedBy, type Parts } from './open-parts.js';
 import type { GatewayTls } from './open-tls.js';
 import { RequestLog } from './request-log/request-log.js';
@@ -157,7 +157,9 @@ export function wire(
     () => parts.models.current,
   );
   const admission = new Admission(settings, directory);
-  const requestLog = new RequestLog(logger, [new RequestMetrics().observe, ...parts.listeners], settings);
+  const modelLabels = new BoundedLabel(MODELS_MAX);
+  const requests = new RequestMetrics(modelLabels);
+  const requestLog = new RequestLog(logger, [requests.observe, ...parts.listeners], settings, requests.observeGap);
   const dispatcher = new Dispatcher();
   const entrance = new Entrance(admission, parts.rates, settings, models, new StoredNames(parts.modelStore));
   const choice = new DispatchChoice(directory, settings);
@@ -174,14 +176,18 @@ export function wire(
     parts.storedChats,
   );
   const work = new DoWork(entrance, findWorkers, dispatcher);
-  const watching = watch({
-    running: () => admission.running,
-    waiting: () => admission.waiting,
-    waitingBytes: () => admission.waitingBytes,
-    queueJobs: () => pools?.waiting ?? 0,
-    workerPhases: () => directory.states().map(({ phase }) => phase),
-    certificates: () => tls.secondsLeft(),
-  });
+  const watching = watch(
+    {
+      running: () => admission.byModel.running,
+      waiting: () => admission.byModel.waiting,
+      models: () => directory.workers.flatMap(({ models: served }) => served?.map(({ id }) => id) ?? []),
+      waitingBytes: () => admission.waitingBytes,
+      queueJobs: () => pools?.waiting ?? 0,
+      workerPhases: () => directory.states().map(({ phase }) => phase),
+      certificates: () => tls.secondsLeft(),
+    },
+    modelLabels,
+  );
   const stored = new StoredCalls(requestLog, parts.rates);
   const places = {
     uploads: new FilePlaces(settings.fileUploadsMax, { doing: 'uploaded or put together', setting: 'fileUploadsMax' }),

@@ -2,12 +2,9 @@ import { PROTOCOL_VERSION } from '@millrace/contracts';
 import { describe, expect, it, vi } from 'vitest';
 import { FakeWorker } from './dispatch/fake-worker.testing.js';
 import { eventsOf, TestBed } from './gateway.testing.js';
+import { scrapedMetric } from './scraped-metric.testing.js';
 
 const manyWords = Array.from({ length: 60 }, (_, index) => `${index} `);
-async function metric(url: string, name: string): Promise<number> {
-  const text = await (await fetch(`${url}/metrics`)).text();
-  return Number(text.match(new RegExp(`^${name}(?:{.*})? (\\S+)`, 'm'))?.[1]);
-}
 const failing = (code: string) => ({ script: () => ({ failure: { code, message: `scripted ${code}` } }) });
 
 describe('a worker that dies', () => {
@@ -24,8 +21,8 @@ describe('a worker that dies', () => {
     async (stream) => {
       await using bed = await TestBed.start({}, [{ script: () => ({ dieAfterTokens: 0 }) }]);
       const answer = bed.chat({ stream });
-      await expect.poll(() => metric(bed.url, 'millrace_waiting_requests')).toBe(1);
-      expect(await metric(bed.url, 'millrace_running_requests')).toBe(0);
+      await expect.poll(() => scrapedMetric(bed.url, 'millrace_waiting_requests')).toBe(1);
+      expect(await scrapedMetric(bed.url, 'millrace_running_requests')).toBe(0);
       const next = await FakeWorker.start({ port: bed.worker.port });
       const response = await answer;
       expect(response.status).toBe(200);
@@ -36,7 +33,7 @@ describe('a worker that dies', () => {
       expect(record!.waitedMs).toBeGreaterThan(0);
       expect(record!.overheadMs).toBeGreaterThanOrEqual(0);
       expect(record!.overheadMs + record!.waitedMs).toBeLessThan(record!.totalMs);
-      expect(await metric(bed.url, 'millrace_running_requests')).toBe(0);
+      expect(await scrapedMetric(bed.url, 'millrace_running_requests')).toBe(0);
       next.die();
     },
   );
@@ -45,7 +42,7 @@ describe('a worker that dies', () => {
     const models = [{ id: 'embedder', capabilities: ['embedding'], embeddingLength: 8 }];
     await using bed = await TestBed.start({}, [{ models, work: () => ({ die: true }) }]);
     const answer = bed.post('/v1/embeddings', { model: 'embedder', input: 'one' });
-    await expect.poll(() => metric(bed.url, 'millrace_waiting_requests')).toBe(1);
+    await expect.poll(() => scrapedMetric(bed.url, 'millrace_waiting_requests')).toBe(1);
     const next = await FakeWorker.start({ port: bed.worker.port, models });
     const response = await answer;
     expect(response.status).toBe(200);
@@ -59,7 +56,7 @@ describe('a worker that dies', () => {
     const { port } = bed.worker;
     const answer = bed.chat();
     for (let time = 0; time < 2; time++) {
-      await expect.poll(() => metric(bed.url, 'millrace_waiting_requests')).toBe(1);
+      await expect.poll(() => scrapedMetric(bed.url, 'millrace_waiting_requests')).toBe(1);
       const next = await FakeWorker.start({ ...deadly, port });
       await expect.poll(() => next.started.length, { timeout: 5_000 }).toBe(1);
     }
@@ -74,7 +71,7 @@ describe('a worker that dies', () => {
     const leaving = new AbortController();
     const left = bed.chat({}, { signal: leaving.signal }).catch(() => 'left');
     const answer = bed.chat();
-    await expect.poll(() => metric(bed.url, 'millrace_waiting_requests')).toBe(2);
+    await expect.poll(() => scrapedMetric(bed.url, 'millrace_waiting_requests')).toBe(2);
     leaving.abort();
     await left;
     const response = await answer;
@@ -86,8 +83,8 @@ describe('a worker that dies', () => {
       { outcome: 'dropped', code: 'client_closed_request', attempts: 1 },
       { outcome: 'dropped', code: 'model_not_ready', attempts: 1 },
     ]);
-    expect(await metric(bed.url, 'millrace_waiting_requests')).toBe(0);
-    expect(await metric(bed.url, 'millrace_running_requests')).toBe(0);
+    expect(await scrapedMetric(bed.url, 'millrace_waiting_requests')).toBe(0);
+    expect(await scrapedMetric(bed.url, 'millrace_running_requests')).toBe(0);
   });
 
   it('in its own time, as in a rollout: what it no longer takes waits for the next', async () => {
@@ -99,7 +96,7 @@ describe('a worker that dies', () => {
     });
     await using bed = await TestBed.start({}, [worker]);
     const answer = bed.chat();
-    await expect.poll(() => metric(bed.url, 'millrace_waiting_requests')).toBe(1);
+    await expect.poll(() => scrapedMetric(bed.url, 'millrace_waiting_requests')).toBe(1);
     worker.die();
     const next = await FakeWorker.start({ port: worker.port });
     expect((await answer).status).toBe(200);

@@ -18,7 +18,7 @@ import {
   machineMemory,
   namesFile,
   readModelsFile,
-  startMetrics,
+  startTelemetry,
   tellParent,
   terminationRequested,
   type WatchedTls,
@@ -61,7 +61,13 @@ async function run(loaded: LoadedSettings): Promise<void> {
   const chosen = chooseAmong(registered, settings);
   await refuseUnusableFile(chosen[0]);
   logger.info(registered.sentence);
-  const scrapes = startMetrics({ serviceName: 'millrace-worker', serviceVersion: VERSION });
+  const telemetry = await startTelemetry({
+    serviceName: 'millrace-worker',
+    serviceVersion: VERSION,
+    pool: settings.pool ?? POOL_UNSAID,
+    environment: loaded.variables,
+    logger,
+  });
   const metrics = new WorkerMetrics();
   const budget = new MemoryBudget(machineMemory(), settings.memoryReserveMib * MIB);
   const prompts = new PromptProcess({ templateTimeoutMs: settings.templateTimeoutMs, logger });
@@ -75,9 +81,9 @@ async function run(loaded: LoadedSettings): Promise<void> {
     settings,
     {
       onChange: () => server.noteModels(),
-      onLoaded: ({ isDefault }, durationMs) => metrics.modelLoaded(durationMs, isDefault),
-      onFailed: () => metrics.modelFailed(),
-      onUnloaded: (_model, reason) => metrics.modelUnloaded(reason),
+      onLoaded: ({ id }, durationMs) => metrics.modelLoaded(id, durationMs),
+      onFailed: ({ id }) => metrics.modelFailed(id),
+      onUnloaded: ({ id }, reason) => metrics.modelUnloaded(id, reason),
       onHopeless: hopeless.reject,
     },
     logger,
@@ -89,11 +95,16 @@ async function run(loaded: LoadedSettings): Promise<void> {
     offer();
     registered.watch(offer);
   });
-  metrics.watch({ engineLoad: () => library.engineLoad, loadedModels: () => library.loadedModels, tls });
+  metrics.watch({
+    engineLoads: () => library.engineLoads,
+    loadedModels: () => library.loadedModels,
+    batchSizeMax: settings.maxBatchSize,
+    tls,
+  });
 
   const stopped = terminationRequested();
   if (settings.workerMetricsPort !== undefined) {
-    await openScrapeServer(settings.workerHost, settings.workerMetricsPort, scrapes.answerScrape);
+    await openScrapeServer(settings.workerHost, settings.workerMetricsPort, telemetry.answerScrape);
   }
   const port = await server.listen(tls.gateways);
   const isSentWork = settings.dispatch !== 'queue';
@@ -124,7 +135,7 @@ async function run(loaded: LoadedSettings): Promise<void> {
   registered.close();
   await library.close();
   await prompts.close();
-  await scrapes.close();
+  await telemetry.close();
   logger.info('The worker has stopped.');
 }
 

@@ -5,6 +5,13 @@
  * server beside the worker that speaks OpenAI's protocol. Nothing here knows of HTTP, of gRPC or of a batch.
  */
 
+/** W3C trace context, checked: https://www.w3.org/TR/trace-context/. */
+export interface TraceContext {
+  readonly traceparent: string;
+  /** Vendors' additions, as they came; empty when there were none. */
+  readonly tracestate: string;
+}
+
 /** How the next token is chosen; absent fields take the model's default, then OpenAI's. Ranges: `protocol` Sampling. */
 export interface Sampling {
   readonly temperature?: number | undefined;
@@ -125,6 +132,8 @@ export type CitationSource =
 export interface AnswerRequest {
   /** The caller's `x-request-id`, for logs. */
   readonly requestId: string;
+  /** Of whoever asks, for a server that is asked in turn. Absent: nobody traces it. */
+  readonly trace?: TraceContext | undefined;
   readonly model: string;
   /** Requests that hold the same object, asked in one turn of the event loop, are `n` answers: it is read once for all. */
   readonly prompt: Prompt;
@@ -243,6 +252,8 @@ export type EmbeddingInput =
 /** What every request but one for an answer has. */
 export interface WorkRequest {
   readonly requestId: string;
+  /** As an answer's. */
+  readonly trace?: TraceContext | undefined;
   readonly model: string;
   /** Milliseconds from now until it fails with `deadline_exceeded`. Absent: the engine's own limit. */
   readonly deadlineMs?: number | undefined;

@@ -16,7 +16,9 @@ import {
   type TimeLimits,
   type Tokenized,
   type TokenizeRequest,
+  type TraceContext,
   timeoutSettingOf,
+  type WorkRequest,
 } from '@millrace/contracts';
 import type { Logger } from '@millrace/runtime';
 import { AnswerChunks, type ChunkTerms, guessTokens, parsedJson } from './answer-chunks.js';
@@ -127,7 +129,7 @@ export class OpenAiEngine implements Engine {
       const parts = [];
       for (const body of embeddingCalls(request, upstreamModel)) {
         const read = (reply: unknown) => vectorsIn(reply, body.input.length, subject);
-        parts.push(await this.#ask('/embeddings', body, request.requestId, scope, read));
+        parts.push(await this.#ask('/embeddings', body, request, scope, read));
       }
       const { vectors, promptTokens } = joinVectors(parts);
       return { vectors: shortened(vectors, request.dimensions), promptTokens: promptTokens ?? guessOf(request) };
@@ -139,7 +141,7 @@ export class OpenAiEngine implements Engine {
     const { query, documents } = request;
     const body = { model: this.parts.upstreamModel, query, documents, top_n: documents.length };
     const read = (reply: unknown) => rankingIn(reply, request, this.parts.subject);
-    return this.#work(request, signal, (scope) => this.#ask('/rerank', body, request.requestId, scope, read));
+    return this.#work(request, signal, (scope) => this.#ask('/rerank', body, request, scope, read));
   }
 
   /** @param signal as of `embed`; the Engine seam has none for what is quick in one's own process. */
@@ -192,7 +194,8 @@ export class OpenAiEngine implements Engine {
     scope: CallScope,
   ): Promise<{ source: AnswerSource; first: AnswerEvent | undefined }> {
     const { client, subject } = this.parts;
-    const response = await client.send({ method: 'POST', url: client.urlOf(path), body: json }, scope.signal);
+    const call = { method: 'POST', url: client.urlOf(path), body: json, trace: request.trace } as const;
+    const response = await client.send(call, scope.signal);
     await this.#checkStatus(response);
     const source = new AnswerSource(response, new AnswerChunks(this.#chunkTerms(request)), subject);
     try {
@@ -251,17 +254,17 @@ export class OpenAiEngine implements Engine {
   #ask<Result>(
     path: string,
     body: object,
-    requestId: string,
+    { requestId, trace }: WorkRequest,
     scope: CallScope,
     read: (reply: unknown) => Result,
   ): Promise<Result> {
     const url = this.parts.client.urlOf(path);
-    return this.#retrying(requestId, scope, async () => read(await this.#reply(url, body, scope)));
+    return this.#retrying(requestId, scope, async () => read(await this.#reply(url, body, scope, trace)));
   }
 
-  async #reply(url: URL, body: object, scope: CallScope): Promise<unknown> {
+  async #reply(url: URL, body: object, scope: CallScope, trace?: TraceContext): Promise<unknown> {
     const { client, subject } = this.parts;
-    const response = await client.send({ method: 'POST', url, body: JSON.stringify(body) }, scope.signal);
+    const response = await client.send({ method: 'POST', url, body: JSON.stringify(body), trace }, scope.signal);
     await this.#checkStatus(response);
     try {
       const reply = parsedJson(await response.text(BODY_BYTES_MAX), subject);

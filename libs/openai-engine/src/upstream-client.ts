@@ -2,7 +2,7 @@ import { type ClientRequest, Agent as HttpAgent, request as httpRequest, type In
 import { Agent as HttpsAgent, request as httpsRequest } from 'node:https';
 import type { TLSSocket } from 'node:tls';
 import { urlToHttpOptions } from 'node:url';
-import { InferenceError } from '@millrace/contracts';
+import { InferenceError, type TraceContext } from '@millrace/contracts';
 import { UpstreamFailure, type UpstreamSubject } from './upstream-failure.js';
 
 export interface UpstreamClientOptions {
@@ -22,6 +22,8 @@ export interface UpstreamCall {
   readonly url: URL;
   /** JSON. */
   readonly body?: string | undefined;
+  /** Told to the server, so that what it traces belongs to the same trace. */
+  readonly trace?: TraceContext | undefined;
   /** In place of the client's own. */
   readonly silenceMsMax?: number | undefined;
 }
@@ -127,7 +129,7 @@ export class UpstreamClient {
     return waiting.some((requests) => requests?.includes(request));
   }
 
-  #request({ method, url, body }: UpstreamCall): ClientRequest {
+  #request({ method, url, body, trace }: UpstreamCall): ClientRequest {
     const send = url.protocol === 'https:' ? httpsRequest : httpRequest;
     const target = this.#targets.get(url) ?? urlToHttpOptions(url);
     this.#targets.set(url, target);
@@ -141,6 +143,10 @@ export class UpstreamClient {
         // Nothing that a few bytes could blow up.
         'accept-encoding': 'identity',
         'user-agent': 'millrace',
+        ...(trace && {
+          traceparent: trace.traceparent,
+          ...(trace.tracestate !== '' && { tracestate: trace.tracestate }),
+        }),
         ...(body !== undefined && { 'content-type': 'application/json', 'content-length': Buffer.byteLength(body) }),
       },
     });

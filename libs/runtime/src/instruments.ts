@@ -30,6 +30,43 @@ export function gauge(
   return () => instrument.removeCallback(observe);
 }
 
+/**
+ * Keeps a label to few values: those that came first keep their names, and whatever comes later is `other`. Ids of models come from workers
+ * and files, which may rename theirs for ever.
+ */
+export class BoundedLabel {
+  readonly #known = new Set<string>();
+
+  constructor(private readonly valuesMax: number) {}
+
+  of(value: string): string {
+    if (this.#known.size < this.valuesMax) this.#known.add(value);
+    return this.#known.has(value) ? value : 'other';
+  }
+}
+
+/**
+ * The values of a gauge that has a series for each model. Models that share a label are added up, since of two values for one series the
+ * last would be told; and what was told once is told as 0 when there is none, since the SDK (3.1) repeats what it is not told anew.
+ */
+export class SumsByModel {
+  readonly #told = new Set<string>();
+
+  constructor(private readonly labels: BoundedLabel) {}
+
+  /** @param counts by model; the same may come several times. */
+  of(counts: Iterable<readonly [model: string, count: number]>): { value: number; labels: Attributes }[] {
+    const sums = new Map<string, number>();
+    for (const label of this.#told) sums.set(label, 0);
+    for (const [model, count] of counts) {
+      const label = this.labels.of(model);
+      this.#told.add(label);
+      sums.set(label, (sums.get(label) ?? 0) + count);
+    }
+    return [...sums].map(([model, value]) => ({ value, labels: { model } }));
+  }
+}
+
 function described({ help, unit }: MetricDeclaration): { description: string; unit: string } {
   return { description: help, unit };
 }

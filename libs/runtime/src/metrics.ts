@@ -1,13 +1,15 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import { metrics } from '@opentelemetry/api';
+import { type Attributes, metrics } from '@opentelemetry/api';
 import { PrometheusExporter } from '@opentelemetry/exporter-prometheus';
 import { resourceFromAttributes } from '@opentelemetry/resources';
-import { MeterProvider } from '@opentelemetry/sdk-metrics';
+import { type IMetricReader, MeterProvider } from '@opentelemetry/sdk-metrics';
 
 export interface MetricsOptions {
   /** `service.name` of everything measured here: `millrace-gateway`, `millrace-worker`. */
   readonly serviceName: string;
   readonly serviceVersion: string;
+  /** Of a worker; a label of everything that it measures. */
+  readonly pool?: string | undefined;
 }
 
 export interface Metrics {
@@ -25,15 +27,19 @@ const NEW_SERIES_MAX = 5_000;
 /**
  * Sends everything measured through OpenTelemetry's metrics API of this process to Prometheus' text format. Call it
  * before the first instrument is made: instruments made earlier measure nothing.
+ *
+ * @param others who else reads what is measured.
+ * @param attributes of whoever measures, in place of the name and version alone.
  */
-export function startMetrics(options: MetricsOptions): Metrics {
-  const exporter = new PrometheusExporter({ preventServerStart: true });
+export function startMetrics(
+  options: MetricsOptions,
+  others: readonly IMetricReader[] = [],
+  attributes: Attributes = namesOf(options),
+): Metrics {
+  const exporter = new PrometheusExporter({ preventServerStart: true, withResourceConstantLabels: POOL_ALONE });
   const provider = new MeterProvider({
-    resource: resourceFromAttributes({
-      'service.name': options.serviceName,
-      'service.version': options.serviceVersion,
-    }),
-    readers: [exporter],
+    resource: resourceFromAttributes(attributes),
+    readers: [exporter, ...others],
     views: [{ instrumentName: '*', aggregationCardinalityLimit: NEW_SERIES_MAX }],
   });
   metrics.setGlobalMeterProvider(provider);
@@ -44,6 +50,13 @@ export function startMetrics(options: MetricsOptions): Metrics {
       metrics.disable();
     },
   };
+}
+
+/** What of a process is a label of each series, besides being told once, of the whole. */
+const POOL_ALONE = /^pool$/;
+
+export function namesOf({ serviceName, serviceVersion, pool }: MetricsOptions): Attributes {
+  return { 'service.name': serviceName, 'service.version': serviceVersion, ...(pool !== undefined && { pool }) };
 }
 
 /** One measured thing, declared once: docs/reference/metrics.md is made from these. */

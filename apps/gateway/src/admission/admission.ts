@@ -67,6 +67,7 @@ interface Guest {
  */
 export class Admission {
   #running = 0;
+  readonly #runningByModel = new Map<string | undefined, number>();
   /** Of those that run and of those that wait: for which somebody waits. */
   #interactiveRunning = 0;
   #interactiveWaiting = 0;
@@ -82,6 +83,19 @@ export class Admission {
   ) {
     this.#room = new WaitingRoom(limits);
     this.#unwatch = servants.watch(() => this.#onNews());
+  }
+
+  /** By the model of their choice; of those that wait, undefined where nobody knows yet which it is. */
+  get byModel(): {
+    readonly running: ReadonlyMap<string | undefined, number>;
+    readonly waiting: ReadonlyMap<string | undefined, number>;
+  } {
+    const waiting = new Map<string | undefined, number>();
+    for (const models of this.#room.models) {
+      const first = models?.[0];
+      waiting.set(first, (waiting.get(first) ?? 0) + this.#room.waitingFor(models).length);
+    }
+    return { running: this.#runningByModel, waiting };
   }
 
   get running(): number {
@@ -223,6 +237,7 @@ export class Admission {
 
   #take(ask: PlaceAsk): Permit {
     this.#running++;
+    this.#countRunning(ask, 1);
     if (isInteractive(ask)) this.#interactiveRunning++;
     this.#room.begin(ask);
     const sinceMs = this.clock();
@@ -239,10 +254,18 @@ export class Admission {
   #release(ask: PlaceAsk, sinceMs: number): void {
     const nowMs = this.clock();
     this.#running--;
+    this.#countRunning(ask, -1);
     if (isInteractive(ask)) this.#interactiveRunning--;
     this.#room.end(ask, nowMs);
     this.#heldMsMean += HELD_MS_WEIGHT * (nowMs - sinceMs - this.#heldMsMean);
     this.#fill();
+  }
+
+  #countRunning({ model }: PlaceAsk, by: 1 | -1): void {
+    const count = (this.#runningByModel.get(model) ?? 0) + by;
+    // Names are forgotten with their last request: workers may rename their models for ever.
+    if (count === 0) this.#runningByModel.delete(model);
+    else this.#runningByModel.set(model, count);
   }
 
   #fill(): void {

@@ -3,6 +3,7 @@ import {
   InferenceError,
   type ModelDescription,
   type Sampling,
+  type TraceContext,
   type WorkRequest,
 } from '@millrace/contracts';
 import type { Call, Deadline, SequenceEvent, ValidAnswerRequest } from '../vocabulary.js';
@@ -11,7 +12,8 @@ import type { AnswerAttempt, AttemptSequence, WorkerClient } from './worker-clie
 
 /** Who wants to know which worker was asked: the request's record. */
 export interface DispatchNotes {
-  sentTo(address: string, model: ModelDescription): void;
+  /** @returns the trace that the worker is asked in. */
+  sentTo(address: string, model: ModelDescription): TraceContext | undefined;
 }
 
 /** A worker to ask, and the model to ask it for: the request's own, or one that stands in for it. */
@@ -74,13 +76,13 @@ export class Dispatcher {
       let answered = false;
       try {
         deadline.signal.throwIfAborted();
-        notes.sentTo(worker.address, model);
+        const trace = notes.sentTo(worker.address, model);
         if (attempts.anyAnswered) call.tell(CONTINUED);
         const number = attempts.begin(delivered.tokens);
         delivered.beginAttempt();
         const left = leftOf(sequences, delivered);
         if (left.length === 0) return;
-        const asked = { ...toAttempt(number, model.id, request, call, deadline), nowSeconds, sequences: left };
+        const asked = { ...toAttempt(number, model.id, request, call, deadline), trace, nowSeconds, sequences: left };
         for await (const event of worker.answer(asked, deadline.signal)) {
           if (!answered) {
             answered = true;
@@ -116,9 +118,10 @@ export class Dispatcher {
     for await (const candidate of candidates) {
       const { worker, model } = candidate;
       deadline.signal.throwIfAborted();
-      notes.sentTo(worker.address, model);
+      const trace = notes.sentTo(worker.address, model);
       const heading: WorkRequest = {
         requestId: call.requestId,
+        trace,
         model: model.id,
         deadlineMs: Math.max(1, deadline.remainingMs()),
         priority: call.caller.priority,
@@ -184,14 +187,13 @@ function toAttempt(
   request: ValidAnswerRequest,
   call: Call,
   deadline: Deadline,
-): Omit<AnswerAttempt, 'sequences' | 'nowSeconds'> {
+): Omit<AnswerAttempt, 'sequences' | 'nowSeconds' | 'trace'> {
   const { n, bestOf, format, stop, echo } = request;
   const overrides = [request.model, ...request.fallbacks].find(({ id }) => id === model)?.overrides;
   return {
     requestId: call.requestId,
     attempt,
     mayBeStoodIn: model !== (request.fallbacks.at(-1) ?? request.model).id,
-    trace: call.trace,
     model,
     sampling: overrides === undefined ? request.sampling : withDefaults(request.sampling, overrides.sampling),
     format,

@@ -9,8 +9,9 @@ import type { DetokenizeWork, RenderWork, TokenizeWork, Vectors } from './worker
 
 const FLOAT_BYTES = 4;
 
-function headingField({ requestId, model, deadlineMs = 0, priority }: WorkRequest): protocol.WorkHeading {
-  return { requestId, model, deadlineMs, priority };
+function headingField({ requestId, model, deadlineMs = 0, priority, trace }: WorkRequest): protocol.WorkHeading {
+  const { traceparent = '', tracestate = '' } = trace ?? {};
+  return { requestId, model, deadlineMs, priority, traceparent, tracestate };
 }
 
 export function embedMessage(request: EmbedRequest): protocol.EmbedRequest {

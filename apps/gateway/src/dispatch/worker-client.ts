@@ -9,7 +9,7 @@ import type {
   TokenizeRequest,
   WorkRequest,
 } from '@millrace/contracts';
-import type { ChatPrompt, SequenceEvent, TextOrChat, TraceContext, Worker } from '../vocabulary.js';
+import type { ChatPrompt, SequenceEvent, TextOrChat, Worker } from '../vocabulary.js';
 
 /** One of the answers of an attempt. */
 export interface AttemptSequence {
@@ -35,7 +35,6 @@ export interface AnswerAttempt extends Omit<AnswerRequest, 'prompt' | 'resume'> 
   readonly mayBeStoodIn?: boolean | undefined;
   /** What chat templates are told of the time, in Unix seconds: the same in every attempt. */
   readonly nowSeconds: number;
-  readonly trace: TraceContext | undefined;
 }
 
 /** Embeddings as they travel and as OpenAI's base64 has them: each vector's 32-bit floats, little-endian. */

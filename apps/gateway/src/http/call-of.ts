@@ -21,5 +21,10 @@ export function callOf(request: FastifyRequest, reply: FastifyReply): Call {
     arrivedMs: request.bodyReadMs ?? performance.now(),
     clientLeft: clientLeft(reply),
     trace: traceContextOf(request.headers),
+    route: routeOf(request),
   };
+}
+
+function routeOf({ method, routeOptions }: FastifyRequest): Call['route'] {
+  return routeOptions.url === undefined ? undefined : { method, path: routeOptions.url };
 }

@@ -4,6 +4,7 @@ import type { MetricDeclaration } from '@millrace/runtime';
 const SECONDS = [0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28, 2.56, 5.12, 10.24, 20.48, 40.96, 81.92];
 const FIRST_TOKEN_SECONDS = [0.001, 0.005, 0.01, 0.02, 0.04, 0.06, 0.08, 0.1, 0.25, 0.5, 0.75, 1, 2.5, 5, 7.5, 10];
 const PER_TOKEN_SECONDS = [0.01, 0.025, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.75, 1, 2.5];
+const GAP_SECONDS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5];
 const OVERHEAD_SECONDS = [0.0001, 0.00025, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1];
 
 /** What the gateway measures, each once; the instruments are made from it. */
@@ -39,6 +40,21 @@ export const MEASURED = {
     help: 'Mean time between two tokens of an answer. Rises → batches are large or the engine lacks cores: lower maxBatchSize, or add a worker.',
     buckets: PER_TOKEN_SECONDS,
   },
+  tokenGap: {
+    name: 'millrace_token_gap_seconds',
+    kind: 'histogram',
+    unit: 's',
+    labels: ['model'],
+    help: 'The pause between two events of an answer that one sequence brings; one pause in 16 is measured, so that its count says nothing. p99 far above p50 → streams stutter: prompts that are read beside them fill the steps (lower prefillChunkTokens), or answers went on at another worker.',
+    buckets: GAP_SECONDS,
+  },
+  refusals: {
+    name: 'millrace_limit_refusals_total',
+    kind: 'counter',
+    unit: '{request}',
+    labels: ['limit'],
+    help: 'Requests that a limit refused, by which (as in x-millrace-limit: requests_per_minute, tokens_per_minute, queue …). queue rises → workers are full: add one. Others rise → a key or a model has less than is asked of it: millrace usage says which key.',
+  },
   tokens: {
     name: 'millrace_tokens_total',
     kind: 'counter',
@@ -64,7 +80,7 @@ export const MEASURED = {
     name: 'millrace_waiting_seconds',
     kind: 'histogram',
     unit: 's',
-    labels: [],
+    labels: ['model'],
     help: 'How long requests waited for a place before they ran. Above a second for long → add a worker, or lower maxQueueDepth so that clients learn sooner.',
     buckets: SECONDS,
   },
@@ -129,14 +145,14 @@ export const MEASURED = {
     name: 'millrace_running_requests',
     kind: 'gauge',
     unit: '{request}',
-    labels: [],
+    labels: ['model'],
     help: 'Requests that workers are answering for this gateway. At maxConcurrentRequests for long → add a worker, and raise it.',
   },
   waiting: {
     name: 'millrace_waiting_requests',
     kind: 'gauge',
     unit: '{request}',
-    labels: [],
+    labels: ['model'],
     help: 'Requests that wait for a place. Above 0 for long → add a worker. At maxQueueDepth requests are refused.',
   },
   connections: {
@@ -341,6 +357,13 @@ export const MEASURED = {
     unit: '{file}',
     labels: [],
     help: 'Files that this gateway is reading into vector stores. At vectorFilesAtOnceMax for long while files wait → workers are busy with others, which go first: add a worker.',
+  },
+  memory: {
+    name: 'millrace_resident_memory_bytes',
+    kind: 'gauge',
+    unit: 'By',
+    labels: [],
+    help: 'What the gateway’s process takes of the machine’s memory. Near what the container has → the system will end it: lower maxQueueBytes, cacheBytesMax or connectionsMax, or give it more.',
   },
   eventLoopDelay: {
     name: 'millrace_event_loop_delay_seconds',

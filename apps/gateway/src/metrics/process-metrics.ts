@@ -1,11 +1,14 @@
 import { monitorEventLoopDelay } from 'node:perf_hooks';
-import { gauge, lostLogLines } from '@millrace/runtime';
+import { type BoundedLabel, gauge, lostLogLines, SumsByModel } from '@millrace/runtime';
 import type { WorkerPhase } from '../vocabulary.js';
 import { MEASURED } from './declarations.js';
 
 export interface Watched {
-  running(): number;
-  waiting(): number;
+  /** By model, and `undefined` for those of which nobody knows yet which it is. */
+  running(): ReadonlyMap<string | undefined, number>;
+  waiting(): ReadonlyMap<string | undefined, number>;
+  /** Those that workers serve: each has a series, so that 0 is told as well. */
+  models(): Iterable<string>;
   waitingBytes(): number;
   queueJobs(): number;
   workerPhases(): readonly WorkerPhase[];
@@ -18,12 +21,14 @@ const EVENT_LOOP_RESOLUTION_MS = 20;
 const QUANTILES = [0.5, 0.99, 1];
 
 /** Gauges of how the gateway stands, looked up at each scrape. */
-export function watch(watched: Watched): Disposable {
+export function watch(watched: Watched, models: BoundedLabel): Disposable {
   const delay = monitorEventLoopDelay({ resolution: EVENT_LOOP_RESOLUTION_MS });
   delay.enable();
+  const running = new SumsByModel(models);
+  const waiting = new SumsByModel(models);
   const stops = [
-    gauge(MEASURED.running, () => [{ value: watched.running() }]),
-    gauge(MEASURED.waiting, () => [{ value: watched.waiting() }]),
+    gauge(MEASURED.running, () => running.of(withServed(watched.running(), watched.models()))),
+    gauge(MEASURED.waiting, () => waiting.of(withServed(watched.waiting(), watched.models()))),
     gauge(MEASURED.queueJobs, () => [{ value: watched.queueJobs() }]),
     gauge(MEASURED.waitingBytes, () => [{ value: watched.waitingBytes() }]),
     gauge(MEASURED.workers, () => {
@@ -33,6 +38,7 @@ export function watch(watched: Watched): Disposable {
     gauge(MEASURED.certificateSeconds, () =>
       watched.certificates().map(({ use, seconds }) => ({ value: seconds, labels: { use } })),
     ),
+    gauge(MEASURED.memory, () => [{ value: process.memoryUsage.rss() }]),
     gauge(MEASURED.lostLogLines, () => [{ value: lostLogLines() }]),
     gauge(MEASURED.eventLoopDelay, () => {
       const observed = QUANTILES.map((quantile) => ({
@@ -49,6 +55,12 @@ export function watch(watched: Watched): Disposable {
       for (const stop of stops) stop();
     },
   };
+}
+
+/** Models that are served have a series from the beginning. */
+function* withServed(counts: ReadonlyMap<string | undefined, number>, served: Iterable<string>) {
+  for (const model of served) yield [model, 0] as const;
+  for (const [model = 'unknown', count] of counts) yield [model, count] as const;
 }
 
 /** The histogram holds nanoseconds between two looks, which are `EVENT_LOOP_RESOLUTION_MS` apart when nothing is late. */

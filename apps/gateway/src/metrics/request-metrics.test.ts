@@ -37,6 +37,7 @@ function record(number: number, changes: Partial<RequestRecord> = {}): RequestRe
     stream: true,
     outcome: 'served',
     code: undefined,
+    limit: undefined,
     status: 200,
     worker: `worker-${number}`,
     attempts: 2,

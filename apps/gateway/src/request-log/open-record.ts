@@ -1,8 +1,15 @@
 import { randomUUID } from 'node:crypto';
-import { ERROR_CATALOG, type ErrorCode, type ModelDescription, toInferenceError } from '@millrace/contracts';
+import {
+  ERROR_CATALOG,
+  type ErrorCode,
+  type ModelDescription,
+  type TraceContext,
+  toInferenceError,
+} from '@millrace/contracts';
 import type { Call, Endpoint, Outcome, RequestRecord, SequenceEvent } from '../vocabulary.js';
 import { type Asking, ContentsInTheMaking } from './recorded-contents.js';
 import { type Parameterised, recordedParameters } from './recorded-parameters.js';
+import { RequestTrace, type Stage } from './request-trace.js';
 import { NO_USAGE, type Tallied, type TotalUsage, UsageTally } from './usage-tally.js';
 
 /** What a record wants to know of a valid request. */
@@ -15,6 +22,9 @@ export interface Concerned extends Partial<Tallied>, Parameterised, Asking {
   /** Absent: it is none that could be streamed. */
   readonly stream?: boolean;
 }
+
+/** Told of the pauses between the events of an answer. */
+export type GapListener = (gapMs: number, model: string) => void;
 
 /** A record in the making. It is told what happens and looks nothing up; closing it, the first time, writes it. */
 export class OpenRecord {
@@ -39,6 +49,7 @@ export class OpenRecord {
   #continued = false;
   #cached = false;
   readonly #contents: ContentsInTheMaking | undefined;
+  readonly #trace: RequestTrace | undefined;
   #closed = false;
 
   /** @param contentBytesMax how much of the question, and of the answer, it holds; 0: neither. */
@@ -47,8 +58,10 @@ export class OpenRecord {
     private readonly call: Call,
     private readonly write: (record: RequestRecord, error: unknown) => void,
     contentBytesMax = 0,
+    private readonly onGap?: GapListener,
   ) {
     this.#contents = contentBytesMax > 0 ? new ContentsInTheMaking(contentBytesMax) : undefined;
+    this.#trace = RequestTrace.open(endpoint, call);
   }
 
   concerns(request: Concerned): void {
@@ -57,6 +70,12 @@ export class OpenRecord {
     this.#answeredBy = request.model;
     this.#sequences = prompts.length * bestOf;
     this.#tally = new UsageTally({ prompts, bestOf });
+    this.reaches('limit');
+  }
+
+  /** Only its trace tells of it. */
+  reaches(stage: Stage): void {
+    this.#trace?.begin(stage, performance.now());
   }
 
   /** From now on it waits: for a worker that says what is served, or for a place; or again, since its worker went away. */
@@ -77,23 +96,36 @@ export class OpenRecord {
   admitted(): void {
     this.goesOn();
     this.#admitted = true;
+    this.reaches('route');
   }
 
-  sentTo(address: string, model?: ModelDescription): void {
+  /** @returns the trace that goes on there. */
+  sentTo(address: string, model?: ModelDescription): TraceContext | undefined {
     this.#worker = address;
     this.#answeredBy = model ?? this.#answeredBy;
     this.#attempts++;
     this.#continued ||= this.#firstEventMs !== undefined;
     this.#handedOverMs ??= this.#sinceArrivalMs();
+    this.#trace?.sentTo(address, this.#answeredBy, performance.now(), this.#attempts);
+    return this.#trace?.context ?? this.call.trace;
   }
 
   add(event: SequenceEvent): void {
     const nowMs = this.#sinceArrivalMs();
     this.#firstEventMs ??= nowMs;
     this.#lastEventMs = nowMs;
-    if (event.kind === 'tokens') this.#lastTokenMs = nowMs;
+    this.#trace?.answers(nowMs + this.call.arrivedMs);
+    if (event.kind === 'tokens') this.#noteTokens(nowMs);
     this.#tally?.add(event);
     this.#contents?.add(event);
+  }
+
+  #noteTokens(nowMs: number): void {
+    const lastMs = this.#lastTokenMs;
+    this.#lastTokenMs = nowMs;
+    // Between the events of several sequences lies nothing that anybody waits for; nor between those that were kept.
+    if (lastMs === undefined || this.#sequences > 1 || this.#cached) return;
+    this.onGap?.(nowMs - lastMs, this.answeredBy.id);
   }
 
   /** Its answer was kept, by this model: nothing is waited for, and nothing computed. */
@@ -147,36 +179,40 @@ export class OpenRecord {
     this.#closed = true;
     const code = this.#code();
     const totalMs = this.#sinceArrivalMs();
-    this.write(
-      {
-        recordId: randomUUID(),
-        // Not from `timeOrigin`: within weeks that clock and the day's drift apart.
-        arrivedAtMs: Date.now() - totalMs,
-        requestId: this.call.requestId,
-        keyId: this.call.caller.keyId,
-        keyName: this.call.caller.keyName,
-        parameters: this.#request === undefined ? {} : recordedParameters(this.#request),
-        cached: this.#cached,
-        continued: this.#continued,
-        contents: this.#contents?.of(this.#request),
-        traceId: this.call.trace?.traceId,
-        endpoint: this.endpoint,
-        model: this.#answeredBy?.id,
-        stream: this.#request?.stream ?? false,
-        outcome: this.#outcome(code),
-        code,
-        status: code === undefined ? 200 : ERROR_CATALOG[code].status,
-        worker: this.#worker,
-        attempts: this.#attempts,
-        ...this.#usage(),
-        waitedMs: this.#waitedSoFarMs(),
-        firstTokenMs: this.#firstEventMs,
-        perTokenMs: this.#perTokenMs(),
-        totalMs,
-        overheadMs: this.#handedOverMs && this.#handedOverMs - this.#waitedMs - this.#lostMs,
-      },
-      this.#error,
-    );
+    const record = this.#record(code, totalMs);
+    this.#trace?.close(record, totalMs + this.call.arrivedMs);
+    this.write(record, this.#error);
+  }
+
+  #record(code: ErrorCode | undefined, totalMs: number): RequestRecord {
+    return {
+      recordId: randomUUID(),
+      // Not from `timeOrigin`: within weeks that clock and the day's drift apart.
+      arrivedAtMs: Date.now() - totalMs,
+      requestId: this.call.requestId,
+      keyId: this.call.caller.keyId,
+      keyName: this.call.caller.keyName,
+      parameters: this.#request === undefined ? {} : recordedParameters(this.#request),
+      cached: this.#cached,
+      continued: this.#continued,
+      contents: this.#contents?.of(this.#request),
+      traceId: this.#trace?.traceId ?? this.call.trace?.traceId,
+      endpoint: this.endpoint,
+      model: this.#answeredBy?.id,
+      stream: this.#request?.stream ?? false,
+      outcome: this.#outcome(code),
+      code,
+      limit: this.#error === undefined ? undefined : toInferenceError(this.#error).details.limit,
+      status: code === undefined ? 200 : ERROR_CATALOG[code].status,
+      worker: this.#worker,
+      attempts: this.#attempts,
+      ...this.#usage(),
+      waitedMs: this.#waitedSoFarMs(),
+      firstTokenMs: this.#firstEventMs,
+      perTokenMs: this.#perTokenMs(),
+      totalMs,
+      overheadMs: this.#handedOverMs && this.#handedOverMs - this.#waitedMs - this.#lostMs,
+    };
   }
 
   #code(): ErrorCode | undefined {

@@ -19,6 +19,7 @@ export function aRecord(changes: Partial<RequestRecord> = {}): RequestRecord {
     stream: true,
     outcome: 'served',
     code: undefined,
+    limit: undefined,
     status: 200,
     worker: '127.0.0.1:1',
     attempts: 1,

@@ -1,7 +1,7 @@
 import { InferenceError } from '@millrace/contracts';
 import type { Logger } from '@millrace/runtime';
 import type { Call, Endpoint, RequestRecord } from '../vocabulary.js';
-import { OpenRecord } from './open-record.js';
+import { type GapListener, OpenRecord } from './open-record.js';
 
 export { OpenRecord } from './open-record.js';
 
@@ -23,12 +23,13 @@ export class RequestLog {
     private readonly logger: Logger,
     private readonly listeners: readonly RecordListener[] = [],
     private readonly contents: ContentSettings = { logMessages: false, messageBytesMax: 0 },
+    private readonly onGap?: GapListener,
   ) {}
 
   open(endpoint: Endpoint, call: Call): OpenRecord {
     const { logMessages, messageBytesMax } = this.contents;
     const bytesMax = (call.caller.logMessages ?? logMessages) ? messageBytesMax : 0;
-    return new OpenRecord(endpoint, call, (record, error) => this.#write(record, error), bytesMax);
+    return new OpenRecord(endpoint, call, (record, error) => this.#write(record, error), bytesMax, this.onGap);
   }
 
   hasRecorded(error: unknown): boolean {

@@ -23,6 +23,7 @@ export class CachedAnswers {
   answer(entered: Asking, run: Run): Events {
     const question = this.cache.questionOf(entered.request, entered.call);
     if (question === undefined) return run(entered);
+    entered.record.reaches('cache');
     const led = this.#ledBy(entered, question, run);
     tell(entered.call, 'miss');
     if (!question.use.lookUp) return this.runs.answerAlone(this.#readerOf(entered, 'refresh'), led);

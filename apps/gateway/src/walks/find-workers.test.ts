@@ -43,7 +43,7 @@ class Stage {
     const entered = {
       request: { model: choices[0]!, prompts: [{ kind: 'text', text: 'x' }], serviceTier },
       call: { caller: ANYONE, bodyBytes: 100, dispatchAsk },
-      record: { admitted: () => {}, waits: () => {}, goesOn: () => {} },
+      record: { reaches: () => {}, admitted: () => {}, waits: () => {}, goesOn: () => {} },
       deadline: { signal: new AbortController().signal, remainingMs: () => 1_000 },
       coldSinceMs: undefined,
       choices,

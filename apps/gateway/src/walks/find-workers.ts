@@ -71,6 +71,7 @@ export class FindWorkers {
     this.#refuseUnreachable(way);
     this.#budget.earn();
     do {
+      record.reaches('admit');
       using _permit = await this.admission.admit(way.placeAsk, deadline.signal);
       record.admitted();
       for (let chosen = await this.#next(way); chosen !== undefined; chosen = await this.#next(way)) {

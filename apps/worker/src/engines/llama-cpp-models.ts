@@ -129,7 +129,7 @@ export class LlamaCppModels {
         samplingDefaults,
         maxTokensDefault,
         limits: settings,
-        observer: metrics,
+        observer: metrics.of(id),
         logger,
         onBroken: (error) => terms.onBroken(error, isOurs(error)),
       });
@@ -150,7 +150,7 @@ export class LlamaCppModels {
     return new EmbeddingEngine(vectors, {
       model: described(model, file, plan),
       limits: settings,
-      observer: metrics.embedding,
+      observer: metrics.of(model.id).embedding,
     });
   }
 

@@ -176,15 +176,17 @@ export class Library {
 
   /** Of all engines together; those who wait for a model wait as well. */
   get engineLoad(): EngineLoad {
-    let running = 0;
-    let waiting = this.#waiting();
-    for (const { loaded } of this.#entries) {
-      if (loaded === undefined) continue;
-      const load = loaded.engine.load();
-      running += load.running;
-      waiting += load.waiting;
-    }
-    return { running, waiting };
+    const loads = this.engineLoads;
+    const sum = (of: (load: EngineLoad) => number) => loads.reduce((total, load) => total + of(load), 0);
+    return { running: sum(({ running }) => running), waiting: sum(({ waiting }) => waiting) };
+  }
+
+  /** The same for each model. */
+  get engineLoads(): readonly (EngineLoad & { readonly model: string })[] {
+    return this.#entries.map(({ model, loaded, line }) => {
+      const { running, waiting } = loaded?.engine.load() ?? { running: 0, waiting: 0 };
+      return { model: model.id, running, waiting: waiting + line.length };
+    });
   }
 
   get loadedModels(): number {

@@ -37,6 +37,7 @@ export function toAnswerRequests(
   const format = formatOf(start.format);
   const first: AnswerRequest = {
     requestId: start.requestId,
+    ...(start.traceparent !== '' && { trace: { traceparent: start.traceparent, tracestate: start.tracestate } }),
     model: start.model,
     prompt: promptOf(start),
     sampling: withoutContradiction(sampling, format),

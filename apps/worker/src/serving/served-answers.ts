@@ -1,6 +1,7 @@
 import type { InferenceError } from '@millrace/contracts';
 import type { Start } from '@millrace/contracts/protocol';
 import type { Logger } from '@millrace/runtime';
+import { AnswerTrace } from './answer-trace.js';
 import { answersTo, type ModelUser } from './answers-to.js';
 import { type SequenceEnding, ServedSequence } from './served-sequence.js';
 import type { StepWriter } from './step-writer.js';
@@ -53,15 +54,19 @@ export class ServedAnswers {
       creditTokens: start.creditTokens,
       resumedTokens: start.resumeTokenIds.length + start.resumeUnnumberedTokens,
     };
+    // Whoever is asked in turn belongs below our own span, if there is one: of several answers, below that of the first.
+    let asked = start;
     for (const { sequenceId } of members) {
       if (this.#sequences.has(sequenceId)) throw new StartedTwice(sequenceId);
       const { stallTimeoutMs } = this.options;
-      this.#sequences.set(sequenceId, new ServedSequence({ sequenceId, ...terms }, this.writer, stallTimeoutMs));
+      const spans = AnswerTrace.open(start);
+      if (spans !== undefined && asked === start) asked = { ...start, ...spans.context };
+      this.#sequences.set(sequenceId, new ServedSequence({ sequenceId, ...terms }, this.writer, stallTimeoutMs, spans));
     }
     const line = lineOf(start);
     const sequences = members.map(({ sequenceId }) => this.#sequences.get(sequenceId)!);
     const signals = sequences.map(({ signal }) => signal);
-    const { answers, noteSettled } = answersTo(start, signals, this.host);
+    const { answers, noteSettled } = answersTo(asked, signals, this.host);
     for (const [index, { sequenceId }] of members.entries()) {
       void sequences[index]!.serve(answers[index]!).then((ending) => {
         noteSettled();

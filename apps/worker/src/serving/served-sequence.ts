@@ -14,6 +14,7 @@ import type {
   Settled,
   TokenLogprob,
 } from '@millrace/contracts/protocol';
+import type { AnswerTrace } from './answer-trace.js';
 import { failureOf } from './failure-message.js';
 import type { StepWriter } from './step-writer.js';
 
@@ -78,6 +79,7 @@ export class ServedSequence {
     private readonly terms: SequenceTerms,
     private readonly writer: StepWriter,
     private readonly stallTimeoutMs: number,
+    private readonly trace?: AnswerTrace,
   ) {
     this.#credit = terms.creditTokens;
     this.#completionTokens = terms.resumedTokens;
@@ -136,6 +138,7 @@ export class ServedSequence {
   #begin(event: Extract<AnswerEvent, { kind: 'begun' }>): void {
     const { promptTokens, cachedTokens, waitedMs } = event;
     this.#begun = true;
+    this.trace?.begins(waitedMs);
     this.#promptTokens = promptTokens;
     this.#cachedTokens = cachedTokens;
     this.#pending().begun = { promptTokens, cachedTokens, waitedMs };
@@ -263,6 +266,7 @@ export class ServedSequence {
 
   #settle(settled: Settled, error?: unknown): SequenceEnding {
     this.#pending().settled = settled;
+    this.trace?.close(settled);
     return { settled, error };
   }
 

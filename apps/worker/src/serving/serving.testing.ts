@@ -148,7 +148,7 @@ export interface CallTerms {
 }
 
 function headingOf({ model, deadlineMs = 0, priority = 0 }: Partial<CallTerms>, usually: string) {
-  return { requestId: 'request', model: model ?? usually, deadlineMs, priority };
+  return { requestId: 'request', model: model ?? usually, deadlineMs, priority, traceparent: '', tracestate: '' };
 }
 
 type Answer<Reply> = (error: ServiceError | null, reply: Reply) => void;

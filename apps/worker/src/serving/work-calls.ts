@@ -25,7 +25,7 @@ import type {
   TokenizeRequest,
   WorkHeading,
 } from '@millrace/contracts/protocol';
-import type { Logger } from '@millrace/runtime';
+import { ATTRIBUTES, type Logger, type OpenSpan, openSpan } from '@millrace/runtime';
 import type { Lease } from '../models/library-entry.js';
 import type { WaitTerms } from '../models/waiting-line.js';
 import { failureOf } from './failure-message.js';
@@ -181,10 +181,12 @@ export class WorkCalls {
     failed: (failure: Failure) => Reply,
   ): Promise<Reply> {
     const { requestId = '', model = '', deadlineMs = 0, priority = 0 } = heading ?? {};
+    const span = openWorkSpan(heading);
     const allowedMs = allowedMsOf({ priority, deadlineMs: deadlineMs || undefined }, this.timeLimits);
     const leaving = new AbortController();
     const startedAtMs = performance.now();
     let timer: NodeJS.Timeout | undefined;
+    let failure: Failure | undefined;
     try {
       this.#checkRoom();
       this.#running.add(leaving);
@@ -196,13 +198,15 @@ export class WorkCalls {
       using lease = await this.host.use(model, { deadlineMs: allowedMs, signal });
       this.#waiting.delete(leaving);
       const leftMs = Math.max(1, allowedMs - Math.floor(performance.now() - startedAtMs));
-      const request = { requestId, model, deadlineMs: leftMs, priority };
+      const request = { requestId, model, deadlineMs: leftMs, priority, trace: span?.context };
       const reply = await unlessAborted(work({ engine: lease.engine, request, signal }), signal);
       this.logger.debug({ requestId, model }, 'A call is settled.');
       return reply;
     } catch (error) {
-      return failed(this.#failure(error, { requestId, model }));
+      failure = this.#failure(error, { requestId, model });
+      return failed(failure);
     } finally {
+      span?.end(performance.now(), {}, failure?.code);
       clearTimeout(timer);
       this.#waiting.delete(leaving);
       if (this.#running.delete(leaving)) this.host.onSettled();
@@ -239,6 +243,14 @@ async function unlessAborted<Reply>(working: Promise<Reply>, signal: AbortSignal
   } finally {
     signal.removeEventListener('abort', abort);
   }
+}
+
+function openWorkSpan(heading: WorkHeading | undefined): OpenSpan | undefined {
+  if (heading === undefined) return undefined;
+  const { model, requestId, traceparent, tracestate } = heading;
+  const attributes = { [ATTRIBUTES.requestModel]: model, [ATTRIBUTES.requestId]: requestId };
+  const parent = traceparent === '' ? undefined : { traceparent, tracestate };
+  return openSpan({ name: `work ${model}`, role: 'server', startMs: performance.now(), attributes }, parent);
 }
 
 function inParts(vectors: readonly Float32Array[]): Uint8Array[][] {

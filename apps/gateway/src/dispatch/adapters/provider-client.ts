@@ -205,6 +205,7 @@ export class ProviderClient implements Provider {
     { prompt, promptIndex, seed, resume }: AttemptSequence,
     signal: AbortSignal,
   ): AsyncIterator<AnswerEvent> {
+    // The caller's trace is no business of a company far away.
     const { sequences: _, attempt: __, trace: ___, mayBeStoodIn, ...request } = attempt;
     const sampling = { ...request.sampling, seed };
     const retryAfterMsMax = mayBeStoodIn ? RETRY_AFTER_MS_MAX_STOOD_IN : undefined;

@@ -495,6 +495,9 @@ export interface WorkHeading {
   deadlineMs: number;
   /** As in Start. A gateway that does not know the field sends 0, which is ordinary. */
   priority: number;
+  /** As in Start. */
+  traceparent: string;
+  tracestate: string;
 }
 
 export interface EmbedRequest {
@@ -3453,7 +3456,7 @@ export const ModelDescription: MessageFns<ModelDescription> = {
 };
 
 function createBaseWorkHeading(): WorkHeading {
-  return { requestId: "", model: "", deadlineMs: 0, priority: 0 };
+  return { requestId: "", model: "", deadlineMs: 0, priority: 0, traceparent: "", tracestate: "" };
 }
 
 export const WorkHeading: MessageFns<WorkHeading> = {
@@ -3469,6 +3472,12 @@ export const WorkHeading: MessageFns<WorkHeading> = {
     }
     if (message.priority !== 0) {
       writer.uint32(32).sint32(message.priority);
+    }
+    if (message.traceparent !== "") {
+      writer.uint32(42).string(message.traceparent);
+    }
+    if (message.tracestate !== "") {
+      writer.uint32(50).string(message.tracestate);
     }
     return writer;
   },
@@ -3516,6 +3525,22 @@ export const WorkHeading: MessageFns<WorkHeading> = {
             }
 
             message.priority = reader.sint32();
+            continue;
+          }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.traceparent = reader.string();
+            continue;
+          }
+          case 6: {
+            if (tag !== 50) {
+              break;
+            }
+
+            message.tracestate = reader.string();
             continue;
           }
         }

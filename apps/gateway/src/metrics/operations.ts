@@ -1,0 +1,22 @@
+import type { Endpoint } from '../vocabulary.js';
+
+/** OpenTelemetry's names of the operations; what it has no name for keeps ours. */
+export const OPERATIONS = {
+  chat: 'chat',
+  stored_chats: 'stored_chats',
+  completion: 'text_completion',
+  responses: 'responses',
+  messages: 'messages',
+  embeddings: 'embeddings',
+  rerank: 'rerank',
+  moderations: 'moderations',
+  tokenize: 'tokenize',
+  detokenize: 'detokenize',
+  apply_template: 'apply_template',
+  files: 'files',
+  batches: 'batches',
+  vector_stores: 'vector_stores',
+  conversations: 'conversations',
+  admin: 'admin',
+  other: 'other',
+} as const satisfies Record<Endpoint, string>;

@@ -1,0 +1,151 @@
+import type { ModelDescription, TraceContext } from '@millrace/contracts';
+import { ATTRIBUTES, type SpanAttributes as Attributes, type OpenSpan, openSpan } from '@millrace/runtime';
+import { OPERATIONS } from '../metrics/operations.js';
+import type { Call, Endpoint, RequestRecord } from '../vocabulary.js';
+
+/** What a request goes through before a worker has it, in this order; each begins where the one before it ends. */
+export type Stage = 'validate' | 'limit' | 'cache' | 'admit' | 'route';
+
+/** A request may wait and be routed anew as often as workers go away before they answer; further ones are not told apart. */
+const STAGES_MAX = 64;
+
+/**
+ * The spans of one request: of the whole, of each stage it went through, and of each attempt of a worker, whose own spans are below that.
+ *
+ * Ownership: its record's, which tells it what happens and closes it. Times are on the clock of `performance.now()`.
+ */
+export class RequestTrace {
+  readonly #operation: string;
+  #stage: { readonly name: Stage; readonly startMs: number } | undefined;
+  #stages = 0;
+  #attempt: { readonly span: OpenSpan; readonly startMs: number; readonly attributes: Attributes } | undefined;
+  #firstEventMs: number | undefined;
+
+  private constructor(
+    private readonly whole: OpenSpan,
+    endpoint: Endpoint,
+    startMs: number,
+  ) {
+    this.#operation = OPERATIONS[endpoint];
+    this.#stage = { name: 'validate', startMs };
+  }
+
+  /** @returns undefined where nothing is traced. */
+  static open(endpoint: Endpoint, { route, requestId, arrivedMs: startMs, trace }: Call): RequestTrace | undefined {
+    const name = route === undefined ? `millrace ${endpoint}` : `${route.method} ${route.path}`;
+    const attributes = {
+      ...(route && { [ATTRIBUTES.method]: route.method, [ATTRIBUTES.route]: route.path }),
+      [ATTRIBUTES.requestId]: requestId,
+      [ATTRIBUTES.endpoint]: endpoint,
+    };
+    const span = openSpan({ name, role: route === undefined ? 'internal' : 'server', startMs, attributes }, trace);
+    return span && new RequestTrace(span, endpoint, startMs);
+  }
+
+  get traceId(): string {
+    return this.whole.traceId;
+  }
+
+  /** For what is asked of others in its course, outside an attempt. */
+  get context(): TraceContext {
+    return this.#attempt?.span.context ?? this.whole.context;
+  }
+
+  begin(stage: Stage, nowMs: number): void {
+    if (this.#stage?.name === stage) return;
+    this.#endAttempt(nowMs, {}, 'worker_failed');
+    this.#endStage(nowMs);
+    this.#stage = { name: stage, startMs: nowMs };
+  }
+
+  /** An attempt begins, and the one before it, if any, has failed. */
+  sentTo(address: string, model: ModelDescription | undefined, nowMs: number, attempt: number): void {
+    this.#endStage(nowMs);
+    this.#endAttempt(nowMs, {}, 'worker_failed');
+    const attributes: Attributes = {
+      [ATTRIBUTES.operation]: this.#operation,
+      [ATTRIBUTES.requestModel]: model?.id,
+      [ATTRIBUTES.serverAddress]: address,
+      [ATTRIBUTES.attempt]: attempt,
+    };
+    const name = `${this.#operation} ${model?.id ?? ''}`.trimEnd();
+    const span = this.whole.open({ name, role: 'client', startMs: nowMs });
+    this.#attempt = { span, startMs: nowMs, attributes };
+  }
+
+  /** The first event of the answer has come, or of what goes on with it. */
+  answers(nowMs: number): void {
+    this.#firstEventMs ??= nowMs;
+  }
+
+  close(record: RequestRecord, nowMs: number): void {
+    this.#endStage(nowMs);
+    const { code, status, outcome, model } = record;
+    this.#endAttempt(nowMs, answerAttributes(record), code);
+    this.whole.end(
+      nowMs,
+      {
+        ...(model !== undefined && { [ATTRIBUTES.requestModel]: model }),
+        [ATTRIBUTES.status]: status,
+        [ATTRIBUTES.outcome]: outcome,
+        [ATTRIBUTES.cached]: record.cached,
+        ...(record.continued && { [ATTRIBUTES.continued]: true }),
+        ...(record.attempts > 1 && { [ATTRIBUTES.attempts]: record.attempts }),
+        ...(record.keyId !== undefined && { [ATTRIBUTES.keyId]: record.keyId }),
+      },
+      code,
+    );
+  }
+
+  #endStage(nowMs: number): void {
+    const stage = this.#stage;
+    this.#stage = undefined;
+    if (stage === undefined || ++this.#stages > STAGES_MAX) return;
+    this.whole.add({ name: stage.name, role: 'internal', startMs: stage.startMs }, nowMs);
+  }
+
+  #endAttempt(nowMs: number, attributes: Attributes, failure: string | undefined): void {
+    const attempt = this.#attempt;
+    if (attempt === undefined) return;
+    this.#attempt = undefined;
+    const firstMs = this.#firstEventMs;
+    this.#firstEventMs = undefined;
+    attempt.span.end(
+      nowMs,
+      {
+        ...attempt.attributes,
+        ...attributes,
+        ...(firstMs !== undefined && { [ATTRIBUTES.firstChunkSeconds]: (firstMs - attempt.startMs) / 1000 }),
+      },
+      failure,
+    );
+  }
+}
+
+/** Of what an answer was asked with and took: no text of the caller's is among it. */
+function answerAttributes({ parameters, ...record }: RequestRecord): Attributes {
+  const attributes: Attributes = {
+    [ATTRIBUTES.streamed]: record.stream,
+    [ATTRIBUTES.inputTokens]: record.promptTokens,
+    [ATTRIBUTES.outputTokens]: record.completionTokens,
+    ...(record.cachedTokens > 0 && { [ATTRIBUTES.cachedTokens]: record.cachedTokens }),
+    ...(record.reasoningTokens > 0 && { [ATTRIBUTES.reasoningTokens]: record.reasoningTokens }),
+    ...(record.model !== undefined && { [ATTRIBUTES.responseModel]: record.model }),
+  };
+  for (const [parameter, attribute] of PARAMETERS) {
+    const value = parameters[parameter];
+    if (typeof value === 'number') attributes[attribute] = value;
+  }
+  return attributes;
+}
+
+const PARAMETERS = [
+  ['max_tokens', ATTRIBUTES.maxTokens],
+  ['temperature', ATTRIBUTES.temperature],
+  ['top_p', ATTRIBUTES.topP],
+  ['top_k', ATTRIBUTES.topK],
+  ['seed', ATTRIBUTES.seed],
+  ['frequency_penalty', ATTRIBUTES.frequencyPenalty],
+  ['presence_penalty', ATTRIBUTES.presencePenalty],
+  ['n', ATTRIBUTES.choices],
+] as const;

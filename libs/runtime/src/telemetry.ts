@@ -1,0 +1,73 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Logger } from './logger.js';
+import { type Metrics, type MetricsOptions, startMetrics } from './metrics.js';
+import { switchTracing } from './tracing.js';
+
+export interface TelemetryOptions extends MetricsOptions {
+  /** OpenTelemetry's own variables: https://opentelemetry.io/docs/specs/otel/configuration/sdk-environment-variables/. */
+  readonly environment: NodeJS.ProcessEnv;
+  readonly logger: Logger;
+}
+
+export type Signal = 'traces' | 'metrics';
+
+export interface Telemetry extends Metrics {
+  /** What is sent to a collector, besides what a scrape asks for. */
+  readonly sent: readonly Signal[];
+}
+
+/** A collector that is away must not hold up a process that stops; what it did not get by then is lost. */
+const CLOSE_MS_MAX = 3_000;
+
+/**
+ * Metrics for scrapes; and, where OpenTelemetry's variables ask for it, metrics and traces to a collector. Without them its SDK is not
+ * even loaded. Call it before the first instrument is made.
+ */
+export async function startTelemetry(options: TelemetryOptions): Promise<Telemetry> {
+  const { environment, logger } = options;
+  const sent = signalsOf(environment);
+  if (sent.length === 0) return { ...startMetrics(options), sent };
+
+  // The SDK knows no other place, and .env is none of its own.
+  for (const [name, value] of Object.entries(environment)) {
+    if (name.startsWith('OTEL_')) process.env[name] ??= value;
+  }
+  const { hearComplaints, openMetricReader, openTraces, resourceAttributes } = await import('./opentelemetry-sdk.js');
+  hearComplaints(logger);
+  const attributes = resourceAttributes(options);
+  const metrics = startMetrics(options, sent.includes('metrics') ? [openMetricReader()] : [], attributes);
+  const traces = sent.includes('traces') ? openTraces(attributes) : undefined;
+  switchTracing(traces !== undefined);
+  logger.info({ sent }, `Telemetry goes to OpenTelemetry's collector: ${sent.join(' and ')}.`);
+  return {
+    answerScrape: metrics.answerScrape,
+    sent,
+    close: async () => {
+      switchTracing(false);
+      const closed = Promise.allSettled([metrics.close(), traces?.close()]);
+      await Promise.race([closed, sleep(CLOSE_MS_MAX, undefined, { ref: false })]);
+    },
+  };
+}
+
+/**
+ * The specification has every SDK send to localhost unless it is told otherwise. Here nothing is sent unless somebody says where to, or by
+ * which exporter.
+ */
+export function signalsOf(environment: NodeJS.ProcessEnv): readonly Signal[] {
+  if (environment.OTEL_SDK_DISABLED?.trim().toLowerCase() === 'true') return [];
+  const anywhere = isSet(environment.OTEL_EXPORTER_OTLP_ENDPOINT);
+  const wanted = (exporter: string | undefined, endpoint: string | undefined) =>
+    isSet(exporter) ? exporter?.trim() !== 'none' : anywhere || isSet(endpoint);
+  const { OTEL_TRACES_EXPORTER, OTEL_EXPORTER_OTLP_TRACES_ENDPOINT } = environment;
+  const { OTEL_METRICS_EXPORTER, OTEL_EXPORTER_OTLP_METRICS_ENDPOINT } = environment;
+  const traces = wanted(OTEL_TRACES_EXPORTER, OTEL_EXPORTER_OTLP_TRACES_ENDPOINT);
+  // Scrapes are answered in any case, on a port of ours.
+  const scraped = OTEL_METRICS_EXPORTER?.trim() === 'prometheus';
+  const metrics = !scraped && wanted(OTEL_METRICS_EXPORTER, OTEL_EXPORTER_OTLP_METRICS_ENDPOINT);
+  return [...(traces ? (['traces'] as const) : []), ...(metrics ? (['metrics'] as const) : [])];
+}
+
+function isSet(value: string | undefined): boolean {
+  return value !== undefined && value.trim() !== '';
+}
