@@ -1,5 +1,6 @@
 import { InferenceError, type ResponseBody, type ResponseItem } from '@millrace/contracts';
 import type { SqlDatabase } from '../stores/sql-database.js';
+import { transactionUntil } from '../stores/transaction-until.js';
 import { appendItems, type ConversationStore } from './conversation-store.js';
 import {
   bytesOf,
@@ -81,7 +82,11 @@ export class SqlResponseStore implements ResponseStore {
     return itemsOf(rows);
   }
 
-  async keep(owner: Owner, { response, input }: KeptResponse): Promise<void> {
+  async keep(
+    owner: Owner,
+    { response, input }: KeptResponse,
+    signal: AbortSignal = new AbortController().signal,
+  ): Promise<void> {
     const { output, status, ...body } = response;
     // An output that repeats an id of the input can not be told from it.
     const items = named([...input, ...output]);
@@ -89,7 +94,7 @@ export class SqlResponseStore implements ResponseStore {
     checkSize(items, json, this.limits);
     const holder = { id: response.id, owner };
     const conversationId = response.conversation?.id ?? null;
-    await this.database.transaction(async (query) => {
+    await transactionUntil(this.database, signal, async (query) => {
       // Kept already, where nobody knew whether it was: then so was all the rest.
       const made = await query(INSERT_ENDED, [
         response.id,

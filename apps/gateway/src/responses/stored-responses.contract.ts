@@ -1,5 +1,6 @@
 import type { ResponseEvent } from '@millrace/contracts';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { SlowDatabase } from '../request-log/database.testing.js';
 import type { SqlDatabase } from '../stores/sql-database.js';
 import { timedId } from '../stores/timed-ids.js';
 import { EVENTS_BYTES_MAX, type NewRun } from './response-runs.js';
@@ -108,6 +109,47 @@ export function storedResponsesContract(open: () => Promise<SqlDatabase>): void 
       const wordy = responseOf({ instructions: 'x'.repeat(2_000) });
       await expect(responses.keep('ann', { response: wordy, input: [] })).rejects.toMatchObject({
         code: 'response_too_large',
+      });
+    });
+
+    describe('for which nobody waits any more', () => {
+      /** Kept by a database that stops before this statement until it is let go on. */
+      async function keptLate(stopAt: RegExp) {
+        const slow = new SlowDatabase(database);
+        const [stopped, goOn, gaveUp] = [Promise.withResolvers(), Promise.withResolvers(), new AbortController()];
+        const conversation = await stored.conversations.create('ann', {}, []);
+        const response = responseOf({ output: [answer('late')], conversation: { id: conversation.id } });
+        slow.before = async (sql) => {
+          if (!stopAt.test(sql)) return;
+          stopped.resolve(undefined);
+          await goOn.promise;
+        };
+        const keeping = responsesOn(slow).responses.keep('ann', { response, input: [] }, gaveUp.signal);
+        await stopped.promise;
+        const is = async () => ({
+          found: (await stored.responses.find('ann', response.id)) !== undefined,
+          appended: (await stored.conversations.read('ann', conversation.id)).length,
+        });
+        return { keeping, giveUp: () => gaveUp.abort(new Error('too late')), goOn: () => goOn.resolve(undefined), is };
+      }
+
+      it.each([/insert into responses/, /insert into response_items/, /update conversations/])(
+        'is not there, however far it had come: %s',
+        async (stopAt) => {
+          const { keeping, giveUp, goOn, is } = await keptLate(stopAt);
+          giveUp();
+          await expect(keeping).rejects.toThrow('too late');
+          goOn();
+          expect(await is()).toEqual({ found: false, appended: 0 });
+        },
+      );
+
+      it('is there where it was as good as kept', async () => {
+        const { keeping, giveUp, goOn, is } = await keptLate(/^commit$/);
+        giveUp();
+        goOn();
+        await keeping;
+        expect(await is()).toEqual({ found: true, appended: 1 });
       });
     });
 
