@@ -366,6 +366,18 @@ export function storedResponsesContract(open: () => Promise<SqlDatabase>): void 
         .toBeUndefined();
     });
 
+    it('stays with the attempt that began a response anew, when the one before finds that out', async () => {
+      const { conversations } = stored;
+      const { id } = await conversations.create('ann', {}, []);
+      const response = responseOf({ conversation: { id } });
+      const stalled = await conversations.hold('ann', id, response.id);
+      await using _anew = await conversations.hold('ann', id, response.id);
+      await stalled[Symbol.asyncDispose]();
+      await expect(conversations.hold('ann', id, 'resp_2')).rejects.toMatchObject({ code: 'conversation_locked' });
+      await stored.responses.keep('ann', { response, input: [] });
+      await using _next = await conversations.hold('ann', id, 'resp_2');
+    });
+
     const lockOf = async (id: string) =>
       (await database.query<{ locked_until: Date }>('select locked_until from conversations where id = $1', [id]))[0]!;
 
