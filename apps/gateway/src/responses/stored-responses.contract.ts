@@ -244,6 +244,33 @@ export function storedResponsesContract(open: () => Promise<SqlDatabase>): void 
       await expect(page('asc', 'msg\0')).rejects.toMatchObject({ details: { param: 'after' } });
     });
 
+    it('are listed with those of all that the response went on from, and one that was sent again where it was sent last', async () => {
+      const again = question('2a?');
+      const one = await kept('1?', '1!');
+      const two = responseOf({ output: [answer('2!')], previous_response_id: one });
+      await stored.responses.keep('ann', { response: two, input: [again, question('2b?')] });
+      const three = responseOf({ output: [answer('3!')], previous_response_id: two.id });
+      await stored.responses.keep('ann', { response: three, input: [question('3?'), again] });
+      const listed = async (order: 'asc' | 'desc', limit: number) => {
+        const all: string[] = [];
+        let after: string | undefined;
+        for (let more = true; more; ) {
+          const { items, hasMore } = await stored.responses.inputItems(three.id, { limit, order, after });
+          all.push(...textsOf(items));
+          after = items.at(-1)?.id;
+          more = hasMore;
+        }
+        return all;
+      };
+      const texts = ['1?', '1!', '2b?', '2!', '3?', '2a?'];
+      for (const limit of [1, 2, 6, 100]) {
+        expect(await listed('asc', limit)).toEqual(texts);
+        expect(await listed('desc', limit)).toEqual([...texts].reverse());
+      }
+      await stored.responses.remove('ann', one);
+      expect(await listed('asc', 100)).toEqual(texts.slice(2));
+    });
+
     it('have ids of their own, even where somebody sends one twice or sends what can be none', async () => {
       const response = responseOf({ output: [answer('x', 'same')] });
       const input = [question('a', 'same'), question('b', 'same'), question('c', 'nul\0')];
