@@ -158,7 +158,8 @@ describe('an answer whose calls come mixed', () => {
 });
 
 describe('parts of an answer', () => {
-  const add = (parts: PartsInOrder, ...pieces: readonly Piece[]) =>
+  const add = (parts: PartsInOrder, ...pieces: readonly Piece[]) => addAll(parts, pieces);
+  const addAll = (parts: PartsInOrder, pieces: readonly Piece[]) =>
     pieces.flatMap((piece) => parts.add(tokens(piece) as Extract<SequenceEvent, { kind: 'tokens' }>));
 
   it('are told at once where none of them is mixed with others', () => {
@@ -178,13 +179,29 @@ describe('parts of an answer', () => {
     );
   });
 
+  it('that say only how likely a token was end no call', () => {
+    const parts = new PartsInOrder();
+    const chance = { token: 1, bytes: new Uint8Array(), logprob: -1, top: [] };
+    const silent = { text: '', logprobs: [chance] } as Piece;
+    add(parts, callPiece({ index: 0, name: 'f', arguments: '{}' }), silent);
+    expect(add(parts, callPiece({ index: 0, arguments: '}' }))).toMatchObject([{ kind: 'call', arguments: '}' }]);
+  });
+
+  it('are told however many of them had to wait', () => {
+    const parts = new PartsInOrder();
+    const open = callPiece({ index: 0, name: 'f', arguments: '{' });
+    const many = Array.from({ length: 300_000 }, (_, at) => (at % 2 ? { text: 'x' } : { text: '', reasoning: 'y' }));
+    const told = [...addAll(parts, [open, ...many]), ...parts.end()];
+    expect(told).toHaveLength(300_001);
+  });
+
   it('wait for a call that never becomes JSON no longer than there is room for them', () => {
     const open = callPiece({ index: 0, name: 'f', arguments: '{' });
-    const parts = new PartsInOrder(10);
+    const parts = new PartsInOrder(74);
     expect(add(parts, open, { text: 'x'.repeat(5) }, { text: 'x'.repeat(5) })).toHaveLength(1);
     expect(add(parts, { text: 'y' })).toMatchObject([{ kind: 'text', text: 'xxxxxxxxxxy' }]);
     expect(add(parts, { text: 'z' })).toMatchObject([{ kind: 'text', text: 'z' }]);
     // What is told of it is not all of it, and half a call might be carried out.
-    expect(() => add(parts, callPiece({ index: 0, arguments: '"a":1}' }))).toThrow('more than 10 bytes');
+    expect(() => add(parts, callPiece({ index: 0, arguments: '"a":1}' }))).toThrow('more than 74 bytes');
   });
 });

@@ -30,6 +30,8 @@ type Held =
 
 /** Of one answer. Beyond it what is open is taken to have ended: arguments that never become JSON hold nothing back for ever. */
 export const HELD_BACK_BYTES_MAX = 16 * 1024 * 1024;
+/** Of each part that waits, whatever is in it. */
+const PART_BYTES = 64;
 /** Of a token that might have stood in the text, at a guess. */
 const CHANCE_BYTES = 64;
 
@@ -66,18 +68,22 @@ export class PartsInOrder {
     if (text !== '' || chances.length > 0 || citations.length > 0)
       this.#take({ kind: 'text', text, logprobs: chances, citations }, told);
     for (const call of calls) if (!goOn.includes(call)) this.#takeCall(call, told);
-    if (this.#heldBytes > this.heldBackBytesMax) told.push(...this.end());
+    if (this.#heldBytes > this.heldBackBytesMax) this.#letGoOfAll(told);
     return told;
   }
 
   /** What is held back: the answer is over. */
   end(): readonly Part[] {
     const told: Part[] = [];
+    this.#letGoOfAll(told);
+    return told;
+  }
+
+  #letGoOfAll(told: Part[]): void {
     while (this.#held.length > 0) {
       this.#open = undefined;
       this.#letGo(told);
     }
-    return told;
   }
 
   #goesOn({ name, index }: CallDelta): boolean {
@@ -106,7 +112,8 @@ export class PartsInOrder {
       this.#hold(part);
       return;
     }
-    this.#open = part.kind === 'call' ? part.index : undefined;
+    if (part.kind === 'call') this.#open = part.index;
+    else if (part.text !== '') this.#open = undefined;
     told.push(part);
   }
 
@@ -116,7 +123,7 @@ export class PartsInOrder {
     let next = 0;
     for (; next < this.#held.length && !this.#isInCall(); next++) {
       const held = this.#held[next]!;
-      this.#heldBytes -= bytesOf(held);
+      this.#heldBytes -= PART_BYTES + bytesOf(held);
       this.#take(held.kind === 'call' ? { ...held, whole: this.#ends.get(held.index)!.reached } : held, told);
     }
     this.#held = this.#held.slice(next);
@@ -130,18 +137,15 @@ export class PartsInOrder {
   #hold(part: Part): void {
     this.#heldBytes += bytesOf(part);
     const last = this.#held.at(-1);
-    if (part.kind === 'call') {
-      this.#held.push({ kind: 'call', index: part.index, name: part.name!, arguments: part.arguments });
-    } else if (last?.kind === 'text' && part.kind === 'text') {
+    if (last?.kind === 'text' && part.kind === 'text') {
       last.text += part.text;
       for (const one of part.logprobs) last.logprobs.push(one);
       for (const one of part.citations) last.citations.push(one);
     } else if (last?.kind === 'thought' && part.kind === 'thought') {
       last.text += part.text;
     } else {
-      this.#held.push(
-        part.kind === 'text' ? { ...part, logprobs: [...part.logprobs], citations: [...part.citations] } : { ...part },
-      );
+      this.#heldBytes += PART_BYTES;
+      this.#held.push(heldOf(part));
     }
   }
 
@@ -151,6 +155,13 @@ export class PartsInOrder {
     held.arguments += more;
     this.#heldBytes += Buffer.byteLength(more);
   }
+}
+
+function heldOf(part: Part): Held {
+  if (part.kind === 'thought') return { ...part };
+  if (part.kind === 'text') return { ...part, logprobs: [...part.logprobs], citations: [...part.citations] };
+  const { kind, index, name, arguments: begun } = part;
+  return { kind, index, name: name!, arguments: begun };
 }
 
 function bytesOf(part: Part | Held): number {
