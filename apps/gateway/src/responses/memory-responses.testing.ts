@@ -9,7 +9,7 @@ import {
 
 /** Keeps responses as long as a test takes; `trouble`: nothing can be kept. */
 export class MemoryResponses implements ResponseStore {
-  readonly kept: (KeptResponse & { readonly owner: string | undefined })[] = [];
+  readonly kept: (KeptResponse & { readonly owner: string | undefined; readonly whileHeld: boolean })[] = [];
   readonly conversations = new Map<string, ResponseItem[]>();
   /** Conversations that a response is being answered on. */
   readonly held = new Set<string>();
@@ -47,8 +47,9 @@ export class MemoryResponses implements ResponseStore {
 
   async keep(owner: string | undefined, kept: KeptResponse): Promise<void> {
     if (this.trouble !== undefined) throw this.trouble;
-    this.kept.push({ ...kept, owner });
-    if (kept.response.conversation === null) return;
-    this.conversations.get(kept.response.conversation.id)?.push(...kept.input, ...kept.response.output);
+    const { conversation } = kept.response;
+    this.kept.push({ ...kept, owner, whileHeld: conversation !== null && this.held.has(conversation.id) });
+    if (conversation === null) return;
+    this.conversations.get(conversation.id)?.push(...kept.input, ...kept.response.output);
   }
 }
