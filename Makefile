@@ -8,7 +8,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help run dev build test test-services check lint format types docs proto proto-check e2e bench chaos bench-gateways bench-cache bench-memory bench-files bench-agreement bench-engine bench-reuse bench-upstream load-test fuzz simulate-routing bench-batch bench-queue bench-vectors \
+.PHONY: help run dev build test test-services check lint format types docs proto proto-check e2e bench chaos bench-gateways bench-cache bench-memory bench-files bench-agreement bench-engine bench-reuse bench-upstream load-test fuzz simulate-routing bench-batch bench-queue bench-vectors bench-telemetry \
   demo-model-eval demo-embed-eval template-agreement openvino-check engine-cuda engine-vulkan install clean
 
 help: ## list the targets
@@ -58,6 +58,9 @@ bench-batch: build ## measure what a batch of 10,000 lines costs those who wait 
 
 bench-queue: build ## measure what it costs that work goes by a queue instead of gRPC (needs redis-server)
 	@$(BIN)/node test/bench/queue-dispatch.ts $(ARGS)
+
+bench-telemetry: build ## measure what it costs that traces and metrics are sent to a collector
+	@$(BIN)/node test/bench/telemetry.ts $(ARGS)
 
 bench-vectors: build ## measure searches among vectors, embedded and, with TEST_QDRANT_URL, in a Qdrant
 	@$(BIN)/node test/bench/vector-search.ts $(ARGS)

@@ -185,13 +185,17 @@ export class Program {
 export interface WorkerPlan {
   readonly modelsFile: string;
   readonly args?: readonly string[];
+  readonly environment?: NodeJS.ProcessEnv;
   readonly nodeArgs?: readonly string[];
+  /** Another working tree, built, whose code is to run. */
+  readonly root?: string;
 }
 
-export function startWorker(stage: Stage, { modelsFile, args = [], nodeArgs = [] }: WorkerPlan): Promise<Program> {
-  return stage.start('the worker', join(ROOT, 'apps/worker/dist/main.js'), {
+export function startWorker(stage: Stage, plan: WorkerPlan): Promise<Program> {
+  const { modelsFile, args = [], environment = {}, nodeArgs = [], root = ROOT } = plan;
+  return stage.start('the worker', join(root, 'apps/worker/dist/main.js'), {
     args: ['--worker-port=0', `--models-file=${modelsFile}`, '--log-level=warn', ...args],
-    environment: { MALLOC_ARENA_MAX: '2' }, // As `millrace serve` starts it.
+    environment: { ...environment, MALLOC_ARENA_MAX: '2' }, // As `millrace serve` starts it.
     nodeArgs,
   });
 }
@@ -206,6 +210,8 @@ export interface GatewayPlan {
   readonly args?: readonly string[];
   readonly environment?: NodeJS.ProcessEnv;
   readonly nodeArgs?: readonly string[];
+  /** As a worker's. */
+  readonly root?: string;
 }
 
 /** Resolves when it can answer. */
@@ -219,13 +225,14 @@ export async function startGateway(stage: Stage, plan: GatewayPlan): Promise<Pro
     args = [],
     environment = {},
     nodeArgs = [],
+    root = ROOT,
   } = plan;
   const own = [
     `--port=${port}`,
     `--workers=${worker === undefined ? '' : `127.0.0.1:${worker.port}`}`,
     `--data-folder=${dataFolder}`,
   ];
-  const gateway = await stage.start(name, join(ROOT, 'apps/gateway/dist/main.js'), {
+  const gateway = await stage.start(name, join(root, 'apps/gateway/dist/main.js'), {
     args: [...own, `--models-file=${modelsFile}`, '--log-level=warn', ...args],
     environment: { ...environment },
     nodeArgs,
