@@ -1,8 +1,5 @@
-import { mkdtempSync, writeFileSync } from 'node:fs';
-import { rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join, resolve } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
+import { writeFileSync } from 'node:fs';
+import { resolve } from 'node:path';
 import {
   boolean,
   decimal,
@@ -14,20 +11,18 @@ import {
   type Settings,
   type SettingTable,
 } from '@millrace/contracts';
-import { createLogger, type LoadedSettings, loadSettings, terminationRequested } from '@millrace/runtime';
+import { type LoadedSettings, loadSettings } from '@millrace/runtime';
 import { describeWorker } from '../check/check-network.js';
 import { type Command, type CommandContext, CommandError, OWN } from '../command.js';
-import { trustGateway } from '../fetch-gateway.js';
-import { urlOfGateway } from '../gateway-address.js';
 import { askGateway } from '../gateway-client.js';
 import { bearerOf } from '../gateway-keys.js';
-import { Service } from '../serve/service.js';
 import { readWorkerTls, type WorkerTlsSettings, workerClient } from '../worker-channel.js';
 import { HttpTarget } from './http-target.js';
-import { cpuSeconds, machineLine, residentMib } from './machine.js';
+import { cpuSeconds, machineLine } from './machine.js';
 import { type CpuClocks, type LevelFigures, measureLevel } from './measure.js';
 import { measureReuse } from './measure-reuse.js';
 import { markdownReport, type Report, reuseReport, textReport } from './report.js';
+import { openSubject, type Subject, temporaryFolder } from './subject.js';
 import { WorkerTarget } from './worker-target.js';
 
 const own = {
@@ -97,9 +92,6 @@ export const benchCommand: Command = {
   run: bench,
 };
 
-/** A process that has just started still grows and collects; its idle memory is what remains after this. */
-const IDLE_AFTER_MS = 3_000;
-
 async function bench(context: CommandContext): Promise<number> {
   const { environment, workingFolder } = context;
   // Only for a service of its own, which leaves alone what another one keeps; the last one counts.
@@ -109,7 +101,7 @@ async function bench(context: CommandContext): Promise<number> {
   const levels = loaded.own.clients.map(clientCount);
 
   const machine = machineLine();
-  await using subject = await openSubject(loaded);
+  await using subject = await openSubject(loaded, loaded.own.url);
   await using targets = await openTargets(subject, loaded.own.beside, Math.max(...levels), loaded.settings);
   const about = { command: ['millrace bench', ...context.args].join(' '), machine, model: targets.model };
   const report = await Promise.race([
@@ -123,11 +115,6 @@ async function bench(context: CommandContext): Promise<number> {
     writeFileSync(resolve(workingFolder, loaded.own.json), `${JSON.stringify(report.figures, null, 2)}\n`);
   }
   return 0;
-}
-
-function temporaryFolder(): AsyncDisposable & { readonly path: string } {
-  const path = mkdtempSync(join(tmpdir(), 'millrace-bench-'));
-  return { path, [Symbol.asyncDispose]: () => rm(path, { recursive: true, force: true, maxRetries: 5 }) };
 }
 
 type About = Pick<Report, 'command' | 'machine' | 'model'>;
@@ -183,54 +170,6 @@ function clientCount(text: string): number {
   throw new CommandError(
     `--clients has ${JSON.stringify(text)}. Each is a whole number from 1 to 10,000, such as 1,8,32.`,
   );
-}
-
-/** What is measured: a gateway that runs, or one of our own. */
-interface Subject extends AsyncDisposable {
-  readonly url: string;
-  readonly idleMemoryMib: () => Promise<number | undefined>;
-  readonly gatewayPid: () => number | undefined;
-  readonly workerPid: () => number | undefined;
-  /** Rejects when the user wants no more. */
-  readonly interrupted: Promise<never>;
-}
-
-async function openSubject(loaded: LoadedSettings<typeof own>): Promise<Subject> {
-  trustGateway(loaded.settings);
-  const interrupted = terminationRequested().then(() => {
-    throw new CommandError('Stopped.');
-  });
-  interrupted.catch(() => undefined);
-  if (loaded.own.url !== undefined) {
-    return {
-      url: urlOfGateway(loaded.own.url),
-      idleMemoryMib: async () => undefined,
-      gatewayPid: () => undefined,
-      workerPid: () => undefined,
-      interrupted,
-      [Symbol.asyncDispose]: async () => undefined,
-    };
-  }
-  const logger = createLogger({ name: 'bench', level: 'warn', format: 'text' });
-  const service = new Service({ loaded, logger, quiet: true });
-  process.once('exit', () => service.kill());
-  try {
-    const { url } = await Promise.race([service.start(), interrupted]);
-    return {
-      url,
-      gatewayPid: () => service.gatewayPid,
-      workerPid: () => service.workerPid,
-      idleMemoryMib: async () => {
-        await sleep(IDLE_AFTER_MS);
-        return service.gatewayPid === undefined ? undefined : residentMib(service.gatewayPid);
-      },
-      interrupted,
-      [Symbol.asyncDispose]: () => service.stop(),
-    };
-  } catch (error) {
-    await service.stop();
-    throw error;
-  }
 }
 
 async function openTargets(
