@@ -2,6 +2,7 @@ import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect, it } from 'vitest';
+import { openDocumentedShell, shellBlocks } from './documented-shell.js';
 import { millrace, startStack } from './stack.js';
 
 it('what a load does is told by those who ask, and seen by those who watch', async () => {
@@ -33,5 +34,22 @@ it('what a load does is told by those who ask, and seen by those who watch', asy
   } finally {
     await stack.stop();
     rmSync(folder, { recursive: true, force: true });
+  }
+}, 120_000);
+
+it('docs/how-to/measuring.md measures, compares and watches, by every command on it', async () => {
+  // A command holds this process up, which meanwhile reads no log; and a pipe that is full stops the gateway.
+  const shell = await openDocumentedShell({ args: ['--log-level', 'warn'] });
+  try {
+    const blocks = shellBlocks('docs/how-to/measuring.md');
+    expect(blocks).toHaveLength(4);
+    const output = shell.run(blocks.join('\n'));
+    expect(output).toMatch(/^short +8 clients .* 0 %$/m);
+    expect(output).toMatch(/^chat +5 requests\/s .* 0 %$/m);
+    expect(output).toContain('HOW LATE REQUESTS WERE SENT');
+    expect(output).toMatch(/^tokens\/s .*(better|worse|none)$/m);
+    expect(output.match(/1 of 1 workers ready/g)).toHaveLength(3);
+  } finally {
+    await shell.close();
   }
 }, 120_000);
