@@ -2,7 +2,7 @@ import { execFileSync } from 'node:child_process';
 import { chmodSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { MILLRACE, ROOT, type Stack, startStack } from './stack.js';
+import { MILLRACE, ROOT, type Stack, type StackOptions, startStack } from './stack.js';
 
 /** The `sh` blocks of a page, in their order. */
 export function shellBlocks(page: string): string[] {
@@ -18,8 +18,8 @@ export interface DocumentedShell {
   close(): Promise<void>;
 }
 
-export async function openDocumentedShell(): Promise<DocumentedShell> {
-  const stack = await startStack();
+export async function openDocumentedShell(options: StackOptions = {}): Promise<DocumentedShell> {
+  const stack = await startStack(options);
   const folder = mkdtempSync(join(tmpdir(), 'millrace-documented-'));
   writeFileSync(join(folder, 'millrace'), `#!/bin/sh\nexec "${process.execPath}" "${MILLRACE}" "$@"\n`);
   chmodSync(join(folder, 'millrace'), 0o755);

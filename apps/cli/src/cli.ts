@@ -44,8 +44,12 @@ export const COMMANDS: Readonly<Record<string, ListedCommand>> = {
     load: async () => (await import('./check/check-command.js')).checkCommand,
   },
   bench: {
-    summary: 'measure throughput and latency, and what the gateway adds',
+    summary: 'measure throughput and latency of any server, and what the gateway adds',
     load: async () => (await import('./bench/bench-command.js')).benchCommand,
+  },
+  top: {
+    summary: 'watch what a running gateway is doing',
+    load: async () => (await import('./top/top-command.js')).topCommand,
   },
 };
 

@@ -1,141 +1,110 @@
-import { mkdtempSync, writeFileSync } from 'node:fs';
-import { rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join, resolve } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
-import {
-  boolean,
-  decimal,
-  healthSchema,
-  integer,
-  list,
-  optionalInteger,
-  optionalText,
-  type Settings,
-  type SettingTable,
-} from '@millrace/contracts';
-import { createLogger, type LoadedSettings, loadSettings, terminationRequested } from '@millrace/runtime';
+import { writeFileSync } from 'node:fs';
+import { resolve } from 'node:path';
+import { healthSchema, type Settings } from '@millrace/contracts';
+import { loadSettings } from '@millrace/runtime';
 import { describeWorker } from '../check/check-network.js';
-import { type Command, type CommandContext, CommandError, OWN } from '../command.js';
-import { trustGateway } from '../fetch-gateway.js';
-import { urlOfGateway } from '../gateway-address.js';
+import { type Command, type CommandContext, CommandError } from '../command.js';
 import { askGateway } from '../gateway-client.js';
 import { bearerOf } from '../gateway-keys.js';
-import { Service } from '../serve/service.js';
 import { readWorkerTls, type WorkerTlsSettings, workerClient } from '../worker-channel.js';
+import {
+  BENCH_FLAGS,
+  type BenchFlags,
+  type BenchSettings,
+  clientCount,
+  REQUESTS,
+  refuseContradictions,
+  TOKENS_MAX,
+} from './bench-flags.js';
+import { commandLine } from './command-line.js';
 import { HttpTarget } from './http-target.js';
-import { cpuSeconds, machineLine, residentMib } from './machine.js';
+import { comparison } from './load/compare-reports.js';
+import { plannedLoad, reportScenarios } from './load/report-scenarios.js';
+import { cpuSeconds, machineLine } from './machine.js';
 import { type CpuClocks, type LevelFigures, measureLevel } from './measure.js';
 import { measureReuse } from './measure-reuse.js';
+import { runNumber } from './prompts.js';
 import { markdownReport, type Report, reuseReport, textReport } from './report.js';
+import { openSubject, type Subject, temporaryFolder } from './subject.js';
 import { WorkerTarget } from './worker-target.js';
 
-const own = {
-  url: optionalText({
-    ...OWN,
-    why: 'A running gateway to measure. Absent: one is started on free ports, with the settings given, and ended afterwards.',
-  }),
-  clients: list({ ...OWN, default: ['1', '8', '32'], why: 'How many clients ask at once, level by level.' }),
-  requests: integer({
-    ...OWN,
-    default: 192,
-    min: 1,
-    max: 1_000_000,
-    unit: 'requests',
-    why: 'How many requests each level makes on each path.',
-  }),
-  maxTokens: integer({ ...OWN, default: 64, min: 1, max: 100_000, unit: 'tokens', why: 'The longest answer.' }),
-  beside: optionalText({
-    ...OWN,
-    why: 'Another server that speaks OpenAI’s protocol and runs the same model, such as llama-server: it is asked by turns in the same run.',
-  }),
-  besidePid: optionalInteger({
-    ...OWN,
-    min: 1,
-    max: 2 ** 31 - 1,
-    unit: 'none',
-    why: 'The other server’s process, on this machine. With it, and on Linux, tokens per second of processor time are told too: on a busy machine they vary less.',
-  }),
-  completion: boolean({
-    ...OWN,
-    default: false,
-    why: 'Asks /v1/completions, with a prompt that no other request has, in place of a chat with prompts that rotate: servers can reuse nothing.',
-  }),
-  temperature: decimal({ ...OWN, default: 0, min: 0, max: 2, unit: 'none', why: '0 is greedy.' }),
-  ignoreEos: boolean({ ...OWN, default: false, why: 'Every answer is as long as --max-tokens.' }),
-  requestsPerTurn: integer({
-    ...OWN,
-    default: 4,
-    min: 1,
-    max: 10_000,
-    unit: 'requests',
-    why: 'How many requests each client makes on one path before the next has its turn. With one client, always 1.',
-  }),
-  sharedPromptTokens: optionalInteger({
-    ...OWN,
-    min: 16,
-    max: 1_000_000,
-    unit: 'tokens',
-    why: 'Measures something else instead: how much sooner an answer begins when another one had the same system prompt of so many tokens. --requests is then the number of pairs of each kind.',
-  }),
-  json: optionalText({ ...OWN, why: 'A file that gets all figures as JSON.' }),
-  markdown: boolean({ ...OWN, default: false, why: 'Prints Markdown, for docs/benchmarks.md.' }),
-} as const satisfies SettingTable;
-
 export const benchCommand: Command = {
-  usage: '[--clients 1,8,32] [--requests N] [--url URL] [--beside URL] [--json FILE] [--markdown] [settings]',
+  usage:
+    '[--scenario short,chat] [--clients 1,8,32 | --rate 20] [--requests N] [--url URL] [--compare A,B] [--beside URL] [--json FILE] [--markdown] [settings]',
   about:
-    'Asks a gateway and, by turns in the same run, its worker directly. Prints throughput, time to first token and total time of both, their difference (what the gateway adds: HTTP, validation, admission, routing), and one gRPC round trip, which both contain. Greedy unless told otherwise, with prompts that rotate, after a warm-up.',
-  own,
+    'Asks a gateway and, by turns in the same run, its worker directly. Prints throughput, time to first token and total time of both, their difference (what the gateway adds: HTTP, validation, admission, routing), and one gRPC round trip, which both contain. Greedy unless told otherwise, with prompts that rotate, after a warm-up. With --scenario it asks any server that speaks OpenAI’s protocol, and tells what its clients get: times to the first token, between tokens and in all, throughput, and what failed.',
+  own: BENCH_FLAGS,
   settings: ['model', 'context', 'maxBatchSize', 'threads', 'maxConcurrentRequests'],
   examples: [
     'millrace bench',
     'millrace bench --url http://127.0.0.1:8000 --clients 1 --requests 500 --markdown',
+    'millrace bench --scenario short,long --clients 32 --requests 1000 --json before.json',
+    'millrace bench --scenario chat --rate 5,10,20 --seconds 60 --url http://127.0.0.1:8000',
+    'millrace bench --compare before.json,after.json',
     'millrace bench --shared-prompt-tokens 1500 --requests 5 --max-tokens 32',
     'millrace bench --model ./any.gguf --beside http://127.0.0.1:8080 --clients 32 --completion --ignore-eos',
   ],
   run: bench,
 };
 
-/** A process that has just started still grows and collects; its idle memory is what remains after this. */
-const IDLE_AFTER_MS = 3_000;
-
 async function bench(context: CommandContext): Promise<number> {
   const { environment, workingFolder } = context;
   // Only for a service of its own, which leaves alone what another one keeps; the last one counts.
   await using folder = temporaryFolder();
   const args = [...context.args, '--port=0', '--worker-port=0', `--data-folder=${folder.path}`];
-  const loaded = loadSettings({ reader: 'serve', args, environment, workingFolder, own });
-  const levels = loaded.own.clients.map(clientCount);
+  const loaded = loadSettings({ reader: 'serve', args, environment, workingFolder, own: BENCH_FLAGS });
+  const flags = loaded.own;
+  refuseContradictions(flags);
+  if (flags.compare.length > 0) {
+    context.write(`${comparison(flags, workingFolder)}\n`);
+    return 0;
+  }
+  const levels = flags.clients.map(clientCount);
+  const load = plannedLoad(flags, context);
 
+  const command = commandLine(context.args);
   const machine = machineLine();
-  await using subject = await openSubject(loaded);
-  await using targets = await openTargets(subject, loaded.own.beside, Math.max(...levels), loaded.settings);
-  const about = { command: ['millrace bench', ...context.args].join(' '), machine, model: targets.model };
-  const report = await Promise.race([
-    loaded.own.sharedPromptTokens === undefined
-      ? reportLoad(about, subject, targets, levels, loaded.own)
-      : reportReuse(about, targets, loaded.own.sharedPromptTokens, loaded.own),
-    subject.interrupted,
-  ]);
+  await using subject = await openSubject(loaded, flags.url);
+  const report =
+    load.scenarios.length > 0
+      ? await reportScenarios({ command, machine }, subject, loaded, load)
+      : await reportPaths({ command, machine }, subject, loaded, levels);
   context.write(`${report.text}\n`);
-  if (loaded.own.json !== undefined) {
-    writeFileSync(resolve(workingFolder, loaded.own.json), `${JSON.stringify(report.figures, null, 2)}\n`);
+  if (flags.json !== undefined) {
+    writeFileSync(resolve(workingFolder, flags.json), `${JSON.stringify(report.figures, null, 2)}\n`);
   }
   return 0;
 }
 
-function temporaryFolder(): AsyncDisposable & { readonly path: string } {
-  const path = mkdtempSync(join(tmpdir(), 'millrace-bench-'));
-  return { path, [Symbol.asyncDispose]: () => rm(path, { recursive: true, force: true, maxRetries: 5 }) };
+async function reportPaths(
+  about: Pick<Report, 'command' | 'machine'>,
+  subject: Subject,
+  { settings, own: flags }: BenchSettings,
+  levels: number[],
+) {
+  await using targets = await openTargets(subject, flags.beside, Math.max(...levels), settings);
+  const aboutModel = { ...about, model: targets.model };
+  return await Promise.race([
+    flags.sharedPromptTokens === undefined
+      ? reportLoad(aboutModel, subject, targets, levels, flags)
+      : reportReuse(aboutModel, targets, flags.sharedPromptTokens, flags),
+    subject.interrupted,
+  ]);
 }
 
 type About = Pick<Report, 'command' | 'machine' | 'model'>;
-type Own = LoadedSettings<typeof own>['own'];
 type OpenTargets = Awaited<ReturnType<typeof openTargets>>;
 
-async function reportLoad(about: About, subject: Subject, targets: OpenTargets, levels: number[], flags: Own) {
-  const { requests, requestsPerTurn, maxTokens, temperature, completion, ignoreEos, beside } = flags;
+async function reportLoad(about: About, subject: Subject, targets: OpenTargets, levels: number[], flags: BenchFlags) {
+  const {
+    requests = REQUESTS,
+    requestsPerTurn,
+    maxTokens = TOKENS_MAX,
+    temperature,
+    completion,
+    ignoreEos,
+    beside,
+  } = flags;
   const idle = await subject.idleMemoryMib();
   const grpcRoundTripMs = await targets.worker?.roundTripMs();
   const request = { maxTokens, temperature, completion, ignoreEos };
@@ -170,67 +139,11 @@ function clocksOf({ workerPid, gatewayPid }: Subject, besidePid: number | undefi
   };
 }
 
-async function reportReuse(about: About, { gateway }: OpenTargets, sharedTokens: number, flags: Own) {
-  const run = (Date.now() % 100_000) * 1_000;
-  const { requests: repetitions, maxTokens } = flags;
+async function reportReuse(about: About, { gateway }: OpenTargets, sharedTokens: number, flags: BenchFlags) {
+  const run = runNumber();
+  const { requests: repetitions = REQUESTS, maxTokens = TOKENS_MAX } = flags;
   const report = { ...about, figures: await measureReuse(gateway, { sharedTokens, repetitions, maxTokens, run }) };
   return { text: reuseReport(report, flags.markdown), figures: report };
-}
-
-function clientCount(text: string): number {
-  const count = Number(text);
-  if (Number.isInteger(count) && count >= 1 && count <= 10_000) return count;
-  throw new CommandError(
-    `--clients has ${JSON.stringify(text)}. Each is a whole number from 1 to 10,000, such as 1,8,32.`,
-  );
-}
-
-/** What is measured: a gateway that runs, or one of our own. */
-interface Subject extends AsyncDisposable {
-  readonly url: string;
-  readonly idleMemoryMib: () => Promise<number | undefined>;
-  readonly gatewayPid: () => number | undefined;
-  readonly workerPid: () => number | undefined;
-  /** Rejects when the user wants no more. */
-  readonly interrupted: Promise<never>;
-}
-
-async function openSubject(loaded: LoadedSettings<typeof own>): Promise<Subject> {
-  trustGateway(loaded.settings);
-  const interrupted = terminationRequested().then(() => {
-    throw new CommandError('Stopped.');
-  });
-  interrupted.catch(() => undefined);
-  if (loaded.own.url !== undefined) {
-    return {
-      url: urlOfGateway(loaded.own.url),
-      idleMemoryMib: async () => undefined,
-      gatewayPid: () => undefined,
-      workerPid: () => undefined,
-      interrupted,
-      [Symbol.asyncDispose]: async () => undefined,
-    };
-  }
-  const logger = createLogger({ name: 'bench', level: 'warn', format: 'text' });
-  const service = new Service({ loaded, logger, quiet: true });
-  process.once('exit', () => service.kill());
-  try {
-    const { url } = await Promise.race([service.start(), interrupted]);
-    return {
-      url,
-      gatewayPid: () => service.gatewayPid,
-      workerPid: () => service.workerPid,
-      idleMemoryMib: async () => {
-        await sleep(IDLE_AFTER_MS);
-        return service.gatewayPid === undefined ? undefined : residentMib(service.gatewayPid);
-      },
-      interrupted,
-      [Symbol.asyncDispose]: () => service.stop(),
-    };
-  } catch (error) {
-    await service.stop();
-    throw error;
-  }
 }
 
 async function openTargets(

@@ -35,3 +35,8 @@ export function freshText(words: number, index: number): string {
   const text = Array.from({ length: words }, (_, word) => WORDS[(word * 7 + (word >> 5)) % WORDS.length]!);
   return `${freshPrompt(index, 0)} ${text.join(' ')}.`;
 }
+
+/** Tells apart runs against one server: it must not know the prompts of the run before. */
+export function runNumber(): number {
+  return (Date.now() % 100_000) * 1_000;
+}

@@ -42,7 +42,7 @@ export function figuresOf(samples: readonly Sample[], busyMs: number): Figures {
   };
 }
 
-function percentilesOf(values: readonly number[]): Percentiles {
+export function percentilesOf(values: readonly number[]): Percentiles {
   const sorted = values.toSorted((a, b) => a - b);
   return { p50: percentile(sorted, 50), p95: percentile(sorted, 95), p99: percentile(sorted, 99) };
 }

@@ -31,7 +31,10 @@ export interface Target {
   close(): Promise<void>;
 }
 
-export function messagesOf({ systemPrompt, prompt }: BenchRequest): { role: string; content: string }[] {
+export function messagesOf({
+  systemPrompt,
+  prompt,
+}: Pick<BenchRequest, 'systemPrompt' | 'prompt'>): { role: string; content: string }[] {
   const system = systemPrompt === undefined ? [] : [{ role: 'system', content: systemPrompt }];
   return [...system, { role: 'user', content: prompt }];
 }

@@ -1,4 +1,5 @@
 import type { Progress } from '@millrace/storage';
+import { barOf } from '../bar.js';
 
 const WORDS: Readonly<Record<Progress['phase'], string>> = {
   waiting: 'Another process is at this model; waiting for it',
@@ -6,7 +7,6 @@ const WORDS: Readonly<Record<Progress['phase'], string>> = {
   reading: 'Reading',
   sending: 'Sending',
 };
-const BAR_CELLS = 24;
 /** On a terminal a line is drawn over so often; elsewhere each is a line of its own. */
 const DRAW_MS = 100;
 const SAY_MS = 10_000;
@@ -63,8 +63,7 @@ export class ProgressLine implements Disposable {
     const speed = rate > 0 ? `  ${megabytes(rate)} MB/s` : '';
     if (bytesAll === undefined || bytesAll === 0) return `${WORDS[phase]}  ${megabytes(bytes)} MB${speed}`;
     const part = Math.min(1, bytes / bytesAll);
-    const filled = Math.floor(part * BAR_CELLS);
-    const bar = this.output.isTerminal ? `  [${'#'.repeat(filled)}${'.'.repeat(BAR_CELLS - filled)}]` : '';
+    const bar = this.output.isTerminal ? `  ${barOf(part)}` : '';
     const left = rate > 0 ? `  ${durationText((bytesAll - bytes) / rate)} left` : '';
     const percent = `${String(Math.floor(part * 100)).padStart(3)} %`;
     return `${WORDS[phase]}${bar}  ${percent}  ${megabytes(bytes)} of ${megabytes(bytesAll)} MB${speed}${left}`;

@@ -1,0 +1,77 @@
+import { resolve } from 'node:path';
+import type { CommandContext } from '../../command.js';
+import { bearerOf } from '../../gateway-keys.js';
+import {
+  type BenchFlags,
+  type BenchSettings,
+  clientCount,
+  REQUESTS,
+  REQUESTS_MAX,
+  requestRate,
+} from '../bench-flags.js';
+import { runNumber } from '../prompts.js';
+import type { Report } from '../report.js';
+import type { Subject } from '../subject.js';
+import { StreamedServer } from './ask-streamed.js';
+import type { Pace } from './drive.js';
+import { type LoadReport, loadReportText } from './load-report.js';
+import { firstModel, measureScenarios, type ScenarioPlan } from './measure-scenarios.js';
+import { ProgressBar } from './progress-bar.js';
+import { openScenario, type Scenario } from './scenarios.js';
+
+/** What the flags ask for, before anything is started: a mistake in them is told at once. @throws CommandError */
+export function plannedLoad(
+  flags: BenchFlags,
+  { environment, workingFolder }: Pick<CommandContext, 'environment' | 'workingFolder'>,
+): Pick<ScenarioPlan, 'scenarios' | 'paces'> {
+  const shipped = resolve(environment.MILLRACE_HOME || workingFolder, 'configs/prompts');
+  const prompts = flags.prompts === undefined ? shipped : resolve(workingFolder, flags.prompts);
+  return { scenarios: openScenarios(flags, prompts), paces: pacesOf(flags) };
+}
+
+function openScenarios({ scenario: names, maxTokens }: BenchFlags, prompts: string): Scenario[] {
+  const run = runNumber();
+  return names
+    .map((name) => openScenario(name, { prompts, run }))
+    .map((scenario) => (maxTokens === undefined ? scenario : { ...scenario, maxTokens }));
+}
+
+function pacesOf({ rate, atOnceMax, clients }: BenchFlags): Pace[] {
+  if (rate.length === 0) return clients.map((text) => ({ kind: 'closed', clients: clientCount(text) }));
+  return rate.map((text) => ({ kind: 'open', perSecond: requestRate(text), atOnceMax }));
+}
+
+/** Asks the subject, and tells what its clients get. */
+export async function reportScenarios(
+  about: Pick<Report, 'command' | 'machine'>,
+  subject: Subject,
+  { settings, sources, own: flags }: BenchSettings,
+  { scenarios, paces }: Pick<ScenarioPlan, 'scenarios' | 'paces'>,
+) {
+  const { url } = subject;
+  const { seconds, warmUp, temperature, ignoreEos, timeoutMs } = flags;
+  const stop = new AbortController();
+  subject.interrupted.catch(() => stop.abort());
+  const headers = bearerOf(settings.apiKey);
+  // To a server that runs, --model is the name of one of its models; to one that is started here it was what to serve.
+  const named = flags.url !== undefined && sources.model === 'flag' ? settings.model : undefined;
+  const model =
+    named ?? (await firstModel(url, headers, AbortSignal.any([stop.signal, AbortSignal.timeout(timeoutMs)])));
+  const atOnceMax = Math.max(...paces.map((pace) => (pace.kind === 'closed' ? pace.clients : pace.atOnceMax)));
+  const server = new StreamedServer({ url, model, headers, temperature, ignoreEos, timeoutMs, atOnceMax });
+  using progress = new ProgressBar({
+    write: (text) => void process.stderr.write(text),
+    isTerminal: process.stderr.isTTY === true,
+  });
+  try {
+    const requests = flags.requests ?? (seconds === undefined ? REQUESTS : REQUESTS_MAX);
+    const forMs = seconds === undefined ? Number.POSITIVE_INFINITY : seconds * 1_000;
+    const plan = { scenarios, paces, requests, forMs, warmUp };
+    const runs = await Promise.race([measureScenarios(server, plan, progress, stop.signal), subject.interrupted]);
+    const address = new URL(url).origin;
+    const report: LoadReport = { report: 'millrace load', ...about, url: address, model, temperature, runs };
+    return { text: loadReportText(report, flags.markdown), figures: report };
+  } finally {
+    server.close();
+  }
+}

@@ -1,0 +1,55 @@
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { expect, it } from 'vitest';
+import { openDocumentedShell, shellBlocks } from './documented-shell.js';
+import { millrace, startStack } from './stack.js';
+
+it('what a load does is told by those who ask, and seen by those who watch', async () => {
+  const folder = mkdtempSync(join(tmpdir(), 'millrace-measuring-'));
+  const stack = await startStack();
+  const file = join(folder, 'report.json');
+  const scenarios = ['--scenario', 'short,chat,files', '--clients', '4', '--requests', '12', '--max-tokens', '16'];
+  try {
+    const watching = millrace(['top', '--url', stack.url, '--every', '0.5', '--count', '24']);
+    const measured = await millrace(['bench', '--url', stack.url, ...scenarios, '--json', file]);
+    expect([measured.status, measured.stdout]).toEqual([0, expect.stringContaining('tokens/s')]);
+    const { runs } = JSON.parse(readFileSync(file, 'utf8'));
+    expect(runs).toHaveLength(3);
+    for (const run of runs) {
+      expect(run).toMatchObject({ answered: 12, failed: 0, gapMs: { p50: expect.any(Number) } });
+      expect(run.firstTokenMs.p50).toBeLessThanOrEqual(run.totalMs.p50);
+    }
+
+    const watched = await watching;
+    expect(watched.status).toBe(0);
+    const rates = [...watched.stdout.matchAll(/ ([\d.]+) requests\/s {2}([\d.]+) tokens\/s/g)];
+    expect(rates).toHaveLength(24);
+    expect(rates.some(([, requests, tokens]) => Number(requests) > 0 && Number(tokens) > 0)).toBe(true);
+    expect(watched.stdout).toMatch(/first token [<>]?[\d.]+\//);
+    expect(watched.stdout).toContain('1 of 1 workers ready');
+
+    const compared = await millrace(['bench', '--compare', `${file},${file}`]);
+    expect([compared.status, compared.stdout]).toEqual([0, expect.stringMatching(/requests\/s .* none/)]);
+  } finally {
+    await stack.stop();
+    rmSync(folder, { recursive: true, force: true });
+  }
+}, 120_000);
+
+it('docs/how-to/measuring.md measures, compares and watches, by every command on it', async () => {
+  // A command holds this process up, which meanwhile reads no log; and a pipe that is full stops the gateway.
+  const shell = await openDocumentedShell({ args: ['--log-level', 'warn'] });
+  try {
+    const blocks = shellBlocks('docs/how-to/measuring.md');
+    expect(blocks).toHaveLength(4);
+    const output = shell.run(blocks.join('\n'));
+    expect(output).toMatch(/^short +8 clients .* 0 %$/m);
+    expect(output).toMatch(/^chat +5 requests\/s .* 0 %$/m);
+    expect(output).toContain('HOW LATE REQUESTS WERE SENT');
+    expect(output).toMatch(/^tokens\/s .*(better|worse|none)$/m);
+    expect(output.match(/1 of 1 workers ready/g)).toHaveLength(3);
+  } finally {
+    await shell.close();
+  }
+}, 120_000);
