@@ -1,7 +1,8 @@
-import { execFileSync, spawnSync } from 'node:child_process';
+import { execFile, execFileSync, spawnSync } from 'node:child_process';
 import { cpSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
+import { promisify } from 'node:util';
 import { describe } from 'vitest';
 import { parseAllDocuments } from 'yaml';
 import { type ChartTools, findChartTools, KUBERNETES_VERSIONS } from '../../tools/charts/chart-tools.js';
@@ -61,6 +62,15 @@ export function refusalOf(values: Values): string {
   const { stdout, stderr, status } = template(values, {});
   if (status === 0) throw new Error(`helm takes it, and writes ${stdout.length} characters`);
   return stderr;
+}
+
+/** What `helm upgrade` would make, which looks into the cluster at this address. */
+export async function renderAgainst(url: string): Promise<Rendered> {
+  const args = ['template', 'millrace', CHART, '--namespace', 'llm', '--dry-run=server', '--kube-apiserver', url];
+  // Not the cluster of whoever runs the tests.
+  const env = { ...process.env, KUBECONFIG: '/dev/null' };
+  const { stdout } = await promisify(execFile)(tools!.helm, args, { env, maxBuffer: OUTPUT_BYTES_MAX });
+  return rendered(stdout);
 }
 
 function template(

@@ -13,7 +13,7 @@ const schema = JSON.parse(readFileSync(join(CHART, 'values.schema.json'), 'utf8'
 const values = parseDocument(text);
 
 /** Helm does not look at the form of addresses either. */
-const validate = new Ajv({ formats: { uri: true } }).compile(schema);
+const validate = new Ajv({ strictTypes: false, formats: { uri: true } }).compile(schema);
 
 interface Leaf {
   readonly path: string;
