@@ -100,13 +100,15 @@ dev: build ## run, and start again whenever a source changes
 build: $(INSTALLED) ## install what is missing, and compile what changed
 	@$(BIN)/tsc -b
 
+# The second line says what it does, once and for some minutes where Go is; what needs it is skipped elsewhere, aloud.
 test: build $(CLIENTS) ## every quick test
+	@$(BIN)/node tools/charts/install.ts
 	@$(BIN)/vitest run $(ARGS)
 
 test-services: build ## test with a real Redis, Postgres and S3 server, which it starts itself (installed or built if missing)
 	@tools/test-services.sh $(ARGS)
 
-charts: build ## render the Helm chart and its examples, and check what comes of them (builds helm once, where Go is)
+charts: build ## render the Helm chart and its examples, and check what comes of them (builds helm once, with Go)
 	@$(BIN)/node tools/charts/install.ts
 	@$(BIN)/vitest run --project modules test/charts $(ARGS)
 

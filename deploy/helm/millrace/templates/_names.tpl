@@ -47,7 +47,7 @@ helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version | replace 
 {{- define "millrace.image" -}}
 {{- $tag := printf "%s%s" (default .root.Chart.AppVersion .image.tag) (default "" .suffix) -}}
 {{- $digest := ternary .digest .image.digest (hasKey . "digest") -}}
-{{- $name := printf "%s/%s" .root.Values.image.registry .image.repository -}}
+{{- $name := printf "%s/%s" .root.Values.image.registry .image.repository | trimPrefix "/" -}}
 {{- if $digest }}{{ printf "%s@%s" $name $digest }}{{ else }}{{ printf "%s:%s" $name $tag }}{{ end -}}
 {{- end -}}
 
