@@ -225,6 +225,9 @@ describeWithHelm('a gateway', () => {
       gatewayOf({ workers: { discovery } }).spec.template.spec.automountServiceAccountToken;
     expect([tokenOf('kubernetes'), tokenOf('dns')]).toEqual([true, false]);
     expect(render({ workers: { discovery: 'dns' } }).all('Role')).toEqual([]);
+    const queued = render(withPool({ dispatch: 'queue' }, REDIS));
+    expect(queued.one('Deployment', '-gateway').spec.template.spec.automountServiceAccountToken).toBe(false);
+    expect(queued.all('Role')).toEqual([]);
   });
 
   it('may do nothing in Kubernetes but see endpoints', () => {

@@ -83,6 +83,13 @@
 {{- end -}}
 {{- end -}}
 
+{{/* Whether gateways ask Kubernetes who their workers are: a word, or nothing. Those of a queue alone are not looked for. */}}
+{{- define "millrace.watchesEndpoints" -}}
+{{- $isSent := false -}}
+{{- range (include "millrace.pools" . | fromJson).pools }}{{ if .isSent }}{{ $isSent = true }}{{ end }}{{ end -}}
+{{- if and $isSent (eq .Values.workers.discovery "kubernetes") }}yes{{ end -}}
+{{- end -}}
+
 {{- define "millrace.sidecarPort" -}}
 {{- $ports := dict "llama-server" 8080 "max-serve" 8010 "vllm" 8001 "ovms" 8020 -}}
 {{- if gt (int .sidecar.port) 0 }}{{ int .sidecar.port }}{{ else }}{{ get $ports .engine | default 0 | int }}{{ end -}}
