@@ -201,10 +201,19 @@ describeWithHelm('what the examples are held to', () => {
   });
 
   it('finds a metric and a label that there is not', () => {
-    expect(metricFaults(['sum(millrace_waiting_request)', 'millrace_workers{fase="ready"}'])).toEqual([
+    const wrong = [
+      'sum(millrace_waiting_request)',
+      'millrace_workers{fase="ready"}',
+      'gen_ai_server_time_to_first_token_seconds_bucket',
+    ];
+    expect(metricFaults(wrong)).toEqual([
       'millrace_waiting_request is no metric',
       'millrace_workers has no label fase',
+      'gen_ai_server_time_to_first_token_seconds_bucket is no metric',
     ]);
+    const right =
+      'sum by (le, gen_ai_request_model) (rate(gen_ai_server_time_to_first_token_bucket{namespace="llm"}[5m]))';
+    expect(metricFaults([right])).toEqual([]);
   });
 
   it('finds a command and a flag that there is not', () => {
@@ -395,8 +404,8 @@ const LABELS_OF_THE_SCRAPE = [
 
 function metricFaults(queries: readonly string[]): readonly string[] {
   const declared = new Map(
-    [...GATEWAY_METRICS, ...WORKER_METRICS].flatMap(({ name, kind, unit, labels }) => {
-      const written = name.replaceAll('.', '_') + (name.includes('.') && unit === 's' ? '_seconds' : '');
+    [...GATEWAY_METRICS, ...WORKER_METRICS].flatMap(({ name, kind, labels }) => {
+      const written = name.replaceAll('.', '_');
       const names = kind === 'histogram' ? ['_bucket', '_sum', '_count'].map((end) => written + end) : [written];
       return names.map((one): [string, readonly string[]] => [one, labels.map((label) => label.replaceAll('.', '_'))]);
     }),
