@@ -614,12 +614,12 @@ describeWithHelm('the migration', () => {
     expect(jobOf(POSTGRES).metadata.name).toBe(jobOf(POSTGRES).metadata.name);
   });
 
-  it('may have a database user of its own', () => {
+  it('may have an address of its own', () => {
     const all = render({
       postgres: { external: { existingSecret: 'pg' } },
-      migrations: { existingSecret: 'owner', key: 'uri' },
+      migrations: { existingSecret: 'direct', key: 'uri' },
     });
-    expect(environmentOf(mainOf(all.one('Job'))).MILLRACE_POSTGRES_URL).toBe('(owner/uri)');
+    expect(environmentOf(mainOf(all.one('Job'))).MILLRACE_POSTGRES_URL).toBe('(direct/uri)');
     const [wait] = all.one('Deployment', '-gateway').spec.template.spec.initContainers;
     expect(environmentOf(wait).MILLRACE_POSTGRES_URL).toBe('(pg/url)');
   });

@@ -31,11 +31,11 @@ export const workerCommand: Command = {
   run: (context) => become('worker', context),
 };
 
-/** What the first gateway of a new version would do; apart, for a user who may make tables where gateways may not. */
+/** What the first gateway of a new version would do; apart, for those who want it done, and seen to be done, before one starts. */
 export const migrateCommand: Command = {
   usage: '[--check] [--timeout-ms MS] [settings]',
   about:
-    'Sets up the tables of the Postgres in `postgresUrl`, as a gateway does at its start, and ends. Any number may run at once. For whoever wants that done before the first gateway of a new version starts, or by a database user who may do more than gateways.',
+    'Sets up the tables of the Postgres in `postgresUrl`, as a gateway does at its start, and ends. Any number may run at once. For whoever wants that done before the first gateway of a new version starts, as a Job of Kubernetes does.',
   own: MIGRATE_FLAGS,
   settings: [
     'postgresUrl',
