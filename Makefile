@@ -8,7 +8,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help run dev build test test-services check lint format types docs proto proto-check e2e bench chaos bench-gateways bench-cache bench-memory bench-files bench-agreement bench-engine bench-reuse bench-upstream load-test fuzz simulate-routing bench-batch bench-queue bench-vectors bench-telemetry \
+.PHONY: help run dev build test test-services check charts lint format types docs proto proto-check e2e bench chaos bench-gateways bench-cache bench-memory bench-files bench-agreement bench-engine bench-reuse bench-upstream load-test fuzz simulate-routing bench-batch bench-queue bench-vectors bench-telemetry \
   demo-model-eval demo-embed-eval template-agreement openvino-check engine-cuda engine-vulkan install clean
 
 help: ## list the targets
@@ -103,11 +103,17 @@ dev: build ## run, and start again whenever a source changes
 build: $(INSTALLED) ## install what is missing, and compile what changed
 	@$(BIN)/tsc -b
 
+# The second line says what it does, once and for some minutes where Go is; what needs it is skipped elsewhere, aloud.
 test: build $(CLIENTS) ## every quick test
+	@$(BIN)/node tools/charts/install.ts
 	@$(BIN)/vitest run $(ARGS)
 
 test-services: build ## test with a real Redis, Postgres and S3 server, which it starts itself (installed or built if missing)
 	@tools/test-services.sh $(ARGS)
+
+charts: build ## render the Helm chart and its examples, and check what comes of them (builds helm once, with Go)
+	@$(BIN)/node tools/charts/install.ts
+	@$(BIN)/vitest run --project modules test/charts $(ARGS)
 
 e2e: build $(CLIENTS) ## start the real thing and use it as a client would
 	@$(BIN)/vitest run --project e2e --project clients $(ARGS)

@@ -81,7 +81,7 @@ export const IMPORT_RULES: readonly ImportRule[] = [
   },
   {
     name: 'gateway wiring',
-    files: gateway('(wiring|open-parts|open-tls)\\.ts$'),
+    files: gateway('(wiring|open-parts|open-tls|migrate)\\.ts$'),
     ours: [CONTRACTS, RUNTIME, STORAGE, gateway('(?!http/|main\\.ts|gateway\\.module\\.ts)')],
     packages: [NODE],
     instead: 'wiring.ts knows everything but HTTP and Nest: put those into gateway.module.ts or main.ts.',

@@ -3,6 +3,7 @@ import { dirname, join, normalize } from 'node:path';
 import { GATEWAY_METRICS } from '@millrace/gateway/metrics';
 import { WORKER_METRICS } from '@millrace/worker/metrics';
 import { describe, expect, it } from 'vitest';
+import { VALUES_SCHEMA, valuesSchema } from '../../tools/charts/values-schema.js';
 import { FOREIGN_METRICS, referencePages } from '../../tools/docs/pages.js';
 import { ENGINES_PAGE, withPresetTable } from '../../tools/docs/preset-table.js';
 import { unknownIn } from './metric-names.js';
@@ -34,6 +35,12 @@ describe('the page of the engines', () => {
   it('has the presets as the code has them', () => {
     const page = readText(ENGINES_PAGE);
     expect(page, 'Run `make docs` and commit what it writes').toBe(withPresetTable(page));
+  });
+});
+
+describe('the schema of the values of the chart', () => {
+  it('has models and settings as the code has them', () => {
+    expect(readText(VALUES_SCHEMA), 'Run `make docs` and commit what it writes').toBe(valuesSchema());
   });
 });
 

@@ -39,6 +39,10 @@ export const COMMANDS: Readonly<Record<string, ListedCommand>> = {
     summary: 'tell requests and tokens of each key, model and day',
     load: async () => (await import('./usage-command.js')).usageCommand,
   },
+  migrate: {
+    summary: 'set up the tables of a Postgres, without starting a gateway',
+    load: async () => (await import('./serve/process-commands.js')).migrateCommand,
+  },
   check: {
     summary: 'look for what would keep Millrace from working, and say what to do',
     load: async () => (await import('./check/check-command.js')).checkCommand,

@@ -1,3 +1,4 @@
+import { MIGRATE_FLAGS } from '@millrace/contracts';
 import {
   ConfigurationError,
   createLogger,
@@ -8,6 +9,7 @@ import {
   terminationRequested,
   warnOfSecretFlags,
 } from '@millrace/runtime';
+import { migrate } from './migrate.js';
 import { startGateway } from './start-gateway.js';
 
 /** The gateway's process: settings, start, and an end within `drainDelayMs` and `drainTimeoutMs` of being asked for it. */
@@ -35,6 +37,23 @@ async function main(): Promise<void> {
   logger.info('stopped');
 }
 
+/** `millrace migrate`: the same settings, and no gateway. */
+async function migrateOnly(args: readonly string[]): Promise<void> {
+  const loaded = loadSettings({
+    reader: 'gateway',
+    args,
+    environment: process.env,
+    workingFolder: process.cwd(),
+    own: MIGRATE_FLAGS,
+  });
+  const { settings, own } = loaded;
+  const logger = createLogger({ name: 'migrate', level: settings.logLevel, format: settings.logFormat });
+  warnOfSecretFlags(loaded, logger);
+  const stopping = new AbortController();
+  void terminationRequested().then((why) => stopping.abort(new Error(`Stopped before it was done (${why}).`)));
+  await migrate(settings, own, logger, stopping.signal);
+}
+
 /** One plain sentence for what the user can mend; the whole error for what is ours. */
 function explain(error: unknown): string {
   if (error instanceof ConfigurationError) return error.message;
@@ -45,7 +64,8 @@ function explain(error: unknown): string {
   return error instanceof Error ? (error.stack ?? error.message) : String(error);
 }
 
-main().then(
+const [word, ...words] = process.argv.slice(2);
+(word === 'migrate' ? migrateOnly(words) : main()).then(
   // Also ends what a library may still hold, such as the exporter's timers.
   () => process.exit(0),
   async (error: unknown) => {

@@ -4,6 +4,7 @@ export * from './admin/usage.js';
 export * from './anthropic/errors.js';
 export * from './anthropic/messages.js';
 export * from './anthropic/models.js';
+export * from './config/migrate-flags.js';
 export * from './config/model-routes.js';
 export * from './config/models-file.js';
 export * from './config/reference.js';

@@ -1,4 +1,4 @@
-import type { SettingTable } from '@millrace/contracts';
+import { MIGRATE_FLAGS, type SettingTable } from '@millrace/contracts';
 import { type Command, type CommandContext, CommandError } from '../command.js';
 import { programs } from './programs.js';
 
@@ -29,6 +29,25 @@ export const workerCommand: Command = {
     'millrace worker --worker-host 10.0.0.11 --model ./any.gguf --model-id mine',
   ],
   run: (context) => become('worker', context),
+};
+
+/** What the first gateway of a new version would do; apart, for those who want it done, and seen to be done, before one starts. */
+export const migrateCommand: Command = {
+  usage: '[--check] [--timeout-ms MS] [settings]',
+  about:
+    'Sets up the tables of the Postgres in `postgresUrl`, as a gateway does at its start, and ends. Any number may run at once. For whoever wants that done before the first gateway of a new version starts, as a Job of Kubernetes does.',
+  own: MIGRATE_FLAGS,
+  settings: [
+    'postgresUrl',
+    'sqlTimeoutMs',
+    'postgresTls.caFile',
+    'postgresTls.certFile',
+    'postgresTls.keyFile',
+    'logLevel',
+    'logFormat',
+  ],
+  examples: ['millrace migrate', 'millrace migrate --check --timeout-ms 600000'],
+  run: ({ args, ...context }) => become('gateway', { ...context, args: ['migrate', ...args] }),
 };
 
 /**

@@ -116,7 +116,8 @@ export class MigratedDatabase implements SqlDatabase {
   async #attempt(): Promise<string | undefined> {
     try {
       await this.#checkVersion();
-      for (const migration of await this.#pending(this.#database.query.bind(this.#database))) {
+      const query: SqlQuery = this.#database.query.bind(this.#database);
+      for (const migration of await pendingIn(query, this.#migrations)) {
         if (await this.#isToBeHad(migration)) await this.#apply(migration);
       }
       return undefined;
@@ -134,14 +135,6 @@ export class MigratedDatabase implements SqlDatabase {
     throw new Error(
       `it is Postgres ${row?.text}, and 15 or newer is needed. Upgrade it, or name another with postgresUrl.`,
     );
-  }
-
-  async #pending(query: SqlQuery): Promise<readonly Migration[]> {
-    const [found] = await query<{ there: boolean }>("select to_regclass('schema_migrations') is not null as there");
-    const applied = found?.there
-      ? await query<AppliedMigration>('select number, name, sha256 from schema_migrations order by number')
-      : [];
-    return pendingMigrations(this.#migrations, applied);
   }
 
   async #isToBeHad({ extension }: Migration): Promise<boolean> {
@@ -185,7 +178,7 @@ export class MigratedDatabase implements SqlDatabase {
     );
     if (turn?.mine !== true) return false;
     await query(CREATE_TABLE);
-    const isPending = (await this.#pending(query)).some(({ number }) => number === migration.number);
+    const isPending = (await pendingIn(query, this.#migrations)).some(({ number }) => number === migration.number);
     if (!isPending) return true;
     await query(`set local lock_timeout = ${TABLE_LOCK_TIMEOUT_MS}`);
     await query(migration.sql);
@@ -197,6 +190,15 @@ export class MigratedDatabase implements SqlDatabase {
     this.#logger.info(`the database has ${migration.name} now`);
     return true;
   }
+}
+
+/** Those that a database doesn't have. @throws Error as `pendingMigrations`. */
+export async function pendingIn(query: SqlQuery, migrations: readonly Migration[]): Promise<readonly Migration[]> {
+  const [found] = await query<{ there: boolean }>("select to_regclass('schema_migrations') is not null as there");
+  const applied = found?.there
+    ? await query<AppliedMigration>('select number, name, sha256 from schema_migrations order by number')
+    : [];
+  return pendingMigrations(migrations, applied);
 }
 
 const CREATE_TABLE = `

@@ -1,0 +1,77 @@
+{{- define "millrace.name" -}}
+{{- default .Chart.Name .Values.nameOverride | trunc 40 | trimSuffix "-" -}}
+{{- end -}}
+
+{{/* The beginning of the names of all objects: the release's name, which is not said twice. Short, since names of pools come behind it. */}}
+{{- define "millrace.fullname" -}}
+{{- $name := include "millrace.name" . -}}
+{{- if .Values.fullnameOverride -}}
+{{- .Values.fullnameOverride | trunc 40 | trimSuffix "-" -}}
+{{- else if contains $name .Release.Name -}}
+{{- .Release.Name | trunc 40 | trimSuffix "-" -}}
+{{- else -}}
+{{- printf "%s-%s" .Release.Name $name | trunc 40 | trimSuffix "-" -}}
+{{- end -}}
+{{- end -}}
+
+{{/* What a Service or a policy chooses pods by; takes (dict "root" $ "component" "gateway"). It must never change. */}}
+{{- define "millrace.selector" -}}
+app.kubernetes.io/name: {{ include "millrace.name" .root }}
+app.kubernetes.io/instance: {{ .root.Release.Name }}
+app.kubernetes.io/component: {{ .component }}
+{{- with .pool }}
+millrace.dev/pool: {{ . }}
+{{- end }}
+{{- end -}}
+
+{{- define "millrace.labels" -}}
+{{ include "millrace.selector" . }}
+app.kubernetes.io/version: {{ .root.Chart.AppVersion | quote }}
+app.kubernetes.io/part-of: millrace
+app.kubernetes.io/managed-by: {{ .root.Release.Service }}
+helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version | replace "+" "_" }}
+{{- with .root.Values.commonLabels }}
+{{ toYaml . }}
+{{- end }}
+{{- end -}}
+
+{{/* Of pods: without the versions, or a new version of the chart would start all of them anew, also where nothing else has changed. */}}
+{{- define "millrace.podLabels" -}}
+{{ include "millrace.selector" . }}
+{{- with .root.Values.commonLabels }}
+{{ toYaml . }}
+{{- end }}
+{{- end -}}
+
+{{/* takes (dict "root" $ "image" .Values.image.gateway); `suffix` and `digest` for the variant with CUDA. */}}
+{{- define "millrace.image" -}}
+{{- $tag := printf "%s%s" (default .root.Chart.AppVersion .image.tag) (default "" .suffix) -}}
+{{- $digest := ternary .digest .image.digest (hasKey . "digest") -}}
+{{- $name := printf "%s/%s" .root.Values.image.registry .image.repository | trimPrefix "/" -}}
+{{- if $digest }}{{ printf "%s@%s" $name $digest }}{{ else }}{{ printf "%s:%s" $name $tag }}{{ end -}}
+{{- end -}}
+
+{{- define "millrace.gatewayImage" -}}
+{{- include "millrace.image" (dict "root" . "image" .Values.image.gateway) -}}
+{{- end -}}
+
+{{- define "millrace.gatewayAccount" -}}
+{{- default (printf "%s-gateway" (include "millrace.fullname" .)) .Values.serviceAccount.names.gateway -}}
+{{- end -}}
+
+{{- define "millrace.workerAccount" -}}
+{{- default (printf "%s-worker" (include "millrace.fullname" .)) .Values.serviceAccount.names.worker -}}
+{{- end -}}
+
+{{- define "millrace.secretName" -}}
+{{- default (printf "%s-keys" (include "millrace.fullname" .)) .Values.secrets.existingSecret -}}
+{{- end -}}
+
+{{- define "millrace.workersService" -}}
+{{- printf "%s-workers" (include "millrace.fullname" .) -}}
+{{- end -}}
+
+{{- /* The ports of the pods. They are the code's own defaults where it has one; a test compares them. */ -}}
+{{- define "millrace.ports.gateway" -}}8000{{- end -}}
+{{- define "millrace.ports.worker" -}}8100{{- end -}}
+{{- define "millrace.ports.workerMetrics" -}}8101{{- end -}}

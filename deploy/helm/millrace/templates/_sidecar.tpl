@@ -1,0 +1,62 @@
+{{/*
+The server beside a worker. An init container that goes on running: it is ready before the worker starts, and ends after the worker has
+drained. Takes (dict "root" $ "pool" … "gpus" …).
+*/}}
+{{- define "millrace.sidecar" -}}
+{{- $pool := .pool -}}
+{{- $sidecar := $pool.sidecar -}}
+{{- $port := include "millrace.sidecarPort" $pool -}}
+{{- $health := default (ternary "/v2/health/ready" "/health" (eq $pool.engine "ovms")) $sidecar.healthPath -}}
+- name: {{ $pool.engine }}
+  restartPolicy: Always
+  image: {{ printf "%s:%s" $sidecar.image.repository $sidecar.image.tag }}
+  imagePullPolicy: {{ .root.Values.image.pullPolicy }}
+  {{- with $sidecar.command }}
+  command: {{- toYaml . | nindent 4 }}
+  {{- end }}
+  args:
+    {{- if eq $pool.engine "ovms" }}
+    - --rest_port={{ $port }}
+    {{- else }}
+    # The kubelet asks for its health by the address of the pod; everybody else is kept out by the NetworkPolicy.
+    - --host=0.0.0.0
+    - --port={{ $port }}
+    {{- end }}
+    {{- with $sidecar.args }}{{ toYaml . | nindent 4 }}{{ end }}
+  ports:
+    - { name: engine, containerPort: {{ $port }}, protocol: TCP }
+  env:
+    # Where caches go: the image's own home is not this user's.
+    - { name: HOME, value: /tmp }
+    {{- if eq $pool.engine "max-serve" }}
+    - { name: MAX_SERVE_DISABLE_TELEMETRY, value: "1" }
+    {{- else if eq $pool.engine "vllm" }}
+    - { name: VLLM_NO_USAGE_STATS, value: "1" }
+    {{- end }}
+    {{- with $sidecar.env }}{{ toYaml . | nindent 4 }}{{ end }}
+  {{- with $sidecar.envFrom }}
+  envFrom: {{- toYaml . | nindent 4 }}
+  {{- end }}
+  securityContext:
+    allowPrivilegeEscalation: false
+    readOnlyRootFilesystem: {{ $sidecar.readOnlyRootFilesystem }}
+    capabilities: { drop: [ALL] }
+  startupProbe:
+    httpGet: { path: {{ $health }}, port: engine }
+    periodSeconds: 5
+    timeoutSeconds: 3
+    failureThreshold: {{ max 1 (div (add (int $pool.startupSeconds) 4) 5) }}
+  livenessProbe:
+    httpGet: { path: {{ $health }}, port: engine }
+    periodSeconds: 10
+    timeoutSeconds: 10
+    failureThreshold: 6
+  resources: {{- toYaml (merge (deepCopy $sidecar.resources) .gpus) | nindent 4 }}
+  volumeMounts:
+    - { name: tmp, mountPath: /tmp }
+    - { name: models, mountPath: /models }
+    {{- if $pool.shm.size }}
+    - { name: shm, mountPath: /dev/shm }
+    {{- end }}
+    {{- with $sidecar.extraVolumeMounts }}{{ toYaml . | nindent 4 }}{{ end }}
+{{- end -}}

@@ -1,0 +1,846 @@
+import { readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { SETTINGS } from '@millrace/contracts';
+import { expect, it } from 'vitest';
+import { parse } from 'yaml';
+import {
+  CHART,
+  describeWithHelm,
+  environmentOf,
+  type Manifest,
+  notesOf,
+  podsIn,
+  refusalOf,
+  render,
+  type Values,
+  withCopy,
+} from './chart.testing.js';
+
+const POSTGRES = { postgres: { bundled: { enabled: true } } };
+const REDIS = { redis: { bundled: { enabled: true } } };
+const ALL_BUNDLED = {
+  ...POSTGRES,
+  ...REDIS,
+  qdrant: { bundled: { enabled: true } },
+  s3: { bundled: { enabled: true } },
+};
+/** One pool that says so much of itself. */
+const withPool = (pool: Values, others: Values = {}): Values => ({
+  ...others,
+  workers: { pools: [{ name: 'one', ...pool }] },
+});
+const GPU = { gpu: { count: 1 } };
+const SIDECAR = { engine: 'vllm', models: [{ id: 'a' }], sidecar: { image: { repository: 'vllm', tag: '1' } } };
+
+const gatewayOf = (values: Values) => render(values).one('Deployment', '-gateway');
+const workerOf = (values: Values) => render(values).one('Deployment', '-worker-one');
+const mainOf = ({ spec }: Manifest) => spec.template.spec.containers[0];
+
+describeWithHelm('a typo in the values', () => {
+  it.each<[string, Values, string]>([
+    ['replcas', { gateway: { replcas: 2 } }, "at '/gateway': additional properties 'replcas' not allowed"],
+    [
+      'replcas of a pool',
+      withPool({ replcas: 2 }),
+      "at '/workers/pools/0': additional properties 'replcas' not allowed",
+    ],
+    [
+      'a setting',
+      { gateway: { settings: { maxQueDepth: 2 } } },
+      "at '/gateway/settings': additional properties 'maxQueDepth' not allowed",
+    ],
+    [
+      'a key of a model',
+      withPool({ models: [{ id: 'a', contxt: 3 }] }),
+      "at '/workers/pools/0/models/0': additional properties 'contxt' not allowed",
+    ],
+    [
+      'a value out of range',
+      { gateway: { settings: { maxQueueDepth: -1 } } },
+      "at '/gateway/settings/maxQueueDepth': minimum: got -1, want 0",
+    ],
+    [
+      'a password in an address',
+      { s3: { external: { url: 'https://me:secret@s3.example.com' } } },
+      "at '/s3/external/url'",
+    ],
+  ])('is refused by the name of the key: %s', (_title, values, sentence) => {
+    expect(refusalOf(values)).toContain(sentence);
+  });
+});
+
+describeWithHelm('values that contradict each other', () => {
+  it.each<[string, Values, string]>([
+    [
+      'HPA and KEDA',
+      withPool({ hpa: { enabled: true }, keda: { enabled: true } }),
+      'the pool one has hpa.enabled and keda.enabled, and each would undo what the other does. Turn one of them off.',
+    ],
+    [
+      'more than one gateway without a Postgres',
+      { gateway: { replicas: 2 } },
+      'no Postgres that they share. Set postgres.bundled.enabled or postgres.external.existingSecret',
+    ],
+    ['an HPA of gateways without one', { gateway: { hpa: { enabled: true } } }, 'no Postgres that they share'],
+    [
+      'a store that is bundled and external',
+      { postgres: { bundled: { enabled: true }, external: { existingSecret: 'mine' } } },
+      'postgres.bundled.enabled is set, and so is postgres.external.existingSecret. Choose one of them.',
+    ],
+    [
+      'a queue without a Redis',
+      withPool({ dispatch: 'queue' }),
+      'the pool one has dispatch queue, and there is no Redis for its queue.',
+    ],
+    [
+      'a pull without a bucket',
+      withPool({ pull: ['a', 'b'] }),
+      'the pool one is to pull a, b, and there is no S3 server',
+    ],
+    [
+      'a sidecar without an image',
+      withPool({ engine: 'vllm', models: [{ id: 'a' }] }),
+      'the pool one has the engine vllm and no image for it. Set sidecar.image.repository and sidecar.image.tag.',
+    ],
+    [
+      'several workers on one volume for one node',
+      withPool({ replicas: 2, cache: { type: 'pvc' } }),
+      'the pool one may have 2 workers, and cache.type is pvc with accessModes ["ReadWriteOnce"]',
+    ],
+    [
+      'the same pool twice',
+      { workers: { pools: [{ name: 'a' }, { name: 'a' }] } },
+      'the pool a is there twice. Give each pool a name of its own.',
+    ],
+    [
+      'fewest above most',
+      withPool({ keda: { enabled: true, minReplicas: 5, maxReplicas: 2 } }),
+      'the pool one has keda.minReplicas 5 and maxReplicas 2.',
+    ],
+    ['a route that joins nothing', { httpRoute: { enabled: true } }, 'there is no Gateway for it to join'],
+    [
+      'a server without its keys',
+      { s3: { external: { url: 'https://s3.example.com' } } },
+      's3.external.existingSecret is not. Name the Secret with access-key and secret-key.',
+    ],
+    [
+      'no accounts',
+      { serviceAccount: { create: false } },
+      'serviceAccount.names.gateway or serviceAccount.names.worker is empty',
+    ],
+  ])('are refused with a sentence: %s', (_title, values, sentence) => {
+    expect(refusalOf(values)).toContain(sentence);
+  });
+});
+
+describeWithHelm('a gateway', () => {
+  it('has the replicas that are asked for, and with an HPA none', () => {
+    expect(gatewayOf({ ...POSTGRES, gateway: { replicas: 3 } }).spec.replicas).toBe(3);
+    const scaled = render({ ...POSTGRES, gateway: { replicas: 3, hpa: { enabled: true, maxReplicas: 5 } } });
+    expect(scaled.one('Deployment', '-gateway').spec).not.toHaveProperty('replicas');
+    const { scaleTargetRef, minReplicas, maxReplicas } = scaled.one('HorizontalPodAutoscaler').spec;
+    expect(scaleTargetRef.name).toBe(scaled.one('Deployment', '-gateway').metadata.name);
+    expect([minReplicas, maxReplicas]).toEqual([2, 5]);
+  });
+
+  it.each([
+    [{}, 0 + 5 + 120 + 15],
+    [{ preStopSeconds: 10, delayMs: 20_500, timeoutMs: 300_000, marginSeconds: 30 }, 10 + 321 + 30],
+  ])('is given as long to stop as all that it does then, %j', (drain, seconds) => {
+    const deployment = gatewayOf({ gateway: { drain } });
+    const environment = environmentOf(mainOf(deployment));
+    const { terminationGracePeriodSeconds } = deployment.spec.template.spec;
+    expect(terminationGracePeriodSeconds).toBe(seconds);
+    const preStop = mainOf(deployment).lifecycle?.preStop.sleep.seconds ?? 0;
+    const ms = Number(environment.MILLRACE_DRAIN_DELAY_MS) + Number(environment.MILLRACE_DRAIN_TIMEOUT_MS);
+    // Records are written for up to five seconds after the last answer.
+    expect(terminationGracePeriodSeconds - preStop - ms / 1_000).toBeGreaterThanOrEqual(10);
+  });
+
+  it('fails its readiness sooner than it stops to take connections', () => {
+    const { periodSeconds, failureThreshold } = mainOf(gatewayOf({})).readinessProbe;
+    const { delayMs } = parse(readFileSync(join(CHART, 'values.yaml'), 'utf8')).gateway.drain;
+    expect(periodSeconds * failureThreshold * 1_000).toBeLessThan(delayMs);
+  });
+
+  it('is replaced without a gap, but where its database is in its folder', () => {
+    expect(gatewayOf(POSTGRES).spec.strategy).toEqual({
+      type: 'RollingUpdate',
+      rollingUpdate: { maxSurge: 1, maxUnavailable: 0 },
+    });
+    expect(gatewayOf({}).spec.strategy).toEqual({ type: 'Recreate' });
+  });
+
+  it('keeps its folder on a volume where there is no Postgres, and only there', () => {
+    const alone = render({});
+    expect(alone.one('PersistentVolumeClaim').metadata.annotations).toEqual({ 'helm.sh/resource-policy': 'keep' });
+    const volume = (values: Values) =>
+      gatewayOf(values).spec.template.spec.volumes.find(({ name }: Manifest) => name === 'data');
+    expect(volume({})).toEqual({ name: 'data', persistentVolumeClaim: { claimName: 'millrace-gateway' } });
+    expect(volume({ gateway: { persistence: { existingClaim: 'mine' } } }).persistentVolumeClaim.claimName).toBe(
+      'mine',
+    );
+    expect(volume(POSTGRES)).toEqual({ name: 'data', emptyDir: { sizeLimit: '4Gi' } });
+  });
+
+  it('has a budget for disruptions and is spread over zones and nodes', () => {
+    const all = render(POSTGRES);
+    expect(all.one('PodDisruptionBudget', '-gateway').spec.maxUnavailable).toBe(1);
+    const { topologySpreadConstraints } = all.one('Deployment', '-gateway').spec.template.spec;
+    expect(topologySpreadConstraints.map(({ topologyKey }: Manifest) => topologyKey)).toEqual([
+      'topology.kubernetes.io/zone',
+      'kubernetes.io/hostname',
+    ]);
+    const mine = [{ maxSkew: 2, topologyKey: 'rack', whenUnsatisfiable: 'DoNotSchedule' }];
+    expect(gatewayOf({ gateway: { topologySpreadConstraints: mine } }).spec.template.spec).toMatchObject({
+      topologySpreadConstraints: mine,
+    });
+  });
+
+  it('has settings by name, also large ones and lists', () => {
+    const settings = { maxQueueBytes: 107_374_182_400, corsOrigins: ['https://a', 'https://b'], logMessages: false };
+    expect(environmentOf(mainOf(gatewayOf({ gateway: { settings } })))).toMatchObject({
+      MILLRACE_MAX_QUEUE_BYTES: '107374182400',
+      MILLRACE_CORS_ORIGINS: 'https://a,https://b',
+      MILLRACE_LOG_MESSAGES: 'false',
+    });
+  });
+
+  it('says HTTPS to whoever asks it, once it has a certificate', () => {
+    const all = render({
+      gateway: { tls: { existingSecret: 'cert' } },
+      monitoring: { serviceMonitor: { enabled: true } },
+    });
+    const gateway = mainOf(all.one('Deployment', '-gateway'));
+    expect([gateway.readinessProbe, gateway.livenessProbe].map(({ httpGet }) => httpGet.scheme)).toEqual([
+      'HTTPS',
+      'HTTPS',
+    ]);
+    expect(environmentOf(gateway).MILLRACE_TLS_CERT_FILE).toBe('/etc/millrace/tls/tls.crt');
+    expect(all.one('ServiceMonitor').spec.endpoints[0].scheme).toBe('https');
+  });
+
+  it('has no token of Kubernetes unless it watches endpoints', () => {
+    const tokenOf = (discovery: string) =>
+      gatewayOf({ workers: { discovery } }).spec.template.spec.automountServiceAccountToken;
+    expect([tokenOf('kubernetes'), tokenOf('dns')]).toEqual([true, false]);
+    expect(render({ workers: { discovery: 'dns' } }).all('Role')).toEqual([]);
+    const queued = render(withPool({ dispatch: 'queue' }, REDIS));
+    expect(queued.one('Deployment', '-gateway').spec.template.spec.automountServiceAccountToken).toBe(false);
+    expect(queued.all('Role')).toEqual([]);
+  });
+
+  it('may do nothing in Kubernetes but see endpoints', () => {
+    const all = render({});
+    expect(all.one('Role').rules).toEqual([
+      { apiGroups: ['discovery.k8s.io'], resources: ['endpointslices'], verbs: ['get', 'list', 'watch'] },
+    ]);
+    expect(all.one('RoleBinding').subjects[0].name).toBe(
+      all.one('Deployment', '-gateway').spec.template.spec.serviceAccountName,
+    );
+    expect(all.all('ClusterRole')).toEqual([]);
+  });
+
+  it('is ready without workers where a pool rests at none, and requests wait longer for the first', () => {
+    const environment = (values: Values) => environmentOf(mainOf(gatewayOf(values)));
+    const atZero = environment(withPool({ keda: { enabled: true, minReplicas: 0 } }));
+    expect(atZero).toMatchObject({ MILLRACE_READY_WITHOUT_WORKERS: 'true', MILLRACE_COLD_START_WAIT_MS: '300000' });
+    expect(environment(withPool({ keda: { enabled: true, minReplicas: 1 } }))).not.toHaveProperty(
+      'MILLRACE_READY_WITHOUT_WORKERS',
+    );
+    const said = { gateway: { settings: { coldStartWaitMs: 0 } } };
+    expect(environment(withPool({ keda: { enabled: true } }, said)).MILLRACE_COLD_START_WAIT_MS).toBe('0');
+  });
+
+  it.each([
+    [['grpc'], 'grpc'],
+    [['queue'], 'queue'],
+    [['grpc', 'queue'], 'both'],
+    [['both'], 'both'],
+  ])('reaches pools of %j by %s', (ways, dispatch) => {
+    const pools = ways.map((way, index) => ({ name: `p${index}`, dispatch: way }));
+    expect(environmentOf(mainOf(gatewayOf({ ...REDIS, workers: { pools } }))).MILLRACE_DISPATCH).toBe(dispatch);
+  });
+
+  it('knows the models of all pools, its own, and further names', () => {
+    const all = render({
+      models: { defaultModel: 'a', entries: [{ id: 'far', engine: 'openai-compatible' }], aliases: [] },
+      workers: {
+        pools: [
+          { name: 'one', models: [{ id: 'a', path: '/models/a.gguf' }] },
+          {
+            name: 'two',
+            models: [
+              { id: 'a', path: '/models/a.gguf' },
+              { id: 'b', path: '/models/b.gguf' },
+            ],
+          },
+        ],
+      },
+    });
+    const file = parse(all.one('ConfigMap', '-gateway-models').data['models.yaml']);
+    expect(file.defaultModel).toBe('a');
+    expect(file.models.map(({ id }: Manifest) => id)).toEqual(['far', 'a', 'b']);
+  });
+});
+
+describeWithHelm('a pool of workers', () => {
+  it('gives up an old pod before a new one starts where it has GPUs, and never one too many elsewhere', () => {
+    expect(workerOf(withPool(GPU)).spec.strategy.rollingUpdate).toEqual({ maxSurge: 0, maxUnavailable: 1 });
+    expect(workerOf(withPool({})).spec.strategy.rollingUpdate).toEqual({ maxSurge: 1, maxUnavailable: 0 });
+    expect(workerOf(withPool({ ...GPU, strategy: { type: 'Recreate' } })).spec.strategy).toEqual({ type: 'Recreate' });
+  });
+
+  it('has GPUs as a resource, the image with CUDA, and an engine that insists on it', () => {
+    const worker = mainOf(workerOf(withPool({ gpu: { count: 2 } })));
+    expect(worker.resources.limits).toEqual({ memory: '4Gi', 'nvidia.com/gpu': 2 });
+    expect(worker.image).toBe('docker.io/millrace/worker:0.1.0-cuda');
+    expect(environmentOf(worker).MILLRACE_GPU).toBe('cuda');
+    const cpu = mainOf(workerOf(withPool({})));
+    expect([cpu.image, environmentOf(cpu).MILLRACE_GPU]).toEqual(['docker.io/millrace/worker:0.1.0', 'off']);
+    const amd = mainOf(workerOf(withPool({ gpu: { type: 'amd.com/gpu', count: 1 } })));
+    expect([amd.image, environmentOf(amd).MILLRACE_GPU]).toEqual(['docker.io/millrace/worker:0.1.0', 'auto']);
+  });
+
+  it('is scheduled where it is told to', () => {
+    const where = {
+      nodeSelector: { disk: 'fast' },
+      tolerations: [{ key: 'gpu', operator: 'Exists' }],
+      runtimeClassName: 'nvidia',
+      priorityClassName: 'high',
+      affinity: { nodeAffinity: {} },
+    };
+    expect(workerOf(withPool(where)).spec.template.spec).toMatchObject(where);
+  });
+
+  it('has shared memory where it wants some', () => {
+    const { volumes, containers } = workerOf(withPool({ shm: { size: '8Gi' } })).spec.template.spec;
+    expect(volumes).toContainEqual({ name: 'shm', emptyDir: { medium: 'Memory', sizeLimit: '8Gi' } });
+    expect(containers[0].volumeMounts).toContainEqual({ name: 'shm', mountPath: '/dev/shm' });
+  });
+
+  it('has half an hour to load its model, or what it is given, and then is probed', () => {
+    const patience = (values: Values) => {
+      const { startupProbe } = mainOf(workerOf(values));
+      expect(startupProbe.grpc).toEqual({ port: SETTINGS.workerPort.default });
+      return startupProbe.periodSeconds * startupProbe.failureThreshold;
+    };
+    expect(patience(withPool({}))).toBe(1_800);
+    expect(patience(withPool({ startupSeconds: 7_201 }))).toBe(7_205);
+    const { progressDeadlineSeconds } = workerOf(withPool({ startupSeconds: 7_201 })).spec;
+    expect(progressDeadlineSeconds).toBeGreaterThan(7_205);
+  });
+
+  it('is given as long to stop as it needs', () => {
+    const deployment = workerOf(withPool({ drain: { timeoutMs: 90_500 } }));
+    expect(environmentOf(mainOf(deployment)).MILLRACE_DRAIN_TIMEOUT_MS).toBe('90500');
+    expect(deployment.spec.template.spec.terminationGracePeriodSeconds).toBe(91 + 20);
+  });
+
+  it('has what its defaults say, a false and a zero of its own included', () => {
+    const workers = {
+      defaults: { replicas: 3, pdb: { enabled: true, maxUnavailable: 2 } },
+      pools: [{ name: 'one', replicas: 0, pdb: { enabled: false } }, { name: 'two' }],
+    };
+    const all = render({ workers });
+    expect(all.one('Deployment', '-one').spec.replicas).toBe(0);
+    expect(all.one('Deployment', '-two').spec.replicas).toBe(3);
+    expect(all.all('PodDisruptionBudget').map(({ metadata }) => metadata.name)).toEqual([
+      'millrace-gateway',
+      'millrace-worker-two',
+    ]);
+    expect(all.one('PodDisruptionBudget', '-two').spec.maxUnavailable).toBe(2);
+  });
+
+  it('starts anew when its models file changes', () => {
+    const mark = (context: number) =>
+      workerOf(withPool({ models: [{ id: 'a', path: '/models/a.gguf', context }] })).spec.template.metadata.annotations;
+    expect(mark(1_024)).not.toEqual(mark(2_048));
+    expect(mark(1_024)).toEqual(mark(1_024));
+  });
+
+  it.each([
+    ['emptyDir', { emptyDir: { sizeLimit: '20Gi' } }],
+    ['pvc', { persistentVolumeClaim: { claimName: 'millrace-worker-one-models' } }],
+  ])('keeps models in %s', (type, source) => {
+    const { volumes } = workerOf(withPool({ cache: { type } })).spec.template.spec;
+    expect(volumes).toContainEqual({ name: 'models', ...source });
+  });
+
+  it('keeps models on a volume of each pod', () => {
+    const cache = { type: 'ephemeral', size: '9Gi', storageClass: 'fast' };
+    const { volumes } = workerOf(withPool({ cache, replicas: 3 })).spec.template.spec;
+    const { spec } = volumes.find(({ name }: Manifest) => name === 'models').ephemeral.volumeClaimTemplate;
+    expect([spec.storageClassName, spec.resources.requests.storage]).toEqual(['fast', '9Gi']);
+  });
+
+  it('brings models of the bucket before anything else starts', () => {
+    const values = withPool({ ...SIDECAR, pull: ['Qwen_3.5', 'b'] }, ALL_BUNDLED);
+    const { initContainers } = workerOf(values).spec.template.spec;
+    expect(initContainers.map(({ name }: Manifest) => name.replace(/-[0-9a-f]{6}$/, ''))).toEqual([
+      'pull-qwen-3-5',
+      'pull-b',
+      'vllm',
+    ]);
+    expect(initContainers[0].command).toEqual(['millrace', 'models', 'pull', 'Qwen_3.5', '--replace']);
+    expect(environmentOf(initContainers[0])).toMatchObject({
+      MILLRACE_MODELS_DIR: '/models/registry',
+      MILLRACE_S3_URL: 'http://millrace-minio:9000',
+      MILLRACE_S3_ACCESS_KEY: '(millrace-minio/access-key)',
+    });
+  });
+
+  it('takes from a queue under its own name, and is no endpoint then', () => {
+    const all = render(withPool({ dispatch: 'queue' }, REDIS));
+    expect(environmentOf(mainOf(all.one('Deployment', '-one')))).toMatchObject({
+      MILLRACE_DISPATCH: 'queue',
+      MILLRACE_POOL: 'one',
+      MILLRACE_REDIS_URL: 'redis://:$(REDIS_PASSWORD)@millrace-redis:6379/0',
+    });
+    expect(all.all('Service').map(({ metadata }) => metadata.name)).toEqual(['millrace-gateway', 'millrace-redis']);
+  });
+
+  it('shows certificates, and is probed without one', () => {
+    const all = render(withPool({}, { workerTls: { existingSecret: 'inside' } }));
+    const worker = mainOf(all.one('Deployment', '-one'));
+    expect(environmentOf(worker).MILLRACE_WORKER_TLS_CA_FILE).toBe('/etc/millrace/worker-tls/ca.crt');
+    expect(worker.readinessProbe).toMatchObject({ tcpSocket: { port: 'grpc' } });
+    expect(environmentOf(mainOf(all.one('Deployment', '-gateway')))).toMatchObject({
+      MILLRACE_WORKER_TLS_KEY_FILE: '/etc/millrace/worker-tls/tls.key',
+      MILLRACE_WORKER_TLS_SERVER_NAME: 'millrace-worker',
+    });
+  });
+});
+
+describeWithHelm('a server beside a worker', () => {
+  it.each([
+    ['llama-server', 8080, '/v1', '/health'],
+    ['max-serve', 8010, '/v1', '/health'],
+    ['vllm', 8001, '/v1', '/health'],
+    ['ovms', 8020, '/v3', '/v2/health/ready'],
+  ])('%s starts first, ends last, and is known to the worker', (engine, port, path, health) => {
+    const all = render(withPool({ ...SIDECAR, engine }));
+    const { initContainers, containers } = all.one('Deployment', '-one').spec.template.spec;
+    const [sidecar] = initContainers;
+    // Kubernetes' own sidecars: an init container that goes on.
+    expect([sidecar.name, sidecar.restartPolicy]).toEqual([engine, 'Always']);
+    expect(sidecar.args.join(' ')).toContain(String(port));
+    expect(sidecar.startupProbe.httpGet).toEqual({ path: health, port: 'engine' });
+    const [model] = parse(all.one('ConfigMap', '-one-models').data['models.yaml']).models;
+    expect(model).toEqual({
+      id: 'a',
+      engine: 'openai-compatible',
+      upstream: { preset: engine, url: `http://127.0.0.1:${port}${path}` },
+    });
+    expect(containers[0].name).toBe('worker');
+  });
+
+  it('has the GPUs, and the worker none', () => {
+    const { initContainers, containers } = workerOf(withPool({ ...SIDECAR, ...GPU })).spec.template.spec;
+    expect(initContainers[0].resources.limits).toEqual({ 'nvidia.com/gpu': 1 });
+    expect(containers[0].resources.limits).toEqual({ memory: '4Gi' });
+    expect(containers[0].image).toBe('docker.io/millrace/worker:0.1.0');
+    expect(environmentOf(containers[0]).MILLRACE_GPU).toBe('off');
+  });
+
+  it('of MAX is told to keep to itself what it does', () => {
+    const { initContainers } = workerOf(withPool({ ...SIDECAR, engine: 'max-serve' })).spec.template.spec;
+    expect(environmentOf(initContainers[0]).MAX_SERVE_DISABLE_TELEMETRY).toBe('1');
+  });
+
+  it('takes an address of its own, and what the model says of it', () => {
+    const sidecar = { ...SIDECAR.sidecar, port: 9_999, args: ['--model=x'], healthPath: '/up' };
+    const models = [{ id: 'a', upstream: { model: 'Qwen/Qwen3-8B', maxConcurrent: 4 } }];
+    const all = render(withPool({ ...SIDECAR, models, sidecar }));
+    const [container] = all.one('Deployment', '-one').spec.template.spec.initContainers;
+    expect(container.args).toEqual(['--host=0.0.0.0', '--port=9999', '--model=x']);
+    const [model] = parse(all.one('ConfigMap', '-one-models').data['models.yaml']).models;
+    expect(model.upstream).toEqual({
+      preset: 'vllm',
+      url: 'http://127.0.0.1:9999/v1',
+      model: 'Qwen/Qwen3-8B',
+      maxConcurrent: 4,
+    });
+  });
+});
+
+describeWithHelm('a pool that grows and shrinks', () => {
+  it('by an HPA has no replicas of its own, and looks at what waits', () => {
+    const all = render(withPool({ replicas: 3, hpa: { enabled: true, maxReplicas: 6, waitingPerReplica: 5 } }));
+    expect(all.one('Deployment', '-one').spec).not.toHaveProperty('replicas');
+    const { metrics, scaleTargetRef } = all.one('HorizontalPodAutoscaler').spec;
+    expect(scaleTargetRef.name).toBe('millrace-worker-one');
+    expect(metrics[0].external).toMatchObject({
+      metric: { name: 'millrace_waiting_requests' },
+      target: { type: 'AverageValue', averageValue: '5' },
+    });
+  });
+
+  it('by KEDA has no replicas of its own, and looks at what waits and what runs', () => {
+    const all = render(withPool({ keda: { enabled: true, minReplicas: 0, maxReplicas: 6, waitingPerReplica: 5 } }));
+    expect(all.one('Deployment', '-one').spec).not.toHaveProperty('replicas');
+    expect(all.all('HorizontalPodAutoscaler')).toEqual([]);
+    const { spec } = all.one('ScaledObject');
+    expect([spec.minReplicaCount, spec.maxReplicaCount, spec.scaleTargetRef.name]).toEqual([
+      0,
+      6,
+      'millrace-worker-one',
+    ]);
+    const asked = spec.triggers.map(({ metadata }: Manifest) => [metadata.query, metadata.threshold]);
+    expect(asked).toEqual([
+      ['sum(millrace_waiting_requests{namespace="llm",service="millrace-gateway"}) or vector(0)', '5'],
+      [
+        'sum(millrace_worker_running_sequences{namespace="llm",pool="one",release="millrace"}) + sum(millrace_worker_waiting_sequences{namespace="llm",pool="one",release="millrace"}) or vector(0)',
+        '24',
+      ],
+      [
+        'clamp_max(sum(increase(millrace_requests_total{namespace="llm",service="millrace-gateway",code="model_not_ready"}[2m])), 1) or vector(0)',
+        '1',
+      ],
+    ]);
+  });
+
+  it('by KEDA and fed by a queue looks at its jobs', () => {
+    const { triggers } = render(withPool({ dispatch: 'queue', keda: { enabled: true } }, REDIS)).one(
+      'ScaledObject',
+    ).spec;
+    const queries = triggers.map(({ metadata }: Manifest) => metadata.query).join('\n');
+    expect(queries).toContain('millrace_queue_waiting_jobs');
+    expect(queries).not.toContain('millrace_waiting_requests');
+  });
+});
+
+describeWithHelm('stores', () => {
+  it('are none unless they are asked for', () => {
+    const all = render({});
+    expect(all.all('StatefulSet')).toEqual([]);
+    expect(all.all('Job')).toEqual([]);
+    const names = Object.keys(environmentOf(mainOf(all.one('Deployment', '-gateway'))));
+    expect(names.filter((name) => /POSTGRES|REDIS|QDRANT|S3/.test(name))).toEqual([]);
+  });
+
+  it('that are bundled have passwords which nobody wrote, and others at each installation', () => {
+    const secrets = () =>
+      render(ALL_BUNDLED)
+        .all('Secret')
+        .flatMap(({ metadata, data }): [string, string][] =>
+          Object.entries(data as Record<string, string>).map(([key, value]) => [
+            `${metadata.name}/${key}`,
+            Buffer.from(value, 'base64').toString(),
+          ]),
+        );
+    const [first, second] = [secrets(), secrets()];
+    expect(first.map(([name]) => name).sort()).toEqual([
+      'millrace-keys/admin-key',
+      'millrace-keys/key-secret',
+      'millrace-minio/access-key',
+      'millrace-minio/secret-key',
+      'millrace-postgres/password',
+      'millrace-qdrant/api-key',
+      'millrace-redis/password',
+    ]);
+    for (const [index, [name, value]] of first.entries()) {
+      expect(value, name).toMatch(/^[A-Za-z0-9]{20,}$/);
+      expect(value, name).not.toBe(second[index]![1]);
+    }
+    expect(first.find(([name]) => name === 'millrace-keys/key-secret')![1].length).toBeGreaterThanOrEqual(32);
+  });
+
+  it('that are bundled are reached by what they are called and where they listen', () => {
+    const all = render(ALL_BUNDLED);
+    const environment = environmentOf(mainOf(all.one('Deployment', '-gateway')));
+    for (const [variable, service] of [
+      ['MILLRACE_POSTGRES_URL', 'postgres'],
+      ['MILLRACE_REDIS_URL', 'redis'],
+      ['MILLRACE_QDRANT_URL', 'qdrant'],
+      ['MILLRACE_S3_URL', 'minio'],
+    ] as const) {
+      const url = new URL(environment[variable]!.replace(/\$\(\w+\)/, 'x'));
+      const [{ port, targetPort }] = all.one('Service', `-${service}`).spec.ports;
+      expect([url.hostname, Number(url.port)]).toEqual([`millrace-${service}`, port]);
+      const { ports } = mainOf(all.one('StatefulSet', `-${service}`));
+      expect(ports).toContainEqual({ name: targetPort, containerPort: port, protocol: 'TCP' });
+    }
+  });
+
+  it('that are yours are named by their Secrets, and no password stands in a manifest', () => {
+    const all = render({
+      postgres: { external: { existingSecret: 'pg', caSecret: 'ca' } },
+      redis: { external: { existingSecret: 'rd', queueKey: 'queue' } },
+      qdrant: { external: { url: 'https://q.example.com', existingSecret: 'qd' } },
+      s3: { external: { url: 'https://s3.example.com', existingSecret: 's3' } },
+      secrets: { existingSecret: 'keys' },
+    });
+    expect(all.all('Secret')).toEqual([]);
+    expect(all.all('StatefulSet')).toEqual([]);
+    const gateway = all.one('Deployment', '-gateway');
+    expect(environmentOf(mainOf(gateway))).toMatchObject({
+      MILLRACE_ADMIN_KEY: '(keys/admin-key)',
+      MILLRACE_KEY_SECRET: '(keys/key-secret)',
+      MILLRACE_POSTGRES_URL: '(pg/url)',
+      MILLRACE_POSTGRES_TLS_CA_FILE: '/etc/millrace/ca/postgres/ca.crt',
+      MILLRACE_REDIS_URL: '(rd/url)',
+      MILLRACE_QUEUE_REDIS_URL: '(rd/queue)',
+      MILLRACE_QDRANT_URL: 'https://q.example.com',
+      MILLRACE_QDRANT_API_KEY: '(qd/api-key)',
+      MILLRACE_S3_SECRET_KEY: '(s3/secret-key)',
+    });
+    expect(gateway.spec.template.spec.volumes).toContainEqual({ name: 'ca-postgres', secret: { secretName: 'ca' } });
+  });
+
+  it('have a bucket made for them', () => {
+    const job = render({ s3: { bundled: { enabled: true }, bucket: 'mine' } }).one('Job');
+    expect(job.metadata.name).toMatch(/^millrace-bucket-[0-9a-f]{8}$/);
+    expect(environmentOf(mainOf(job)).BUCKET).toBe('mine');
+  });
+});
+
+describeWithHelm('the migration', () => {
+  const jobOf = (values: Values) => render(values).one('Job');
+
+  it('is a Job, and gateways wait for it', () => {
+    const all = render(POSTGRES);
+    expect(mainOf(all.one('Job')).command).toEqual(['millrace', 'migrate', '--timeout-ms=300000']);
+    const [wait] = all.one('Deployment', '-gateway').spec.template.spec.initContainers;
+    expect(wait.command).toEqual(['millrace', 'migrate', '--check', '--timeout-ms=300000']);
+    expect(wait.image).toBe(mainOf(all.one('Job')).image);
+    // No hook: those of an install would run before the bundled Postgres is there.
+    expect(all.one('Job').metadata.annotations).toBeUndefined();
+  });
+
+  it('of another version is another Job, since a Job can not be changed', () => {
+    const [old, next] = ['1.0.0', '2.0.0'].map((tag) => jobOf({ ...POSTGRES, image: { gateway: { tag } } }));
+    expect(old.metadata.name).not.toBe(next.metadata.name);
+    expect(jobOf(POSTGRES).metadata.name).toBe(jobOf(POSTGRES).metadata.name);
+  });
+
+  it('may have an address of its own', () => {
+    const all = render({
+      postgres: { external: { existingSecret: 'pg' } },
+      migrations: { existingSecret: 'direct', key: 'uri' },
+    });
+    expect(environmentOf(mainOf(all.one('Job'))).MILLRACE_POSTGRES_URL).toBe('(direct/uri)');
+    const [wait] = all.one('Deployment', '-gateway').spec.template.spec.initContainers;
+    expect(environmentOf(wait).MILLRACE_POSTGRES_URL).toBe('(pg/url)');
+  });
+
+  it('can be left to the gateways', () => {
+    const all = render({ ...POSTGRES, migrations: { enabled: false } });
+    expect(all.all('Job')).toEqual([]);
+    expect(all.one('Deployment', '-gateway').spec.template.spec).not.toHaveProperty('initContainers');
+  });
+});
+
+describeWithHelm('the way in', () => {
+  it('by an Ingress passes streams on as they come, and has the patience of the gateway', () => {
+    const { metadata, spec } = render({
+      ingress: { enabled: true, className: 'nginx', hosts: ['a.example.com'], tls: { secretName: 'cert' } },
+      gateway: { settings: { backgroundTimeoutMs: 7_200_000 } },
+    }).one('Ingress');
+    expect(metadata.annotations).toMatchObject({
+      'nginx.ingress.kubernetes.io/proxy-buffering': 'off',
+      'nginx.ingress.kubernetes.io/proxy-request-buffering': 'off',
+      'nginx.ingress.kubernetes.io/proxy-read-timeout': '7200',
+      'nginx.ingress.kubernetes.io/proxy-body-size': '0',
+    });
+    expect(spec.tls).toEqual([{ secretName: 'cert', hosts: ['a.example.com'] }]);
+    expect(spec.rules[0].http.paths[0].backend.service).toEqual({ name: 'millrace-gateway', port: { name: 'http' } });
+  });
+
+  it('by an Ingress has annotations of your own, which win', () => {
+    const annotations = { 'nginx.ingress.kubernetes.io/proxy-read-timeout': '5' };
+    const said = render({ ingress: { enabled: true, annotations } }).one('Ingress').metadata.annotations;
+    expect(said['nginx.ingress.kubernetes.io/proxy-read-timeout']).toBe('5');
+    expect(render({ ingress: { enabled: true, controller: 'none' } }).one('Ingress').metadata).not.toHaveProperty(
+      'annotations',
+    );
+  });
+
+  it('by an HTTPRoute has the patience of the gateway, and a Gateway of its own with TLS where it wants one', () => {
+    const all = render({
+      httpRoute: {
+        enabled: true,
+        hostnames: ['a.example.com'],
+        gateway: { enabled: true, className: 'envoy', tlsSecretName: 'cert' },
+      },
+    });
+    const { parentRefs, rules } = all.one('HTTPRoute').spec;
+    expect(parentRefs).toEqual([{ name: all.one('Gateway').metadata.name }]);
+    expect(rules[0].timeouts).toEqual({ request: '3600s', backendRequest: '3600s' });
+    expect(rules[0].backendRefs).toEqual([{ name: 'millrace-gateway', port: 80 }]);
+    expect(all.one('Gateway').spec.listeners[0]).toMatchObject({
+      protocol: 'HTTPS',
+      port: 443,
+      tls: { certificateRefs: [{ name: 'cert' }] },
+    });
+  });
+});
+
+describeWithHelm('what is watched', () => {
+  const MONITORING = {
+    monitoring: {
+      serviceMonitor: { enabled: true, labels: { release: 'prometheus' } },
+      podMonitor: { enabled: true },
+      prometheusRule: { enabled: true },
+      dashboards: { enabled: true },
+    },
+  };
+
+  it('are gateways by a ServiceMonitor and workers by a PodMonitor', () => {
+    const all = render(MONITORING);
+    const monitor = all.one('ServiceMonitor');
+    expect(monitor.metadata.labels.release).toBe('prometheus');
+    expect(monitor.spec.endpoints[0]).toEqual({ port: 'http', path: '/metrics', interval: '15s' });
+    const [endpoint] = all.one('PodMonitor').spec.podMetricsEndpoints;
+    expect(endpoint.relabelings.map(({ targetLabel }: Manifest) => targetLabel)).toEqual(['pool', 'release']);
+    expect(all.one('Deployment', '-cpu').spec.template.metadata.labels['millrace.dev/pool']).toBe('cpu');
+  });
+
+  it('is asked for with the admin key where the gateway wants it', () => {
+    const all = render({ ...MONITORING, gateway: { settings: { metricsNeedAdminKey: true } } });
+    expect(all.one('ServiceMonitor').spec.endpoints[0].authorization).toEqual({
+      credentials: { name: 'millrace-keys', key: 'admin-key' },
+    });
+  });
+
+  it('has the alerts of the files, but for those that are left out', () => {
+    const alertsOf = (values: Values) =>
+      render(values)
+        .one('PrometheusRule')
+        .spec.groups.flatMap(({ rules }: Manifest) => rules.map(({ alert }: Manifest) => alert));
+    expect(alertsOf(MONITORING)).toContain('MillraceNoWorkerReady');
+    const prometheusRule = { enabled: true, without: ['MillraceNoWorkerReady'] };
+    const without = { monitoring: { prometheusRule } };
+    expect(
+      render(without)
+        .one('PrometheusRule')
+        .spec.groups.flatMap(({ rules }: Manifest) => rules),
+    ).not.toContainEqual(expect.objectContaining({ alert: 'MillraceNoWorkerReady' }));
+  });
+
+  it('has a ConfigMap for each dashboard, as it lies in the folder', () => {
+    withCopy((chart) => {
+      const board = { title: 'Ours', panels: [{ expr: 'rate(x{{y}}[5m])' }] };
+      writeFileSync(join(chart, 'files/dashboards/ours.json'), JSON.stringify(board, null, 2));
+      const map = render(MONITORING, { chart }).one('ConfigMap', '-dashboard-ours');
+      expect(JSON.parse(map.data['ours.json'])).toEqual(board);
+      expect(map.metadata.labels.grafana_dashboard).toBe('1');
+    });
+  });
+});
+
+describeWithHelm('the network', () => {
+  const policiesOf = (values: Values) => render(values).all('NetworkPolicy');
+  const policy = (values: Values, ending: string) => render(values).one('NetworkPolicy', ending).spec;
+
+  it('lets nothing through to any pod, in either direction, but names', () => {
+    const all = render(ALL_BUNDLED);
+    const { podSelector, policyTypes, ingress, egress } = all.one('NetworkPolicy', '-deny').spec;
+    expect(policyTypes).toEqual(['Ingress', 'Egress']);
+    expect(ingress).toBeUndefined();
+    expect(egress.flatMap(({ ports }: Manifest) => ports.map(({ port }: Manifest) => port))).toEqual([53, 53]);
+    for (const { owner, template } of podsIn(all)) {
+      expect(template.metadata.labels, owner).toMatchObject(podSelector.matchLabels);
+    }
+  });
+
+  it('lets gateways alone ask workers', () => {
+    const [fromGateways, fromPrometheus] = policy({}, '-worker').ingress;
+    expect(fromGateways.from).toEqual([
+      { podSelector: { matchLabels: expect.objectContaining({ 'app.kubernetes.io/component': 'gateway' }) } },
+    ]);
+    expect(fromGateways.ports).toEqual([{ port: 'grpc', protocol: 'TCP' }]);
+    expect(fromPrometheus.ports).toEqual([{ port: 'metrics', protocol: 'TCP' }]);
+  });
+
+  it('lets each store be asked by those that need it', () => {
+    const who = (ending: string, values: Values = ALL_BUNDLED) =>
+      policy(values, ending).ingress[0].from.map(
+        ({ podSelector }: Manifest) => podSelector.matchLabels['app.kubernetes.io/component'],
+      );
+    expect(who('-postgres')).toEqual(['gateway', 'migration']);
+    expect(who('-redis')).toEqual(['gateway']);
+    expect(who('-redis', withPool({ dispatch: 'both' }, REDIS))).toEqual(['gateway', 'worker']);
+    expect(who('-qdrant')).toEqual(['gateway']);
+    expect(who('-minio')).toEqual(['gateway', 'worker', 'bucket']);
+  });
+
+  it('lets stores outside be reached at their ports and no others', () => {
+    const external = {
+      networkPolicy: { storeCidrs: ['10.0.0.0/8'] },
+      postgres: { external: { existingSecret: 'pg', port: 6432 } },
+      qdrant: { external: { url: 'https://q.example.com:6334' } },
+      s3: { external: { url: 'https://s3.example.com', existingSecret: 's3' } },
+      workers: { discovery: 'dns', pools: [{ name: 'one' }] },
+    };
+    const { egress } = policy(external, '-gateway');
+    const outside = egress.filter(({ to }: Manifest) => to[0].ipBlock !== undefined);
+    expect(outside.map(({ ports }: Manifest) => ports[0].port).sort()).toEqual([443, 6334, 6432]);
+    expect(outside[0].to).toEqual([{ ipBlock: { cidr: '10.0.0.0/8' } }]);
+    expect(policy(external, '-migration').egress[0].ports).toEqual([{ port: 6432, protocol: 'TCP' }]);
+  });
+
+  it('can be left alone', () => {
+    expect(policiesOf({ ...ALL_BUNDLED, networkPolicy: { enabled: false } })).toEqual([]);
+  });
+});
+
+describeWithHelm('names', () => {
+  it('begin with the release, and say it once', () => {
+    const name = (release: string, values: Values = {}) =>
+      render(values, { release }).one('Deployment', '-gateway').metadata.name;
+    expect(name('millrace')).toBe('millrace-gateway');
+    expect(name('prod')).toBe('prod-millrace-gateway');
+    expect(name('prod', { fullnameOverride: 'llm' })).toBe('llm-gateway');
+  });
+
+  it('are no longer than Kubernetes takes, whatever they are made of', () => {
+    const release = 'r'.repeat(53);
+    const pools = [{ name: 'a-pool-of-15-ch', dispatch: 'both', keda: { enabled: true } }];
+    const all = render({ ...ALL_BUNDLED, workers: { pools } }, { release });
+    for (const { kind, metadata } of all.manifests) {
+      // Of a StatefulSet's pods and of a Deployment's, something comes behind.
+      expect(metadata.name.length, `${kind} ${metadata.name}`).toBeLessThanOrEqual(63);
+      for (const value of Object.values(metadata.labels as Record<string, string>)) {
+        expect(value.length, `${kind} ${metadata.name}: ${value}`).toBeLessThanOrEqual(63);
+      }
+    }
+  });
+
+  it('have labels of your own everywhere', () => {
+    const all = render({ ...ALL_BUNDLED, commonLabels: { team: 'search' } });
+    for (const { kind, metadata } of all.manifests)
+      expect(metadata.labels.team, `${kind} ${metadata.name}`).toBe('search');
+    for (const { owner, template } of podsIn(all)) expect(template.metadata.labels.team, owner).toBe('search');
+  });
+
+  it('keep pods as they are when only the chart has a new version', () => {
+    for (const { owner, template } of podsIn(render(ALL_BUNDLED))) {
+      expect(Object.keys(template.metadata.labels), owner).not.toContain('helm.sh/chart');
+    }
+  });
+});
+
+describeWithHelm('further objects', () => {
+  it('are added, as maps or as texts, with their templates rendered', () => {
+    const map = { apiVersion: 'v1', kind: 'ConfigMap', metadata: { name: '{{ .Release.Name }}-mine' } };
+    const text = 'apiVersion: v1\nkind: ConfigMap\nmetadata: { name: "{{ include "millrace.fullname" . }}-text" }\n';
+    const names = render({ extraObjects: [map, text] })
+      .all('ConfigMap')
+      .map(({ metadata }) => metadata.name);
+    expect(names).toEqual(['millrace-mine', 'millrace-text']);
+  });
+});
+
+describeWithHelm('the notes after an install', () => {
+  it('say what to do next, and what is missing', () => {
+    const notes = notesOf({ ...POSTGRES });
+    expect(notes).toContain('kubectl --namespace llm exec deploy/millrace-gateway -- millrace keys create me --quiet');
+    expect(notes).toContain('kubectl --namespace llm port-forward service/millrace-gateway 8000:80');
+    expect(notes).toContain('There is no S3 server');
+    expect(notes).toContain('There is no Redis');
+    expect(notesOf({ ingress: { enabled: true, hosts: ['a.example.com'], tls: { secretName: 'c' } } })).toContain(
+      'curl https://a.example.com/v1/models',
+    );
+  });
+});

@@ -1,0 +1,339 @@
+import { modelsFileSchema, SETTINGS, type Setting, type SettingReader, type SettingTable } from '@millrace/contracts';
+import * as z from 'zod';
+
+/** A JSON schema, as it is written here. */
+type Schema = Readonly<Record<string, unknown>>;
+
+export const VALUES_SCHEMA = 'deploy/helm/millrace/values.schema.json';
+
+/**
+ * Settings that the chart works out, or takes under another name: what is said twice could be said in two ways. Secrets are none of a values
+ * file's business in any case.
+ */
+export const SETTINGS_OF_THE_CHART: ReadonlySet<string> = new Set([
+  'cacheFolder',
+  'dataFolder',
+  'dispatch',
+  'drainDelayMs',
+  'drainTimeoutMs',
+  'host',
+  'model',
+  'modelId',
+  'modelsDir',
+  'modelsFile',
+  'pool',
+  'port',
+  'postgresUrl',
+  'python',
+  'qdrantUrl',
+  'queueRedisUrl',
+  'readyWithoutWorkers',
+  'redisUrl',
+  'runsFolder',
+  's3Bucket',
+  's3Prefix',
+  's3Region',
+  's3Url',
+  'workerAdvertise',
+  'workerDiscovery',
+  'workerHost',
+  'workerMetricsPort',
+  'workerPort',
+  'workers',
+  'workersDns',
+  'workersService',
+]);
+
+/** Those that may stand in `gateway.settings`, or in a pool's. */
+export function settingsInValues(reader: SettingReader): readonly (readonly [string, Setting<unknown>])[] {
+  const table: SettingTable = SETTINGS;
+  return Object.entries(table).filter(
+    ([name, { readBy, secret }]) =>
+      readBy.includes(reader) && secret !== true && !SETTINGS_OF_THE_CHART.has(name) && !name.includes('.'),
+  );
+}
+
+/**
+ * `values.schema.json` of the chart: Helm refuses a key that is not here by its name, and a value of another kind. Models and settings come
+ * from the tables that the processes read.
+ */
+export function valuesSchema(): string {
+  return `${JSON.stringify(VALUES, null, 2)}\n`;
+}
+
+const text: Schema = { type: 'string' };
+const flag: Schema = { type: 'boolean' };
+const count: Schema = { type: 'integer', minimum: 0 };
+const atLeastOne: Schema = { type: 'integer', minimum: 1 };
+const port: Schema = { type: 'integer', minimum: 1, maximum: 65_535 };
+const size: Schema = { type: 'string', pattern: '^[0-9]+(\\.[0-9]+)?(Ki|Mi|Gi|Ti|k|M|G|T)?$' };
+const share: Schema = { anyOf: [count, { type: 'string', pattern: '^[0-9]+%$' }] };
+const duration: Schema = { type: 'string', pattern: '^([0-9]+(ms|s|m|h))+$' };
+const oneOf = (...choices: readonly string[]): Schema => ({ enum: choices });
+const list = (items: Schema): Schema => ({ type: 'array', items });
+const someOf = (items: Schema): Schema => ({ type: 'array', items, minItems: 1 });
+/** As Kubernetes has it: what is wrong in there the API server says. */
+const raw: Schema = { type: 'object' };
+const texts: Schema = { type: 'object', additionalProperties: text };
+const ref = (name: string): Schema => ({ $ref: `#/definitions/${name}` });
+
+/** An object with these keys and no others. */
+function keys(properties: Readonly<Record<string, Schema>>, required: readonly string[] = []): Schema {
+  const needed = required.length === 0 ? {} : { required };
+  return { type: 'object', additionalProperties: false, properties, ...needed };
+}
+
+function settingsSchema(reader: SettingReader): Schema {
+  return keys(Object.fromEntries(settingsInValues(reader).map(([name, setting]) => [name, settingSchema(setting)])));
+}
+
+function settingSchema({ kind, min, max, choices, why }: Setting<unknown>): Schema {
+  const range = { ...(min !== undefined && { minimum: min }), ...(max !== undefined && { maximum: max }) };
+  const kinds: Record<typeof kind, Schema> = {
+    integer: { type: 'integer', ...range },
+    number: { type: 'number', ...range },
+    boolean: flag,
+    text,
+    choice: { enum: choices },
+    list: list(text),
+  };
+  return { ...kinds[kind], description: why };
+}
+
+/** One of the models file, as the file itself is checked, but for rules that span several keys: those a worker tells. */
+const modelsFile = z.toJSONSchema(modelsFileSchema, {
+  target: 'draft-7',
+  io: 'input',
+  unrepresentable: 'any',
+}) as unknown as {
+  readonly properties: { readonly models: { readonly items: Schema }; readonly aliases: { readonly items: Schema } };
+};
+
+const env = list(keys({ name: text, value: text, valueFrom: raw }, ['name']));
+const envFrom = list(keys({ prefix: text, configMapRef: raw, secretRef: raw }));
+const tolerations = list(
+  keys({
+    key: text,
+    operator: oneOf('Exists', 'Equal'),
+    value: text,
+    effect: oneOf('NoSchedule', 'PreferNoSchedule', 'NoExecute'),
+    tolerationSeconds: { type: 'integer' },
+  }),
+);
+const quantity: Schema = { type: ['string', 'number'] };
+const resources = keys({
+  requests: { type: 'object', additionalProperties: quantity },
+  limits: { type: 'object', additionalProperties: quantity },
+  claims: list(raw),
+});
+const pdb = keys({ enabled: flag, maxUnavailable: share });
+
+/** Of a pool, all of which stands in `workers.defaults` too. */
+const POOL: Readonly<Record<string, Schema>> = {
+  engine: oneOf('llama.cpp', 'openvino', 'llama-server', 'max-serve', 'vllm', 'ovms', 'remote'),
+  models: list(ref('model')),
+  defaultModel: text,
+  replicas: count,
+  dispatch: oneOf('grpc', 'queue', 'both'),
+  settings: ref('workerSettings'),
+  resources,
+  gpu: keys({ type: { type: 'string', pattern: '^[a-z0-9.-]+/[A-Za-z0-9._-]+$' }, count }),
+  nodeSelector: texts,
+  tolerations,
+  affinity: raw,
+  runtimeClassName: text,
+  priorityClassName: text,
+  topologySpreadConstraints: list(raw),
+  strategy: raw,
+  shm: keys({ size: { anyOf: [{ const: '' }, size] } }),
+  cache: keys({
+    type: oneOf('emptyDir', 'ephemeral', 'pvc'),
+    size,
+    storageClass: text,
+    accessModes: someOf(oneOf('ReadWriteOnce', 'ReadWriteOncePod', 'ReadWriteMany', 'ReadOnlyMany')),
+    existingClaim: text,
+  }),
+  pull: list({ type: 'string', pattern: '^[A-Za-z0-9][A-Za-z0-9._-]*$' }),
+  drain: keys({ timeoutMs: count, marginSeconds: { type: 'integer', minimum: 5 } }),
+  startupSeconds: atLeastOne,
+  pdb,
+  hpa: keys({
+    enabled: flag,
+    minReplicas: atLeastOne,
+    maxReplicas: atLeastOne,
+    waitingPerReplica: atLeastOne,
+    runningPerReplica: atLeastOne,
+    behavior: raw,
+  }),
+  keda: keys({
+    enabled: flag,
+    minReplicas: count,
+    maxReplicas: atLeastOne,
+    prometheusAddress: { type: 'string', pattern: '^https?://' },
+    waitingPerReplica: atLeastOne,
+    runningPerReplica: atLeastOne,
+    pollingSeconds: atLeastOne,
+    cooldownSeconds: atLeastOne,
+    fallbackReplicas: count,
+    authenticationRef: text,
+    triggers: list(raw),
+  }),
+  sidecar: keys({
+    image: keys({ repository: text, tag: text }),
+    command: list(text),
+    args: list(text),
+    port: { type: 'integer', minimum: 0, maximum: 65_535 },
+    healthPath: text,
+    env,
+    envFrom,
+    resources,
+    extraVolumeMounts: list(raw),
+    readOnlyRootFilesystem: flag,
+  }),
+  extraEnv: env,
+  extraEnvFrom: envFrom,
+  extraVolumes: list(raw),
+  extraVolumeMounts: list(raw),
+  podLabels: texts,
+  podAnnotations: texts,
+};
+
+const bundled = keys({ enabled: flag, image: text, size, storageClass: text, resources });
+const monitor = keys({ enabled: flag, interval: duration, labels: texts });
+
+const VALUES: Schema = {
+  $schema: 'http://json-schema.org/draft-07/schema#',
+  title: 'Values of the chart millrace',
+  ...keys({
+    // Helm's own: values for all charts of a tree.
+    global: raw,
+    nameOverride: text,
+    fullnameOverride: text,
+    commonLabels: texts,
+    image: keys({
+      registry: text,
+      pullPolicy: oneOf('Always', 'IfNotPresent', 'Never'),
+      pullSecrets: list(text),
+      gateway: keys({ repository: text, tag: text, digest: text }),
+      worker: keys({ repository: text, tag: text, digest: text, cudaSuffix: text, cudaDigest: text }),
+    }),
+    secrets: keys({ existingSecret: text }),
+    models: keys({
+      defaultModel: text,
+      entries: list(ref('model')),
+      aliases: list(modelsFile.properties.aliases.items),
+    }),
+    gateway: keys({
+      replicas: count,
+      settings: ref('gatewaySettings'),
+      drain: keys({
+        preStopSeconds: count,
+        delayMs: count,
+        timeoutMs: count,
+        marginSeconds: { type: 'integer', minimum: 10 },
+      }),
+      hpa: keys({
+        enabled: flag,
+        minReplicas: atLeastOne,
+        maxReplicas: atLeastOne,
+        cpuUtilizationPercent: atLeastOne,
+        metrics: list(raw),
+        behavior: raw,
+      }),
+      pdb,
+      topologySpreadConstraints: list(raw),
+      resources,
+      persistence: keys({ enabled: flag, size, storageClass: text, existingClaim: text }),
+      scratchSize: size,
+      tls: keys({ existingSecret: text }),
+      service: keys({
+        type: oneOf('ClusterIP', 'NodePort', 'LoadBalancer'),
+        port,
+        nodePort: { type: 'integer', minimum: 0, maximum: 65_535 },
+        annotations: texts,
+      }),
+      startupSeconds: atLeastOne,
+      extraEnv: env,
+      extraEnvFrom: envFrom,
+      extraVolumes: list(raw),
+      extraVolumeMounts: list(raw),
+      podLabels: texts,
+      podAnnotations: texts,
+      nodeSelector: texts,
+      tolerations,
+      affinity: raw,
+      priorityClassName: text,
+    }),
+    workers: keys({
+      discovery: oneOf('kubernetes', 'dns'),
+      // Part of the names of objects, and the name of a queue.
+      pools: list(keys({ name: { type: 'string', pattern: '^[a-z]([a-z0-9-]{0,13}[a-z0-9])?$' }, ...POOL }, ['name'])),
+      defaults: keys(POOL),
+    }),
+    workerTls: keys({ existingSecret: text, serverName: text }),
+    postgres: keys({ bundled, external: keys({ existingSecret: text, key: text, port, caSecret: text }) }),
+    redis: keys({ bundled, external: keys({ existingSecret: text, key: text, queueKey: text, port, caSecret: text }) }),
+    qdrant: keys({
+      bundled,
+      external: keys({ url: address(), existingSecret: text, key: text, caSecret: text }),
+    }),
+    s3: keys({
+      bundled,
+      external: keys({ url: address(), existingSecret: text, caSecret: text }),
+      bucket: { type: 'string', minLength: 3 },
+      prefix: text,
+      region: text,
+    }),
+    migrations: keys({
+      enabled: flag,
+      existingSecret: text,
+      key: text,
+      timeoutMs: { type: 'integer', minimum: 0, maximum: 3_600_000 },
+      backoffLimit: count,
+      resources,
+    }),
+    ingress: keys({
+      enabled: flag,
+      className: text,
+      controller: oneOf('nginx', 'none'),
+      annotations: texts,
+      hosts: someOf(text),
+      tls: keys({ secretName: text }),
+    }),
+    httpRoute: keys({
+      enabled: flag,
+      parentRefs: list(raw),
+      hostnames: someOf(text),
+      annotations: texts,
+      gateway: keys({ enabled: flag, className: text, tlsSecretName: text }),
+    }),
+    monitoring: keys({
+      serviceMonitor: monitor,
+      podMonitor: monitor,
+      prometheusRule: keys({ enabled: flag, without: list(text), labels: texts }),
+      dashboards: keys({ enabled: flag, labels: texts, annotations: texts }),
+    }),
+    networkPolicy: keys({
+      enabled: flag,
+      clients: list(raw),
+      prometheus: list(raw),
+      dns: list(raw),
+      storeCidrs: list(text),
+      providers: flag,
+      gatewayEgress: list(raw),
+      workerEgress: list(raw),
+    }),
+    serviceAccount: keys({ create: flag, annotations: texts, names: keys({ gateway: text, worker: text }) }),
+    extraObjects: list({ type: ['object', 'string'] }),
+  }),
+  definitions: {
+    model: modelsFile.properties.models.items,
+    gatewaySettings: settingsSchema('gateway'),
+    workerSettings: settingsSchema('worker'),
+  },
+};
+
+/** Of a server, without a password in it: that would be in a file that everybody reads. */
+function address(): Schema {
+  return { type: 'string', pattern: '^$|^https?://[^@/]+$' };
+}
