@@ -65,6 +65,60 @@ describe('items become messages', () => {
     ]);
   });
 
+  it('of which text behind a call belongs to the answer that called, until that call is answered', () => {
+    expect(read(user('?'), call('a'), said('Wait.'), output('a'), said('Done.'))).toEqual([
+      { role: 'user', content: '?' },
+      { role: 'assistant', content: 'Wait.', tool_calls: [toolCall('a')] },
+      result('a'),
+      { role: 'assistant', content: 'Done.' },
+    ]);
+    expect(read(said('First,'), call('a'), said('then'), call('b'), output('a'), output('b'))).toEqual([
+      { role: 'assistant', content: 'First,\nthen', tool_calls: [toolCall('a'), toolCall('b')] },
+      result('a'),
+      result('b'),
+    ]);
+    expect(read(call('a'), call('b'), output('a'), said('Well.'), output('b'))).toEqual([
+      { role: 'assistant', content: null, tool_calls: [toolCall('a'), toolCall('b')] },
+      result('a'),
+      result('b'),
+      { role: 'assistant', content: 'Well.' },
+    ]);
+  });
+
+  it('of which an answer that thinks between its texts, or between its calls, is one', () => {
+    expect(read(user('?'), said('First.'), thought('Hm.'), said('Second.'), user('!'))).toEqual([
+      { role: 'user', content: '?' },
+      { role: 'assistant', content: 'First.\nSecond.', reasoning_content: 'Hm.' },
+      { role: 'user', content: '!' },
+    ]);
+    expect(
+      read(thought('One.'), thought('Two.'), call('a'), thought('Three.'), call('b'), output('a'), output('b')),
+    ).toMatchObject([
+      { content: null, reasoning_content: 'One.\nTwo.\nThree.', tool_calls: [toolCall('a'), toolCall('b')] },
+      result('a'),
+      result('b'),
+    ]);
+  });
+
+  it('of which a search that told nothing of what it found parts no answer in two', () => {
+    const search: InputItem = { type: 'file_search_call', status: 'completed', queries: ['tides'] };
+    expect(read(user('?'), said('Let me see.'), search, said('Twelve.'), user('!'))).toEqual([
+      { role: 'user', content: '?' },
+      { role: 'assistant', content: 'Let me see.\nTwelve.' },
+      { role: 'user', content: '!' },
+    ]);
+  });
+
+  it('with thoughts that came as a summary alone, or with one beside them', () => {
+    const summary = [{ type: 'summary_text' as const, text: 'In short.' }];
+    expect(read({ type: 'reasoning', summary }, said('Well.'))).toEqual([
+      { role: 'assistant', content: 'Well.', reasoning_content: 'In short.' },
+    ]);
+    expect(read({ ...thought('At length.'), summary } as InputItem, said('Well.'))).toEqual([
+      { role: 'assistant', content: 'Well.', reasoning_content: 'At length.' },
+    ]);
+  });
+
   it('with each result right behind its call, wherever it came', () => {
     expect(read(call('a'), user('Wait.'), thought('Hm.'), call('b'), output('a'), output('b'))).toEqual([
       { role: 'assistant', content: null, tool_calls: [toolCall('a')] },
