@@ -1,4 +1,5 @@
 import type { ResponseItem } from '@millrace/contracts';
+import { withFound } from './kept-searches.js';
 import {
   type HeldConversation,
   type KeptResponse,
@@ -45,10 +46,11 @@ export class MemoryResponses implements ResponseStore {
       .filter(({ id }) => ids.includes(id));
   }
 
-  async keep(owner: string | undefined, kept: KeptResponse): Promise<void> {
+  async keep(owner: string | undefined, { response: told, input, found }: KeptResponse): Promise<void> {
     if (this.trouble !== undefined) throw this.trouble;
-    this.kept.push({ ...kept, owner });
-    if (kept.response.conversation === null) return;
-    this.conversations.get(kept.response.conversation.id)?.push(...kept.input, ...kept.response.output);
+    const response = { ...told, output: withFound(told.output, found) };
+    this.kept.push({ response, input, owner });
+    if (response.conversation === null) return;
+    this.conversations.get(response.conversation.id)?.push(...input, ...response.output);
   }
 }

@@ -11,6 +11,7 @@ import {
   itemsOf,
   named,
 } from './kept-items.js';
+import { withFound } from './kept-searches.js';
 import { keyOf, type Owner } from './owner.js';
 import { type HeldConversation, type KeptResponse, noPreviousResponse, type ResponseStore } from './response-store.js';
 
@@ -81,10 +82,10 @@ export class SqlResponseStore implements ResponseStore {
     return itemsOf(rows);
   }
 
-  async keep(owner: Owner, { response, input }: KeptResponse): Promise<void> {
+  async keep(owner: Owner, { response, input, found }: KeptResponse): Promise<void> {
     const { output, status, ...body } = response;
     // An output that repeats an id of the input can not be told from it.
-    const items = named([...input, ...output]);
+    const items = named([...input, ...withFound(output, found)]);
     const json = JSON.stringify(body);
     checkSize(items, json, this.limits);
     const holder = { id: response.id, owner };

@@ -1,4 +1,10 @@
-import { InferenceError, type ItemListBody, type ResponseBody, type ResponseEvent } from '@millrace/contracts';
+import {
+  type Include,
+  InferenceError,
+  type ItemListBody,
+  type ResponseBody,
+  type ResponseEvent,
+} from '@millrace/contracts';
 import type { ResponseRuns } from '../responses/response-runs.js';
 import type { SqlResponseStore } from '../responses/sql-response-store.js';
 import { parseListItems, parseRetrieveResponse } from '../validation/parse-response-state-requests.js';
@@ -6,6 +12,7 @@ import type { Call } from '../vocabulary.js';
 import type { FollowResponse } from './follow-response.js';
 import { listBody } from './list-body.js';
 import type { StoredCalls } from './stored-call.js';
+import { toldItem } from './told-items.js';
 
 export type FoundResponse =
   | { readonly kind: 'whole'; readonly body: ResponseBody }
@@ -29,9 +36,9 @@ export class ManageResponses {
 
   find(id: string, query: unknown, call: Call): Promise<FoundResponse> {
     return this.#run(call, async (owner) => {
-      const { stream, startingAfter } = parseRetrieveResponse(query);
+      const { stream, startingAfter, include } = parseRetrieveResponse(query);
       const response = (await this.responses.find(owner, id)) ?? noResponse(id);
-      if (!stream) return { kind: 'whole', body: response };
+      if (!stream) return { kind: 'whole', body: told(response, include) };
       if (!response.background || !(await this.runs.isStreamed(id))) throw noEvents(response);
       return { kind: 'stream', chunks: this.follow.run(id, owner, startingAfter ?? -1, call.clientLeft) };
     });
@@ -50,7 +57,7 @@ export class ManageResponses {
       const response = (await this.runs.cancel(owner, id)) ?? noResponse(id);
       if (!response.background) throw notInBackground(id);
       this.background.ended(id);
-      return response;
+      return told(response, []);
     });
   }
 
@@ -59,13 +66,18 @@ export class ManageResponses {
       const asked = parseListItems(query);
       if ((await this.responses.find(owner, id)) === undefined) noResponse(id);
       const { items, hasMore } = await this.responses.inputItems(id, asked);
-      return listBody([...items], hasMore);
+      const shown = items.map((item) => toldItem(item, asked.include));
+      return listBody(shown, hasMore);
     });
   }
 
   #run<T>(call: Call, work: (owner: string | undefined) => Promise<T>): Promise<T> {
     return this.calls.run('responses', call, () => work(call.caller.keyId));
   }
+}
+
+function told(response: ResponseBody, include: readonly Include[]): ResponseBody {
+  return { ...response, output: response.output.map((item) => toldItem(item, include)) };
 }
 
 function noResponse(id: string): never {

@@ -1,4 +1,10 @@
-import { InferenceError, type ResponseBody, type ResponseEvent, type ResponseRequestBody } from '@millrace/contracts';
+import {
+  type FileSearchResult,
+  InferenceError,
+  type ResponseBody,
+  type ResponseEvent,
+  type ResponseRequestBody,
+} from '@millrace/contracts';
 import type { Logger } from '@millrace/runtime';
 import type { KeptResponse, ResponseStore } from '../responses/response-store.js';
 import type { ModelCatalog } from '../validation/model-catalog.js';
@@ -57,12 +63,18 @@ export class Respond {
    * The events of a response for whoever keeps them itself, from `response.created` to its end: a failure after the first is told as events,
    * as in a stream.
    *
+   * @param found is given what its searches find, to be kept with it.
    * @throws InferenceError where it failed before anything was told.
    */
-  async *produce(body: unknown, call: Call, ids: ResponseIds): AsyncGenerator<readonly ResponseEvent[]> {
+  async *produce(
+    body: unknown,
+    call: Call,
+    ids: ResponseIds,
+    found?: Map<string, readonly FileSearchResult[]>,
+  ): AsyncGenerator<readonly ResponseEvent[]> {
     const begun = await this.#enter(body, call, ids, 'background');
     await using _held = begun.input;
-    const turns = new ResponseTurns(begun, this.chat, this.files);
+    const turns = new ResponseTurns(begun, this.chat, this.files, found);
     try {
       yield* turns.tell();
     } catch (error) {
@@ -133,7 +145,7 @@ export class Respond {
   }
 
   /** @returns the response as it is told: where it could not be kept, it says so. */
-  async #keep({ input, call }: BegunResponse, { events }: ResponseTurns): Promise<ResponseBody> {
+  async #keep({ input, call }: BegunResponse, { events, found }: ResponseTurns): Promise<ResponseBody> {
     const { caller, requestId } = call;
     const response = events.ended!;
     // Before its end is told: whoever reads that may go on in the same conversation at once.
@@ -144,7 +156,7 @@ export class Respond {
       timer = setTimeout(() => reject(new Error(`not kept within ${this.keepWaitMs} ms`)), this.keepWaitMs);
     });
     try {
-      await Promise.race([this.store.keep(caller.keyId, { response, input: input.own }), late]);
+      await Promise.race([this.store.keep(caller.keyId, { response, input: input.own, found }), late]);
       return response;
     } catch (error) {
       this.logger.warn({ error, requestId, response: response.id }, 'a response could not be kept');

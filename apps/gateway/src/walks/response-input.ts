@@ -1,13 +1,14 @@
 import type { InputTokensRequestBody, ResponseItem, ResponseRequestBody } from '@millrace/contracts';
+import { withResults } from '../responses/kept-searches.js';
 import type { ResponseStore } from '../responses/response-store.js';
 import { goneOnFrom } from '../validation/parse-response-request.js';
 import { completeItems, type PlacedItem, referencesIn } from '../validation/response-items.js';
 import { inWords } from './stored-call.js';
 
 export interface ResponseInput extends AsyncDisposable {
-  /** What it goes on from, oldest first, and behind it its own. */
+  /** What it goes on from, oldest first, and behind it its own; as models read it. */
   readonly all: readonly PlacedItem[];
-  /** What it was sent with, complete. */
+  /** What it was sent with, complete; as it is kept. */
   readonly own: readonly ResponseItem[];
 }
 
@@ -55,7 +56,11 @@ export class ResponseInputs {
     const ids = referencesIn(input);
     const found = ids.length === 0 ? [] : await this.store.items(owner, ids);
     const own = completeItems(input, new Map(found.map((item) => [item.id, item])));
-    return { all: [...before.map((item) => ({ item })), ...own], own: own.map(({ item }) => item) };
+    const all = [...before.map((item) => ({ item })), ...own].map((placed) => ({
+      ...placed,
+      item: withResults(placed.item),
+    }));
+    return { all, own: own.map(({ item }) => item) };
   }
 
   async #inWords<T>(work: () => Promise<T>): Promise<T> {

@@ -40,8 +40,6 @@ export interface BegunResponse {
 export class ResponseTurns {
   readonly events: ResponseEvents;
   readonly #tool: FileSearchTool | undefined;
-  /** Results by the id of their search: the model reads them, even where nobody else does. */
-  readonly #found = new Map<string, readonly FileSearchResult[]>();
   readonly #records: OpenRecord[] = [];
   /** Of the turn that runs. */
   #entered: Entered<ValidChatRequest>;
@@ -50,6 +48,8 @@ export class ResponseTurns {
     private readonly begun: BegunResponse,
     private readonly chat: Pick<CompleteChat, 'enter' | 'generate'>,
     private readonly files: Pick<SearchFiles, 'run'>,
+    /** By the ids of its searches: the model reads it, even where nobody else does, and so does what goes on from here. */
+    readonly found = new Map<string, readonly FileSearchResult[]>(),
   ) {
     this.#tool = fileSearchOf(begun.asked.tools)?.tool;
     this.#entered = begun.entered;
@@ -110,7 +110,7 @@ export class ResponseTurns {
     const { events, begun } = this;
     const shown = begun.asked.include?.includes('file_search_call.results') ?? false;
     for (const search of events.searches) {
-      if (this.#found.size >= this.#searchesMax) {
+      if (this.found.size >= this.#searchesMax) {
         yield events.found(search, null, 'incomplete');
         continue;
       }
@@ -122,7 +122,7 @@ export class ResponseTurns {
 
   async #resultsOf({ id, queries }: AskedSearch): Promise<readonly FileSearchResult[]> {
     const results = await this.files.run(this.#tool!, queries, this.begun.call);
-    this.#found.set(id, results);
+    this.found.set(id, results);
     return results;
   }
 
@@ -137,7 +137,7 @@ export class ResponseTurns {
     const left = asked.max_output_tokens == null ? undefined : asked.max_output_tokens - this.events.outputTokens;
     if (left !== undefined && left <= 0) return undefined;
     const goesOn = { ...asked, max_output_tokens: left, tool_choice: freely(asked.tool_choice) };
-    return this.#found.size < this.#searchesMax ? goesOn : withoutSearch(goesOn);
+    return this.found.size < this.#searchesMax ? goesOn : withoutSearch(goesOn);
   }
 
   #nextTurn(asked: ResponseRequestBody): Promise<Entered<ValidChatRequest>> {
@@ -147,7 +147,7 @@ export class ResponseTurns {
   }
 
   #asTheModelReadsIt(item: OutputItem): OutputItem {
-    return item.type === 'file_search_call' ? { ...item, results: [...(this.#found.get(item.id) ?? [])] } : item;
+    return item.type === 'file_search_call' ? { ...item, results: [...(this.found.get(item.id) ?? [])] } : item;
   }
 
   /**
@@ -156,7 +156,7 @@ export class ResponseTurns {
    */
   #annotate(citation: Citation): readonly ResponseAnnotation[] {
     const files = citation.sources.map((source) =>
-      source.kind === 'toolResult' ? onlyFileOf(this.#found.get(source.callId)) : undefined,
+      source.kind === 'toolResult' ? onlyFileOf(this.found.get(source.callId)) : undefined,
     );
     return citation.sources.flatMap((source, index): ResponseAnnotation[] => {
       const file = files[index];

@@ -34,6 +34,7 @@ export const INCLUDES = [
   'reasoning.encrypted_content',
   'message.output_text.logprobs',
 ] as const;
+export type Include = (typeof INCLUDES)[number];
 
 const functionTool = z.object({
   type: z.literal('function'),
