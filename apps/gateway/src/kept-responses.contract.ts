@@ -93,6 +93,28 @@ export function keptResponsesContract(open: () => Promise<SqlDatabase>): void {
       ]);
     });
 
+    it('keeps of the items that it was sent all that OpenAI’s have', async () => {
+      const annotations = [{ type: 'file_citation', file_id: 'file-1', filename: 'a.txt', index: 3 }];
+      const logprobs = [{ token: 'Yes', logprob: -0.5, bytes: [89, 101, 115], top_logprobs: [] }];
+      const answer = { type: 'output_text', text: 'Yes.', annotations, logprobs };
+      const items = [
+        {
+          type: 'reasoning',
+          id: 'rs_sent',
+          summary: [{ type: 'summary_text', text: 'Hm.' }],
+          encrypted_content: 'gAAAA',
+        },
+        { type: 'message', id: 'msg_sent', role: 'assistant', phase: 'commentary', content: [answer] },
+      ] as OpenAI.Responses.ResponseInputItem[];
+      const { id } = await client.responses.create({ ...TEXT, input: [...items, { role: 'user', content: 'So?' }] });
+      const sent = await client.responses.inputItems.list(id, { order: 'asc' });
+      expect(sent.data.slice(0, 2)).toMatchObject(items);
+      for (const item of sent.data) expect(responseItemSchema.parse(item)).toEqual(item);
+      const conversation = (await client.conversations.create({ items })).id;
+      const said = await client.conversations.items.list(conversation, { order: 'asc' });
+      expect(said.data).toMatchObject(items);
+    });
+
     it('takes an item by its id', async () => {
       const { output } = await client.responses.create(TEXT);
       await client.responses.create({

@@ -208,6 +208,63 @@ describe('an item in its complete form', () => {
     expect(made!.item.id).toMatch(/^fc_[0-9a-f]{48}$/);
   });
 
+  it('keeps all that OpenAI’s items have, though no model reads it', () => {
+    const annotations = [
+      { type: 'file_citation' as const, file_id: 'file-1', filename: 'a.txt', index: 3 },
+      { type: 'url_citation' as const, url: 'http://a', title: 'A', start_index: 0, end_index: 3 },
+      {
+        type: 'container_file_citation' as const,
+        container_id: 'cntr_1',
+        file_id: 'cfile_1',
+        filename: 'b.csv',
+        start_index: 0,
+        end_index: 3,
+      },
+      { type: 'file_path' as const, file_id: 'file-2', index: 4 },
+    ];
+    const chance = { token: 'Yes', logprob: -0.5, bytes: [89, 101, 115] };
+    const logprobs = [{ ...chance, top_logprobs: [chance] }];
+    const answer = { type: 'output_text' as const, text: 'Yes.', annotations, logprobs };
+    const [said, thought, open] = completeItems(
+      [
+        { role: 'assistant', phase: 'final_answer', content: [answer] },
+        { type: 'reasoning', summary: [], encrypted_content: 'gAAAA' },
+        { role: 'assistant', phase: null, content: 'Well.' },
+      ],
+      new Map(),
+    );
+    expect(said!.item).toMatchObject({ phase: 'final_answer', content: [answer] });
+    expect(thought!.item).toMatchObject({ encrypted_content: 'gAAAA' });
+    expect(open!.item).not.toHaveProperty('phase');
+  });
+
+  it('has what clients leave out of citations and log-probabilities', () => {
+    const [said] = completeItems(
+      [
+        {
+          role: 'assistant',
+          content: [
+            {
+              type: 'output_text',
+              text: 'Yes.',
+              annotations: [{ type: 'file_citation', file_id: 'file-1', index: 3 }],
+              logprobs: [{ token: 'Yes', logprob: -0.5 }],
+            },
+          ],
+        },
+      ],
+      new Map(),
+    );
+    expect(said!.item).toMatchObject({
+      content: [
+        {
+          annotations: [{ type: 'file_citation', file_id: 'file-1', filename: '', index: 3 }],
+          logprobs: [{ token: 'Yes', logprob: -0.5, bytes: [], top_logprobs: [] }],
+        },
+      ],
+    });
+  });
+
   it.each([
     [
       'input_image',

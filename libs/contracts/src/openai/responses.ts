@@ -152,7 +152,7 @@ const PROMPT_PARAMETERS = {
   },
   input: {
     status: 'supported',
-    note: 'A text, or items: messages, `function_call`, `function_call_output`, `reasoning`, `file_search_call` and `item_reference`. Any other item is a 400 that names it, and so is an image, an audio or a file in a message. Every `function_call` must have a `function_call_output` behind it.',
+    note: 'A text, or items: messages, `function_call`, `function_call_output`, `reasoning`, `file_search_call` and `item_reference`. Any other item is a 400 that names it, and so is an image, an audio or a file in a message. Every `function_call` must have a `function_call_output` behind it. `annotations`, `logprobs`, `phase` and `encrypted_content` are checked and kept, and no model reads them, but for the thoughts that this server gave as `encrypted_content`; what else OpenAI’s items may have, such as `prompt_cache_breakpoint`, is accepted and not kept.',
   },
   instructions: {
     status: 'supported',
