@@ -115,6 +115,20 @@ export function keptResponsesContract(open: () => Promise<SqlDatabase>): void {
       expect(said.data).toMatchObject(items);
     });
 
+    it('tells thoughts in the form in which they can be sent back, where that is asked for later', async () => {
+      answered = [{ reasoning: 'Tides turn.' }, 'Four.'];
+      const { id, output } = await client.responses.create(TEXT);
+      answered = ['Four ', 'metres.'];
+      expect((await client.responses.retrieve(id)).output).toEqual(output);
+      const include = ['reasoning.encrypted_content' as const];
+      const [thought] = (await client.responses.retrieve(id, { include })).output;
+      expect(thought).toEqual({ ...output[0], encrypted_content: expect.any(String) });
+      const { encrypted_content } = thought as OpenAI.Responses.ResponseReasoningItem;
+      const sent = { type: 'reasoning', summary: [], encrypted_content } as never;
+      await client.responses.create({ ...TEXT, input: [sent, { role: 'user', content: 'Sure?' }] });
+      expect(messagesOf(bed, bed.worker.started.length - 1)[0]).toMatchObject({ reasoning_content: 'Tides turn.' });
+    });
+
     it('takes an item by its id', async () => {
       const { output } = await client.responses.create(TEXT);
       await client.responses.create({

@@ -12,7 +12,7 @@ import { completeItems, referencesIn } from '../validation/response-items.js';
 import type { Call } from '../vocabulary.js';
 import { listBody } from './list-body.js';
 import type { StoredCalls } from './stored-call.js';
-import { toldItem } from './told-items.js';
+import type { ToldItems } from './told-items.js';
 
 /** /v1/conversations. What is said on them is respond.ts. */
 export class ManageConversations {
@@ -20,6 +20,7 @@ export class ManageConversations {
     private readonly calls: StoredCalls,
     private readonly conversations: ConversationStore,
     private readonly responses: Pick<ResponseStore, 'items'>,
+    private readonly told: ToldItems,
   ) {}
 
   create(body: unknown, call: Call): Promise<ConversationBody> {
@@ -51,10 +52,7 @@ export class ManageConversations {
       const include = parseInclude(query);
       const items = await this.#complete(owner, parseCreateItems(body));
       const kept = await this.conversations.append(owner, id, items);
-      return listBody(
-        kept.map((item) => toldItem(item, include)),
-        false,
-      );
+      return listBody(this.told.list(kept, include), false);
     });
   }
 
@@ -62,17 +60,14 @@ export class ManageConversations {
     return this.#run(call, async (owner) => {
       const asked = parseListItems(query);
       const { items, hasMore } = await this.conversations.items(owner, id, asked);
-      return listBody(
-        items.map((item) => toldItem(item, asked.include)),
-        hasMore,
-      );
+      return listBody(this.told.list(items, asked.include), hasMore);
     });
   }
 
   findItem(id: string, itemId: string, query: unknown, call: Call): Promise<ResponseItem> {
     return this.#run(call, async (owner) => {
       const include = parseInclude(query);
-      return toldItem(await this.conversations.item(owner, id, itemId), include);
+      return this.told.item(await this.conversations.item(owner, id, itemId), include);
     });
   }
 

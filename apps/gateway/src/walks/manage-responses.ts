@@ -1,10 +1,4 @@
-import {
-  type Include,
-  InferenceError,
-  type ItemListBody,
-  type ResponseBody,
-  type ResponseEvent,
-} from '@millrace/contracts';
+import { InferenceError, type ItemListBody, type ResponseBody, type ResponseEvent } from '@millrace/contracts';
 import type { ResponseRuns } from '../responses/response-runs.js';
 import type { SqlResponseStore } from '../responses/sql-response-store.js';
 import { parseListItems, parseRetrieveResponse } from '../validation/parse-response-state-requests.js';
@@ -12,7 +6,7 @@ import type { Call } from '../vocabulary.js';
 import type { FollowResponse } from './follow-response.js';
 import { listBody } from './list-body.js';
 import type { StoredCalls } from './stored-call.js';
-import { toldItem } from './told-items.js';
+import type { ToldItems } from './told-items.js';
 
 export type FoundResponse =
   | { readonly kind: 'whole'; readonly body: ResponseBody }
@@ -32,13 +26,14 @@ export class ManageResponses {
     private readonly runs: Pick<ResponseRuns, 'cancel' | 'isStreamed'>,
     private readonly follow: FollowResponse,
     private readonly background: Background,
+    private readonly told: ToldItems,
   ) {}
 
   find(id: string, query: unknown, call: Call): Promise<FoundResponse> {
     return this.#run(call, async (owner) => {
       const { stream, startingAfter, include } = parseRetrieveResponse(query);
       const response = (await this.responses.find(owner, id)) ?? noResponse(id);
-      if (!stream) return { kind: 'whole', body: told(response, include) };
+      if (!stream) return { kind: 'whole', body: this.told.response(response, include) };
       if (!response.background || !(await this.runs.isStreamed(id))) throw noEvents(response);
       return { kind: 'stream', chunks: this.follow.run(id, owner, startingAfter ?? -1, call.clientLeft) };
     });
@@ -57,7 +52,7 @@ export class ManageResponses {
       const response = (await this.runs.cancel(owner, id)) ?? noResponse(id);
       if (!response.background) throw notInBackground(id);
       this.background.ended(id);
-      return told(response, []);
+      return this.told.response(response);
     });
   }
 
@@ -66,18 +61,13 @@ export class ManageResponses {
       const asked = parseListItems(query);
       if ((await this.responses.find(owner, id)) === undefined) noResponse(id);
       const { items, hasMore } = await this.responses.inputItems(id, asked);
-      const shown = items.map((item) => toldItem(item, asked.include));
-      return listBody(shown, hasMore);
+      return listBody(this.told.list(items, asked.include), hasMore);
     });
   }
 
   #run<T>(call: Call, work: (owner: string | undefined) => Promise<T>): Promise<T> {
     return this.calls.run('responses', call, () => work(call.caller.keyId));
   }
-}
-
-function told(response: ResponseBody, include: readonly Include[]): ResponseBody {
-  return { ...response, output: response.output.map((item) => toldItem(item, include)) };
 }
 
 function noResponse(id: string): never {

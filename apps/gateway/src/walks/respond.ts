@@ -7,6 +7,7 @@ import {
 } from '@millrace/contracts';
 import type { Logger } from '@millrace/runtime';
 import type { KeptResponse, ResponseStore } from '../responses/response-store.js';
+import type { ThoughtSeal } from '../responses/thought-seal.js';
 import type { ModelCatalog } from '../validation/model-catalog.js';
 import { checkResponseRequest, validResponse } from '../validation/parse-response-request.js';
 import { fileSearchOf } from '../validation/searched-files.js';
@@ -42,6 +43,7 @@ export class Respond {
     private readonly inputs: ResponseInputs,
     private readonly files: Pick<SearchFiles, 'check' | 'run'>,
     private readonly store: Pick<ResponseStore, 'keep'>,
+    private readonly thoughts: Pick<ThoughtSeal, 'seal'>,
     private readonly logger: Logger,
     private readonly keepWaitMs = KEEP_WAIT_MS,
   ) {}
@@ -49,7 +51,7 @@ export class Respond {
   /** In the foreground: somebody waits. What it answers is kept before its end is told, so that whoever has read that can go on from it. */
   async run(body: unknown, call: Call): Promise<ResponseAnswer> {
     const begun = await this.#enter(body, call, newResponseIds(), 'foreground');
-    const turns = new ResponseTurns(begun, this.chat, this.files);
+    const turns = new ResponseTurns(begun, this.chat, this.files, this.thoughts);
     if (begun.entered.request.stream) return { kind: 'stream', chunks: this.#keeping(begun, turns) };
     await using _held = begun.input;
     // One path for both: a whole response is the last event of the stream that we collect ourselves.
@@ -74,7 +76,7 @@ export class Respond {
   ): AsyncGenerator<readonly ResponseEvent[]> {
     const begun = await this.#enter(body, call, ids, 'background');
     await using _held = begun.input;
-    const turns = new ResponseTurns(begun, this.chat, this.files, found);
+    const turns = new ResponseTurns(begun, this.chat, this.files, this.thoughts, found);
     try {
       yield* turns.tell();
     } catch (error) {

@@ -9,6 +9,7 @@ import type {
 } from '@millrace/contracts';
 import { SEARCHES_PER_RESPONSE_MAX } from '@millrace/contracts';
 import type { OpenRecord } from '../request-log/request-log.js';
+import type { ThoughtSeal } from '../responses/thought-seal.js';
 import { inResponseWords, validResponse } from '../validation/parse-response-request.js';
 import { FILE_SEARCH_FUNCTION, type FileSearchTool, fileSearchOf } from '../validation/searched-files.js';
 import type { Call, ValidChatRequest } from '../vocabulary.js';
@@ -20,6 +21,7 @@ import { LogprobsAllowance } from './logprobs-allowance.js';
 import { type AskedSearch, ResponseEvents } from './response-events.js';
 import type { ResponseInput } from './response-input.js';
 import type { SearchFiles } from './search-files.js';
+import { ThoughtForm } from './thought-form.js';
 
 const ALLOWANCE_ADVICE = 'Ask for fewer tokens or log-probabilities.';
 
@@ -48,6 +50,7 @@ export class ResponseTurns {
     private readonly begun: BegunResponse,
     private readonly chat: Pick<CompleteChat, 'enter' | 'generate'>,
     private readonly files: Pick<SearchFiles, 'run'>,
+    thoughts: Pick<ThoughtSeal, 'seal'>,
     /** By the ids of its searches: the model reads it, even where nobody else does, and so does what goes on from here. */
     readonly found = new Map<string, readonly FileSearchResult[]>(),
   ) {
@@ -58,6 +61,7 @@ export class ResponseTurns {
       (citation) => this.#annotate(citation),
       () => this.#entered.record.answeredBy.id,
       this.#tool && FILE_SEARCH_FUNCTION,
+      thoughtForm(begun, thoughts),
     );
   }
 
@@ -168,6 +172,11 @@ export class ResponseTurns {
       }));
     });
   }
+}
+
+function thoughtForm({ asked, empty }: BegunResponse, thoughts: Pick<ThoughtSeal, 'seal'>): ThoughtForm {
+  const sealed = asked.include?.includes('reasoning.encrypted_content') ?? false;
+  return new ThoughtForm(empty.reasoning.summary !== null, sealed ? thoughts : undefined);
 }
 
 function onlyFileOf(results: readonly FileSearchResult[] = []) {

@@ -208,13 +208,17 @@ const functionCallOutputItem = z.object({
 });
 
 export const reasoningTextPart = thought;
+export const summaryTextPart = summary;
 
 export const reasoningItemSchema = z.object({
   id: z.string(),
   type: z.literal('reasoning'),
   summary: z.array(summary),
   content: z.array(thought),
-  encrypted_content: z.string().nullable().exactOptional(),
+  encrypted_content: z.string().nullable().exactOptional().meta({
+    description:
+      'The thought, for whoever sends it back and keeps nothing else. Missing unless it was asked for; null where it is too long, or has not ended.',
+  }),
   status: itemStatus,
 });
 

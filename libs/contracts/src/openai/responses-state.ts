@@ -41,7 +41,7 @@ export const retrieveResponseSchema = z
   .meta({ id: 'RetrieveResponseQuery' });
 
 const INCLUDE_NOTE =
-  '`file_search_call.results`: what searches found, also where nobody asked for it when they were made. What was asked for then is there in any case; any other name is accepted, and without effect.';
+  '`file_search_call.results`: what searches found, also where nobody asked for it when they were made; `reasoning.encrypted_content` likewise. What was asked for then is there in any case; any other name is accepted, and without effect.';
 
 export const RETRIEVE_RESPONSE_PARAMETERS = {
   stream: {
