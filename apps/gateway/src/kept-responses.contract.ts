@@ -99,6 +99,42 @@ export function keptResponsesContract(open: () => Promise<SqlDatabase>): void {
       expect(asked()).toEqual(['user: How high is the tide?', 'assistant: Four metres.']);
     });
 
+    it('keeps of the items that it was sent all that OpenAI’s have', async () => {
+      const annotations = [{ type: 'file_citation', file_id: 'file-1', filename: 'a.txt', index: 3 }];
+      const logprobs = [{ token: 'Yes', logprob: -0.5, bytes: [89, 101, 115], top_logprobs: [] }];
+      const answer = { type: 'output_text', text: 'Yes.', annotations, logprobs };
+      const items = [
+        {
+          type: 'reasoning',
+          id: 'rs_sent',
+          summary: [{ type: 'summary_text', text: 'Hm.' }],
+          encrypted_content: 'gAAAA',
+        },
+        { type: 'message', id: 'msg_sent', role: 'assistant', phase: 'commentary', content: [answer] },
+      ] as OpenAI.Responses.ResponseInputItem[];
+      const { id } = await client.responses.create({ ...TEXT, input: [...items, { role: 'user', content: 'So?' }] });
+      const sent = await client.responses.inputItems.list(id, { order: 'asc' });
+      expect(sent.data.slice(0, 2)).toMatchObject(items);
+      for (const item of sent.data) expect(responseItemSchema.parse(item)).toEqual(item);
+      const conversation = (await client.conversations.create({ items })).id;
+      const said = await client.conversations.items.list(conversation, { order: 'asc' });
+      expect(said.data).toMatchObject(items);
+    });
+
+    it('tells thoughts in the form in which they can be sent back, where that is asked for later', async () => {
+      answered = [{ reasoning: 'Tides turn.' }, 'Four.'];
+      const { id, output } = await client.responses.create(TEXT);
+      answered = ['Four ', 'metres.'];
+      expect((await client.responses.retrieve(id)).output).toEqual(output);
+      const include = ['reasoning.encrypted_content' as const];
+      const [thought] = (await client.responses.retrieve(id, { include })).output;
+      expect(thought).toEqual({ ...output[0], encrypted_content: expect.any(String) });
+      const { encrypted_content } = thought as OpenAI.Responses.ResponseReasoningItem;
+      const sent = { type: 'reasoning', summary: [], encrypted_content } as never;
+      await client.responses.create({ ...TEXT, input: [sent, { role: 'user', content: 'Sure?' }] });
+      expect(messagesOf(bed, bed.worker.started.length - 1)[0]).toMatchObject({ reasoning_content: 'Tides turn.' });
+    });
+
     it('takes an item by its id', async () => {
       const { output } = await client.responses.create(TEXT);
       await client.responses.create({

@@ -30,6 +30,7 @@ import { RunFile } from './request-log/run-file.js';
 import { UsageTotals } from './request-log/usage-totals.js';
 import type { ResponseStore } from './responses/response-store.js';
 import { openResponses, type StoredResponses } from './responses/stored-responses.js';
+import { ThoughtSeal } from './responses/thought-seal.js';
 import { limitsOf, type ModelsInForce, WatchedModels } from './routing/models-in-force.js';
 import { StoredChats } from './stored-chats/stored-chats.js';
 import { StoredChatsSweep } from './stored-chats/stored-chats-sweep.js';
@@ -79,6 +80,8 @@ export interface Parts {
   readonly vectorTables: VectorStoreTables;
   /** What is kept of responses. */
   readonly responses: ResponseStore;
+  /** Thoughts that clients keep for themselves. */
+  readonly thoughts: ThoughtSeal;
   /** What the models file says, now and after each edit. */
   readonly models: ModelsInForce;
   /** Whoever wants every record. */
@@ -170,6 +173,7 @@ export async function openParts(
     modelStore,
     vectorTables: vectorStoreTables(database, settings),
     responses: responseTables.responses,
+    thoughts: new ThoughtSeal(secrets.keySecret),
     models,
     listeners: run === undefined ? [records.observe] : [records.observe, run.observe],
     broken,

@@ -12,6 +12,7 @@ import type { Parts } from './open-parts.js';
 import { UsageTotals } from './request-log/usage-totals.js';
 import { NOTHING_KEPT } from './responses/response-store.js';
 import { responsesOn } from './responses/responses.testing.js';
+import { ThoughtSeal } from './responses/thought-seal.js';
 import { fixedModels } from './routing/models-in-force.js';
 import { StoredChats } from './stored-chats/stored-chats.js';
 import { SqlJobQueue } from './stores/adapters/sql-job-queue.js';
@@ -63,6 +64,7 @@ export function plainParts(changes: Partial<Parts> = {}): Parts {
     modelStore: new ModelStore({ folder: join(tmpdir(), `millrace-models-${process.pid}`), sources: NO_SOURCES }),
     vectorTables: vectorStoreTables(NO_DATABASE, { vectorStoresPerKeyMax: 1, vectorStoreFilesMax: 1 }),
     responses: NOTHING_KEPT,
+    thoughts: new ThoughtSeal('a secret of thirty-two characters'),
     models: fixedModels(),
     listeners: [],
     broken: new Promise(() => {}),

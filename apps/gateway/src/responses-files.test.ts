@@ -3,9 +3,12 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { Script, ScriptedToken } from './dispatch/fake-worker.testing.js';
 import { folderOfItsOwn } from './files/files.testing.js';
 import type { TestBed } from './gateway.testing.js';
+import { whenEnded } from './kept-responses.testing.js';
 import { openEmbedded } from './request-log/database.testing.js';
+import { responseOf, responsesOn } from './responses/responses.testing.js';
 import { calling, messagesOf, streamedEvents } from './responses.testing.js';
 import { PgvectorStore } from './stores/adapters/pgvector-store.js';
+import { SqlJobQueue } from './stores/adapters/sql-job-queue.js';
 import { clientOf, upload, VECTORS, vectorStoreBed } from './vector-stores.testing.js';
 
 const TIDES = 'The tide at Saint-Malo rises by twelve metres.';
@@ -24,7 +27,16 @@ beforeAll(async () => {
   const stores = { database, objects: folderOfItsOwn(), vectors: new PgvectorStore(database, { timeoutMs: 10_000 }) };
   const models = [{ id: 'demo', isDefault: true }, VECTORS];
   const script = (): Script => turns[asked++] ?? { answer: ['Nothing more.'] };
-  bed = await vectorStoreBed(stores, { creditTokens: 1, vectorStoreModel: 'vectors' }, [{ models, script }]);
+  const responseTables = responsesOn(database);
+  const responseJobs = new SqlJobQueue(database, { queue: 'responses', leaseMs: 4_000, jobsMax: 100, pauseMsMax: 100 });
+  const kept = {
+    responseTables,
+    responses: responseTables.responses,
+    responseJobs,
+    close: () => responseJobs.close(),
+  };
+  const settings = { creditTokens: 1, vectorStoreModel: 'vectors' } as const;
+  bed = await vectorStoreBed(stores, settings, [{ models, script }], undefined, kept);
   const { client } = bed;
   store = (await client.vectorStores.create({ name: 'sea' })).id;
   for (const [name, text] of [
@@ -225,5 +237,111 @@ describe('a response that searches files', { timeout: 30_000 }, () => {
     answers();
     const other = clientOf(bed, 'somebody');
     await expect(other.responses.create(body())).rejects.toMatchObject({ status: 404, code: 'vector_store_not_found' });
+  });
+});
+
+describe('what goes on from a response that searched files', { timeout: 30_000 }, () => {
+  const f = { type: 'function' as const, name: 'f', parameters: null, strict: null };
+  const found = [{ file_id: '', filename: 'tides.txt', text: TIDES }];
+  const rolesOf = (turn: number) =>
+    messagesOf(bed, turn).map(({ role, tool_calls }) =>
+      tool_calls === undefined
+        ? role
+        : `calls ${(tool_calls as { function: { name: string } }[]).map((call) => call.function.name)}`,
+    );
+  const readIn = (turn: number) =>
+    messagesOf(bed, turn)
+      .filter(({ role }) => role === 'tool')
+      .map(({ content }) => content);
+  const foundText = () => JSON.stringify(found.map((one) => ({ ...one, file_id: tides })));
+
+  it('reads what was found, though nobody was told, in the midst of the client’s own calls', async () => {
+    const searchAndCall = [...searching(TIDES), ...calling(1, 'f', '{}')];
+    answers({ answer: searchAndCall, reason: 'tool_calls' }, { answer: ['Twelve.'] });
+    const first = await bed.client.responses.create(body({ store: true, tools: [tool(), f] }));
+    expect(first.output[0]).toMatchObject({ type: 'file_search_call', status: 'completed', results: null });
+    const { call_id } = first.output[1] as { call_id: string };
+    const output = { type: 'function_call_output', call_id, output: 'fine' };
+    await bed.client.responses.create(
+      body({ store: true, tools: [tool(), f], previous_response_id: first.id, input: [output] }),
+    );
+    expect(rolesOf(1)).toEqual(['user', 'calls file_search', 'tool', 'calls f', 'tool']);
+    expect(readIn(1)).toEqual([foundText(), 'fine']);
+  });
+
+  it.each([false, true])(
+    'reads what was found in the turns before, in its conversation (stream: %s)',
+    async (stream) => {
+      const conversation = (await bed.client.conversations.create()).id;
+      answers({ answer: ['Let me see. ', ...searching(TIDES)], reason: 'tool_calls' }, { answer: ['Twelve.'] });
+      const asked = body({ store: true, conversation });
+      if (stream) await streamedEvents(bed, asked);
+      else await bed.client.responses.create(asked);
+      await bed.client.responses.create(body({ store: true, conversation, input: 'Sure?' }));
+      expect(rolesOf(2)).toEqual(['user', 'calls file_search', 'tool', 'assistant', 'user']);
+      expect(readIn(2)).toEqual([foundText()]);
+      const { data } = await bed.client.conversations.items.list(conversation, { order: 'asc' });
+      expect(data[2]).toMatchObject({ type: 'file_search_call', results: null });
+      expect(data[2]).not.toHaveProperty('found');
+      const include = ['file_search_call.results' as const];
+      const told = await bed.client.conversations.items.list(conversation, { order: 'asc', include });
+      expect(told.data[2]).toMatchObject({ results: [{ file_id: tides, text: TIDES }] });
+      const one = { conversation_id: conversation };
+      expect(await bed.client.conversations.items.retrieve(data[2]!.id!, one)).toEqual(data[2]);
+      expect(await bed.client.conversations.items.retrieve(data[2]!.id!, { ...one, include })).toEqual(told.data[2]);
+    },
+  );
+
+  it('reads what was found in the background', async () => {
+    answers({ answer: searching(TIDES), reason: 'tool_calls' }, { answer: ['Twelve.'] });
+    const queued = await bed.client.responses.create(body({ store: true, background: true }));
+    const ended = await whenEnded(bed.client, queued.id);
+    expect(ended.output[0]).toMatchObject({ type: 'file_search_call', results: null });
+    await bed.client.responses.create(body({ previous_response_id: queued.id, input: 'Sure?' }));
+    expect(rolesOf(2)).toEqual(['user', 'calls file_search', 'tool', 'assistant', 'user']);
+    expect(readIn(2)).toEqual([foundText()]);
+  });
+
+  it('is told what was found by whoever asks for it, then or later', async () => {
+    const include = ['file_search_call.results' as const];
+    answers({ answer: searching(TIDES), reason: 'tool_calls' }, { answer: ['Twelve.'] });
+    const quiet = await bed.client.responses.create(body({ store: true }));
+    expect(await bed.client.responses.retrieve(quiet.id)).toEqual(quiet);
+    const told = await bed.client.responses.retrieve(quiet.id, { include });
+    expect(told.output[0]).toEqual({
+      ...quiet.output[0],
+      results: [{ ...found[0], file_id: tides, score: expect.any(Number), attributes: { kind: 'tides' } }],
+    });
+    answers({ answer: searching(TIDES), reason: 'tool_calls' }, { answer: ['Twelve.'] });
+    const loud = await bed.client.responses.create(body({ store: true, include }));
+    expect(await bed.client.responses.retrieve(loud.id)).toEqual(loud);
+  });
+
+  it('takes what was found along when it refers to the search', async () => {
+    answers({ answer: searching(TIDES), reason: 'tool_calls' }, { answer: ['Twelve.'] });
+    const { output } = await bed.client.responses.create(body({ store: true }));
+    const input = [
+      { type: 'item_reference', id: output[0]!.id! },
+      { role: 'user', content: 'Really?' },
+    ];
+    const next = await bed.client.responses.create(body({ store: true, input }));
+    expect(rolesOf(2)).toEqual(['calls file_search', 'tool', 'user']);
+    const { data } = await bed.client.responses.inputItems.list(next.id, { order: 'asc' });
+    expect(data[0]).toEqual(output[0]);
+    const include = ['file_search_call.results' as const];
+    const told = await bed.client.responses.inputItems.list(next.id, { order: 'asc', include });
+    expect(told.data[0]).toMatchObject({ results: [{ file_id: tides }] });
+  });
+
+  it('finds nothing kept of one that is larger, with what it found, than may be kept', async () => {
+    const { responses } = responsesOn(await openEmbedded(), { responseBytesMax: 2_000 });
+    const response = responseOf({
+      output: [{ id: 'fs_1', type: 'file_search_call', status: 'completed', queries: [], results: null }],
+    });
+    const result = (length: number) => ({ ...found[0]!, text: 'x'.repeat(length), score: 1, attributes: {} });
+    const keep = (length: number) =>
+      responses.keep('ann', { response, input: [], found: new Map([['fs_1', [result(length)]]]) });
+    await expect(keep(2_000)).rejects.toMatchObject({ code: 'response_too_large' });
+    await keep(200);
   });
 });

@@ -8,6 +8,7 @@ import { FakeWorker } from './dispatch/fake-worker.testing.js';
 import { filesOn } from './files/files.testing.js';
 import { settingsWith, TestBed } from './gateway.testing.js';
 import { EVERYBODY } from './keys/authenticator.js';
+import type { Parts } from './open-parts.js';
 import type { SqlDatabase } from './stores/sql-database.js';
 import type { VectorStore } from './stores/vector-store.js';
 import { vectorStoreTables } from './vector-stores/vector-store-tables.js';
@@ -35,6 +36,7 @@ export function vectorStoreBed(
   settings: Partial<Settings> = {},
   workers: readonly (FakeWorkerOptions | FakeWorker)[] = [{}],
   leaseMs?: number,
+  parts: Partial<Parts> = {},
 ): Promise<TestBed> {
   const all = settingsWith(settings);
   return TestBed.start(
@@ -48,6 +50,7 @@ export function vectorStoreBed(
       vectors,
       files: filesOn(database, objects, all),
       vectorTables: vectorStoreTables(database, all, leaseMs),
+      ...parts,
     },
   );
 }

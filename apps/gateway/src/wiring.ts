@@ -84,6 +84,7 @@ import { SearchVectorStore } from './walks/search-vector-store.js';
 import { StoredCalls } from './walks/stored-call.js';
 import { StoredNames } from './walks/stored-names.js';
 import { Tokenize } from './walks/tokenize.js';
+import { ToldItems } from './walks/told-items.js';
 
 /** What the protocol adds to a request's body, several times over: names, ids, sampling. */
 const FRAME_BYTES_EXTRA = 64 * 1024;
@@ -195,9 +196,9 @@ export function wire(
   };
   const completeText = new CompleteText(models, entrance, requestLog, completeChat);
   const vectorStores = openVectorStores(parts, settings, logger, { models, directory, requestLog, work, stored });
-  const responseInputs = new ResponseInputs(parts.responses);
+  const responseInputs = new ResponseInputs(parts.responses, parts.thoughts);
   const searchFiles = new SearchFiles(parts.vectorTables.stores, vectorStores.search);
-  const respond = new Respond(completeChat, responseInputs, searchFiles, parts.responses, logger);
+  const respond = new Respond(completeChat, responseInputs, searchFiles, parts.responses, parts.thoughts, logger);
   const embed = new Embed(models, requestLog, work);
   const moderate = new Moderate(completeChat, settings.moderationModel);
   const tokenize = new Tokenize(models, requestLog, work);
@@ -217,6 +218,7 @@ export function wire(
   );
   batchJobs.start();
   const { responses, conversations, runs } = parts.responseTables;
+  const toldItems = new ToldItems(parts.thoughts);
   const news = new ResponseNews();
   const following = new FollowResponse(runs, news);
   const backgroundResponses = new RunBackgroundResponses(
@@ -242,9 +244,9 @@ export function wire(
     moderate,
     respond,
     queueResponse: new QueueResponse(respond, backgroundResponses, following, settings),
-    manageResponses: new ManageResponses(stored, responses, runs, following, backgroundResponses),
+    manageResponses: new ManageResponses(stored, responses, runs, following, backgroundResponses, toldItems),
     backgroundResponses,
-    manageConversations: new ManageConversations(stored, conversations, responses),
+    manageConversations: new ManageConversations(stored, conversations, responses, toldItems),
     countInputTokens: new CountInputTokens(models, requestLog, work, responseInputs),
     embed,
     rerank: new Rerank(models, requestLog, work),

@@ -4,8 +4,9 @@ import { ChatPromptTemplate } from '@langchain/core/prompts';
 import { tool } from '@langchain/core/tools';
 import { ChatOpenAI, OpenAI, OpenAIEmbeddings } from '@langchain/openai';
 import { createAgent } from 'langchain';
-import { describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import * as z from 'zod';
+import { AFTERTHOUGHT, STARTING_MS, startThinkingStack, THOUGHT, type ThinkingStack } from '../thinking-stack.js';
 import { COMPUTED, url } from './our-side.js';
 
 const question = 'What is the capital of France?';
@@ -130,5 +131,60 @@ describe('LangChain.js', () => {
   it('an error is told as one, and not tried again where that is of no use', async () => {
     const unknown = new ChatOpenAI({ ...common(), model: 'gpt-9', maxRetries: 2 });
     await expect(unknown.invoke(question)).rejects.toMatchObject({ status: 404 });
+  });
+});
+
+describe('LangChain.js with a model that thinks', () => {
+  let stack: ThinkingStack;
+  beforeAll(async () => {
+    stack = await startThinkingStack();
+  }, STARTING_MS);
+  afterAll(() => stack?.[Symbol.asyncDispose]());
+
+  const chat = (more: object = {}) =>
+    new ChatOpenAI({
+      model: 'thinker',
+      apiKey: 'any',
+      maxRetries: 0,
+      useResponsesApi: true,
+      // Its own `reasoning` is sent to models alone whose names it knows.
+      modelKwargs: { reasoning: { summary: 'auto' } },
+      configuration: { baseURL: `${stack.url}/v1`, defaultHeaders: COMPUTED },
+      ...more,
+    });
+  const thoughtOf = ({ contentBlocks }: { readonly contentBlocks: readonly object[] }) =>
+    contentBlocks.map((block) => ('reasoning' in block ? block.reasoning : '')).join('');
+
+  it('invoke tells what it thought', async () => {
+    const message = await chat().invoke(asksForWeather);
+    expect(thoughtOf(message)).toBe(THOUGHT);
+    expect(message.text).toBe('It is 21 degrees.');
+  });
+
+  it('stream streams what it thinks', async () => {
+    let sum: AIMessageChunk | undefined;
+    for await (const piece of await chat().stream(asksForWeather)) sum = sum === undefined ? piece : sum.concat(piece);
+    expect(thoughtOf(sum!)).toBe(THOUGHT);
+    expect(sum!.text).toBe('It is 21 degrees.');
+  });
+
+  it.each([
+    ['keeps', {}, {}],
+    ['keeps nothing', { zdrEnabled: true }, { include: ['reasoning.encrypted_content' as const] }],
+  ])('an agent goes on from its own thoughts where the server %s', async (_what, more, options) => {
+    const get_weather = tool(() => '{"temperature":21}', {
+      name: 'get_weather',
+      description: 'Get the current weather in a city',
+      schema: z.object({ city: z.string() }),
+    });
+    const model = chat(more).bindTools([get_weather], options);
+    const question = new HumanMessage(asksForWeather);
+    const called = await model.invoke([question]);
+    const result = await get_weather.invoke(called.tool_calls![0]!);
+    const answer = await model.invoke([question, called, result]);
+    expect([thoughtOf(called), thoughtOf(answer)]).toEqual([THOUGHT, AFTERTHOUGHT]);
+    const again = stack.asked().at(-1)!;
+    expect(again.map(({ role }) => role)).toEqual(['user', 'assistant', 'tool']);
+    expect(again[1]).toMatchObject({ reasoning_content: THOUGHT });
   });
 });

@@ -13,8 +13,9 @@ import {
   streamText,
   tool,
 } from 'ai';
-import { describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import * as z from 'zod';
+import { AFTERTHOUGHT, STARTING_MS, startThinkingStack, THOUGHT, type ThinkingStack } from '../thinking-stack.js';
 import { COMPUTED, url } from './our-side.js';
 
 const CHAT = 'millrace-demo';
@@ -217,5 +218,81 @@ describe.each(PROVIDERS)('Vercel AI SDK by %s', (provider) => {
       if (type === 'text-delta') leaving.abort();
     }
     expect(kinds.at(-1)).toBe('abort');
+  });
+});
+
+describe('Vercel AI SDK with a model that thinks', () => {
+  let stack: ThinkingStack;
+  beforeAll(async () => {
+    stack = await startThinkingStack();
+  }, STARTING_MS);
+  afterAll(() => stack?.[Symbol.asyncDispose]());
+
+  const model = () => createOpenAI({ baseURL: `${stack.url}/v1`, apiKey: 'any', headers: COMPUTED })('thinker');
+  const get_weather = tool({
+    description: 'Get the current weather in a city',
+    inputSchema: z.object({ city: z.string() }),
+    execute: async () => ({ temperature: 21 }),
+  });
+  // It asks for summaries, and for what it sends back of thoughts, of models that it knows to think; of others it must be told.
+  const thinking = (more: object = {}) => ({
+    openai: { forceReasoning: true, reasoningSummary: 'auto' as const, ...more },
+  });
+  /** The messages with which the model was asked again, once its tool was called. */
+  const askedAgain = () => stack.asked().findLast((messages) => messages.at(-1)?.role === 'tool');
+
+  it('generateText tells what it thought', async () => {
+    const { reasoningText, text } = await generateText({
+      model: model(),
+      prompt: asksForWeather,
+      providerOptions: thinking(),
+      maxRetries: 0,
+    });
+    expect(reasoningText).toBe(THOUGHT);
+    expect(text).toBe('It is 21 degrees.');
+  });
+
+  it('streamText streams what it thinks, before what it says', async () => {
+    const streamed = streamText({
+      model: model(),
+      prompt: asksForWeather,
+      providerOptions: thinking(),
+      maxRetries: 0,
+    });
+    const kinds: string[] = [];
+    let thought = '';
+    for await (const part of streamed.stream) {
+      if (kinds.at(-1) !== part.type) kinds.push(part.type);
+      if (part.type === 'reasoning-delta') thought += part.text;
+    }
+    expect(thought).toBe(THOUGHT);
+    expect(kinds.filter((kind) => /^(reasoning|text)-/.test(kind))).toEqual([
+      'reasoning-start',
+      'reasoning-delta',
+      'reasoning-end',
+      'text-start',
+      'text-delta',
+      'text-end',
+    ]);
+  });
+
+  it.each([
+    ['generateText', true],
+    ['generateText', false],
+    ['streamText', true],
+    ['streamText', false],
+  ] as const)('%s goes on from its own thoughts once a tool was called (store: %s)', async (how, store) => {
+    const asked = {
+      model: model(),
+      prompt: asksForWeather,
+      tools: { get_weather },
+      stopWhen: isStepCount(3),
+      providerOptions: thinking({ store }),
+      maxRetries: 0,
+    };
+    const steps = how === 'generateText' ? (await generateText(asked)).steps : await streamText(asked).steps;
+    expect(steps.map(({ reasoningText }) => reasoningText)).toEqual([THOUGHT, AFTERTHOUGHT]);
+    expect(askedAgain()?.map(({ role }) => role)).toEqual(['user', 'assistant', 'tool']);
+    expect(askedAgain()?.[1]).toMatchObject({ reasoning_content: THOUGHT });
   });
 });

@@ -1,4 +1,5 @@
 import type { ResponseItem } from '@millrace/contracts';
+import { withFound } from './kept-searches.js';
 import {
   type HeldConversation,
   type KeptResponse,
@@ -45,11 +46,12 @@ export class MemoryResponses implements ResponseStore {
       .filter(({ id }) => ids.includes(id));
   }
 
-  async keep(owner: string | undefined, kept: KeptResponse): Promise<void> {
+  async keep(owner: string | undefined, { response: told, input, found }: KeptResponse): Promise<void> {
     if (this.trouble !== undefined) throw this.trouble;
-    const { conversation } = kept.response;
-    this.kept.push({ ...kept, owner, whileHeld: conversation !== null && this.held.has(conversation.id) });
+    const response = { ...told, output: withFound(told.output, found) };
+    const { conversation } = response;
+    this.kept.push({ response, input, owner, whileHeld: conversation !== null && this.held.has(conversation.id) });
     if (conversation === null) return;
-    this.conversations.get(conversation.id)?.push(...kept.input, ...kept.response.output);
+    this.conversations.get(conversation.id)?.push(...input, ...response.output);
   }
 }

@@ -3,6 +3,7 @@ import type { SqlDatabase, SqlQuery } from '../stores/sql-database.js';
 import type { CacheAsk, DispatchAsk } from '../vocabulary.js';
 import { appendItems } from './conversation-store.js';
 import { bytesOf, canBeId, insertItems, named } from './kept-items.js';
+import { type FoundResults, withFound } from './kept-searches.js';
 import { keyOf, type Owner } from './owner.js';
 import {
   checkSize,
@@ -157,12 +158,17 @@ export class ResponseRuns {
   }
 
   /** What came of it, all at once: its last events, its output, and in its conversation both. @returns as `hold`. */
-  async end(run: BegunRun, ended: ResponseBody, lastEvents: readonly ResponseEvent[]): Promise<boolean> {
+  async end(
+    run: BegunRun,
+    ended: ResponseBody,
+    lastEvents: readonly ResponseEvent[],
+    found?: FoundResults,
+  ): Promise<boolean> {
     const { output, status, ...body } = ended;
     return this.database.transaction(async (query) => {
       if (!(await isHeldBy(query, run.id, run.attempt))) return false;
       const input = await inputOf(query, run.id);
-      const items = named([...input, ...output]);
+      const items = named([...input, ...withFound(output, found)]);
       const made = items.slice(input.length);
       if (run.streamed) await insertEvents(query, run.id, lastEvents);
       await query('delete from response_runs where response_id = $1', [run.id]);

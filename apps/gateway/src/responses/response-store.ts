@@ -1,6 +1,10 @@
 import { InferenceError, type ResponseBody, type ResponseItem } from '@millrace/contracts';
+import type { FoundResults } from './kept-searches.js';
 
-/** What is kept of responses, so that others may go on from them. Owner: a key's id; undefined: there are no keys. */
+/**
+ * What is kept of responses, so that others may go on from them. Items come as they are kept: `kept-searches.ts` says what they are read and
+ * told as. Owner: a key's id; undefined: there are no keys.
+ */
 export interface ResponseStore {
   /**
    * Items of the response and of all those it went on from, oldest first, input before output.
@@ -35,8 +39,11 @@ export interface HeldConversation extends AsyncDisposable {
 }
 
 export interface KeptResponse {
+  /** As it was told. */
   readonly response: ResponseBody;
   readonly input: readonly ResponseItem[];
+  /** By its searches: what goes on from it reads that, whether or not it was told. */
+  readonly found?: FoundResults | undefined;
 }
 
 /** Where nothing can be kept: no answer waits for it, and each says that nothing goes on from it. */

@@ -12,6 +12,7 @@ import {
   named,
   notListed,
 } from './kept-items.js';
+import { withFound } from './kept-searches.js';
 import { keyOf, type Owner } from './owner.js';
 import { type HeldConversation, type KeptResponse, noPreviousResponse, type ResponseStore } from './response-store.js';
 
@@ -84,12 +85,12 @@ export class SqlResponseStore implements ResponseStore {
 
   async keep(
     owner: Owner,
-    { response, input }: KeptResponse,
+    { response, input, found }: KeptResponse,
     signal: AbortSignal = new AbortController().signal,
   ): Promise<void> {
     const { output, status, ...body } = response;
     // An output that repeats an id of the input can not be told from it.
-    const items = named([...input, ...output]);
+    const items = named([...input, ...withFound(output, found)]);
     const json = JSON.stringify(body);
     checkSize(items, json, this.limits);
     const holder = { id: response.id, owner };

@@ -65,6 +65,60 @@ describe('items become messages', () => {
     ]);
   });
 
+  it('of which text behind a call belongs to the answer that called, until that call is answered', () => {
+    expect(read(user('?'), call('a'), said('Wait.'), output('a'), said('Done.'))).toEqual([
+      { role: 'user', content: '?' },
+      { role: 'assistant', content: 'Wait.', tool_calls: [toolCall('a')] },
+      result('a'),
+      { role: 'assistant', content: 'Done.' },
+    ]);
+    expect(read(said('First,'), call('a'), said('then'), call('b'), output('a'), output('b'))).toEqual([
+      { role: 'assistant', content: 'First,\nthen', tool_calls: [toolCall('a'), toolCall('b')] },
+      result('a'),
+      result('b'),
+    ]);
+    expect(read(call('a'), call('b'), output('a'), said('Well.'), output('b'))).toEqual([
+      { role: 'assistant', content: null, tool_calls: [toolCall('a'), toolCall('b')] },
+      result('a'),
+      result('b'),
+      { role: 'assistant', content: 'Well.' },
+    ]);
+  });
+
+  it('of which an answer that thinks between its texts, or between its calls, is one', () => {
+    expect(read(user('?'), said('First.'), thought('Hm.'), said('Second.'), user('!'))).toEqual([
+      { role: 'user', content: '?' },
+      { role: 'assistant', content: 'First.\nSecond.', reasoning_content: 'Hm.' },
+      { role: 'user', content: '!' },
+    ]);
+    expect(
+      read(thought('One.'), thought('Two.'), call('a'), thought('Three.'), call('b'), output('a'), output('b')),
+    ).toMatchObject([
+      { content: null, reasoning_content: 'One.\nTwo.\nThree.', tool_calls: [toolCall('a'), toolCall('b')] },
+      result('a'),
+      result('b'),
+    ]);
+  });
+
+  it('of which a search that told nothing of what it found parts no answer in two', () => {
+    const search: InputItem = { type: 'file_search_call', status: 'completed', queries: ['tides'] };
+    expect(read(user('?'), said('Let me see.'), search, said('Twelve.'), user('!'))).toEqual([
+      { role: 'user', content: '?' },
+      { role: 'assistant', content: 'Let me see.\nTwelve.' },
+      { role: 'user', content: '!' },
+    ]);
+  });
+
+  it('with thoughts that came as a summary alone, or with one beside them', () => {
+    const summary = [{ type: 'summary_text' as const, text: 'In short.' }];
+    expect(read({ type: 'reasoning', summary }, said('Well.'))).toEqual([
+      { role: 'assistant', content: 'Well.', reasoning_content: 'In short.' },
+    ]);
+    expect(read({ ...thought('At length.'), summary } as InputItem, said('Well.'))).toEqual([
+      { role: 'assistant', content: 'Well.', reasoning_content: 'At length.' },
+    ]);
+  });
+
   it('with each result right behind its call, wherever it came', () => {
     expect(read(call('a'), user('Wait.'), thought('Hm.'), call('b'), output('a'), output('b'))).toEqual([
       { role: 'assistant', content: null, tool_calls: [toolCall('a')] },
@@ -152,6 +206,63 @@ describe('an item in its complete form', () => {
     const [own, made] = completeItems([{ role: 'user', id: 'msg_mine', content: '?' }, call('a')], new Map());
     expect(own!.item.id).toBe('msg_mine');
     expect(made!.item.id).toMatch(/^fc_[0-9a-f]{48}$/);
+  });
+
+  it('keeps all that OpenAI’s items have, though no model reads it', () => {
+    const annotations = [
+      { type: 'file_citation' as const, file_id: 'file-1', filename: 'a.txt', index: 3 },
+      { type: 'url_citation' as const, url: 'http://a', title: 'A', start_index: 0, end_index: 3 },
+      {
+        type: 'container_file_citation' as const,
+        container_id: 'cntr_1',
+        file_id: 'cfile_1',
+        filename: 'b.csv',
+        start_index: 0,
+        end_index: 3,
+      },
+      { type: 'file_path' as const, file_id: 'file-2', index: 4 },
+    ];
+    const chance = { token: 'Yes', logprob: -0.5, bytes: [89, 101, 115] };
+    const logprobs = [{ ...chance, top_logprobs: [chance] }];
+    const answer = { type: 'output_text' as const, text: 'Yes.', annotations, logprobs };
+    const [said, thought, open] = completeItems(
+      [
+        { role: 'assistant', phase: 'final_answer', content: [answer] },
+        { type: 'reasoning', summary: [], encrypted_content: 'gAAAA' },
+        { role: 'assistant', phase: null, content: 'Well.' },
+      ],
+      new Map(),
+    );
+    expect(said!.item).toMatchObject({ phase: 'final_answer', content: [answer] });
+    expect(thought!.item).toMatchObject({ encrypted_content: 'gAAAA' });
+    expect(open!.item).not.toHaveProperty('phase');
+  });
+
+  it('has what clients leave out of citations and log-probabilities', () => {
+    const [said] = completeItems(
+      [
+        {
+          role: 'assistant',
+          content: [
+            {
+              type: 'output_text',
+              text: 'Yes.',
+              annotations: [{ type: 'file_citation', file_id: 'file-1', index: 3 }],
+              logprobs: [{ token: 'Yes', logprob: -0.5 }],
+            },
+          ],
+        },
+      ],
+      new Map(),
+    );
+    expect(said!.item).toMatchObject({
+      content: [
+        {
+          annotations: [{ type: 'file_citation', file_id: 'file-1', filename: '', index: 3 }],
+          logprobs: [{ token: 'Yes', logprob: -0.5, bytes: [], top_logprobs: [] }],
+        },
+      ],
+    });
   });
 
   it.each([

@@ -9,10 +9,12 @@ type ToolCall = NonNullable<AnswerMessage['tool_calls']>[number];
 
 /** What one answer becomes: thoughts, then a text, then calls, of which each has a result behind it. */
 interface Answer {
-  thought: string;
-  text: string | undefined;
+  readonly thoughts: string[];
+  readonly texts: string[];
   readonly calls: ToolCall[];
   readonly results: (string | undefined)[];
+  /** Its last item was a text: one more is another answer, as a client writes them that says two things in a row. */
+  justSaid: boolean;
   /** A result came: what comes next is another answer. */
   over: boolean;
 }
@@ -25,8 +27,8 @@ interface OpenCall {
 }
 
 /**
- * Items as the messages of a chat, in which thoughts, text and calls of one answer are one message, and a result stands right behind the
- * message of its call: templates and models know no other order.
+ * Items as the messages of a chat, in which thoughts, texts and calls of one answer are one message, whatever order they came in, and a result
+ * stands right behind the message of its call: templates and models know no other order.
  *
  * @throws InferenceError where a call has no result, or a result no call.
  */
@@ -49,7 +51,7 @@ class Turns {
         else this.#message({ role: item.role, content: joined(item.content) });
         break;
       case 'reasoning':
-        this.#answerThat(({ text, calls }) => text === undefined && calls.length === 0).thought += thoughtOf(item);
+        this.#answerThat().thoughts.push(thoughtOf(item));
         break;
       case 'function_call':
         this.#call(item, place);
@@ -72,18 +74,20 @@ class Turns {
     this.#turns.push(message);
   }
 
-  /** The answer that goes on, if `fits` says that it can; a new one if not. */
-  #answerThat(fits: (answer: Answer) => boolean): Answer {
-    if (this.#answer === undefined || this.#answer.over || !fits(this.#answer)) {
-      this.#answer = { thought: '', text: undefined, calls: [], results: [], over: false };
+  /** The answer that goes on, if it can; a new one if not. @param says whether what comes is a text. */
+  #answerThat(says = false): Answer {
+    if (this.#answer === undefined || this.#answer.over || (says && this.#answer.justSaid)) {
+      this.#answer = { thoughts: [], texts: [], calls: [], results: [], justSaid: false, over: false };
       this.#turns.push(this.#answer);
     }
+    this.#answer.justSaid = says;
     return this.#answer;
   }
 
   #text({ content }: Extract<ItemOf<'message'>, { role: 'assistant' }>): void {
-    const answer = this.#answerThat(({ text, calls }) => text === undefined && calls.length === 0);
-    answer.text = content.map((part) => (part.type === 'refusal' ? part.refusal : part.text)).join('\n');
+    this.#answerThat(true).texts.push(
+      content.map((part) => (part.type === 'refusal' ? part.refusal : part.text)).join('\n'),
+    );
   }
 
   #call(
@@ -92,7 +96,7 @@ class Turns {
   ): void {
     const { call_id: id, name, arguments: text, status } = call;
     if (this.#open.has(id)) throw twiceCalled(id, place);
-    const answer = this.#answerThat(() => true);
+    const answer = this.#answerThat();
     this.#open.set(id, { answer, index: answer.calls.length, cut: status === 'incomplete' });
     answer.calls.push({ id, type: 'function', function: { name, arguments: text } });
     answer.results.push(undefined);
@@ -108,7 +112,10 @@ class Turns {
 
   /** Without its results, as it was told if nobody asked for them, there is nothing to show the model: it may search again. */
   #search({ id, queries, results }: ItemOf<'file_search_call'>, place: string | undefined): void {
-    if (results === null) return;
+    if (results === null) {
+      if (this.#answer !== undefined) this.#answer.justSaid = false;
+      return;
+    }
     const text = JSON.stringify({ queries });
     this.#call({ call_id: id, name: FILE_SEARCH_FUNCTION, arguments: text, status: 'completed' }, place);
     this.#result(
@@ -118,13 +125,14 @@ class Turns {
   }
 }
 
-function answered({ thought, text, calls: made, results: all }: Answer): ChatMessage[] {
+function answered({ thoughts, texts, calls: made, results: all }: Answer): ChatMessage[] {
   const calls = made.filter((_, index) => all[index] !== undefined);
   const results = all.filter((result) => result !== undefined);
+  const thought = inOne(thoughts);
   const message: AnswerMessage = {
     role: 'assistant',
     // Of an answer that only calls there is no text; one without anything is an empty text, and not nothing.
-    content: text ?? (calls.length > 0 ? null : ''),
+    content: texts.length === 0 && calls.length > 0 ? null : inOne(texts),
     ...(thought !== '' && { reasoning_content: thought }),
     ...(calls.length > 0 && { tool_calls: calls }),
   };
@@ -134,12 +142,17 @@ function answered({ thought, text, calls: made, results: all }: Answer): ChatMes
   ];
 }
 
+function inOne(texts: readonly string[]): string {
+  return texts.filter((text) => text !== '').join('\n');
+}
+
 function joined(parts: readonly { readonly text: string }[]): string {
   return parts.map(({ text }) => text).join('\n');
 }
 
-function thoughtOf({ content }: ItemOf<'reasoning'>): string {
-  return joined(content);
+/** Clients that know of no `content` send what they were told as `summary`. */
+function thoughtOf({ content, summary }: ItemOf<'reasoning'>): string {
+  return joined(content.length > 0 ? content : summary);
 }
 
 /** The beginnings of these are OpenAI's words: clients of agents look for them. */

@@ -41,6 +41,38 @@ const schema = { type: 'object', properties: {} };
 
 describe('a body of /v1/responses', () => {
   it.each<[string, unknown, string | undefined, RegExp]>([
+    [
+      'annotations that are none',
+      { input: [{ role: 'assistant', content: [{ type: 'output_text', text: 'Hi', annotations: 'zz' }] }] },
+      'input[0].content[0].annotations',
+      /it must be a list/,
+    ],
+    [
+      'an annotation of no kind',
+      { input: [{ role: 'assistant', content: [{ type: 'output_text', text: 'Hi', annotations: [{ type: 'zz' }] }] }] },
+      'input[0].content[0].annotations[0].type',
+      /"zz"/,
+    ],
+    [
+      'a citation of no file',
+      {
+        input: [
+          {
+            role: 'assistant',
+            content: [{ type: 'output_text', text: 'Hi', annotations: [{ type: 'file_citation', index: 0 }] }],
+          },
+        ],
+      },
+      'input[0].content[0].annotations[0].file_id',
+      /is required/,
+    ],
+    [
+      'log-probabilities that are none',
+      { input: [{ role: 'assistant', content: [{ type: 'output_text', text: 'Hi', logprobs: [{ token: 'Hi' }] }] }] },
+      'input[0].content[0].logprobs[0].logprob',
+      /is required/,
+    ],
+    ['a phase that is none', { input: [{ role: 'assistant', phase: 'zz', content: 'Hi' }] }, 'input[0].phase', /"zz"/],
     ['nothing', undefined, undefined, /^The body is missing/],
     ['a list', [], undefined, /must be a JSON object/],
     ['no input', {}, 'input', /^`input` is required/],

@@ -6,6 +6,7 @@ import {
   createConversationItemsSchema,
   createConversationSchema,
   INCLUDE_PARAMETERS,
+  type Include,
   InferenceError,
   type InputItem,
   includeQuerySchema,
@@ -24,6 +25,11 @@ export interface AskedResponse {
   readonly stream: boolean;
   /** Undefined: from the first event on. */
   readonly startingAfter: number | undefined;
+  readonly include: readonly Include[];
+}
+
+export interface AskedItems extends Omit<ListItemsQuery, 'include'> {
+  readonly include: readonly Include[];
 }
 
 export interface AskedConversation {
@@ -41,16 +47,20 @@ export function parseRetrieveResponse(query: unknown): AskedResponse {
       { param: 'starting_after' },
     );
   }
-  return { stream, startingAfter: asked.starting_after };
+  return { stream, startingAfter: asked.starting_after, include: listed(asked.include) };
 }
 
-export function parseListItems(query: unknown): ListItemsQuery {
-  return checkBody(plain(query), LIST_INPUT_ITEMS_PARAMETERS, listInputItemsSchema);
+export function parseListItems(query: unknown): AskedItems {
+  const asked = checkBody(plain(query), LIST_INPUT_ITEMS_PARAMETERS, listInputItemsSchema);
+  return { ...asked, include: listed(asked.include) };
 }
 
-/** What has no effect is looked at all the same: a name that is mistyped asks for nothing. */
-export function checkInclude(query: unknown): void {
-  checkBody(plain(query), INCLUDE_PARAMETERS, includeQuerySchema);
+export function parseInclude(query: unknown): readonly Include[] {
+  return listed(checkBody(plain(query), INCLUDE_PARAMETERS, includeQuerySchema).include);
+}
+
+function listed(include: ListItemsQuery['include']): readonly Include[] {
+  return typeof include === 'string' ? [include] : (include ?? []);
 }
 
 export function parseCreateConversation(body: unknown): AskedConversation {

@@ -1,4 +1,12 @@
-import { type FileSearchResult, InferenceError, type InputItem, type ResponseItem } from '@millrace/contracts';
+import {
+  type FileSearchResult,
+  InferenceError,
+  type InputItem,
+  type OutputTextPart,
+  type ResponseAnnotation,
+  type ResponseItem,
+  type ResponseLogprob,
+} from '@millrace/contracts';
 import { randomHex } from '@millrace/runtime';
 import { show } from './show-value.js';
 
@@ -10,6 +18,7 @@ export interface PlacedItem {
 
 type Sent<Type extends InputItem['type']> = Extract<InputItem, { type: Type }>;
 type SentMessage = Extract<InputItem, { role: string }>;
+type SentAnswer = Extract<InputItem, { role: 'assistant' }>;
 type SentContent = SentMessage['content'] | Sent<'function_call_output'>['output'];
 type SentPart = Exclude<SentContent, string>[number];
 
@@ -81,12 +90,13 @@ function completeItem(item: InputItem, place: string, known: ReadonlyMap<string,
       return { id: id ?? newItemId('fco'), type, call_id, output: told, status: status ?? 'completed' };
     }
     case 'reasoning': {
-      const { id, type, summary, content, status } = item;
+      const { id, type, summary, content, encrypted_content, status } = item;
       return {
         id: id ?? newItemId('rs'),
         type,
         summary: summary ?? [],
         content: content ?? [],
+        ...(encrypted_content != null && { encrypted_content }),
         status: status ?? 'completed',
       };
     }
@@ -113,7 +123,7 @@ function completeResult({ file_id, filename, score, text, attributes }: SentResu
 }
 
 function completeMessage(
-  message: Pick<SentMessage, 'role' | 'content' | 'id' | 'status'>,
+  message: Pick<SentMessage, 'role' | 'content' | 'id' | 'status'> & Pick<SentAnswer, 'phase'>,
   place: string,
 ): ResponseItem {
   const { role, content, status } = message;
@@ -124,11 +134,40 @@ function completeMessage(
     ...head,
     role,
     content: parts.map((part) =>
-      part.type === 'refusal'
-        ? { type: 'refusal', refusal: part.refusal }
-        : { type: 'output_text', text: part.text, annotations: [], logprobs: [] },
+      part.type === 'refusal' ? { type: 'refusal', refusal: part.refusal } : completeText(part),
     ),
+    ...(message.phase != null && { phase: message.phase }),
   };
+}
+
+type SentText = Extract<SentPart, { type: 'output_text' }>;
+
+function completeText(part: SentText | Extract<SentPart, { type: 'input_text' }>): OutputTextPart {
+  const { annotations, logprobs } = part.type === 'output_text' ? part : {};
+  return {
+    type: 'output_text',
+    text: part.text,
+    annotations: annotations?.map(completeAnnotation) ?? [],
+    logprobs: logprobs?.map(completeLogprob) ?? [],
+  };
+}
+
+function completeAnnotation(sent: NonNullable<SentText['annotations']>[number]): ResponseAnnotation {
+  switch (sent.type) {
+    case 'file_citation':
+    case 'container_file_citation':
+      return { ...sent, filename: sent.filename ?? '' };
+    case 'url_citation':
+      return { ...sent, title: sent.title ?? '' };
+    case 'file_path':
+      return sent;
+  }
+}
+
+function completeLogprob(sent: NonNullable<SentText['logprobs']>[number]): ResponseLogprob {
+  const { token, logprob, bytes, top_logprobs } = sent;
+  const top = top_logprobs?.map((one) => ({ ...one, bytes: one.bytes ?? [] })) ?? [];
+  return { token, logprob, bytes: bytes ?? [], top_logprobs: top };
 }
 
 type TextPart = Extract<SentPart, { type: 'input_text' | 'output_text' | 'refusal' }>;

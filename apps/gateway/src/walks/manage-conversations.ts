@@ -2,16 +2,17 @@ import type { ConversationBody, InputItem, ItemListBody, ResponseItem } from '@m
 import type { ConversationRow, ConversationStore } from '../responses/conversation-store.js';
 import type { ResponseStore } from '../responses/response-store.js';
 import {
-  checkInclude,
   parseChangeConversation,
   parseCreateConversation,
   parseCreateItems,
+  parseInclude,
   parseListItems,
 } from '../validation/parse-response-state-requests.js';
 import { completeItems, referencesIn } from '../validation/response-items.js';
 import type { Call } from '../vocabulary.js';
 import { listBody } from './list-body.js';
 import type { StoredCalls } from './stored-call.js';
+import type { ToldItems } from './told-items.js';
 
 /** /v1/conversations. What is said on them is respond.ts. */
 export class ManageConversations {
@@ -19,6 +20,7 @@ export class ManageConversations {
     private readonly calls: StoredCalls,
     private readonly conversations: ConversationStore,
     private readonly responses: Pick<ResponseStore, 'items'>,
+    private readonly told: ToldItems,
   ) {}
 
   create(body: unknown, call: Call): Promise<ConversationBody> {
@@ -47,23 +49,25 @@ export class ManageConversations {
 
   createItems(id: string, body: unknown, query: unknown, call: Call): Promise<ItemListBody> {
     return this.#run(call, async (owner) => {
-      checkInclude(query);
+      const include = parseInclude(query);
       const items = await this.#complete(owner, parseCreateItems(body));
-      return listBody([...(await this.conversations.append(owner, id, items))], false);
+      const kept = await this.conversations.append(owner, id, items);
+      return listBody(this.told.list(kept, include), false);
     });
   }
 
   listItems(id: string, query: unknown, call: Call): Promise<ItemListBody> {
     return this.#run(call, async (owner) => {
-      const { items, hasMore } = await this.conversations.items(owner, id, parseListItems(query));
-      return listBody([...items], hasMore);
+      const asked = parseListItems(query);
+      const { items, hasMore } = await this.conversations.items(owner, id, asked);
+      return listBody(this.told.list(items, asked.include), hasMore);
     });
   }
 
   findItem(id: string, itemId: string, query: unknown, call: Call): Promise<ResponseItem> {
     return this.#run(call, async (owner) => {
-      checkInclude(query);
-      return this.conversations.item(owner, id, itemId);
+      const include = parseInclude(query);
+      return this.told.item(await this.conversations.item(owner, id, itemId), include);
     });
   }
 

@@ -6,6 +6,7 @@ import type { Call } from '../vocabulary.js';
 import type { FollowResponse } from './follow-response.js';
 import { listBody } from './list-body.js';
 import type { StoredCalls } from './stored-call.js';
+import type { ToldItems } from './told-items.js';
 
 export type FoundResponse =
   | { readonly kind: 'whole'; readonly body: ResponseBody }
@@ -25,13 +26,14 @@ export class ManageResponses {
     private readonly runs: Pick<ResponseRuns, 'cancel' | 'isStreamed'>,
     private readonly follow: FollowResponse,
     private readonly background: Background,
+    private readonly told: ToldItems,
   ) {}
 
   find(id: string, query: unknown, call: Call): Promise<FoundResponse> {
     return this.#run(call, async (owner) => {
-      const { stream, startingAfter } = parseRetrieveResponse(query);
+      const { stream, startingAfter, include } = parseRetrieveResponse(query);
       const response = (await this.responses.find(owner, id)) ?? noResponse(id);
-      if (!stream) return { kind: 'whole', body: response };
+      if (!stream) return { kind: 'whole', body: this.told.response(response, include) };
       if (!response.background || !(await this.runs.isStreamed(id))) throw noEvents(response);
       return { kind: 'stream', chunks: this.follow.run(id, owner, startingAfter ?? -1, call.clientLeft) };
     });
@@ -50,7 +52,7 @@ export class ManageResponses {
       const response = (await this.runs.cancel(owner, id)) ?? noResponse(id);
       if (!response.background) throw notInBackground(id);
       this.background.ended(id);
-      return response;
+      return this.told.response(response);
     });
   }
 
@@ -59,7 +61,7 @@ export class ManageResponses {
       const asked = parseListItems(query);
       if ((await this.responses.find(owner, id)) === undefined) noResponse(id);
       const { items, hasMore } = await this.responses.inputItems(id, asked);
-      return listBody([...items], hasMore);
+      return listBody(this.told.list(items, asked.include), hasMore);
     });
   }
 

@@ -2,6 +2,7 @@ import { InferenceError } from '@millrace/contracts';
 import { createLogger } from '@millrace/runtime';
 import { describe, expect, it } from 'vitest';
 import { MemoryResponses } from '../responses/memory-responses.testing.js';
+import { ThoughtSeal } from '../responses/thought-seal.js';
 import type { Call, SequenceEvent } from '../vocabulary.js';
 import { ANYONE } from '../vocabulary.js';
 import type { CompleteChat } from './complete-chat.js';
@@ -47,8 +48,9 @@ function respondWith(events: readonly (SequenceEvent | Error)[], store = new Mem
     { name: 'gateway', level: 'debug', format: 'json' },
     { write: (line) => void lines.push(line) },
   );
+  const thoughts = new ThoughtSeal('a secret of thirty-two characters');
   const files: Pick<SearchFiles, 'check' | 'run'> = { check: async () => {}, run: async () => [] };
-  const respond = new Respond(chat, new ResponseInputs(store), files, store, logger, keepWaitMs);
+  const respond = new Respond(chat, new ResponseInputs(store, thoughts), files, store, thoughts, logger, keepWaitMs);
   return { respond, store, files, lines, done, open: () => open };
 }
 

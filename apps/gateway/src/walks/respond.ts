@@ -1,6 +1,13 @@
-import { InferenceError, type ResponseBody, type ResponseEvent, type ResponseRequestBody } from '@millrace/contracts';
+import {
+  type FileSearchResult,
+  InferenceError,
+  type ResponseBody,
+  type ResponseEvent,
+  type ResponseRequestBody,
+} from '@millrace/contracts';
 import type { Logger } from '@millrace/runtime';
 import type { KeptResponse, ResponseStore } from '../responses/response-store.js';
+import type { ThoughtSeal } from '../responses/thought-seal.js';
 import type { ModelCatalog } from '../validation/model-catalog.js';
 import { checkResponseRequest, validResponse } from '../validation/parse-response-request.js';
 import { fileSearchOf } from '../validation/searched-files.js';
@@ -36,6 +43,7 @@ export class Respond {
     private readonly inputs: ResponseInputs,
     private readonly files: Pick<SearchFiles, 'check' | 'run'>,
     private readonly store: Pick<ResponseStore, 'keep'>,
+    private readonly thoughts: Pick<ThoughtSeal, 'seal'>,
     private readonly logger: Logger,
     private readonly keepWaitMs = KEEP_WAIT_MS,
   ) {}
@@ -43,7 +51,7 @@ export class Respond {
   /** In the foreground: somebody waits. What it answers is kept before its end is told, so that whoever has read that can go on from it. */
   async run(body: unknown, call: Call): Promise<ResponseAnswer> {
     const begun = await this.#enter(body, call, newResponseIds(), 'foreground');
-    const turns = new ResponseTurns(begun, this.chat, this.files);
+    const turns = new ResponseTurns(begun, this.chat, this.files, this.thoughts);
     if (begun.entered.request.stream) return { kind: 'stream', chunks: this.#keeping(begun, turns) };
     await using _held = begun.input;
     // One path for both: a whole response is the last event of the stream that we collect ourselves.
@@ -57,12 +65,18 @@ export class Respond {
    * The events of a response for whoever keeps them itself, from `response.created` to its end: a failure after the first is told as events,
    * as in a stream.
    *
+   * @param found is given what its searches find, to be kept with it.
    * @throws InferenceError where it failed before anything was told.
    */
-  async *produce(body: unknown, call: Call, ids: ResponseIds): AsyncGenerator<readonly ResponseEvent[]> {
+  async *produce(
+    body: unknown,
+    call: Call,
+    ids: ResponseIds,
+    found?: Map<string, readonly FileSearchResult[]>,
+  ): AsyncGenerator<readonly ResponseEvent[]> {
     const begun = await this.#enter(body, call, ids, 'background');
     await using _held = begun.input;
-    const turns = new ResponseTurns(begun, this.chat, this.files);
+    const turns = new ResponseTurns(begun, this.chat, this.files, this.thoughts, found);
     try {
       yield* turns.tell();
     } catch (error) {
@@ -133,7 +147,7 @@ export class Respond {
   }
 
   /** @returns the response as it is told: where it could not be kept, it says so. */
-  async #keep({ input, call }: BegunResponse, { events }: ResponseTurns): Promise<ResponseBody> {
+  async #keep({ input, call }: BegunResponse, { events, found }: ResponseTurns): Promise<ResponseBody> {
     const { caller, requestId } = call;
     const response = events.ended!;
     // Before its end is told: whoever reads that may go on in the same conversation at once.
@@ -142,7 +156,7 @@ export class Respond {
     const late = new AbortController();
     const timer = setTimeout(() => late.abort(new Error(`not kept within ${this.keepWaitMs} ms`)), this.keepWaitMs);
     try {
-      await this.store.keep(caller.keyId, { response, input: input.own }, late.signal);
+      await this.store.keep(caller.keyId, { response, input: input.own, found }, late.signal);
       return response;
     } catch (error) {
       this.logger.warn({ error, requestId, response: response.id }, 'a response could not be kept');

@@ -56,7 +56,10 @@ export function emptyResponse(
     previous_response_id: previousResponseId ?? null,
     conversation: conversationId === undefined ? null : { id: conversationId },
     prompt_cache_key: asked.prompt_cache_key ?? null,
-    reasoning: { effort: asked.reasoning?.effort ?? null, summary: null },
+    reasoning: {
+      effort: asked.reasoning?.effort ?? null,
+      summary: asked.reasoning?.summary ?? asked.reasoning?.generate_summary ?? null,
+    },
     safety_identifier: asked.safety_identifier ?? null,
     service_tier: serviceTier ?? 'default',
     store: asked.store ?? true,

@@ -19,6 +19,7 @@ import { newCallId } from './call-id.js';
 import { chatLogprob } from './chat-logprobs.js';
 import { type CallPart, type Part, PartsInOrder, type TextPart } from './parts-in-order.js';
 import { errorEvent, responseError, responseUsageBody } from './response-body.js';
+import { ThoughtForm } from './thought-form.js';
 
 type ItemStatus = 'in_progress' | 'completed' | 'incomplete';
 type Unnumbered = ResponseEvent extends infer One
@@ -34,6 +35,7 @@ interface Writing {
 }
 interface Thinking extends Writing {
   readonly kind: 'reasoning';
+  readonly form: ThoughtForm;
   text: string;
 }
 interface Telling extends Writing {
@@ -108,6 +110,7 @@ export class ResponseEvents {
     private readonly annotate: Annotate,
     private readonly model: () => string,
     private readonly searchFunction?: string,
+    private readonly thoughts = new ThoughtForm(),
   ) {}
 
   /** Something was told. */
@@ -206,12 +209,12 @@ export class ResponseEvents {
   #think(delta: string): void {
     const item = this.#open?.kind === 'reasoning' ? this.#open : this.#beginThought();
     item.text += delta;
-    this.#tell({ type: 'response.reasoning_text.delta', ...placeOf(item), content_index: 0, delta });
+    this.#tell(item.form.bit(placeOf(item), delta));
   }
 
   #beginThought(): Thinking {
-    const item = this.#begun<Thinking>({ ...this.#next('rs'), kind: 'reasoning', text: '' });
-    this.#tellPart('response.content_part.added', item, { type: 'reasoning_text', text: '' });
+    const item = this.#begun<Thinking>({ ...this.#next('rs'), kind: 'reasoning', form: this.thoughts, text: '' });
+    this.#tell(item.form.begun(placeOf(item)));
     return item;
   }
 
@@ -325,9 +328,7 @@ export class ResponseEvents {
   }
 
   #endThought(item: Thinking): void {
-    const { text } = item;
-    this.#tell({ type: 'response.reasoning_text.done', ...placeOf(item), content_index: 0, text });
-    this.#tellPart('response.content_part.done', item, { type: 'reasoning_text', text });
+    for (const event of item.form.ended(placeOf(item), item.text)) this.#tell(event);
   }
 
   #endText(item: Telling): void {
@@ -343,7 +344,7 @@ export class ResponseEvents {
   #tellPart(
     type: 'response.content_part.added' | 'response.content_part.done',
     item: Open,
-    part: Extract<ResponseEvent, { part: unknown }>['part'],
+    part: OutputTextPart,
   ): void {
     this.#tell({ type, ...placeOf(item), content_index: 0, part });
   }
@@ -418,13 +419,7 @@ function itemOf(item: Open, status: ItemStatus): OutputItem {
   const begun = status === 'in_progress';
   switch (item.kind) {
     case 'reasoning':
-      return {
-        id,
-        type: 'reasoning',
-        summary: [],
-        content: begun ? [] : [{ type: 'reasoning_text', text: item.text }],
-        status,
-      };
+      return item.form.item(id, begun ? undefined : item.text, status);
     case 'message':
       return { id, type: 'message', role: 'assistant', status, content: begun ? [] : [textPart(item)] };
     case 'call': {

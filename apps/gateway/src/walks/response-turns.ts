@@ -9,6 +9,7 @@ import type {
 } from '@millrace/contracts';
 import { SEARCHES_PER_RESPONSE_MAX } from '@millrace/contracts';
 import type { OpenRecord } from '../request-log/request-log.js';
+import type { ThoughtSeal } from '../responses/thought-seal.js';
 import { inResponseWords, validResponse } from '../validation/parse-response-request.js';
 import { FILE_SEARCH_FUNCTION, type FileSearchTool, fileSearchOf } from '../validation/searched-files.js';
 import type { Call, ValidChatRequest } from '../vocabulary.js';
@@ -20,6 +21,7 @@ import { LogprobsAllowance } from './logprobs-allowance.js';
 import { type AskedSearch, ResponseEvents } from './response-events.js';
 import type { ResponseInput } from './response-input.js';
 import type { SearchFiles } from './search-files.js';
+import { ThoughtForm } from './thought-form.js';
 
 const ALLOWANCE_ADVICE = 'Ask for fewer tokens or log-probabilities.';
 
@@ -40,8 +42,6 @@ export interface BegunResponse {
 export class ResponseTurns {
   readonly events: ResponseEvents;
   readonly #tool: FileSearchTool | undefined;
-  /** Results by the id of their search: the model reads them, even where nobody else does. */
-  readonly #found = new Map<string, readonly FileSearchResult[]>();
   readonly #records: OpenRecord[] = [];
   /** Of the turn that runs. */
   #entered: Entered<ValidChatRequest>;
@@ -50,6 +50,9 @@ export class ResponseTurns {
     private readonly begun: BegunResponse,
     private readonly chat: Pick<CompleteChat, 'enter' | 'generate'>,
     private readonly files: Pick<SearchFiles, 'run'>,
+    thoughts: Pick<ThoughtSeal, 'seal'>,
+    /** By the ids of its searches: the model reads it, even where nobody else does, and so does what goes on from here. */
+    readonly found = new Map<string, readonly FileSearchResult[]>(),
   ) {
     this.#tool = fileSearchOf(begun.asked.tools)?.tool;
     this.#entered = begun.entered;
@@ -58,6 +61,7 @@ export class ResponseTurns {
       (citation) => this.#annotate(citation),
       () => this.#entered.record.answeredBy.id,
       this.#tool && FILE_SEARCH_FUNCTION,
+      thoughtForm(begun, thoughts),
     );
   }
 
@@ -110,7 +114,7 @@ export class ResponseTurns {
     const { events, begun } = this;
     const shown = begun.asked.include?.includes('file_search_call.results') ?? false;
     for (const search of events.searches) {
-      if (this.#found.size >= this.#searchesMax) {
+      if (this.found.size >= this.#searchesMax) {
         yield events.found(search, null, 'incomplete');
         continue;
       }
@@ -122,7 +126,7 @@ export class ResponseTurns {
 
   async #resultsOf({ id, queries }: AskedSearch): Promise<readonly FileSearchResult[]> {
     const results = await this.files.run(this.#tool!, queries, this.begun.call);
-    this.#found.set(id, results);
+    this.found.set(id, results);
     return results;
   }
 
@@ -137,7 +141,7 @@ export class ResponseTurns {
     const left = asked.max_output_tokens == null ? undefined : asked.max_output_tokens - this.events.outputTokens;
     if (left !== undefined && left <= 0) return undefined;
     const goesOn = { ...asked, max_output_tokens: left, tool_choice: freely(asked.tool_choice) };
-    return this.#found.size < this.#searchesMax ? goesOn : withoutSearch(goesOn);
+    return this.found.size < this.#searchesMax ? goesOn : withoutSearch(goesOn);
   }
 
   #nextTurn(asked: ResponseRequestBody): Promise<Entered<ValidChatRequest>> {
@@ -147,7 +151,7 @@ export class ResponseTurns {
   }
 
   #asTheModelReadsIt(item: OutputItem): OutputItem {
-    return item.type === 'file_search_call' ? { ...item, results: [...(this.#found.get(item.id) ?? [])] } : item;
+    return item.type === 'file_search_call' ? { ...item, results: [...(this.found.get(item.id) ?? [])] } : item;
   }
 
   /**
@@ -156,7 +160,7 @@ export class ResponseTurns {
    */
   #annotate(citation: Citation): readonly ResponseAnnotation[] {
     const files = citation.sources.map((source) =>
-      source.kind === 'toolResult' ? onlyFileOf(this.#found.get(source.callId)) : undefined,
+      source.kind === 'toolResult' ? onlyFileOf(this.found.get(source.callId)) : undefined,
     );
     return citation.sources.flatMap((source, index): ResponseAnnotation[] => {
       const file = files[index];
@@ -168,6 +172,11 @@ export class ResponseTurns {
       }));
     });
   }
+}
+
+function thoughtForm({ asked, empty }: BegunResponse, thoughts: Pick<ThoughtSeal, 'seal'>): ThoughtForm {
+  const sealed = asked.include?.includes('reasoning.encrypted_content') ?? false;
+  return new ThoughtForm(empty.reasoning.summary !== null, sealed ? thoughts : undefined);
 }
 
 function onlyFileOf(results: readonly FileSearchResult[] = []) {

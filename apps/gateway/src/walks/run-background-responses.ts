@@ -1,8 +1,9 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { type ErrorCode, InferenceError, type ResponseEvent } from '@millrace/contracts';
+import { type ErrorCode, type FileSearchResult, InferenceError, type ResponseEvent } from '@millrace/contracts';
 import { gauge, type Logger } from '@millrace/runtime';
 import { MEASURED } from '../metrics/declarations.js';
 import { EventKeeper, isOver, RunLost } from '../responses/event-keeper.js';
+import type { FoundResults } from '../responses/kept-searches.js';
 import type { ResponseNews } from '../responses/response-news.js';
 import type { BegunRun, NewRun, ResponseRuns } from '../responses/response-runs.js';
 import { HeldJob } from '../stores/held-job.js';
@@ -16,8 +17,13 @@ import { type Ended, LAST_OPENING_NUMBER, ToldResponse } from './told-response.j
 
 /** How a response is answered, be it in the background or not. */
 export interface Producer {
-  /** Its events, from its beginning to its end. */
-  produce(body: object, call: Call, ids: ResponseIds): AsyncIterable<readonly ResponseEvent[]>;
+  /** Its events, from its beginning to its end. @param found is given what its searches find. */
+  produce(
+    body: object,
+    call: Call,
+    ids: ResponseIds,
+    found: Map<string, readonly FileSearchResult[]>,
+  ): AsyncIterable<readonly ResponseEvent[]>;
 }
 
 export interface BackgroundParts {
@@ -240,7 +246,9 @@ export class RunBackgroundResponses {
   ): Promise<Attempt> {
     const { producer } = this.parts;
     const { id, created_at: createdAt } = run.response;
-    for await (const events of producer.produce(run.request.body, callOf(run, caller, signal), { id, createdAt })) {
+    const found = new Map<string, readonly FileSearchResult[]>();
+    const call = callOf(run, caller, signal);
+    for await (const events of producer.produce(run.request.body, call, { id, createdAt }, found)) {
       if (isOver(signal)) throw signal.reason;
       const more = told.add(events);
       if (more.length > 0) await keeper?.add(more);
@@ -248,7 +256,7 @@ export class RunBackgroundResponses {
       if (!told.hasEnded) continue;
       // Where nobody has seen anything of it, it need not end with that.
       if (told.error !== undefined && LATER.has(told.error.code) && !told.isSeen) throw told.error;
-      await this.#end(run, told.ended((await keeper?.rest()) ?? []), signal);
+      await this.#end(run, told.ended((await keeper?.rest()) ?? []), signal, found);
       return { kind: 'done' };
     }
     if (isOver(signal)) throw signal.reason;
@@ -275,11 +283,11 @@ export class RunBackgroundResponses {
   }
 
   /** Until it is kept, or may be another's. @throws DatabaseUnavailable where that is away for as long as a lease lasts. */
-  async #end(run: BegunRun, { response, events }: Ended, signal: AbortSignal): Promise<void> {
+  async #end(run: BegunRun, { response, events }: Ended, signal: AbortSignal, found?: FoundResults): Promise<void> {
     const untilMs = performance.now() + this.parts.queue.leaseMs;
     for (;;) {
       try {
-        await this.parts.runs.end(run, response, events);
+        await this.parts.runs.end(run, response, events, found);
         this.parts.news.tell(run.id);
         return;
       } catch (error) {

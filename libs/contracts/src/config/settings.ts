@@ -269,7 +269,7 @@ export const SETTINGS = {
     group: 'keys',
     readBy: ['gateway'],
     secret: true,
-    why: 'What the digests of API keys are made with, at least 32 characters. Absent: `key-secret` of `dataFolder`, made at the first start. Gateways that share a database need the same; with another one no key is valid any more.',
+    why: 'What the digests of API keys are made with, at least 32 characters. Absent: `key-secret` of `dataFolder`, made at the first start. Gateways that share a database need the same; with another one no key is valid any more, and thoughts that clients keep as `encrypted_content` are not read.',
   }),
   apiKey: optionalText({
     group: 'keys',

@@ -1,6 +1,6 @@
 import * as z from 'zod';
 import { CALL_ARGUMENTS_LENGTH_MAX, CALL_ID_LENGTH_MAX, CONTENT_PARTS_MAX, callId } from './chat.js';
-import { recordOf } from './fields.js';
+import { recordOf, TOP_LOGPROBS_MAX } from './fields.js';
 
 /**
  * What goes into a response and comes out of it: https://platform.openai.com/docs/api-reference/responses. There are two forms of each item:
@@ -11,6 +11,13 @@ const ITEM_ID_LENGTH_MAX = 512;
 const QUERIES_MAX = 100;
 const RESULTS_MAX = 1_000;
 const ATTRIBUTES_MAX = 16;
+const ANNOTATIONS_MAX = 1_000;
+/** Of one text, as many as an answer may have. */
+const LOGPROBS_MAX = 250_000;
+/** Of one token. */
+const TOKEN_BYTES_MAX = 1_000;
+/** A thought of three megabytes, and what is around it. */
+const ENCRYPTED_LENGTH_MAX = 5_000_000;
 
 export const itemId = z.string().min(1, { abort: true }).max(ITEM_ID_LENGTH_MAX);
 
@@ -23,7 +30,43 @@ const partsOf = <P extends z.ZodType>(part: P) => z.array(part).max(CONTENT_PART
 const inputText = z.object({ type: z.literal('input_text'), text: z.string() });
 /** Parts that a text model cannot read; accepted by the schema so that the refusal can name them. */
 const otherPart = z.looseObject({ type: z.enum(['input_image', 'input_file', 'input_audio']) });
-const sentText = z.object({ type: z.literal('output_text'), text: z.string() });
+
+const sentChance = {
+  token: z.string(),
+  logprob: z.number(),
+  bytes: z.array(z.int()).max(TOKEN_BYTES_MAX).nullish(),
+};
+const sentLogprob = z.object({
+  ...sentChance,
+  top_logprobs: z.array(z.object(sentChance)).max(TOP_LOGPROBS_MAX).nullish(),
+});
+
+const sentAnnotation = z.discriminatedUnion('type', [
+  z.object({ type: z.literal('file_citation'), file_id: z.string(), filename: z.string().nullish(), index: z.int() }),
+  z.object({
+    type: z.literal('url_citation'),
+    start_index: z.int(),
+    end_index: z.int(),
+    title: z.string().nullish(),
+    url: z.string(),
+  }),
+  z.object({
+    type: z.literal('container_file_citation'),
+    container_id: z.string(),
+    file_id: z.string(),
+    filename: z.string().nullish(),
+    start_index: z.int(),
+    end_index: z.int(),
+  }),
+  z.object({ type: z.literal('file_path'), file_id: z.string(), index: z.int() }),
+]);
+
+const sentText = z.object({
+  type: z.literal('output_text'),
+  text: z.string(),
+  annotations: z.array(sentAnnotation).max(ANNOTATIONS_MAX).nullish(),
+  logprobs: z.array(sentLogprob).max(LOGPROBS_MAX).nullish(),
+});
 const refusalPart = z.object({ type: z.literal('refusal'), refusal: z.string() });
 
 const askingContent = z.union([z.string(), partsOf(z.discriminatedUnion('type', [inputText, otherPart]))]);
@@ -35,6 +78,9 @@ const answerContent = z.union([
 /** What any item may have, and need not. */
 const sentItem = { id: itemId.nullish(), status: itemStatus.nullish() };
 
+/** What OpenAI's newer models say of what they tell: on the way, or at last. */
+const phase = z.enum(['commentary', 'final_answer']);
+
 /** OpenAI's easy form has no type. */
 const sentMessage = { ...sentItem, type: z.literal('message').optional() };
 
@@ -42,7 +88,7 @@ const sentMessageSchema = z.discriminatedUnion('role', [
   z.object({ ...sentMessage, role: z.literal('user'), content: askingContent }),
   z.object({ ...sentMessage, role: z.literal('system'), content: askingContent }),
   z.object({ ...sentMessage, role: z.literal('developer'), content: askingContent }),
-  z.object({ ...sentMessage, role: z.literal('assistant'), content: answerContent }),
+  z.object({ ...sentMessage, role: z.literal('assistant'), content: answerContent, phase: phase.nullish() }),
 ]);
 
 const functionCall = {
@@ -81,7 +127,7 @@ export const inputItemSchema = z
       type: z.literal('reasoning'),
       summary: z.array(summary).max(CONTENT_PARTS_MAX).nullish(),
       content: z.array(thought).max(CONTENT_PARTS_MAX).nullish(),
-      encrypted_content: z.string().nullish(),
+      encrypted_content: z.string().max(ENCRYPTED_LENGTH_MAX).nullish(),
     }),
     z.object({
       id: itemId.nullish(),
@@ -115,6 +161,16 @@ export const responseAnnotation = z.discriminatedUnion('type', [
     title: z.string(),
     url: z.string(),
   }),
+  // These are never made here; they come with what OpenAI's models said before.
+  z.object({
+    type: z.literal('container_file_citation'),
+    container_id: z.string(),
+    file_id: z.string(),
+    filename: z.string(),
+    start_index: z.int(),
+    end_index: z.int(),
+  }),
+  z.object({ type: z.literal('file_path'), file_id: z.string(), index: z.int() }),
 ]);
 
 export const outputTextPart = z.object({
@@ -138,6 +194,7 @@ export const messageItemSchema = z.object({
   role: z.literal('assistant'),
   status: itemStatus,
   content: z.array(z.discriminatedUnion('type', [outputTextPart, refusalPart])),
+  phase: phase.exactOptional().meta({ description: 'Of a message that was sent with one.' }),
 });
 
 export const functionCallItemSchema = z.object({ id: z.string(), ...functionCall, status: itemStatus });
@@ -151,12 +208,17 @@ const functionCallOutputItem = z.object({
 });
 
 export const reasoningTextPart = thought;
+export const summaryTextPart = summary;
 
 export const reasoningItemSchema = z.object({
   id: z.string(),
   type: z.literal('reasoning'),
   summary: z.array(summary),
   content: z.array(thought),
+  encrypted_content: z.string().nullable().exactOptional().meta({
+    description:
+      'The thought, for whoever sends it back and keeps nothing else. Missing unless it was asked for; null where it is too long, or has not ended.',
+  }),
   status: itemStatus,
 });
 

@@ -40,7 +40,8 @@ export const retrieveResponseSchema = z
   })
   .meta({ id: 'RetrieveResponseQuery' });
 
-const INCLUDE_NOTE = 'Accepted, and without effect: what was asked for when it was made is there, and nothing else.';
+const INCLUDE_NOTE =
+  '`file_search_call.results`: what searches found, also where nobody asked for it when they were made; `reasoning.encrypted_content` likewise. What was asked for then is there in any case; any other name is accepted, and without effect.';
 
 export const RETRIEVE_RESPONSE_PARAMETERS = {
   stream: {
@@ -48,7 +49,7 @@ export const RETRIEVE_RESPONSE_PARAMETERS = {
     note: 'Of a response that was made with `background` and `stream`; of any other a 400, as at OpenAI.',
   },
   starting_after: { status: 'supported', note: 'Only with `stream`.' },
-  include: { status: 'ignored', note: INCLUDE_NOTE },
+  include: { status: 'supported', note: INCLUDE_NOTE },
   include_obfuscation: { status: 'ignored', note: 'Nothing is padded.' },
 } as const satisfies ParameterTable;
 
@@ -58,7 +59,7 @@ export const LIST_INPUT_ITEMS_PARAMETERS = {
   limit: { status: 'supported', note: '1 to 100; left out, 20.' },
   order: { status: 'supported', note: 'Left out, `desc`: the newest first.' },
   after: { status: 'supported' },
-  include: { status: 'ignored', note: INCLUDE_NOTE },
+  include: { status: 'supported', note: INCLUDE_NOTE },
 } as const satisfies ParameterTable;
 
 const items = z.array(inputItemSchema).max(CONVERSATION_ITEMS_MAX);

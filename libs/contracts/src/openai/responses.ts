@@ -9,6 +9,7 @@ import {
   reasoningTextPart,
   responseAnnotation,
   responseLogprob,
+  summaryTextPart,
 } from './response-items.js';
 
 /** OpenAI's responses: https://platform.openai.com/docs/api-reference/responses. Types are inferred, never written twice. */
@@ -23,7 +24,7 @@ export const SEARCHES_PER_RESPONSE_MAX = 16;
 const TOOL_CALLS_MAX = 10_000;
 const KEPT_ID_LENGTH_MAX = 200;
 
-/** Of what it names, this server has `file_search_call.results` and `message.output_text.logprobs`. */
+/** Of what it names, this server has `file_search_call.results`, `message.output_text.logprobs` and `reasoning.encrypted_content`. */
 export const INCLUDES = [
   'file_search_call.results',
   'web_search_call.results',
@@ -34,6 +35,7 @@ export const INCLUDES = [
   'reasoning.encrypted_content',
   'message.output_text.logprobs',
 ] as const;
+export type Include = (typeof INCLUDES)[number];
 
 const functionTool = z.object({
   type: z.literal('function'),
@@ -91,7 +93,8 @@ const textFormat = z.discriminatedUnion('type', [
 ]);
 
 const verbosity = z.enum(['low', 'medium', 'high']);
-const summaryKind = z.enum(['auto', 'concise', 'detailed']).nullish();
+const SUMMARIES = ['auto', 'concise', 'detailed'] as const;
+const summaryKind = z.enum(SUMMARIES).nullish();
 const keptId = z.string().min(1).max(KEPT_ID_LENGTH_MAX);
 
 /** What makes the prompt. */
@@ -151,7 +154,7 @@ const PROMPT_PARAMETERS = {
   },
   input: {
     status: 'supported',
-    note: 'A text, or items: messages, `function_call`, `function_call_output`, `reasoning`, `file_search_call` and `item_reference`. Any other item is a 400 that names it, and so is an image, an audio or a file in a message. Every `function_call` must have a `function_call_output` behind it. An empty text is a message without words, as in a chat; a list without a message is a 400, unless there is one in what the response goes on from.',
+    note: 'A text, or items: messages, `function_call`, `function_call_output`, `reasoning`, `file_search_call` and `item_reference`. Any other item is a 400 that names it, and so is an image, an audio or a file in a message. Every `function_call` must have a `function_call_output` behind it. An empty text is a message without words, as in a chat; a list without a message is a 400, unless there is one in what the response goes on from. `annotations`, `logprobs`, `phase` and `encrypted_content` are checked and kept, and no model reads them, but for the thoughts that this server gave as `encrypted_content`; what else OpenAI’s items may have, such as `prompt_cache_breakpoint`, is accepted and not kept.',
   },
   instructions: {
     status: 'supported',
@@ -170,7 +173,7 @@ const PROMPT_PARAMETERS = {
   parallel_tool_calls: { status: 'supported', note: 'Whether one answer may call several times. Left out: yes.' },
   reasoning: {
     status: 'supported',
-    note: '`effort`, as `reasoning_effort` of a chat; models that do not reason ignore it. Thoughts come in full, as `content` of a `reasoning` item, so that `summary` is accepted and ignored.',
+    note: '`effort`, as `reasoning_effort` of a chat; models that do not reason ignore it. Thoughts come in full, as `content` of a `reasoning` item; with `summary`, whichever it is, as its `summary` instead, in one part and as long, since that is what many clients show. `generate_summary` is its older name.',
   },
   text: {
     status: 'supported',
@@ -186,7 +189,7 @@ export const RESPONSE_PARAMETERS = {
   image: { status: 'ignored', note: 'There are no images in a prompt.' },
   include: {
     status: 'supported',
-    note: '`message.output_text.logprobs` and `file_search_call.results`; what is not there is accepted and ignored. `reasoning.encrypted_content` too: thoughts come as they are.',
+    note: '`message.output_text.logprobs`, `file_search_call.results` and `reasoning.encrypted_content`: the thought once more, for clients that send back nothing else of it; it hides nothing. What is not there is accepted and ignored.',
   },
   max_output_tokens: { status: 'supported', note: 'With thoughts, and over all turns of `file_search`.' },
   max_tool_calls: {
@@ -293,7 +296,7 @@ export const responseSchema = z
     previous_response_id: z.string().nullable(),
     conversation: z.object({ id: z.string() }).nullable(),
     prompt_cache_key: z.string().nullable(),
-    reasoning: z.object({ effort: z.enum(EFFORTS_ASKED).nullable(), summary: z.null() }),
+    reasoning: z.object({ effort: z.enum(EFFORTS_ASKED).nullable(), summary: z.enum(SUMMARIES).nullable() }),
     safety_identifier: z.string().nullable(),
     service_tier: z.enum(['default', 'flex']),
     store: z.boolean().meta({
@@ -327,6 +330,7 @@ export type InputTokensBody = z.infer<typeof inputTokensSchema>;
 /** Counted from 0, without a gap. */
 const numbered = { sequence_number: z.int() };
 const ofItem = { ...numbered, item_id: z.string(), output_index: z.int() };
+const ofSummary = { ...ofItem, summary_index: z.int() };
 const ofPart = { ...ofItem, content_index: z.int() };
 
 /** What the whole response is told with: at its beginning and at its end. */
@@ -371,6 +375,13 @@ export const responseEventSchema = z
     }),
     z.object({ type: z.literal('response.reasoning_text.delta'), ...ofPart, delta: z.string() }),
     z.object({ type: z.literal('response.reasoning_text.done'), ...ofPart, text: z.string() }),
+    z.object({
+      type: z.enum(['response.reasoning_summary_part.added', 'response.reasoning_summary_part.done']),
+      ...ofSummary,
+      part: summaryTextPart,
+    }),
+    z.object({ type: z.literal('response.reasoning_summary_text.delta'), ...ofSummary, delta: z.string() }),
+    z.object({ type: z.literal('response.reasoning_summary_text.done'), ...ofSummary, text: z.string() }),
     z.object({ type: z.literal('response.function_call_arguments.delta'), ...ofItem, delta: z.string() }),
     z.object({ type: z.literal('response.function_call_arguments.done'), ...ofItem, arguments: z.string() }),
     z.object({
