@@ -260,7 +260,8 @@ ended, it is told as it is. [responses.md](../concepts/responses.md) says what i
 
 ${parameterRows(LIST_INPUT_ITEMS_PARAMETERS)}
 
-What the response itself was asked, without what it went on from, and without \`instructions\`.
+All that the response was made from: what those said that it goes on from by \`previous_response_id\`, input and output, and then its own input; without \`instructions\`. One that was sent again stands where it was
+sent last; what was deleted on the way is missing, with all before it. Of a response on a conversation it is its own input alone: the rest is the conversation's.
 
 ## \`POST /v1/conversations\`
 

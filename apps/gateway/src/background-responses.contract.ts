@@ -6,7 +6,8 @@ import { collected, type TestBed } from './gateway.testing.js';
 import { clientOf, DOUBTED, PATIENCE, REVOKED, startKeeping, whenEnded } from './kept-responses.testing.js';
 import type { Parts } from './open-parts.js';
 import { UnreliableDatabase } from './request-log/database.testing.js';
-import { question, responseOf, responsesOn } from './responses/responses.testing.js';
+import { ResponseRuns } from './responses/response-runs.js';
+import { question, RESPONSE_LIMITS, responseOf, responsesOn } from './responses/responses.testing.js';
 import { messagesOf } from './responses.testing.js';
 import type { SqlDatabase } from './stores/sql-database.js';
 import { LOW_PRIORITY } from './vocabulary.js';
@@ -389,6 +390,38 @@ export function backgroundResponsesContract(
       const deltas = all.map((event) => (event.type === 'response.output_text.delta' ? event.delta : ''));
       expect(deltas.join('')).toBe(WORDS.join(''));
     });
+
+    it.each([
+      ['completed', {}],
+      ['failed', { failure: { code: 'internal_error', message: 'Broken.', afterTokens: 300 } }],
+    ] as const)(
+      'ends with an error where it is longer than is kept, and its response goes on: it is %s',
+      async (status, fate) => {
+        const tables = responsesOn(database);
+        const runs = new ResponseRuns(database, RESPONSE_LIMITS, 5_000);
+        const script = () => ({ answer: WORDS, ...fate });
+        const parts = { ...(await queueOf?.()), responseTables: { ...tables, runs } };
+        await using bed = await startKeeping(database, [{ script, stepMs: 2 }], {}, parts);
+        const response = await bed.post('/v1/responses', { ...ASKED, stream: true });
+        const events = [...(await response.text()).matchAll(/^data: (.*)$/gm)].map(([, json]) => JSON.parse(json!));
+        expect(events.map(({ sequence_number }) => sequence_number)).toEqual(events.map((_, at) => at));
+        expect(events.length).toBeGreaterThan(5);
+        expect(events.length).toBeLessThan(100);
+        expect(events.filter(({ type }) => type === 'error')).toEqual([events.at(-1)]);
+        expect(events.at(-1)).toMatchObject({
+          code: 'response_too_large',
+          message: expect.stringContaining('5,000 bytes'),
+        });
+        expect(responseEventSchema.parse(events.at(-1))).toEqual(events.at(-1));
+        const { id } = events[0].response;
+        const ended = await whenEnded(bed.client, id);
+        expect(ended.status).toBe(status);
+        if (status === 'completed') expect(ended.output_text).toBe(WORDS.join(''));
+        const again = await fetch(`${bed.url}/v1/responses/${id}?stream=true&starting_after=2`);
+        const read = [...(await again.text()).matchAll(/^data: (.*)$/gm)].map(([, json]) => JSON.parse(json!));
+        expect(read).toEqual(events.slice(3));
+      },
+    );
 
     it('tells a failure as its last event', async () => {
       await using bed = await start({

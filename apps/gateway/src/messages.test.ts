@@ -238,6 +238,13 @@ describe('why an answer ended', () => {
   });
 });
 
+it('leaves all calls out of a whole answer that was cut before any of them had arguments', async () => {
+  const calls = ['get_weather', 'get_weather'].map((name, index) => ({ calls: [{ index, name, arguments: '' }] }));
+  await using bed = await start({ answer: [{ text: 'Well. ' }, ...calls], reason: 'length' });
+  const { content } = await clientOf(bed).messages.create({ ...ask, tools: [weather] });
+  expect(content).toEqual([{ type: 'text', text: 'Well. ', citations: null }]);
+});
+
 it('tells calls one after another, whose pieces an engine mixes with each other and with text', async () => {
   const piece = (index: number, name: string, bit: string) => ({ calls: [{ index, name, arguments: bit }] });
   const answer: ScriptedPiece[] = [

@@ -404,6 +404,21 @@ describe('the official client', () => {
     ]);
   });
 
+  it('puts calls together whose pieces an engine mixes with each other and with text', async () => {
+    const piece = (index: number, name: string, bit: string) => ({ calls: [{ index, name, arguments: bit }] });
+    const answer = [
+      ...[piece(0, 'get_weather', ''), piece(1, 'get_weather', '{"city":')],
+      ...[piece(0, '', '{"city":'), 'Well.', piece(1, '', '"Oslo"}'), piece(0, '', '"Rome"}')],
+    ];
+    await using started = await startResponses({ answer, reason: 'tool_calls' });
+    const calls = [{ arguments: '{"city":"Rome"}' }, { arguments: '{"city":"Oslo"}' }];
+    const body = { ...asked, tools: [weather] };
+    const { client } = started.bed;
+    expect((await client.responses.create(body)).output).toMatchObject([...calls, { type: 'message' }]);
+    const streamed = await client.responses.stream(body).finalResponse();
+    expect(streamed.output).toMatchObject([...calls, { type: 'message', content: [{ text: 'Well.' }] }]);
+  });
+
   it.each([false, true])('parses what obeys a zod schema: streamed %s', async (stream) => {
     await using started = await startResponses(['{"metres":', '4}']);
     const text = { format: zodTextFormat(z.object({ metres: z.number() }), 'tide') };

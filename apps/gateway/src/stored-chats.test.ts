@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { Settings } from '@millrace/contracts';
 import OpenAI from 'openai';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -8,7 +9,7 @@ import { folderOfItsOwn, silent } from './files/files.testing.js';
 import { eventsOf, settingsWith, TestBed } from './gateway.testing.js';
 import { EVERYBODY } from './keys/authenticator.js';
 import type { Parts } from './open-parts.js';
-import { openEmbedded, openPostgres, UnreliableDatabase } from './request-log/database.testing.js';
+import { openEmbedded, openPostgres, SlowDatabase, UnreliableDatabase } from './request-log/database.testing.js';
 import { StoredChats } from './stored-chats/stored-chats.js';
 import { StoredChatsSweep } from './stored-chats/stored-chats-sweep.js';
 import type { SqlDatabase } from './stores/sql-database.js';
@@ -58,6 +59,7 @@ function storedChatsContract(open: () => Promise<SqlDatabase>): void {
   let scripted: Script = {};
   beforeAll(async () => {
     database = await open();
+    await database.query('select 1');
     bed = await bedOn(database, { storedChatBytesMax: 4_096, storedChatsPerKeyMax: 5 }, { script: () => scripted });
   }, 120_000);
   afterAll(async () => {
@@ -418,5 +420,24 @@ describe('while the database is away', { timeout: 60_000 }, () => {
     database.fate = () => 'works';
     await expect(bed.client.chat.completions.retrieve(id)).rejects.toMatchObject({ status: 404 });
     await embedded.close();
+  });
+});
+
+describe('while the database is slow', { timeout: 60_000 }, () => {
+  it('a chat completion is not waited for without end, and is not there later', async () => {
+    const embedded = await openEmbedded();
+    await using _closing = { [Symbol.asyncDispose]: () => embedded.close() };
+    const database = new SlowDatabase(embedded);
+    const storedChats = new StoredChats(database, settingsWith({}), silent, 500);
+    await using bed = await bedOn(database, {}, {}, { storedChats });
+    await database.query('select 1');
+    const answered = new AbortController();
+    database.before = async (sql) => {
+      if (!sql.startsWith('insert into chat_completions')) return;
+      await sleep(3_000, undefined, { signal: answered.signal }).catch(() => {});
+    };
+    const { id } = await bed.client.chat.completions.create({ model: 'demo', messages: asking('one'), store: true });
+    answered.abort();
+    await expect(bed.client.chat.completions.retrieve(id)).rejects.toMatchObject({ status: 404 });
   });
 });

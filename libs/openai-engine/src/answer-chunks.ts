@@ -52,6 +52,9 @@ const REASONS: Readonly<Record<string, FinishReason>> = {
   content_filter: 'content_filter',
 };
 
+/** The answer might have gone on. */
+const CUT: ReadonlySet<FinishReason> = new Set(['length', 'content_filter']);
+
 /** Reasons that are none: the server gave the answer up. */
 const GIVEN_UP = new Set(['error', 'abort', 'aborted', 'cancelled']);
 
@@ -121,7 +124,8 @@ export class AnswerChunks {
   /** What was held back. */
   rest(): Tokens | undefined {
     const text = this.#stopCut?.end() ?? '';
-    const calls = this.#calls.end();
+    // Which of its calls an answer was cut in nobody says, where their pieces are mixed.
+    const calls = this.#reason !== undefined && CUT.has(this.#reason) ? [] : this.#calls.end();
     return text === '' && calls.length === 0 ? undefined : tokensEvent({ text, calls });
   }
 

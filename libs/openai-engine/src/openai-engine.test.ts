@@ -224,6 +224,16 @@ describe('a wire fault is repaired', () => {
       { calls: [{ name: 'f', arguments: '{}' }], finished: { reason: 'tool_calls' } },
     ],
     [
+      'a call without arguments',
+      chunks(delta({ tool_calls: [{ index: 0, function: { name: 'f' } }] }), delta({}, 'tool_calls')),
+      { calls: [{ name: 'f', arguments: '{}' }], finished: { reason: 'tool_calls' } },
+    ],
+    [
+      'a call that was cut before its arguments: it has none that could be carried out',
+      chunks(delta({ tool_calls: [{ index: 0, function: { name: 'f' } }] }), delta({}, 'length')),
+      { calls: [{ name: 'f', arguments: '' }], finished: { reason: 'length' } },
+    ],
+    [
       'tool_calls without a call',
       chunks(delta({ content: 'a' }), delta({}, 'tool_calls')),
       { finished: { reason: 'stop' } },

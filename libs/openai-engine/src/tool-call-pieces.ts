@@ -1,4 +1,5 @@
 import type { CallDelta } from '@millrace/contracts';
+import { JsonEnd } from '@millrace/runtime';
 
 interface Call {
   readonly index: number;
@@ -44,7 +45,7 @@ export class ToolCallPieces {
     return pieces.flatMap((piece) => this.#piece(piece) ?? []);
   }
 
-  /** What is missing for the arguments of every call to be JSON. */
+  /** What is missing for the arguments of every call to be JSON, once all of them have come: a call that was cut has no arguments yet. */
   end(): CallDelta[] {
     if (!this.any) return [];
     return this.#calls
@@ -117,40 +118,6 @@ export class ToolCallPieces {
     json.push(text);
     this.#calls.push({ index, id, name: told.name, upstreamIndex, arguments: json });
     return index < this.callsMax ? { index, name: told.name, arguments: text } : undefined;
-  }
-}
-
-/** Sees where the first value of a JSON text ends, if that is an object or a list, without keeping it. */
-class JsonEnd {
-  #depth = 0;
-  #inText = false;
-  #escaped = false;
-  #opened = false;
-  #empty = true;
-
-  get empty(): boolean {
-    return this.#empty;
-  }
-
-  get reached(): boolean {
-    return this.#opened && this.#depth === 0;
-  }
-
-  push(text: string): void {
-    if (text !== '') this.#empty = false;
-    for (const character of text) this.#see(character);
-  }
-
-  #see(character: string): void {
-    if (this.#inText) {
-      if (this.#escaped) this.#escaped = false;
-      else if (character === '\\') this.#escaped = true;
-      else if (character === '"') this.#inText = false;
-    } else if (character === '"') this.#inText = true;
-    else if (character === '{' || character === '[') {
-      this.#opened = true;
-      this.#depth++;
-    } else if (character === '}' || character === ']') this.#depth--;
   }
 }
 

@@ -65,3 +65,30 @@ export class UnreliableDatabase implements SqlDatabase {
 
   async close(): Promise<void> {}
 }
+
+/** A database that does everything, and takes its time as it is told. */
+export class SlowDatabase implements SqlDatabase {
+  readonly trouble = undefined;
+  /** Waited for before each statement, and before the end of a transaction, which is `commit`. */
+  before: (sql: string) => Promise<unknown> = async () => {};
+
+  constructor(private readonly database: SqlDatabase) {}
+
+  async query<Row = Record<string, unknown>>(sql: string, values?: readonly unknown[]): Promise<readonly Row[]> {
+    await this.before(sql);
+    return this.database.query<Row>(sql, values);
+  }
+
+  transaction<T>(work: (query: SqlQuery) => Promise<T>): Promise<T> {
+    return this.database.transaction(async (query) => {
+      const result = await work(async (sql, values) => {
+        await this.before(sql);
+        return query(sql, values);
+      });
+      await this.before('commit');
+      return result;
+    });
+  }
+
+  async close(): Promise<void> {}
+}

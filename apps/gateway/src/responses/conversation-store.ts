@@ -1,4 +1,5 @@
 import { InferenceError, type ResponseItem } from '@millrace/contracts';
+import { randomHex } from '@millrace/runtime';
 import type { SqlDatabase, SqlQuery } from '../stores/sql-database.js';
 import { isTimedId, timedId } from '../stores/timed-ids.js';
 import {
@@ -152,16 +153,20 @@ export class ConversationStore {
     return itemsOf(rows);
   }
 
-  /** For a response alone, until it is kept or lets go. */
+  /**
+   * For a response alone, until it is kept or lets go. Another attempt at it takes the conversation over, since who had the first may be
+   * gone: each has a lock of its own, and lets go of that alone.
+   */
   async hold(owner: Owner, id: string, responseId: string): Promise<HeldConversation> {
-    await this.#lock(owner, id, responseId);
+    const lock = `${responseId}${ATTEMPT}${randomHex(8)}`;
+    await this.#lock(owner, id, responseId, lock);
     const timer = setInterval(() => {
       // The store is away, which it tells itself. The lock ends, or does not, without us.
-      this.#extend(id, responseId).catch(() => {});
+      this.#extend(id, lock).catch(() => {});
     }, this.lockMs * EXTEND_AFTER);
     const release = async () => {
       clearInterval(timer);
-      await this.database.query(RELEASE, [id, responseId]).catch(() => {});
+      await this.database.query(`${RELEASE} and locked_by = $2`, [id, lock]).catch(() => {});
     };
     try {
       return { items: await this.read(owner, id), [Symbol.asyncDispose]: release };
@@ -171,12 +176,12 @@ export class ConversationStore {
     }
   }
 
-  async #lock(owner: Owner, id: string, responseId: string): Promise<void> {
+  async #lock(owner: Owner, id: string, responseId: string, lock: string): Promise<void> {
     const locked = isTimedId('conv_', id)
       ? await this.database.query(
           `update conversations set locked_by = $3, locked_until = clock_timestamp() + $4 * interval '1 millisecond', used_at = clock_timestamp()
-            where id = $1 and key_id = $2 and (${FREE} or locked_by = $3) returning id`,
-          [id, keyOf(owner), responseId, this.lockMs],
+            where id = $1 and key_id = $2 and (${FREE} or ${LOCKED_FOR} = $5) returning id`,
+          [id, keyOf(owner), lock, this.lockMs, responseId],
         )
       : [];
     if (locked.length > 0) return;
@@ -184,11 +189,11 @@ export class ConversationStore {
     throw conversationLocked(id);
   }
 
-  async #extend(id: string, responseId: string): Promise<void> {
+  async #extend(id: string, lock: string): Promise<void> {
     await this.database.query(
       `update conversations set locked_until = clock_timestamp() + $3 * interval '1 millisecond'
         where id = $1 and locked_by = $2`,
-      [id, responseId, this.lockMs],
+      [id, lock, this.lockMs],
     );
   }
 
@@ -222,7 +227,10 @@ export class ConversationStore {
 }
 
 const FREE = '(locked_until is null or locked_until <= clock_timestamp())';
-const RELEASE = 'update conversations set locked_by = null, locked_until = null where id = $1 and locked_by = $2';
+/** Between the response and what tells its attempts apart. */
+const ATTEMPT = '#';
+const LOCKED_FOR = `split_part(locked_by, '${ATTEMPT}', 1)`;
+const RELEASE = 'update conversations set locked_by = null, locked_until = null where id = $1';
 
 /**
  * By the transaction that keeps them elsewhere as well. What is appended stands behind what is there.
@@ -247,7 +255,7 @@ export async function appendItems(
   );
   const kept = named(items, await takenIds(query, holder, items));
   await insertItems(query, holder, kept, { from: last!.place + 1 });
-  if (letGoBy !== undefined) await query(RELEASE, [holder.id, letGoBy]);
+  if (letGoBy !== undefined) await query(`${RELEASE} and ${LOCKED_FOR} = $2`, [holder.id, letGoBy]);
   return kept;
 }
 

@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { InferenceError, type ResponseEvent } from '@millrace/contracts';
 import { DatabaseUnavailable } from '../stores/sql-database.js';
+import { errorEvent } from './error-event.js';
 import type { BegunRun, ResponseRuns } from './response-runs.js';
 
 /** Between two writes: readers elsewhere look for events no more often. */
@@ -9,9 +10,6 @@ const PAUSE_MS = 100;
 const RETRY_MS = 500;
 /** Events that may wait to be kept; then whoever makes them waits. */
 const WAITING_BYTES_MAX = 1024 * 1024;
-/** Of one response: an answer of a hundred thousand tokens has a fifth of it. */
-export const EVENTS_BYTES_MAX = 128 * 1024 * 1024;
-
 /** Another has begun it, or it was ended. */
 export class RunLost extends Error {
   override readonly name = 'RunLost';
@@ -23,7 +21,8 @@ export function isOver(signal: AbortSignal): boolean {
 }
 
 /**
- * Keeps the events of a run, in their order: what comes while some are being written is written next, in one piece.
+ * Keeps the events of a run, in their order: what comes while some are being written is written next, in one piece. Where they are more than
+ * are kept, the next of them is an error that says so, and the last: the response goes on to its end without them.
  *
  * Concurrency: one write at a time. A database that is away is waited for, until `signal` aborts.
  */
@@ -31,16 +30,22 @@ export class EventKeeper {
   #waiting: ResponseEvent[] = [];
   #waitingBytes = 0;
   #bytes = 0;
+  #isFull = false;
   #writing: Promise<void> | undefined;
   #failure: unknown;
   readonly #stopping = new AbortController();
 
   constructor(
-    private readonly runs: Pick<ResponseRuns, 'keepEvents'>,
+    private readonly runs: Pick<ResponseRuns, 'keepEvents' | 'eventsBytesMax'>,
     private readonly run: BegunRun,
     private readonly kept: () => void,
     private readonly signal: AbortSignal,
   ) {}
+
+  /** No more of them are kept, nor of those that come with the end. */
+  get isFull(): boolean {
+    return this.#isFull;
+  }
 
   /** @throws RunLost, what `signal` was aborted with, or what the database threw: of these events, or of those before. */
   async add(events: readonly ResponseEvent[]): Promise<void> {
@@ -59,15 +64,12 @@ export class EventKeeper {
   }
 
   #note(event: ResponseEvent): void {
+    if (this.#isFull) return;
     const bytes = Buffer.byteLength(JSON.stringify(event));
-    this.#waiting.push(event);
+    this.#isFull = this.#bytes + bytes > this.runs.eventsBytesMax;
+    this.#waiting.push(this.#isFull ? tooMany(event, this.runs.eventsBytesMax) : event);
     this.#waitingBytes += bytes;
     this.#bytes += bytes;
-    if (this.#bytes > EVENTS_BYTES_MAX)
-      throw new InferenceError(
-        'response_too_large',
-        `The events of the response have more than ${EVENTS_BYTES_MAX.toLocaleString('en')} bytes, which is as many as are kept of one. Ask for a shorter answer, or without \`stream\`.`,
-      );
   }
 
   #check(): void {
@@ -102,4 +104,13 @@ export class EventKeeper {
       }
     }
   }
+}
+
+/** In the place of the first that is not kept. */
+function tooMany({ sequence_number }: ResponseEvent, bytesMax: number): ResponseEvent {
+  const thrown = new InferenceError(
+    'response_too_large',
+    `The events of the response have more than ${bytesMax.toLocaleString('en')} bytes, which is as many as are kept of one, so its stream ends here. The response goes on: GET /v1/responses/{id} has all of it once it has ended.`,
+  );
+  return errorEvent(thrown, sequence_number);
 }

@@ -100,28 +100,30 @@ export async function takenIds(
 /**
  * A page of what is in a holder, which is there and the caller's own.
  *
- * @param which of a response, those of its input alone.
  * @throws InferenceError where there is no item `after` which to go on.
  */
 export async function itemPage(
   database: Pick<SqlDatabase, 'query'>,
   holderId: string,
   { limit, order, after }: ItemPageAsk,
-  which: 'all' | 'input' = 'all',
 ): Promise<ItemPage> {
   const beyond = order === 'asc' ? '>' : '<';
   const rows = await database.query<{ item: string }>(
-    `select item from response_items where holder_id = $1 and (not output or $2)
-      and ($3::text is null or place ${beyond} (select place from response_items where holder_id = $1 and id = $3))
-      order by place ${order} limit $4`,
-    [holderId, which === 'all', after === undefined ? null : await placed(database, holderId, after), limit + 1],
+    `select item from response_items where holder_id = $1
+      and ($2::text is null or place ${beyond} (select place from response_items where holder_id = $1 and id = $2))
+      order by place ${order} limit $3`,
+    [holderId, after === undefined ? null : await placed(database, holderId, after), limit + 1],
   );
   return { items: itemsOf(rows.slice(0, limit)), hasMore: rows.length > limit };
 }
 
 async function placed(database: Pick<SqlDatabase, 'query'>, holderId: string, id: string): Promise<string> {
   if ((await oneItem(database, holderId, id)) !== undefined) return id;
-  throw new InferenceError(
+  throw notListed(id);
+}
+
+export function notListed(id: string): InferenceError {
+  return new InferenceError(
     'invalid_request',
     `There is no item ${JSON.stringify(id.slice(0, 60))} to go on behind. Begin the list anew, without \`after\`.`,
     { param: 'after' },

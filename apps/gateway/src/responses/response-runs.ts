@@ -61,6 +61,8 @@ export interface RunLimits extends ResponseLimits {
   readonly backgroundResponsesPerKeyMax: number;
 }
 
+/** Of the events of one response: an answer of a hundred thousand tokens has a fifth of it. */
+export const EVENTS_BYTES_MAX = 128 * 1024 * 1024;
 /** Batches of events that are read at a time: one may have a megabyte, where the database was slow. */
 const PAGE_BATCHES = 8;
 /** Whoever is at a response when its time is over has so long to tell of it. */
@@ -78,6 +80,7 @@ export class ResponseRuns {
   constructor(
     private readonly database: SqlDatabase,
     private readonly limits: RunLimits,
+    readonly eventsBytesMax = EVENTS_BYTES_MAX,
   ) {}
 
   /** @throws InferenceError 429 where the key has as many under way as it may. */

@@ -22,9 +22,10 @@ export interface ResponseStore {
    * A response that has ended. Its input and output are appended to its conversation, if it has one, which is let go of; of one that failed
    * there is nothing to append.
    *
+   * @param signal aborts when nobody waits for it any more: then nothing of it is kept, or it is about to be, and that is waited for.
    * @throws InferenceError `response_too_large` where it is larger than may be kept.
    */
-  keep(owner: string | undefined, kept: KeptResponse): Promise<void>;
+  keep(owner: string | undefined, kept: KeptResponse, signal?: AbortSignal): Promise<void>;
 }
 
 /** A conversation that a response is being answered on; whoever disposes of it lets others have it. */

@@ -1,5 +1,6 @@
 import { InferenceError, type ResponseBody, type ResponseItem } from '@millrace/contracts';
 import type { SqlDatabase } from '../stores/sql-database.js';
+import { transactionUntil } from '../stores/transaction-until.js';
 import { appendItems, type ConversationStore } from './conversation-store.js';
 import {
   bytesOf,
@@ -7,9 +8,9 @@ import {
   type ItemPage,
   type ItemPageAsk,
   insertItems,
-  itemPage,
   itemsOf,
   named,
+  notListed,
 } from './kept-items.js';
 import { keyOf, type Owner } from './owner.js';
 import { type HeldConversation, type KeptResponse, noPreviousResponse, type ResponseStore } from './response-store.js';
@@ -81,7 +82,11 @@ export class SqlResponseStore implements ResponseStore {
     return itemsOf(rows);
   }
 
-  async keep(owner: Owner, { response, input }: KeptResponse): Promise<void> {
+  async keep(
+    owner: Owner,
+    { response, input }: KeptResponse,
+    signal: AbortSignal = new AbortController().signal,
+  ): Promise<void> {
     const { output, status, ...body } = response;
     // An output that repeats an id of the input can not be told from it.
     const items = named([...input, ...output]);
@@ -89,7 +94,7 @@ export class SqlResponseStore implements ResponseStore {
     checkSize(items, json, this.limits);
     const holder = { id: response.id, owner };
     const conversationId = response.conversation?.id ?? null;
-    await this.database.transaction(async (query) => {
+    await transactionUntil(this.database, signal, async (query) => {
       // Kept already, where nobody knew whether it was: then so was all the rest.
       const made = await query(INSERT_ENDED, [
         response.id,
@@ -130,9 +135,31 @@ export class SqlResponseStore implements ResponseStore {
     });
   }
 
-  /** What it was asked, without what it went on from. The response must be there. */
-  inputItems(id: string, ask: ItemPageAsk): Promise<ItemPage> {
-    return itemPage(this.database, id, ask, 'input');
+  /**
+   * What it was asked, behind what it went on from, as far as that is there. The response must be there.
+   *
+   * @throws InferenceError where there is no item `after` which to go on.
+   */
+  async inputItems(id: string, { limit, order, after }: ItemPageAsk): Promise<ItemPage> {
+    if (after !== undefined && !(await this.#isListed(id, after))) throw notListed(after);
+    const beyond = order === 'asc' ? '>' : '<';
+    const rows = await this.database.query<{ item: string }>(
+      `${LISTED} select i.item from listed join response_items i on i.holder_id = listed.holder_id and i.place = listed.place
+        where $3::text is null or (listed.turn, listed.place) ${beyond} (select turn, place from listed where id = $3)
+        order by listed.turn ${order}, listed.place ${order} limit $4`,
+      [id, CHAIN_RESPONSES_MAX, after, limit + 1],
+    );
+    return { items: itemsOf(rows.slice(0, limit)), hasMore: rows.length > limit };
+  }
+
+  async #isListed(id: string, itemId: string): Promise<boolean> {
+    if (!canBeId(itemId)) return false;
+    const found = await this.database.query(`${LISTED} select from listed where id = $3`, [
+      id,
+      CHAIN_RESPONSES_MAX,
+      itemId,
+    ]);
+    return found.length > 0;
   }
 
   #checkChain(responseId: string, { turns, bytes, whole, status, conversation_id }: ChainRow): void {
@@ -203,6 +230,18 @@ const CHAIN = `
     from measured left join chain as newest on newest.turn = 1
       left join wanted on measured.whole and measured.bytes <= $4::bigint
     order by wanted.turn desc, wanted.place`;
+
+/** What went into a response, oldest first. An item that was sent again stands where it was sent last, since lists go on behind ids. */
+const LISTED = `
+  with recursive chain as (
+    select id, key_id, previous_id, 0 as turn from responses where id = $1
+    union all
+    select one.id, one.key_id, one.previous_id, chain.turn - 1
+      from chain join responses one on one.id = chain.previous_id and one.key_id = chain.key_id where chain.turn > -$2::integer
+  ), listed as (
+    select distinct on (i.id) i.id, i.holder_id, i.place, chain.turn from chain join response_items i on i.holder_id = chain.id
+      where chain.turn < 0 or not i.output order by i.id, chain.turn desc
+  )`;
 
 function brokenChain(id: string): InferenceError {
   return new InferenceError(

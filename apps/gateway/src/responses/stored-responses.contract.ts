@@ -1,9 +1,9 @@
 import type { ResponseEvent } from '@millrace/contracts';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { SlowDatabase } from '../request-log/database.testing.js';
 import type { SqlDatabase } from '../stores/sql-database.js';
 import { timedId } from '../stores/timed-ids.js';
-import { EVENTS_BYTES_MAX } from './event-keeper.js';
-import type { NewRun } from './response-runs.js';
+import { EVENTS_BYTES_MAX, type NewRun } from './response-runs.js';
 import { answer, question, responseOf, responsesOn, textsOf } from './responses.testing.js';
 import { CHAIN_RESPONSES_MAX } from './sql-response-store.js';
 import type { StoredResponses } from './stored-responses.js';
@@ -112,6 +112,47 @@ export function storedResponsesContract(open: () => Promise<SqlDatabase>): void 
       });
     });
 
+    describe('for which nobody waits any more', () => {
+      /** Kept by a database that stops before this statement until it is let go on. */
+      async function keptLate(stopAt: RegExp) {
+        const slow = new SlowDatabase(database);
+        const [stopped, goOn, gaveUp] = [Promise.withResolvers(), Promise.withResolvers(), new AbortController()];
+        const conversation = await stored.conversations.create('ann', {}, []);
+        const response = responseOf({ output: [answer('late')], conversation: { id: conversation.id } });
+        slow.before = async (sql) => {
+          if (!stopAt.test(sql)) return;
+          stopped.resolve(undefined);
+          await goOn.promise;
+        };
+        const keeping = responsesOn(slow).responses.keep('ann', { response, input: [] }, gaveUp.signal);
+        await stopped.promise;
+        const is = async () => ({
+          found: (await stored.responses.find('ann', response.id)) !== undefined,
+          appended: (await stored.conversations.read('ann', conversation.id)).length,
+        });
+        return { keeping, giveUp: () => gaveUp.abort(new Error('too late')), goOn: () => goOn.resolve(undefined), is };
+      }
+
+      it.each([/insert into responses/, /insert into response_items/, /update conversations/])(
+        'is not there, however far it had come: %s',
+        async (stopAt) => {
+          const { keeping, giveUp, goOn, is } = await keptLate(stopAt);
+          giveUp();
+          await expect(keeping).rejects.toThrow('too late');
+          goOn();
+          expect(await is()).toEqual({ found: false, appended: 0 });
+        },
+      );
+
+      it('is there where it was as good as kept', async () => {
+        const { keeping, giveUp, goOn, is } = await keptLate(/^commit$/);
+        giveUp();
+        goOn();
+        await keeping;
+        expect(await is()).toEqual({ found: true, appended: 1 });
+      });
+    });
+
     it('is gone when it is deleted, with its items', async () => {
       const id = await kept('hi', 'hello');
       expect(await stored.responses.remove('bob', id)).toBe(false);
@@ -201,6 +242,33 @@ export function storedResponsesContract(open: () => Promise<SqlDatabase>): void 
       expect(await page('desc', input[1]!.id)).toEqual(['a', false]);
       await expect(page('asc', 'msg_none')).rejects.toMatchObject({ details: { param: 'after' } });
       await expect(page('asc', 'msg\0')).rejects.toMatchObject({ details: { param: 'after' } });
+    });
+
+    it('are listed with those of all that the response went on from, and one that was sent again where it was sent last', async () => {
+      const again = question('2a?');
+      const one = await kept('1?', '1!');
+      const two = responseOf({ output: [answer('2!')], previous_response_id: one });
+      await stored.responses.keep('ann', { response: two, input: [again, question('2b?')] });
+      const three = responseOf({ output: [answer('3!')], previous_response_id: two.id });
+      await stored.responses.keep('ann', { response: three, input: [question('3?'), again] });
+      const listed = async (order: 'asc' | 'desc', limit: number) => {
+        const all: string[] = [];
+        let after: string | undefined;
+        for (let more = true; more; ) {
+          const { items, hasMore } = await stored.responses.inputItems(three.id, { limit, order, after });
+          all.push(...textsOf(items));
+          after = items.at(-1)?.id;
+          more = hasMore;
+        }
+        return all;
+      };
+      const texts = ['1?', '1!', '2b?', '2!', '3?', '2a?'];
+      for (const limit of [1, 2, 6, 100]) {
+        expect(await listed('asc', limit)).toEqual(texts);
+        expect(await listed('desc', limit)).toEqual([...texts].reverse());
+      }
+      await stored.responses.remove('ann', one);
+      expect(await listed('asc', 100)).toEqual(texts.slice(2));
     });
 
     it('have ids of their own, even where somebody sends one twice or sends what can be none', async () => {
@@ -323,6 +391,18 @@ export function storedResponsesContract(open: () => Promise<SqlDatabase>): void 
       await expect
         .poll(() => conversations.hold('ann', id, 'resp_2').then((held) => held[Symbol.asyncDispose]()))
         .toBeUndefined();
+    });
+
+    it('stays with the attempt that began a response anew, when the one before finds that out', async () => {
+      const { conversations } = stored;
+      const { id } = await conversations.create('ann', {}, []);
+      const response = responseOf({ conversation: { id } });
+      const stalled = await conversations.hold('ann', id, response.id);
+      await using _anew = await conversations.hold('ann', id, response.id);
+      await stalled[Symbol.asyncDispose]();
+      await expect(conversations.hold('ann', id, 'resp_2')).rejects.toMatchObject({ code: 'conversation_locked' });
+      await stored.responses.keep('ann', { response, input: [] });
+      await using _next = await conversations.hold('ann', id, 'resp_2');
     });
 
     const lockOf = async (id: string) =>

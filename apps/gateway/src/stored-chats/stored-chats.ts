@@ -1,8 +1,9 @@
 import { type ChatCompletion, InferenceError, type Settings } from '@millrace/contracts';
 import { counter, type Logger } from '@millrace/runtime';
 import { MEASURED } from '../metrics/declarations.js';
-import type { SqlDatabase } from '../stores/sql-database.js';
+import type { SqlDatabase, SqlQuery } from '../stores/sql-database.js';
 import { isTimedId, timedId } from '../stores/timed-ids.js';
+import { transactionUntil } from '../stores/transaction-until.js';
 import type { Keepsake } from '../vocabulary.js';
 
 export type StoredChatLimits = Pick<Settings, 'storedChatDays' | 'storedChatsPerKeyMax' | 'storedChatBytesMax'>;
@@ -31,6 +32,8 @@ interface Row {
 }
 
 const PREFIX = 'chatcmpl-';
+/** An answer does not wait longer for its being kept. */
+const KEEP_WAIT_MS = 5_000;
 /** Of the limit. */
 const MORE_FOR_A_WHILE = 0.01;
 /** Of the answers on a page together, unless the first alone is longer. */
@@ -55,6 +58,7 @@ export class StoredChats {
     private readonly database: SqlDatabase,
     private readonly limits: StoredChatLimits,
     private readonly logger: Logger,
+    private readonly keepWaitMs = KEEP_WAIT_MS,
   ) {}
 
   /** Of one that is to be kept: lists go by it. */
@@ -70,24 +74,31 @@ export class StoredChats {
   /**
    * Never throws: an answer that is there goes out, whether it can be kept or not. Whoever then asks for it gets a 404.
    *
-   * It is awaited before the end of an answer is sent, so that whoever has seen that finds what it has asked to be kept.
+   * It is awaited before the end of an answer is sent, so that whoever has seen that finds what it has asked to be kept. What takes too long
+   * is given up, and is not there later.
    */
   async keep(owner: Owner, { messages, metadata }: Keepsake, completion: ChatCompletion): Promise<void> {
     const [asked, answer] = [JSON.stringify(messages), JSON.stringify(completion)];
     if (Buffer.byteLength(asked) + Buffer.byteLength(answer) > this.bytesMax) return this.outgrown(completion.id);
     const { id, model } = completion;
+    const late = new AbortController();
+    const timer = setTimeout(() => late.abort(new Error(`not kept within ${this.keepWaitMs} ms`)), this.keepWaitMs);
     try {
-      await this.database.query(
-        'insert into chat_completions (id, key_id, model, metadata, messages, answer) values ($1, $2, $3, $4::jsonb, $5, $6)',
-        [id, keyOf(owner), model, JSON.stringify(metadata), asked, answer],
-      );
-      await this.#forgetNowAndThen(keyOf(owner));
+      await transactionUntil(this.database, late.signal, async (query) => {
+        await query(
+          'insert into chat_completions (id, key_id, model, metadata, messages, answer) values ($1, $2, $3, $4::jsonb, $5, $6)',
+          [id, keyOf(owner), model, JSON.stringify(metadata), asked, answer],
+        );
+        await this.#forgetNowAndThen(query, keyOf(owner));
+      });
       this.#kept.add(1, { outcome: 'kept' });
       this.#told = false;
     } catch (error) {
       this.#kept.add(1, { outcome: 'lost' });
       this.logger[this.#told ? 'debug' : 'warn']({ id, error }, 'a chat completion was answered and could not be kept');
       this.#told = true;
+    } finally {
+      clearTimeout(timer);
     }
   }
 
@@ -101,13 +112,13 @@ export class StoredChats {
    * Of a key that has too many, the oldest. To count ten thousand takes the embedded database 25 ms, in which it does nothing else, so this is
    * done once for each hundredth of the limit: there may be so many more for a while.
    */
-  async #forgetNowAndThen(key: string): Promise<void> {
+  async #forgetNowAndThen(query: SqlQuery, key: string): Promise<void> {
     const { storedChatsPerKeyMax: max } = this.limits;
     const since = (this.#keptSince.get(key) ?? 0) + 1;
     this.#keptSince.set(key, since);
     if (since < max * MORE_FOR_A_WHILE) return;
     this.#keptSince.delete(key);
-    await this.database.query(
+    await query(
       `delete from chat_completions where key_id = $1 and id <=
         (select id from chat_completions where key_id = $1 order by id desc offset $2 limit 1)`,
       [key, max],

@@ -1,7 +1,7 @@
 import { type ErrorCode, InferenceError, type ResponseEvent, toInferenceError } from '@millrace/contracts';
+import { errorEvent } from '../responses/error-event.js';
 import type { ResponseNews } from '../responses/response-news.js';
 import type { ResponseRuns } from '../responses/response-runs.js';
-import { errorEvent } from './response-body.js';
 import { inWords } from './stored-call.js';
 
 /** Between two looks for events that another gateway keeps, doubled while there are none; those of this one are told of at once. */
@@ -65,6 +65,8 @@ export class FollowResponse {
       const { events, more, status } = page;
       if (events.length > 0) {
         yield events;
+        // Where more came than are kept, the response goes on without its stream.
+        if (events.at(-1)!.type === 'error') return;
         number = events.at(-1)!.sequence_number;
         lookMs = LOOK_MS_MIN;
       } else if (!more) {

@@ -1,14 +1,8 @@
-import type {
-  CallDelta,
-  FinishReason,
-  MessageAnswerBlock,
-  MessageAnswerBody,
-  MessageEvent,
-  Usage,
-} from '@millrace/contracts';
+import type { FinishReason, MessageAnswerBlock, MessageAnswerBody, MessageEvent, Usage } from '@millrace/contracts';
 import type { SequenceEvent, ThoughtsTold, ValidMessagesRequest } from '../vocabulary.js';
 import { type Answering, endedEarly } from './answer-heading.js';
 import { newCallId } from './call-id.js';
+import { type CallPart, type Part, PartsInOrder } from './parts-in-order.js';
 
 type EventOf<Type extends MessageEvent['type']> = Extract<MessageEvent, { type: Type }>;
 type Delta = EventOf<'content_block_delta'>['delta'];
@@ -56,6 +50,7 @@ export async function* messageEvents(
 export async function collectMessage(events: AsyncIterable<readonly MessageEvent[]>): Promise<MessageAnswerBody> {
   let message: MessageAnswerBody | undefined;
   const content: MessageAnswerBlock[] = [];
+  const unbegun = new Set<MessageAnswerBlock>();
   let input = '';
   for await (const several of events) {
     for (const event of several) {
@@ -65,10 +60,12 @@ export async function collectMessage(events: AsyncIterable<readonly MessageEvent
         input = '';
       }
       if (event.type === 'content_block_delta') input += collect(content.at(-1)!, event.delta);
-      if (event.type === 'content_block_stop') closeCall(content, input);
+      if (event.type === 'content_block_stop') closeCall(content, input, unbegun);
       if (event.type === 'message_delta' && message !== undefined) {
-        if (event.delta.stop_reason !== 'tool_use') dropUnbegun(content, input);
-        message = { ...message, ...event.delta, usage: { ...message.usage, ...event.usage } };
+        // Which only the reason tells from calls of tools that take no arguments.
+        const cut = event.delta.stop_reason !== 'tool_use';
+        const told = cut ? content.filter((block) => !unbegun.has(block)) : content;
+        message = { ...message, ...event.delta, content: told, usage: { ...message.usage, ...event.usage } };
       }
     }
   }
@@ -85,20 +82,20 @@ function collect(block: MessageAnswerBlock, delta: Delta): string {
   return '';
 }
 
-/** Of an answer that was cut in the midst of a call, the call is left out: somebody might carry out half of it. */
-function closeCall(content: MessageAnswerBlock[], input: string): void {
+/**
+ * Of an answer that was cut in the midst of calls, these are left out: somebody might carry out half of one.
+ *
+ * @param unbegun calls whose arguments have not even begun.
+ */
+function closeCall(content: MessageAnswerBlock[], input: string, unbegun: Set<MessageAnswerBlock>): void {
   const block = content.at(-1)!;
-  if (block.type !== 'tool_use' || input === '') return;
+  if (block.type !== 'tool_use') return;
+  if (input === '') return void unbegun.add(block);
   try {
     block.input = JSON.parse(input);
   } catch {
     content.pop();
   }
-}
-
-/** The same where not even its arguments had begun, which only the reason tells from a call of a tool that takes none. */
-function dropUnbegun(content: MessageAnswerBlock[], input: string): void {
-  if (input === '' && content.at(-1)?.type === 'tool_use') content.pop();
 }
 
 function opening({ id, answeredBy }: MessageHeading, usage: Usage): EventOf<'message_start'> {
@@ -168,26 +165,12 @@ function usageOf({ promptTokens, cachedTokens, completionTokens, reasoningTokens
   };
 }
 
-/** A thought, a text, or a piece of a call. */
-type Part = { readonly type: 'thinking' | 'text'; readonly text: string } | PieceOfCall;
-interface PieceOfCall {
-  readonly type: 'tool_use';
-  readonly call: CallDelta;
-}
-
-/**
- * One block is open at a time; what belongs to another closes it, and nothing opens it again. So what comes in the midst of a call waits
- * for its end: some engines mix the pieces of several calls, and a call that lacks some might be carried out without them.
- */
+/** One block is open at a time; what belongs to another closes it, and nothing opens it again. */
 class ContentBlocks {
+  readonly #parts = new PartsInOrder();
   #index = -1;
   #open: BlockType | undefined;
-  /** Of the call that came last. */
-  #call = -1;
-  /** What is known of its arguments. */
-  #input = '';
   #calls = 0;
-  #waiting: Part[] = [];
 
   constructor(private readonly thoughtsTold: ThoughtsTold) {}
 
@@ -196,27 +179,13 @@ class ContentBlocks {
     return this.#calls;
   }
 
-  /**
-   * In the order in which a model writes them, but that an open call is gone on with first: pieces that were unread for a while come as
-   * one, which doesn't tell that it ended before a text began.
-   */
-  add({ reasoning = '', text, calls = [] }: Tokens): MessageEvent[] {
-    const before = calls.filter((call) => this.#goesOn(call));
-    const behind = calls.filter((call) => !before.includes(call));
-    const parts: Part[] = [
-      ...before.map(pieceOfCall),
-      ...(reasoning === '' ? [] : [{ type: 'thinking', text: reasoning } as const]),
-      ...(text === '' ? [] : [{ type: 'text', text } as const]),
-      ...behind.map(pieceOfCall),
-    ];
-    return parts.flatMap((part) => this.#take(part));
+  add(tokens: Tokens): MessageEvent[] {
+    return this.#parts.add(tokens).flatMap((part) => this.#tell(part));
   }
 
-  /** What still waits, and the end of the last block. */
+  /** What was held back, and the end of the last block. */
   end(): MessageEvent[] {
-    const events: MessageEvent[] = [];
-    while (this.#waiting.length > 0) events.push(...this.close(), ...this.#takeWaiting());
-    return [...events, ...this.close()];
+    return [...this.#parts.end().flatMap((part) => this.#tell(part)), ...this.close()];
   }
 
   close(): MessageEvent[] {
@@ -227,33 +196,9 @@ class ContentBlocks {
     return [...signed, { type: 'content_block_stop', index: this.#index }];
   }
 
-  #take(part: Part): MessageEvent[] {
-    const goesOn = part.type === 'tool_use' && this.#goesOn(part.call);
-    if (!goesOn && this.#isInCall()) {
-      this.#waiting.push(part);
-      return [];
-    }
-    const told = this.#tell(part);
-    return this.#waiting.length === 0 || this.#isInCall() ? told : [...told, ...this.#takeWaiting()];
-  }
-
-  #takeWaiting(): MessageEvent[] {
-    const waiting = this.#waiting;
-    this.#waiting = [];
-    return waiting.flatMap((part) => this.#take(part));
-  }
-
-  #goesOn({ name, index }: CallDelta): boolean {
-    return name === undefined && index === this.#call && this.#open === 'tool_use';
-  }
-
-  #isInCall(): boolean {
-    return this.#open === 'tool_use' && !isObject(this.#input);
-  }
-
   #tell(part: Part): MessageEvent[] {
-    if (part.type === 'tool_use') return this.#callPiece(part.call);
-    return part.type === 'thinking' ? this.#thought(part.text) : this.#text(part.text);
+    if (part.kind === 'call') return this.#callPiece(part);
+    return part.kind === 'thought' ? this.#thought(part.text) : this.#text(part.text);
   }
 
   #thought(thinking: string): MessageEvent[] {
@@ -263,24 +208,19 @@ class ContentBlocks {
   }
 
   #text(text: string): MessageEvent[] {
+    if (text === '') return [];
     const opened = this.#openAs('text', { type: 'text', text: '', citations: null });
     return [...opened, this.#delta({ type: 'text_delta', text })];
   }
 
-  #callPiece({ index, name, arguments: json }: CallDelta): MessageEvent[] {
+  #callPiece({ name, arguments: json }: CallPart): MessageEvent[] {
     const events: MessageEvent[] = [];
     if (name !== undefined) {
-      this.#call = index;
-      this.#input = '';
       this.#calls++;
       const block = { type: 'tool_use', id: newCallId('toolu'), name, input: {}, caller: { type: 'direct' } } as const;
       events.push(...this.close(), ...this.#openAs('tool_use', block));
     }
-    // Behind the end of its arguments, whatever else was said has closed it.
-    if (json !== '' && this.#open === 'tool_use' && index === this.#call) {
-      this.#input += json;
-      events.push(this.#delta({ type: 'input_json_delta', partial_json: json }));
-    }
+    if (json !== '') events.push(this.#delta({ type: 'input_json_delta', partial_json: json }));
     return events;
   }
 
@@ -295,20 +235,5 @@ class ContentBlocks {
 
   #delta(delta: Delta): EventOf<'content_block_delta'> {
     return { type: 'content_block_delta', index: this.#index, delta };
-  }
-}
-
-function pieceOfCall(call: CallDelta): PieceOfCall {
-  return { type: 'tool_use', call };
-}
-
-/** Whether arguments are whole. The last character is looked at first, since each piece of a long call asks. */
-function isObject(json: string): boolean {
-  if (!json.trimEnd().endsWith('}')) return false;
-  try {
-    JSON.parse(json);
-    return true;
-  } catch {
-    return false;
   }
 }

@@ -146,7 +146,8 @@ describe('a response that is to be kept', () => {
 
   it('is not waited for without end', async () => {
     const store = new MemoryResponses();
-    store.keep = () => new Promise(() => {});
+    store.keep = (_owner: unknown, _kept: unknown, signal?: AbortSignal) =>
+      new Promise<void>((_, reject) => signal?.addEventListener('abort', () => reject(signal.reason)));
     const { respond, lines } = respondWith([begun, text, finished], store, 10);
     expect(await respond.run({ input }, call)).toMatchObject({ body: { status: 'completed', store: false } });
     expect(lines.join()).toContain('not kept within 10 ms');

@@ -139,12 +139,10 @@ export class Respond {
     // Before its end is told: whoever reads that may go on in the same conversation at once.
     await using _held = input;
     if (!response.store) return response;
-    let timer: NodeJS.Timeout | undefined;
-    const late = new Promise<never>((_, reject) => {
-      timer = setTimeout(() => reject(new Error(`not kept within ${this.keepWaitMs} ms`)), this.keepWaitMs);
-    });
+    const late = new AbortController();
+    const timer = setTimeout(() => late.abort(new Error(`not kept within ${this.keepWaitMs} ms`)), this.keepWaitMs);
     try {
-      await Promise.race([this.store.keep(caller.keyId, { response, input: input.own }), late]);
+      await this.store.keep(caller.keyId, { response, input: input.own }, late.signal);
       return response;
     } catch (error) {
       this.logger.warn({ error, requestId, response: response.id }, 'a response could not be kept');

@@ -1,17 +1,17 @@
 import {
   type ResponseBody,
   type ResponseErrorCode,
-  type ResponseEvent,
   type ResponseRequestBody,
   type ResponseTool,
   type ResponseUsageBody,
   toInferenceError,
-  toOpenAiResponse,
   type Usage,
 } from '@millrace/contracts';
 import { randomHex } from '@millrace/runtime';
 import { goneOnFrom } from '../validation/parse-response-request.js';
 import type { ValidChatRequest } from '../vocabulary.js';
+
+export { errorEvent } from '../responses/error-event.js';
 
 /** What a response is known by from its beginning on. */
 export interface ResponseIds {
@@ -110,13 +110,6 @@ export function responseUsageBody(usage: Usage): ResponseUsageBody {
     output_tokens_details: { reasoning_tokens: reasoningTokens },
     total_tokens: promptTokens + completionTokens,
   };
-}
-
-/** What a stream tells in place of what did not come. OpenAI's clients throw at it. */
-export function errorEvent(thrown: unknown, sequence_number: number): Extract<ResponseEvent, { type: 'error' }> {
-  const { error } = toOpenAiResponse(thrown).body;
-  const { code, message, param } = error;
-  return { type: 'error', sequence_number, code, message, param, error };
 }
 
 /** Why a response failed, in the few codes that OpenAI has for it. */

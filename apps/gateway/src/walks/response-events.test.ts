@@ -133,10 +133,31 @@ describe('events of a response', () => {
     expect(JSON.stringify(events)).toBe(before);
   });
 
-  it('refuse a call that goes on when it was told whole', () => {
+  it('tell a text behind the call in whose midst it came', () => {
     const first = tokens({ calls: [{ index: 0, name: 'f', arguments: '{' }] });
-    expect(() => told(first, tokens({ text: 'x' }), tokens({ calls: [{ index: 0, arguments: '}' }] }))).toThrow(
-      expect.objectContaining({ code: 'internal_error' }),
-    );
+    const { response } = told(
+      first,
+      tokens({ text: 'x' }),
+      tokens({ calls: [{ index: 0, arguments: '}' }] }),
+      finished,
+    ).at(-1) as { response: ResponseBody };
+    expect(response.output).toMatchObject([
+      { type: 'function_call', arguments: '{}' },
+      { type: 'message', content: [{ text: 'x' }] },
+    ]);
+  });
+
+  it('say of each call of an answer that was cut whether it is whole', () => {
+    const { response } = told(
+      tokens({ calls: [{ index: 0, name: 'f', arguments: '{' }] }),
+      tokens({ calls: [{ index: 1, name: 'g', arguments: '{}' }] }),
+      tokens({ calls: [{ index: 2, name: 'h', arguments: '' }] }),
+      { ...finished, reason: 'length' } as SequenceEvent,
+    ).at(-1) as { response: ResponseBody };
+    expect(response.output).toMatchObject([
+      { name: 'f', arguments: '{', status: 'incomplete' },
+      { name: 'g', arguments: '{}', status: 'completed' },
+      { name: 'h', arguments: '', status: 'incomplete' },
+    ]);
   });
 });

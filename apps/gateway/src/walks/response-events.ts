@@ -1,17 +1,15 @@
-import {
-  type CallDelta,
-  type Citation,
-  type FileSearchCallItem,
-  type FileSearchResult,
-  type FinishReason,
-  InferenceError,
-  type OutputItem,
-  type OutputTextPart,
-  type ResponseAnnotation,
-  type ResponseBody,
-  type ResponseEvent,
-  type ResponseLogprob,
-  type Usage,
+import type {
+  Citation,
+  FileSearchCallItem,
+  FileSearchResult,
+  FinishReason,
+  OutputItem,
+  OutputTextPart,
+  ResponseAnnotation,
+  ResponseBody,
+  ResponseEvent,
+  ResponseLogprob,
+  Usage,
 } from '@millrace/contracts';
 import { NO_USAGE, type TotalUsage } from '../request-log/usage-tally.js';
 import { newItemId } from '../validation/response-items.js';
@@ -19,9 +17,9 @@ import { queriesIn } from '../validation/searched-files.js';
 import type { SequenceEvent } from '../vocabulary.js';
 import { newCallId } from './call-id.js';
 import { chatLogprob } from './chat-logprobs.js';
+import { type CallPart, type Part, PartsInOrder, type TextPart } from './parts-in-order.js';
 import { errorEvent, responseError, responseUsageBody } from './response-body.js';
 
-type TokensEvent = Extract<SequenceEvent, { kind: 'tokens' }>;
 type ItemStatus = 'in_progress' | 'completed' | 'incomplete';
 type Unnumbered = ResponseEvent extends infer One
   ? One extends ResponseEvent
@@ -46,16 +44,14 @@ interface Telling extends Writing {
 }
 interface Calling extends Writing {
   readonly kind: 'call';
-  /** Which call of the answer it is. */
-  readonly call: number;
   readonly callId: string;
   readonly name: string;
   text: string;
+  whole: boolean;
 }
 /** A call that the gateway carries out by itself. */
 interface Searching extends Writing {
   readonly kind: 'search';
-  readonly call: number;
   text: string;
 }
 type Open = Thinking | Telling | Calling | Searching;
@@ -92,7 +88,10 @@ export class ResponseEvents {
   #usage: TotalUsage = NO_USAGE;
   /** The turn that is over had calls that are the client's to carry out. */
   #called = false;
+  #parts = new PartsInOrder();
   #open: Open | undefined;
+  /** The answer ended before it was over, perhaps in the midst of several calls. */
+  #cut = false;
   /** Of tokens without a text: they wait for the next that has one. */
   #logprobs: ResponseLogprob[] = [];
   /** Code points of the texts of this turn before the one that is open: citations count through all of them. */
@@ -144,7 +143,7 @@ export class ResponseEvents {
   /** What an event of the engine is told as. */
   add(event: SequenceEvent): readonly ResponseEvent[] {
     if (event.kind === 'begun') this.#begin();
-    if (event.kind === 'tokens') this.#tokens(event);
+    if (event.kind === 'tokens') this.#write(this.#parts.add(event));
     if (event.kind === 'finished') this.#finish(event.reason, event.usage);
     return this.#take();
   }
@@ -188,6 +187,7 @@ export class ResponseEvents {
 
   #begin(): void {
     this.#pointsBefore = 0;
+    this.#parts = new PartsInOrder();
     this.#called = false;
     if (this.begun) return; // Another turn.
     const response = this.#response({ status: 'in_progress' });
@@ -195,15 +195,12 @@ export class ResponseEvents {
     this.#tell({ type: 'response.in_progress', response });
   }
 
-  /** In the order in which a model writes them. */
-  #tokens({ reasoning, text, calls = [], citations = [], logprobs = [] }: TokensEvent): void {
-    // Those of thoughts and calls belong to no text.
-    if (text !== '' || (!reasoning && calls.length === 0))
-      for (const one of logprobs) this.#logprobs.push(logprobOf(one));
-    if (reasoning) this.#think(reasoning);
-    if (text !== '') this.#write(text);
-    for (const citation of citations) this.#cite(citation);
-    for (const call of calls) this.#call(call);
+  #write(parts: readonly Part[]): void {
+    for (const part of parts) {
+      if (part.kind === 'thought') this.#think(part.text);
+      else if (part.kind === 'text') this.#tellText(part);
+      else this.#call(part);
+    }
   }
 
   #think(delta: string): void {
@@ -218,7 +215,13 @@ export class ResponseEvents {
     return item;
   }
 
-  #write(delta: string): void {
+  #tellText({ text, logprobs, citations }: TextPart): void {
+    for (const one of logprobs) this.#logprobs.push(logprobOf(one));
+    if (text !== '') this.#addText(text);
+    for (const citation of citations) this.#cite(citation);
+  }
+
+  #addText(delta: string): void {
     const item = this.#open?.kind === 'message' ? this.#open : this.#beginText();
     const logprobs = this.#logprobs;
     this.#logprobs = [];
@@ -257,24 +260,24 @@ export class ResponseEvents {
     }
   }
 
-  /** An item that was told whole can't go on: an engine that goes back to a call breaks the promise that they come one after another. */
-  #call({ index, name, arguments: delta }: CallDelta): void {
-    const item = name === undefined ? this.#open : this.#beginCall(index, name);
-    if ((item?.kind !== 'call' && item?.kind !== 'search') || item.call !== index) throw wentBack(index);
-    if (delta === '') return;
+  #call({ name, arguments: delta, whole }: CallPart): void {
+    const item = name === undefined ? this.#open : this.#beginCall(name);
+    if (item?.kind !== 'call' && item?.kind !== 'search') return;
     item.text += delta;
     if (item.kind === 'search') return; // What is searched for is told once it is known.
-    this.#tell({ type: 'response.function_call_arguments.delta', ...placeOf(item), delta });
+    item.whole = whole;
+    if (delta !== '') this.#tell({ type: 'response.function_call_arguments.delta', ...placeOf(item), delta });
   }
 
-  #beginCall(call: number, name: string): Calling | Searching {
-    if (name === this.searchFunction) return this.#beginSearch(call);
+  #beginCall(name: string): Calling | Searching {
+    if (name === this.searchFunction) return this.#beginSearch();
     this.#called = true;
-    return this.#begun<Calling>({ ...this.#next('fc'), kind: 'call', call, callId: newCallId(), name, text: '' });
+    const item = { kind: 'call', callId: newCallId(), name, text: '', whole: false } as const;
+    return this.#begun<Calling>({ ...this.#next('fc'), ...item });
   }
 
-  #beginSearch(call: number): Searching {
-    const item = this.#begun<Searching>({ ...this.#next('fs'), kind: 'search', call, text: '' });
+  #beginSearch(): Searching {
+    const item = this.#begun<Searching>({ ...this.#next('fs'), kind: 'search', text: '' });
     this.#tell({ type: 'response.file_search_call.in_progress', ...placeOf(item) });
     return item;
   }
@@ -303,7 +306,8 @@ export class ResponseEvents {
     if (item.kind === 'reasoning') this.#endThought(item);
     else if (item.kind === 'message') this.#endText(item);
     else this.#tell({ type: 'response.function_call_arguments.done', ...placeOf(item), arguments: item.text });
-    this.#done(item.index, itemOf(item, status));
+    const isHalf = item.kind === 'call' && this.#cut && !item.whole;
+    this.#done(item.index, itemOf(item, isHalf ? 'incomplete' : status));
   }
 
   #done(index: number, item: OutputItem): void {
@@ -353,6 +357,8 @@ export class ResponseEvents {
       reasoningTokens: reasoningTokens + (used.reasoningTokens ?? 0),
     };
     const cut = INCOMPLETE[reason] !== undefined;
+    this.#cut = cut;
+    this.#write(this.#parts.end());
     // What is open may be a search as well.
     this.#close(cut ? 'incomplete' : 'completed');
     if (cut || this.#searches.length === 0) this.#conclude(reason);
@@ -400,13 +406,6 @@ export class ResponseEvents {
     this.#told = [];
     return told;
   }
-}
-
-function wentBack(call: number): InferenceError {
-  return new InferenceError(
-    'internal_error',
-    `The worker went back to call ${call} of the answer after it had gone on to something else. Send the request again.`,
-  );
 }
 
 function placeOf({ id, index }: Writing) {

@@ -213,12 +213,14 @@ export class RunBackgroundResponses {
     using _watch = new RunWatch(() => this.#whyToEnd(run), ending, this.pace.watchMs, this.parts.queue.leaseMs);
     const timer = setTimeout(() => ending.abort(timeIsOver()), run.remainingMs);
     const signal = AbortSignal.any([ending.signal, this.#leaving.signal]);
+    const { runs, news } = this.parts;
+    const keeper = run.streamed ? new EventKeeper(runs, run, () => news.tell(run.id), signal) : undefined;
     try {
       const caller = await this.#callerOf(run);
       if (caller === undefined) throw keyGone();
-      return await this.#answer(run, caller, told, signal);
+      return await this.#answer(run, caller, told, keeper, signal);
     } catch (error) {
-      return this.#afterFailure(run, told, signal.aborted ? signal.reason : error);
+      return await this.#afterFailure(run, told, keeper, signal.aborted ? signal.reason : error);
     } finally {
       clearTimeout(timer);
       this.#running.delete(run.id);
@@ -229,14 +231,20 @@ export class RunBackgroundResponses {
    * The events as they come; those of its end are kept with the end itself. And that before the answer is let go of, which until then has its
    * conversation for itself: whoever is next there finds this one in it.
    */
-  async #answer(run: BegunRun, caller: Caller, told: ToldResponse, signal: AbortSignal): Promise<Attempt> {
-    const { runs, news, producer } = this.parts;
-    const keeper = run.streamed ? new EventKeeper(runs, run, () => news.tell(run.id), signal) : undefined;
+  async #answer(
+    run: BegunRun,
+    caller: Caller,
+    told: ToldResponse,
+    keeper: EventKeeper | undefined,
+    signal: AbortSignal,
+  ): Promise<Attempt> {
+    const { producer } = this.parts;
     const { id, created_at: createdAt } = run.response;
     for await (const events of producer.produce(run.request.body, callOf(run, caller, signal), { id, createdAt })) {
       if (isOver(signal)) throw signal.reason;
       const more = told.add(events);
       if (more.length > 0) await keeper?.add(more);
+      told.isStreamOver = keeper?.isFull ?? false;
       if (!told.hasEnded) continue;
       // Where nobody has seen anything of it, it need not end with that.
       if (told.error !== undefined && LATER.has(told.error.code) && !told.isSeen) throw told.error;
@@ -247,14 +255,20 @@ export class RunBackgroundResponses {
     throw new InferenceError('internal_error', 'The answer of this response ended without saying how.');
   }
 
-  #afterFailure(run: BegunRun, told: ToldResponse, error: unknown): Attempt {
+  async #afterFailure(
+    run: BegunRun,
+    told: ToldResponse,
+    keeper: EventKeeper | undefined,
+    error: unknown,
+  ): Promise<Attempt> {
     if (error instanceof RunLost) return { kind: 'lost' };
     // It may be back when another begins it.
     if (error instanceof DatabaseUnavailable) throw error;
     // Here the answer ends, but not the response: another begins it anew.
     if (error instanceof Stopping) return { kind: 'again', inMs: 0 };
     if (!(error instanceof InferenceError)) this.logger.error({ error, responseId: run.id }, 'a response failed');
-    if (told.isSeen || !isForLater(error)) return told.failed(error);
+    // Behind what was told before: where that can't be kept, another finds what there is.
+    if (told.isSeen || !isForLater(error)) return told.failed(error, (await keeper?.rest()) ?? []);
     const waitMs = PUT_OFF_MS_MIN * 2 ** Math.min(run.putBack, 10);
     const inMs = Math.min(PUT_OFF_MS_MAX, Math.max(waitMs, (error.details.retryAfterSeconds ?? 0) * 1_000));
     return { kind: 'again', inMs };

@@ -57,6 +57,19 @@ describe('what is told of a response in the background', () => {
     expect(numbers(events)).toEqual([3, 4]);
   });
 
+  it('fails behind what came before it, and tells nothing behind the end of its stream', () => {
+    const told = new ToldResponse(runOf());
+    told.add([...OPENING, delta(2)]);
+    expect(numbers(told.failed(new Error('broken'), [delta(3)]).events)).toEqual([3, 4, 5]);
+    told.isStreamOver = true;
+    expect(told.failed(new Error('broken'), [delta(3)])).toMatchObject({
+      response: { status: 'failed' },
+      events: [delta(3)],
+    });
+    told.add([{ type: 'response.completed', sequence_number: 3, response: completed }]);
+    expect(told.ended([delta(3)])).toEqual({ kind: 'ended', response: completed, events: [delta(3)] });
+  });
+
   it('is not told twice when it is begun again, and nothing of it had been seen', () => {
     const told = new ToldResponse(runOf({ attempt: 2, lastNumber: 2 }));
     expect(told.isSeen).toBe(false);

@@ -1,6 +1,7 @@
 import { InferenceError, isErrorCode, type ResponseBody, type ResponseEvent } from '@millrace/contracts';
+import { errorEvent } from '../responses/error-event.js';
 import type { BegunRun } from '../responses/response-runs.js';
-import { errorEvent, responseError } from './response-body.js';
+import { responseError } from './response-body.js';
 
 /** Events that every response begins with, whoever begins it: up to this number nothing of an answer has been seen. */
 export const LAST_OPENING_NUMBER = 2;
@@ -19,6 +20,8 @@ export class ToldResponse {
   #response: ResponseBody | undefined;
   /** Why it failed. */
   error: InferenceError | undefined;
+  /** Its stream was too long to be kept, and said so: nothing is told behind that. */
+  isStreamOver = false;
 
   constructor(private readonly run: BegunRun) {
     this.#number = run.lastNumber;
@@ -48,18 +51,22 @@ export class ToldResponse {
 
   /** Once it has. @param rest what is not kept yet of what came before its end. */
   ended(rest: readonly ResponseEvent[]): Ended {
-    return { kind: 'ended', response: this.#response!, events: [...rest, ...this.#last] };
+    return { kind: 'ended', response: this.#response!, events: this.#behind(rest, this.#last) };
   }
 
-  /** What is told in place of what did not come. */
-  failed(thrown: unknown): Ended {
+  /** What is told in place of what did not come. @param rest as for `ended` */
+  failed(thrown: unknown, rest: readonly ResponseEvent[] = []): Ended {
     const response: ResponseBody = { ...this.run.response, status: 'failed', error: responseError(thrown) };
     const number = this.#number + 1;
     const events: ResponseEvent[] = [
       errorEvent(thrown, number),
       { type: 'response.failed', sequence_number: number + 1, response },
     ];
-    return { kind: 'ended', response, events };
+    return { kind: 'ended', response, events: this.#behind(rest, events) };
+  }
+
+  #behind(rest: readonly ResponseEvent[], last: readonly ResponseEvent[]): readonly ResponseEvent[] {
+    return this.isStreamOver ? rest : [...rest, ...last];
   }
 
   #isOfTheEnd(event: ResponseEvent): boolean {

@@ -233,8 +233,10 @@ export const ERROR_CATALOG = {
   response_too_large: {
     status: 413,
     type: 'invalid_request_error',
-    meaning: 'The response is, with its input, larger than may be kept of one: `responseBytesMax`.',
-    remedy: 'Send less, send it with `store: false`, or raise the setting.',
+    meaning:
+      'The response is, with its input, larger than may be kept of one: `responseBytesMax`. As the last event of a stream in the background: it has more events than are kept, and goes on without them.',
+    remedy:
+      'Send less, send it with `store: false`, or raise the setting. Behind a stream: ask for the response whole.',
   },
   file_too_large: {
     status: 413,
