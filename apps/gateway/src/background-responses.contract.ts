@@ -484,6 +484,10 @@ export function backgroundResponsesContract(
       expect(events.map(({ sequence_number }) => sequence_number)).toEqual(events.map((_, at) => at));
       expect(events.slice(0, 20)).toEqual(seen);
       expect(typesOfEnd(events)).toEqual(['error', 'response.failed']);
+      const came = events.map((event) => (event.type === 'response.output_text.delta' ? event.delta : '')).join('');
+      expect(came).not.toBe('');
+      expect(ended.output).toMatchObject([{ type: 'message', status: 'incomplete', content: [{ text: came }] }]);
+      expect(events.at(-1)).toMatchObject({ response: { output: ended.output } });
     });
 
     it('and nothing of it was streamed yet, its stream goes on with the answer of another', async () => {
