@@ -200,6 +200,11 @@ export function storedResponsesContract(open: () => Promise<SqlDatabase>): void 
       await expect(stored.responses.history('ann', id)).rejects.toMatchObject({
         message: expect.stringContaining(conversation),
       });
+      await expect(stored.responses.history('ann', id)).rejects.toThrow(/Send `conversation` in place/);
+      await stored.conversations.remove('ann', conversation);
+      await expect(stored.responses.history('ann', id)).rejects.toThrow(
+        /was deleted.* send what matters of it as `input`/,
+      );
     });
 
     it('is refused once it would have more bytes than a body may', async () => {
