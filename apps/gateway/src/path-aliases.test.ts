@@ -103,6 +103,27 @@ describe('a client whose base URL is another', () => {
     expect(body).toMatchObject({ type: 'error', error: {}, request_id: refused.headers.get('request-id') });
   });
 
+  it.each([
+    '/v1/files',
+    '/v1/complete',
+    '/v1/chat/completions',
+    '/v1/messages/batches',
+    '/files',
+    '/anthropic/v1/files',
+  ])('is a 404 in Anthropic’s words where it asks in those for what is not Anthropic’s: %s', async (path) => {
+    const headers = path.startsWith('/anthropic') ? {} : { 'anthropic-version': '2023-06-01' };
+    const refused = await fetch(bed.url + path, { headers });
+    expect([refused.status, await refused.json()]).toMatchObject([
+      404,
+      { type: 'error', error: { type: 'not_found_error', message: expect.stringContaining(path) } },
+    ]);
+  });
+
+  it('is a 404 that Anthropic’s client knows, where it asks for files', async () => {
+    const client = new Anthropic({ baseURL: bed.url, apiKey: 'any', maxRetries: 0 });
+    await expect(client.beta.files.list()).rejects.toBeInstanceOf(Anthropic.NotFoundError);
+  });
+
   it('is told of the models as Anthropic does, without a word of its header', async () => {
     const models = await (await fetch(`${bed.url}/anthropic/v1/models`)).json();
     expect(models).toMatchObject({ data: [{ type: 'model', id: 'demo' }], has_more: false });

@@ -1,5 +1,6 @@
 import { InferenceError } from '@millrace/contracts';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
+import { isOpenAisAlone } from './dialect.js';
 
 /** The one pattern of all paths is the CORS plugin's, for OPTIONS; it makes no path exist. */
 export const ANY_PATH = '*';
@@ -21,6 +22,7 @@ export function refuseUnknownRoutes(fastify: FastifyInstance): void {
   fastify.addHook('onRequest', (request, reply, done) => {
     const path = (request.url.split('?', 1)[0] ?? '').replace(/(?<=.)\/$/, ''); // The router does not mind it either.
     if (NOT_SERVED.has(path)) return done(notServed(request));
+    if (isOpenAisAlone(request)) return done(notAnthropics(request));
     if (!request.is404 && !isOptionsOfNoRoute(request) && !isOfAnother(request, path, methods)) return done();
     const allowed = methodsOf(path, request.method, methods);
     done(allowed ? methodNotAllowed(request, allowed, reply) : unknownUrl(request));
@@ -81,6 +83,13 @@ function notServed(request: FastifyRequest): InferenceError {
   return new InferenceError(
     'unknown_url',
     `${request.method} ${askedPath(request)} is not served here. /docs lists what is.`,
+  );
+}
+
+function notAnthropics(request: FastifyRequest): InferenceError {
+  return new InferenceError(
+    'unknown_url',
+    `${request.method} ${askedPath(request)} is not served of Anthropic’s API, of which there are messages, their tokens counted, and models. For OpenAI’s, send no anthropic-version, and nothing below /anthropic.`,
   );
 }
 
