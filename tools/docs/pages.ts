@@ -395,7 +395,10 @@ a client works whose base URL is this server's address alone. Keys, limits, reco
 }
 
 function aliasRows(): string {
-  return PATH_ALIASES.map(({ from, to, reason }) => `| \`${from}\` | \`${to}\` | ${reason} |`).join('\n');
+  return PATH_ALIASES.map(({ from, to, only = [], reason }) => {
+    const behind = only.length === 0 ? '' : `, of which ${only.map((path) => `\`${path}\``).join(', ')}`;
+    return `| \`${from}\`${behind} | \`${to}\` | ${reason} |`;
+  }).join('\n');
 }
 
 function withoutV1(): string {
