@@ -1,5 +1,5 @@
 import type { ResponseEvent } from '@millrace/contracts';
-import { errorEvent } from '../responses/error-event.js';
+import { errorEvent } from '../walks/response-body.js';
 import type { StreamFormat } from './server-sent-events.js';
 
 /** As `/v1/responses` has it: every event has its type as its name, and the last of them says how the response ended. */
