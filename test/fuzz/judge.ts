@@ -145,10 +145,10 @@ function isFailure(event: unknown): boolean {
   return type === 'error' || (typeof error === 'object' && error !== null && type === undefined);
 }
 
-/** Anthropic's clients read another one than OpenAI's; beside its paths there are none of theirs. Models are listed for both. */
+/** Anthropic's clients read another one than OpenAI's: at its paths, and below `/v1` where they say who they are. */
 function errorShape({ operation, headers, astray }: FuzzRequest, body: unknown): string[] {
   const isMessages = operation.path.startsWith('/v1/messages');
-  const mayBe = isMessages || (operation.path.startsWith('/v1/models') && 'anthropic-version' in headers);
+  const mayBe = isMessages || (operation.path.startsWith('/v1/') && 'anthropic-version' in headers);
   if (!mayBe) return openAiShape(body);
   const complaints = anthropicShape(body);
   return complaints.length > 0 && (astray || !isMessages) ? openAiShape(body) : complaints;

@@ -97,7 +97,7 @@ is \`null\`. Every answer carries \`x-request-id\`: the same id stands in the ga
 A stream that fails after its first chunk has spent its status: the error then comes as a last event,
 \`data: {"error": …}\`, and no \`data: [DONE]\` follows.
 
-At \`/v1/messages\`, and at \`/v1/models\` to whoever sends \`anthropic-version\`, and at all below \`/anthropic/\`, failures have [Anthropic's shape](anthropic-compatibility.md#errors), with the
+At \`/v1/messages\`, and below \`/v1\` to whoever sends \`anthropic-version\`, and at all below \`/anthropic/\`, failures have [Anthropic's shape](anthropic-compatibility.md#errors), with the
 same codes, status and headers.
 
 The table is \`ERROR_CATALOG\` in \`libs/contracts/src/errors/inference-error.ts\`.
@@ -457,7 +457,10 @@ a client works whose base URL is this server's address alone. Keys, limits, reco
 }
 
 function aliasRows(): string {
-  return PATH_ALIASES.map(({ from, to, reason }) => `| \`${from}\` | \`${to}\` | ${reason} |`).join('\n');
+  return PATH_ALIASES.map(({ from, to, only = [], reason }) => {
+    const behind = only.length === 0 ? '' : `, of which ${only.map((path) => `\`${path}\``).join(', ')}`;
+    return `| \`${from}\`${behind} | \`${to}\` | ${reason} |`;
+  }).join('\n');
 }
 
 function withoutV1(): string {
@@ -499,7 +502,7 @@ ${parameterRows(COUNT_TOKENS_PARAMETERS)}
 
 ## \`GET /v1/models\`, \`GET /v1/models/{id}\`
 
-With the header \`anthropic-version\`, which Anthropic's clients send, or below \`/anthropic/\`, they answer in Anthropic's shape. The list takes \`limit\` (1 to 1,000; left out:
+With the header \`anthropic-version\`, which Anthropic's clients send, or below \`/anthropic/\`, they answer in Anthropic's shape; whatever is not on this page is a 404 then, what OpenAI has at the same path among it. The list takes \`limit\` (1 to 1,000; left out:
 20), \`after_id\` and \`before_id\`.
 
 ## Errors

@@ -212,7 +212,7 @@ async function revoke({ admin, flags, word, write }: Asked): Promise<void> {
   if (flags.json) tellKey(write, flags, key);
   else if (!flags.quiet)
     say(
-      `The key of ${keyDetails(key).split('\n', 1)[0]} is revoked for good. What it is being answered just now goes on to its end.`,
+      `The key of ${keyDetails(key).split('\n', 1)[0]} is revoked for good. What it is being answered just now goes on to its end; its responses in the background fail, and its batches stop.`,
     );
 }
 

@@ -368,6 +368,29 @@ export function backgroundResponsesContract(
       await whenEnded(bed.client, id);
     });
 
+    it('is read on where the database cut its reader off, without a word lost or told twice', async () => {
+      const cut = new UnreliableDatabase(database);
+      await using bed = await start(LONG, {}, cut);
+      const response = await bed.post('/v1/responses', { ...ASKED, stream: true });
+      const seen: Event[] = [];
+      for await (const event of rawEvents(response)) {
+        seen.push(event);
+        if (seen.length === 20) cut.fate = () => 'fails before';
+      }
+      cut.fate = () => 'works';
+      const error = seen.pop()!;
+      expect(error).toMatchObject({ type: 'error', code: 'store_unavailable' });
+      expect(error.sequence_number).toBe(seen.at(-1)!.sequence_number);
+      const { id } = (seen[0] as OpenAI.Responses.ResponseCreatedEvent).response;
+      const rest = await collected(
+        await bed.client.responses.retrieve(id, { stream: true, starting_after: error.sequence_number }),
+      );
+      const all = [...seen, ...rest];
+      expect(all.map(({ sequence_number }) => sequence_number)).toEqual(all.map((_, at) => at));
+      const deltas = all.map((event) => (event.type === 'response.output_text.delta' ? event.delta : ''));
+      expect(deltas.join('')).toBe(WORDS.join(''));
+    });
+
     it.each([
       ['completed', {}],
       ['failed', { failure: { code: 'internal_error', message: 'Broken.', afterTokens: 300 } }],
@@ -461,6 +484,10 @@ export function backgroundResponsesContract(
       expect(events.map(({ sequence_number }) => sequence_number)).toEqual(events.map((_, at) => at));
       expect(events.slice(0, 20)).toEqual(seen);
       expect(typesOfEnd(events)).toEqual(['error', 'response.failed']);
+      const came = events.map((event) => (event.type === 'response.output_text.delta' ? event.delta : '')).join('');
+      expect(came).not.toBe('');
+      expect(ended.output).toMatchObject([{ type: 'message', status: 'incomplete', content: [{ text: came }] }]);
+      expect(events.at(-1)).toMatchObject({ response: { output: ended.output } });
     });
 
     it('and nothing of it was streamed yet, its stream goes on with the answer of another', async () => {
@@ -487,6 +514,23 @@ export function backgroundResponsesContract(
   });
 
   describe('when its gateway stops', () => {
+    it('its readers are told how to read on, before its first token too', async () => {
+      const bed = await start(NEVER, { drainTimeoutMs: 100 });
+      const response = await bed.post('/v1/responses', { ...ASKED, stream: true });
+      await whenBegun(bed);
+      const [seen] = await Promise.all([collected(rawEvents(response)), bed.gateway.drain()]);
+      bed.worker.die();
+      const { id } = (seen[0] as OpenAI.Responses.ResponseCreatedEvent).response;
+      const [before, error] = seen.slice(-2);
+      expect(error).toMatchObject({ code: 'shutting_down', sequence_number: before!.sequence_number });
+      await using other = await start({ answer: ['After ', 'all.'] });
+      const after = error!.sequence_number;
+      const rest = await collected(await other.client.responses.retrieve(id, { stream: true, starting_after: after }));
+      const all = [...seen.slice(0, -1), ...rest];
+      expect(all.map(({ sequence_number }) => sequence_number)).toEqual(all.map((_, at) => at));
+      expect(all.at(-1)).toMatchObject({ response: { status: 'completed' } });
+    });
+
     it('is finished before, if there is time', async () => {
       await using other = await startKeeping(database, [], {}, await queueOf?.());
       const bed = await start({ answer: ['Done.'], stepsBeforeFirst: 200 }, { drainTimeoutMs: 20_000 });
@@ -559,4 +603,16 @@ export function backgroundResponsesContract(
     for (const { id } of made) expect((await whenEnded(one.client, id)).status).toBe('completed');
     expect(one.worker.started.length + two.worker.started.length).toBe(60);
   });
+}
+
+async function* rawEvents(response: Response): AsyncGenerator<Event> {
+  let text = '';
+  for await (const piece of response.body!.pipeThrough(new TextDecoderStream())) {
+    const events = (text + piece).split('\n\n');
+    text = events.pop()!;
+    for (const event of events) {
+      const json = /^data: (.*)$/m.exec(event)?.[1];
+      if (json !== undefined) yield JSON.parse(json) as Event;
+    }
+  }
 }

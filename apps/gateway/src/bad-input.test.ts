@@ -1200,6 +1200,19 @@ describe('a request that is not one for this server', () => {
     expect(await refusal(refused)).toMatchObject({ status: allowed === undefined ? 404 : 405 });
   });
 
+  it.each(['/v1/responses/compact', '/openai/v1/responses/compact/?x=1', '/responses/compact'])(
+    'is a 404 where OpenAI has something that is not served, and is no response of that id: %s',
+    async (path) => {
+      const refused = await fetch(bed.url + path, { method: 'POST' });
+      expect(refused.headers.get('allow')).toBeNull();
+      expect(await refusal(refused)).toMatchObject({
+        status: 404,
+        code: 'unknown_url',
+        message: `POST ${path.replace(/\?.*/, '')} is not served here. /docs lists what is.`,
+      });
+    },
+  );
+
   it('is told of the methods that the OpenAPI document has for its path, and of no other path’s', async () => {
     const { paths } = openApiDocument() as { readonly paths: Readonly<Record<string, object>> };
     // What is of the admin API says nothing to strangers.

@@ -255,6 +255,20 @@ export function keptResponsesContract(open: () => Promise<SqlDatabase>): void {
       const made = await client.conversations.create();
       expect(made.metadata).toEqual({});
       expect(await client.conversations.items.list(made.id)).toMatchObject({ data: [], has_more: false });
+      const again = await bed.post('/v1/conversations', '');
+      expect([again.status, await again.json()]).toMatchObject([200, { object: 'conversation', metadata: {} }]);
+    });
+
+    it('is gone through by the official client while its items are deleted', async () => {
+      const items = ['a', 'b', 'c', 'd', 'e'].map((content) => ({ role: 'user', content }) as const);
+      const { id } = await client.conversations.create({ items });
+      let count = 0;
+      for await (const item of client.conversations.items.list(id, { limit: 2, order: 'asc' })) {
+        await client.conversations.items.delete(item.id!, { conversation_id: id });
+        count++;
+      }
+      expect(count).toBe(5);
+      expect((await client.conversations.items.list(id)).data).toEqual([]);
     });
 
     it('has items, that are made, listed, told and deleted one by one', async () => {

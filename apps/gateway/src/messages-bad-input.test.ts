@@ -157,9 +157,9 @@ const CASES: readonly (readonly [string, Record<string, unknown>, RegExp])[] = [
     /`tools\[0\]` is of type "function"/,
   ],
   [
-    '129 tools',
-    { tools: Array.from({ length: 129 }, (_, at) => ({ ...tool, name: `f${at}` })) },
-    /`tools` has 129 items/,
+    '1,025 tools',
+    { tools: Array.from({ length: 1_025 }, (_, at) => ({ ...tool, name: `f${at}` })) },
+    /`tools` has 1,?025 items/,
   ],
   [
     'a choice of a tool that is not there',
@@ -180,9 +180,9 @@ const CASES: readonly (readonly [string, Record<string, unknown>, RegExp])[] = [
   ['stop sequences as a text', { stop_sequences: 'END' }, /`stop_sequences` is "END"/],
   ['an empty stop sequence', { stop_sequences: [''] }, /`stop_sequences\[0\]` has 0 characters/],
   [
-    'five stop sequences',
-    { stop_sequences: ['a', 'b', 'c', 'd', 'e'] },
-    /`stop_sequences` has 5 items; it must have at most 4/,
+    '65 stop sequences',
+    { stop_sequences: Array.from({ length: 65 }, (_, at) => `${at}`) },
+    /`stop_sequences` has 65 items; it must have at most 64/,
   ],
   ['a thought of no known kind', { thinking: { type: 'hard' } }, /`thinking\.type` is "hard"/],
   ['a thought without a budget', { thinking: { type: 'enabled' } }, /`thinking\.budget_tokens` is required/],

@@ -221,6 +221,14 @@ describe('why an answer ended', () => {
     expect(streamed).toMatchObject(expected);
   });
 
+  it('takes as many tools and stop sequences as a program with several MCP servers sends', async () => {
+    await using bed = await start({ answer: ['a'] });
+    const tools = Array.from({ length: 1_024 }, (_, at) => ({ ...weather, name: `mcp__server__tool_${at}` }));
+    const stop_sequences = Array.from({ length: 64 }, (_, at) => `END ${at}`);
+    await clientOf(bed).messages.create({ ...ask, tools, stop_sequences });
+    expect(bed.worker.started[0]?.stop).toEqual(stop_sequences);
+  });
+
   it('hands the stop sequences to the worker, and lets the tokens of their answer through', async () => {
     await using bed = await start({ answer: ['a'], stopText: 'END' });
     await clientOf(bed).messages.create({ ...ask, stop_sequences: ['STOP', 'END'] });

@@ -1,8 +1,9 @@
 import Anthropic from '@anthropic-ai/sdk';
 import { PATHS_WITHOUT_V1 } from '@millrace/contracts';
-import OpenAI from 'openai';
+import OpenAI, { AzureOpenAI } from 'openai';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { rawExchange, TestBed } from './gateway.testing.js';
+import { servedUrl } from './http/path-aliases.js';
 import { KEY, startKeyedGateway } from './keyed-gateway.testing.js';
 
 const chat = { model: 'demo', messages: [{ role: 'user' as const, content: 'one two' }] };
@@ -25,6 +26,45 @@ describe('a client whose base URL is another', () => {
     let text = '';
     for await (const { choices } of stream) text += choices[0]?.delta.content ?? '';
     expect(text).toBe('one two');
+  });
+
+  it('is answered, if it is Azure’s, which puts the model into the path and a version into the query', async () => {
+    const azure = { endpoint: bed.url, apiKey: 'any', apiVersion: '2024-10-21', maxRetries: 0 };
+    const client = new AzureOpenAI(azure);
+    expect((await client.chat.completions.create(chat)).choices[0]?.message.content).toBe('one two');
+    expect((await client.models.list()).data.map(({ id }) => id)).toContain('demo');
+    const deployed = new AzureOpenAI({ ...azure, deployment: 'demo' });
+    expect((await deployed.chat.completions.create({ ...chat, model: 'gpt-4o' })).model).toBe('demo');
+    expect((await deployed.completions.create({ model: '', prompt: 'a b' })).choices[0]?.text).toBe('a b');
+    const unknown = new AzureOpenAI({ ...azure, deployment: 'no/ne' }).chat.completions.create(chat);
+    await expect(unknown).rejects.toMatchObject({ status: 404, message: expect.stringContaining('no/ne') });
+    const direct = new AzureOpenAI({ ...azure, endpoint: undefined, baseURL: `${bed.url}/openai/v1` } as object);
+    expect((await direct.models.list()).data.map(({ id }) => id)).toContain('demo');
+  });
+
+  it.each([
+    ['/openai/deployments/demo/chat/completions', 200, undefined],
+    ['/openai/deployments/demo/chat/completions?api-version=2024-10-21', 200, undefined],
+    ['/openai/deployments/%zz/chat/completions', 400, 'model'],
+    ['/openai/deployments/demo/files', 404, null],
+    ['/openai/deployments//chat/completions', 404, null],
+    ['/openai/admin/keys', 404, null],
+  ])('may leave the model out of the body where the path has it: %s', async (path, status, param) => {
+    const answer = await bed.post(path, { messages: chat.messages });
+    expect(answer.status).toBe(status);
+    if (param !== undefined) expect(await answer.json()).toMatchObject({ error: { param } });
+  });
+
+  it.each([
+    ['/openai/files?api-version=1&limit=1', '/v1/files?limit=1'],
+    ['/openai/files?limit=1&api-version=1', '/v1/files?limit=1'],
+    ['/openai/v1/files?a=1&api-version=1&b=2', '/v1/files?a=1&b=2'],
+    ['/openai/responses/resp_1?api-version=1', '/v1/responses/resp_1'],
+    ['/openai/files?x-api-version=1', '/v1/files?x-api-version=1'],
+    ['/v1/files?api-version=1', '/v1/files?api-version=1'],
+    ['/files?api-version=1', '/v1/files?api-version=1'],
+  ])('has Azure’s version, and no more, taken out of its query: %s', (asked, served) => {
+    expect(servedUrl(asked)).toBe(served);
   });
 
   it.each(['/anthropic', ''])('is answered, if it is Anthropic’s: %j', async (base) => {
@@ -101,6 +141,27 @@ describe('a client whose base URL is another', () => {
     expect(refused.status).toBe(status);
     const body = await refused.json();
     expect(body).toMatchObject({ type: 'error', error: {}, request_id: refused.headers.get('request-id') });
+  });
+
+  it.each([
+    '/v1/files',
+    '/v1/complete',
+    '/v1/chat/completions',
+    '/v1/messages/batches',
+    '/files',
+    '/anthropic/v1/files',
+  ])('is a 404 in Anthropic’s words where it asks in those for what is not Anthropic’s: %s', async (path) => {
+    const headers = path.startsWith('/anthropic') ? {} : { 'anthropic-version': '2023-06-01' };
+    const refused = await fetch(bed.url + path, { headers });
+    expect([refused.status, await refused.json()]).toMatchObject([
+      404,
+      { type: 'error', error: { type: 'not_found_error', message: expect.stringContaining(path) } },
+    ]);
+  });
+
+  it('is a 404 that Anthropic’s client knows, where it asks for files', async () => {
+    const client = new Anthropic({ baseURL: bed.url, apiKey: 'any', maxRetries: 0 });
+    await expect(client.beta.files.list()).rejects.toBeInstanceOf(Anthropic.NotFoundError);
   });
 
   it('is told of the models as Anthropic does, without a word of its header', async () => {
@@ -185,8 +246,11 @@ describe('a stranger', () => {
     }
   });
 
-  it('who has a key is let in by both headers that carry one', async () => {
-    for (const headers of [{ 'x-api-key': KEY }, { authorization: `Bearer ${KEY}` }] as Record<string, string>[]) {
+  it('who has a key is let in by every header that carries one', async () => {
+    for (const headers of [{ 'x-api-key': KEY }, { 'api-key': KEY }, { authorization: `Bearer ${KEY}` }] as Record<
+      string,
+      string
+    >[]) {
       expect((await bed.post('/anthropic/v1/messages', message, { headers })).status).toBe(200);
       expect((await bed.post('/chat/completions', chat, { headers })).status).toBe(200);
     }

@@ -97,6 +97,11 @@ export function vectorStoresContract(open: () => Promise<StoreBed & AsyncDisposa
       expect(page.data.map(({ name }) => name)).toEqual(['two']);
       const before = await mine.vectorStores.list({ order: 'asc', before: ids[2]!, limit: 1 });
       expect(before.data.map(({ name }) => name)).toEqual(['two']);
+      for (const path of ['', `/${ids[0]}`])
+        expect(
+          (await bed.post(`/v1/vector_stores${path}`, '', { headers: { authorization: 'Bearer lister' } })).status,
+          path,
+        ).toBe(200);
 
       const changed = await mine.vectorStores.update(ids[0]!, {
         name: 'first',

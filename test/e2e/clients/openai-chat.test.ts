@@ -1,11 +1,11 @@
-import OpenAI from 'openai';
+import OpenAI, { AzureOpenAI } from 'openai';
 import { LengthFinishReasonError } from 'openai/core/error';
 import { zodFunction, zodResponseFormat } from 'openai/helpers/zod';
 import type { RunnableToolFunctionWithParse } from 'openai/lib/RunnableFunction';
 import { Stream } from 'openai/streaming';
 import { describe, expect, it } from 'vitest';
 import * as z from 'zod';
-import { openai } from './our-side.js';
+import { COMPUTED, openai, url } from './our-side.js';
 
 const model = 'millrace-demo';
 const messages = [{ role: 'user' as const, content: 'What is the capital of France?' }];
@@ -205,5 +205,31 @@ describe('openai: chats, texts, vectors and models', () => {
     const raw = await client.chat.completions.create(ask).asResponse();
     expect(raw.status).toBe(200);
     expect(((await raw.json()) as OpenAI.ChatCompletion).object).toBe('chat.completion');
+  });
+});
+
+describe('openai: AzureOpenAI', () => {
+  const azure = { endpoint: url, apiKey: 'any', apiVersion: '2024-10-21', maxRetries: 0, defaultHeaders: COMPUTED };
+  const client = new AzureOpenAI(azure);
+
+  it('answers whole and streamed, of the model in its body or of its deployment', async () => {
+    const whole = await client.chat.completions.create({ model, messages, temperature: 0 });
+    expect(whole.choices[0]!.message.content).toContain('Paris');
+    const deployed = new AzureOpenAI({ ...azure, deployment: model });
+    const stream = await deployed.chat.completions.create({ model: '', messages, temperature: 0, stream: true });
+    let text = '';
+    for await (const { choices } of stream) text += choices[0]?.delta.content ?? '';
+    expect(text).toBe(whole.choices[0]!.message.content);
+  });
+
+  it('has vectors, models, responses and files', async () => {
+    const { data } = await client.embeddings.create({ model: 'millrace-demo-embed', input: 'a' });
+    expect(data[0]!.embedding.length).toBeGreaterThan(1);
+    expect((await client.models.list()).data.map(({ id }) => id)).toContain(model);
+    const response = await client.responses.create({ model, input: 'What is the capital of France?' });
+    expect((await client.responses.retrieve(response.id)).output_text).toBe(response.output_text);
+    expect((await client.files.list({ limit: 1 })).data.length).toBeLessThanOrEqual(1);
+    const conversation = await client.conversations.create();
+    expect((await client.conversations.items.list(conversation.id)).data).toEqual([]);
   });
 });

@@ -164,10 +164,10 @@ function decodedPath(url: string): string {
   }
 }
 
-/** `Authorization` wins; Anthropic's clients send the other. Nothing else is looked at: not the URL, not who proxies say it is. */
+/** `Authorization` wins; Anthropic's clients send the second, and Azure's the third. Nothing else is looked at: not the URL, not who proxies say it is. */
 function presentedKey({ headers }: FastifyRequest): string | undefined {
   const [, bearer] = /^Bearer +(\S+) *$/i.exec(headers.authorization ?? '') ?? [];
-  return bearer ?? [headers['x-api-key']].flat()[0];
+  return bearer ?? [headers['x-api-key'] ?? headers['api-key']].flat()[0];
 }
 
 const DEADLINE_MS_MAX = 86_400_000;

@@ -12,15 +12,22 @@ export interface Asked {
 
 const MESSAGES = /^\/v1\/messages(?=[/?]|$)/;
 const MODELS = /^\/v1\/models(?=[/?]|$)/;
+const API = /^\/v1\//;
 
 /** The base URL that only its clients are given: whatever they ask for below it, also what there is not. */
 const ANTHROPICS = /^\/anthropic\//;
 
-/** At its own paths, and of the models whoever says so: Anthropic's clients send the header with every request. */
+/** At its own paths, and below `/v1` whoever says so: Anthropic's clients send the header with every request. */
 export function speaksAnthropic({ url = '/', originalUrl = url, headers }: Asked): boolean {
   const served = servedUrl(url);
   if (ANTHROPICS.test(withoutOrigin(originalUrl))) return true;
-  return MESSAGES.test(served) || (headers['anthropic-version'] !== undefined && MODELS.test(served));
+  return MESSAGES.test(served) || (headers['anthropic-version'] !== undefined && API.test(served));
+}
+
+/** Asked in Anthropic's words for what is OpenAI's: an answer would be one that its client can't read. */
+export function isOpenAisAlone(asked: Asked): boolean {
+  const served = servedUrl(asked.url ?? '/');
+  return API.test(served) && !MESSAGES.test(served) && !MODELS.test(served) && speaksAnthropic(asked);
 }
 
 /** The answer to a request that failed: status, headers and a body in its words. */

@@ -22,7 +22,7 @@ import { readJsonBodies } from './json-body.js';
 import { lingerOverBodies } from './lingering-close.js';
 import { OpenCalls } from './open-calls.js';
 import { tellOverhead } from './overhead.js';
-import { servedUrl } from './path-aliases.js';
+import { servedUrl, takeModelsOfPaths } from './path-aliases.js';
 import { requestIdOf } from './request-id.js';
 import { SocketErrors } from './socket-errors.js';
 import { ANY_PATH, refuseUnknownRoutes } from './unknown-routes.js';
@@ -98,6 +98,7 @@ export async function createHttpServer(
   authenticate(fastify, authenticator, settings);
   readJsonBodies(fastify, settings.bodyBytesMax);
   formBodies.read(fastify);
+  takeModelsOfPaths(fastify);
   endUnreadAnswers(fastify, settings.clientStallTimeoutMs);
   tellOverhead(fastify);
   await fastify.register(fastifyStatic, { root: SWAGGER_UI_FOLDER, serve: false });

@@ -39,8 +39,16 @@ export function readJsonBodies(fastify: FastifyInstance, bodyBytesMax: number): 
   });
 }
 
+/** Where no parameter is needed. */
+const ROUTES_WITHOUT_BODY: ReadonlySet<string> = new Set([
+  '/v1/conversations',
+  '/v1/vector_stores',
+  '/v1/vector_stores/:id',
+]);
+
 function mayBeEmpty(request: FastifyRequest): boolean {
-  return request.method === 'DELETE' || request.route?.endsWith('/cancel') === true || isAdminPath(request);
+  const { method, route = '' } = request;
+  return method === 'DELETE' || route.endsWith('/cancel') || ROUTES_WITHOUT_BODY.has(route) || isAdminPath(request);
 }
 
 /**

@@ -9,3 +9,9 @@ export const RESPONSE_EVENTS: StreamFormat = {
   // Of what failed before its first event, when the status was spent already.
   failure: (thrown) => RESPONSE_EVENTS.event(errorEvent(thrown, 0)),
 };
+
+/** Of a stream that goes on behind an event, as the query has its number: what fails before the next is no reason to go on from elsewhere. */
+export function eventsBehind(startingAfter: unknown): StreamFormat {
+  const after = Math.max(0, Number(startingAfter)) || 0;
+  return { ...RESPONSE_EVENTS, failure: (thrown) => RESPONSE_EVENTS.event(errorEvent(thrown, after)) };
+}

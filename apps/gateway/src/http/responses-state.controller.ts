@@ -2,7 +2,7 @@ import { Controller, Delete, Get, HttpCode, Inject, Param, Post, Query, Req, Res
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { ManageResponses } from '../walks/manage-responses.js';
 import { callOf } from './call-of.js';
-import { RESPONSE_EVENTS } from './response-stream.js';
+import { eventsBehind } from './response-stream.js';
 import { STREAM_LIMITS, type StreamLimits, sendAnswer } from './server-sent-events.js';
 
 /** What is kept of responses. They are made by responses.controller.ts. */
@@ -16,13 +16,14 @@ export class ResponsesStateController {
   @Get(':id')
   async find(
     @Param('id') id: string,
-    @Query() query: { readonly stream?: unknown },
+    @Query() query: { readonly stream?: unknown; readonly starting_after?: unknown },
     @Req() request: FastifyRequest,
     @Res() reply: FastifyReply,
   ): Promise<void> {
     const call = callOf(request, reply);
     const asked = { stream: query.stream === 'true' };
-    await sendAnswer(reply, call, asked, this.responses.find(id, query, call), this.limits, RESPONSE_EVENTS);
+    const format = eventsBehind(query.starting_after);
+    await sendAnswer(reply, call, asked, this.responses.find(id, query, call), this.limits, format);
   }
 
   @Delete(':id')

@@ -1,8 +1,12 @@
 import { InferenceError } from '@millrace/contracts';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
+import { isOpenAisAlone } from './dialect.js';
 
 /** The one pattern of all paths is the CORS plugin's, for OPTIONS; it makes no path exist. */
 export const ANY_PATH = '*';
+
+/** OpenAI has these, and nothing here has; each fits a pattern of what there is. */
+const NOT_SERVED: ReadonlySet<string> = new Set(['/v1/responses/compact']);
 
 /**
  * Tells a path that does not exist (404) from a method that it does not take (405 with `Allow`), which Fastify's router
@@ -17,10 +21,11 @@ export function refuseUnknownRoutes(fastify: FastifyInstance): void {
   });
   fastify.addHook('onRequest', (request, reply, done) => {
     const path = (request.url.split('?', 1)[0] ?? '').replace(/(?<=.)\/$/, ''); // The router does not mind it either.
+    if (NOT_SERVED.has(path)) return done(notServed(request));
+    if (isOpenAisAlone(request)) return done(notAnthropics(request));
     if (!request.is404 && !isOptionsOfNoRoute(request) && !isOfAnother(request, path, methods)) return done();
     const allowed = methodsOf(path, request.method, methods);
-    const asked = request.originalUrl.split('?', 1)[0] ?? '';
-    done(allowed ? methodNotAllowed(request.method, asked, allowed, reply) : unknownUrl(request.method, asked));
+    done(allowed ? methodNotAllowed(request, allowed, reply) : unknownUrl(request));
   });
 }
 
@@ -59,18 +64,36 @@ function isOptionsOfNoRoute({ method, routeOptions }: FastifyRequest): boolean {
   return method === 'OPTIONS' && routeOptions.url === ANY_PATH;
 }
 
-function methodNotAllowed(method: string, path: string, allowed: string, reply: FastifyReply): InferenceError {
+function methodNotAllowed(request: FastifyRequest, allowed: string, reply: FastifyReply): InferenceError {
   reply.header('allow', allowed);
-  return new InferenceError('method_not_allowed', `${method} is not allowed for ${shorten(path)}; use ${allowed}.`);
-}
-
-function unknownUrl(method: string, path: string): InferenceError {
   return new InferenceError(
-    'unknown_url',
-    `Unknown request URL: ${method} ${shorten(path)}. /docs lists what is served.`,
+    'method_not_allowed',
+    `${request.method} is not allowed for ${askedPath(request)}; use ${allowed}.`,
   );
 }
 
-function shorten(path: string): string {
-  return path.slice(0, 200);
+function unknownUrl(request: FastifyRequest): InferenceError {
+  return new InferenceError(
+    'unknown_url',
+    `Unknown request URL: ${request.method} ${askedPath(request)}. /docs lists what is served.`,
+  );
+}
+
+function notServed(request: FastifyRequest): InferenceError {
+  return new InferenceError(
+    'unknown_url',
+    `${request.method} ${askedPath(request)} is not served here. /docs lists what is.`,
+  );
+}
+
+function notAnthropics(request: FastifyRequest): InferenceError {
+  return new InferenceError(
+    'unknown_url',
+    `${request.method} ${askedPath(request)} is not served of Anthropic’s API, of which there are messages, their tokens counted, and models. For OpenAI’s, send no anthropic-version, and nothing below /anthropic.`,
+  );
+}
+
+/** As it was sent, and not too long to be told. */
+function askedPath({ originalUrl }: FastifyRequest): string {
+  return (originalUrl.split('?', 1)[0] ?? '').slice(0, 200);
 }

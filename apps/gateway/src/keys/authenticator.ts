@@ -1,7 +1,7 @@
 import { InferenceError } from '@millrace/contracts';
 import { ANYONE, type Caller } from '../vocabulary.js';
 
-/** Who sent a request: the only thing that a stage after it knows of keys. `presented` came as `Authorization: Bearer` or `x-api-key`. */
+/** Who sent a request: the only thing that a stage after it knows of keys. `presented` came as `Authorization: Bearer`, `x-api-key` or `api-key`. */
 export interface Authenticator {
   /**
    * The caller that a key belongs to. Answers in the same turn for a key that is known, so that no request waits for a database.

@@ -318,7 +318,7 @@ export class KeyRing implements Authenticator {
 }
 
 const NO_KEY_SENT =
-  'No API key came with the request. Send one as `Authorization: Bearer <key>` or as `x-api-key: <key>`; one in the URL is not read.';
+  'No API key came with the request. Send one as `Authorization: Bearer <key>` or as `x-api-key: <key>`, or `api-key: <key>`; one in the URL is not read.';
 const NO_KEY_MADE =
   'This server answers only with an API key, and there is none yet. Whoever runs it makes the first with `millrace keys create NAME`.';
 const NO_SUCH_SHAPE =

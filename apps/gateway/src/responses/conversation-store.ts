@@ -11,7 +11,9 @@ import {
   itemPage,
   itemsOf,
   named,
+  nextPlace,
   oneItem,
+  removeItem,
   takenIds,
 } from './kept-items.js';
 import { keyOf, type Owner } from './owner.js';
@@ -137,7 +139,7 @@ export class ConversationStore {
     if ((await oneItem(this.database, id, itemId)) === undefined) noItem(id, itemId);
     await this.database.transaction(async (query) => {
       await this.#unlocked(query, owner, id);
-      await query('delete from response_items where holder_id = $1 and id = $2', [id, itemId]);
+      await removeItem(query, id, itemId);
     });
     return conversation;
   }
@@ -249,12 +251,8 @@ export async function appendItems(
     [holder.id, keyOf(holder.owner)],
   );
   if (found.length === 0) return undefined;
-  const [last] = await query<{ place: number }>(
-    'select coalesce(max(place), -1) as place from response_items where holder_id = $1',
-    [holder.id],
-  );
   const kept = named(items, await takenIds(query, holder, items));
-  await insertItems(query, holder, kept, { from: last!.place + 1 });
+  await insertItems(query, holder, kept, { from: await nextPlace(query, holder.id) });
   if (letGoBy !== undefined) await query(`${RELEASE} and ${LOCKED_FOR} = $2`, [holder.id, letGoBy]);
   return kept;
 }

@@ -21,6 +21,9 @@ export interface ItemPage {
   readonly hasMore: boolean;
 }
 
+/** Of a conversation, so many are known by their place after they were removed: ten pages of the longest. */
+export const REMOVED_ITEMS_MAX = 1_000;
+
 type Rows = readonly { readonly item: string }[];
 
 /** What can be the id of nothing; the database would refuse to be asked for it. */
@@ -98,28 +101,60 @@ export async function takenIds(
 }
 
 /**
- * A page of what is in a holder, which is there and the caller's own.
+ * A page of what is in a conversation, which is there and the caller's own.
  *
  * @throws InferenceError where there is no item `after` which to go on.
  */
 export async function itemPage(
   database: Pick<SqlDatabase, 'query'>,
-  holderId: string,
+  conversationId: string,
   { limit, order, after }: ItemPageAsk,
 ): Promise<ItemPage> {
   const beyond = order === 'asc' ? '>' : '<';
+  const from = after === undefined ? null : await placeOf(database, conversationId, after);
   const rows = await database.query<{ item: string }>(
-    `select item from response_items where holder_id = $1
-      and ($2::text is null or place ${beyond} (select place from response_items where holder_id = $1 and id = $2))
+    `select item from response_items where holder_id = $1 and ($2::integer is null or place ${beyond} $2)
       order by place ${order} limit $3`,
-    [holderId, after === undefined ? null : await placed(database, holderId, after), limit + 1],
+    [conversationId, from, limit + 1],
   );
   return { items: itemsOf(rows.slice(0, limit)), hasMore: rows.length > limit };
 }
 
-async function placed(database: Pick<SqlDatabase, 'query'>, holderId: string, id: string): Promise<string> {
-  if ((await oneItem(database, holderId, id)) !== undefined) return id;
-  throw notListed(id);
+/** Also of an item that was removed: whoever goes through a list may remove what it has. */
+async function placeOf(database: Pick<SqlDatabase, 'query'>, conversationId: string, id: string): Promise<number> {
+  const rows = canBeId(id)
+    ? await database.query<{ place: number }>(
+        `select place, null as number from response_items where holder_id = $1 and id = $2
+          union all select place, number from removed_items where conversation_id = $1 and id = $2
+          order by number desc nulls first limit 1`,
+        [conversationId, id],
+      )
+    : [];
+  if (rows[0] === undefined) throw notListed(id);
+  return rows[0].place;
+}
+
+/** What is added comes behind the last of them, be it still there or not. */
+export async function nextPlace(query: SqlQuery, conversationId: string): Promise<number> {
+  const [last] = await query<{ place: number }>(
+    `select greatest((select max(place) from response_items where holder_id = $1),
+        (select max(place) from removed_items where conversation_id = $1), -1) as place`,
+    [conversationId],
+  );
+  return last!.place + 1;
+}
+
+export async function removeItem(query: SqlQuery, conversationId: string, id: string): Promise<void> {
+  await query(
+    `with gone as (delete from response_items where holder_id = $1 and id = $2 returning id, place)
+      insert into removed_items (conversation_id, id, place) select $1, id, place from gone`,
+    [conversationId, id],
+  );
+  await query(
+    `delete from removed_items where conversation_id = $1 and number <=
+      (select number from removed_items where conversation_id = $1 order by number desc offset $2 limit 1)`,
+    [conversationId, REMOVED_ITEMS_MAX],
+  );
 }
 
 export function notListed(id: string): InferenceError {

@@ -35,6 +35,8 @@ interface ChainRow {
   readonly whole: boolean;
   readonly status: ResponseBody['status'];
   readonly conversation_id: string | null;
+  /** That conversation is there still. */
+  readonly conversation_there: boolean;
   readonly item: string | null;
 }
 
@@ -163,10 +165,11 @@ export class SqlResponseStore implements ResponseStore {
     return found.length > 0;
   }
 
-  #checkChain(responseId: string, { turns, bytes, whole, status, conversation_id }: ChainRow): void {
+  #checkChain(responseId: string, row: ChainRow): void {
+    const { turns, bytes, whole, status, conversation_id } = row;
     if (turns === 0) throw noPreviousResponse();
     if (!hasAnswer(status)) throw notToGoOnFrom(responseId, status);
-    if (conversation_id !== null) throw ofConversation(responseId, conversation_id);
+    if (conversation_id !== null) throw ofConversation(responseId, conversation_id, row.conversation_there);
     if (turns >= CHAIN_RESPONSES_MAX) throw tooLong(responseId, turns);
     if (!whole) throw brokenChain(responseId);
     if (bytes > this.limits.bodyBytesMax) throw tooLargeToGoOn(responseId, bytes, this.limits.bodyBytesMax);
@@ -227,7 +230,8 @@ const CHAIN = `
   ), wanted as (
     select chain.turn, i.place, i.item from chain join response_items i on i.holder_id = chain.id
   )
-  select measured.turns, measured.bytes, measured.whole, newest.status, newest.conversation_id, wanted.item
+  select measured.turns, measured.bytes, measured.whole, newest.status, newest.conversation_id, wanted.item,
+      exists(select from conversations c where c.id = newest.conversation_id) as conversation_there
     from measured left join chain as newest on newest.turn = 1
       left join wanted on measured.whole and measured.bytes <= $4::bigint
     order by wanted.turn desc, wanted.place`;
@@ -262,10 +266,13 @@ function notToGoOnFrom(id: string, status: ResponseBody['status']): InferenceErr
   });
 }
 
-function ofConversation(id: string, conversationId: string): InferenceError {
+function ofConversation(id: string, conversationId: string, isThere: boolean): InferenceError {
+  const remedy = isThere
+    ? 'Send `conversation` in place of `previous_response_id`.'
+    : 'That was deleted, or has expired: send what matters of it as `input`, without `previous_response_id`.';
   return new InferenceError(
     'invalid_request',
-    `The response ${id} is part of the conversation ${conversationId}, without which it would be gone on from as if nothing had been said before. Send \`conversation\` in place of \`previous_response_id\`.`,
+    `The response ${id} is part of the conversation ${conversationId}, without which it would be gone on from as if nothing had been said before. ${remedy}`,
     { param: 'previous_response_id' },
   );
 }

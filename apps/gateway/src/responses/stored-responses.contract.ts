@@ -3,6 +3,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { SlowDatabase } from '../request-log/database.testing.js';
 import type { SqlDatabase } from '../stores/sql-database.js';
 import { timedId } from '../stores/timed-ids.js';
+import { REMOVED_ITEMS_MAX } from './kept-items.js';
 import { EVENTS_BYTES_MAX, type NewRun } from './response-runs.js';
 import { answer, question, responseOf, responsesOn, textsOf } from './responses.testing.js';
 import { CHAIN_RESPONSES_MAX } from './sql-response-store.js';
@@ -199,6 +200,11 @@ export function storedResponsesContract(open: () => Promise<SqlDatabase>): void 
       await expect(stored.responses.history('ann', id)).rejects.toMatchObject({
         message: expect.stringContaining(conversation),
       });
+      await expect(stored.responses.history('ann', id)).rejects.toThrow(/Send `conversation` in place/);
+      await stored.conversations.remove('ann', conversation);
+      await expect(stored.responses.history('ann', id)).rejects.toThrow(
+        /was deleted.* send what matters of it as `input`/,
+      );
     });
 
     it('is refused once it would have more bytes than a body may', async () => {
@@ -315,6 +321,60 @@ export function storedResponsesContract(open: () => Promise<SqlDatabase>): void 
       await conversations.remove('ann', made.id);
       await expect(conversations.find('ann', made.id)).rejects.toMatchObject({ code: 'conversation_not_found' });
       expect(await database.query('select from response_items where holder_id = $1', [made.id])).toHaveLength(0);
+    });
+
+    it.each(['asc', 'desc'] as const)(
+      'is gone through %s while its items are removed, one after the other',
+      async (order) => {
+        const { conversations } = stored;
+        const texts = ['a', 'b', 'c', 'd', 'e'];
+        const { id } = await conversations.create(
+          'ann',
+          {},
+          texts.map((text) => question(text)),
+        );
+        const seen: string[] = [];
+        let after: string | undefined;
+        for (let more = true; more; ) {
+          const { items, hasMore } = await conversations.items('ann', id, { limit: 2, order, after });
+          seen.push(...textsOf(items));
+          for (const item of items) await conversations.removeItem('ann', id, item.id);
+          after = items.at(-1)?.id;
+          more = hasMore;
+        }
+        expect(seen).toEqual(order === 'asc' ? texts : [...texts].reverse());
+        // What comes behind the last that was removed is listed behind it.
+        await conversations.append('ann', id, [question('f')]);
+        expect(textsOf((await conversations.items('ann', id, { limit: 2, order: 'asc', after })).items)).toEqual(['f']);
+      },
+    );
+
+    it('knows where an item stands that was removed and came again', async () => {
+      const { conversations } = stored;
+      const [a, b, c] = [question('a'), question('b'), question('c')];
+      const { id } = await conversations.create('ann', {}, [a, b]);
+      await conversations.removeItem('ann', id, a.id);
+      await conversations.append('ann', id, [a, c]);
+      const behind = { limit: 9, order: 'asc', after: a.id } as const;
+      expect(textsOf((await conversations.items('ann', id, behind)).items)).toEqual(['c']);
+    });
+
+    it('forgets where items stood, once there are many of them', async () => {
+      const { conversations } = stored;
+      const [first, second, last] = [question('1'), question('2'), question('3')];
+      const { id } = await conversations.create('ann', {}, [first, second, last]);
+      await conversations.removeItem('ann', id, first.id);
+      await conversations.removeItem('ann', id, second.id);
+      const behind = (after: string) => conversations.items('ann', id, { limit: 9, order: 'asc', after });
+      await database.query(
+        "insert into removed_items (conversation_id, id, place) select $1, 'x' || n, 7 from generate_series(1, $2::integer) n",
+        [id, REMOVED_ITEMS_MAX - 2],
+      );
+      await conversations.removeItem('ann', id, last.id);
+      expect(textsOf((await behind(second.id)).items)).toEqual([]);
+      await expect(behind(first.id)).rejects.toMatchObject({ details: { param: 'after' } });
+      await conversations.remove('ann', id);
+      expect(await database.query('select from removed_items where conversation_id = $1', [id])).toHaveLength(0);
     });
 
     it('has items that are appended, listed and removed one by one', async () => {

@@ -1,4 +1,4 @@
-import { InferenceError, type ResponseEvent } from '@millrace/contracts';
+import { type ErrorCode, InferenceError, type ResponseEvent, toInferenceError } from '@millrace/contracts';
 import { errorEvent } from '../responses/error-event.js';
 import type { ResponseNews } from '../responses/response-news.js';
 import type { ResponseRuns } from '../responses/response-runs.js';
@@ -7,6 +7,8 @@ import { inWords } from './stored-call.js';
 /** Between two looks for events that another gateway keeps, doubled while there are none; those of this one are told of at once. */
 const LOOK_MS_MIN = 200;
 const LOOK_MS_MAX = 2_000;
+/** Behind these nothing of a response comes any more. */
+const OVER: ReadonlySet<ErrorCode> = new Set(['response_cancelled', 'response_not_found']);
 
 /**
  * The events of a response that is answered in the background, as they are kept: those that are there, and then those that come, by whichever
@@ -19,25 +21,30 @@ export class FollowResponse {
   ) {}
 
   /**
-   * What fails once events were told is one more of them: whoever goes on behind the last that it has must not begin anew.
+   * What fails once events were told is told as one more of them. Where nothing more will come, it has the next number, so that nobody who
+   * goes on behind it begins anew; else it has that of the last event, since the next is one of the response's own, which is still to be read.
    *
    * @param after the sequence number of the last event that is known; -1: none is.
+   * @param opening what is told without a look, as known here; `after` is the last of them.
    */
   async *run(
     id: string,
     owner: string | undefined,
     after: number,
     left: AbortSignal,
+    opening: readonly ResponseEvent[] = [],
   ): AsyncGenerator<readonly ResponseEvent[]> {
     let number = after;
     try {
+      if (opening.length > 0) yield opening;
       for await (const events of this.#events(id, owner, after, left)) {
         number = events.at(-1)!.sequence_number;
         yield events;
       }
     } catch (error) {
-      if (number === after) throw error;
-      yield [errorEvent(error, number + 1)];
+      const isOver = error instanceof InferenceError && OVER.has(error.code);
+      if (number === after && opening.length === 0) throw isOver ? error : inWords(error);
+      yield [isOver ? errorEvent(error, number + 1) : errorEvent(goesOn(id, number, error), number)];
     }
   }
 
@@ -53,9 +60,7 @@ export class FollowResponse {
     for (;;) {
       left.throwIfAborted();
       bell.listen();
-      const page = await this.runs.events(owner, id, number).catch((error: unknown) => {
-        throw inWords(error);
-      });
+      const page = await this.runs.events(owner, id, number);
       if (page === undefined) throw deleted(id);
       const { events, more, status } = page;
       if (events.length > 0) {
@@ -113,4 +118,15 @@ function cancelled(id: string): InferenceError {
 
 function deleted(id: string): InferenceError {
   return new InferenceError('response_not_found', `The response ${id} was deleted, and has no more events.`);
+}
+
+/** Only its reader is cut off: whoever sent the request again would have it answered twice. */
+function goesOn(id: string, number: number, cause: unknown): InferenceError {
+  const { code, details } = toInferenceError(inWords(cause));
+  const why = code === 'shutting_down' ? 'This gateway stops' : 'Its events can not be read just now';
+  return new InferenceError(
+    code,
+    `${why}, which ends this stream and not the response: read on with GET /v1/responses/${id}?stream=true&starting_after=${number}.`,
+    { ...details, cause },
+  );
 }

@@ -34,21 +34,24 @@ export class QueueResponse {
     const { response, input } = await this.respond.accept(body, call, newResponseIds());
     const stream = 'stream' in body && body.stream === true;
     const { cacheAsk, dispatchAsk } = call;
+    const opening = stream ? openingOf(response) : undefined;
     try {
       await this.background.queue(owner, {
         response,
         input,
         request: { body, cacheAsk, dispatchAsk },
         priority: response.service_tier === 'flex' ? LOW_PRIORITY : call.caller.priority,
-        events: stream ? openingOf(response) : undefined,
+        events: opening,
         timeoutMs: this.limits.backgroundResponseTimeoutMs,
       });
     } catch (error) {
       throw inWords(error);
     }
-    if (!stream) return { kind: 'whole', body: response };
-    // As anybody reads it: this is not who answers it, and need not be where it is answered.
-    return { kind: 'stream', chunks: this.follow.run(response.id, owner, -1, call.clientLeft) };
+    if (opening === undefined) return { kind: 'whole', body: response };
+    // As anybody reads it: this is not who answers it, and need not be where it is answered. But for its opening: whatever fails from here
+    // on, its client knows its id.
+    const after = opening.at(-1)!.sequence_number;
+    return { kind: 'stream', chunks: this.follow.run(response.id, owner, after, call.clientLeft, opening) };
   }
 }
 

@@ -178,7 +178,7 @@ export class RunBackgroundResponses {
     const { runs } = this.parts;
     for (const id of await runs.overdue(SWEPT_MAX)) {
       const run = await runs.begin(id, this.parts.queue.leaseMs);
-      if (run !== undefined) await this.#end(run, new ToldResponse(run).failed(timeIsOver()), this.#stopping.signal);
+      if (run !== undefined) await this.#end(run, await this.#failedAsKept(run, timeIsOver()), this.#stopping.signal);
     }
   }
 
@@ -211,9 +211,9 @@ export class RunBackgroundResponses {
   }
 
   async #attempt(run: BegunRun): Promise<Attempt> {
-    const told = new ToldResponse(run);
     const hopeless = whyHopeless(run);
-    if (hopeless !== undefined) return told.failed(hopeless);
+    if (hopeless !== undefined) return this.#failedAsKept(run, hopeless);
+    const told = new ToldResponse(run);
     const ending = new AbortController();
     this.#running.set(run.id, ending);
     using _watch = new RunWatch(() => this.#whyToEnd(run), ending, this.pace.watchMs, this.parts.queue.leaseMs);
@@ -231,6 +231,19 @@ export class RunBackgroundResponses {
       clearTimeout(timer);
       this.#running.delete(run.id);
     }
+  }
+
+  /** With what was streamed of it. */
+  async #failedAsKept(run: BegunRun, why: InferenceError): Promise<Ended> {
+    const told = new ToldResponse(run);
+    let last = LAST_OPENING_NUMBER;
+    for (let more = run.streamed; more; ) {
+      const page = await this.parts.runs.events(run.owner, run.id, last);
+      told.recall(page?.events ?? []);
+      last = page?.events.at(-1)?.sequence_number ?? run.lastNumber;
+      more = last < run.lastNumber;
+    }
+    return told.failed(why);
   }
 
   /**

@@ -87,6 +87,36 @@ describe('what is told of a response in the background', () => {
     ]);
   });
 
+  it('fails with what came until then, in this attempt or in one before', () => {
+    const message = { type: 'message', id: 'msg_1', role: 'assistant', status: 'in_progress', content: [] } as const;
+    const place = { item_id: 'msg_1', output_index: 0, content_index: 0 };
+    const part = { type: 'output_text', text: '', annotations: [], logprobs: [] } as const;
+    const answered: ResponseEvent[] = [
+      { type: 'response.output_item.added', sequence_number: 2, output_index: 0, item: { ...message, content: [] } },
+      { type: 'response.content_part.added', sequence_number: 3, ...place, part: structuredClone(part) as never },
+      { type: 'response.output_text.delta', sequence_number: 4, ...place, delta: 'Four ', logprobs: [] },
+    ];
+    const output = [{ ...message, status: 'incomplete', content: [{ ...part, text: 'Four ' }] }];
+    const why = new InferenceError('deadline_exceeded', 'Too late.');
+
+    const told = new ToldResponse(runOf());
+    told.add([...OPENING, ...answered]);
+    expect(told.failed(why).response.output).toEqual(output);
+
+    const again = new ToldResponse(runOf({ attempt: 2, lastNumber: 5 }));
+    again.recall(answered);
+    const { response: ended, events } = again.failed(why);
+    expect(ended.output).toEqual(output);
+    expect(events.at(-1)).toMatchObject({ type: 'response.failed', sequence_number: 7, response: { output } });
+  });
+
+  it('tells nothing behind a stream that was too long to be kept', () => {
+    const error = { type: 'requests', code: 'response_too_large', message: 'Too long.', param: null };
+    const told = new ToldResponse(runOf({ attempt: 2, lastNumber: 5 }));
+    told.recall([{ type: 'error', sequence_number: 5, code: error.code, message: error.message, param: null, error }]);
+    expect(told.failed(new InferenceError('answer_broken_off', 'Gone.')).events).toEqual([]);
+  });
+
   it('knows why it failed, and that nobody reads what is not kept', () => {
     const told = new ToldResponse(runOf({ streamed: false }));
     const error = { type: 'requests', code: 'rate_limit_exceeded', message: 'Later.', param: null };

@@ -1,6 +1,7 @@
 import { InferenceError, isErrorCode, type ResponseBody, type ResponseEvent } from '@millrace/contracts';
 import { errorEvent } from '../responses/error-event.js';
 import type { BegunRun } from '../responses/response-runs.js';
+import { OutputSoFar } from './output-so-far.js';
 import { responseError } from './response-body.js';
 
 /** Events that every response begins with, whoever begins it: up to this number nothing of an answer has been seen. */
@@ -18,6 +19,7 @@ export class ToldResponse {
   #number: number;
   #last: ResponseEvent[] = [];
   #response: ResponseBody | undefined;
+  readonly #output = new OutputSoFar();
   /** Why it failed. */
   error: InferenceError | undefined;
   /** Its stream was too long to be kept, and said so: nothing is told behind that. */
@@ -32,6 +34,12 @@ export class ToldResponse {
     return this.run.streamed && this.#number > LAST_OPENING_NUMBER;
   }
 
+  /** What was kept of an attempt before, which is not gone on with, and not lost. */
+  recall(kept: readonly ResponseEvent[]): void {
+    for (const event of kept) this.#output.add(event);
+    this.isStreamOver ||= kept.at(-1)?.type === 'error';
+  }
+
   /** @returns what is to be kept now. */
   add(events: readonly ResponseEvent[]): readonly ResponseEvent[] {
     return events.flatMap((event) => {
@@ -39,6 +47,7 @@ export class ToldResponse {
       const sequence_number = event.sequence_number + 1;
       if (event.type === 'response.created' || sequence_number <= this.#number) return [];
       const told = { ...event, sequence_number };
+      this.#output.add(told);
       if (this.#isOfTheEnd(told)) this.#last.push(told);
       else this.#number = sequence_number;
       return this.#last.length > 0 ? [] : [told];
@@ -54,9 +63,10 @@ export class ToldResponse {
     return { kind: 'ended', response: this.#response!, events: this.#behind(rest, this.#last) };
   }
 
-  /** What is told in place of what did not come. @param rest as for `ended` */
+  /** What is told in place of what did not come: with all that did. @param rest as for `ended` */
   failed(thrown: unknown, rest: readonly ResponseEvent[] = []): Ended {
-    const response: ResponseBody = { ...this.run.response, status: 'failed', error: responseError(thrown) };
+    const output = this.#output.items;
+    const response: ResponseBody = { ...this.run.response, status: 'failed', output, error: responseError(thrown) };
     const number = this.#number + 1;
     const events: ResponseEvent[] = [
       errorEvent(thrown, number),

@@ -169,6 +169,7 @@ describe('toAnswerRequests', () => {
     ['a long breaker', sampling({ drySequenceBreakers: { texts: ['x'.repeat(65)] } }), 'dry_sequence_breakers', /65/],
     ['an empty breaker', sampling({ drySequenceBreakers: { texts: [''] } }), 'dry_sequence_breakers', /0 char/],
     ['100,000 stop texts', { stop: Array.from({ length: 100_000 }, () => 'x') }, 'stop', /100000/],
+    ['65 stop texts', { stop: Array.from({ length: 65 }, () => 'x') }, 'stop', /65 .*64 of 4096/],
     ['a long stop text', { stop: ['x'.repeat(4_097)] }, 'stop', /4097/],
     ['no prompt', { prompt: undefined }, 'prompt', /no prompt/],
     ['messages that are no JSON', { prompt: chat('{') }, 'messages', /is not JSON/],
@@ -214,7 +215,7 @@ describe('toAnswerRequests', () => {
 
   it('takes the largest of each that it allows', () => {
     const most = start({
-      stop: Array.from({ length: 4 }, () => 'x'.repeat(4_096)),
+      stop: Array.from({ length: 64 }, () => 'x'.repeat(4_096)),
       format: { format: { $case: 'grammar', value: 'x'.repeat(65_536) } },
       sampling: samplingMessage({
         logitBias: Array.from({ length: 1_024 }, (_, token) => ({ token, bias: 100 })),

@@ -10,8 +10,8 @@ import type * as protocol from '@millrace/contracts/protocol';
 import { checkedSampling } from './check-sampling.js';
 import { chatPrompt } from './prompt-message.js';
 
-/** OpenAI's limit; more would cost time at every character. */
-const STOPS_MAX = 4;
+/** OpenAI has four, and Anthropic names no number. Each costs a step of an automaton for each character that is written. */
+const STOPS_MAX = 64;
 const STOP_CHARACTERS_MAX = 4_096;
 const LOGPROBS_MAX = 20;
 /** Of UTF-8. Far beyond any grammar that was seen; llama.cpp's parser is not to be trusted with more. */

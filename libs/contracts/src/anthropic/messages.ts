@@ -8,12 +8,13 @@ const INT_MAX = 2_147_483_647;
 const MESSAGES_MAX = 10_000;
 /** Zod looks at the length of a list before it looks at its items, so a list of millions costs one comparison. */
 const BLOCKS_MAX = 10_000;
-const TOOLS_MAX = 128;
+/** Anthropic names no number; programs with several MCP servers were seen to send 325. */
+const TOOLS_MAX = 1_024;
 const SCHEMA_KEYS_MAX = 1_000;
 const INPUT_KEYS_MAX = 10_000;
 const ID_LENGTH_MAX = 512;
 /** As workers have it. */
-const STOPS_MAX = 4;
+const STOPS_MAX = 64;
 const STOP_LENGTH_MAX = 4_096;
 const BUDGET_TOKENS_MIN = 1_024;
 
@@ -179,7 +180,7 @@ const PROMPT_PARAMETERS = {
   },
   tools: {
     status: 'supported',
-    note: `Tools of the caller’s own, up to ${TOOLS_MAX}; arguments always obey \`input_schema\`, \`strict\` or not. A tool of another type than \`custom\` is a 400: no tools are run here, and models know no form of Anthropic’s.`,
+    note: `Tools of the caller’s own, up to ${TOOLS_MAX.toLocaleString('en')}, and of those as many as their schemas make one grammar of (structured-output.md); arguments always obey \`input_schema\`, \`strict\` or not. A tool of another type than \`custom\` is a 400: no tools are run here, and models know no form of Anthropic’s.`,
   },
   tool_choice: {
     status: 'supported',

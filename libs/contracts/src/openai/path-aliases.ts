@@ -1,8 +1,10 @@
 /** Paths that stand for others: clients have base URLs of their own, and some build them without `/v1`. */
 export interface PathAlias {
-  /** What a path begins with. */
+  /** What a path begins with; `{model}` is any one part of it, and the model that the body asks for. */
   readonly from: string;
   readonly to: string;
+  /** Of what may follow, these alone. */
+  readonly only?: readonly string[];
   /** Who asks there. */
   readonly reason: string;
 }
@@ -12,6 +14,19 @@ export const PATH_ALIASES: readonly PathAlias[] = [
     from: '/openai/v1/',
     to: '/v1/',
     reason: 'clients made for Groq, whose base URL ends so, or for Azure: only the host is other',
+  },
+  {
+    from: '/openai/deployments/{model}/',
+    to: '/v1/',
+    only: ['chat/completions', 'completions', 'embeddings'],
+    reason:
+      'clients made for Azure (`AzureOpenAI`), where the path says which model: it counts, whatever the body names',
+  },
+  {
+    from: '/openai/',
+    to: '/v1/',
+    only: ['models', 'files', 'uploads', 'batches', 'responses', 'conversations', 'vector_stores', 'moderations'],
+    reason: 'clients made for Azure, for all else',
   },
   {
     from: '/anthropic/v1/',

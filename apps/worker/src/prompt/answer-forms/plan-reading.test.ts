@@ -307,6 +307,24 @@ describe('many tools', () => {
     expect(obeyed(plan, ['<tool_call>{"name": "tool_127", "arguments": {', '"a12"']).refused).toBe('"a12"');
   });
 
+  it('are as many as several MCP servers have together', () => {
+    const parameters = (at: number) => ({
+      type: 'object',
+      properties: {
+        [`path_${at}`]: { type: 'string', description: 'Where it is.' },
+        limit: { type: 'integer', minimum: 1, maximum: 100 },
+        kind: { enum: ['file', 'folder', 'link'] },
+        labels: { type: 'array', items: { type: 'string' } },
+        options: { type: 'object', properties: { deep: { type: 'boolean' } } },
+      },
+      required: [`path_${at}`],
+    });
+    const tools = Array.from({ length: 200 }, (_, at) => tool(`mcp__server__tool_${at}`, parameters(at)));
+    const plan = planned(HERMES, { tools, toolChoice: 'required' });
+    const call = ['<tool_call>{"name": "mcp__server__tool_199', '", "arguments": {"path_199": "x"}}</tool_call>'];
+    expect(obeyed(plan, call)).toEqual(BEST);
+  });
+
   it('need no parameters', () => {
     const plan = planned(HERMES, {
       tools: [tool('a'), tool('b', {}), tool('c', { properties: {} })],
