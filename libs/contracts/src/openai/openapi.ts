@@ -42,7 +42,13 @@ const ENDPOINTS: readonly Endpoint[] = [
 /** The OpenAPI 3.1 document: pure, so that a test can compare it with the committed file. */
 export function openApiDocument(): Record<string, unknown> {
   const paths: Record<string, Record<string, unknown>> = {};
+  const ids = new Set<string>();
   for (const endpoint of ENDPOINTS) {
+    const id = operationId(endpoint);
+    // Generated clients name their functions by it: of two of one name they would have one.
+    if (ids.has(id))
+      throw new Error(`${endpoint.method} ${endpoint.path} is ${id}, as another is: give it an operationId.`);
+    ids.add(id);
     paths[endpoint.path] = { ...paths[endpoint.path], [endpoint.method]: operation(endpoint) };
   }
   return {
@@ -204,7 +210,8 @@ function nameOf(schema: z.ZodType): string {
   return id;
 }
 
-function operationId({ method, path }: Endpoint): string {
+function operationId({ method, path, operationId: own }: Endpoint): string {
+  if (own !== undefined) return own;
   const words = path.split(/[^A-Za-z0-9]+/).filter((word) => word !== '' && word !== 'v1');
   return [
     method,

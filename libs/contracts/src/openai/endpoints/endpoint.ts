@@ -11,6 +11,8 @@ export interface Endpoint {
   readonly method: 'get' | 'post' | 'delete';
   readonly path: string;
   readonly tag: string;
+  /** Where what follows from method and path is another's already. */
+  readonly operationId?: string;
   readonly summary: string;
   readonly body?: z.ZodType;
   /** The body is a form with a file in it. */
