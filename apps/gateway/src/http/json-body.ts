@@ -1,5 +1,6 @@
 import { isUtf8 } from 'node:buffer';
 import { InferenceError } from '@millrace/contracts';
+import { tooMuchInJson } from '@millrace/runtime';
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import { isAdminPath } from './authenticate.js';
 import { isForm } from './form-bodies.js';
@@ -50,6 +51,8 @@ function mayBeEmpty(request: FastifyRequest): boolean {
 function parseJson(body: Buffer): unknown {
   if (body.length === 0) throw new InferenceError('invalid_request', 'The body is empty; it must be a JSON object.');
   if (!isUtf8(body)) throw new InferenceError('invalid_request', 'The body is not UTF-8. Send JSON in UTF-8.');
+  const tooMuch = tooMuchInJson(body);
+  if (tooMuch !== undefined) throw new InferenceError('invalid_request', `The body ${tooMuch}`);
   try {
     return JSON.parse(body.toString());
   } catch (cause) {
