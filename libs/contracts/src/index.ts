@@ -11,6 +11,7 @@ export * from './config/setting.js';
 export * from './config/setting-text.js';
 export * from './config/settings.js';
 export * from './engine.js';
+export * from './errors/context-exceeded.js';
 export * from './errors/inference-error.js';
 export * from './openai/batches.js';
 export * from './openai/cache-header.js';
