@@ -1307,6 +1307,11 @@ describe('a request that is not one for this server', () => {
     expect(answer).toContain('"code":"invalid_request"');
   });
 
+  it('is none when it names an encoding and has no body', async () => {
+    const headers = { 'content-encoding': 'gzip' };
+    expect((await fetch(`${bed.url}/v1/models`, { headers })).status).toBe(200);
+  });
+
   it('is a 417 when it expects what nobody knows, and the log has its id', async () => {
     const answer = await rawExchange(
       bed.gateway.port,

@@ -18,6 +18,7 @@ export * from './openai/cache-header.js';
 export * from './openai/chat.js';
 export * from './openai/dispatch-header.js';
 export * from './openai/embeddings.js';
+export { DEADLINE_MS_MAX } from './openai/endpoints/headers.js';
 export {
   type Parameter,
   type ParameterStatus,

@@ -19,7 +19,9 @@ export function readJsonBodies(fastify: FastifyInstance, bodyBytesMax: number): 
     const { headers } = request;
     const encoding = headers['content-encoding'] ?? 'identity';
     const length = Number(headers['content-length'] ?? 0);
-    if (encoding !== 'identity') return done(compressed(encoding));
+    // Some clients say it of every request; of one without a body it says nothing.
+    const hasBody = length > 0 || headers['transfer-encoding'] !== undefined;
+    if (hasBody && encoding !== 'identity') return done(compressed(encoding));
     // A form is never held, and has a limit of its own.
     if (isForm(request)) return done();
     // Fastify would refuse it as well, but end the connection at once: a client that is still sending then sees a reset
