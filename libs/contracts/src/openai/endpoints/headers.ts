@@ -50,12 +50,12 @@ const FILE = ['etag', 'accept-ranges', 'content-disposition'];
 
 /** Which of them come with an answer of this status: always, or where they have something to say. */
 export function headersAt(endpoint: Endpoint, status: number): string[] {
-  const { path, toAnthropic, cached, text: type } = endpoint;
+  const { path, cached, text: type } = endpoint;
   const isWork = endpoint.answers[504] !== undefined;
   const isFile = type === 'application/octet-stream';
   return [
     'x-request-id',
-    ...(toAnthropic || path.startsWith('/v1/messages') ? ['request-id'] : []),
+    ...(/^\/v1\/(messages|models)/.test(path) ? ['request-id'] : []),
     ...(status >= 400 ? ['retry-after', 'x-should-retry'] : []),
     ...(status === 401 ? ['www-authenticate'] : []),
     ...(status === 429 ? ['x-millrace-limit'] : []),
