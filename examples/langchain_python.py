@@ -2,6 +2,7 @@
 import os
 from typing import Literal
 
+from langchain_core.exceptions import ContextOverflowError
 from langchain_core.messages import HumanMessage
 from langchain_core.tools import tool
 from langchain_openai import ChatOpenAI, OpenAIEmbeddings
@@ -41,3 +42,8 @@ wanted = vectors.embed_query("The letter was written by Anna.")
 sentences = ["Tom sold the old car.", "Anna wrote the letter."]
 nearness = [sum(a * b for a, b in zip(wanted, vector)) for vector in vectors.embed_documents(sentences)]
 print("→", sentences[nearness.index(max(nearness))])
+
+try:
+    chat.invoke("A river crosses the land. " * 20_000)
+except ContextOverflowError:
+    print("too long")

@@ -14,6 +14,10 @@ const withForm = operations.filter(({ body }) => body?.isForm);
 
 const JSON_TYPE = { 'content-type': 'application/json' };
 const deep = (levels: number) => `${'{"a":['.repeat(levels / 2)}${']}'.repeat(levels / 2)}`;
+const listed = (count: number, entry: (index: number) => string) =>
+  Array.from({ length: count }, (_, index) => entry(index)).join(',');
+/** Two seconds and more, when such a body was parsed before it was refused. */
+const CPU_MS_MAX = 400;
 const TEN_MB = 10_000_000;
 const ASK = '"messages":[{"role":"user","content":"What is the capital of France?"}],"max_tokens":8,"temperature":0';
 
@@ -45,6 +49,31 @@ const HOSTILE: readonly Hostile[] = [
   {
     what: 'a text of ten megabytes where none is expected',
     body: () => JSON.stringify({ model: 'x'.repeat(TEN_MB) }),
+    statuses: [400, 404],
+  },
+  {
+    what: 'more keys than anybody has',
+    body: () => `{${listed(1_250_000, (index) => `"k${index}":1`)}}`,
+    statuses: [400, 404],
+  },
+  {
+    what: 'objects of which none is like another',
+    body: () => `{"model":[${listed(300_000, (index) => `{"a${index}":1,"b${index}":2}`)}]}`,
+    statuses: [400, 404],
+  },
+  {
+    what: 'millions of empty lists',
+    body: () => `{"input":[${listed(5_000_000, () => '[]')}]}`,
+    statuses: [400, 404],
+  },
+  {
+    what: 'millions of texts',
+    body: () => `{"input":[${listed(1_500_000, (index) => `"s${index}"`)}]}`,
+    statuses: [400, 404],
+  },
+  {
+    what: 'millions of numbers',
+    body: () => `{"input":[${listed(8_000_000, () => '1')}]}`,
     statuses: [400, 404],
   },
   {
@@ -103,7 +132,8 @@ describe('a hostile request', () => {
   it.each(HOSTILE)(
     'is refused in the promised shape wherever JSON is read: $what',
     async ({ body, headers, statuses }) => {
-      const bytes = body();
+      const bytes = Buffer.from(body());
+      const beforeMs = stack.cpuMs();
       for (const operation of withJson) {
         const answer = await told(operation, operation.method, headers ?? JSON_TYPE, bytes);
         expect({ of: operation.name, complaints: judged(operation, answer) }).toEqual({
@@ -113,6 +143,8 @@ describe('a hostile request', () => {
         // Where everything may be left out, or anything may be added, it is no fault to take it.
         if (answer.status !== 200) expect(statuses, `${operation.name}: ${answer.text}`).toContain(answer.status);
       }
+      // Not by the clock, since others use the machine.
+      expect((stack.cpuMs() - beforeMs) / withJson.length).toBeLessThan(CPU_MS_MAX);
       await stack.lookAfter();
     },
   );

@@ -27,6 +27,18 @@ export function poolThreadsOf({ pid }: Process): number {
     .length;
 }
 
+/** What a process has computed for so far, whatever else the machine did. Linux only. */
+export function cpuMsOf({ pid }: Process): number {
+  const stat = readFileSync(`/proc/${pid}/stat`, 'utf8');
+  const [user, system] = stat
+    .slice(stat.lastIndexOf(')') + 2)
+    .split(' ')
+    .slice(11, 13);
+  return (Number(user) + Number(system)) * TICK_MS;
+}
+
+const TICK_MS = 10;
+
 /** From /proc where there is one: a bare machine may have no `ps`. */
 function allProcesses(): Process[] {
   if (!existsSync('/proc/self/stat')) return fromPs();

@@ -1,7 +1,7 @@
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { childrenOf } from '../e2e/processes.ts';
+import { childrenOf, cpuMsOf } from '../e2e/processes.ts';
 import { GUARD, startGuard } from '../e2e/scripted-guard.ts';
 import { type Stack, startStack } from '../e2e/stack.ts';
 
@@ -18,6 +18,8 @@ export interface FuzzedStack extends AsyncDisposable {
   readonly spared: ReadonlySet<string>;
   /** Throws when a process died, nobody answers, or the answer is another than before. */
   lookAfter(): Promise<void>;
+  /** What its processes have computed for so far. */
+  cpuMs(): number;
   /** Lines of its log that speak of a fault of its own. */
   faultsLogged(): string[];
 }
@@ -51,6 +53,7 @@ export async function startFuzzedStack(): Promise<FuzzedStack> {
       const now = processesOf(stack);
       if (now !== pids) throw new Error(`A process died: there were ${pids}, there are ${now}.\n${stack.output()}`);
     },
+    cpuMs: () => childrenOf(stack.serve.pid!).reduce((sum, child) => sum + cpuMsOf(child), 0),
     faultsLogged: () =>
       stack
         .output()

@@ -40,6 +40,11 @@ export class Judge {
     if (!astray && operation.answers[status] === undefined && !UNDECLARED.has(status)) {
       found.push(`${status} is none of the declared answers`);
     }
+    const declared = operation.answers[status]?.headers ?? headers;
+    for (const name of Object.keys(headers)) {
+      if (!astray && TELLING.test(name) && !(name in declared))
+        found.push(`${name} is no declared header of a ${status}`);
+    }
     return found;
   }
 
@@ -113,8 +118,12 @@ export class Judge {
   }
 }
 
-/** Of any request, whatever it is for: refused before anybody looks at what it is for. */
-const UNDECLARED: ReadonlySet<number> = new Set([400, 401, 404, 405, 408, 413, 414, 415, 417, 431]);
+/** What HTTP itself answers, whatever the request is for. */
+const UNDECLARED: ReadonlySet<number> = new Set([414, 417, 431]);
+
+/** Those of an answer that say something of this API: each is declared, with its status. */
+const TELLING =
+  /^(x-millrace-|x-ratelimit-|x-request-id|request-id|retry-after|x-should-retry|www-authenticate|etag|content-range)/;
 
 /** How a stream says that it is whole. */
 const ENDINGS = [

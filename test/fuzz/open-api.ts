@@ -41,7 +41,7 @@ interface Parameter {
 interface WrittenOperation {
   readonly parameters?: readonly Parameter[];
   readonly requestBody?: { readonly required?: boolean; readonly content: Content };
-  readonly responses: Readonly<Record<string, { readonly content?: Content }>>;
+  readonly responses: Readonly<Record<string, { readonly headers?: object; readonly content?: Content }>>;
   readonly security?: readonly Readonly<Record<string, unknown>>[];
 }
 

@@ -368,6 +368,7 @@ export const IMPORT_RULES: readonly ImportRule[] = [
       /^@langchain\//,
       /^langchain$/,
       /^@llamaindex\//,
+      /^@readme\/openapi-parser$/,
     ],
     instead: 'A suite here is a guest: it has its client, an address, and nothing of ours.',
   },

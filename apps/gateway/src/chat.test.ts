@@ -13,6 +13,7 @@ describe('POST /v1/chat/completions', () => {
       object: 'chat.completion',
       created: expect.closeTo(Date.now() / 1000, -1),
       model: 'demo',
+      service_tier: 'default',
       system_fingerprint: expect.stringMatching(/^fp_[0-9a-f]{10}$/),
       choices: [
         {
@@ -53,7 +54,15 @@ describe('POST /v1/chat/completions', () => {
         chunks.map(({ id, created, model, system_fingerprint }) => `${id} ${created} ${model} ${system_fingerprint}`),
       ).size,
     ).toBe(1);
-    expect(Object.keys(chunks[0])).toEqual(['id', 'object', 'created', 'model', 'system_fingerprint', 'choices']);
+    expect(Object.keys(chunks[0])).toEqual([
+      'id',
+      'object',
+      'created',
+      'model',
+      'service_tier',
+      'system_fingerprint',
+      'choices',
+    ]);
   });
 
   it('satisfies the stream helper of the official client', async () => {

@@ -34,8 +34,19 @@ describe('service_tier, and x-millrace-dispatch', () => {
     for await (const { service_tier } of stream) expect(service_tier).toBe('flex');
   });
 
-  it('says nothing of it where nothing was asked', async () => {
-    const answer = (await (await bed.chat()).json()) as Record<string, unknown>;
+  it('says so where nothing was asked, whole and streamed: LiteLLM reads it of every chat', async () => {
+    expect(await (await bed.chat()).json()).toHaveProperty('service_tier', 'default');
+    const stream = await bed.client.chat.completions.create({
+      model: 'demo',
+      messages: [{ role: 'user', content: 'one two' }],
+      stream: true,
+      stream_options: { include_usage: true },
+    });
+    for await (const { service_tier } of stream) expect(service_tier).toBe('default');
+  });
+
+  it('says nothing of it in completions of texts, as OpenAI does not', async () => {
+    const answer = await bed.client.completions.create({ model: 'demo', prompt: 'one two' });
     expect(answer).not.toHaveProperty('service_tier');
   });
 

@@ -12,12 +12,14 @@ export * from './config/setting.js';
 export * from './config/setting-text.js';
 export * from './config/settings.js';
 export * from './engine.js';
+export * from './errors/context-exceeded.js';
 export * from './errors/inference-error.js';
 export * from './openai/batches.js';
 export * from './openai/cache-header.js';
 export * from './openai/chat.js';
 export * from './openai/dispatch-header.js';
 export * from './openai/embeddings.js';
+export { DEADLINE_MS_MAX } from './openai/endpoints/headers.js';
 export {
   type Parameter,
   type ParameterStatus,

@@ -1,4 +1,4 @@
-import { InferenceError } from '@millrace/contracts';
+import { InferenceError, PROMPT_TOO_LONG } from '@millrace/contracts';
 import type { Secret } from './secret.js';
 
 /** Whether it may be tried again: a connection that was kept too long at once, what may pass after a while. */
@@ -110,7 +110,10 @@ function failureOf(
     );
   }
   if (isTooLong(status, told)) {
-    const tooLong = said || `${who} says that the prompt is too long. Shorten it, or ask for fewer tokens.`;
+    const saying = said || `${who} says that the prompt is too long. Shorten it, or ask for fewer tokens.`;
+    // Clients know it by the words of contextExceeded.
+    const known = /maximum context length/i.test(saying) && saying.includes(PROMPT_TOO_LONG);
+    const tooLong = known ? saying : `This model's maximum context length is exceeded, ${PROMPT_TOO_LONG}: ${saying}`;
     return new UpstreamFailure(new InferenceError('context_length_exceeded', tooLong, { param: 'messages' }), 'never');
   }
   if (status === 400 || status === 413 || status === 422 || status === 501) {

@@ -5,6 +5,7 @@ export * from './fatal-errors.js';
 export * from './forgetting-policy.js';
 export * from './gguf-layout.js';
 export * from './instruments.js';
+export * from './json-counts.js';
 export * from './json-end.js';
 export * from './load-settings.js';
 export { lostLogLines } from './log-output.js';

@@ -5,6 +5,7 @@ const SUITES: Readonly<Record<string, string>> = {
   'compatcanary.test.ts': 'compatcanary',
   'langchain.test.ts': '@langchain/openai',
   'llamaindex.test.ts': '@llamaindex/openai',
+  'openapi.test.ts': '@readme/openapi-parser',
   'vercel-ai.test.ts': 'ai',
 };
 

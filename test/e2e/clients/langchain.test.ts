@@ -1,3 +1,4 @@
+import { ContextOverflowError } from '@langchain/core/errors';
 import { type AIMessageChunk, HumanMessage, SystemMessage, type UsageMetadata } from '@langchain/core/messages';
 import { StringOutputParser } from '@langchain/core/output_parsers';
 import { ChatPromptTemplate } from '@langchain/core/prompts';
@@ -47,6 +48,14 @@ describe('LangChain.js', () => {
     const { tool_calls } = await bound.bindTools([weather([])]).invoke(asksForWeather);
     expect(tool_calls).toMatchObject([{ name: 'get_weather', args: { city: 'Oslo' } }]);
   });
+
+  it.each([{}, { streaming: true }, { useResponsesApi: true }, { useResponsesApi: true, streaming: true }])(
+    'ChatOpenAI knows a conversation that is too long for the model (%j)',
+    async (options) => {
+      const tooLong = chat(options).invoke('A river crosses the land. '.repeat(20_000));
+      await expect(tooLong).rejects.toThrow(ContextOverflowError);
+    },
+  );
 
   it('ChatOpenAI.stream streams the same, and its pieces add up', async () => {
     const whole = await chat().invoke(question);

@@ -48,6 +48,12 @@ describe('a line of a batch', () => {
     expect(read(line)).toMatchObject({ kind: 'broken', customId, error: { code, param } });
   });
 
+  it('is broken where parsing it would hold up everybody else', () => {
+    const metadata = Object.fromEntries(Array.from({ length: 100_001 }, (_, index) => [`k${index}`, 1]));
+    const error = { code: 'invalid_json_line', message: expect.stringContaining('more than 100,000 names of fields') };
+    expect(read({ ...good, body: { metadata } })).toMatchObject({ kind: 'broken', customId: null, error });
+  });
+
   it('that is quoted is text that any database takes', () => {
     const quotes = ['{"a": x\0', '😀 hello', { ...good, ['\0'.repeat(3)]: 1 }, { ...good, [`${'x'.repeat(99)}😀`]: 1 }];
     for (const quoted of [...quotes, { ...good, url: `${'x'.repeat(98)}😀` }]) {

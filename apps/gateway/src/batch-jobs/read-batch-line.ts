@@ -1,5 +1,6 @@
 import { isUtf8 } from 'node:buffer';
 import type { BatchEndpoint } from '@millrace/contracts';
+import { tooMuchInJson } from '@millrace/runtime';
 import type { FileLine } from './read-lines.js';
 import { storable } from './storable.js';
 
@@ -31,7 +32,10 @@ export function readBatchLine(
       `The line has ${inEnglish(bytes)} bytes; this server reads ${inEnglish(lineBytesMax)}. Ask for less in it, or raise bodyBytesMax.`,
     );
   if (!isUtf8(content)) return broken('invalid_json_line', 'The line is not UTF-8. Write the file in UTF-8.');
-  const text = Buffer.from(content.buffer, content.byteOffset, content.length).toString().trim();
+  const line = Buffer.from(content.buffer, content.byteOffset, content.length);
+  const tooMuch = tooMuchInJson(line);
+  if (tooMuch !== undefined) return broken('invalid_json_line', `This line ${tooMuch}`);
+  const text = line.toString().trim();
   if (text === '') return { kind: 'blank' };
   try {
     return readObject(JSON.parse(text), endpoint, content.length);

@@ -1,4 +1,4 @@
-import { InferenceError, isLoopback, type Settings } from '@millrace/contracts';
+import { DEADLINE_MS_MAX, InferenceError, isLoopback, type Settings } from '@millrace/contracts';
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import type { Authenticator } from '../keys/authenticator.js';
 import { ANYONE, type CacheAsk, type Caller, type DispatchAsk } from '../vocabulary.js';
@@ -169,8 +169,6 @@ function presentedKey({ headers }: FastifyRequest): string | undefined {
   const [, bearer] = /^Bearer +(\S+) *$/i.exec(headers.authorization ?? '') ?? [];
   return bearer ?? [headers['x-api-key'] ?? headers['api-key']].flat()[0];
 }
-
-const DEADLINE_MS_MAX = 86_400_000;
 
 function deadlineOf({ headers }: FastifyRequest): number | undefined {
   const given = headers['x-millrace-deadline-ms'];

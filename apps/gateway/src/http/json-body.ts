@@ -1,5 +1,6 @@
 import { isUtf8 } from 'node:buffer';
 import { InferenceError } from '@millrace/contracts';
+import { tooMuchInJson } from '@millrace/runtime';
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import { isAdminPath } from './authenticate.js';
 import { isForm } from './form-bodies.js';
@@ -18,7 +19,9 @@ export function readJsonBodies(fastify: FastifyInstance, bodyBytesMax: number): 
     const { headers } = request;
     const encoding = headers['content-encoding'] ?? 'identity';
     const length = Number(headers['content-length'] ?? 0);
-    if (encoding !== 'identity') return done(compressed(encoding));
+    // Some clients say it of every request; of one without a body it says nothing.
+    const hasBody = length > 0 || headers['transfer-encoding'] !== undefined;
+    if (hasBody && encoding !== 'identity') return done(compressed(encoding));
     // A form is never held, and has a limit of its own.
     if (isForm(request)) return done();
     // Fastify would refuse it as well, but end the connection at once: a client that is still sending then sees a reset
@@ -58,6 +61,8 @@ function mayBeEmpty(request: FastifyRequest): boolean {
 function parseJson(body: Buffer): unknown {
   if (body.length === 0) throw new InferenceError('invalid_request', 'The body is empty; it must be a JSON object.');
   if (!isUtf8(body)) throw new InferenceError('invalid_request', 'The body is not UTF-8. Send JSON in UTF-8.');
+  const tooMuch = tooMuchInJson(body);
+  if (tooMuch !== undefined) throw new InferenceError('invalid_request', `The body ${tooMuch}`);
   try {
     return JSON.parse(body.toString());
   } catch (cause) {

@@ -1,4 +1,4 @@
-import { InferenceError } from '@millrace/contracts';
+import { InferenceError, PROMPT_TOO_LONG } from '@millrace/contracts';
 
 /** What stages and workers call a parameter, and what it is called where Anthropic's words were used. */
 const WORDS: readonly (readonly [ours: RegExp, theirs: string])[] = [
@@ -17,14 +17,14 @@ const SAID: Readonly<Record<string, string>> = {
   '`continue_final_message`': 'A last message of the assistant’s, for the answer to go on with,',
 };
 
-/** Anthropic's words: clients of agents look for them, and then shorten the conversation. */
-const TOO_LONG = 'prompt is too long';
-
 /** What is wrong with a parameter, under the name by which it was sent. */
 export function inAnthropicWords(error: unknown): unknown {
   if (!(error instanceof InferenceError)) return error;
   const { code, message, details } = error;
-  if (code === 'context_length_exceeded') return said(`${TOO_LONG}: ${message}`, error);
+  if (code === 'context_length_exceeded') {
+    // Agents look for these words at the beginning, and then shorten the conversation.
+    return said(`${PROMPT_TOO_LONG}: ${message.replace(` (${PROMPT_TOO_LONG})`, '')}`, error);
+  }
   const { param } = details;
   if (param === undefined) return error;
   const theirs = theirsOf(param);

@@ -9,7 +9,7 @@ export interface AnswerHeading {
   /** Unix seconds. Taken once: OpenAI's chunks all carry the same. */
   readonly created: number;
   readonly model: string;
-  /** Undefined: it was not asked for. */
+  /** Undefined: completions of texts have none. */
   readonly serviceTier?: ServiceTier | undefined;
   readonly system_fingerprint: string;
 }

@@ -36,7 +36,8 @@ export class CompleteChat {
     const entered = await this.enter(call, (models) => parse(body, models));
     const { request, record } = entered;
     const events = this.generate(entered);
-    const { stream, serviceTier, keep } = request;
+    // LiteLLM, for one, fails where it is not told.
+    const { stream, serviceTier = 'default', keep } = request;
     const heading = openHeading('chatcmpl', record, serviceTier, keep && this.stored.newId());
     // One path for both: a whole answer is a stream that we collect ourselves.
     if (stream) {

@@ -62,7 +62,7 @@ describe('BatchingEngine', () => {
     await expect(collect(bench.engine.answer(textRequest('x'.repeat(1_234)), NEVER))).rejects.toMatchObject({
       code: 'context_length_exceeded',
       message:
-        'The prompt has 1,234 tokens; this model accepts 1,000, an answer of at least one token included. Shorten it, or choose a model with a longer context.',
+        "This model's maximum context length is 1,000 tokens, an answer of at least one token included. The prompt has 1,234 tokens, which exceeds the context window (prompt is too long). Shorten it, or choose a model with a longer context.",
       details: { param: 'prompt' },
     });
   });
@@ -78,7 +78,9 @@ describe('BatchingEngine', () => {
     };
     await expect(collect(bench.engine.answer(textRequest('x'.repeat(5_000_000)), NEVER))).rejects.toMatchObject({
       code: 'context_length_exceeded',
-      message: expect.stringMatching(/^The prompt has more than 65,280 tokens; this model accepts 1,000, an answer/),
+      message: expect.stringMatching(
+        /^This model's maximum context length is 1,000 tokens, an .+ The prompt has more than 65,280 tokens, which/,
+      ),
     });
     expect(tokenised).toEqual([65_536]);
   });

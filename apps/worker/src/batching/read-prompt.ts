@@ -1,4 +1,4 @@
-import { InferenceError, type Prompt } from '@millrace/contracts';
+import { contextExceeded, InferenceError, type Prompt } from '@millrace/contracts';
 import { checkTokens } from '../token-engine/check-tokens.js';
 import type { TokenEngine } from '../token-engine/token-engine.js';
 
@@ -114,11 +114,8 @@ function checkLength(text: string, engine: TokenEngine, param: string): void {
 }
 
 function tooLong(count: string, contextLength: number, param: string): InferenceError {
-  return new InferenceError(
-    'context_length_exceeded',
-    `The prompt has ${count} tokens; this model accepts ${numberText(contextLength)}, an answer of at least one token included. Shorten it, or choose a model with a longer context.`,
-    { param },
-  );
+  const included = ', an answer of at least one token included';
+  return contextExceeded(contextLength, `The prompt has ${count} tokens`, { param, included });
 }
 
 function numberText(count: number): string {

@@ -118,12 +118,15 @@ describe('EmbeddingEngine', () => {
     });
     expect(await refusal(engine.embed(texts('x'.repeat(16)), NEVER))).toEqual({
       code: 'context_length_exceeded',
-      message: 'input has 17 tokens; this model accepts 16. Shorten it, or choose a model with a longer context.',
+      message:
+        "This model's maximum context length is 16 tokens. input has 17 tokens, which exceeds the context window (prompt is too long). Shorten it, or choose a model with a longer context.",
       param: 'input',
     });
     expect(await refusal(engine.embed(texts('a', 'b', 'x'.repeat(1_025)), NEVER))).toMatchObject({
       code: 'context_length_exceeded',
-      message: expect.stringMatching(/^input\[2\] has 1,025 characters; this model reads at most 1,024\./),
+      message: expect.stringMatching(
+        /^This model's maximum context length is 16 tokens, and it reads at most 1,024 characters\. input\[2\] has 1,025 characters, /,
+      ),
     });
     const tokens = (...ids: number[]): EmbedRequest => ({ ...HEADING, inputs: [{ kind: 'tokens', tokens: ids }] });
     expect(await refusal(engine.embed(tokens(), NEVER))).toMatchObject({ code: 'invalid_request', param: 'input' });

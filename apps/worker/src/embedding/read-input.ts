@@ -1,5 +1,5 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
-import { type EmbeddingInput, InferenceError } from '@millrace/contracts';
+import { contextExceeded, type EmbeddingInput, InferenceError } from '@millrace/contracts';
 import { checkTokens } from '../token-engine/check-tokens.js';
 import type { VectorEngine } from '../token-engine/vector-engine.js';
 
@@ -51,11 +51,9 @@ export class InputReader {
     const tokens = this.engine.joinPair(query, document);
     const { contextLength } = this.engine.model;
     if (tokens.length <= contextLength) return tokens;
-    throw new InferenceError(
-      'context_length_exceeded',
-      `Query and document have ${numberText(tokens.length)} tokens together; this model accepts ${numberText(contextLength)}. Shorten one of them, or choose a model with a longer context.`,
-      { param },
-    );
+    throw contextExceeded(contextLength, `Query and document have ${numberText(tokens.length)} tokens together`, {
+      param,
+    });
   }
 
   /** What can be said of a text without tokenising it. */
@@ -63,8 +61,9 @@ export class InputReader {
     if (text === '') {
       throw new InferenceError('invalid_request', `${param} is empty. Send at least one character.`, { param });
     }
-    const most = Math.min(this.engine.model.contextLength * CHARACTERS_PER_TOKEN_MAX, CHARACTERS_MAX);
-    if (text.length > most) throw tooManyCharacters(text.length, most, param);
+    const { contextLength } = this.engine.model;
+    const most = Math.min(contextLength * CHARACTERS_PER_TOKEN_MAX, CHARACTERS_MAX);
+    if (text.length > most) throw tooManyCharacters(text.length, most, contextLength, param);
   }
 
   #checkLength(tokens: readonly number[], param: string): readonly number[] {
@@ -86,19 +85,12 @@ export class InputReader {
 }
 
 function tooLong(count: number, contextLength: number, param: string): InferenceError {
-  return new InferenceError(
-    'context_length_exceeded',
-    `${param} has ${numberText(count)} tokens; this model accepts ${numberText(contextLength)}. Shorten it, or choose a model with a longer context.`,
-    { param },
-  );
+  return contextExceeded(contextLength, `${param} has ${numberText(count)} tokens`, { param });
 }
 
-function tooManyCharacters(count: number, most: number, param: string): InferenceError {
-  return new InferenceError(
-    'context_length_exceeded',
-    `${param} has ${numberText(count)} characters; this model reads at most ${numberText(most)}. Shorten it, or choose a model with a longer context.`,
-    { param },
-  );
+function tooManyCharacters(count: number, most: number, contextLength: number, param: string): InferenceError {
+  const included = `, and it reads at most ${numberText(most)} characters`;
+  return contextExceeded(contextLength, `${param} has ${numberText(count)} characters`, { param, included });
 }
 
 function numberText(count: number): string {

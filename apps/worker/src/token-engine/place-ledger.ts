@@ -1,4 +1,4 @@
-import { InferenceError } from '@millrace/contracts';
+import { contextExceeded } from '@millrace/contracts';
 import type { StepWork, TokenModel } from './token-engine.js';
 
 type Limits = Pick<TokenModel, 'contextLength' | 'placesMax' | 'tokensPerStepMax' | 'vocabularySize' | 'cutsAnywhere'>;
@@ -64,10 +64,7 @@ export class PlaceLedger {
     }
     const { contextLength } = this.limits;
     if (held + tokens.length > contextLength) {
-      throw new InferenceError(
-        'context_length_exceeded',
-        `The sequence would have ${held + tokens.length} tokens; this model holds ${contextLength}. Shorten it.`,
-      );
+      throw contextExceeded(contextLength, `The sequence would have ${held + tokens.length} tokens`);
     }
     const prepared = this.#prepared[place]!;
     if (choose && prepared === 'no') throw new Error(`Place ${place} is to choose a token but was not prepared.`);

@@ -376,7 +376,7 @@ export function tokenEngineContract(
 
         const beyond = engine.step([{ ...work, position: 256, tokens: [5] }]);
         await expect(beyond).rejects.toMatchObject({ code: 'context_length_exceeded' });
-        await expect(beyond).rejects.toThrow(/257.*256/);
+        await expect(beyond).rejects.toThrow(/256.*257/);
         expect(() => engine.cutBack(0, 257)).toThrow(/256 tokens/);
         engine.cutBack(0, 255);
         expect(await engine.step([{ ...work, position: 255, tokens: [5] }])).toEqual(NOTHING);

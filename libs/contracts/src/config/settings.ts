@@ -201,7 +201,7 @@ export const SETTINGS = {
     min: 1024,
     max: 1024 * MIB,
     unit: 'bytes',
-    why: 'The largest request body; a larger one is a 413. Long prompts need more; each request in flight may hold this much memory.',
+    why: 'The largest request body; a larger one is a 413. Long prompts need more; each request in flight may hold this much memory. Whatever it is, JSON of more than 100,000 names of fields, 200,000 names, texts, lists and objects, or 2,000,000 entries is a 400.',
   }),
   bodyTimeoutMs: integer({
     group: 'http',

@@ -219,7 +219,7 @@ export const CHAT_PARAMETERS = {
   safety_identifier: { status: 'ignored' },
   service_tier: {
     status: 'supported',
-    note: '`flex` runs after everything that is not, and by the queue of a pool where one serves the model. Everything else is `default`. The answer says which of the two it was, if the request said anything.',
+    note: '`flex` runs after everything that is not, and by the queue of a pool where one serves the model. Everything else is `default`. The answer, and each piece of a stream, says which of the two it was.',
   },
   verbosity: { status: 'ignored', note: 'No template here knows it.' },
   prompt_cache_key: { status: 'ignored', note: 'A hint for speed only.' },
@@ -243,7 +243,7 @@ const logprobs = z
 const serviceTier = z
   .enum(['default', 'flex'])
   .optional()
-  .meta({ description: 'How it was run. Absent where the request did not say how it should be.' });
+  .meta({ description: 'How it was run. Answers that were stored long ago may lack it.' });
 
 const calledFunction = z.object({ name: z.string(), arguments: z.string() });
 

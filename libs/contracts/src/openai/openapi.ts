@@ -6,9 +6,10 @@ import { DISPATCH_ASKS, DISPATCH_HEADER, DISPATCH_HEADER_TEXT } from './dispatch
 import { ADMIN_ENDPOINTS } from './endpoints/admin.js';
 import { ANTHROPIC_ENDPOINTS } from './endpoints/anthropic.js';
 import { BATCHES_ENDPOINTS } from './endpoints/batches.js';
-import type { Endpoint } from './endpoints/endpoint.js';
+import { type Endpoint, withErrors } from './endpoints/endpoint.js';
 import { FILES_ENDPOINTS } from './endpoints/files.js';
 import { GENERATION_ENDPOINTS } from './endpoints/generation.js';
+import { ANSWER_HEADERS, DEADLINE_ASKED, headersAt, RANGE_ASKED } from './endpoints/headers.js';
 import { MODELS_ENDPOINTS } from './endpoints/models.js';
 import { MODERATIONS_ENDPOINTS } from './endpoints/moderations.js';
 import { RESPONSES_ENDPOINTS } from './endpoints/responses.js';
@@ -42,7 +43,13 @@ const ENDPOINTS: readonly Endpoint[] = [
 /** The OpenAPI 3.1 document: pure, so that a test can compare it with the committed file. */
 export function openApiDocument(): Record<string, unknown> {
   const paths: Record<string, Record<string, unknown>> = {};
+  const ids = new Set<string>();
   for (const endpoint of ENDPOINTS) {
+    const id = operationId(endpoint);
+    // Generated clients name their functions by it: of two of one name they would have one.
+    if (ids.has(id))
+      throw new Error(`${endpoint.method} ${endpoint.path} is ${id}, as another is: give it an operationId.`);
+    ids.add(id);
     paths[endpoint.path] = { ...paths[endpoint.path], [endpoint.method]: operation(endpoint) };
   }
   return {
@@ -59,6 +66,7 @@ export function openApiDocument(): Record<string, unknown> {
     paths,
     components: {
       schemas: componentSchemas(),
+      headers: ANSWER_HEADERS,
       securitySchemes: {
         bearer: { type: 'http', scheme: 'bearer', description: 'An API key.' },
         header: { type: 'apiKey', in: 'header', name: 'x-api-key', description: 'An API key.' },
@@ -84,16 +92,30 @@ function operation(endpoint: Endpoint): Record<string, unknown> {
       },
     }),
     responses: Object.fromEntries(
-      Object.entries(endpoint.answers).map(([status, { description, schema }]) => [
+      Object.entries(answersOf(endpoint)).map(([status, { description, schema }]) => [
         status,
         {
           description,
-          ...(endpoint.cached && status === '200' && { headers: CACHE_TOLD }),
+          headers: headersOf(endpoint, Number(status)),
           content: content(endpoint, Number(status), schema),
         },
       ]),
     ),
   };
+}
+
+/** With the errors that come from whatever is asked for by a key, or with a body: before anybody looks at what it is for. */
+function answersOf(endpoint: Endpoint): Endpoint['answers'] {
+  if (endpoint.tag === 'Service') return endpoint.answers;
+  const withBody = endpoint.method === 'get' ? [] : [408, 413, 415];
+  const errors = withErrors({}, [400, 401, ...withBody, 429, 500, 503], endpoint.answers[401]?.schema);
+  return { ...errors, ...endpoint.answers };
+}
+
+function headersOf(endpoint: Endpoint, status: number): Record<string, unknown> {
+  return Object.fromEntries(
+    headersAt(endpoint, status).map((name) => [name, { $ref: `#/components/headers/${name}` }]),
+  );
 }
 
 const CACHE_ASKED = {
@@ -109,9 +131,6 @@ const DISPATCH_ASKED = {
   required: false,
   description: DISPATCH_HEADER_TEXT,
   schema: { type: 'string', enum: DISPATCH_ASKS },
-};
-const CACHE_TOLD = {
-  [CACHE_HEADER]: { description: CACHE_HEADER_TEXTS.told, schema: { type: 'string', enum: ['hit', 'miss'] } },
 };
 
 const ANTHROPIC_VERSION = {
@@ -142,6 +161,8 @@ function parametersOf(endpoint: Endpoint): Record<string, unknown> {
     ...inQuery,
     ...(cached ? [CACHE_ASKED, DISPATCH_ASKED] : []),
     ...(toAnthropic ? [ANTHROPIC_VERSION] : []),
+    ...(endpoint.tag === 'Service' ? [] : [DEADLINE_ASKED]),
+    ...(endpoint.answers[206] === undefined ? [] : [RANGE_ASKED]),
   ];
   return parameters.length === 0 ? {} : { parameters };
 }
@@ -157,6 +178,8 @@ function content(endpoint: Endpoint, status: number, schema: z.ZodType | undefin
   const theirs = toAnthropic && (status === 200 ? toAnthropic.answer : anthropicErrorSchema);
   const ours = reference(schema);
   const json = { 'application/json': { schema: theirs ? { anyOf: [ours, reference(theirs)] } : ours } };
+  if (status === 200 && endpoint.text !== undefined)
+    return { ...json, [endpoint.text]: { schema: { type: 'string' } } };
   if (status !== 200 || endpoint.streamed === undefined) return json;
   // A streamed answer is a sequence of such chunks, each behind `data: `, and `data: [DONE]` at the end.
   return { ...json, 'text/event-stream': { schema: reference(endpoint.streamed) } };
@@ -204,7 +227,8 @@ function nameOf(schema: z.ZodType): string {
   return id;
 }
 
-function operationId({ method, path }: Endpoint): string {
+function operationId({ method, path, operationId: own }: Endpoint): string {
+  if (own !== undefined) return own;
   const words = path.split(/[^A-Za-z0-9]+/).filter((word) => word !== '' && word !== 'v1');
   return [
     method,

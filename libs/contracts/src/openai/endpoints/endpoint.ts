@@ -11,6 +11,8 @@ export interface Endpoint {
   readonly method: 'get' | 'post' | 'delete';
   readonly path: string;
   readonly tag: string;
+  /** Where what follows from method and path is another's already. */
+  readonly operationId?: string;
   readonly summary: string;
   readonly body?: z.ZodType;
   /** The body is a form with a file in it. */
@@ -18,6 +20,7 @@ export interface Endpoint {
   readonly answers: Readonly<Record<number, { readonly description: string; readonly schema?: z.ZodType }>>;
   /** The chunks of the answer when it is streamed. */
   readonly streamed?: z.ZodType;
+  /** The type of an answer that is no JSON; where there is a schema, the other form that it may have. */
   readonly text?: string;
   readonly pathParameter?: PathParameter;
   /** Several of them. */
@@ -35,7 +38,7 @@ export interface Endpoint {
 }
 
 /** Of what a worker is asked for. */
-export const WORK_ERRORS = [400, 401, 403, 404, 413, 415, 429, 500, 503, 504];
+export const WORK_ERRORS = [400, 401, 403, 404, 413, 415, 429, 500, 502, 503, 504];
 /** Of what is kept for a key. */
 export const STORE_ERRORS = [401, 429, 503];
 
@@ -49,7 +52,10 @@ export function withErrors(
     const codes = Object.entries(ERROR_CATALOG)
       .filter(([, error]) => error.status === status)
       .map(([code]) => `\`${code}\``);
-    return [status, { description: `Codes: ${codes.join(', ')}.`, schema }] as const;
+    return [
+      status,
+      { description: `Whichever comes here of the codes of this status: ${codes.join(', ')}.`, schema },
+    ] as const;
   });
   return { ...answers, ...Object.fromEntries(errors) };
 }

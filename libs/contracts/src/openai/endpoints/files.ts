@@ -34,7 +34,11 @@ export const FILES_ENDPOINTS: readonly Endpoint[] = [
     tag: 'Files',
     summary: 'List the files of the key, the newest first.',
     query: listFilesSchema,
-    answers: withErrors({ 200: { description: 'A page of files.', schema: fileListSchema } }, [400, ...STORE_ERRORS]),
+    answers: withErrors({ 200: { description: 'A page of files.', schema: fileListSchema } }, [
+      400,
+      404,
+      ...STORE_ERRORS,
+    ]),
   },
   {
     method: 'get',
@@ -48,8 +52,11 @@ export const FILES_ENDPOINTS: readonly Endpoint[] = [
     method: 'get',
     path: '/v1/files/{file_id}/content',
     tag: 'Files',
-    summary: 'The content of a file, or the part of it that `Range` asks for (206).',
-    answers: withErrors({ 200: { description: 'The content.' } }, [404, ...STORE_ERRORS, 416]),
+    summary: 'The content of a file, or a part of it.',
+    answers: withErrors(
+      { 200: { description: 'The content.' }, 206: { description: 'The part that was asked for.' } },
+      [404, ...STORE_ERRORS, 416],
+    ),
     text: 'application/octet-stream',
     pathParameter: FILE_ID,
   },

@@ -40,6 +40,7 @@ export const MODELS_ENDPOINTS: readonly Endpoint[] = [
     method: 'get',
     path: '/models',
     tag: 'Models',
+    operationId: 'getModelNames',
     summary: 'Every name that a key may ask for, aliases among them, and who answers to it.',
     answers: withErrors({ 200: { description: 'The names.', schema: plainModelListSchema } }, [401, 503]),
   },

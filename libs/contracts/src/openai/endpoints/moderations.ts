@@ -9,5 +9,6 @@ export const MODERATIONS_ENDPOINTS: readonly Endpoint[] = [
     summary: 'Have a model judge whether texts are harmful, and in what way.',
     body: moderationRequestSchema,
     answers: withErrors({ 200: { description: 'A verdict for each text.', schema: moderationSchema } }, WORK_ERRORS),
+    cached: true,
   },
 ];

@@ -14,7 +14,7 @@ export const RESPONSES_ENDPOINTS: readonly Endpoint[] = [
     tag: 'Responses',
     summary: 'Answer items, whole or as a stream of events.',
     body: responseRequestSchema,
-    answers: withErrors({ 200: { description: 'The response.', schema: responseSchema } }, WORK_ERRORS),
+    answers: withErrors({ 200: { description: 'The response.', schema: responseSchema } }, [...WORK_ERRORS, 409]),
     streamed: responseEventSchema,
     cached: true,
   },

@@ -8,6 +8,7 @@ export const SERVICE_ENDPOINTS: readonly Endpoint[] = [
     tag: 'Service',
     summary: 'What this is, and where to go: a page for browsers, JSON for everybody else.',
     answers: { 200: { description: 'The way.', schema: welcomeSchema } },
+    text: 'text/html',
   },
   {
     method: 'get',
