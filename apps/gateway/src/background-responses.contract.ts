@@ -593,6 +593,28 @@ export function backgroundResponsesContract(
     expect(await whenEnded(bed.client, response.id)).toMatchObject({ status: 'failed' });
   });
 
+  it('have each of their events written as JSON once, for the database and for whoever reads it', async () => {
+    const words = Array.from({ length: 30 }, (_, at) => `wordnumber${at}x `);
+    await using bed = await start({ answer: words });
+    const { stringify } = JSON;
+    const deltas: string[] = [];
+    JSON.stringify = (...args: [unknown, never?, never?]) => {
+      const json = stringify(...args);
+      if (json?.includes('response.output_text.delta')) deltas.push(json);
+      return json;
+    };
+    try {
+      const told: string[] = [];
+      for await (const event of await bed.client.responses.create({ ...ASKED, stream: true })) {
+        if (event.type === 'response.output_text.delta') told.push(event.delta);
+      }
+      expect(told.join('')).toBe(words.join(''));
+      expect(deltas).toHaveLength(told.length);
+    } finally {
+      JSON.stringify = stringify;
+    }
+  });
+
   it('are each answered once, by several gateways that share them', async () => {
     const script = { answer: ['x'], stepsBeforeFirst: 5 };
     await using one = await start(script, { backgroundResponsesPerKeyMax: 1_000 });

@@ -1,10 +1,13 @@
 import type { ResponseEvent } from '@millrace/contracts';
-import { errorEvent } from '../walks/response-body.js';
+import { errorEvent, writtenJson } from '../walks/response-body.js';
 import type { StreamFormat } from './server-sent-events.js';
 
 /** As `/v1/responses` has it: every event has its type as its name, and the last of them says how the response ended. */
 export const RESPONSE_EVENTS: StreamFormat = {
-  event: (event) => `event: ${(event as ResponseEvent).type}\ndata: ${JSON.stringify(event)}\n\n`,
+  event: (chunk) => {
+    const event = chunk as ResponseEvent;
+    return `event: ${event.type}\ndata: ${writtenJson(event) ?? JSON.stringify(event)}\n\n`;
+  },
   end: '',
   // Of what failed before its first event, when the status was spent already.
   failure: (thrown) => RESPONSE_EVENTS.event(errorEvent(thrown, 0)),

@@ -2,6 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { InferenceError, type ResponseEvent } from '@millrace/contracts';
 import { DatabaseUnavailable } from '../stores/sql-database.js';
 import { errorEvent } from './error-event.js';
+import { eventJson } from './event-json.js';
 import type { BegunRun, ResponseRuns } from './response-runs.js';
 
 /** Between two writes: readers elsewhere look for events no more often. */
@@ -65,7 +66,7 @@ export class EventKeeper {
 
   #note(event: ResponseEvent): void {
     if (this.#isFull) return;
-    const bytes = Buffer.byteLength(JSON.stringify(event));
+    const bytes = Buffer.byteLength(eventJson(event));
     this.#isFull = this.#bytes + bytes > this.runs.eventsBytesMax;
     this.#waiting.push(this.#isFull ? tooMany(event, this.runs.eventsBytesMax) : event);
     this.#waitingBytes += bytes;

@@ -2,6 +2,7 @@ import { InferenceError, type ResponseBody, type ResponseEvent, type ResponseIte
 import type { SqlDatabase, SqlQuery } from '../stores/sql-database.js';
 import type { CacheAsk, DispatchAsk } from '../vocabulary.js';
 import { appendItems } from './conversation-store.js';
+import { eventLines, eventsInLines } from './event-json.js';
 import { bytesOf, canBeId, insertItems, named } from './kept-items.js';
 import { type FoundResults, withFound } from './kept-searches.js';
 import { keyOf, type Owner } from './owner.js';
@@ -226,7 +227,7 @@ export class ResponseRuns {
     );
     const [first] = rows;
     if (first === undefined) return undefined;
-    const events = rows.flatMap((row) => (row.events === null ? [] : (JSON.parse(row.events) as ResponseEvent[])));
+    const events = rows.flatMap((row) => (row.events === null ? [] : eventsInLines(row.events)));
     return {
       events: events.filter(({ sequence_number }) => sequence_number > number),
       more: first.live || rows.length === PAGE_BATCHES,
@@ -281,7 +282,7 @@ async function insertEvents(query: SqlQuery, id: string, events: readonly Respon
   await query(
     `insert into response_events (response_id, first_number, last_number, events) values ($1, $2, $3, $4)
       on conflict do nothing`,
-    [id, events[0]!.sequence_number, events.at(-1)!.sequence_number, JSON.stringify(events)],
+    [id, events[0]!.sequence_number, events.at(-1)!.sequence_number, eventLines(events)],
   );
 }
 

@@ -12,6 +12,7 @@ import { goneOnFrom } from '../validation/parse-response-request.js';
 import type { ValidChatRequest } from '../vocabulary.js';
 
 export { errorEvent } from '../responses/error-event.js';
+export { writtenJson } from '../responses/event-json.js';
 
 /** What a response is known by from its beginning on. */
 export interface ResponseIds {
