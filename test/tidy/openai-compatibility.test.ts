@@ -75,6 +75,9 @@ const MISSING: readonly (RequestInterface & { readonly why: string })[] = [
   },
 ];
 
+/** OpenAI's as well, but so far in its client for Python alone (test/e2e/python-parameters.test.ts): an entry goes when the next release has it. */
+const IN_PYTHON_FIRST: ReadonlySet<string> = new Set(['background_options']);
+
 /** Of what OpenAI has no counterpart for. */
 const OURS: readonly string[] = [
   'PLAIN_CHAT_PARAMETERS',
@@ -151,8 +154,11 @@ describe('the parameters of the openai package', () => {
     'are all that %s has, but for what it calls an extension',
     (table, requests) => {
       const theirs = new Set(requests.flatMap(askedOf));
+      expect([...IN_PYTHON_FIRST].filter((name) => theirs.has(name))).toEqual([]);
       const further = Object.entries(tables[table] ?? {})
-        .filter(([name, { note = '' }]) => !theirs.has(name) && !/\bextension\b/i.test(note))
+        .filter(
+          ([name, { note = '' }]) => !theirs.has(name) && !IN_PYTHON_FIRST.has(name) && !/\bextension\b/i.test(note),
+        )
         .map(([name]) => name);
       expect(further, 'Begin its note with “An extension”, or take it out').toEqual([]);
     },

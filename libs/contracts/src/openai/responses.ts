@@ -185,6 +185,10 @@ const PROMPT_PARAMETERS = {
 export const RESPONSE_PARAMETERS = {
   ...PROMPT_PARAMETERS,
   background: { status: 'supported', note: 'Not together with `store`: false.' },
+  background_options: {
+    status: 'ignored',
+    note: 'What is in the background is answered as soon as there is room for it, which is within any `completion_window`.',
+  },
   context_management: { status: 'refused', note: 'Nothing is left out of a prompt, or put together.' },
   image: { status: 'ignored', note: 'There are no images in a prompt.' },
   include: {
