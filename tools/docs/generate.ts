@@ -2,6 +2,7 @@ import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
 import { GATEWAY_METRICS } from '@millrace/gateway/metrics';
 import { WORKER_METRICS } from '@millrace/worker/metrics';
+import { monitoringFiles } from '../dashboards/files.ts';
 import { referencePages } from './pages.ts';
 import { ENGINES_PAGE, withPresetTable } from './preset-table.ts';
 
@@ -10,7 +11,8 @@ const root = resolve(import.meta.dirname, '../..');
 
 const engines = { path: ENGINES_PAGE, text: withPresetTable(readFileSync(join(root, ENGINES_PAGE), 'utf8')) };
 
-for (const { path, text } of [...referencePages({ gateway: GATEWAY_METRICS, worker: WORKER_METRICS }), engines]) {
+const pages = referencePages({ gateway: GATEWAY_METRICS, worker: WORKER_METRICS });
+for (const { path, text } of [...pages, engines, ...monitoringFiles()]) {
   const file = join(root, path);
   if (before(file) === text) continue;
   mkdirSync(dirname(file), { recursive: true });
