@@ -106,7 +106,7 @@ build: $(INSTALLED) ## install what is missing, and compile what changed
 test: build $(CLIENTS) ## every quick test
 	@$(BIN)/vitest run $(ARGS)
 
-test-services: build ## test with a real Redis, Postgres and S3 server, which it starts itself (installed or built if missing)
+test-services: build ## test with a real Redis, Postgres, S3 server and Prometheus, which it starts itself (installed or built if missing)
 	@tools/test-services.sh $(ARGS)
 
 e2e: build $(CLIENTS) ## start the real thing and use it as a client would

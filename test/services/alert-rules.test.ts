@@ -9,15 +9,20 @@ import { ALERTING_RULES, RULE_FILES } from '../../tools/dashboards/rules.js';
 import { ROOT } from '../e2e/stack.js';
 import { describePrometheus, PROMTOOL } from './real-prometheus.js';
 
-const FILES = RULE_FILES.map(({ name }) => join(ROOT, RULES_FOLDER, `${name}.yaml`));
-/** Between two scrapes, and two looks at the rules. */
-const INTERVAL = '1m';
+const FILES = RULE_FILES.map(({ name, groups }) => ({
+  path: join(ROOT, RULES_FOLDER, `${name}.yaml`),
+  alerts: groups.flatMap(({ rules }) => rules.flatMap((rule) => ('alert' in rule ? [rule.alert] : []))),
+}));
+/** Between two scrapes, and two looks at the rules. Days of minutes would take promtool half a minute. */
+const INTERVALS = { minutes: '1m', days: '10m' } as const;
 
 interface Scenario {
   readonly alert: string;
   /** A sentence: "… while …". */
   readonly when: string;
-  /** In promtool's notation: `0+10x60` counts ten a minute for an hour. */
+  /** How long it goes on; minutes unless said. */
+  readonly lasts?: keyof typeof INTERVALS;
+  /** In promtool's notation: `0+10x60` counts ten each interval, sixty times. */
   readonly series: Readonly<Record<string, string>>;
   readonly at: string;
   /** Of the alerts that fire, without those that every alert of the rule has. Empty: none does. */
@@ -81,21 +86,24 @@ const SCENARIOS: readonly Scenario[] = [
   {
     alert: 'MillraceAvailabilityBurnsSlowly',
     when: 'one in fifty fails for a day',
-    series: { [requests('none')]: '0+49x1500', [requests('worker_lost')]: '0+1x1500' },
+    series: { [requests('none')]: '0+49x150', [requests('worker_lost')]: '0+1x150' },
+    lasts: 'days',
     at: '25h',
     fires: [JOB],
   },
   {
     alert: 'MillraceAvailabilityBurnsSlowly',
     when: 'one in a hundred fails for three days',
-    series: { [requests('none')]: '0+99x4400', [requests('worker_lost')]: '0+1x4400' },
+    series: { [requests('none')]: '0+99x450', [requests('worker_lost')]: '0+1x450' },
+    lasts: 'days',
     at: '73h',
     fires: [JOB],
   },
   {
     alert: 'MillraceAvailabilityBurnsSlowly',
     when: 'three in a thousand fail, which is promised',
-    series: { [requests('none')]: '0+997x4400', [requests('worker_lost')]: '0+3x4400' },
+    series: { [requests('none')]: '0+997x450', [requests('worker_lost')]: '0+3x450' },
+    lasts: 'days',
     at: '73h',
     fires: [],
   },
@@ -120,14 +128,16 @@ const SCENARIOS: readonly Scenario[] = [
       {
         alert: 'MillraceFirstTokenBurnsSlowly',
         when: `one in ten begins late for three days (le="${le}")`,
-        series: { [within]: '0+9x4400', [all]: '0+10x4400' },
+        series: { [within]: '0+9x450', [all]: '0+10x450' },
+        lasts: 'days',
         at: '73h',
         fires: [JOB],
       },
       {
         alert: 'MillraceFirstTokenBurnsSlowly',
         when: `three in a hundred begin late, which is promised (le="${le}")`,
-        series: { [within]: '0+97x4400', [all]: '0+100x4400' },
+        series: { [within]: '0+97x450', [all]: '0+100x450' },
+        lasts: 'days',
         at: '73h',
         fires: [],
       },
@@ -240,24 +250,26 @@ describePrometheus('the rules, by promtool', () => {
   const folder = mkdtempSync(join(tmpdir(), 'millrace-alert-rules-'));
   afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
-  it.each(FILES)('are taken by Prometheus: %s', (file) => {
-    expect(promtool('check', 'rules', file)).toContain('SUCCESS');
+  it.each(FILES)('are taken by Prometheus: $path', ({ path }) => {
+    expect(promtool('check', 'rules', path)).toContain('SUCCESS');
   });
 
-  it.each(SCENARIOS)('$alert: fires $fires.length while $when', ({ alert, series, at, fires }) => {
+  it.each(SCENARIOS)('$alert: fires $fires.length while $when', ({ alert, lasts = 'minutes', series, at, fires }) => {
     const file = join(folder, `${alert}.yaml`);
     const firing = fires.map((labels) => {
       const all = { alertname: alert, alertstate: 'firing', severity: SEVERITIES.get(alert)!, ...labels };
       return { labels: `ALERTS{${Object.entries(all).map(([name, value]) => `${name}="${value}"`)}}`, value: 1 };
     });
+    const interval = INTERVALS[lasts];
+    const files = FILES.filter(({ alerts }) => alerts.includes(alert)).map(({ path }) => path);
     const test = {
-      interval: INTERVAL,
+      interval,
       input_series: Object.entries(series).map(([name, values]) => ({ series: name, values })),
       promql_expr_test: [
         { expr: `ALERTS{alertname="${alert}", alertstate="firing"}`, eval_time: at, exp_samples: firing },
       ],
     };
-    writeFileSync(file, stringify({ rule_files: FILES, evaluation_interval: INTERVAL, tests: [test] }));
+    writeFileSync(file, stringify({ rule_files: files, evaluation_interval: interval, tests: [test] }));
     expect(promtool('test', 'rules', file)).toContain('SUCCESS');
   });
 

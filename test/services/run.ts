@@ -15,7 +15,7 @@ import { endServicesIn } from './real-service.ts';
 
 const ROOT = resolve(import.meta.dirname, '../..');
 /** What names one of these wants a real server: nobody keeps a list. */
-const WANTED = 'TEST_REDIS_URL|TEST_POSTGRES_URL|TEST_S3_URL|describeRealPostgres';
+const WANTED = 'TEST_REDIS_URL|TEST_POSTGRES_URL|TEST_S3_URL|describeRealPostgres|describePrometheus';
 
 const stopping = new AbortController();
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => stopping.abort(signal));

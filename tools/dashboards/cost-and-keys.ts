@@ -116,7 +116,7 @@ export const COST_AND_KEYS: DashboardPlan = {
           kind: 'table',
           unit: 'short',
           columnUnits: { total_ms: 'ms' },
-          title: 'The last requests that failed',
+          title: 'The last requests that were refused or failed',
           description:
             'By request_id the log has the line, by trace_id the trace store has the trace. What each code means: docs/reference/errors.md.',
           queries: {

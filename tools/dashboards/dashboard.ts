@@ -49,6 +49,8 @@ export interface Row {
 
 export interface Variable {
   readonly name: string;
+  readonly definition?: string;
+  readonly query?: unknown;
   readonly [field: string]: unknown;
 }
 
@@ -89,6 +91,7 @@ export interface Target {
   readonly datasource: Datasource;
   readonly expr?: string;
   readonly rawSql?: string;
+  readonly format?: string;
   readonly [field: string]: unknown;
 }
 
