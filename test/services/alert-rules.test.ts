@@ -61,7 +61,7 @@ const SCENARIOS: readonly Scenario[] = [
     alert: 'MillraceAvailabilityBurnsFast',
     when: 'all fail, and they are five',
     series: { [requests('worker_lost')]: '0+1x5 5x60' },
-    at: '30m',
+    at: '6m',
     fires: [],
   },
   {
@@ -78,9 +78,9 @@ const SCENARIOS: readonly Scenario[] = [
   },
   {
     alert: 'MillraceAvailabilityBurnsFast',
-    when: 'half of them failed for ten minutes, an hour ago',
+    when: 'half of them failed for ten minutes, forty minutes ago',
     series: { [requests('none')]: '0+10x120', [requests('worker_lost')]: '0+10x10 100x120' },
-    at: '75m',
+    at: '50m',
     fires: [],
   },
   {
@@ -239,7 +239,7 @@ const SCENARIOS: readonly Scenario[] = [
     alert: 'MillraceCircuitOpen',
     when: 'a worker failed for five minutes',
     series: { [gauge('millrace_open_circuits')]: '0x5 1x5 0x30' },
-    at: '16m',
+    at: '11m',
     fires: [],
   },
 ];

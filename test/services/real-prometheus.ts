@@ -1,14 +1,17 @@
+import { join } from 'node:path';
 import { describe } from 'vitest';
-import { findProgram, freePort, NotInstalled, RealService } from './real-service.ts';
+import { freePort, NotInstalled, RealService } from './real-service.ts';
 
 const ANSWER_TIMEOUT_MS = 1_000;
 const QUERY_TIMEOUT_MS = 30_000;
 
-export const PROMTOOL = findProgram('promtool', ['/usr/bin']);
+/** The program, as `make test-services` says; its sister `promtool` lies beside it. */
+const PROMETHEUS = process.env.TEST_PROMETHEUS;
+export const PROMTOOL = PROMETHEUS === undefined ? undefined : join(PROMETHEUS, '..', 'promtool');
 
-/** A suite that wants the two programs of Debian's package `prometheus`, which `make test-services` installs. */
+/** A suite that wants the two programs of Debian's package `prometheus`. */
 export function describePrometheus(what: string, suite: () => void): void {
-  describe.skipIf(PROMTOOL === undefined)(`${what} (skipped where there is no Prometheus: make test-services)`, suite);
+  describe.skipIf(PROMETHEUS === undefined)(`${what} (TEST_PROMETHEUS, as \`make test-services\` sets it)`, suite);
 }
 
 export interface Sample {
@@ -30,10 +33,9 @@ export class RealPrometheus extends RealService {
 
   /** @param config as of `prometheus.yml`. @throws Error when this machine has none. */
   static async start(config: string): Promise<RealPrometheus> {
-    const program = findProgram('prometheus', ['/usr/bin']);
-    if (program === undefined)
-      throw new NotInstalled('There is no Prometheus on this machine; `make test-services` installs it.');
-    const prometheus = new RealPrometheus(await freePort(), program, config);
+    if (PROMETHEUS === undefined)
+      throw new NotInstalled('TEST_PROMETHEUS names no Prometheus: see `make test-services`.');
+    const prometheus = new RealPrometheus(await freePort(), PROMETHEUS, config);
     await prometheus.start();
     return prometheus;
   }
