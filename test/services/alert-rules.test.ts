@@ -7,6 +7,7 @@ import { stringify } from 'yaml';
 import { RULES_FOLDER } from '../../tools/dashboards/files.js';
 import { ALERTING_RULES, RULE_FILES } from '../../tools/dashboards/rules.js';
 import { ROOT } from '../e2e/stack.js';
+import { readText } from '../tidy/source-files.js';
 import { describePrometheus, PROMTOOL } from './real-prometheus.js';
 
 const FILES = RULE_FILES.map(({ name, groups }) => ({
@@ -252,6 +253,14 @@ describePrometheus('the rules, by promtool', () => {
 
   it.each(FILES)('are taken by Prometheus: $path', ({ path }) => {
     expect(promtool('check', 'rules', path)).toContain('SUCCESS');
+  });
+
+  it('are read as docs/how-to/dashboards.md has Prometheus read them', () => {
+    const [, config = ''] = /```yaml\n(global:[^`]*)```/.exec(readText('docs/how-to/dashboards.md'))!;
+    const file = join(folder, 'prometheus.yml');
+    writeFileSync(file, config.replaceAll('/path/to/millrace', ROOT));
+    const told = promtool('check', 'config', file);
+    for (const { path } of FILES) expect(told).toContain(`Checking ${path}\n  SUCCESS`);
   });
 
   it.each(SCENARIOS)('$alert: fires $fires.length while $when', ({ alert, lasts = 'minutes', series, at, fires }) => {

@@ -213,7 +213,7 @@ const OPTIONS = {
   table: { showHeader: true, cellHeight: 'sm' },
 } as const;
 
-function targetsOf({ queries, kind }: PanelPlan): readonly Target[] {
+function targetsOf({ queries }: PanelPlan): readonly Target[] {
   if ('sql' in queries) {
     return [
       {
@@ -232,7 +232,7 @@ function targetsOf({ queries, kind }: PanelPlan): readonly Target[] {
     editorMode: 'code',
     expr,
     legendFormat: legend,
-    ...(kind === 'timeseries' ? { range: true } : { instant: true }),
+    range: true, // Also for a single number, which has its course behind it.
   }));
 }
 

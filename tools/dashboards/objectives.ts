@@ -11,6 +11,11 @@ export const AVAILABILITY = { share: 0.995, days: 30 } as const;
 /** 95 of 100 answers begin within a second: a bucket of the histogram, so that they are counted and not guessed. */
 export const FIRST_TOKEN = { share: 0.95, withinSeconds: 1 } as const;
 
+/** What an objective leaves. `1 - 0.995` is 0.0050000000000000044. */
+export function budgetOf({ share }: { readonly share: number }): number {
+  return Number((1 - share).toFixed(6));
+}
+
 /** For people: `0.5 %`. */
 export function percent(share: number): string {
   return `${Number((100 * share).toFixed(2))} %`;

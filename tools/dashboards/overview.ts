@@ -1,6 +1,6 @@
 import { DATASOURCE_VARIABLE, type DashboardPlan, labelVariable } from './dashboard.ts';
 import { helpOf } from './declared.ts';
-import { AVAILABILITY, COUNTED, FAILED, FIRST_TOKEN, percent } from './objectives.ts';
+import { AVAILABILITY, budgetOf, COUNTED, FAILED, FIRST_TOKEN, percent } from './objectives.ts';
 import { OF_GEN_AI_MODEL, OF_MODEL, ofGateways, percentiles, quantile, rate, sumBy } from './promql.ts';
 import { FAILED_REQUESTS, LATE_FIRST_TOKENS, ratioOf } from './rules.ts';
 
@@ -42,8 +42,8 @@ export const OVERVIEW: DashboardPlan = {
           ...SMALL,
           title: 'Share of failed requests',
           unit: 'percentunit',
-          warns: [1 - AVAILABILITY.share, 0.02],
-          description: `Requests that failed by our own fault (5xx), of those that were answered or failed so. Bad requests, refusals by a limit and clients who left are on neither side. Above ${percent(1 - AVAILABILITY.share)} for long → see "Failed requests by error code" below.`,
+          warns: [budgetOf(AVAILABILITY), 0.02],
+          description: `Requests that failed by our own fault (5xx), of those that were answered or failed so. Bad requests, refusals by a limit and clients who left are on neither side. Above ${percent(budgetOf(AVAILABILITY))} for long → see "Failed requests by error code" below.`,
           queries: [{ expr: failedShare, legend: 'failed' }],
         },
         {
@@ -177,7 +177,7 @@ export const OVERVIEW: DashboardPlan = {
           warns: [1, 6] as const,
           description: `1: what the objective leaves for ${AVAILABILITY.days} days is spent in ${AVAILABILITY.days} days. 6 for hours, or 14.4 for one: an alert, and its page in docs/how-to/runbooks. Of all models and gateways; needs the recording rules (deploy/helm/millrace/files/rules/objectives.yaml).`,
           queries: (['1h', '6h', '3d'] as const).map((window) => ({
-            expr: `max(${ratioOf(objective, window)}) / ${Number(objective.budget.toFixed(6))}`,
+            expr: `max(${ratioOf(objective, window)}) / ${objective.budget}`,
             legend: `last ${window}`,
           })),
         })),

@@ -1,4 +1,4 @@
-import { AVAILABILITY, COUNTED, FAILED, FIRST_TOKEN, percent, WITHIN } from './objectives.ts';
+import { AVAILABILITY, budgetOf, COUNTED, FAILED, FIRST_TOKEN, percent, WITHIN } from './objectives.ts';
 
 export interface RecordingRule {
   readonly record: string;
@@ -70,7 +70,7 @@ const firstTokens = (part: string, window: Window, how = 'rate') =>
 
 export const FAILED_REQUESTS: Objective = {
   bad: 'millrace:failed_requests',
-  budget: 1 - AVAILABILITY.share,
+  budget: budgetOf(AVAILABILITY),
   // A code of which there was none yet has no series: nought of those that were counted.
   ratio: (window) => `(${requests(FAILED, window)} or 0 * ${requests(COUNTED, window)}) / ${requests(COUNTED, window)}`,
   count: (window) => requests(FAILED, window, 'increase'),
@@ -78,7 +78,7 @@ export const FAILED_REQUESTS: Objective = {
 
 export const LATE_FIRST_TOKENS: Objective = {
   bad: 'millrace:late_first_tokens',
-  budget: 1 - FIRST_TOKEN.share,
+  budget: budgetOf(FIRST_TOKEN),
   ratio: (window) => `1 - ${firstTokens(`bucket{${WITHIN}}`, window)} / ${firstTokens('count', window)}`,
   count: (window) =>
     `${firstTokens('count', window, 'increase')} - ${firstTokens(`bucket{${WITHIN}}`, window, 'increase')}`,
@@ -164,7 +164,7 @@ const SLO: RuleFile = {
           expr: burns(FAILED_REQUESTS, 'Slowly'),
           for: '15m',
           summary: `More requests to ${WHERE} fail than ${percent(AVAILABILITY.share)} allow.`,
-          description: `{{ $value | humanizePercentage }} of the requests of the last days failed by our own fault (5xx): more than ${percent(1 - AVAILABILITY.share)}, and still.`,
+          description: `{{ $value | humanizePercentage }} of the requests of the last days failed by our own fault (5xx): more than ${percent(budgetOf(AVAILABILITY))}, and still.`,
         }),
         alert({
           name: 'MillraceFirstTokenBurnsFast',
@@ -172,7 +172,7 @@ const SLO: RuleFile = {
           expr: burns(LATE_FIRST_TOKENS, 'Fast'),
           for: '2m',
           summary: `Most answers of ${WHERE} begin late.`,
-          description: `{{ $value | humanizePercentage }} of the answers of the last hours took more than ${FIRST_TOKEN.withinSeconds} s to begin; ${percent(1 - FIRST_TOKEN.share)} may.`,
+          description: `{{ $value | humanizePercentage }} of the answers of the last hours took more than ${FIRST_TOKEN.withinSeconds} s to begin; ${percent(budgetOf(FIRST_TOKEN))} may.`,
         }),
         alert({
           name: 'MillraceFirstTokenBurnsSlowly',
@@ -180,7 +180,7 @@ const SLO: RuleFile = {
           expr: burns(LATE_FIRST_TOKENS, 'Slowly'),
           for: '15m',
           summary: `More answers of ${WHERE} begin late than ${percent(FIRST_TOKEN.share)} allow.`,
-          description: `{{ $value | humanizePercentage }} of the answers of the last days took more than ${FIRST_TOKEN.withinSeconds} s to begin; ${percent(1 - FIRST_TOKEN.share)} may.`,
+          description: `{{ $value | humanizePercentage }} of the answers of the last days took more than ${FIRST_TOKEN.withinSeconds} s to begin; ${percent(budgetOf(FIRST_TOKEN))} may.`,
         }),
       ],
     },
