@@ -108,7 +108,7 @@ test: build $(CLIENTS) ## every quick test
 	@$(BIN)/node tools/charts/install.ts
 	@$(BIN)/vitest run $(ARGS)
 
-test-services: build ## test with a real Redis, Postgres and S3 server, which it starts itself (installed or built if missing)
+test-services: build ## test with a real Redis, Postgres, S3 server and Prometheus, which it starts itself (installed or built if missing)
 	@tools/test-services.sh $(ARGS)
 
 charts: build ## render the Helm chart and its examples, and check what comes of them (builds helm once, with Go)

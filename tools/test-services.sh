@@ -1,5 +1,5 @@
 #!/bin/sh
-# Called by `make test-services`: sees to it that this machine has Redis 7 and Postgres 15 or newer, then runs what wants them.
+# Called by `make test-services`: sees to it that this machine has Redis 7, Postgres 15 and Prometheus 2.42 or newer, then runs what wants them.
 # An S3 server is found, built or fetched by test/services/s3-program.ts.
 #
 # What is missing comes from Debian's packages. No service of the system is started for it, neither now nor at the next boot.
@@ -12,6 +12,8 @@ fail() {
 }
 
 has_redis() { command -v redis-server >/dev/null; }
+# promtool is in the same package.
+has_prometheus() { command -v prometheus >/dev/null && command -v promtool >/dev/null; }
 has_postgres() { command -v postgres >/dev/null || ls /usr/lib/postgresql/*/bin/postgres >/dev/null 2>&1; }
 
 install_missing() {
@@ -39,12 +41,15 @@ install_missing() {
     $install "$@" >/dev/null || fail "apt-get could not install $*."
   }
   # Of those that this script has just installed.
-  case " $* " in *' redis-server '*) $root systemctl disable redis-server >/dev/null 2>&1 || true ;; esac
+  for service in redis-server prometheus; do
+    case " $* " in *" $service "*) $root systemctl disable "$service" >/dev/null 2>&1 || true ;; esac
+  done
 }
 
 missing=
 has_redis || missing="$missing redis-server"
 has_postgres || missing="$missing postgresql"
+has_prometheus || missing="$missing prometheus"
 # Split into words on purpose: the names of packages.
 # shellcheck disable=SC2086
 [ -z "$missing" ] || (install_missing $missing)

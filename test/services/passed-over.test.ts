@@ -16,6 +16,9 @@ describe('what `make test-services` makes of a report', () => {
   it('names a test that wanted a server and was passed over', () => {
     const lines = judge(report(['counts', 'passed'], ['a real Redis (TEST_REDIS_URL is not set) counts', 'skipped']));
     expect(lines).toEqual([expect.stringContaining('a real Redis')]);
+    expect(judge(report(['counts', 'passed'], ['the rules (TEST_PROMETHEUS, as said) fire', 'skipped']))).toHaveLength(
+      1,
+    );
   });
 
   it('names a file of which nothing passed, or that was not run at all', () => {

@@ -12,7 +12,7 @@ export interface TestReport {
 }
 
 /** A test that says which server it lacks. */
-const LACKS_SERVICE = /TEST_(REDIS|POSTGRES|S3)_URL/;
+const LACKS_SERVICE = /TEST_(REDIS_URL|POSTGRES_URL|S3_URL|PROMETHEUS)/;
 
 /** A line for each file of which no test passed, and for each test that wants a server and was passed over all the same. */
 export function whatWasPassedOver(files: readonly string[], report: TestReport, root: string): readonly string[] {

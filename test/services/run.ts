@@ -1,6 +1,6 @@
 /**
- * `make test-services`: starts a Redis, a Postgres and an S3 server of its own on free ports, runs every test that wants one, and takes them
- * away again. Fails when a test that wants them was passed over.
+ * `make test-services`: starts a Redis, a Postgres and an S3 server of its own on free ports, says where a Prometheus is, runs every test that wants
+ * one of them, and takes them away again. Fails when a test that wants them was passed over.
  */
 import { execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -11,11 +11,11 @@ import { whatWasPassedOver } from './passed-over.ts';
 import { RealPostgres } from './real-postgres.ts';
 import { RealRedis } from './real-redis.ts';
 import { RealS3 } from './real-s3.ts';
-import { endServicesIn } from './real-service.ts';
+import { endServicesIn, findProgram } from './real-service.ts';
 
 const ROOT = resolve(import.meta.dirname, '../..');
 /** What names one of these wants a real server: nobody keeps a list. */
-const WANTED = 'TEST_REDIS_URL|TEST_POSTGRES_URL|TEST_S3_URL|describeRealPostgres';
+const WANTED = 'TEST_REDIS_URL|TEST_POSTGRES_URL|TEST_S3_URL|describeRealPostgres|describePrometheus';
 
 const stopping = new AbortController();
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => stopping.abort(signal));
@@ -43,11 +43,15 @@ async function run(): Promise<number> {
   undo.push(() => postgres.end());
   const s3 = await RealS3.start((line) => process.stdout.write(`${line}\n`));
   undo.push(() => s3.end());
+  const prometheus = findProgram('prometheus', ['/usr/bin']);
+  if (prometheus === undefined)
+    throw new Error('There is no Prometheus on this machine; `make test-services` installs it.');
   if (stopping.signal.aborted) return 130;
   const report = join(folder, 'report.json');
   const status = await runVitest(files, report, {
     TEST_REDIS_URL: redis.url,
     TEST_POSTGRES_URL: postgres.url,
+    TEST_PROMETHEUS: prometheus,
     ...s3.environmentOfTests,
   });
   if (stopping.signal.aborted) return 130;

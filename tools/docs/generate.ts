@@ -3,6 +3,7 @@ import { dirname, join, resolve } from 'node:path';
 import { GATEWAY_METRICS } from '@millrace/gateway/metrics';
 import { WORKER_METRICS } from '@millrace/worker/metrics';
 import { VALUES_SCHEMA, valuesSchema } from '../charts/values-schema.ts';
+import { monitoringFiles } from '../dashboards/files.ts';
 import { referencePages } from './pages.ts';
 import { ENGINES_PAGE, withPresetTable } from './preset-table.ts';
 
@@ -13,7 +14,7 @@ const engines = { path: ENGINES_PAGE, text: withPresetTable(readFileSync(join(ro
 const values = { path: VALUES_SCHEMA, text: valuesSchema() };
 const pages = referencePages({ gateway: GATEWAY_METRICS, worker: WORKER_METRICS });
 
-for (const { path, text } of [...pages, engines, values]) {
+for (const { path, text } of [...pages, engines, values, ...monitoringFiles()]) {
   const file = join(root, path);
   if (before(file) === text) continue;
   mkdirSync(dirname(file), { recursive: true });
