@@ -84,9 +84,13 @@ function biasesOf(biases: Body['logit_bias']): readonly TokenBias[] | undefined 
   return list.length === 0 ? undefined : list;
 }
 
-/** OpenAI's seed has 64 bits and a sign, the engine's 32 and none: the same seed must always become the same one. */
+/**
+ * OpenAI's seed has 64 bits and a sign, the engine's 32 and none: the same seed must always become the same one. Of a large one the lower half
+ * alone would hardly differ from that of others, since its last bits were rounded away.
+ */
 function seed32(seed: number | null | undefined): number | undefined {
-  return seed == null ? undefined : seed >>> 0;
+  if (seed == null) return undefined;
+  return Number.isSafeInteger(seed) ? seed >>> 0 : (Math.floor(seed / 2 ** 32) ^ seed) >>> 0;
 }
 
 function endlessFormat(request: Body): InferenceError {

@@ -44,6 +44,9 @@ describe('parseChatRequest', () => {
     [-1, 0xffff_ffff],
     [2 ** 32 + 7, 7],
     [Number.MAX_SAFE_INTEGER, 0xffff_ffff],
+    [2 ** 63, 0x8000_0000],
+    [-(2 ** 63), 0x8000_0000],
+    [5 * 2 ** 60 + 2 ** 40, 0x5000_0100],
     [undefined, undefined],
   ])('reduces the seed %s to 32 bits', (seed, reduced) => {
     expect(parse({ seed }).sampling.seed).toBe(reduced);

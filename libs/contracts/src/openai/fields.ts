@@ -14,6 +14,16 @@ const INT_MAX = 2_147_483_647;
 
 const tokenCount = z.int().max(INT_MAX);
 export const maxTokens = tokenCount.min(1).nullish();
+/** OpenAI's has 64 bits and a sign, and some clients draw them all; as JSON's numbers are read, those beyond 53 bits are rounded. */
+const SEED_MAX = 2 ** 63;
+const seed = z
+  .number()
+  .min(-SEED_MAX)
+  .max(SEED_MAX)
+  .check(({ value, issues }) => {
+    if (!Number.isInteger(value)) issues.push({ code: 'invalid_type', expected: 'int', input: value });
+  })
+  .meta({ type: 'integer' });
 const penalty = z.number().min(-2).max(2).nullish();
 const repeatPenalty = z.number().gt(0).max(2).nullish();
 const zeroToOne = z.number().min(0).max(1).nullish();
@@ -121,7 +131,7 @@ export const generationFields = {
   top_k: z.int().min(-1).max(1_000_000).nullish(),
   min_p: zeroToOne,
   /** OpenAI's is a 64-bit integer; only integers that a double holds exactly are accepted. */
-  seed: z.int().nullish(),
+  seed: seed.nullish(),
   stop,
   presence_penalty: penalty,
   frequency_penalty: penalty,
