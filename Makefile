@@ -9,7 +9,7 @@ ARGS ?=
 
 .DEFAULT_GOAL := help
 .PHONY: help run dev build test test-services check lint format types docs proto proto-check e2e bench chaos bench-gateways bench-cache bench-memory bench-files bench-agreement bench-engine bench-reuse bench-upstream load-test fuzz simulate-routing bench-batch bench-queue bench-vectors \
-  demo-model-eval demo-embed-eval template-agreement openvino-check engine-cuda engine-vulkan install clean
+  demo-model-eval demo-embed-eval template-agreement openvino-check engine-cuda engine-vulkan install clean images compose-check up down logs ps install-systemd uninstall-systemd
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' Makefile
@@ -85,6 +85,9 @@ template-agreement: build ## compare how prompts are rendered with llama-server 
 
 install: build ## put `millrace` into ~/.local/bin
 	@tools/install-command.sh
+
+images: ## build the container images with docker, podman or nerdctl: IMAGES="gateway worker" builds some
+	@tools/images/build.sh
 
 engine-cuda: $(INSTALLED) ## add the engine for NVIDIA GPUs (about 300 MB; Linux x64)
 	@tools/add-engine.sh linux-x64-cuda linux-x64-cuda-ext
