@@ -43,7 +43,8 @@ compose() {
   $engine "$@"
 }
 
-port() {
+# A variable, else its line in .env, else what is usual.
+value_of() {
   found=$(sed -n "s/^$1=\(..*\)$/\1/p" "$file" 2>/dev/null | tail -1)
   eval "echo \${$1:-${found:-$2}}"
 }
@@ -51,7 +52,7 @@ port() {
 line() { printf '  %-13s %-32s %s\n' "$1" "$2" "$3"; }
 
 addresses() {
-  gateway=http://127.0.0.1:$(port GATEWAY_PORT 8000)
+  gateway=http://127.0.0.1:$(value_of GATEWAY_PORT 8000)
   echo
   line "" "where" "how to get in"
   line "API" "$gateway/v1" "an API key, see below"
@@ -59,14 +60,14 @@ addresses() {
   line "metrics" "$gateway/metrics" ""
   case ",$COMPOSE_PROFILES," in
     *,observe,*)
-      line "Grafana" "http://127.0.0.1:$(port GRAFANA_PORT 3000)" "admin, STACK_GRAFANA_PASSWORD"
-      line "Prometheus" "http://127.0.0.1:$(port PROMETHEUS_PORT 9090)" ""
+      line "Grafana" "http://127.0.0.1:$(value_of GRAFANA_PORT 3000)" "admin, STACK_GRAFANA_PASSWORD"
+      line "Prometheus" "http://127.0.0.1:$(value_of PROMETHEUS_PORT 9090)" ""
       ;;
   esac
-  line "Postgres" "127.0.0.1:$(port POSTGRES_PORT 5432)" "millrace, STACK_POSTGRES_PASSWORD"
-  line "Redis" "127.0.0.1:$(port REDIS_PORT 6379)" "STACK_REDIS_PASSWORD"
-  line "Qdrant" "http://127.0.0.1:$(port QDRANT_PORT 6333)/dashboard" "STACK_QDRANT_KEY"
-  line "S3 ($OBJECT_STORE)" "http://127.0.0.1:$(port OBJECTS_PORT 9000)" "STACK_S3_ACCESS_KEY, STACK_S3_SECRET_KEY"
+  line "Postgres" "127.0.0.1:$(value_of POSTGRES_PORT 5432)" "millrace, STACK_POSTGRES_PASSWORD"
+  line "Redis" "127.0.0.1:$(value_of REDIS_PORT 6379)" "STACK_REDIS_PASSWORD"
+  line "Qdrant" "http://127.0.0.1:$(value_of QDRANT_PORT 6333)/dashboard" "STACK_QDRANT_KEY"
+  line "S3 ($OBJECT_STORE)" "http://127.0.0.1:$(value_of OBJECTS_PORT 9000)" "STACK_S3_ACCESS_KEY, STACK_S3_SECRET_KEY"
   cat <<TEXT
 
   The credentials are in $file. Make an API key, and ask:
@@ -80,7 +81,7 @@ TEXT
 
 COMPOSE_PROFILES=$(echo "${PROFILES:-${COMPOSE_PROFILES:-}}" | tr ' ' ',')
 export COMPOSE_PROFILES
-OBJECT_STORE=$(port OBJECT_STORE minio)
+OBJECT_STORE=$(value_of OBJECT_STORE minio)
 case "$OBJECT_STORE" in
   minio | seaweedfs) export OBJECT_STORE ;;
   *) fail "OBJECT_STORE is $OBJECT_STORE. It takes minio or seaweedfs." ;;
