@@ -17,9 +17,10 @@ for signal in TERM INT HUP QUIT USR2; do
 done
 
 # A session of its own: Ctrl-C on a terminal would otherwise reach the command twice, and a second one means "at once". The detour over 3,
-# since a shell takes standard input away from what it starts in the background.
+# since a shell takes standard input away from what it starts in the background,
+# and has it ignore INT and QUIT.
 exec 3<&0
-setsid "$@" <&3 3<&- &
+setsid env --default-signal=INT,QUIT "$@" <&3 3<&- &
 child=$!
 exec 3<&-
 [ -z "$pending" ] || hand_on "$pending"
