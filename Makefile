@@ -9,7 +9,7 @@ ARGS ?=
 
 .DEFAULT_GOAL := help
 .PHONY: help run dev build test test-services check charts lint format types docs proto proto-check e2e bench chaos bench-gateways bench-cache bench-memory bench-files bench-agreement bench-engine bench-reuse bench-upstream load-test fuzz simulate-routing bench-batch bench-queue bench-vectors bench-telemetry \
-  demo-model-eval demo-embed-eval template-agreement openvino-check engine-cuda engine-vulkan install clean
+  demo-model-eval demo-embed-eval template-agreement openvino-check engine-cuda engine-vulkan install clean images compose-check up down logs ps install-systemd uninstall-systemd
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' Makefile
@@ -89,6 +89,27 @@ template-agreement: build ## compare how prompts are rendered with llama-server 
 install: build ## put `millrace` into ~/.local/bin
 	@tools/install-command.sh
 
+images: ## build the container images with docker, podman or nerdctl: IMAGES="gateway worker" builds some
+	@tools/images/build.sh
+
+up: ## start gateway, worker, Redis, Postgres, Qdrant and MinIO in containers: PROFILES=observe,gpu OBJECT_STORE=seaweedfs
+	@tools/compose/stack.sh up
+
+down: ## end what `make up` started; what was stored is kept
+	@tools/compose/stack.sh down
+
+logs: ## follow what the containers write
+	@tools/compose/stack.sh logs $(ARGS)
+
+ps: ## list the containers and their health
+	@tools/compose/stack.sh ps
+
+install-systemd: build ## put Millrace into /opt/millrace and its units into /etc/systemd/system, as root
+	@tools/systemd/install.sh install
+
+uninstall-systemd: ## take both away again; what was stored and set is kept
+	@tools/systemd/install.sh uninstall
+
 engine-cuda: $(INSTALLED) ## add the engine for NVIDIA GPUs (about 300 MB; Linux x64)
 	@tools/add-engine.sh linux-x64-cuda linux-x64-cuda-ext
 
@@ -124,6 +145,10 @@ SEED ?=
 FROM ?= 0
 fuzz: build ## send 20,000 requests over all endpoints, valid and spoilt, and judge every answer: REQUESTS=500 SEED=7
 	@$(BIN)/node test/fuzz/fuzz.ts --requests $(REQUESTS) --seed "$(SEED)" --from $(FROM) $(ARGS)
+
+compose-check: build ## check docker-compose.yaml and what it mounts with Compose's own loader and OpenTelemetry's collector (built once, where Go is)
+	@$(BIN)/node tools/compose/install.ts
+	@$(BIN)/vitest run --project modules test/compose $(ARGS)
 
 check: types lint ## types, linter, import rules, reference pages
 	@$(BIN)/vitest run test/tidy

@@ -354,6 +354,13 @@ export const IMPORT_RULES: readonly ImportRule[] = [
     instead: 'Here Redis and Postgres are started, and what speaks to them is tried as they come and go.',
   },
   {
+    name: 'images, Compose and systemd',
+    files: /^test\/(images|compose|systemd)\//,
+    ours: [/^(test|tools)\//, CONTRACTS],
+    packages: [NODE, /^vitest/, /^yaml$/, /^dockerfile-(ast|utils)$/],
+    instead: 'What these files say is held against the settings; what runs is tried as processes.',
+  },
+  {
     name: 'other people’s clients',
     files: /^test\/e2e\/clients\//,
     ours: [/^test\/e2e\//],

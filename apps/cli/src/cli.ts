@@ -47,6 +47,10 @@ export const COMMANDS: Readonly<Record<string, ListedCommand>> = {
     summary: 'look for what would keep Millrace from working, and say what to do',
     load: async () => (await import('./check/check-command.js')).checkCommand,
   },
+  health: {
+    summary: 'ask whether gateway or worker of this machine is ready',
+    load: async () => (await import('./health-command.js')).healthCommand,
+  },
   bench: {
     summary: 'measure throughput and latency of any server, and what the gateway adds',
     load: async () => (await import('./bench/bench-command.js')).benchCommand,

@@ -1,4 +1,5 @@
 import { createRequire } from 'node:module';
+import { CommandError } from '../command.js';
 
 /** A process of Millrace, as it is started on its own. */
 export interface Program {
@@ -15,10 +16,27 @@ export interface Program {
  */
 const WORKER_ENVIRONMENT = { MALLOC_ARENA_MAX: '2' };
 
+/** Each is looked for when it is wanted: the image of a gateway has no worker, and that of a worker no gateway. */
 export function programs(): Readonly<Record<'gateway' | 'worker', Program>> {
-  const { resolve } = createRequire(import.meta.url);
   return {
-    gateway: { entry: resolve('@millrace/gateway') },
-    worker: { entry: resolve('@millrace/worker'), environment: WORKER_ENVIRONMENT },
+    get gateway() {
+      return { entry: entryOf('gateway') };
+    },
+    get worker() {
+      return { entry: entryOf('worker'), environment: WORKER_ENVIRONMENT };
+    },
   };
+}
+
+/** @throws CommandError where it is not installed. */
+export function entryOf(name: 'gateway' | 'worker', resolve = createRequire(import.meta.url).resolve): string {
+  try {
+    return resolve(`@millrace/${name}`);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'MODULE_NOT_FOUND') throw error;
+    throw new CommandError(
+      `There is no ${name} here. In a container, take the image millrace/${name}, or millrace/millrace, which has both; elsewhere, run \`make build\`.`,
+      { cause: error },
+    );
+  }
 }
