@@ -6,6 +6,7 @@ import type { Hints } from './schema-values.ts';
 const CHAT = 'millrace-demo';
 const EMBED = 'millrace-demo-embed';
 const shortTexts = fc.constantFrom('Hello!', 'What is 2 + 2?', 'The mill stands beside the river.', 'zq xv', '東京 🦙');
+const textOrTexts = fc.oneof(shortTexts, fc.array(shortTexts, { minLength: 1, maxLength: 3 }));
 const fewTokens = fc.integer({ min: 1, max: 4 });
 
 const aSchema = fc.constantFrom<object>(
@@ -88,7 +89,8 @@ export function hintsFor(path: string): Hints {
   );
   const isChat = /\/(chat|tokenize|apply-template|messages|count_tokens)/.test(path);
   const after = idOf(collectionAt(path));
-  return { ...everywhere, model, after, before: after, ...(isChat && { messages: conversations }), input: shortTexts };
+  const input = /embeddings|moderations/.test(path) ? textOrTexts : shortTexts;
+  return { ...everywhere, model, after, before: after, ...(isChat && { messages: conversations }), input };
 }
 
 interface Added {

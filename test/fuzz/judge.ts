@@ -33,8 +33,10 @@ export class Judge {
     ];
   }
 
-  #ofAnswer({ operation, astray }: FuzzRequest, { status, headers, text }: Told): string[] {
+  #ofAnswer({ operation, astray: isAstray, headers: asked }: FuzzRequest, { status, headers, text }: Told): string[] {
     const found: string[] = [];
+    // What is OpenAI's alone is not there for whoever says that it speaks Anthropic's API: the document tells of the one at a path.
+    const astray = isAstray || (status === 404 && 'anthropic-version' in asked && operation.path.startsWith('/v1/'));
     if (headers['x-request-id'] === undefined) found.push('no x-request-id');
     if (/\bat [^\n]{1,200}:\d+:\d+\)?(\\n|\n|$)|node:internal|node_modules/.test(text)) found.push('a stack trace');
     if (!astray && operation.answers[status] === undefined && !UNDECLARED.has(status)) {

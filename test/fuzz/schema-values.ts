@@ -6,6 +6,18 @@ export type Hints = Readonly<Record<string, fc.Arbitrary<unknown>>>;
 
 /** Of sixty optional parameters a body has few: most pairs of them forbid each other, and then nothing else is tried. */
 const OPTIONAL_MAX = 3;
+/** A schema with so few may have all of them at once. */
+const ALL_OPTIONAL_MAX = 8;
+/** These change the form of the whole answer, and so what any other parameter comes to: one body in four has each. */
+const OFTEN: ReadonlySet<string> = new Set([
+  'stream',
+  'logprobs',
+  'top_logprobs',
+  'echo',
+  'stream_options',
+  'return_documents',
+]);
+const OFTEN_ONE_IN = 4;
 const ITEMS_MAX = 3;
 const TEXT_MAX = 40;
 /** Deeper than this only a schema that contains itself goes. */
@@ -110,7 +122,14 @@ export class SchemaValues {
     const some =
       optional.length === 0
         ? fc.constant({})
-        : fc.uniqueArray(fc.constantFrom(...optional), { maxLength: OPTIONAL_MAX }).chain(record);
+        : fc
+            .tuple(
+              fc.uniqueArray(fc.constantFrom(...optional), {
+                maxLength: optional.length <= ALL_OPTIONAL_MAX ? optional.length : OPTIONAL_MAX,
+              }),
+              subsetOf(optional.filter((name) => OFTEN.has(name))),
+            )
+            .chain(([few, often]) => record([...new Set([...few, ...often])]));
     const more =
       typeof additionalProperties === 'object'
         ? fc.dictionary(
@@ -128,6 +147,11 @@ export class SchemaValues {
     if (hint === undefined) return bySchema;
     return fc.oneof({ weight: 9, arbitrary: hint }, { weight: 1, arbitrary: bySchema });
   }
+}
+
+function subsetOf(names: readonly string[]): fc.Arbitrary<string[]> {
+  const draws = fc.array(fc.nat(OFTEN_ONE_IN - 1), { minLength: names.length, maxLength: names.length });
+  return draws.map((drawn) => names.filter((_, at) => drawn[at] === 0));
 }
 
 function integers({ minimum = -1_000, maximum = 1_000_000, exclusiveMinimum }: Schema): fc.Arbitrary<number> {
