@@ -504,11 +504,14 @@ describe('the models, to a client of Anthropic’s', () => {
       },
     });
     expect(paths['/v1/models']?.get).toMatchObject({
-      parameters: ['limit', 'after_id', 'before_id', 'anthropic-version'].map((name) => ({ name, required: false })),
+      parameters: ['limit', 'after_id', 'before_id', 'anthropic-version', 'x-millrace-deadline-ms'].map((name) => ({
+        name,
+        required: false,
+      })),
       responses: { 200: either('ListModelsResponse', 'AnthropicModelList'), 401: either('Error', 'AnthropicError') },
     });
     expect(paths['/v1/models/{model}']?.get).toMatchObject({
-      parameters: [{ name: 'model' }, { name: 'anthropic-version' }],
+      parameters: [{ name: 'model' }, { name: 'anthropic-version' }, { name: 'x-millrace-deadline-ms' }],
       responses: { 200: either('Model', 'AnthropicModel') },
     });
   });

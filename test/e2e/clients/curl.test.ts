@@ -6,6 +6,9 @@ import { promisify } from 'node:util';
 import { afterAll, describe, expect, it } from 'vitest';
 import { url } from './our-side.js';
 
+/** The document alone has more than Node's usual million. */
+const OUTPUT_BYTES_MAX = 16 * 1024 * 1024;
+
 const version = spawnSync('curl', ['--version'], { encoding: 'utf8' });
 if (version.status !== 0) console.warn('Skipped: what is asked by curl, because there is no curl here.');
 
@@ -15,7 +18,7 @@ describe.skipIf(version.status !== 0)('curl', () => {
   afterAll(() => rmSync(folder, { recursive: true }));
 
   const curl = async (path: string, ...args: string[]) =>
-    (await promisify(execFile)('curl', ['-sS', ...args, url + path])).stdout;
+    (await promisify(execFile)('curl', ['-sS', ...args, url + path], { maxBuffer: OUTPUT_BYTES_MAX })).stdout;
   const json = (body: object) => ['-H', 'Content-Type: application/json', '-d', JSON.stringify(body)];
   const question = { messages: [{ role: 'user', content: 'What is the capital of France?' }], temperature: 0 };
 
