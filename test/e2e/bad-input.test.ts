@@ -171,7 +171,7 @@ describe('bad input', () => {
     });
 
     expect(((await response.json()) as { error: { message: string } }).error.message).toMatch(
-      /[\d,]{5,} tokens.*4,096/,
+      /4,096 tokens.*[\d,]{5,} tokens/,
     );
   });
 
