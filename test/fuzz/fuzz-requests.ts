@@ -47,7 +47,8 @@ function requestsOf(document: OpenApiDocument, operation: Operation, values: Sch
           (path) => path.toUpperCase(),
           (path) => `${path}/nothing`,
           (path) => path.replace('/v1', ''),
-          (path) => ALIAS + path,
+          // `/openai/models` is `/v1/models`, and not `/models`, which has an answer of its own.
+          (path) => (path.startsWith('/v1/') ? ALIAS + path : `/v2${path}`),
           (path) => path.replace('/v1', '/v2'),
         ),
         (path: string) => path,
@@ -67,7 +68,7 @@ function requestsOf(document: OpenApiDocument, operation: Operation, values: Sch
         headers: { ...body?.headers, ...headers },
         key,
         body: body?.bytes,
-        astray: (gone !== path && !(gone === ALIAS + path && path.startsWith('/v1/'))) || method !== operation.method,
+        astray: (gone !== path && gone !== ALIAS + path) || method !== operation.method,
       };
     });
 }
