@@ -154,8 +154,11 @@ function subsetOf(names: readonly string[]): fc.Arbitrary<string[]> {
   return draws.map((drawn) => names.filter((_, at) => drawn[at] === 0));
 }
 
-function integers({ minimum = -1_000, maximum = 1_000_000, exclusiveMinimum }: Schema): fc.Arbitrary<number> {
-  const min = Math.max(minimum, exclusiveMinimum === undefined ? minimum : exclusiveMinimum + 1);
+function integers({ minimum = -1_000, maximum: most = 1_000_000, exclusiveMinimum }: Schema): fc.Arbitrary<number> {
+  // A seed has 64 bits. Beyond a double's 53 the generator would draw for ever.
+  const maximum = Math.min(most, Number.MAX_SAFE_INTEGER);
+  const least = Math.max(minimum, exclusiveMinimum === undefined ? minimum : exclusiveMinimum + 1);
+  const min = Math.max(least, Number.MIN_SAFE_INTEGER);
   const small = fc.integer({ min, max: Math.min(maximum, min + 20) });
   return fc.oneof({ weight: 4, arbitrary: small }, { weight: 1, arbitrary: fc.integer({ min, max: maximum }) });
 }
