@@ -1,7 +1,8 @@
 import { execFileSync } from 'node:child_process';
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { programAnswers } from '../program-answers.ts';
 import {
   CHART_TOOL_PATHS,
   CHART_TOOLS,
@@ -27,7 +28,7 @@ const [MAJOR, MINOR] = KUBERNETES_VERSIONS.at(-1)!.split('.');
 const CAPABILITIES = 'helm.sh/helm/v3/pkg/chartutil';
 const LINKED = ['-ldflags', `-X ${CAPABILITIES}.k8sVersionMajor=${MAJOR} -X ${CAPABILITIES}.k8sVersionMinor=${MINOR}`];
 
-const go = ['go', '/usr/local/go/bin/go'].find(answers);
+const go = ['go', '/usr/local/go/bin/go'].find(programAnswers);
 if (findChartTools((path) => readFileSync(path, 'utf8')) === undefined) {
   if (go === undefined) skip('there is no Go on this machine (https://go.dev/dl)');
   else install(go);
@@ -83,16 +84,6 @@ function download(program: string, module: string): string {
     return (JSON.parse(said) as { Dir: string }).Dir;
   } finally {
     rmSync(folder, { recursive: true });
-  }
-}
-
-function answers(program: string): boolean {
-  if (program.startsWith('/') && !existsSync(program)) return false;
-  try {
-    execFileSync(program, ['version'], { stdio: 'ignore' });
-    return true;
-  } catch {
-    return false;
   }
 }
 

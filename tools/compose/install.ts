@@ -1,7 +1,8 @@
 import { execFileSync } from 'node:child_process';
-import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { programAnswers } from '../program-answers.ts';
 import {
   COLLECTOR,
   COLLECTOR_PARTS,
@@ -21,7 +22,7 @@ import {
 const BUILD_TIMEOUT_MS = 900_000;
 const MODULES = 'go.opentelemetry.io/collector';
 
-const go = ['go', '/usr/local/go/bin/go'].find(answers);
+const go = ['go', '/usr/local/go/bin/go'].find(programAnswers);
 if (go === undefined) {
   console.error(
     'SKIPPED: the loader of Compose and the collector; there is no Go on this machine (https://go.dev/dl).',
@@ -79,14 +80,4 @@ function call(program: string, cwd: string, ...args: string[]): void {
     stdio: ['ignore', 'ignore', 'pipe'],
     timeout: BUILD_TIMEOUT_MS,
   });
-}
-
-function answers(program: string): boolean {
-  if (program.startsWith('/') && !existsSync(program)) return false;
-  try {
-    execFileSync(program, ['version'], { stdio: 'ignore' });
-    return true;
-  } catch {
-    return false;
-  }
 }
