@@ -1,6 +1,7 @@
 import type { TraceContext } from '@millrace/contracts';
 import {
   type Attributes,
+  type Context,
   createTraceState,
   ROOT_CONTEXT,
   type Span,
@@ -41,7 +42,7 @@ export interface SpanStart {
 
 /** @returns undefined where nothing is traced. */
 export function openSpan(start: SpanStart, parent: TraceContext | undefined): OpenSpan | undefined {
-  return tracer && new OpenSpan(tracer, start, parent);
+  return tracer && new OpenSpan(tracer, start, parent === undefined ? ROOT_CONTEXT : contextOf(parent));
 }
 
 /** A span that has not ended. One that was not sampled has a context all the same, by which the next process knows. */
@@ -49,12 +50,15 @@ export class OpenSpan {
   readonly #tracer: Tracer;
   readonly #span: Span;
   readonly #sampled: boolean;
+  /** What its parts begin in; made once, since a request has some six of them. */
+  readonly #within: Context;
   /** For whoever is asked in its course. */
   readonly context: TraceContext;
 
-  constructor(tracer: Tracer, start: SpanStart, parent: TraceContext | undefined) {
+  constructor(tracer: Tracer, start: SpanStart, parent: Context) {
     this.#tracer = tracer;
-    this.#span = startSpan(tracer, start, parent && contextOf(parent));
+    this.#span = startSpan(tracer, start, parent);
+    this.#within = trace.setSpan(ROOT_CONTEXT, this.#span);
     this.#sampled = this.#span.isRecording();
     const { traceId, spanId, traceFlags, traceState } = this.#span.spanContext();
     this.context = {
@@ -68,13 +72,13 @@ export class OpenSpan {
   }
 
   open(start: SpanStart): OpenSpan {
-    return new OpenSpan(this.#tracer, start, this.context);
+    return new OpenSpan(this.#tracer, start, this.#within);
   }
 
   /** A part of it that is over. */
   add(start: SpanStart, endMs: number): void {
     if (!this.#sampled) return;
-    startSpan(this.#tracer, start, trace.setSpan(ROOT_CONTEXT, this.#span)).end(unixMs(Math.max(endMs, start.startMs)));
+    startSpan(this.#tracer, start, this.#within).end(unixMs(Math.max(endMs, start.startMs)));
   }
 
   /** @param failure a short word of a closed list; absent: it went as it should. */
@@ -89,14 +93,14 @@ export class OpenSpan {
   }
 }
 
-function startSpan(by: Tracer, { name, role, startMs, attributes = {} }: SpanStart, parent = ROOT_CONTEXT): Span {
+function startSpan(by: Tracer, { name, role, startMs, attributes = {} }: SpanStart, parent: Context): Span {
   return by.startSpan(name, { kind: KINDS[role], startTime: unixMs(startMs), attributes }, parent);
 }
 
 // version-traceid-parentid-flags; whoever hands it over has checked it.
 const PARTS = /^[0-9a-f]{2}-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})/;
 
-function contextOf({ traceparent, tracestate }: TraceContext): typeof ROOT_CONTEXT {
+function contextOf({ traceparent, tracestate }: TraceContext): Context {
   const [, traceId, spanId, flags = '00'] = PARTS.exec(traceparent) ?? [];
   if (traceId === undefined || spanId === undefined) return ROOT_CONTEXT;
   return trace.setSpanContext(ROOT_CONTEXT, {
