@@ -98,10 +98,15 @@ describe.skipIf(!wanted)(
 
     it('wait for a table that somebody is using without holding up everybody else', async () => {
       writeFileSync(join(folder, '003_column.sql'), 'alter table half add column if not exists name text;');
-      const lock = postgres.ask('begin; lock table half in access share mode; select pg_sleep(5); commit');
-      const patient = outputOf(start(folder));
+      // For as long as the other one tries, however slowly it starts.
+      const lock = postgres
+        .ask('begin; lock table half in access share mode; select pg_sleep(100); commit')
+        .catch(() => undefined);
+      const holders = "select pid from pg_stat_activity where query like '%pg_sleep(100)%' and wait_event = 'PgSleep'";
+      await expect.poll(() => postgres.ask(holders)).toHaveLength(1);
+      expect((await outputOf(start(folder))).output).toBe('');
+      await postgres.ask(`select pg_terminate_backend(pid) from (${holders}) as holders`);
       await lock;
-      expect((await patient).output).toBe('');
       expect((await outputOf(start(folder))).output).toBe('done');
       expect(await postgres.ask('select name from half')).toEqual([{ name: null }]);
     });
