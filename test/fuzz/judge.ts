@@ -33,10 +33,12 @@ export class Judge {
     ];
   }
 
-  #ofAnswer({ operation, astray: isAstray, headers: asked }: FuzzRequest, { status, headers, text }: Told): string[] {
+  #ofAnswer(request: FuzzRequest, { status, headers, text }: Told): string[] {
+    const { operation } = request;
     const found: string[] = [];
     // What is OpenAI's alone is not there for whoever says that it speaks Anthropic's API: the document tells of the one at a path.
-    const astray = isAstray || (status === 404 && 'anthropic-version' in asked && operation.path.startsWith('/v1/'));
+    const saysAnthropic = 'anthropic-version' in request.headers && operation.path.startsWith('/v1/');
+    const astray = request.astray || (saysAnthropic && (status === 404 || isUnroutable(request.target)));
     if (headers['x-request-id'] === undefined) found.push('no x-request-id');
     if (/\bat [^\n]{1,200}:\d+:\d+\)?(\\n|\n|$)|node:internal|node_modules/.test(text)) found.push('a stack trace');
     if (!astray && operation.answers[status] === undefined && !UNDECLARED.has(status)) {
@@ -157,6 +159,16 @@ function isFailure(event: unknown): boolean {
 }
 
 /** Anthropic's clients read another one than OpenAI's: at its paths, and below `/v1` where they say who they are. */
+/** Nobody knows what is asked for, so that whoever asks is answered in the words of which it says that they are its own. */
+function isUnroutable(target: string): boolean {
+  try {
+    decodeURI(target);
+    return false;
+  } catch {
+    return true;
+  }
+}
+
 function errorShape({ operation, headers, astray }: FuzzRequest, body: unknown): string[] {
   const isMessages = operation.path.startsWith('/v1/messages');
   const mayBe = isMessages || (operation.path.startsWith('/v1/') && 'anthropic-version' in headers);

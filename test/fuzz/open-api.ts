@@ -38,10 +38,15 @@ interface Parameter {
   readonly schema: Schema;
 }
 
+interface Answer {
+  readonly headers?: object;
+  readonly content?: Content;
+}
+
 interface WrittenOperation {
   readonly parameters?: readonly Parameter[];
   readonly requestBody?: { readonly required?: boolean; readonly content: Content };
-  readonly responses: Readonly<Record<string, { readonly headers?: object; readonly content?: Content }>>;
+  readonly responses: Readonly<Record<string, Answer | { readonly $ref: string }>>;
   readonly security?: readonly Readonly<Record<string, unknown>>[];
 }
 
@@ -59,7 +64,7 @@ export interface Operation {
   readonly parameters: readonly Parameter[];
   readonly body: { readonly schema: Schema; readonly isForm: boolean } | undefined;
   /** By status, then by media type. */
-  readonly answers: WrittenOperation['responses'];
+  readonly answers: Readonly<Record<string, Answer>>;
   readonly admin: boolean;
 }
 
@@ -77,9 +82,18 @@ export function operationsOf(document: OpenApiDocument): Operation[] {
       path,
       parameters: written.parameters ?? [],
       body: bodyOf(written),
-      answers: written.responses,
+      answers: answersOf(document, written),
       admin: written.security?.some((way) => 'admin' in way) ?? false,
     })),
+  );
+}
+
+function answersOf(document: OpenApiDocument, { responses }: WrittenOperation): Operation['answers'] {
+  return Object.fromEntries(
+    Object.entries(responses).map(([status, answer]) => [
+      status,
+      '$ref' in answer ? (resolvePointer(document, answer.$ref) as Answer) : answer,
+    ]),
   );
 }
 

@@ -495,7 +495,13 @@ describe('the models, to a client of Anthropic’s', () => {
   });
 
   it('stand in the OpenAPI document beside OpenAI’s', () => {
-    const { paths } = openApiDocument() as { paths: Record<string, { get: object }> };
+    const { paths, components } = openApiDocument() as {
+      paths: Record<string, { get: { responses: Record<string, object> } }>;
+      components: { responses: Record<string, object> };
+    };
+    // What several operations answer alike stands among the components.
+    const { 401: refused } = paths['/v1/models']!.get.responses as Record<string, { $ref: string }>;
+    const shared = components.responses[refused!.$ref.split('/').at(-1)!];
     const either = (ours: string, theirs: string) => ({
       content: {
         'application/json': {
@@ -508,8 +514,9 @@ describe('the models, to a client of Anthropic’s', () => {
         name,
         required: false,
       })),
-      responses: { 200: either('ListModelsResponse', 'AnthropicModelList'), 401: either('Error', 'AnthropicError') },
+      responses: { 200: either('ListModelsResponse', 'AnthropicModelList') },
     });
+    expect(shared).toMatchObject(either('Error', 'AnthropicError'));
     expect(paths['/v1/models/{model}']?.get).toMatchObject({
       parameters: [{ name: 'model' }, { name: 'anthropic-version' }, { name: 'x-millrace-deadline-ms' }],
       responses: { 200: either('Model', 'AnthropicModel') },

@@ -24,7 +24,7 @@ const PAGE = `<!doctype html>
   <body>
     <div id="ui"></div>
     <script src="/docs/swagger-ui-bundle.js"></script>
-    <script>SwaggerUIBundle({ url: '/openapi.json', dom_id: '#ui' });</script>
+    <script>SwaggerUIBundle({ url: '/openapi.json', dom_id: '#ui', deepLinking: true });</script>
   </body>
 </html>
 `;

@@ -42,7 +42,7 @@ const ENDPOINTS: readonly Endpoint[] = [
 
 /** The OpenAPI 3.1 document: pure, so that a test can compare it with the committed file. */
 export function openApiDocument(): Record<string, unknown> {
-  const paths: Record<string, Record<string, unknown>> = {};
+  const paths: Record<string, Record<string, Operation>> = {};
   const ids = new Set<string>();
   for (const endpoint of ENDPOINTS) {
     const id = operationId(endpoint);
@@ -66,6 +66,7 @@ export function openApiDocument(): Record<string, unknown> {
     paths,
     components: {
       schemas: componentSchemas(),
+      responses: shareResponses(Object.values(paths).flatMap((methods) => Object.values(methods))),
       headers: ANSWER_HEADERS,
       securitySchemes: {
         bearer: { type: 'http', scheme: 'bearer', description: 'An API key.' },
@@ -76,7 +77,47 @@ export function openApiDocument(): Record<string, unknown> {
   };
 }
 
-function operation(endpoint: Endpoint): Record<string, unknown> {
+interface Operation {
+  readonly responses: Record<string, object>;
+  readonly [key: string]: unknown;
+}
+
+/**
+ * What several operations answer alike stands once, and they point to it: written out at each, errors were three quarters of the document.
+ *
+ * @param operations whose responses become pointers.
+ * @returns those that are pointed to, by name.
+ */
+function shareResponses(operations: readonly Operation[]): Record<string, object> {
+  const all = operations.flatMap(({ responses }) =>
+    Object.entries(responses).map(([status, response]) => ({
+      responses,
+      status,
+      response,
+      text: JSON.stringify(response),
+    })),
+  );
+  const shared: Record<string, object> = {};
+  const names = new Map<string, string>();
+  for (const { responses, status, response, text } of all) {
+    if (all.filter((other) => other.text === text).length === 1) continue;
+    const name = names.get(text) ?? freeName(`${Number(status) < 400 ? 'Answer' : 'Error'}${status}`, shared);
+    names.set(text, name);
+    shared[name] = response;
+    responses[status] = { $ref: `#/components/responses/${name}` };
+  }
+  return shared;
+}
+
+/** `Error400`, and where it is taken by others of that status `Error400B`. */
+function freeName(name: string, taken: Readonly<Record<string, unknown>>): string {
+  const names = ['', ...'BCDEFGHIJKLMNOPQRSTUVWXYZ'].map((letter) => name + letter);
+  const free = names.find((one) => taken[one] === undefined);
+  if (free === undefined) throw new Error(`More than ${names.length} different responses share the name ${name}.`);
+  return free;
+}
+
+function operation(endpoint: Endpoint): Operation {
   return {
     tags: [endpoint.tag],
     summary: endpoint.summary,
