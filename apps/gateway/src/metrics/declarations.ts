@@ -155,6 +155,13 @@ export const MEASURED = {
     labels: ['model'],
     help: 'Requests that wait for a place. Above 0 for long → add a worker. At maxQueueDepth requests are refused.',
   },
+  restingAsked: {
+    name: 'millrace_resting_model_requests_total',
+    kind: 'counter',
+    unit: '{request}',
+    labels: ['model'],
+    help: 'Requests whose first choice is a model that rests at zero (restsAtZero), while no worker has it: held until one comes, answered by another model, or refused. They wake its pool. Rises for longer than the pool takes to start → it does not start: look at its ScaledObject, and at its pods.',
+  },
   connections: {
     name: 'millrace_connections',
     kind: 'gauge',
