@@ -192,7 +192,7 @@ export function wire(
         ...directory.workers.flatMap(({ models: served }) => served?.map(({ id }) => id) ?? []),
       ],
       waitingBytes: () => admission.waitingBytes,
-      queueJobs: () => pools?.waiting ?? 0,
+      queueJobs: () => pools?.waiting ?? new Map(),
       workerPhases: () => directory.states().map(({ phase }) => phase),
       certificates: () => tls.secondsLeft(),
     },

@@ -194,8 +194,8 @@ export const MEASURED = {
     name: 'millrace_queue_waiting_jobs',
     kind: 'gauge',
     unit: '{job}',
-    labels: [],
-    help: 'Jobs that wait in the queues of pools for a worker, of all gateways together. Near queueJobsMax → requests will be refused: add a worker to the pool. Above 0 for long with idle workers → see whether they reach the Redis of the queues.',
+    labels: ['pool'],
+    help: 'Jobs that wait in the queue of a pool for a worker, of all gateways together: each gateway tells the same. Near queueJobsMax → requests will be refused: add a worker to the pool. Above 0 for long with idle workers → see whether they reach the Redis of the queues.',
   },
   waitingBytes: {
     name: 'millrace_waiting_bytes',
