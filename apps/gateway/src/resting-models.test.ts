@@ -1,10 +1,15 @@
 import type { ModelListBody, Settings } from '@millrace/contracts';
 import { parseModelsFile } from '@millrace/runtime';
-import { afterEach, describe, expect, it } from 'vitest';
+import { afterEach, describe, expect, it, onTestFinished } from 'vitest';
 import { FakeWorker, type FakeWorkerOptions } from './dispatch/fake-worker.testing.js';
-import { eventsOf, TestBed } from './gateway.testing.js';
+import { eventsOf, settingsWith, TestBed } from './gateway.testing.js';
+import { whenEnded } from './kept-responses.testing.js';
+import type { Parts } from './open-parts.js';
+import { openEmbedded } from './request-log/database.testing.js';
+import { responsesOn } from './responses/responses.testing.js';
 import { fixedModels } from './routing/models-in-force.js';
 import { scrapedMetric } from './scraped-metric.testing.js';
+import { SqlJobQueue } from './stores/adapters/sql-job-queue.js';
 
 const FILE = parseModelsFile(
   `
@@ -23,6 +28,8 @@ aliases:
 const SMALL: FakeWorkerOptions = { models: [{ id: 'small', capabilities: ['chat', 'completion'] }] };
 const LARGE: FakeWorkerOptions = { models: [{ id: 'large', capabilities: ['chat', 'completion'] }] };
 
+const LEASE_MS = 1_000;
+
 describe('a model whose pool rests at zero', () => {
   let bed: TestBed;
   let port: number;
@@ -33,14 +40,19 @@ describe('a model whose pool rests at zero', () => {
   });
 
   /** A gateway whose other worker may come at an address at which nobody is. */
-  async function start(settings: Partial<Settings> = {}, awake: FakeWorkerOptions[] = [SMALL], file = FILE) {
+  async function start(
+    settings: Partial<Settings> = {},
+    awake: FakeWorkerOptions[] = [SMALL],
+    parts: Partial<Parts> = {},
+  ) {
     const gone = await FakeWorker.start();
     gone.die();
     port = gone.port;
     const workers = await Promise.all(awake.map((options) => FakeWorker.start(options)));
     const addresses = [...workers.map(({ address }) => address), `127.0.0.1:${port}`];
     bed = await TestBed.start({ workers: addresses, ...settings }, workers, true, '127.0.0.1', {
-      models: fixedModels(file),
+      models: fixedModels(FILE),
+      ...parts,
     });
     // Until it was tried in vain it may still have said something.
     await expect.poll(async () => (await (await fetch(`${bed.url}/health`)).text()).includes('connecting')).toBe(true);
@@ -213,6 +225,24 @@ describe('a model whose pool rests at zero', () => {
     expect(others.map(({ status }) => status)).toEqual([200, 200, 200, 200]);
     leaving.abort();
     await Promise.all(held);
+  });
+
+  it('answers what was asked of it in the background', async () => {
+    const database = await openEmbedded();
+    onTestFinished(() => database.close());
+    const tables = responsesOn(database, settingsWith({}), LEASE_MS);
+    const jobs = new SqlJobQueue(database, { queue: 'responses', leaseMs: LEASE_MS, jobsMax: 10, pauseMsMax: 100 });
+    await start({ readyWithoutWorkers: true }, [], {
+      responses: tables.responses,
+      responseTables: tables,
+      responseJobs: jobs,
+      close: () => jobs.close(),
+    });
+    const asked = bed.post('/v1/responses', { model: 'large', input: 'a', background: true });
+    await expect.poll(() => series('millrace_waiting_requests', 'large')).toBe('1');
+    await wake();
+    const { id } = (await (await asked).json()) as { id: string };
+    expect((await whenEnded(bed.client, id)).status).toBe('completed');
   });
 
   it('stands in the list of models, and can be looked up', async () => {
