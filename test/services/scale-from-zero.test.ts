@@ -10,7 +10,9 @@ import { describePrometheus, RealPrometheus } from './real-prometheus.js';
 import { RealRedis } from './real-redis.js';
 
 const GGUF = join(ROOT, 'models/millrace-demo.gguf');
-const POOLS = ['small', 'large'] as const;
+const POOLS = ['small', 'large', 'batch'] as const;
+/** Pools that take their work from a queue. */
+const QUEUED: readonly string[] = ['batch'];
 const SCRAPE_SECONDS = 1;
 const SEEN = { timeout: 30_000, interval: 250 };
 const START_MS_MAX = 120_000;
@@ -69,13 +71,17 @@ describePrometheus('the triggers of KEDA, asked of a real Prometheus that scrape
     startPool = (pool) =>
       startWorker(stage, {
         modelsFile: fileOf(`worker-${pool}`),
-        args: [...shared, `--worker-metrics-port=${ports[pool]}`],
+        args: [
+          ...shared,
+          `--worker-metrics-port=${ports[pool]}`,
+          ...(QUEUED.includes(pool) ? ['--dispatch=queue', `--pool=${pool}`] : []),
+        ],
         environment,
       });
     const worker = await startPool('small');
     gateways = [];
     for (const name of ['one', 'two']) {
-      const args = [...shared, `--cold-start-wait-ms=${START_MS_MAX}`];
+      const args = [...shared, `--cold-start-wait-ms=${START_MS_MAX}`, '--dispatch=both'];
       gateways.push(
         await startGateway(stage, {
           name,
@@ -167,5 +173,16 @@ describePrometheus('the triggers of KEDA, asked of a real Prometheus that scrape
     await expect.poll(async () => (await triggersOf('large'))[1], SEEN).toBe(0);
     await startPool('large');
     expect((await again).status).toBe(200);
+  }, 240_000);
+
+  it('wake a pool that takes from a queue by what waits at the gateways: before it is there, nothing is a job', async () => {
+    const held = chat(1, { model: 'qwen3-4b' });
+    await expect.poll(() => triggersOf('batch').then((values) => values.slice(0, 3)), SEEN).toEqual([1, 0, 0]);
+    await startPool('batch');
+    const answer = await held;
+    expect(await answer.json()).toMatchObject({ model: 'qwen3-4b' });
+    const jobs = () => prometheus.ask('millrace_queue_waiting_jobs{pool="batch"}');
+    await expect.poll(async () => (await jobs()).length, SEEN).toBe(gateways.length);
+    await expect.poll(() => triggersOf('batch').then((values) => values.slice(0, 3)), SEEN).toEqual([0, 0, 0]);
   }, 240_000);
 });

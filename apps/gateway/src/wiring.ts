@@ -152,8 +152,6 @@ export function wire(
   );
   members.start();
   const pools = openPools(settings, parts, directory, logger);
-  const pings = new ProviderPings(environment, settings.providerCheckTimeoutMs);
-  const providers = openProviders(parts, directory, pings, environment, settings, logger);
   const modelLabels = new BoundedLabel(MODELS_MAX);
   const restingAsked = new RestingAsked(modelLabels);
   const models = new ModelCatalog(
@@ -163,7 +161,9 @@ export function wire(
     restingAsked.count,
   );
   restingAsked.expect(models.resting);
-  parts.models.watch(() => restingAsked.expect(models.resting));
+  const unwatchFile = parts.models.watch(() => restingAsked.expect(models.resting));
+  const pings = new ProviderPings(environment, settings.providerCheckTimeoutMs);
+  const providers = openProviders(parts, directory, pings, environment, settings, logger);
   const admission = new Admission(settings, directory);
   const requests = new RequestMetrics(modelLabels);
   const requestLog = new RequestLog(logger, [requests.observe, ...parts.listeners], settings, requests.observeGap);
@@ -294,6 +294,7 @@ export function wire(
     checkProviders: () => providers.checked(),
     close: async () => {
       watching[Symbol.dispose]();
+      unwatchFile();
       admission.close();
       await Promise.all([batchJobs.stop(0), backgroundResponses.stop(0)]);
       await modelJobs.close();
