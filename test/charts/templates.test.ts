@@ -113,6 +113,18 @@ describeWithHelm('values that contradict each other', () => {
       'the pool a is there twice. Give each pool a name of its own.',
     ],
     [
+      'rest at zero of nobody knows what',
+      {
+        workers: {
+          pools: [
+            { name: 'one', keda: { enabled: true } },
+            { name: 'two', models: [{ id: 'b' }] },
+          ],
+        },
+      },
+      'the pool one rests at zero (keda.minReplicas 0) beside others, and names no models',
+    ],
+    [
       'fewest above most',
       withPool({ keda: { enabled: true, minReplicas: 5, maxReplicas: 2 } }),
       'the pool one has keda.minReplicas 5 and maxReplicas 2.',
@@ -245,6 +257,8 @@ describeWithHelm('a gateway', () => {
     const environment = (values: Values) => environmentOf(mainOf(gatewayOf(values)));
     const atZero = environment(withPool({ keda: { enabled: true, minReplicas: 0 } }));
     expect(atZero).toMatchObject({ MILLRACE_READY_WITHOUT_WORKERS: 'true', MILLRACE_COLD_START_WAIT_MS: '300000' });
+    // Whoever has waited for all of that still has time to be answered.
+    expect(atZero.MILLRACE_REQUEST_TIMEOUT_MS).toBe('600000');
     expect(environment(withPool({ keda: { enabled: true, minReplicas: 1 } }))).not.toHaveProperty(
       'MILLRACE_READY_WITHOUT_WORKERS',
     );
@@ -489,6 +503,7 @@ describeWithHelm('a pool that grows and shrinks', () => {
     const asked = spec.triggers.map(({ metadata }: Manifest) => [metadata.query, metadata.threshold]);
     expect(asked).toEqual([
       ['sum(millrace_waiting_requests{namespace="llm",service="millrace-gateway"}) or vector(0)', '5'],
+      // Without the names of its models all that waits counts, and all that is refused.
       [
         'sum(millrace_worker_running_sequences{namespace="llm",pool="one",release="millrace"}) + sum(millrace_worker_waiting_sequences{namespace="llm",pool="one",release="millrace"}) or vector(0)',
         '24',
@@ -500,13 +515,59 @@ describeWithHelm('a pool that grows and shrinks', () => {
     ]);
   });
 
-  it('by KEDA and fed by a queue looks at its jobs', () => {
-    const { triggers } = render(withPool({ dispatch: 'queue', keda: { enabled: true } }, REDIS)).one(
-      'ScaledObject',
-    ).spec;
-    const queries = triggers.map(({ metadata }: Manifest) => metadata.query).join('\n');
-    expect(queries).toContain('millrace_queue_waiting_jobs');
-    expect(queries).not.toContain('millrace_waiting_requests');
+  const queriesOf = (scaled: Manifest) => scaled.spec.triggers.map(({ metadata }: Manifest) => metadata.query);
+  const QWEN = { id: 'qwen-2.5', path: '/models/qwen.gguf' };
+  const KEDA = { enabled: true, minReplicas: 0 };
+
+  it('by KEDA looks at its own models alone, and at what nobody knows the model of where it rests at zero', () => {
+    const small = { id: 'org/small', path: '/models/small.gguf' };
+    const pools = [
+      { name: 'large', models: [QWEN, { ...small, id: 'b' }], keda: KEDA },
+      { name: 'small', models: [small], keda: { enabled: true, minReplicas: 1 } },
+    ];
+    const all = render({ workers: { pools } });
+    const [large, one] = ['-large', '-small'].map((name) => queriesOf(all.one('ScaledObject', name)));
+    const labels = 'namespace="llm",service="millrace-gateway"';
+    expect(large[0]).toBe(`sum(millrace_waiting_requests{${labels},model=~"qwen-2[.]5|b|unknown"}) or vector(0)`);
+    expect(large[2]).toBe(
+      `clamp_max(sum(increase(millrace_resting_model_requests_total{${labels},model=~"qwen-2[.]5|b"}[2m])), 1) or vector(0)`,
+    );
+    expect(one).toHaveLength(2);
+    expect(one[0]).toBe(`sum(millrace_waiting_requests{${labels},model=~"org/small"}) or vector(0)`);
+  });
+
+  it('by KEDA and fed by a queue looks at its jobs, and at requests that wait until one of it takes jobs', () => {
+    const pool = { dispatch: 'queue', models: [QWEN], keda: KEDA };
+    const queries = queriesOf(render(withPool(pool, REDIS)).one('ScaledObject'));
+    expect(queries[0]).toContain('sum(millrace_waiting_requests{');
+    expect(queries[1]).toBe(
+      'max(millrace_queue_waiting_jobs{namespace="llm",service="millrace-gateway",pool="one"}) or vector(0)',
+    );
+  });
+
+  it('by an HPA looks at its own models alone', () => {
+    const all = render(withPool({ models: [QWEN], hpa: { enabled: true } }));
+    const [{ external }] = all.one('HorizontalPodAutoscaler').spec.metrics;
+    expect(external.metric.selector).toEqual({
+      matchLabels: { service: 'millrace-gateway' },
+      matchExpressions: [{ key: 'model', operator: 'In', values: ['qwen-2.5'] }],
+    });
+  });
+
+  it('to nothing has the gateways wait for its models, and for no others', () => {
+    const pools = [
+      { name: 'large', models: [QWEN], keda: KEDA },
+      { name: 'small', models: [{ ...QWEN, id: 'b' }], keda: { enabled: true, minReplicas: 1 } },
+      { name: 'more', models: [{ ...QWEN, id: 'c' }], keda: { enabled: true, minReplicas: 1 } },
+      // Of two pools with one model it is enough that one rests: as long as the other is there, nobody waits.
+      { name: 'most', models: [{ ...QWEN, id: 'c' }], keda: KEDA },
+    ];
+    const file = parse(render({ workers: { pools } }).one('ConfigMap', '-gateway-models').data['models.yaml']);
+    expect(file.models.map(({ id, restsAtZero }: Manifest) => [id, restsAtZero])).toEqual([
+      ['qwen-2.5', true],
+      ['b', undefined],
+      ['c', true],
+    ]);
   });
 });
 

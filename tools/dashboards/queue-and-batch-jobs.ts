@@ -26,7 +26,7 @@ export const QUEUE_AND_BATCH_JOBS: DashboardPlan = {
           title: 'Jobs that wait for a worker',
           unit: 'short',
           description: helpOf('millrace_queue_waiting_jobs'),
-          queries: [{ expr: `max(${ofGateways('millrace_queue_waiting_jobs')})`, legend: 'waiting' }],
+          queries: [{ expr: `max by (pool) (${ofGateways('millrace_queue_waiting_jobs')})`, legend: '{{pool}}' }],
         },
         {
           ...THIRD,

@@ -80,6 +80,16 @@ describe('the models file of a gateway that runs', () => {
     await expect.poll(readyz, { timeout: 5_000 }).not.toHaveProperty('degraded');
   });
 
+  it('may come to name a model that rests at zero, which has a series before the first request for it', async () => {
+    await start({}, [serving('one')]);
+    const series = 'millrace_resting_model_requests_total';
+    expect(await metrics()).not.toMatch(new RegExp(`^${series}\\{`, 'm'));
+    writeFileSync(path, 'models:\n  - { id: late, path: late.gguf, restsAtZero: true }\n');
+    await expect
+      .poll(metrics, { timeout: 5_000 })
+      .toMatch(new RegExp(`^${series}\\{[^}]*model="late"[^}]*\\} 0$`, 'm'));
+  });
+
   it('may name a model of a worker that has not been heard yet: whoever asks for it waits', async () => {
     writeFileSync(path, aliasTo('late'));
     const late = await FakeWorker.start(serving('late'));

@@ -21,6 +21,7 @@ import type { WorkerClient } from './dispatch/worker-client.js';
 import type { Authenticator } from './keys/authenticator.js';
 import { watch } from './metrics/process-metrics.js';
 import { MODELS_MAX, RequestMetrics } from './metrics/request-metrics.js';
+import { RestingAsked } from './metrics/resting-asked.js';
 import { degradedBy, type Parts } from './open-parts.js';
 import type { GatewayTls } from './open-tls.js';
 import { RequestLog } from './request-log/request-log.js';
@@ -151,14 +152,19 @@ export function wire(
   );
   members.start();
   const pools = openPools(settings, parts, directory, logger);
-  const pings = new ProviderPings(environment, settings.providerCheckTimeoutMs);
-  const providers = openProviders(parts, directory, pings, environment, settings, logger);
+  const modelLabels = new BoundedLabel(MODELS_MAX);
+  const restingAsked = new RestingAsked(modelLabels);
   const models = new ModelCatalog(
     () => directory.models(),
     () => parts.models.current,
+    undefined,
+    restingAsked.count,
   );
+  restingAsked.expect(models.resting);
+  const unwatchFile = parts.models.watch(() => restingAsked.expect(models.resting));
+  const pings = new ProviderPings(environment, settings.providerCheckTimeoutMs);
+  const providers = openProviders(parts, directory, pings, environment, settings, logger);
   const admission = new Admission(settings, directory);
-  const modelLabels = new BoundedLabel(MODELS_MAX);
   const requests = new RequestMetrics(modelLabels);
   const requestLog = new RequestLog(logger, [requests.observe, ...parts.listeners], settings, requests.observeGap);
   const dispatcher = new Dispatcher();
@@ -181,9 +187,12 @@ export function wire(
     {
       running: () => admission.byModel.running,
       waiting: () => admission.byModel.waiting,
-      models: () => directory.workers.flatMap(({ models: served }) => served?.map(({ id }) => id) ?? []),
+      models: () => [
+        ...models.resting,
+        ...directory.workers.flatMap(({ models: served }) => served?.map(({ id }) => id) ?? []),
+      ],
       waitingBytes: () => admission.waitingBytes,
-      queueJobs: () => pools?.waiting ?? 0,
+      queueJobs: () => pools?.waiting ?? new Map(),
       workerPhases: () => directory.states().map(({ phase }) => phase),
       certificates: () => tls.secondsLeft(),
     },
@@ -227,7 +236,8 @@ export function wire(
       runs,
       news,
       producer: respond,
-      canAnswer: () => directory.states().some(({ phase }) => phase === 'ready'),
+      // Where all rest, somebody has to wait for them, or they never come.
+      canAnswer: () => directory.servesAny || models.resting.size > 0,
       callers: parts.authenticator,
     },
     settings,
@@ -284,6 +294,7 @@ export function wire(
     checkProviders: () => providers.checked(),
     close: async () => {
       watching[Symbol.dispose]();
+      unwatchFile();
       admission.close();
       await Promise.all([batchJobs.stop(0), backgroundResponses.stop(0)]);
       await modelJobs.close();

@@ -149,6 +149,10 @@ describe('a models file with aliases and fallbacks', () => {
     ],
     [models(away('m', 'groq', 'warm: true')), 'models[0].warm: `warm` means nothing to "m", which the gateway itself'],
     [
+      models(away('m', 'groq', 'restsAtZero: true')),
+      'models[0].restsAtZero: `restsAtZero` means nothing to "m", which the gateway itself',
+    ],
+    [
       models(model('m', 'defaults: {maxTokens: 513}, caps: {maxTokens: 512}')),
       'models[0].defaults.maxTokens: defaults.maxTokens is 513 and caps.maxTokens 512',
     ],

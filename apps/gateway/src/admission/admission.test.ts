@@ -3,7 +3,7 @@ import fc from 'fast-check';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import type { Permit } from '../vocabulary.js';
 import type { Admission } from './admission.js';
-import { anAdmission, anAsk, FakeServants } from './admission.testing.js';
+import { anAdmission, anAsk, FakeServants, LIMITS } from './admission.testing.js';
 
 const staying = () => new AbortController().signal;
 const leave = (permit: Permit) => permit[Symbol.dispose]();
@@ -470,5 +470,107 @@ describe('a request whose model no worker serves just now', () => {
       await pass(1);
       expect(then.state).toContain('waited 10,000 ms');
     });
+  });
+});
+
+describe('a request for a model of which no worker tells, but one comes for whoever waits', () => {
+  const resting = () => {
+    const servants = new FakeServants();
+    servants.rest('b');
+    return servants;
+  };
+  const forB = (changes: Parameters<typeof anAsk>[0] = {}) => anAsk({ model: 'b', ...changes });
+
+  it('is counted as waiting for it, takes no place, and goes on when a worker tells of it, though that loads still', async () => {
+    const servants = resting();
+    const admission = anAdmission({}, servants);
+    await admission.admit(anAsk(), staying());
+    const held = admission.modelComes(forB(), staying());
+    expect([...admission.byModel.waiting]).toEqual([['b', 1]]);
+    expect([admission.running, admission.waiting]).toEqual([1, 1]);
+    servants.come('b');
+    const sinceMs = await held;
+    expect(sinceMs).toEqual(expect.any(Number));
+    expect(admission.waiting).toBe(0);
+    // What it waited counts on.
+    const admitted = admission.admit(forB({ coldSinceMs: performance.now() - LIMITS.coldStartWaitMs }), staying());
+    await expect(admitted).rejects.toMatchObject({ code: 'model_not_ready' });
+  });
+
+  it('does not wait where a worker tells of it or of what stands in for it', async () => {
+    const admission = anAdmission({}, resting());
+    expect(await admission.modelComes(forB({ fallbacks: ['m'] }), staying())).toBeUndefined();
+    expect(admission.waiting).toBe(0);
+  });
+
+  it('is gone from the room when its client leaves, when its time is up, and when the gateway stops', async () => {
+    const admission = anAdmission({ coldStartWaitMs: 20 }, resting());
+    const leaving = new AbortController();
+    const left = expect(admission.modelComes(forB({ bytes: 7 }), leaving.signal)).rejects.toThrow('left');
+    expect(admission.waitingBytes).toBe(7);
+    leaving.abort(new Error('left'));
+    await left;
+    expect([admission.waiting, admission.waitingBytes]).toEqual([0, 0]);
+    await expect(admission.modelComes(forB(), staying())).rejects.toMatchObject({
+      code: 'model_not_ready',
+      message: expect.stringMatching(
+        /^No worker has come for the model `b`: this request waited \d+ ms for one, and the most is 20 \(coldStartWaitMs\)\. Try again/,
+      ),
+      details: { retryAfterSeconds: 2 },
+    });
+    const stopped = expect(admission.modelComes(forB(), staying())).rejects.toMatchObject({ code: 'shutting_down' });
+    admission.close();
+    await stopped;
+    expect(admission.waiting).toBe(0);
+  });
+
+  it('is refused at once where nobody may wait', async () => {
+    const admission = anAdmission({ coldStartWaitMs: 0 }, resting());
+    await expect(admission.modelComes(forB(), staying())).rejects.toMatchObject({
+      code: 'model_not_ready',
+      message: expect.stringContaining('nobody may wait for one: coldStartWaitMs is 0'),
+    });
+  });
+
+  it('leaves as much room to others as it takes: to those that are served, and to the next model that is to wake', async () => {
+    const servants = resting();
+    servants.rest('c');
+    const admission = anAdmission({ maxQueueDepth: 9 }, servants);
+    await admission.admit(anAsk(), staying());
+    const held = (model: string) => admission.modelComes(anAsk({ model }), staying());
+    for (let number = 0; number < 4; number++) void held('b').catch(() => {});
+    await expect(held('b')).rejects.toMatchObject({
+      code: 'rate_limit_exceeded',
+      message: expect.stringContaining('4 requests wait for a worker of the model `b`, 4 wait in all (the limit is 9)'),
+      details: { limit: 'queue', retryAfterSeconds: expect.any(Number) },
+    });
+    for (let number = 0; number < 2; number++) void held('c').catch(() => {});
+    await expect(held('c')).rejects.toMatchObject({ code: 'rate_limit_exceeded' });
+    for (let number = 0; number < 3; number++) void admission.admit(anAsk(), staying()).catch(() => {});
+    expect(Object.fromEntries(admission.byModel.waiting)).toEqual({ b: 4, c: 2, m: 3 });
+  });
+
+  it('takes no more than its share of the bytes', async () => {
+    const admission = anAdmission({ maxQueueBytes: 100 }, resting());
+    void admission.modelComes(forB({ bytes: 40 }), staying());
+    await expect(admission.modelComes(forB({ bytes: 20 }), staying())).rejects.toMatchObject({
+      code: 'rate_limit_exceeded',
+    });
+    void admission.modelComes(forB({ bytes: 10 }), staying());
+    expect(admission.waitingBytes).toBe(50);
+  });
+
+  it('does not keep work back that nobody waits for: it waits for no place', async () => {
+    const servants = resting();
+    const admission = anAdmission({}, servants);
+    void admission.modelComes(forB(), staying()).catch(() => {});
+    servants.lose('a');
+    void admission.admit(anAsk({ model: 'a' }), staying()).catch(() => {});
+    expect([admission.waiting, admission.interactive.waiting]).toEqual([2, 0]);
+    await admission.admit(anAsk(), staying());
+    void admission.admit(anAsk(), staying());
+    expect([admission.waiting, admission.interactive.waiting]).toEqual([3, 1]);
+    servants.ready('a');
+    expect(admission.interactive.waiting).toBe(2);
   });
 });

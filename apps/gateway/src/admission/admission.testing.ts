@@ -13,12 +13,18 @@ export const LIMITS: AdmissionLimits = {
 export class FakeServants implements Servants {
   modelsKnown = true;
   allHeard = true;
+  servesAny = true;
+  readonly #unknown = new Set<string>();
   readonly #away = new Set<string>();
   readonly #givenUp = new Set<string>();
   readonly #listeners = new Set<() => void>();
 
   serves(model: string): boolean {
-    return this.modelsKnown && !this.#away.has(model);
+    return this.modelsKnown && !this.#away.has(model) && this.knows(model);
+  }
+
+  knows(model: string): boolean {
+    return !this.#unknown.has(model);
   }
 
   comesBack(model: string): boolean {
@@ -32,6 +38,19 @@ export class FakeServants implements Servants {
   watch(listener: () => void): () => void {
     this.#listeners.add(listener);
     return () => this.#listeners.delete(listener);
+  }
+
+  /** Its workers went, and nothing of them is left. */
+  rest(model: string): void {
+    this.#unknown.add(model);
+    this.#tell();
+  }
+
+  /** One of its workers has come, and loads it still. */
+  come(model: string): void {
+    this.#away.add(model);
+    this.#unknown.delete(model);
+    this.#tell();
   }
 
   lose(model: string): void {

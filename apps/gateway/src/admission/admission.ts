@@ -15,6 +15,10 @@ export interface AdmissionLimits extends RoomLimits {
 export interface Servants {
   /** Whether one that is ready serves the model. */
   serves(model: string): boolean;
+  /** Whether one that is ready serves anything. */
+  readonly servesAny: boolean;
+  /** Whether any has told of the model, ready or not. */
+  knows(model: string): boolean;
   /** Whether any has ever said what it serves. */
   readonly modelsKnown: boolean;
   /** Whether all have, but for those that can't be reached. */
@@ -43,10 +47,18 @@ export interface AdmissionAsk extends PlaceAsk {
   readonly onWait?: () => void;
 }
 
+/** What a request in the room waits for. */
+interface Wait<Result> {
+  readonly served: boolean;
+  /** It waits for no place, and goes on as soon as this is so. */
+  readonly until?: () => boolean;
+  readonly onTurn: () => Result;
+}
+
 /** What admission does to a request in the room: each but the last two ends its wait, and it is out of the room then. */
 interface Guest {
-  /** Whether it is known what is served, as far as it wants to know. */
-  known(): boolean;
+  /** Whether it waits for no place, and what it waits for is there. */
+  hasComeTrue(): boolean;
   goOn(): void;
   refuse(error: InferenceError): void;
   /** No worker is ready for it, and none is waited for any longer. */
@@ -68,9 +80,11 @@ interface Guest {
 export class Admission {
   #running = 0;
   readonly #runningByModel = new Map<string | undefined, number>();
-  /** Of those that run and of those that wait: for which somebody waits. */
+  /** For which somebody waits: of those that run, and of those that wait for a place. */
   #interactiveRunning = 0;
   #interactiveWaiting = 0;
+  /** Of those that wait, those that do so for no place. */
+  #placelessWaiting = 0;
   #heldMsMean = HELD_MS_AT_FIRST;
   readonly #room: WaitingRoom<Guest>;
   readonly #unwatch: () => void;
@@ -106,7 +120,10 @@ export class Admission {
     return this.#room.size;
   }
 
-  /** Those for which somebody waits: all but work of low priority, which gives way to them. */
+  /**
+   * Those for which somebody waits: all but work of low priority, which gives way to them. Who waits for a worker, and not for a place, is
+   * not among them: nothing that gives way would help.
+   */
   get interactive(): { readonly running: number; readonly waiting: number } {
     return { running: this.#interactiveRunning, waiting: this.#interactiveWaiting };
   }
@@ -114,6 +131,10 @@ export class Admission {
   /** Of the bodies of those that wait. */
   get waitingBytes(): number {
     return this.#room.bytes;
+  }
+
+  get modelsAreKnown(): boolean {
+    return this.servants.modelsKnown;
   }
 
   get allHeard(): boolean {
@@ -135,7 +156,8 @@ export class Admission {
     // Nobody is passed over: whoever could use a free place has been given it.
     if (served && this.#running < this.limits.maxConcurrentRequests) return this.#take(ask);
     if (!served && !this.waitsFor(models)) throw this.#notReady(ask, 0);
-    return this.#wait(ask, served, signal, () => this.#take(ask));
+    if (!served && this.servants.servesAny && this.#room.crowds(ask)) throw this.#crowded(ask);
+    return this.#wait(ask, signal, { served, onTurn: () => this.#take(ask) });
   }
 
   /**
@@ -157,7 +179,30 @@ export class Admission {
     const forAny = { ...ask, model: undefined, fallbacks: undefined };
     if (!this.#mayWait) throw this.#notReady(forAny, 0);
     const sinceMs = ask.coldSinceMs ?? this.clock();
-    return this.#wait({ ...forAny, coldSinceMs: sinceMs }, false, signal, () => sinceMs, known);
+    return this.#wait({ ...forAny, coldSinceMs: sinceMs }, signal, {
+      served: false,
+      until: known,
+      onTurn: () => sinceMs,
+    });
+  }
+
+  /**
+   * Holds a request for models of which no worker has told, but one comes for whoever waits: until one has told of any of them. Before
+   * that nobody can tell whether it is valid. It waits in the same room, within the same bounds, but for no place.
+   *
+   * @returns as `modelsKnown`.
+   * @throws InferenceError as `admit`.
+   */
+  async modelComes(ask: AdmissionAsk & { readonly model: string }, signal: AbortSignal): Promise<number | undefined> {
+    const models = modelsOf(ask);
+    const known = () => models?.some((model) => this.servants.knows(model)) ?? false;
+    if (known()) return ask.coldSinceMs;
+    signal.throwIfAborted();
+    if (this.#closed) throw shuttingDown();
+    if (!this.#mayWait) throw this.#notReady(ask, 0);
+    const sinceMs = ask.coldSinceMs ?? this.clock();
+    if (this.#room.crowds(ask)) throw this.#crowded(ask);
+    return this.#wait({ ...ask, coldSinceMs: sinceMs }, signal, { served: false, until: known, onTurn: () => sinceMs });
   }
 
   /** Hears no news from now on, and lets nobody in: whoever waits or comes is told that this stops. Those that run keep their places. */
@@ -180,14 +225,13 @@ export class Admission {
 
   async #wait<Result>(
     ask: AdmissionAsk,
-    served: boolean,
     signal: AbortSignal,
-    onTurn: () => Result,
-    known = () => true,
+    { served, until, onTurn }: Wait<Result>,
   ): Promise<Result> {
     this.#makeRoom(ask);
     ask.onWait?.();
-    if (isInteractive(ask)) this.#interactiveWaiting++;
+    const interactive = isInteractive(ask) ? 1 : 0;
+    const placeless = until === undefined ? 0 : 1;
     return new Promise((resolve, reject) => {
       let coldTimer: NodeJS.Timeout | undefined;
       let coldSinceMs: number | undefined;
@@ -195,14 +239,15 @@ export class Admission {
         clearTimeout(coldTimer);
         signal.removeEventListener('abort', onAbort);
         this.#room.remove(waiter);
-        if (isInteractive(ask)) this.#interactiveWaiting--;
+        if (coldSinceMs === undefined) this.#interactiveWaiting -= interactive;
+        this.#placelessWaiting -= placeless;
       };
       const onAbort = () => {
         leaveRoom();
         reject(signal.reason);
       };
       const guest: Guest = {
-        known,
+        hasComeTrue: () => until?.() ?? false,
         goOn: () => {
           leaveRoom();
           resolve(onTurn());
@@ -213,11 +258,13 @@ export class Admission {
         },
         giveUp: () => guest.refuse(this.#notReady(ask, coldSinceMs === undefined ? 0 : this.clock() - coldSinceMs)),
         cool: (sinceMs) => {
+          this.#interactiveWaiting -= interactive;
           coldSinceMs = sinceMs;
           const leftMs = Math.max(0, sinceMs + this.limits.coldStartWaitMs - this.clock());
           coldTimer = setTimeout(guest.giveUp, leftMs);
         },
         warm: () => {
+          this.#interactiveWaiting += interactive;
           coldSinceMs = undefined;
           clearTimeout(coldTimer);
         },
@@ -225,6 +272,8 @@ export class Admission {
       signal.addEventListener('abort', onAbort, { once: true });
       const nowMs = this.clock();
       const waiter = this.#room.add(ask, served, guest, nowMs);
+      this.#interactiveWaiting += interactive;
+      this.#placelessWaiting += placeless;
       if (!served) guest.cool(ask.coldSinceMs ?? nowMs);
     });
   }
@@ -278,6 +327,7 @@ export class Admission {
 
   #onNews(): void {
     const nowMs = this.clock();
+    this.#letOnWhoWaitsForNoPlace();
     for (const models of this.#room.models) {
       if (models === undefined) continue;
       const served = this.#serves(models);
@@ -291,8 +341,14 @@ export class Admission {
         else guest.cool(nowMs);
       }
     }
-    for (const { guest } of this.#room.waitingFor(undefined)) if (guest.known()) guest.goOn();
     this.#fill();
+  }
+
+  #letOnWhoWaitsForNoPlace(): void {
+    if (this.#placelessWaiting === 0) return;
+    for (const models of this.#room.models) {
+      for (const { guest } of this.#room.waitingFor(models)) if (guest.hasComeTrue()) guest.goOn();
+    }
   }
 
   #serves(models: ModelSet): boolean {
@@ -309,6 +365,14 @@ export class Admission {
     return this.#refusal(`${sentence} Try again later.`);
   }
 
+  #crowded(ask: PlaceAsk): InferenceError {
+    const { maxQueueDepth } = this.limits;
+    const same = this.#room.waitingFor(modelsOf(ask)).length;
+    return this.#refusal(
+      `${same} requests wait for a worker of the model \`${ask.model}\`, ${this.#room.size} wait in all (the limit is ${maxQueueDepth}), and those that no worker serves leave as much room to others as they take. Try again later.`,
+    );
+  }
+
   #gaveWay(): InferenceError {
     return this.#refusal(
       `${this.#room.size} requests were waiting (the limit is ${this.limits.maxQueueDepth}), and this one gave way to one of a key with fewer, or of a higher priority. Try again later.`,
@@ -321,6 +385,8 @@ export class Admission {
   }
 
   #notReady({ model, fallbacks = [] }: Pick<PlaceAsk, 'model' | 'fallbacks'>, waitedMs: number): InferenceError {
+    const nobodyHas = model !== undefined && ![model, ...fallbacks].some((id) => this.servants.knows(id));
+    if (nobodyHas) return notComing(model, waitedMs, this.limits);
     const waited = waitedMs === 0 ? '' : `; this request waited ${inEnglish(Math.ceil(waitedMs))} ms for one`;
     const sentence =
       model === undefined
@@ -340,6 +406,23 @@ export class Admission {
     const waitMs = ((this.#room.size + 1) / this.limits.maxConcurrentRequests) * this.#heldMsMean;
     return Math.min(RETRY_AFTER_SECONDS_MAX, Math.max(1, Math.ceil(waitMs / 1000)));
   }
+}
+
+/** None has told of it yet, or those that did are gone: as with a pool that rests at zero. */
+function notComing(
+  model: string,
+  waitedMs: number,
+  { coldStartWaitMs, maxQueueDepth }: AdmissionLimits,
+): InferenceError {
+  const why =
+    waitedMs === 0
+      ? `No worker is there for the model \`${model}\`, and nobody may wait for one: coldStartWaitMs is ${inEnglish(coldStartWaitMs)}, and maxQueueDepth ${inEnglish(maxQueueDepth)}.`
+      : `No worker has come for the model \`${model}\`: this request waited ${inEnglish(Math.ceil(waitedMs))} ms for one, and the most is ${inEnglish(coldStartWaitMs)} (coldStartWaitMs).`;
+  return new InferenceError(
+    'model_not_ready',
+    `${why} Try again shortly: one may be on its way. If it stays so, whoever runs this server should see why none starts; /readyz says which are there.`,
+    { retryAfterSeconds: NOT_READY_RETRY_SECONDS },
+  );
 }
 
 function shuttingDown(): InferenceError {

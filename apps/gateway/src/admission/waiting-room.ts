@@ -80,6 +80,8 @@ export type ModelSet = readonly string[] | undefined;
 interface AwaitedModels<Guest> {
   readonly ids: ModelSet;
   served: boolean;
+  /** Of the bodies of its waiters. */
+  bytes: number;
   readonly waiters: Set<Waiter<Guest>>;
 }
 
@@ -217,6 +219,20 @@ export class WaitingRoom<Guest> {
     }
   }
 
+  /**
+   * Whether a newcomer, for models of which none is served, would be one too many of those that wait for the same: it leaves less of the
+   * room free than they hold. So one such model takes half of an empty room, two take two thirds together, and there is always some left
+   * for those that are served, and for the next that is to wake.
+   */
+  crowds(ask: PlaceAsk): boolean {
+    const same = this.#models.get(nameOf(modelsOf(ask)));
+    if (same === undefined || ask.begun === true) return false; // The first of them is what wakes a worker.
+    const { maxQueueDepth, maxQueueBytes } = this.limits;
+    const requests = same.waiters.size + 1;
+    const bytes = same.bytes + ask.bytes;
+    return requests > maxQueueDepth - this.#size - 1 || bytes > maxQueueBytes - this.#bytes - ask.bytes;
+  }
+
   #fromLargestKey(ask: PlaceAsk, measure: Measure, leaving: Leaving<Guest>): Waiter<Guest> | undefined {
     const own = heldBy(this.#keys.get(ask.keyId), measure, leaving) + measure.of(ask);
     let largest: Waiter<Guest> | undefined;
@@ -274,13 +290,14 @@ export class WaitingRoom<Guest> {
     key.waitingBytes += by * ask.bytes;
     this.#size += by;
     this.#bytes += by * ask.bytes;
+    lane.models.bytes += by * ask.bytes;
   }
 
   #laneOf(ask: PlaceAsk, served: boolean): Lane<Guest> {
     const standing = standingOf(this.#keyOf(ask.keyId), ask.priority);
     const ids = modelsOf(ask);
     const name = nameOf(ids);
-    const models = this.#models.get(name) ?? { ids, served, waiters: new Set() };
+    const models = this.#models.get(name) ?? { ids, served, bytes: 0, waiters: new Set() };
     const found = standing.lanes.find((lane) => lane.models === models);
     if (found) return found;
     this.#models.set(name, models);

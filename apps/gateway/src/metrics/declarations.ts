@@ -155,6 +155,13 @@ export const MEASURED = {
     labels: ['model'],
     help: 'Requests that wait for a place. Above 0 for long → add a worker. At maxQueueDepth requests are refused.',
   },
+  restingAsked: {
+    name: 'millrace_resting_model_requests_total',
+    kind: 'counter',
+    unit: '{request}',
+    labels: ['model'],
+    help: 'Requests whose first choice is a model that rests at zero (restsAtZero), while no worker has it: held until one comes, answered by another model, or refused. They wake its pool. Rises for longer than the pool takes to start → it does not start: look at its ScaledObject, and at its pods.',
+  },
   connections: {
     name: 'millrace_connections',
     kind: 'gauge',
@@ -187,8 +194,8 @@ export const MEASURED = {
     name: 'millrace_queue_waiting_jobs',
     kind: 'gauge',
     unit: '{job}',
-    labels: [],
-    help: 'Jobs that wait in the queues of pools for a worker, of all gateways together. Near queueJobsMax → requests will be refused: add a worker to the pool. Above 0 for long with idle workers → see whether they reach the Redis of the queues.',
+    labels: ['pool'],
+    help: 'Jobs that wait in the queue of a pool for a worker, of all gateways together: each gateway tells the same. Near queueJobsMax → requests will be refused: add a worker to the pool. Above 0 for long with idle workers → see whether they reach the Redis of the queues.',
   },
   waitingBytes: {
     name: 'millrace_waiting_bytes',

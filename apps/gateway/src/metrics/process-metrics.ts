@@ -10,7 +10,8 @@ export interface Watched {
   /** Those that workers serve: each has a series, so that 0 is told as well. */
   models(): Iterable<string>;
   waitingBytes(): number;
-  queueJobs(): number;
+  /** Jobs that wait, by pool. */
+  queueJobs(): ReadonlyMap<string, number>;
   workerPhases(): readonly WorkerPhase[];
   certificates(): readonly { readonly use: string; readonly seconds: number }[];
 }
@@ -29,7 +30,7 @@ export function watch(watched: Watched, models: BoundedLabel): Disposable {
   const stops = [
     gauge(MEASURED.running, () => running.of(withServed(watched.running(), watched.models()))),
     gauge(MEASURED.waiting, () => waiting.of(withServed(watched.waiting(), watched.models()))),
-    gauge(MEASURED.queueJobs, () => [{ value: watched.queueJobs() }]),
+    gauge(MEASURED.queueJobs, () => [...watched.queueJobs()].map(([pool, value]) => ({ value, labels: { pool } }))),
     gauge(MEASURED.waitingBytes, () => [{ value: watched.waitingBytes() }]),
     gauge(MEASURED.workers, () => {
       const phases = watched.workerPhases();

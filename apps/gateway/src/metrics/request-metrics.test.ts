@@ -102,6 +102,7 @@ describe('the declarations', () => {
       'use',
       'direction',
       'state',
+      'pool',
     ],
     ...['gen_ai.operation.name', 'gen_ai.request.model', 'error.type'],
   ]);

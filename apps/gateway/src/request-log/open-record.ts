@@ -29,6 +29,7 @@ export type GapListener = (gapMs: number, model: string) => void;
 /** A record in the making. It is told what happens and looks nothing up; closing it, the first time, writes it. */
 export class OpenRecord {
   #request: Concerned | undefined;
+  #awaited: string | undefined;
   #waitsSinceMs: number | undefined;
   #waitedMs = 0;
   #admitted = false;
@@ -71,6 +72,11 @@ export class OpenRecord {
     this.#sequences = prompts.length * bestOf;
     this.#tally = new UsageTally({ prompts, bestOf });
     this.reaches('limit');
+  }
+
+  /** It is for that model, of which no worker has told yet; until `concerns`. */
+  awaits(model: string): void {
+    this.#awaited = model;
   }
 
   /** Only its trace tells of it. */
@@ -198,7 +204,7 @@ export class OpenRecord {
       contents: this.#contents?.of(this.#request),
       traceId: this.#trace?.traceId ?? this.call.trace?.traceId,
       endpoint: this.endpoint,
-      model: this.#answeredBy?.id,
+      model: this.#answeredBy?.id ?? this.#awaited,
       stream: this.#request?.stream ?? false,
       outcome: this.#outcome(code),
       code,

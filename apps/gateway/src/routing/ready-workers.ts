@@ -31,6 +31,11 @@ export class ReadyWorkers<W extends Worker> {
     return this.#servants.get(model) ?? [];
   }
 
+  /** Whether there is one of whatever model. */
+  get any(): boolean {
+    return this.#servants.size > 0;
+  }
+
   /** Takes over how a worker stands now. @returns its phase before; undefined: it was not known. */
   update(worker: W): WorkerPhase | undefined {
     const { phase } = worker.state();

@@ -80,6 +80,16 @@ export class WorkerDirectory<W extends Worker> {
     return this.#ready.of(model).length > 0;
   }
 
+  /** Whether any worker has told of a model, by this name or as its alias. */
+  knows(name: string): boolean {
+    return this.models()?.some(({ id, aliases }) => id === name || aliases.includes(name)) ?? false;
+  }
+
+  /** Whether a worker is ready, for whatever model. */
+  get servesAny(): boolean {
+    return this.#ready.any;
+  }
+
   /** Whether a model that nobody serves just now may soon be served again, as far as anybody knows. */
   comesBack(model: string): boolean {
     return !this.allHeard || this.#givenUp(model) === undefined;

@@ -1,8 +1,8 @@
-import type { ModelCapability, ModelDescription, Prompt } from '@millrace/contracts';
+import type { InferenceError, ModelCapability, ModelDescription, Prompt } from '@millrace/contracts';
 import { parseModelsFile } from '@millrace/runtime';
 import { describe, expect, it } from 'vitest';
 import { conversationChance } from './conversation-chance.js';
-import { ModelCatalog } from './model-catalog.js';
+import { ModelCatalog, RestingModels } from './model-catalog.js';
 
 const CHAT: readonly ModelCapability[] = ['chat', 'completion'];
 const VECTORS: readonly ModelCapability[] = ['embedding', 'rerank'];
@@ -130,6 +130,65 @@ aliases:
   it('pass over what no worker has told of, and are a 503 where none has', () => {
     expect(routeOf('c', 'chat')).toEqual(['b']);
     expect(() => models.route('later', 'chat')).toThrow(expect.objectContaining({ code: 'model_not_ready' }));
+  });
+
+  describe('of which some rest at zero', () => {
+    const resting = parseModelsFile(
+      `defaultModel: r
+models:
+  - {id: r, path: r, restsAtZero: true}
+  - {id: q, path: q}
+  - {id: b, path: b}
+aliases:
+  - {name: c, targets: [{model: q}], fallbacks: [r]}
+  - {name: d, targets: [{model: r}], fallbacks: [b]}
+`,
+      'models.yaml',
+    );
+    const asked: string[] = [];
+    const catalogOf = (reported: ModelDescription[] | undefined, mayUse = (_id: string) => true) =>
+      new ModelCatalog(
+        () => reported,
+        () => resting,
+        ({ id }) => mayUse(id),
+        (id) => asked.push(id),
+      );
+    const refusal = (models: ModelCatalog, name: string | undefined) => {
+      try {
+        return models.route(name, 'chat').model.id;
+      } catch (error) {
+        return error as InferenceError;
+      }
+    };
+
+    it('say so of a request that nobody else answers, those that rest first', () => {
+      for (const reported of [undefined, [model('b', CHAT)]]) {
+        expect(refusal(catalogOf(reported), 'r')).toMatchObject({ details: { cause: new RestingModels('r', []) } });
+        expect(refusal(catalogOf(reported), 'c')).toMatchObject({ details: { cause: new RestingModels('r', ['q']) } });
+        const other = refusal(catalogOf(reported), 'q') as InferenceError;
+        expect([other.code, other.details.cause]).toEqual(['model_not_ready', undefined]);
+      }
+      expect(refusal(catalogOf(undefined), undefined)).toMatchObject({
+        details: { cause: new RestingModels('r', []) },
+      });
+    });
+
+    it('are told of when they would have been the first choice, and not by whoever only looks', () => {
+      asked.length = 0;
+      expect(refusal(catalogOf([model('b', CHAT)]), 'd')).toBe('b');
+      expect(asked).toEqual(['r']);
+      expect(refusal(catalogOf([model('b', CHAT), model('r', CHAT)]), 'd')).toBe('r');
+      expect(refusal(catalogOf([model('q', CHAT)]), 'c')).toBe('q');
+      catalogOf([model('b', CHAT)]).list();
+      expect(asked).toEqual(['r']);
+    });
+
+    it('are no more a key’s to wake than to ask for', () => {
+      asked.length = 0;
+      const models = catalogOf([model('b', CHAT)], (id) => id === 'b');
+      expect(refusal(models, 'r')).toMatchObject({ code: 'model_not_allowed' });
+      expect(asked).toEqual([]);
+    });
   });
 
   it('have nobody stand in for what is no answer', () => {

@@ -34,6 +34,14 @@ export class UnknownModel {
   constructor(readonly asked: string) {}
 }
 
+/** The cause of a `model_not_ready`, where a worker comes for whoever waits: any of these will do, those that rest at zero first. */
+export class RestingModels {
+  constructor(
+    readonly first: string,
+    readonly others: readonly string[],
+  ) {}
+}
+
 /** Who is to answer a request: the first choice, and who stands in for it, in this order. */
 export interface Route {
   readonly model: ModelDescription;
@@ -49,11 +57,17 @@ export class ModelCatalog {
     private readonly source: ModelSource,
     private readonly file: () => ModelsFile = () => NO_FILE,
     private readonly mayUse: (named: Named) => boolean = () => true,
+    private readonly onRest: (id: string) => void = () => {},
   ) {}
 
   /** As somebody sees it who may not ask for all of them: of the others nothing is told but that. */
   only(mayUse: (named: Named) => boolean): ModelCatalog {
-    return new ModelCatalog(this.source, this.file, mayUse);
+    return new ModelCatalog(this.source, this.file, mayUse, this.onRest);
+  }
+
+  /** Models of the file that come when somebody waits for them, by id. */
+  get resting(): ReadonlySet<string> {
+    return tablesOf(this.file()).resting;
   }
 
   list(): readonly ModelDescription[] {
@@ -104,11 +118,13 @@ export class ModelCatalog {
     idsOf: (routes: ModelRoutes, asked: string) => readonly string[],
   ): [ModelDescription, ...ModelDescription[]] {
     const tables = tablesOf(this.file());
-    const reported = this.#reported();
-    const asked = name || this.#unnamed(capability);
+    const asked = name || this.#unnamed(capability, tables);
     const ids = idsOf(tables.routes, asked);
+    // Of what rests at zero the file tells, though no worker has yet.
+    const reported = ids.some((id) => tables.resting.has(id)) ? (this.source() ?? []) : this.#reported();
     const known = ids.flatMap((id) => describedBy(reported, id) ?? []);
     this.#checkAllowed(asked, tables, known);
+    this.#tellOfRest(ids, reported, tables);
     const [first] = known;
     if (first === undefined) throw this.#unknown(asked, tables, ids);
     // One that could not be read yet does nothing that is known: its worker says what it can do, or what is wrong with it.
@@ -116,6 +132,14 @@ export class ModelCatalog {
     const [model, ...fallbacks] = able.map((one) => withFile(tables, one));
     if (model === undefined) throw unable(first, capability);
     return [model, ...fallbacks];
+  }
+
+  /** Whoever is passed over for another, or waited for, comes of that. */
+  #tellOfRest(ids: readonly string[], reported: readonly ModelDescription[], { resting }: FileTables): void {
+    if (resting.size === 0) return;
+    const away = ids.findIndex((id) => resting.has(id) && describedBy(reported, id) === undefined);
+    const here = ids.findIndex((id) => describedBy(reported, id) !== undefined);
+    if (away >= 0 && (here < 0 || away < here)) this.onRest(ids[away]!);
   }
 
   /** Whether a caller may ask for a name that there is. */
@@ -143,8 +167,8 @@ export class ModelCatalog {
     throw notAllowed(`the model \`${name}\``);
   }
 
-  #unknown(asked: string, { routes }: FileTables, ids: readonly string[]): InferenceError {
-    if (routes.has(asked)) return notServed(asked, ids);
+  #unknown(asked: string, { routes, resting }: FileTables, ids: readonly string[]): InferenceError {
+    if (routes.has(asked)) return notServed(asked, ids, resting);
     const names = [...this.list().flatMap(({ id, aliases }) => [id, ...aliases]), ...routes.names()];
     const shown = asked.slice(0, SHOWN_NAME_LENGTH_MAX);
     const nearest = nearestName(shown, names.slice(0, COMPARED_NAMES_MAX));
@@ -156,7 +180,10 @@ export class ModelCatalog {
     );
   }
 
-  #unnamed(capability: ModelCapability | undefined): string {
+  #unnamed(capability: ModelCapability | undefined, { file, resting }: FileTables): string {
+    const only = file.defaultModel ?? (file.models.length === 1 ? file.models[0]?.id : undefined);
+    const nobodyTold = (this.source() ?? []).length === 0;
+    if (nobodyTold && only !== undefined && resting.has(only)) return only;
     const models = this.#reported().filter((model) => this.mayUse(model));
     if (models.length === 0) return this.#unnamedAlias(capability);
     const able = models.filter((model) => can(model, capability));
@@ -201,13 +228,15 @@ function describedBy(models: readonly ModelDescription[], name: string): ModelDe
 }
 
 /** A 404 would be a lie: it was meant to be there, and a client does not retry a 404. */
-function notServed(name: string, ids: readonly string[]): InferenceError {
+function notServed(name: string, ids: readonly string[], resting: ReadonlySet<string>): InferenceError {
+  const [first, ...others] = [...ids].sort((one, other) => Number(resting.has(other)) - Number(resting.has(one)));
+  const cause = first !== undefined && resting.has(first) ? new RestingModels(first, others) : undefined;
   const shown = listed(ids.map((id) => `\`${id}\``));
   const what = ids.length === 1 && ids[0] === name ? '' : `, which stands for ${shown}`;
   return new InferenceError(
     'model_not_ready',
     `No worker has the model \`${name}\` now${what}: the models file names it, and workers read theirs when they start. Try again shortly, or start one again if it was added since.`,
-    { param: 'model', retryAfterSeconds: RETRY_AFTER_SECONDS },
+    { param: 'model', retryAfterSeconds: RETRY_AFTER_SECONDS, cause },
   );
 }
 

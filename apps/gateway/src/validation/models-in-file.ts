@@ -12,6 +12,8 @@ export interface FileTables {
   readonly file: ModelsFile;
   readonly routes: ModelRoutes;
   readonly entries: ReadonlyMap<string, ModelEntry>;
+  /** Ids of those whose workers come when somebody waits for them. */
+  readonly resting: ReadonlySet<string>;
   readonly described: WeakMap<ModelDescription, ModelDescription>;
 }
 
@@ -23,7 +25,8 @@ export function tablesOf(file: ModelsFile): FileTables {
   let made = tables.get(file);
   if (made === undefined) {
     const entries = new Map(file.models.map((model) => [model.id, model]));
-    made = { file, routes: new ModelRoutes(file), entries, described: new WeakMap() };
+    const resting = new Set(file.models.filter(({ restsAtZero }) => restsAtZero).map(({ id }) => id));
+    made = { file, routes: new ModelRoutes(file), entries, resting, described: new WeakMap() };
     tables.set(file, made);
   }
   return made;

@@ -2,7 +2,7 @@ import { type ErrorCode, InferenceError, type ModelDescription, type TimeLimits 
 import type { AdmissionAsk } from '../admission/admission.js';
 import type { CallerRates, ExpectedUse, RateHold } from '../limits/caller-rates.js';
 import type { OpenRecord } from '../request-log/request-log.js';
-import type { ModelCatalog } from '../validation/model-catalog.js';
+import { type ModelCatalog, RestingModels } from '../validation/model-catalog.js';
 import { bodyOverCaps } from '../validation/within-caps.js';
 import { type Call, type Deadline, LOW_PRIORITY, type ServiceTier } from '../vocabulary.js';
 import { startDeadline } from './deadline.js';
@@ -10,6 +10,8 @@ import type { StoredNames } from './stored-names.js';
 
 /** Holds a request until workers have said what is served: before that, nobody can tell whether it is valid. */
 export interface ColdStart {
+  /** Whether any of them has. */
+  readonly modelsAreKnown: boolean;
   /** Whether all of them have that can be reached. */
   readonly allHeard: boolean;
   /**
@@ -19,6 +21,12 @@ export interface ColdStart {
    *   `signal` was aborted with.
    */
   modelsKnown(ask: Omit<AdmissionAsk, 'model'>, from: 'some' | 'all', signal: AbortSignal): Promise<number | undefined>;
+  /**
+   * Until a worker tells of the model, or of one of its fallbacks, where those come when somebody waits for them.
+   *
+   * @returns as `modelsKnown`. @throws InferenceError as `modelsKnown`.
+   */
+  modelComes(ask: AdmissionAsk & { readonly model: string }, signal: AbortSignal): Promise<number | undefined>;
 }
 
 /** A request that is valid, allowed and within its caller's rate: what comes next is the waiting room. */
@@ -57,7 +65,7 @@ export class Entrance {
     private readonly coldStart: ColdStart,
     private readonly rates: CallerRates,
     private readonly limits: TimeLimits,
-    private readonly models: Pick<ModelCatalog, 'capsOf'>,
+    private readonly models: Pick<ModelCatalog, 'capsOf' | 'resting'>,
     private readonly stored: Pick<StoredNames, 'insteadOf'>,
   ) {}
 
@@ -107,20 +115,44 @@ export class Entrance {
     return fallbacks.filter(({ id }) => bodyOverCaps(id, this.models.capsOf(id), bodyBytes) === undefined);
   }
 
-  /** A model that nobody has heard of may be one of a worker that has not been heard yet: a 404 then would be a lie. */
+  /**
+   * A model that nobody has heard of may be one of a worker that has not been heard yet, or that comes when somebody waits for it: a 404
+   * then would be a lie.
+   */
   async #parse<Request>(call: Call, record: OpenRecord, parse: () => Request | Promise<Request>, signal: AbortSignal) {
     const waiter = waiterOf(call, record);
-    const coldSinceMs = await this.coldStart.modelsKnown(waiter, 'some', signal);
-    record.goesOn();
-    try {
-      return { request: await parse(), coldSinceMs };
-    } catch (error) {
-      if (this.coldStart.allHeard || !mayBecomeKnown(error)) throw error;
-      const sinceMs = await this.coldStart.modelsKnown({ ...waiter, coldSinceMs }, 'all', signal);
+    let coldSinceMs: number | undefined;
+    const knowing = async (from: 'some' | 'all') => {
+      coldSinceMs = await this.coldStart.modelsKnown({ ...waiter, coldSinceMs }, from, signal);
       record.goesOn();
-      return { request: await parse(), coldSinceMs: sinceMs };
+    };
+    // A request for what rests at zero has to be read to be known for one: there may be no worker at all.
+    if (this.models.resting.size === 0) await knowing('some');
+    for (let readings = 1; ; readings++) {
+      try {
+        return { request: await parse(), coldSinceMs };
+      } catch (error) {
+        const resting = restingOf(error);
+        if (readings === READINGS_MAX || !mayBecomeKnown(error)) throw error;
+        if (resting !== undefined) {
+          record.awaits(resting.first);
+          const ask = { ...waiter, model: resting.first, fallbacks: resting.others, coldSinceMs };
+          coldSinceMs = await this.coldStart.modelComes(ask, signal);
+          record.goesOn();
+        } else if (!this.coldStart.modelsAreKnown) await knowing('some');
+        else if (!this.coldStart.allHeard) await knowing('all');
+        else throw error;
+      }
     }
   }
+}
+
+/** Workers may come and go again while a request waits; each time it is read anew. */
+const READINGS_MAX = 16;
+
+function restingOf(error: unknown): RestingModels | undefined {
+  const cause = error instanceof InferenceError ? error.details.cause : undefined;
+  return cause instanceof RestingModels ? cause : undefined;
 }
 
 /** The same call, which everybody else goes before. */

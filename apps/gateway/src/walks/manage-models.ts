@@ -1,4 +1,12 @@
-import type { AliasEntry, ModelBody, ModelListBody, ModelRoutes, ModelsFile } from '@millrace/contracts';
+import type {
+  AliasEntry,
+  ModelBody,
+  ModelDescription,
+  ModelEntry,
+  ModelListBody,
+  ModelRoutes,
+  ModelsFile,
+} from '@millrace/contracts';
 import type { WorkerClient } from '../dispatch/worker-client.js';
 import { entryOf, type ModelsInForce } from '../routing/models-in-force.js';
 import type { ModelStanding, WorkerDirectory } from '../routing/worker-directory.js';
@@ -17,7 +25,7 @@ export class ManageModels {
 
   list(caller: Caller): ModelListBody {
     const catalog = modelsFor(caller, this.models);
-    const standings = this.directory.standings();
+    const standings = this.#standings();
     const file = this.inForce.current;
     const { routes } = tablesOf(file);
     // A name of the file means what the file says: a worker's model of the same name can't be asked for by it.
@@ -33,13 +41,41 @@ export class ManageModels {
   }
 
   retrieve(id: string, caller: Caller): ModelBody {
-    const found = modelsFor(caller, this.models).find(id);
-    const standings = this.directory.standings();
+    const catalog = modelsFor(caller, this.models);
+    const standings = this.#standings();
     const file = this.inForce.current;
+    const { routes, resting } = tablesOf(file);
+    const own = routes.modelOf(id) ?? id;
+    // Of what rests no worker tells; a name that the caller may not ask for is refused there.
+    const foundId = resting.has(own) && catalog.mayAskFor(id) ? own : catalog.find(id).id;
     const alias = file.aliases.find(({ name }) => name === id);
-    const body = alias && aliasBody(alias, tablesOf(file).routes, standings);
-    return body ?? modelBody(standings.find(({ model }) => model.id === found.id)!, file);
+    const body = alias && aliasBody(alias, routes, standings);
+    return body ?? modelBody(standings.find(({ model }) => model.id === foundId)!, file);
   }
+
+  /** Of those that rest at zero as well, as far as the file tells: nobody could choose them else. */
+  #standings(): readonly ModelStanding[] {
+    const known = this.directory.standings();
+    const { resting, entries } = tablesOf(this.inForce.current);
+    if (resting.size === 0) return known;
+    const ids = new Set(known.flatMap(({ model: { id, aliases } }) => [id, ...aliases]));
+    const away = [...resting].filter((id) => !ids.has(id)).map((id) => atRest(entries.get(id)!));
+    return [...known, ...away];
+  }
+}
+
+function atRest({ id, aliases, context = 0, upstream, engine }: ModelEntry): ModelStanding {
+  const model: ModelDescription = {
+    id,
+    aliases,
+    contextLength: context,
+    capabilities: upstream?.capabilities ?? [],
+    engine,
+    created: 0,
+    samplingDefaults: {},
+    isDefault: false,
+  };
+  return { model, state: 'unavailable', detail: '', servable: false };
 }
 
 function modelBody({ model, state }: ModelStanding, file: ModelsFile): ModelBody {
@@ -64,7 +100,10 @@ function aliasBody(
   standings: readonly ModelStanding[],
 ): ModelBody | undefined {
   const standingOf = (id: string) => standings.find(({ model }) => model.id === id || model.aliases.includes(id));
-  const known = routes.targetsOf(name).flatMap((id) => standingOf(id) ?? []);
+  const all = routes.targetsOf(name).flatMap((id) => standingOf(id) ?? []);
+  // What nobody has told of yet takes nothing from what the others can do.
+  const told = all.filter(({ model }) => model.capabilities.length > 0);
+  const known = told.length > 0 ? told : all;
   const [best] = [...known].sort((one, other) => STATES.indexOf(one.state) - STATES.indexOf(other.state));
   if (best === undefined) return undefined;
   const models = known.map(({ model }) => model);

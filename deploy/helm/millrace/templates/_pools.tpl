@@ -48,6 +48,9 @@
 {{- if and (eq $pool.cache.type "pvc") (gt $most 1) (not (has "ReadWriteMany" $pool.cache.accessModes)) -}}
 {{- fail (printf "%s may have %d workers, and cache.type is pvc with accessModes %s: a second pod on another node could not mount it. Set accessModes to [ReadWriteMany] with a storage class that has it, or cache.type to ephemeral." $where $most (toJson $pool.cache.accessModes)) -}}
 {{- end -}}
+{{- if and $pool.restsAtZero (not $pool.models) (or $.Values.models.entries (gt (len $.Values.workers.pools) 1)) -}}
+{{- fail (printf "%s rests at zero (keda.minReplicas 0) beside others, and names no models: gateways could not know which requests are to wake it. Name them in models, or set keda.minReplicas to 1." $where) -}}
+{{- end -}}
 {{- $pools = append $pools $pool -}}
 {{- end -}}
 {{- dict "pools" $pools | toJson -}}
@@ -83,6 +86,25 @@
 {{- end -}}
 {{- end -}}
 
+{{/* The ids of the models of a pool, as JSON. */}}
+{{- define "millrace.modelIds" -}}
+{{- $ids := list }}{{ range .models }}{{ $ids = append $ids .id }}{{ end -}}
+{{- $ids | uniq | toJson -}}
+{{- end -}}
+
+{{/*
+What a query has behind its other labels to count for the models of a pool: `,model=~"…"`; takes (dict "pool" … "also" …). For a pool that names
+none it is nothing, and all models count. `unknown` is how gateways count a request of which they do not know yet what it is for.
+*/}}
+{{- define "millrace.ofModels" -}}
+{{- $names := list -}}
+{{- range include "millrace.modelIds" .pool | fromJsonArray }}{{ $names = append $names (replace "." "[.]" .) }}{{ end -}}
+{{- if $names -}}
+{{- with .also }}{{ $names = append $names . }}{{ end -}}
+{{- printf ",model=~\"%s\"" (join "|" $names) -}}
+{{- end -}}
+{{- end -}}
+
 {{/* Whether gateways ask Kubernetes who their workers are: a word, or nothing. Those of a queue alone are not looked for. */}}
 {{- define "millrace.watchesEndpoints" -}}
 {{- $isSent := false -}}
@@ -109,9 +131,15 @@ models:
 {{- $entries := .Values.models.entries -}}
 {{- $ids := list -}}
 {{- range $entries }}{{ $ids = append $ids .id }}{{ end -}}
-{{- range (include "millrace.pools" . | fromJson).pools -}}
+{{- $pools := (include "millrace.pools" . | fromJson).pools -}}
+{{- /* One pool that comes for whoever waits is enough. */ -}}
+{{- $resting := list -}}
+{{- range $pools }}{{ if .restsAtZero }}{{ range .models }}{{ $resting = append $resting .id }}{{ end }}{{ end }}{{ end -}}
+{{- range $pools -}}
 {{- range .models -}}
-{{- if not (has .id $ids) }}{{ $entries = append $entries . }}{{ $ids = append $ids .id }}{{ end -}}
+{{- $entry := deepCopy . -}}
+{{- if has .id $resting }}{{ include "millrace.fill" (dict "into" $entry "from" (dict "restsAtZero" true)) }}{{ end -}}
+{{- if not (has .id $ids) }}{{ $entries = append $entries $entry }}{{ $ids = append $ids .id }}{{ end -}}
 {{- end -}}
 {{- end -}}
 {{- if or $entries .Values.models.aliases .Values.models.defaultModel -}}

@@ -200,6 +200,12 @@ const modelEntry = z.strictObject({
     .describe(
       'Whether it is loaded at the start, beside the model that was chosen. Others are loaded on first use; the servers of those that run elsewhere are greeted at the start in any case.',
     ),
+  restsAtZero: z
+    .boolean()
+    .default(false)
+    .describe(
+      'Whether all of its workers may be away until somebody asks for it, as with a pool that scales to zero: gateways then hold a request for it until one comes, for up to the setting `coldStartWaitMs`, where they would else refuse it at once. For gateways; a worker passes it over.',
+    ),
   idleUnloadMs: z
     .int()
     .min(0)
@@ -301,10 +307,14 @@ function entryProblems(model: ModelEntry, path: readonly (string | number)[]): F
 
 /** Keys of what a worker does, where there is none; and an address, which the gateway can't guess. */
 function gatewayProblems(
-  { id, upstream, warm, idleUnloadMs }: ModelEntry,
+  { id, upstream, warm, restsAtZero, idleUnloadMs }: ModelEntry,
   problem: (key: string, message: string) => FileProblem,
 ): FileProblem[] {
-  const workers = [...(warm ? ['warm'] : []), ...(idleUnloadMs === undefined ? [] : ['idleUnloadMs'])];
+  const workers = [
+    ...(warm ? ['warm'] : []),
+    ...(restsAtZero ? ['restsAtZero'] : []),
+    ...(idleUnloadMs === undefined ? [] : ['idleUnloadMs']),
+  ];
   const problems = workers.map((key) =>
     problem(key, `\`${key}\` means nothing to "${id}", which the gateway itself has answered elsewhere; leave it out`),
   );

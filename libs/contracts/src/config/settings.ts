@@ -357,7 +357,7 @@ export const SETTINGS = {
     min: 0,
     max: 3_600_000,
     unit: 'milliseconds',
-    why: 'How long a request waits for a worker while none is ready for its model, as when one restarts or a pool scales up from zero; then it fails with 503. 0: it fails at once.',
+    why: 'How long a request waits for a worker while none is ready for its model, as when one restarts or a pool scales up from zero; then it fails with 503. Of a model that no worker has ever told of, only where the models file says `restsAtZero`. 0: it fails at once.',
   }),
   readyWithoutWorkers: boolean({
     group: 'admission',

@@ -43,9 +43,9 @@ export class QueuePools {
     return this.link.trouble;
   }
 
-  /** Jobs that nobody has taken. */
-  get waiting(): number {
-    return [...this.#members.values()].reduce((sum, { client }) => sum + client.waiting, 0);
+  /** Jobs that nobody has taken, by pool. */
+  get waiting(): ReadonlyMap<string, number> {
+    return new Map([...this.#members].map(([pool, { client }]) => [pool, client.waiting]));
   }
 
   async close(): Promise<void> {
