@@ -65,6 +65,11 @@ export const BENCH_FLAGS = {
     unit: 'milliseconds',
     why: 'With --scenario: how long a whole answer may take; a longer one has failed.',
   }),
+  thresholds: list({
+    ...OWN,
+    default: [],
+    why: 'With --scenario: limits that every level is held to, such as total.p95<1000,requests/s>=20,failed<0.1 (between quotes, since < means something to a shell). Figures are first, gap and total with .p50, .p95 or .p99, in ms; requests/s; tokens/s; failed, in %. Where one is missed the exit status is 2.',
+  }),
   compare: list({
     ...OWN,
     default: [],
@@ -148,7 +153,7 @@ export function refuseContradictions(flags: BenchFlags): void {
 }
 
 const PATHS_ALONE = ['beside', 'besidePid', 'completion', 'sharedPromptTokens'] as const;
-const SCENARIOS_ALONE = ['rate', 'atOnceMax', 'seconds', 'warmUp', 'timeoutMs', 'prompts'] as const;
+const SCENARIOS_ALONE = ['rate', 'atOnceMax', 'seconds', 'warmUp', 'timeoutMs', 'prompts', 'thresholds'] as const;
 
 export function requestRate(text: string): number {
   const perSecond = Number(text);

@@ -6,7 +6,8 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { type Answered, type LoadRequest, type Outcome, StreamedServer } from './ask-streamed.js';
 import { type Drive, drive, type LoadTarget, type Pace } from './drive.js';
 import { GapHistogram } from './gap-histogram.js';
-import { ProgressBar } from './progress-bar.js';
+import { measureScenarios } from './measure-scenarios.js';
+import { type LoadProgress, ProgressBar } from './progress-bar.js';
 import { openScenario, readPrompts, SCENARIO_NAMES, type Scenario } from './scenarios.js';
 import { StreamingServer } from './streaming-server.testing.js';
 import { Tally } from './tally.js';
@@ -29,6 +30,7 @@ const answered = (part: Partial<Answered> = {}): Answered => ({
   tokens: 1,
   promptTokens: 1,
   cachedTokens: 0,
+  isEmpty: false,
   text: 'answer',
   ...part,
 });
@@ -149,6 +151,16 @@ describe('a load at a rate', () => {
     for (const [index, gap] of one.entries()) expect(Math.abs(gap - other[index]!)).toBeLessThanOrEqual(1);
   });
 
+  it('is as high as it was told from the first requests on', async () => {
+    const target = new SlowTarget(0);
+    await driven(target, { requests: 500, pace: rate(2_000) });
+    const due = target.asked.map(({ dueMs }) => dueMs);
+    for (const count of [100, 200, 300, 500]) {
+      const perSecond = (count - 1) / ((due[count - 1]! - due[0]!) / 1_000);
+      expect(Math.abs(perSecond / 2_000 - 1), `${count} requests`).toBeLessThan(0.05);
+    }
+  });
+
   it('says how many it did not send, where too many were under way', async () => {
     const target = new SlowTarget(500);
     const { outcomes } = await driven(target, { requests: 20, pace: rate(1_000, 3) });
@@ -206,6 +218,22 @@ describe('a server that is asked', () => {
 
   it('may write its events as it likes, and need not count tokens', async () => {
     expect(await ask('stranger one')).toMatchObject({ kind: 'answered', tokens: 3, text: 'stranger one ' });
+  });
+
+  it('may think first, by whichever name: that is its first token, and no part of its text', async () => {
+    const outcome = (await ask('think of it')) as Answered;
+    expect([outcome.text, outcome.gapsMs.length, outcome.isEmpty]).toEqual(['think of it', 4, false]);
+  });
+
+  it('may answer nothing, which is told', async () => {
+    expect(await ask('silent')).toMatchObject({ kind: 'answered', isEmpty: true, text: '' });
+  });
+
+  it('fails when it does not stream, and is not said to have broken off', async () => {
+    expect(await ask('whole')).toMatchObject({
+      code: 'no stream',
+      message: expect.stringContaining('application/json'),
+    });
   });
 
   it.each([
@@ -349,10 +377,11 @@ describe('what is counted', () => {
 });
 
 describe('how far a measurement is', () => {
-  const show = (isTerminal: boolean, atMs: readonly number[]) => {
+  const show = (isTerminal: boolean, atMs: readonly number[], columns?: number) => {
     let nowMs = 0;
     let written = '';
-    const bar = new ProgressBar({ write: (text) => (written += text), isTerminal }, () => nowMs);
+    const output = { write: (text: string) => (written += text), isTerminal, columns: () => columns };
+    const bar = new ProgressBar(output, () => nowMs);
     bar.begin('short, 2 clients');
     for (const ms of atMs) {
       nowMs = ms;
@@ -371,11 +400,40 @@ describe('how far a measurement is', () => {
     ]);
   });
 
+  it('is no wider than the terminal, or it could not be drawn over', () => {
+    for (const columns of [20, 60]) {
+      const lines = show(true, [20_000], columns).split('\r\x1b[K').slice(1);
+      for (const line of lines) expect(line.length).toBeLessThan(columns);
+    }
+    expect(show(true, [20_000], 60)).toContain('short, 2 clients   50 %  200 answered  10.0/s  3 failed');
+  });
+
   it('is a line now and then where there is none', () => {
     expect(show(false, [5_000, 10_000, 12_000, 20_000])).toBe(
       'measuring short, 2 clients …\n' +
         'short, 2 clients   25 %  100 answered  10.0/s  3 failed\n' +
         'short, 2 clients   50 %  200 answered  10.0/s  3 failed\n',
     );
+  });
+});
+
+describe('a measurement that is stopped', () => {
+  it('tells what it measured until then, the last run cut short', async () => {
+    const stop = new AbortController();
+    const target = new SlowTarget(1);
+    const plan = { scenarios: [SHORT], paces: [clients(2), clients(4), clients(8)], forMs: Infinity, warmUp: 0 };
+    const progress = {
+      begin: () => undefined,
+      show: ({ title, answered: count }: LoadProgress) => {
+        if (title === 'short, 4 clients' && count > 20) stop.abort();
+      },
+    };
+    const { runs } = await measureScenarios(target, { ...plan, requests: 100 }, progress, stop.signal);
+    expect(runs.map((run) => ['clients' in run && run.clients, run.isCutShort ?? false])).toEqual([
+      [2, false],
+      [4, true],
+    ]);
+    expect(runs[1]!.answered).toBeGreaterThan(20);
+    expect(runs[1]!.answered).toBeLessThan(100);
   });
 });
