@@ -42,14 +42,16 @@ it('docs/how-to/measuring.md measures, compares and watches, by every command on
   const shell = await openDocumentedShell({ args: ['--log-level', 'warn'] });
   try {
     const blocks = shellBlocks('docs/how-to/measuring.md');
-    expect(blocks).toHaveLength(4);
+    expect(blocks).toHaveLength(6);
     const output = shell.run(blocks.join('\n'));
     expect(output).toMatch(/^short +8 clients .* 0 %$/m);
     expect(output).toMatch(/^chat +5 requests\/s .* 0 %$/m);
     expect(output).toContain('HOW LATE REQUESTS WERE SENT');
     expect(output).toMatch(/^tokens\/s .*(better|worse|none)$/m);
+    expect(output).toMatch(/^short +8 clients +failed<0\.1% +0\.00 +met$/m);
     expect(output.match(/1 of 1 workers ready/g)).toHaveLength(3);
+    expect(output.match(/^\d{4}-\d\d-\d\dT[\d:]+ [\d.]+ (–|[<>]?[\d.]+)$/gm)).toHaveLength(2);
   } finally {
     await shell.close();
   }
-}, 120_000);
+}, 240_000);
