@@ -3,6 +3,16 @@ import { tlsFailure } from '@millrace/runtime';
 import { CommandError } from './command.js';
 import { fetchGateway, type GatewayRequest } from './fetch-gateway.js';
 
+/** Somebody answers, and refuses. */
+export class RefusedError extends CommandError {
+  constructor(
+    message: string,
+    readonly status: number,
+  ) {
+    super(message);
+  }
+}
+
 /**
  * Asks a gateway. What goes wrong becomes a `CommandError` with a sentence: nobody answers there, or the gateway refuses.
  */
@@ -14,7 +24,9 @@ export async function askGateway(base: string, path: string, init: GatewayReques
     if (init.signal?.aborted || error instanceof CommandError) throw error;
     throw new CommandError(nobodyAnswers(base, error));
   }
-  if (!response.ok) throw new CommandError((await refusalText(response)) + keyHint(response, path, init));
+  if (!response.ok) {
+    throw new RefusedError((await refusalText(response)) + keyHint(response, path, init), response.status);
+  }
   return response;
 }
 

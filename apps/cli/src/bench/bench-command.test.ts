@@ -117,7 +117,7 @@ describe('millrace bench --scenario', () => {
   it('says how to name a model where a server lists none', async () => {
     server.listsModels = false;
     await expect(scenario('short')).rejects.toThrow(
-      '404 Not Found. Where it has no such list, say which model is asked',
+      '/v1/models does not list its models (404). Say which is asked with --model.',
     );
     await scenario('short', '--model', 'mine', '--clients', '1', '--requests', '1');
   });

@@ -1,5 +1,5 @@
 import { CommandError } from '../../command.js';
-import { askGateway } from '../../gateway-client.js';
+import { askGateway, RefusedError } from '../../gateway-client.js';
 import { PROMPTS } from '../prompts.js';
 import type { Outcome } from './ask-streamed.js';
 import { drive, type LoadTarget, type Pace } from './drive.js';
@@ -150,9 +150,10 @@ async function modelsOf(
   try {
     return await askGateway(url, '/v1/models', { headers, signal });
   } catch (error) {
-    if (!(error instanceof CommandError)) throw error;
+    const isMissing = error instanceof RefusedError && [404, 405, 501].includes(error.status);
+    if (!isMissing) throw error;
     throw new CommandError(
-      `${url}/v1/models does not list its models: ${error.message} Where it has no such list, say which model is asked with --model.`,
+      `${url}/v1/models does not list its models (${error.status}). Say which is asked with --model.`,
     );
   }
 }
