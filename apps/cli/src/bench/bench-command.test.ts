@@ -140,6 +140,13 @@ describe('millrace bench --scenario', () => {
   it('refuses flags that it would pass over, and values that are none', async () => {
     await expect(scenario('short', '--completion')).rejects.toThrow("--completion can't go with --scenario");
     await expect(bench('--url', server.url, '--rate', '5')).rejects.toThrow('--rate needs --scenario');
+    await expect(scenario('short', '--rate', '5', '--clients', '3')).rejects.toThrow("--clients can't go with --rate");
+    await expect(scenario('short', '--at-once-max', '3')).rejects.toThrow('--at-once-max needs --rate');
+    await expect(scenario('short', '--prompts', '.')).rejects.toThrow('--prompts needs --scenario files');
+    await expect(scenario('short', '--requests-per-turn', '9')).rejects.toThrow("can't go with --scenario");
+    await expect(scenario('short', '--compare', 'a,b')).rejects.toThrow(
+      "can't go with --compare, which measures nothing",
+    );
     await expect(scenario('short', '--rate', 'fast')).rejects.toThrow('--rate has "fast". Each is a number');
     await expect(scenario('tall')).rejects.toThrow('--scenario has "tall". Each is one of short');
   });

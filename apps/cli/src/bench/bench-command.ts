@@ -69,7 +69,13 @@ async function bench(context: CommandContext): Promise<number> {
   await using subject = await openSubject(loaded, flags.url);
   const report =
     load.scenarios.length > 0
-      ? await reportScenarios({ command, machine }, subject, loaded, load)
+      ? await reportScenarios(
+          { command, machine },
+          subject,
+          loaded,
+          load,
+          context.isTerminal ? process.stdout.columns : undefined,
+        )
       : await reportPaths({ command, machine }, subject, loaded, levels);
   // First: whoever reads the text may leave before its end.
   if (json !== undefined) writeFileSync(json, `${JSON.stringify(report.figures, null, 2)}\n`);

@@ -31,9 +31,9 @@ export interface LoadReport {
 type Table = typeof alignedTable;
 
 /** For a terminal, or as Markdown for docs/benchmarks.md. */
-export function loadReportText(report: LoadReport, markdown: boolean): string {
+export function loadReportText(report: LoadReport, markdown: boolean, columns = Number.POSITIVE_INFINITY): string {
   const { command, machine, model, temperature, runs } = report;
-  const table = markdown ? markdownTable : alignedTable;
+  const table = markdown ? markdownTable : tableWithin(columns);
   const heading = (title: string) => (markdown ? `### ${title}` : title.toUpperCase());
   const sampling = temperature === 0 ? 'greedy' : `temperature ${temperature}`;
   const open = runs.filter((run) => 'perSecond' in run);
@@ -78,6 +78,33 @@ export function runTitle(run: Pick<LoadRun, 'scenario'> & ({ clients: number } |
 function paceText(run: { clients: number } | { perSecond: number }): string {
   if ('perSecond' in run) return `${run.perSecond} requests/s`;
   return `${run.clients} ${run.clients === 1 ? 'client' : 'clients'}`;
+}
+
+/** On a terminal that is too narrow for a table, a line for each figure, row after row: what goes on in the next line can't be read. */
+function tableWithin(columns: number): Table {
+  return (headings, rows, right) => {
+    const text = alignedTable(headings, rows, right);
+    if (text.split('\n').every((line) => line.length <= columns)) return text;
+    const labels = labelled(headings);
+    return rows
+      .map((row) =>
+        alignedTable(
+          [row[0]!, row[1]!],
+          row.slice(2).map((cell, index) => [labels[index + 2]!, cell]),
+        ),
+      )
+      .join('\n\n');
+  };
+}
+
+/** `first p50`, `p95` and `p99` stand beside each other; below each other, each needs its name. */
+function labelled(headings: readonly string[]): string[] {
+  let name = '';
+  return headings.map((heading) => {
+    if (/^p\d+$/.test(heading)) return `${name} ${heading}`.trim();
+    name = / p\d+$/.test(heading) ? heading.replace(/ p\d+$/, '') : '';
+    return heading;
+  });
 }
 
 function runsTable(runs: readonly LoadRun[], table: Table): string {

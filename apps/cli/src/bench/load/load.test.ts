@@ -6,6 +6,7 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { type Answered, type LoadRequest, type Outcome, StreamedServer } from './ask-streamed.js';
 import { type Drive, drive, type LoadTarget, type Pace } from './drive.js';
 import { GapHistogram } from './gap-histogram.js';
+import { loadReportText } from './load-report.js';
 import { measureScenarios } from './measure-scenarios.js';
 import { type LoadProgress, ProgressBar } from './progress-bar.js';
 import { openScenario, readPrompts, SCENARIO_NAMES, type Scenario } from './scenarios.js';
@@ -435,5 +436,31 @@ describe('a measurement that is stopped', () => {
     ]);
     expect(runs[1]!.answered).toBeGreaterThan(20);
     expect(runs[1]!.answered).toBeLessThan(100);
+  });
+});
+
+describe('a report on a terminal', () => {
+  const tally = new Tally();
+  tally.take(answered({ firstTokenMs: 12, totalMs: 34, gapsMs: [5] }));
+  tally.take({ kind: 'failed', code: '429 full', message: '' });
+  const run = { scenario: 'short', maxTokens: 64, clients: 2, ...tally.figures(1_000) };
+  const report = {
+    report: 'millrace load',
+    command: 'c',
+    machine: 'm',
+    url: 'u',
+    model: 'tiny',
+    temperature: 0,
+  } as const;
+
+  it('is a table where there is room, and else a line for each figure', () => {
+    const runs = [run, { ...run, clients: 4 }];
+    expect(loadReportText({ ...report, runs }, false, 200)).toMatch(/^short +2 clients +1\.0 +1 +12\.0 .* 50\.00 %$/m);
+    const narrow = loadReportText({ ...report, runs }, false, 60);
+    for (const line of narrow.split('\n').slice(3)) expect(line.length).toBeLessThanOrEqual(60);
+    expect(narrow).toMatch(/^short +4 clients$/m);
+    expect(narrow).toMatch(/^first p50 +12\.0$/m);
+    expect(narrow).toMatch(/^total p99 +34\.0$/m);
+    expect(narrow).toMatch(/^failed +50\.00 %$/m);
   });
 });

@@ -58,6 +58,7 @@ export async function reportScenarios(
   subject: Subject,
   { settings, sources, own: flags }: BenchSettings,
   { scenarios, paces, thresholds }: PlannedLoad,
+  columns?: number,
 ) {
   const { url } = subject;
   const { seconds, warmUp, temperature, ignoreEos, timeoutMs } = flags;
@@ -97,7 +98,7 @@ export async function reportScenarios(
       runs,
     };
     const status = isCutShort ? STOPPED : isPassed(report) ? 0 : MISSED;
-    return { text: loadReportText(report, flags.markdown), figures: report, status };
+    return { text: loadReportText(report, flags.markdown, columns), figures: report, status };
   } finally {
     server.close();
   }
