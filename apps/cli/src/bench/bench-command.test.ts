@@ -46,6 +46,7 @@ describe('millrace bench --scenario', () => {
     const text = await scenario('short,chat', '--clients', '1,4', '--requests', '8', '--json', 'out.json');
     expect(text).toMatch(/^short +1 client +\d/m);
     expect(text).toMatch(/^chat +4 clients .* 0 %$/m);
+    expect(text).toMatch(/load average [\d.]+ at the start, [\d.]+ at the end\. Model echo/);
     const { runs, model } = report('out.json');
     expect(model).toBe('echo');
     expect(runs.map((run) => [run.scenario, 'clients' in run && run.clients, run.answered])).toEqual([

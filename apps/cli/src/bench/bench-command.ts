@@ -20,7 +20,7 @@ import { commandLine } from './command-line.js';
 import { HttpTarget } from './http-target.js';
 import { comparison } from './load/compare-reports.js';
 import { plannedLoad, reportScenarios } from './load/report-scenarios.js';
-import { cpuSeconds, machineLine } from './machine.js';
+import { cpuSeconds, machineLine, machineLineAtEnd } from './machine.js';
 import { type CpuClocks, type LevelFigures, measureLevel } from './measure.js';
 import { measureReuse } from './measure-reuse.js';
 import { runNumber } from './prompts.js';
@@ -143,6 +143,7 @@ async function reportLoad(about: About, subject: Subject, targets: OpenTargets, 
   const afterLoad = await subject.idleMemoryMib();
   const report: Report = {
     ...about,
+    machine: machineLineAtEnd(about.machine),
     requests,
     maxTokens,
     temperature,

@@ -9,6 +9,7 @@ import {
   REQUESTS_MAX,
   requestRate,
 } from '../bench-flags.js';
+import { machineLineAtEnd } from '../machine.js';
 import { runNumber } from '../prompts.js';
 import type { Report } from '../report.js';
 import type { Subject } from '../subject.js';
@@ -90,6 +91,7 @@ export async function reportScenarios(
     const report: LoadReport = {
       report: 'millrace load',
       ...about,
+      machine: machineLineAtEnd(about.machine),
       url: address,
       model,
       temperature,
