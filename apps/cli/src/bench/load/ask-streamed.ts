@@ -60,6 +60,8 @@ const LEFT_OUT: Readonly<Record<string, string>> = {
   temperature: 'The server does not take this temperature: it was asked without one.',
 };
 
+/** A connection that was kept and breaks within this time was closed before the request came; later, with an answer in the works. */
+const STALE_MS = 1_000;
 const ERROR_BYTES_MAX = 65_536;
 const CODE_LENGTH_MAX = 60;
 /** One event. A server that goes on beyond it does not stream. */
@@ -112,9 +114,18 @@ export class StreamedServer {
       'x-millrace-cache': 'off', // What is measured is an answer, and not that it was kept. Other servers pass it over.
     };
     const options = { method: 'POST', agent: this.#agent, headers, signal };
+    const sentMs = performance.now();
+    const send = this.#isSecured ? httpsRequest : httpRequest;
     return new Promise((resolve, reject) => {
-      const send = this.#isSecured ? httpsRequest : httpRequest;
-      send(`${this.#options.url}/v1/chat/completions`, options, resolve).once('error', reject).end(body);
+      const again = () => this.#send(asked, signal).then(resolve, reject);
+      const request = send(`${this.#options.url}/v1/chat/completions`, options, resolve);
+      request.once('error', (error) => {
+        const wasIdle = request.reusedSocket && performance.now() - sentMs < STALE_MS;
+        // The server closed it while the request was on its way. It ends: the broken connection is used no more.
+        if (wasIdle && (error as NodeJS.ErrnoException).code === 'ECONNRESET') again();
+        else reject(error);
+      });
+      request.end(body);
     });
   }
 

@@ -1,4 +1,5 @@
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { type AddressInfo, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -13,6 +14,7 @@ import { openScenario, readPrompts, SCENARIO_NAMES, type Scenario } from './scen
 import { StreamingServer } from './streaming-server.testing.js';
 import { Tally } from './tally.js';
 
+const EVENTS = 'data: {"choices": [{"delta": {"content": "one"}, "finish_reason": "stop"}]}\n\ndata: [DONE]\n\n';
 const NEVER = new AbortController().signal;
 const REPOSITORY = resolve(import.meta.dirname, '../../../../..');
 
@@ -249,6 +251,36 @@ describe('a server that is asked', () => {
 
   it('fails when its time is up', async () => {
     expect(await ask('hang', { timeoutMs: 100 })).toMatchObject({ kind: 'failed', code: 'timeout' });
+  });
+
+  it('may close a connection that was idle just when it is used again: that is no failure, as it is none to other clients', async () => {
+    let connections = 0;
+    const closing = createServer((socket) => {
+      connections += 1;
+      let requests = 0;
+      socket.on('error', () => undefined);
+      socket.on('data', () => {
+        requests += 1;
+        if (requests > 1) socket.resetAndDestroy();
+        else
+          socket.write(
+            `HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ncontent-length: ${EVENTS.length}\r\n\r\n${EVENTS}`,
+          );
+      });
+    });
+    await new Promise<void>((listening) => closing.listen(0, '127.0.0.1', listening));
+    const url = `http://127.0.0.1:${(closing.address() as AddressInfo).port}`;
+    const options = { url, model: 'm', headers: {}, temperature: 0, ignoreEos: false, timeoutMs: 5_000, atOnceMax: 1 };
+    const streamed = new StreamedServer(options);
+    const request = () => ({ messages: [{ role: 'user', content: 'one' }], maxTokens: 9, dueMs: performance.now() });
+    try {
+      for (let time = 0; time < 3; time++)
+        expect(await streamed.ask(request(), NEVER)).toMatchObject({ kind: 'answered' });
+      expect(connections).toBe(3);
+    } finally {
+      streamed.close();
+      closing.close();
+    }
   });
 
   it('fails when nobody is there', async () => {
