@@ -67,9 +67,12 @@ async function refusalText(response: Response): Promise<string> {
     : `${message} Try again in ${retryAfter} s.`;
 }
 
+/** What the admin key opens; the refusal says which that is. */
+const ADMIN_PATH = /^\/(admin\/|metrics$|health$)/;
+
 /** What to do about a 401: the gateway speaks to all clients, and we know which one this is. */
 function keyHint({ status }: Response, path: string, { headers }: GatewayRequest): string {
-  if (status !== 401 || path.startsWith('/admin')) return '';
+  if (status !== 401 || ADMIN_PATH.test(path)) return '';
   const given = new Headers(headers).has('authorization');
   return given
     ? ' It came from MILLRACE_API_KEY, or from the admin key of this folder.'

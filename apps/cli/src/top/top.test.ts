@@ -336,7 +336,7 @@ describe('millrace top', () => {
   let scrapes: number;
   let keys: (string | undefined)[];
   /** What the gateway does with the next look. */
-  let mood: 'well' | 'away' | 'stranger';
+  let mood: 'well' | 'away' | 'stranger' | 'closed';
   beforeEach(async () => {
     scrapes = 0;
     keys = [];
@@ -344,7 +344,15 @@ describe('millrace top', () => {
     server = createServer((request, response) => {
       keys.push(request.headers.authorization);
       if (mood === 'away') response.destroy();
-      else if (mood === 'stranger') response.end('{"hello":"world"}');
+      else if (mood === 'closed') {
+        const error = {
+          message: 'It wants MILLRACE_ADMIN_KEY.',
+          type: 'invalid_request_error',
+          param: null,
+          code: 'x',
+        };
+        response.writeHead(401).end(JSON.stringify({ error }));
+      } else if (mood === 'stranger') response.end('{"hello":"world"}');
       else if (request.url === '/health') response.end(JSON.stringify(HEALTH));
       else response.end(metricsText({ served: scrapes++ * 10 }));
     });
@@ -394,6 +402,11 @@ describe('millrace top', () => {
     await expect(top(() => undefined, '--url', url, '--worker-metrics', 'w:9')).rejects.toThrow(
       '--worker-metrics has "w:9", which is no address',
     );
+  });
+
+  it('names the key that is wanted, and no other', async () => {
+    mood = 'closed';
+    await expect(top(() => undefined, '--url', url)).rejects.toThrow(/^It wants MILLRACE_ADMIN_KEY\.$/);
   });
 
   it('shows the worker as away that does not answer', async () => {
