@@ -1,9 +1,12 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { expect, it } from 'vitest';
 import { openDocumentedShell, shellBlocks } from './documented-shell.js';
-import { millrace, startStack } from './stack.js';
+import { MILLRACE, millrace, startStack } from './stack.js';
 
 it('what a load does is told by those who ask, and seen by those who watch', async () => {
   const folder = mkdtempSync(join(tmpdir(), 'millrace-measuring-'));
@@ -31,6 +34,35 @@ it('what a load does is told by those who ask, and seen by those who watch', asy
 
     const compared = await millrace(['bench', '--compare', `${file},${file}`]);
     expect([compared.status, compared.stdout]).toEqual([0, expect.stringMatching(/requests\/s .* none/)]);
+  } finally {
+    await stack.stop();
+    rmSync(folder, { recursive: true, force: true });
+  }
+}, 120_000);
+
+it('a measurement says by its exit status what came of it, and reports what Ctrl-C left of it', async () => {
+  const folder = mkdtempSync(join(tmpdir(), 'millrace-stopped-'));
+  const stack = await startStack();
+  const file = join(folder, 'report.json');
+  const short = ['bench', '--url', stack.url, '--scenario', 'short', '--clients', '2', '--json', file];
+  try {
+    const missed = await millrace([...short, '--requests', '4', '--thresholds', 'total.p50<0.001']);
+    expect([missed.status, missed.stdout]).toEqual([2, expect.stringMatching(/total\.p50<0\.001 .* MISSED$/m)]);
+    expect((await millrace([...short, '--model', 'nobody'])).status).toBe(1);
+
+    const measuring = spawn(process.execPath, [MILLRACE, ...short, '--warm-up', '0', '--requests', '1000000'], {
+      stdio: 'pipe',
+    });
+    let [stdout, stderr] = ['', ''];
+    measuring.stdout.on('data', (piece) => (stdout += piece));
+    measuring.stderr.on('data', (piece) => (stderr += piece));
+    const ended = once(measuring, 'close');
+    await expect.poll(() => stderr, { timeout: 30_000 }).toContain('measuring short, 2 clients');
+    await sleep(4_000); // For at least one answer.
+    measuring.kill('SIGINT');
+    expect((await ended)[0]).toBe(130);
+    expect(stdout).toContain('Stopped before its end. Of short, 2 clients only the beginning was measured.');
+    expect(JSON.parse(readFileSync(file, 'utf8'))).toMatchObject({ isCutShort: true, runs: [{ isCutShort: true }] });
   } finally {
     await stack.stop();
     rmSync(folder, { recursive: true, force: true });
