@@ -87,3 +87,21 @@ it('docs/how-to/measuring.md measures, compares and watches, by every command on
     await shell.close();
   }
 }, 240_000);
+
+it('docs/how-to/troubleshooting.md looks where it says, by every command on it', async () => {
+  const shell = await openDocumentedShell({ args: ['--log-level', 'warn'] });
+  try {
+    const blocks = shellBlocks('docs/how-to/troubleshooting.md');
+    expect(blocks).toHaveLength(3);
+    const output = shell.run(blocks.join('\n'));
+    expect(output).toMatch(/^✓ ok +worker /m);
+    expect(output).not.toContain('✗');
+    expect(output).toContain('"state":"ready"');
+    expect(output).toContain('"finish_reason":"stop"');
+    for (const name of ['millrace_waiting_seconds', 'gen_ai_server_time_to_first_token', 'millrace_overhead_seconds']) {
+      expect(output).toMatch(new RegExp(`${name}_count\\{.* \\d+$`, 'm'));
+    }
+  } finally {
+    await shell.close();
+  }
+}, 120_000);
