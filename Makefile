@@ -8,7 +8,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help run dev build test test-services check charts lint format types docs proto proto-check e2e bench chaos bench-gateways bench-cache bench-memory bench-files bench-agreement bench-engine bench-reuse bench-upstream load-test fuzz simulate-routing bench-batch bench-queue bench-vectors bench-telemetry \
+.PHONY: help run dev build test test-services check charts lint format types docs proto proto-check e2e bench bench-target chaos bench-gateways bench-cache bench-memory bench-files bench-agreement bench-engine bench-reuse bench-upstream load-test fuzz simulate-routing bench-batch bench-queue bench-vectors bench-telemetry \
   demo-model-eval demo-embed-eval template-agreement openvino-check engine-cuda engine-vulkan install clean images compose-check up down logs ps install-systemd uninstall-systemd
 
 help: ## list the targets
@@ -37,6 +37,10 @@ bench: build ## measure throughput and latency, and what the gateway adds
 
 load-test: build ## the same with 1,000 requests by 32 clients and by 64
 	@tools/millrace.sh bench --clients 32,64 --requests 1000 $(ARGS)
+
+bench-target: build ## hold 32 clients with the built-in model to the latency target; status 2 where it is missed
+	@tools/millrace.sh bench --scenario short --clients 32 --requests 2000 \
+	  --thresholds 'total.p50<500,total.p95<1000,total.p99<1500,requests/s>=20,failed<0.1' $(ARGS)
 
 bench-engine: build ## measure beside llama-server, which is built from the engine's own source (needs cmake and g++)
 	@tools/bench-engine.sh $(ARGS)

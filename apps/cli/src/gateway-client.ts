@@ -3,6 +3,16 @@ import { tlsFailure } from '@millrace/runtime';
 import { CommandError } from './command.js';
 import { fetchGateway, type GatewayRequest } from './fetch-gateway.js';
 
+/** Somebody answers, and refuses. */
+export class RefusedError extends CommandError {
+  constructor(
+    message: string,
+    readonly status: number,
+  ) {
+    super(message);
+  }
+}
+
 /**
  * Asks a gateway. What goes wrong becomes a `CommandError` with a sentence: nobody answers there, or the gateway refuses.
  */
@@ -14,7 +24,9 @@ export async function askGateway(base: string, path: string, init: GatewayReques
     if (init.signal?.aborted || error instanceof CommandError) throw error;
     throw new CommandError(nobodyAnswers(base, error));
   }
-  if (!response.ok) throw new CommandError((await refusalText(response)) + keyHint(response, path, init));
+  if (!response.ok) {
+    throw new RefusedError((await refusalText(response)) + keyHint(response, path, init), response.status);
+  }
   return response;
 }
 
@@ -55,9 +67,12 @@ async function refusalText(response: Response): Promise<string> {
     : `${message} Try again in ${retryAfter} s.`;
 }
 
+/** What the admin key opens; the refusal says which that is. */
+const ADMIN_PATH = /^\/(admin\/|metrics$|health$)/;
+
 /** What to do about a 401: the gateway speaks to all clients, and we know which one this is. */
 function keyHint({ status }: Response, path: string, { headers }: GatewayRequest): string {
-  if (status !== 401 || path.startsWith('/admin')) return '';
+  if (status !== 401 || ADMIN_PATH.test(path)) return '';
   const given = new Headers(headers).has('authorization');
   return given
     ? ' It came from MILLRACE_API_KEY, or from the admin key of this folder.'

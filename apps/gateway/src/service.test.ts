@@ -55,6 +55,7 @@ describe('what the gateway says of itself', () => {
           detail: '',
           version: '0.0.1-fake',
           running: 0,
+          running_max: 32,
           waiting: 0,
           models: ['demo'],
         },

@@ -1,5 +1,5 @@
-import { writeFileSync } from 'node:fs';
-import { resolve } from 'node:path';
+import { accessSync, constants, statSync, writeFileSync } from 'node:fs';
+import { dirname, resolve } from 'node:path';
 import { healthSchema, type Settings } from '@millrace/contracts';
 import { loadSettings } from '@millrace/runtime';
 import { describeWorker } from '../check/check-network.js';
@@ -20,7 +20,7 @@ import { commandLine } from './command-line.js';
 import { HttpTarget } from './http-target.js';
 import { comparison } from './load/compare-reports.js';
 import { plannedLoad, reportScenarios } from './load/report-scenarios.js';
-import { cpuSeconds, machineLine } from './machine.js';
+import { cpuSeconds, machineLine, machineLineAtEnd } from './machine.js';
 import { type CpuClocks, type LevelFigures, measureLevel } from './measure.js';
 import { measureReuse } from './measure-reuse.js';
 import { runNumber } from './prompts.js';
@@ -30,7 +30,7 @@ import { WorkerTarget } from './worker-target.js';
 
 export const benchCommand: Command = {
   usage:
-    '[--scenario short,chat] [--clients 1,8,32 | --rate 20] [--requests N] [--url URL] [--compare A,B] [--beside URL] [--json FILE] [--markdown] [settings]',
+    '[--scenario short,chat] [--clients 1,8,32 | --rate 20] [--requests N] [--thresholds LIMITS] [--url URL] [--compare A,B] [--beside URL] [--json FILE] [--markdown] [settings]',
   about:
     'Asks a gateway and, by turns in the same run, its worker directly. Prints throughput, time to first token and total time of both, their difference (what the gateway adds: HTTP, validation, admission, routing), and one gRPC round trip, which both contain. Greedy unless told otherwise, with prompts that rotate, after a warm-up. With --scenario it asks any server that speaks OpenAI’s protocol, and tells what its clients get: times to the first token, between tokens and in all, throughput, and what failed.',
   own: BENCH_FLAGS,
@@ -40,6 +40,7 @@ export const benchCommand: Command = {
     'millrace bench --url http://127.0.0.1:8000 --clients 1 --requests 500 --markdown',
     'millrace bench --scenario short,long --clients 32 --requests 1000 --json before.json',
     'millrace bench --scenario chat --rate 5,10,20 --seconds 60 --url http://127.0.0.1:8000',
+    "millrace bench --scenario short --clients 32 --requests 1000 --thresholds 'total.p95<1000,requests/s>=20,failed<0.1'",
     'millrace bench --compare before.json,after.json',
     'millrace bench --shared-prompt-tokens 1500 --requests 5 --max-tokens 32',
     'millrace bench --model ./any.gguf --beside http://127.0.0.1:8080 --clients 32 --completion --ignore-eos',
@@ -62,18 +63,40 @@ async function bench(context: CommandContext): Promise<number> {
   const levels = flags.clients.map(clientCount);
   const load = plannedLoad(flags, context);
 
+  const json = flags.json === undefined ? undefined : writableFile(flags.json, workingFolder);
   const command = commandLine(context.args);
   const machine = machineLine();
   await using subject = await openSubject(loaded, flags.url);
   const report =
     load.scenarios.length > 0
-      ? await reportScenarios({ command, machine }, subject, loaded, load)
+      ? await reportScenarios(
+          { command, machine },
+          subject,
+          loaded,
+          load,
+          context.isTerminal ? process.stdout.columns : undefined,
+        )
       : await reportPaths({ command, machine }, subject, loaded, levels);
+  // First: whoever reads the text may leave before its end.
+  if (json !== undefined) writeFileSync(json, `${JSON.stringify(report.figures, null, 2)}\n`);
   context.write(`${report.text}\n`);
-  if (flags.json !== undefined) {
-    writeFileSync(resolve(workingFolder, flags.json), `${JSON.stringify(report.figures, null, 2)}\n`);
+  return report.status;
+}
+
+/** Found out before the measurement and not after it. @throws CommandError */
+function writableFile(named: string, workingFolder: string): string {
+  const path = resolve(workingFolder, named);
+  try {
+    const known = statSync(path, { throwIfNoEntry: false });
+    if (known?.isDirectory())
+      throw new CommandError(`${path} (--json) is a folder. Name a file in it, such as ${path}/report.json.`);
+    accessSync(known === undefined ? dirname(path) : path, constants.W_OK);
+    return path;
+  } catch (error) {
+    if (error instanceof CommandError) throw error;
+    const { code } = error as NodeJS.ErrnoException;
+    throw new CommandError(`${path} (--json) can't be written (${code}). Make its folder, or name another file.`);
   }
-  return 0;
 }
 
 async function reportPaths(
@@ -120,6 +143,7 @@ async function reportLoad(about: About, subject: Subject, targets: OpenTargets, 
   const afterLoad = await subject.idleMemoryMib();
   const report: Report = {
     ...about,
+    machine: machineLineAtEnd(about.machine),
     requests,
     maxTokens,
     temperature,
@@ -128,7 +152,7 @@ async function reportLoad(about: About, subject: Subject, targets: OpenTargets, 
     grpcRoundTripMs,
     gatewayMemoryMib: idle === undefined || afterLoad === undefined ? undefined : { idle, afterLoad },
   };
-  return { text: flags.markdown ? markdownReport(report) : textReport(report), figures: report };
+  return { text: flags.markdown ? markdownReport(report) : textReport(report), figures: report, status: 0 };
 }
 
 function clocksOf({ workerPid, gatewayPid }: Subject, besidePid: number | undefined): CpuClocks {
@@ -143,7 +167,7 @@ async function reportReuse(about: About, { gateway }: OpenTargets, sharedTokens:
   const run = runNumber();
   const { requests: repetitions = REQUESTS, maxTokens = TOKENS_MAX } = flags;
   const report = { ...about, figures: await measureReuse(gateway, { sharedTokens, repetitions, maxTokens, run }) };
-  return { text: reuseReport(report, flags.markdown), figures: report };
+  return { text: reuseReport(report, flags.markdown), figures: report, status: 0 };
 }
 
 async function openTargets(

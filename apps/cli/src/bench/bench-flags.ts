@@ -65,6 +65,11 @@ export const BENCH_FLAGS = {
     unit: 'milliseconds',
     why: 'With --scenario: how long a whole answer may take; a longer one has failed.',
   }),
+  thresholds: list({
+    ...OWN,
+    default: [],
+    why: 'With --scenario: limits that every level is held to, such as total.p95<1000,requests/s>=20,failed<0.1 (between quotes, since < means something to a shell). Figures are first, gap and total with .p50, .p95 or .p99, in ms; requests/s; tokens/s; failed, in %. Where one is missed the exit status is 2.',
+  }),
   compare: list({
     ...OWN,
     default: [],
@@ -136,6 +141,7 @@ export function refuseContradictions(flags: BenchFlags): void {
       return JSON.stringify(flags[name]) !== JSON.stringify(usual);
     });
   const withScenario = flags.scenario.length > 0;
+  refuseIdle(flags, given);
   const idle = withScenario ? given(PATHS_ALONE) : given(SCENARIOS_ALONE);
   if (flags.compare.length === 0 && idle.length > 0) {
     const names = idle.map(flagOf).join(', ');
@@ -147,8 +153,36 @@ export function refuseContradictions(flags: BenchFlags): void {
   }
 }
 
-const PATHS_ALONE = ['beside', 'besidePid', 'completion', 'sharedPromptTokens'] as const;
-const SCENARIOS_ALONE = ['rate', 'atOnceMax', 'seconds', 'warmUp', 'timeoutMs', 'prompts'] as const;
+/** Flags that another one makes meaningless, or that need one. */
+function refuseIdle(flags: BenchFlags, given: (names: readonly (keyof BenchFlags)[]) => (keyof BenchFlags)[]): void {
+  const refuse = (names: readonly (keyof BenchFlags)[], why: string) => {
+    const [idle] = given(names);
+    if (idle !== undefined) throw new CommandError(`${flagOf(idle)} ${why}`);
+  };
+  if (flags.compare.length > 0) {
+    refuse(MEASURING, "can't go with --compare, which measures nothing. Leave one of them out.");
+  } else if (flags.scenario.length > 0) {
+    if (flags.rate.length > 0)
+      refuse(['clients'], "can't go with --rate, which waits for nobody. Leave one of them out.");
+    else refuse(['atOnceMax'], 'needs --rate. Say how many requests a second, such as --rate 20.');
+    if (!flags.scenario.includes('files'))
+      refuse(['prompts'], 'needs --scenario files. Name it, or leave the prompts out.');
+  }
+}
+
+const MEASURING = [
+  'scenario',
+  'rate',
+  'seconds',
+  'warmUp',
+  'thresholds',
+  'requests',
+  'clients',
+  'json',
+  'url',
+] as const;
+const PATHS_ALONE = ['beside', 'besidePid', 'completion', 'sharedPromptTokens', 'requestsPerTurn'] as const;
+const SCENARIOS_ALONE = ['rate', 'atOnceMax', 'seconds', 'warmUp', 'timeoutMs', 'prompts', 'thresholds'] as const;
 
 export function requestRate(text: string): number {
   const perSecond = Number(text);

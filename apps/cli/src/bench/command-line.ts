@@ -10,5 +10,10 @@ export function commandLine(args: readonly string[]): string {
     if (index > 0 && secrets.includes(args[index - 1]!)) return '***';
     return arg.replace(/:\/\/[^/@]*@/, '://***@');
   });
-  return ['millrace bench', ...shown].join(' ');
+  return ['millrace bench', ...shown.map(quoted)].join(' ');
+}
+
+/** As a shell takes it: who copies the line means the same. */
+function quoted(arg: string): string {
+  return /^[\w./:=,@%+*~-]+$/.test(arg) ? arg : `'${arg.replaceAll("'", "'\\''")}'`;
 }

@@ -12,6 +12,11 @@ export function machineLine(): string {
   return `${date}: ${model}, ${availableParallelism()} cores, ${gib} GiB, ${type()}, Node ${process.versions.node}, Millrace ${VERSION}; load average ${load} at the start`;
 }
 
+/** That line once all is measured: what else came to run meanwhile shows in the figures. */
+export function machineLineAtEnd(line: string): string {
+  return `${line}, ${loadavg()[0]!.toFixed(1)} at the end`;
+}
+
 /** Resident memory of another process; undefined where the system does not tell. */
 export function residentMib(pid: number): number | undefined {
   try {

@@ -1,8 +1,10 @@
 import { GATEWAY } from './metric-names.js';
-import { between, type Interval, type Reading, valueIn } from './reading.js';
+import { between, hasRestarted, type Interval, type Reading, valueIn } from './reading.js';
 
 /** A sparkline is no longer, and older readings are forgotten. */
-const READINGS_MAX = 60;
+const MOMENTS_MAX = 60;
+/** Of the window, so many are kept, evenly apart: each holds thousands of figures. */
+const READINGS_MAX = 30;
 
 /** One step of the history. */
 export interface Moment {
@@ -13,17 +15,30 @@ export interface Moment {
 
 /** The readings of the last time, from the oldest to the newest. */
 export class History {
-  readonly #readings: Reading[] = [];
+  /** From the oldest; the last is the newest, and what is before it makes the window. */
+  #readings: Reading[] = [];
   readonly #moments: Moment[] = [];
 
   constructor(private readonly windowMs: number) {}
 
   add(reading: Reading): void {
-    const before = this.#readings.at(-1);
+    const last = this.#readings.at(-1);
+    const isNew = last !== undefined && hasRestarted(last, reading);
+    // All that it has counted came after the last look, and nothing before can be compared with it.
+    const before = isNew ? { ...last, metrics: new Map() } : last;
+    if (isNew) this.#readings = [before!];
+    this.#dropCrowded(reading.atMs);
     this.#readings.push(reading);
     if (before !== undefined) this.#moments.push(momentOf(before, reading));
-    if (this.#readings.length > READINGS_MAX) this.#readings.shift();
-    if (this.#moments.length >= READINGS_MAX) this.#moments.shift();
+    if (this.#moments.length > MOMENTS_MAX) this.#moments.shift();
+  }
+
+  /** What the window no longer reaches; and the last, where it is close to the one before. */
+  #dropCrowded(nowMs: number): void {
+    const [last, beforeLast] = [this.#readings.at(-1), this.#readings.at(-2)];
+    const apartMs = this.windowMs / (READINGS_MAX - 2);
+    if (last && beforeLast && last.atMs - beforeLast.atMs < apartMs) this.#readings.pop();
+    while (this.#readings.length > 1 && nowMs - this.#readings[0]!.atMs > this.windowMs) this.#readings.shift();
   }
 
   get latest(): Reading | undefined {

@@ -15,6 +15,7 @@ export const WORKER = {
   running: 'millrace_worker_running_sequences',
   waiting: 'millrace_worker_waiting_sequences',
   batchSize: 'millrace_worker_batch_size',
+  batchSizeMax: 'millrace_worker_batch_size_max',
   stepSeconds: 'millrace_worker_step_duration_seconds',
   tokens: 'millrace_worker_tokens_total',
 } as const;

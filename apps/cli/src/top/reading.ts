@@ -60,6 +60,8 @@ export interface WorkerInterval {
         readonly waiting: number;
         /** Sequences that shared a step, on average; undefined: there was no step. */
         readonly batchMean: number | undefined;
+        /** Those that may; undefined: it does not say. */
+        readonly batchMax: number | undefined;
         readonly step: Latency;
         readonly generatedTokens: number;
         readonly cachedPart: number | undefined;
@@ -78,6 +80,17 @@ export function valueIn(
   wanted: (labels: Sample['labels']) => boolean = () => true,
 ): number {
   return (metrics.get(name) ?? []).reduce((sum, { labels, value }) => (wanted(labels) ? sum + value : sum), 0);
+}
+
+/**
+ * Whether the gateway started anew in between, so that it counts from 0. Not told by each figure alone: one that has grown past what it
+ * was before would be taken for the rest.
+ */
+export function hasRestarted(before: Reading, after: Reading): boolean {
+  return [GATEWAY.requests, `${GATEWAY.total}_count`].some((name) => {
+    const now = new Map((after.metrics.get(name) ?? []).map(({ labels, value }) => [seriesOf(labels), value]));
+    return (before.metrics.get(name) ?? []).some(({ labels, value }) => (now.get(seriesOf(labels)) ?? 0) < value);
+  });
 }
 
 export function between(before: Reading, after: Reading): Interval {
@@ -119,6 +132,7 @@ function workerFigures(before: MetricsText | undefined, after: MetricsText | und
     running: valueIn(after, WORKER.running),
     waiting: valueIn(after, WORKER.waiting),
     batchMean: meanOf(pair.histogram(WORKER.batchSize)),
+    batchMax: valueIn(after, WORKER.batchSizeMax) || undefined,
     step: pair.latency(WORKER.stepSeconds),
     generatedTokens: pair.rate(WORKER.tokens, ({ kind }) => kind === 'generated'),
     cachedPart: pair.cachedOfRead(),

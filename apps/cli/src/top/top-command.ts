@@ -61,14 +61,15 @@ async function top(context: CommandContext): Promise<number> {
   void terminationRequested().then(() => stop.abort());
   try {
     history.add(await readFigures(watched, signal));
-    using screen = isTerminal ? new TerminalScreen(write, () => stop.abort()) : undefined;
+    using screen =
+      isTerminal && environment.TERM !== 'dumb' ? new TerminalScreen(write, () => stop.abort()) : undefined;
     const show = (text: Omit<ScreenText, 'url'>) =>
       screen === undefined ? write(`${plainLine(text)}\n`) : screen.show({ ...text, url });
     screen?.show({ history, url, clock: clockText(), trouble: undefined });
     for (let told = 0; told < (flags.count ?? Number.POSITIVE_INFINITY); told++) {
       await sleep(flags.every * 1_000, undefined, { signal });
       const trouble = await look(() => readFigures(watched, signal), history);
-      show({ history, clock: clockText(), trouble });
+      show({ history, clock: screen === undefined ? timeText() : clockText(), trouble });
     }
   } catch (error) {
     if (!signal.aborted) throw error;
@@ -94,6 +95,13 @@ function metricsAddress(url: string): string {
     );
   }
   return url.replace(/\/+$/, '').replace(/\/metrics$/, '');
+}
+
+/** Of a log that may be days long. */
+function timeText(): string {
+  const now = new Date();
+  const [year, ...others] = [now.getFullYear(), now.getMonth() + 1, now.getDate()];
+  return `${[year, ...others.map((part) => String(part).padStart(2, '0'))].join('-')}T${clockText()}`;
 }
 
 function clockText(): string {

@@ -61,7 +61,16 @@ const HEALTH = {
   version: '0.1.0',
   node: 'v24',
   workers: [
-    { address: 'w:1', state: 'ready' as const, detail: '', version: '0.1.0', running: 3, waiting: 0, models: ['tiny'] },
+    {
+      address: 'w:1',
+      state: 'ready' as const,
+      detail: '',
+      version: '0.1.0',
+      running: 3,
+      running_max: 12,
+      waiting: 0,
+      models: ['tiny'],
+    },
     { address: 'w:2', state: 'lost' as const, detail: 'no answer', version: '', running: 0, waiting: 0, models: [] },
   ],
 };
@@ -165,10 +174,25 @@ describe('the history', () => {
     expect(history.now!.interval.requests).toBe(1);
   });
 
-  it('keeps no more readings for looking more often, and says how far back they go', () => {
+  it('reaches back as far for who looks more often', () => {
     const history = new History(60_000);
-    for (let look = 0; look <= 600; look++) history.add(reading(look * 100, { served: look }));
-    expect(history.window!.seconds).toBe(6);
+    for (let look = 0; look <= 900; look++) history.add(reading(look * 100, { served: look }));
+    expect(history.window!.seconds).toBeGreaterThan(56);
+    expect(history.window!.seconds).toBeLessThanOrEqual(60);
+    expect(history.window!.interval.requests).toBeCloseTo(10);
+    expect(history.moments).toHaveLength(60);
+  });
+
+  it('holds nothing against a gateway that started anew, not even what has since grown past what was before', () => {
+    const history = new History(60_000);
+    history.add(reading(0, { served: 1_000, firstTokens: [0, 0, 40] }));
+    history.add(reading(2_000, { served: 1_010, firstTokens: [0, 0, 50] }));
+    history.add(reading(4_000, { served: 2, firstTokens: [2, 0, 0] }));
+    expect(history.now!.interval.requests).toBe(1);
+    history.add(reading(6_000, { served: 1_200, firstTokens: [1_200, 0, 0] }));
+    const { interval, seconds } = history.window!;
+    expect([seconds, interval.requests]).toEqual([4, 300]);
+    expect(interval.firstToken.p99).toEqual({ seconds: 0.01, is: 'below' });
   });
 
   it('has a window as long as one look, where looks are farther apart than the window', () => {
@@ -203,8 +227,8 @@ describe('what is shown', () => {
     expect(text).toMatch(/^WAITING +7 +█$/m);
     expect(text).toMatch(/^first token +57 +100 +>100 +█$/m);
     expect(text).toMatch(/^whole answer +– +– +– +·$/m);
-    expect(text).toMatch(/^w:1 +ready +3 +0 +tiny$/m);
-    expect(text).toMatch(/^w:2 +lost +0 +0 +no answer$/m);
+    expect(text).toMatch(/^w:1 +ready +3 of 12 +25 % +0 +tiny$/m);
+    expect(text).toMatch(/^w:2 +lost +0 +– +0 +no answer$/m);
     expect(text).toMatch(/^http:\/\/w:9 +4 running, 1 waiting +3\.5/m);
     expect(text).toMatch(/^tiny +21\.0 +600 +57 +100 +– +–$/m);
   });
@@ -215,9 +239,71 @@ describe('what is shown', () => {
     expect(Math.max(...lines.map((line) => [...line].length))).toBe(40);
   });
 
+  it('has the newest of a course and its foot on a narrow and low screen, too', () => {
+    const history = new History(60_000);
+    for (let look = 0; look <= 59; look++) history.add(reading(look * 1_000, { served: 2 ** (look / 2) }));
+    const lines = screenLines(shown({ history }), { columns: 60, rows: 24 });
+    expect(lines.at(-1)).toBe('q leaves');
+    expect(lines.find((line) => line.startsWith('TOKENS/S'))).toMatch(/[▁-▇]█ {2}prompts /);
+    expect(lines.some((line) => line.startsWith('LATENCY') && line.endsWith('…'))).toBe(false);
+    for (let rows = 1; rows < 60; rows++) {
+      const fitted = screenLines(shown({ history }), { columns: 60, rows });
+      expect(fitted.length).toBeLessThanOrEqual(rows);
+      // No headings above nothing.
+      for (const heading of ['WORKER', 'MODEL']) {
+        const at = fitted.findIndex((line) => line.startsWith(heading));
+        if (at !== -1) expect(fitted[at + 1], `${heading} in ${rows} rows`).toMatch(/^(w:|tiny)/);
+      }
+    }
+  });
+
+  it('shares the screen out among tables, what matters most first, and says how many are missing', () => {
+    const history = new History(60_000);
+    const worker = (number: number) => ({ ...HEALTH.workers[0]!, address: `w:${number}`, running: number % 10 });
+    const workers = [...Array.from({ length: 100 }, (_, number) => worker(number)), HEALTH.workers[1]!];
+    const models = Array.from({ length: 40 }, (_, number) => `tiny-${number}`);
+    for (const atMs of [0, 1_000]) {
+      const metrics = models.map((model, number) =>
+        metricsText({ served: (atMs / 1_000) * number }).replaceAll('tiny', model),
+      );
+      history.add({ ...reading(atMs, {}), metrics: parseMetrics(metrics.join('')), health: { ...HEALTH, workers } });
+    }
+    const lines = screenLines(shown({ history }), { columns: 120, rows: 30 });
+    expect(lines).toHaveLength(30);
+    const table = (heading: string) => lines.slice(lines.findIndex((line) => line.startsWith(heading)) + 1);
+    expect(table('WORKER')[0]).toMatch(/^w:2 +lost /);
+    expect(table('WORKER')[1]).toMatch(/^w:9 +ready +9 of 12 +75 %/);
+    expect(table('MODEL')[0]).toMatch(/^tiny-39 +39\.0/);
+    const missing = lines.flatMap((line) => /^… and (\d+) more$/.exec(line)?.[1] ?? []);
+    const shownRows = lines.filter((line) => /^(w:|tiny-)\d/.test(line)).length;
+    expect(missing.reduce((sum, count) => sum + Number(count), 0) + shownRows).toBe(141);
+    expect(
+      screenLines(shown({ history }), { columns: 120, rows: 200 }).filter((line) => line.startsWith('w:')),
+    ).toHaveLength(101);
+  });
+
+  it('shows what is below the first bound as little, and not as much', () => {
+    const history = new History(60_000);
+    for (const second of [0, 1, 2]) history.add(reading(second * 1_000, { firstTokens: [second * 5, 0, 0] }));
+    expect(screenLines(shown({ history }), size).join('\n')).toMatch(/^first token +<10 +<10 +<10 +▁▁$/m);
+  });
+
+  it('says how full batches are, where workers say how full they can be', () => {
+    const history = new History(60_000);
+    for (const [look, steps] of [0, 10].entries()) {
+      const workers = new Map([['http://w:9', parseMetrics(`${workerText(steps)}${WORKER.batchSizeMax} 8\n`)]]);
+      history.add({ ...reading(look * 1_000, {}), workers });
+    }
+    expect(screenLines(shown({ history }), size).join('\n')).toMatch(
+      /^http:\/\/w:9 +4 running, 1 waiting +3\.5 of 8 /m,
+    );
+    expect(plainLine(shown({ history }))).toContain('batch 3.5 of 8 at http://w:9');
+  });
+
   it('says why the gateway does not answer, and goes on showing what it last knew', () => {
     const text = screenLines(shown({ trouble: 'No gateway answers at http://gateway.' }), size).join('\n');
     expect(text).toContain('No gateway answers');
+    expect(text).toContain('http://gateway  no answer  12:00:00');
     expect(text).toContain('w:1');
   });
 
@@ -250,7 +336,7 @@ describe('millrace top', () => {
   let scrapes: number;
   let keys: (string | undefined)[];
   /** What the gateway does with the next look. */
-  let mood: 'well' | 'away' | 'stranger';
+  let mood: 'well' | 'away' | 'stranger' | 'closed';
   beforeEach(async () => {
     scrapes = 0;
     keys = [];
@@ -258,7 +344,15 @@ describe('millrace top', () => {
     server = createServer((request, response) => {
       keys.push(request.headers.authorization);
       if (mood === 'away') response.destroy();
-      else if (mood === 'stranger') response.end('{"hello":"world"}');
+      else if (mood === 'closed') {
+        const error = {
+          message: 'It wants MILLRACE_ADMIN_KEY.',
+          type: 'invalid_request_error',
+          param: null,
+          code: 'x',
+        };
+        response.writeHead(401).end(JSON.stringify({ error }));
+      } else if (mood === 'stranger') response.end('{"hello":"world"}');
       else if (request.url === '/health') response.end(JSON.stringify(HEALTH));
       else response.end(metricsText({ served: scrapes++ * 10 }));
     });
@@ -285,7 +379,7 @@ describe('millrace top', () => {
     expect(await top((line) => lines.push(line), '--url', url, '--count', '2')).toBe(0);
     expect(lines).toHaveLength(2);
     for (const line of lines)
-      expect(line).toMatch(/^\d\d:\d\d:\d\d {2}[1-9][\d.]* requests\/s .* 1 of 2 workers ready\n$/);
+      expect(line).toMatch(/^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d {2}[1-9][\d.]* requests\/s .* 1 of 2 workers ready\n$/);
     expect(new Set(keys)).toEqual(new Set(['Bearer the-admin-key-of-this-test']));
   });
 
@@ -308,6 +402,11 @@ describe('millrace top', () => {
     await expect(top(() => undefined, '--url', url, '--worker-metrics', 'w:9')).rejects.toThrow(
       '--worker-metrics has "w:9", which is no address',
     );
+  });
+
+  it('names the key that is wanted, and no other', async () => {
+    mood = 'closed';
+    await expect(top(() => undefined, '--url', url)).rejects.toThrow(/^It wants MILLRACE_ADMIN_KEY\.$/);
   });
 
   it('shows the worker as away that does not answer', async () => {

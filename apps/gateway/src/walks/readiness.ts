@@ -99,6 +99,15 @@ function modelBody({ model, state, detail }: ModelStanding): NonNullable<ReadyzB
 }
 
 function workerBody(state: WorkerState): HealthBody['workers'][number] {
-  const { address, phase, detail, version, running, waiting, models } = state;
-  return { address, state: phase, detail, version, running, waiting, models: (models ?? []).map(({ id }) => id) };
+  const { address, phase, detail, version, running, waiting, sequencesMax, models } = state;
+  return {
+    address,
+    state: phase,
+    detail,
+    version,
+    running,
+    waiting,
+    ...(sequencesMax && { running_max: sequencesMax }),
+    models: (models ?? []).map(({ id }) => id),
+  };
 }

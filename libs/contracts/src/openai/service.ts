@@ -65,6 +65,8 @@ export const healthSchema = z
         version: z.string(),
         running: z.int(),
         waiting: z.int(),
+        /** How many answers it computes at a time at most; absent: it did not say. */
+        running_max: z.int().optional(),
         models: z.array(z.string()),
       }),
     ),

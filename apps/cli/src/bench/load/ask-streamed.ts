@@ -25,6 +25,8 @@ export interface Answered {
   readonly tokens: number;
   readonly promptTokens: number;
   readonly cachedTokens: number;
+  /** Neither text nor thoughts came. */
+  readonly isEmpty: boolean;
   readonly text: string;
 }
 
@@ -51,6 +53,15 @@ export interface ServerOptions {
   readonly atOnceMax: number;
 }
 
+/** What some servers refuse, and how they are asked then. */
+const LEFT_OUT: Readonly<Record<string, string>> = {
+  stream_options: 'The server does not take stream_options: tokens are pieces of text.',
+  max_tokens: 'The server does not take max_tokens: it was asked with max_completion_tokens.',
+  temperature: 'The server does not take this temperature: it was asked without one.',
+};
+
+/** A connection that was kept and breaks within this time was closed before the request came; later, with an answer in the works. */
+const STALE_MS = 1_000;
 const ERROR_BYTES_MAX = 65_536;
 const CODE_LENGTH_MAX = 60;
 /** One event. A server that goes on beyond it does not stream. */
@@ -63,6 +74,7 @@ const EVENT_CHARACTERS_MAX = 8_000_000;
 export class StreamedServer {
   readonly #options: ServerOptions;
   readonly #agent: Agent;
+  readonly #leftOut = new Set<string>();
 
   constructor(options: ServerOptions) {
     this.#options = options;
@@ -79,6 +91,8 @@ export class StreamedServer {
     try {
       const response = await this.#send(asked, AbortSignal.any([signal, deadline.signal]));
       if (response.statusCode !== 200) return await refusalOf(response);
+      const { 'content-type': type = '' } = response.headers;
+      if (type.startsWith('application/json')) return await wholeAnswer(response);
       return await readStream(response, asked, sentLateMs);
     } catch (error) {
       signal.throwIfAborted();
@@ -100,24 +114,42 @@ export class StreamedServer {
       'x-millrace-cache': 'off', // What is measured is an answer, and not that it was kept. Other servers pass it over.
     };
     const options = { method: 'POST', agent: this.#agent, headers, signal };
+    const sentMs = performance.now();
+    const send = this.#isSecured ? httpsRequest : httpRequest;
     return new Promise((resolve, reject) => {
-      const send = this.#isSecured ? httpsRequest : httpRequest;
-      send(`${this.#options.url}/v1/chat/completions`, options, resolve).once('error', reject).end(body);
+      const again = () => this.#send(asked, signal).then(resolve, reject);
+      const request = send(`${this.#options.url}/v1/chat/completions`, options, resolve);
+      request.once('error', (error) => {
+        const wasIdle = request.reusedSocket && performance.now() - sentMs < STALE_MS;
+        // The server closed it while the request was on its way. It ends: the broken connection is used no more.
+        if (wasIdle && (error as NodeJS.ErrnoException).code === 'ECONNRESET') again();
+        else reject(error);
+      });
+      request.end(body);
     });
   }
 
   /** The older `max_tokens`, since other servers may not know the newer name. */
   #bodyOf({ messages, maxTokens }: LoadRequest): object {
     const { model, temperature, ignoreEos } = this.#options;
+    const lengthName = this.#leftOut.has('max_tokens') ? 'max_completion_tokens' : 'max_tokens';
     return {
       model,
       messages,
-      max_tokens: maxTokens,
-      temperature,
+      [lengthName]: maxTokens,
+      ...(!this.#leftOut.has('temperature') && { temperature }),
       ...(ignoreEos && { ignore_eos: true }),
       stream: true,
-      stream_options: { include_usage: true },
+      ...(!this.#leftOut.has('stream_options') && { stream_options: { include_usage: true } }),
     };
+  }
+
+  adaptTo({ code, message }: Failed): string | undefined {
+    if (!/^(400|422)\b/.test(code)) return undefined;
+    const refused = Object.keys(LEFT_OUT).find((name) => message.includes(name) && !this.#leftOut.has(name));
+    if (refused === undefined) return undefined;
+    this.#leftOut.add(refused);
+    return LEFT_OUT[refused];
   }
 
   get #isSecured(): boolean {
@@ -134,7 +166,13 @@ export class StreamedServer {
 /** The parts of an event that are read here. */
 interface Chunk {
   readonly choices?: readonly {
-    readonly delta?: { readonly content?: string | null; readonly reasoning_content?: string | null };
+    readonly delta?: {
+      readonly content?: string | null;
+      /** Thoughts, as DeepSeek and SGLang name them. */
+      readonly reasoning_content?: string | null;
+      /** As vLLM and Ollama do. */
+      readonly reasoning?: string | null;
+    };
     readonly finish_reason?: string | null;
   }[];
   readonly usage?: {
@@ -190,8 +228,8 @@ class StreamReading {
     this.#usage = chunk.usage ?? this.#usage;
     const choice = chunk.choices?.[0];
     if (choice?.finish_reason != null) this.#ended = true;
-    const text = choice?.delta?.content || '';
-    if (text !== '' || choice?.delta?.reasoning_content) this.#take(text);
+    const { content, reasoning_content, reasoning } = choice?.delta ?? {};
+    if (content || reasoning_content || reasoning) this.#take(content || '');
   }
 
   /** Thoughts are computed, and waited for, like any other text; but they are no part of what a next turn is told. */
@@ -217,19 +255,35 @@ class StreamReading {
       tokens: this.#usage?.completion_tokens ?? this.#pieces.length,
       promptTokens: this.#usage?.prompt_tokens ?? 0,
       cachedTokens: this.#usage?.prompt_tokens_details?.cached_tokens ?? 0,
+      isEmpty: this.#firstMs === undefined,
       text: this.#pieces.join(''),
     };
   }
 }
 
+/** Asked for a stream it gave the whole answer: there is no first token to take the time of. */
+async function wholeAnswer(response: IncomingMessage): Promise<Failed> {
+  const { code, message } = failureOf('200', await bodyOf(response));
+  if (message !== '') return { kind: 'failed', code, message };
+  return {
+    kind: 'failed',
+    code: 'no stream',
+    message: 'It answers a request for a stream with application/json. Name a server that streams.',
+  };
+}
+
 async function refusalOf(response: IncomingMessage): Promise<Failed> {
+  return failureOf(String(response.statusCode), await bodyOf(response));
+}
+
+async function bodyOf(response: IncomingMessage): Promise<string> {
   response.setEncoding('utf8');
   let body = '';
   for await (const piece of response as AsyncIterable<string>) {
     // The rest is read and dropped, so that the connection can be used again.
     if (body.length < ERROR_BYTES_MAX) body += piece;
   }
-  return failureOf(String(response.statusCode), body);
+  return body;
 }
 
 /** What the server calls it, as it can be shown and counted: it may say anything. */

@@ -81,8 +81,10 @@ function differences(before: LoadReport, after: LoadReport): string[] {
     before.temperature !== after.temperature &&
       `The temperatures differ: ${before.temperature} and ${after.temperature}.`,
     lengths && 'The longest answers differ.',
+    before.isCutShort && 'The one before was stopped before its end.',
+    after.isCutShort && 'The one after was stopped before its end.',
     alone.length > 0 && `In one of the two alone: ${alone.map(plainText).join('; ')}.`,
-  ].filter((sentence) => sentence !== false);
+  ].filter((sentence) => typeof sentence === 'string');
 }
 
 function pairTable(run: LoadRun, twin: LoadRun, table: typeof alignedTable): string {

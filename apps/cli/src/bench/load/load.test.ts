@@ -1,4 +1,5 @@
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { type AddressInfo, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -6,11 +7,14 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { type Answered, type LoadRequest, type Outcome, StreamedServer } from './ask-streamed.js';
 import { type Drive, drive, type LoadTarget, type Pace } from './drive.js';
 import { GapHistogram } from './gap-histogram.js';
-import { ProgressBar } from './progress-bar.js';
+import { loadReportText } from './load-report.js';
+import { measureScenarios } from './measure-scenarios.js';
+import { type LoadProgress, ProgressBar } from './progress-bar.js';
 import { openScenario, readPrompts, SCENARIO_NAMES, type Scenario } from './scenarios.js';
 import { StreamingServer } from './streaming-server.testing.js';
 import { Tally } from './tally.js';
 
+const EVENTS = 'data: {"choices": [{"delta": {"content": "one"}, "finish_reason": "stop"}]}\n\ndata: [DONE]\n\n';
 const NEVER = new AbortController().signal;
 const REPOSITORY = resolve(import.meta.dirname, '../../../../..');
 
@@ -29,6 +33,7 @@ const answered = (part: Partial<Answered> = {}): Answered => ({
   tokens: 1,
   promptTokens: 1,
   cachedTokens: 0,
+  isEmpty: false,
   text: 'answer',
   ...part,
 });
@@ -149,6 +154,16 @@ describe('a load at a rate', () => {
     for (const [index, gap] of one.entries()) expect(Math.abs(gap - other[index]!)).toBeLessThanOrEqual(1);
   });
 
+  it('is as high as it was told from the first requests on', async () => {
+    const target = new SlowTarget(0);
+    await driven(target, { requests: 500, pace: rate(2_000) });
+    const due = target.asked.map(({ dueMs }) => dueMs);
+    for (const count of [100, 200, 300, 500]) {
+      const perSecond = (count - 1) / ((due[count - 1]! - due[0]!) / 1_000);
+      expect(Math.abs(perSecond / 2_000 - 1), `${count} requests`).toBeLessThan(0.05);
+    }
+  });
+
   it('says how many it did not send, where too many were under way', async () => {
     const target = new SlowTarget(500);
     const { outcomes } = await driven(target, { requests: 20, pace: rate(1_000, 3) });
@@ -208,6 +223,22 @@ describe('a server that is asked', () => {
     expect(await ask('stranger one')).toMatchObject({ kind: 'answered', tokens: 3, text: 'stranger one ' });
   });
 
+  it('may think first, by whichever name: that is its first token, and no part of its text', async () => {
+    const outcome = (await ask('think of it')) as Answered;
+    expect([outcome.text, outcome.gapsMs.length, outcome.isEmpty]).toEqual(['think of it', 4, false]);
+  });
+
+  it('may answer nothing, which is told', async () => {
+    expect(await ask('silent')).toMatchObject({ kind: 'answered', isEmpty: true, text: '' });
+  });
+
+  it('fails when it does not stream, and is not said to have broken off', async () => {
+    expect(await ask('whole')).toMatchObject({
+      code: 'no stream',
+      message: expect.stringContaining('application/json'),
+    });
+  });
+
   it.each([
     ['refuse', '429 rate_limit_exceeded', 'The waiting room is full.'],
     ['crash', '502', ''],
@@ -220,6 +251,36 @@ describe('a server that is asked', () => {
 
   it('fails when its time is up', async () => {
     expect(await ask('hang', { timeoutMs: 100 })).toMatchObject({ kind: 'failed', code: 'timeout' });
+  });
+
+  it('may close a connection that was idle just when it is used again: that is no failure, as it is none to other clients', async () => {
+    let connections = 0;
+    const closing = createServer((socket) => {
+      connections += 1;
+      let requests = 0;
+      socket.on('error', () => undefined);
+      socket.on('data', () => {
+        requests += 1;
+        if (requests > 1) socket.resetAndDestroy();
+        else
+          socket.write(
+            `HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ncontent-length: ${EVENTS.length}\r\n\r\n${EVENTS}`,
+          );
+      });
+    });
+    await new Promise<void>((listening) => closing.listen(0, '127.0.0.1', listening));
+    const url = `http://127.0.0.1:${(closing.address() as AddressInfo).port}`;
+    const options = { url, model: 'm', headers: {}, temperature: 0, ignoreEos: false, timeoutMs: 5_000, atOnceMax: 1 };
+    const streamed = new StreamedServer(options);
+    const request = () => ({ messages: [{ role: 'user', content: 'one' }], maxTokens: 9, dueMs: performance.now() });
+    try {
+      for (let time = 0; time < 3; time++)
+        expect(await streamed.ask(request(), NEVER)).toMatchObject({ kind: 'answered' });
+      expect(connections).toBe(3);
+    } finally {
+      streamed.close();
+      closing.close();
+    }
   });
 
   it('fails when nobody is there', async () => {
@@ -349,10 +410,11 @@ describe('what is counted', () => {
 });
 
 describe('how far a measurement is', () => {
-  const show = (isTerminal: boolean, atMs: readonly number[]) => {
+  const show = (isTerminal: boolean, atMs: readonly number[], columns?: number) => {
     let nowMs = 0;
     let written = '';
-    const bar = new ProgressBar({ write: (text) => (written += text), isTerminal }, () => nowMs);
+    const output = { write: (text: string) => (written += text), isTerminal, columns: () => columns };
+    const bar = new ProgressBar(output, () => nowMs);
     bar.begin('short, 2 clients');
     for (const ms of atMs) {
       nowMs = ms;
@@ -371,11 +433,66 @@ describe('how far a measurement is', () => {
     ]);
   });
 
+  it('is no wider than the terminal, or it could not be drawn over', () => {
+    for (const columns of [20, 60]) {
+      const lines = show(true, [20_000], columns).split('\r\x1b[K').slice(1);
+      for (const line of lines) expect(line.length).toBeLessThan(columns);
+    }
+    expect(show(true, [20_000], 60)).toContain('short, 2 clients   50 %  200 answered  10.0/s  3 failed');
+  });
+
   it('is a line now and then where there is none', () => {
     expect(show(false, [5_000, 10_000, 12_000, 20_000])).toBe(
       'measuring short, 2 clients …\n' +
         'short, 2 clients   25 %  100 answered  10.0/s  3 failed\n' +
         'short, 2 clients   50 %  200 answered  10.0/s  3 failed\n',
     );
+  });
+});
+
+describe('a measurement that is stopped', () => {
+  it('tells what it measured until then, the last run cut short', async () => {
+    const stop = new AbortController();
+    const target = new SlowTarget(1);
+    const plan = { scenarios: [SHORT], paces: [clients(2), clients(4), clients(8)], forMs: Infinity, warmUp: 0 };
+    const progress = {
+      begin: () => undefined,
+      show: ({ title, answered: count }: LoadProgress) => {
+        if (title === 'short, 4 clients' && count > 20) stop.abort();
+      },
+    };
+    const { runs } = await measureScenarios(target, { ...plan, requests: 100 }, progress, stop.signal);
+    expect(runs.map((run) => ['clients' in run && run.clients, run.isCutShort ?? false])).toEqual([
+      [2, false],
+      [4, true],
+    ]);
+    expect(runs[1]!.answered).toBeGreaterThan(20);
+    expect(runs[1]!.answered).toBeLessThan(100);
+  });
+});
+
+describe('a report on a terminal', () => {
+  const tally = new Tally();
+  tally.take(answered({ firstTokenMs: 12, totalMs: 34, gapsMs: [5] }));
+  tally.take({ kind: 'failed', code: '429 full', message: '' });
+  const run = { scenario: 'short', maxTokens: 64, clients: 2, ...tally.figures(1_000) };
+  const report = {
+    report: 'millrace load',
+    command: 'c',
+    machine: 'm',
+    url: 'u',
+    model: 'tiny',
+    temperature: 0,
+  } as const;
+
+  it('is a table where there is room, and else a line for each figure', () => {
+    const runs = [run, { ...run, clients: 4 }];
+    expect(loadReportText({ ...report, runs }, false, 200)).toMatch(/^short +2 clients +1\.0 +1 +12\.0 .* 50\.00 %$/m);
+    const narrow = loadReportText({ ...report, runs }, false, 60);
+    for (const line of narrow.split('\n').slice(3)) expect(line.length).toBeLessThanOrEqual(60);
+    expect(narrow).toMatch(/^short +4 clients$/m);
+    expect(narrow).toMatch(/^first p50 +12\.0$/m);
+    expect(narrow).toMatch(/^total p99 +34\.0$/m);
+    expect(narrow).toMatch(/^failed +50\.00 %$/m);
   });
 });

@@ -1,5 +1,6 @@
 import { barOf } from '../../bar.js';
 import type { ProgressOutput } from '../../models/progress-line.js';
+import { cutText } from '../../plain-text.js';
 
 /** On a terminal the line is drawn over so often; elsewhere each is a line of its own. */
 const DRAW_MS = 200;
@@ -21,7 +22,7 @@ export class ProgressBar implements Disposable {
   #isDrawn = false;
 
   constructor(
-    private readonly output: ProgressOutput,
+    private readonly output: ProgressOutput & { columns?(): number | undefined },
     private readonly nowMs: () => number = () => performance.now(),
   ) {
     this.#saidMs = nowMs();
@@ -40,14 +41,23 @@ export class ProgressBar implements Disposable {
     const { title, part, answered, failed, seconds } = progress;
     const perSecond = answered / Math.max(seconds, 0.001);
     const percent = `${String(Math.floor(Math.min(part, 1) * 100)).padStart(3)} %`;
-    const bar = this.output.isTerminal ? `  ${barOf(part)}` : '';
     const failures = failed === 0 ? '' : `  ${failed} failed`;
-    this.#say(`${title}${bar}  ${percent}  ${answered} answered  ${perSecond.toFixed(1)}/s${failures}`);
+    const figures = `  ${percent}  ${answered} answered  ${perSecond.toFixed(1)}/s${failures}`;
+    const bar = this.output.isTerminal ? `  ${barOf(part)}` : '';
+    const fits = title.length + bar.length + figures.length <= this.#columns;
+    this.#say(`${title}${fits ? bar : ''}${figures}`);
   };
+
+  /** A line that is wider than the terminal goes on in the next, and can't be drawn over. */
+  get #columns(): number {
+    return this.output.isTerminal
+      ? Math.max(1, (this.output.columns?.() || Number.POSITIVE_INFINITY) - 1)
+      : Number.POSITIVE_INFINITY;
+  }
 
   #say(text: string): void {
     this.#isDrawn = this.output.isTerminal;
-    this.output.write(this.output.isTerminal ? `\r\x1b[K${text}` : `${text}\n`);
+    this.output.write(this.output.isTerminal ? `\r\x1b[K${cutText(text, this.#columns)}` : `${text}\n`);
   }
 
   /** Leaves a clean line behind. */

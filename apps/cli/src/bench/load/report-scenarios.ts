@@ -1,5 +1,5 @@
 import { resolve } from 'node:path';
-import type { CommandContext } from '../../command.js';
+import { type CommandContext, CommandError } from '../../command.js';
 import { bearerOf } from '../../gateway-keys.js';
 import {
   type BenchFlags,
@@ -9,24 +9,36 @@ import {
   REQUESTS_MAX,
   requestRate,
 } from '../bench-flags.js';
+import { machineLineAtEnd } from '../machine.js';
 import { runNumber } from '../prompts.js';
 import type { Report } from '../report.js';
 import type { Subject } from '../subject.js';
 import { StreamedServer } from './ask-streamed.js';
 import type { Pace } from './drive.js';
-import { type LoadReport, loadReportText } from './load-report.js';
+import { isPassed, type LoadReport, loadReportText } from './load-report.js';
 import { firstModel, measureScenarios, type ScenarioPlan } from './measure-scenarios.js';
 import { ProgressBar } from './progress-bar.js';
 import { openScenario, type Scenario } from './scenarios.js';
+import { readThreshold, type Threshold, thresholdResults } from './thresholds.js';
+
+/** Exit statuses, told in docs/how-to/measuring.md: a threshold was missed, or nothing answered; ended by Ctrl-C, as by a signal. */
+const MISSED = 2;
+const STOPPED = 130;
+
+export type PlannedLoad = Pick<ScenarioPlan, 'scenarios' | 'paces'> & { readonly thresholds: readonly Threshold[] };
 
 /** What the flags ask for, before anything is started: a mistake in them is told at once. @throws CommandError */
 export function plannedLoad(
   flags: BenchFlags,
   { environment, workingFolder }: Pick<CommandContext, 'environment' | 'workingFolder'>,
-): Pick<ScenarioPlan, 'scenarios' | 'paces'> {
+): PlannedLoad {
   const shipped = resolve(environment.MILLRACE_HOME || workingFolder, 'configs/prompts');
   const prompts = flags.prompts === undefined ? shipped : resolve(workingFolder, flags.prompts);
-  return { scenarios: openScenarios(flags, prompts), paces: pacesOf(flags) };
+  return {
+    scenarios: openScenarios(flags, prompts),
+    paces: pacesOf(flags),
+    thresholds: flags.thresholds.map(readThreshold),
+  };
 }
 
 function openScenarios({ scenario: names, maxTokens }: BenchFlags, prompts: string): Scenario[] {
@@ -46,7 +58,8 @@ export async function reportScenarios(
   about: Pick<Report, 'command' | 'machine'>,
   subject: Subject,
   { settings, sources, own: flags }: BenchSettings,
-  { scenarios, paces }: Pick<ScenarioPlan, 'scenarios' | 'paces'>,
+  { scenarios, paces, thresholds }: PlannedLoad,
+  columns?: number,
 ) {
   const { url } = subject;
   const { seconds, warmUp, temperature, ignoreEos, timeoutMs } = flags;
@@ -61,16 +74,33 @@ export async function reportScenarios(
   const server = new StreamedServer({ url, model, headers, temperature, ignoreEos, timeoutMs, atOnceMax });
   using progress = new ProgressBar({
     write: (text) => void process.stderr.write(text),
-    isTerminal: process.stderr.isTTY === true,
+    isTerminal: process.stderr.isTTY === true && process.env.TERM !== 'dumb',
+    columns: () => process.stderr.columns,
   });
   try {
     const requests = flags.requests ?? (seconds === undefined ? REQUESTS : REQUESTS_MAX);
     const forMs = seconds === undefined ? Number.POSITIVE_INFINITY : seconds * 1_000;
     const plan = { scenarios, paces, requests, forMs, warmUp };
-    const runs = await Promise.race([measureScenarios(server, plan, progress, stop.signal), subject.interrupted]);
+    const { runs: measured, adapted } = await measureScenarios(server, plan, progress, stop.signal);
+    const isCutShort = stop.signal.aborted;
+    if (isCutShort && measured.length === 0) throw new CommandError('Stopped before anything was measured.');
+    const runs = measured.map((run) =>
+      thresholds.length === 0 ? run : { ...run, thresholds: thresholdResults(thresholds, run) },
+    );
     const address = new URL(url).origin;
-    const report: LoadReport = { report: 'millrace load', ...about, url: address, model, temperature, runs };
-    return { text: loadReportText(report, flags.markdown), figures: report };
+    const report: LoadReport = {
+      report: 'millrace load',
+      ...about,
+      machine: machineLineAtEnd(about.machine),
+      url: address,
+      model,
+      temperature,
+      ...(adapted.length > 0 && { adapted }),
+      ...(isCutShort && { isCutShort }),
+      runs,
+    };
+    const status = isCutShort ? STOPPED : isPassed(report) ? 0 : MISSED;
+    return { text: loadReportText(report, flags.markdown, columns), figures: report, status };
   } finally {
     server.close();
   }

@@ -15,6 +15,10 @@ export class StreamingServer implements AsyncDisposable {
   readonly bodies: ReceivedBody[] = [];
   readonly keys: (string | undefined)[] = [];
   models: unknown = { data: [{ id: 'echo' }] };
+  /** Parameters that it does not know, and refuses by name. */
+  refused: readonly string[] = [];
+  /** Whether it has a list of models at all. */
+  listsModels = true;
   url = '';
   readonly #server: Server = createServer((request, response) => void this.#answer(request, response));
 
@@ -26,6 +30,10 @@ export class StreamingServer implements AsyncDisposable {
 
   async #answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
     this.keys.push(request.headers.authorization);
+    if (request.url === '/v1/models' && !this.listsModels) {
+      response.writeHead(404).end('Not Found');
+      return;
+    }
     if (request.url === '/v1/models') {
       response.end(JSON.stringify(this.models));
       return;
@@ -33,7 +41,11 @@ export class StreamingServer implements AsyncDisposable {
     const body = JSON.parse(await text(request)) as ReceivedBody;
     this.bodies.push(body);
     const said = body.messages.at(-1)!.content;
-    if (said.startsWith('refuse')) {
+    const unknown = this.refused.find((name) => name in body);
+    if (unknown !== undefined) {
+      const error = { message: `Unrecognized request argument supplied: ${unknown}`, type: 'invalid_request_error' };
+      response.writeHead(400).end(JSON.stringify({ error }));
+    } else if (said.startsWith('refuse')) {
       const error = {
         message: 'The waiting room is full.',
         type: 'requests',
@@ -43,6 +55,9 @@ export class StreamingServer implements AsyncDisposable {
       response.writeHead(429).end(JSON.stringify({ error }));
     } else if (said.startsWith('crash')) {
       response.writeHead(502).end('<html>\u001b[31mBad gateway');
+    } else if (said.startsWith('whole')) {
+      response.writeHead(200, { 'content-type': 'application/json' });
+      response.end('{"choices": [{"message": {"content": "At once."}, "finish_reason": "stop"}]}');
     } else if (said.startsWith('stranger')) {
       stranger(response, said);
     } else {
@@ -61,6 +76,12 @@ function stream(response: ServerResponse, said: string): void {
   const send = (chunk: object) => response.write(`data: ${JSON.stringify(chunk)}\n\n`);
   send({ choices: [{ delta: { role: 'assistant', content: '' } }] });
   if (said.startsWith('hang')) return;
+  if (said.startsWith('silent')) {
+    send({ choices: [{ delta: {}, finish_reason: 'stop' }] });
+    response.end('data: [DONE]\n\n');
+    return;
+  }
+  for (const word of said.startsWith('think') ? ['Hm', '.'] : []) send({ choices: [{ delta: { reasoning: word } }] });
   for (const word of said.split(/(?<= )/)) send({ choices: [{ delta: { content: word } }] });
   if (said.startsWith('cut')) {
     response.end();

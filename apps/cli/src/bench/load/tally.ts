@@ -17,6 +17,8 @@ export interface LoadFigures {
   readonly tokens: number;
   readonly promptTokens: number;
   readonly cachedTokens: number;
+  /** Answered ones in which nothing came that could be read: neither text nor thoughts. Their first token is their end. */
+  readonly empty: number;
   readonly firstTokenMs?: Percentiles | undefined;
   /** Between two pieces of text. Right to 1 %. */
   readonly gapMs?: Percentiles | undefined;
@@ -39,6 +41,7 @@ export class Tally {
   #tokens = 0;
   #promptTokens = 0;
   #cachedTokens = 0;
+  #empty = 0;
   failed = 0;
   /** What the first that failed was told. */
   firstFailure: string | undefined;
@@ -63,6 +66,7 @@ export class Tally {
     this.#tokens += outcome.tokens;
     this.#promptTokens += outcome.promptTokens;
     this.#cachedTokens += outcome.cachedTokens;
+    if (outcome.isEmpty) this.#empty += 1;
   };
 
   figures(busyMs: number): LoadFigures {
@@ -79,6 +83,7 @@ export class Tally {
       tokens: this.#tokens,
       promptTokens: this.#promptTokens,
       cachedTokens: this.#cachedTokens,
+      empty: this.#empty,
       firstTokenMs: percentilesIfAny(this.#firstTokenMs),
       gapMs: this.#gapPercentiles(),
       totalMs: percentilesIfAny(this.#totalMs),
