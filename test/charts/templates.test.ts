@@ -443,17 +443,34 @@ describeWithHelm('a server beside a worker', () => {
     expect(environmentOf(containers[0]).MILLRACE_GPU).toBe('off');
   });
 
+  it.each([
+    ['llama-server', ['--host', '0.0.0.0', '--port', '8080', '-m', 'a.gguf']],
+    ['max-serve', ['--host', '0.0.0.0', '--port', '8010', '-m', 'a.gguf']],
+    ['vllm', ['--host', '0.0.0.0', '--port', '8001', '-m', 'a.gguf']],
+    ['ovms', ['--rest_port', '8020', '-m', 'a.gguf']],
+  ])('%s is told names and values apart, since llama-server knows no `--port=8080`', (engine, args) => {
+    const sidecar = { ...SIDECAR.sidecar, args: ['-m', 'a.gguf'] };
+    const [container] = workerOf(withPool({ ...SIDECAR, engine, sidecar })).spec.template.spec.initContainers;
+    expect(container.args).toEqual(args);
+  });
+
+  it('has a home and a name, which its image has for root alone', () => {
+    const [container] = workerOf(withPool(SIDECAR)).spec.template.spec.initContainers;
+    expect(environmentOf(container)).toMatchObject({ HOME: '/tmp', USER: 'millrace' });
+  });
+
   it('of MAX is told to keep to itself what it does', () => {
     const { initContainers } = workerOf(withPool({ ...SIDECAR, engine: 'max-serve' })).spec.template.spec;
     expect(environmentOf(initContainers[0]).MAX_SERVE_DISABLE_TELEMETRY).toBe('1');
   });
 
   it('takes an address of its own, and what the model says of it', () => {
-    const sidecar = { ...SIDECAR.sidecar, port: 9_999, args: ['--model=x'], healthPath: '/up' };
+    const sidecar = { ...SIDECAR.sidecar, port: 9_999, args: ['Qwen/Qwen3-8B'], healthPath: '/up' };
     const models = [{ id: 'a', upstream: { model: 'Qwen/Qwen3-8B', maxConcurrent: 4 } }];
     const all = render(withPool({ ...SIDECAR, models, sidecar }));
     const [container] = all.one('Deployment', '-one').spec.template.spec.initContainers;
-    expect(container.args).toEqual(['--host=0.0.0.0', '--port=9999', '--model=x']);
+    expect(container.args).toEqual(['--host', '0.0.0.0', '--port', '9999', 'Qwen/Qwen3-8B']);
+    expect(container.startupProbe.httpGet.path).toBe('/up');
     const [model] = parse(all.one('ConfigMap', '-one-models').data['models.yaml']).models;
     expect(model.upstream).toEqual({
       preset: 'vllm',

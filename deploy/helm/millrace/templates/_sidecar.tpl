@@ -15,12 +15,16 @@ drained. Takes (dict "root" $ "pool" … "gpus" …).
   command: {{- toYaml . | nindent 4 }}
   {{- end }}
   args:
+    # Names and values apart: llama-server knows no `--port=8080`, and the others take both.
     {{- if eq $pool.engine "ovms" }}
-    - --rest_port={{ $port }}
+    - --rest_port
+    - {{ $port | quote }}
     {{- else }}
     # The kubelet asks for its health by the address of the pod; everybody else is kept out by the NetworkPolicy.
-    - --host=0.0.0.0
-    - --port={{ $port }}
+    - --host
+    - 0.0.0.0
+    - --port
+    - {{ $port | quote }}
     {{- end }}
     {{- with $sidecar.args }}{{ toYaml . | nindent 4 }}{{ end }}
   ports:
@@ -28,6 +32,8 @@ drained. Takes (dict "root" $ "pool" … "gpus" …).
   env:
     # Where caches go: the image's own home is not this user's.
     - { name: HOME, value: /tmp }
+    # And its list of users has no 65532: PyTorch asks it for a name, and ends vLLM at its start where it has none.
+    - { name: USER, value: millrace }
     {{- if eq $pool.engine "max-serve" }}
     - { name: MAX_SERVE_DISABLE_TELEMETRY, value: "1" }
     {{- else if eq $pool.engine "vllm" }}
