@@ -2,7 +2,14 @@ import { spawnSync } from 'node:child_process';
 import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { environmentNameOf, MIGRATE_FLAGS, modelsFileSchema, SETTINGS, type SettingReader } from '@millrace/contracts';
+import {
+  environmentNameOf,
+  flagOf,
+  MIGRATE_FLAGS,
+  modelsFileSchema,
+  SETTINGS,
+  type SettingReader,
+} from '@millrace/contracts';
 import { GATEWAY_METRICS } from '@millrace/gateway/metrics';
 import { loadSettings } from '@millrace/runtime';
 import { WORKER_METRICS } from '@millrace/worker/metrics';
@@ -122,6 +129,7 @@ describeWithHelm('each of the examples', () => {
       for (const { container, owner, reader } of ownContainers(all)) {
         if (container.command !== undefined) expect(commandFaults(container.command), owner).toEqual([]);
         const probes = [container.startupProbe, container.livenessProbe, container.readinessProbe].filter(Boolean);
+        for (const { exec } of probes) if (exec) expect(commandFaults(exec.command), owner).toEqual([]);
         const paths = probes.flatMap(({ httpGet }) => httpGet?.path ?? []);
         expect(paths.filter((path) => !GATEWAY_ROUTES.has(path))).toEqual([]);
         if (reader[0] === 'worker') expect(paths).toEqual([]);
@@ -360,10 +368,11 @@ function commandFaults([program, name, ...words]: readonly string[]): readonly s
   if (!new RegExp(`^  ${name}: \\{$`, 'm').test(CLI)) return [`there is no command ${name}`];
   const flags = words.filter((word) => word.startsWith('--')).map((word) => word.split('=')[0]!);
   const camel = (flag: string) => flag.slice(2).replaceAll(/-([a-z])/g, (_, letter: string) => letter.toUpperCase());
-  const known = (flag: string) =>
-    name === 'migrate'
-      ? Object.hasOwn(MIGRATE_FLAGS, camel(flag))
-      : new RegExp(`^  ${camel(flag)}: `, 'm').test(MODELS_FLAGS);
+  const known = (flag: string) => {
+    if (name === 'migrate') return Object.hasOwn(MIGRATE_FLAGS, camel(flag));
+    if (name === 'health') return flag === '--worker' || Object.keys(SETTINGS).some((one) => flagOf(one) === flag);
+    return new RegExp(`^  ${camel(flag)}: `, 'm').test(MODELS_FLAGS);
+  };
   const faults = flags.filter((flag) => !known(flag)).map((flag) => `${name} has no flag ${flag}`);
   if (name === 'models' && !new RegExp(`^  ${words[0]}: \\{`, 'm').test(VERBS))
     faults.push(`models has no ${words[0]}`);

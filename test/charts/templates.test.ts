@@ -291,6 +291,19 @@ describeWithHelm('a pool of workers', () => {
     expect(workerOf(withPool({ ...GPU, strategy: { type: 'Recreate' } })).spec.strategy).toEqual({ type: 'Recreate' });
   });
 
+  it('gives up an old pod before a new one starts where only one node can mount its volume', () => {
+    const rolling = (cache: Values) => workerOf(withPool({ cache })).spec.strategy.rollingUpdate;
+    expect(rolling({ type: 'pvc' })).toEqual({ maxSurge: 0, maxUnavailable: 1 });
+    expect(rolling({ type: 'pvc', existingClaim: 'mine' })).toEqual({ maxSurge: 0, maxUnavailable: 1 });
+    for (const cache of [
+      { type: 'pvc', accessModes: ['ReadWriteMany'] },
+      { type: 'ephemeral' },
+      { type: 'emptyDir' },
+    ]) {
+      expect(rolling(cache), cache.type).toEqual({ maxSurge: 1, maxUnavailable: 0 });
+    }
+  });
+
   it('has GPUs as a resource, the image with CUDA, and an engine that insists on it', () => {
     const worker = mainOf(workerOf(withPool({ gpu: { count: 2 } })));
     expect(worker.resources.limits).toEqual({ memory: '4Gi', 'nvidia.com/gpu': 2 });
@@ -400,11 +413,20 @@ describeWithHelm('a pool of workers', () => {
     expect(all.all('Service').map(({ metadata }) => metadata.name)).toEqual(['millrace-gateway', 'millrace-redis']);
   });
 
-  it('shows certificates, and is probed without one', () => {
+  it('shows certificates, and is asked with one whether its model is loaded', () => {
     const all = render(withPool({}, { workerTls: { existingSecret: 'inside' } }));
     const worker = mainOf(all.one('Deployment', '-one'));
     expect(environmentOf(worker).MILLRACE_WORKER_TLS_CA_FILE).toBe('/etc/millrace/worker-tls/ca.crt');
-    expect(worker.readinessProbe).toMatchObject({ tcpSocket: { port: 'grpc' } });
+    const command = ['millrace', 'health', '--worker', '--worker-tls-server-name', 'millrace-worker'];
+    // Its port is open long before that, and a rollout would take the old worker away.
+    for (const { exec, timeoutSeconds, periodSeconds } of [worker.startupProbe, worker.readinessProbe]) {
+      expect(exec).toEqual({ command });
+      // The command itself waits three seconds for an answer.
+      expect(timeoutSeconds).toBeGreaterThan(3);
+      expect(timeoutSeconds).toBeLessThan(periodSeconds);
+    }
+    const { periodSeconds, failureThreshold } = worker.startupProbe;
+    expect(periodSeconds * failureThreshold).toBe(1_800);
     expect(environmentOf(mainOf(all.one('Deployment', '-gateway')))).toMatchObject({
       MILLRACE_WORKER_TLS_KEY_FILE: '/etc/millrace/worker-tls/tls.key',
       MILLRACE_WORKER_TLS_SERVER_NAME: 'millrace-worker',

@@ -45,7 +45,8 @@
 {{- if $pool.hpa.enabled }}{{ $most = int $pool.hpa.maxReplicas }}{{ else if $pool.keda.enabled }}{{ $most = int $pool.keda.maxReplicas }}{{ end -}}
 {{- $_ := set $pool "most" $most -}}
 {{- $_ := set $pool "restsAtZero" (and $pool.keda.enabled (eq (int $pool.keda.minReplicas) 0)) -}}
-{{- if and (eq $pool.cache.type "pvc") (gt $most 1) (not (has "ReadWriteMany" $pool.cache.accessModes)) -}}
+{{- $_ := set $pool "onOneNode" (and (eq $pool.cache.type "pvc") (not (has "ReadWriteMany" $pool.cache.accessModes))) -}}
+{{- if and $pool.onOneNode (gt $most 1) -}}
 {{- fail (printf "%s may have %d workers, and cache.type is pvc with accessModes %s: a second pod on another node could not mount it. Set accessModes to [ReadWriteMany] with a storage class that has it, or cache.type to ephemeral." $where $most (toJson $pool.cache.accessModes)) -}}
 {{- end -}}
 {{- $pools = append $pools $pool -}}
