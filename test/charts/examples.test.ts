@@ -67,6 +67,8 @@ workers:
       sidecar: { image: { repository: ovms, tag: one } }
     - name: openvino
       engine: openvino
+      image: { repository: registry.example.com/millrace/worker, tag: openvino }
+      settings: { python: /opt/venv/bin/python }
       models: [{ id: c, path: /models/registry/c, openvino: { device: CPU } }]
       cache: { type: pvc, accessModes: [ReadWriteMany] }
     - name: remote

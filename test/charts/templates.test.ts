@@ -5,6 +5,7 @@ import { expect, it } from 'vitest';
 import { parse } from 'yaml';
 import {
   CHART,
+  containersOf,
   describeWithHelm,
   environmentOf,
   type Manifest,
@@ -101,6 +102,16 @@ describeWithHelm('values that contradict each other', () => {
       'a sidecar without an image',
       withPool({ engine: 'vllm', models: [{ id: 'a' }] }),
       'the pool one has the engine vllm and no image for it. Set sidecar.image.repository and sidecar.image.tag.',
+    ],
+    [
+      'OpenVINO in an image without Python',
+      withPool({ engine: 'openvino' }),
+      'the pool one has the engine openvino, which runs in Python, and the images of Millrace have none.',
+    ],
+    [
+      'an image without a tag',
+      withPool({ image: { repository: 'worker' } }),
+      'the pool one has image.repository worker, and neither its tag nor its digest.',
     ],
     [
       'several workers on one volume for one node',
@@ -313,6 +324,19 @@ describeWithHelm('a pool of workers', () => {
     expect([cpu.image, environmentOf(cpu).MILLRACE_GPU]).toEqual(['docker.io/millrace/worker:0.1.0', 'off']);
     const amd = mainOf(workerOf(withPool({ gpu: { type: 'amd.com/gpu', count: 1 } })));
     expect([amd.image, environmentOf(amd).MILLRACE_GPU]).toEqual(['docker.io/millrace/worker:0.1.0', 'auto']);
+  });
+
+  it('has an image of its own where it names one', () => {
+    const image = { repository: 'registry.example.com/worker', tag: 'rocm' };
+    expect(mainOf(workerOf(withPool({ ...GPU, image }))).image).toBe('registry.example.com/worker:rocm');
+    const digest = `sha256:${'a'.repeat(64)}`;
+    const pinned = withPool({ image: { ...image, digest }, pull: ['a'] }, ALL_BUNDLED);
+    const { initContainers, containers } = workerOf(pinned).spec.template.spec;
+    for (const { image } of [...initContainers, ...containers])
+      expect(image).toBe(`registry.example.com/worker@${digest}`);
+    const [vllm] = workerOf(withPool({ ...SIDECAR, sidecar: { image: { repository: 'vllm', digest } } })).spec.template
+      .spec.initContainers;
+    expect(vllm.image).toBe(`vllm@${digest}`);
   });
 
   it('is scheduled where it is told to', () => {
@@ -821,6 +845,30 @@ describeWithHelm('the network', () => {
 
   it('can be left alone', () => {
     expect(policiesOf({ ...ALL_BUNDLED, networkPolicy: { enabled: false } })).toEqual([]);
+  });
+});
+
+describeWithHelm('images', () => {
+  it('all come from the registry of the whole tree of charts, with its credentials', () => {
+    const global = { imageRegistry: 'mirror.example.com:5000/hub', imagePullSecrets: ['a', { name: 'b' }], others: 1 };
+    const sidecar = { image: { repository: 'vllm/vllm-openai', tag: '1' } };
+    const image = { pullSecrets: ['c'] };
+    const all = render(withPool({ ...SIDECAR, sidecar, pull: ['x'] }, { ...ALL_BUNDLED, global, image }));
+    const images = podsIn(all).flatMap(({ template }) => containersOf(template).map(({ image }) => image as string));
+    expect([...new Set(images.map((one) => one.replace(/:[^/]*$/, '')))].sort()).toEqual(
+      [
+        'library/redis',
+        'millrace/gateway',
+        'millrace/worker',
+        'minio/minio',
+        'pgvector/pgvector',
+        'qdrant/qdrant',
+        'vllm/vllm-openai',
+      ].map((name) => `mirror.example.com:5000/hub/${name}`),
+    );
+    for (const { owner, template } of podsIn(all)) {
+      expect(template.spec.imagePullSecrets, owner).toEqual([{ name: 'c' }, { name: 'a' }, { name: 'b' }]);
+    }
   });
 });
 

@@ -24,7 +24,6 @@ export const SETTINGS_OF_THE_CHART: ReadonlySet<string> = new Set([
   'pool',
   'port',
   'postgresUrl',
-  'python',
   'qdrantUrl',
   'queueRedisUrl',
   'readyWithoutWorkers',
@@ -128,9 +127,12 @@ const resources = keys({
 });
 const pdb = keys({ enabled: flag, maxUnavailable: share });
 
+const ownImage = keys({ repository: text, tag: text, digest: text });
+
 /** Of a pool, all of which stands in `workers.defaults` too. */
 const POOL: Readonly<Record<string, Schema>> = {
   engine: oneOf('llama.cpp', 'openvino', 'llama-server', 'max-serve', 'vllm', 'ovms', 'remote'),
+  image: ownImage,
   models: list(ref('model')),
   defaultModel: text,
   replicas: count,
@@ -179,7 +181,7 @@ const POOL: Readonly<Record<string, Schema>> = {
     triggers: list(raw),
   }),
   sidecar: keys({
-    image: keys({ repository: text, tag: text }),
+    image: ownImage,
     command: list(text),
     args: list(text),
     port: { type: 'integer', minimum: 0, maximum: 65_535 },
@@ -205,8 +207,11 @@ const VALUES: Schema = {
   $schema: 'http://json-schema.org/draft-07/schema#',
   title: 'Values of the chart millrace',
   ...keys({
-    // Helm's own: values for all charts of a tree.
-    global: raw,
+    // Values for all charts of a tree, so that there are keys in it of which this one knows nothing.
+    global: {
+      type: 'object',
+      properties: { imageRegistry: text, imagePullSecrets: list({ anyOf: [text, keys({ name: text }, ['name'])] }) },
+    },
     nameOverride: text,
     fullnameOverride: text,
     commonLabels: texts,

@@ -48,7 +48,22 @@ helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version | replace 
 {{- $tag := printf "%s%s" (default .root.Chart.AppVersion .image.tag) (default "" .suffix) -}}
 {{- $digest := ternary .digest .image.digest (hasKey . "digest") -}}
 {{- $name := printf "%s/%s" .root.Values.image.registry .image.repository | trimPrefix "/" -}}
-{{- if $digest }}{{ printf "%s@%s" $name $digest }}{{ else }}{{ printf "%s:%s" $name $tag }}{{ end -}}
+{{- include "millrace.mirrored" (dict "root" .root "image" (ternary (printf "%s@%s" $name $digest) (printf "%s:%s" $name $tag) (ne $digest ""))) -}}
+{{- end -}}
+
+{{/* An image by its whole name, from `global.imageRegistry` where there is one; takes (dict "root" $ "image" "docker.io/library/redis:8"). */}}
+{{- define "millrace.mirrored" -}}
+{{- $registry := default "" .root.Values.global.imageRegistry -}}
+{{- $parts := splitList "/" .image -}}
+{{- if not $registry }}{{ .image -}}
+{{- else if and (rest $parts) (regexMatch "[.:]|^localhost$" (first $parts)) }}{{ printf "%s/%s" $registry (join "/" (rest $parts)) -}}
+{{- else }}{{ printf "%s/%s" $registry .image }}{{ end -}}
+{{- end -}}
+
+{{/* One that is not Millrace's; takes (dict "root" $ "image" (dict "repository" "…" "tag" "…" "digest" "…")). */}}
+{{- define "millrace.otherImage" -}}
+{{- $image := ternary (printf "%s@%s" .image.repository .image.digest) (printf "%s:%s" .image.repository .image.tag) (ne .image.digest "") -}}
+{{- include "millrace.mirrored" (dict "root" .root "image" $image) -}}
 {{- end -}}
 
 {{- define "millrace.gatewayImage" -}}

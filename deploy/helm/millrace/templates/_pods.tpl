@@ -22,10 +22,10 @@ capabilities: { drop: [ALL] }
 {{- end -}}
 
 {{- define "millrace.pullSecrets" -}}
-{{- with .Values.image.pullSecrets }}
+{{- with concat .Values.image.pullSecrets (default list .Values.global.imagePullSecrets) }}
 imagePullSecrets:
 {{- range . }}
-  - name: {{ . }}
+  - name: {{ kindIs "map" . | ternary (get (kindIs "map" . | ternary . dict) "name") . }}
 {{- end }}
 {{- end }}
 {{- end -}}

@@ -72,12 +72,18 @@
 {{- fail (printf "%s is to pull %s, and there is no S3 server to pull from. Set s3.bundled.enabled or s3.external.url, or leave pull out." .where (join ", " $pool.pull)) -}}
 {{- end -}}
 {{- if has $pool.engine (list "llama-server" "max-serve" "vllm" "ovms") -}}
-{{- if not (and $pool.sidecar.image.repository $pool.sidecar.image.tag) -}}
+{{- if not (and $pool.sidecar.image.repository (or $pool.sidecar.image.tag $pool.sidecar.image.digest)) -}}
 {{- fail (printf "%s has the engine %s and no image for it. Set sidecar.image.repository and sidecar.image.tag." .where $pool.engine) -}}
 {{- end -}}
 {{- if not $pool.models -}}
 {{- fail (printf "%s has the engine %s and no models. Name in models what the server beside the worker has." .where $pool.engine) -}}
 {{- end -}}
+{{- end -}}
+{{- if and $pool.image.repository (not (or $pool.image.tag $pool.image.digest)) -}}
+{{- fail (printf "%s has image.repository %s, and neither its tag nor its digest. Set image.tag or image.digest." .where $pool.image.repository) -}}
+{{- end -}}
+{{- if and (eq $pool.engine "openvino") (not $pool.image.repository) -}}
+{{- fail (printf "%s has the engine openvino, which runs in Python, and the images of Millrace have none. Name one of yours that has it in image.repository, or set engine to ovms." .where) -}}
 {{- end -}}
 {{- if and (eq $pool.engine "remote") (not $pool.models) -}}
 {{- fail (printf "%s has the engine remote and no models. Name them in models, each with its upstream." .where) -}}

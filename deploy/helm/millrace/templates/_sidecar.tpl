@@ -9,7 +9,7 @@ drained. Takes (dict "root" $ "pool" … "gpus" …).
 {{- $health := default (ternary "/v2/health/ready" "/health" (eq $pool.engine "ovms")) $sidecar.healthPath -}}
 - name: {{ $pool.engine }}
   restartPolicy: Always
-  image: {{ printf "%s:%s" $sidecar.image.repository $sidecar.image.tag }}
+  image: {{ include "millrace.otherImage" (dict "root" .root "image" $sidecar.image) }}
   imagePullPolicy: {{ .root.Values.image.pullPolicy }}
   {{- with $sidecar.command }}
   command: {{- toYaml . | nindent 4 }}

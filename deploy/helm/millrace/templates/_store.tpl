@@ -43,7 +43,7 @@ spec:
       securityContext: {{- include "millrace.podSecurity" . | nindent 8 }}
       containers:
         - name: {{ .name }}
-          image: {{ .values.image }}
+          image: {{ include "millrace.mirrored" (dict "root" .root "image" .values.image) }}
           imagePullPolicy: {{ .root.Values.image.pullPolicy }}
           securityContext: {{- include "millrace.containerSecurity" .root | nindent 12 }}
           ports:
