@@ -11,6 +11,7 @@ import {
   type Manifest,
   notesOf,
   podsIn,
+  ROOT,
   refusalOf,
   render,
   type Values,
@@ -792,6 +793,45 @@ describeWithHelm('what is watched', () => {
   });
 });
 
+describeWithHelm('a collector of OpenTelemetry', () => {
+  const TELEMETRY = { telemetry: { endpoint: 'http://collector.observability.svc:4318', tracesShare: 0.05 } };
+
+  it('is sent nothing unless there is one', () => {
+    for (const { template } of podsIn(render({}))) {
+      const names = Object.keys(environmentOf(template.spec.containers[0]));
+      expect(names.filter((name) => name.startsWith('OTEL_'))).toEqual([]);
+    }
+  });
+
+  it('is told to gateways and workers, with which pod it hears, and may be reached', () => {
+    const all = render(TELEMETRY);
+    for (const ending of ['-gateway', '-cpu']) {
+      const variables = mainOf(all.one('Deployment', ending)).env.map(({ name }: Manifest) => name);
+      expect(environmentOf(mainOf(all.one('Deployment', ending)))).toMatchObject({
+        OTEL_EXPORTER_OTLP_ENDPOINT: 'http://collector.observability.svc:4318',
+        OTEL_EXPORTER_OTLP_PROTOCOL: 'http/protobuf',
+        OTEL_METRICS_EXPORTER: 'prometheus',
+        OTEL_TRACES_SAMPLER: 'parentbased_traceidratio',
+        OTEL_TRACES_SAMPLER_ARG: '0.05',
+        OTEL_RESOURCE_ATTRIBUTES: 'k8s.namespace.name=llm,k8s.pod.name=$(POD_NAME)',
+      });
+      // Kubernetes puts in what stands before.
+      expect(variables.indexOf('POD_NAME')).toBeLessThan(variables.indexOf('OTEL_RESOURCE_ATTRIBUTES'));
+    }
+    for (const ending of ['-gateway', '-worker']) {
+      expect(all.one('NetworkPolicy', ending).spec.egress).toContainEqual({ ports: [{ port: 4318, protocol: 'TCP' }] });
+    }
+  });
+
+  it('is told by variables that the page about telemetry has', () => {
+    const page = readFileSync(join(ROOT, 'docs/how-to/telemetry.md'), 'utf8');
+    const variables = Object.keys(environmentOf(mainOf(render(TELEMETRY).one('Deployment', '-gateway'))));
+    const named = variables.filter((name) => name.startsWith('OTEL_'));
+    expect(named.length).toBe(6);
+    for (const name of named) expect(page).toContain(`\`${name}\``);
+  });
+});
+
 describeWithHelm('the network', () => {
   const policiesOf = (values: Values) => render(values).all('NetworkPolicy');
   const policy = (values: Values, ending: string) => render(values).one('NetworkPolicy', ending).spec;
@@ -841,6 +881,46 @@ describeWithHelm('the network', () => {
     expect(outside.map(({ ports }: Manifest) => ports[0].port).sort()).toEqual([443, 6334, 6432]);
     expect(outside[0].to).toEqual([{ ipBlock: { cidr: '10.0.0.0/8' } }]);
     expect(policy(external, '-migration').egress[0].ports).toEqual([{ port: 6432, protocol: 'TCP' }]);
+  });
+
+  it('lets the migration past a pooler, and queues to a Redis of their own', () => {
+    const external = {
+      postgres: { external: { existingSecret: 'pg', port: 6432 } },
+      migrations: { existingSecret: 'direct', port: 5432 },
+      redis: { external: { existingSecret: 'rd', queueKey: 'queue', queuePort: 6380 } },
+    };
+    const portsOf = (ending: string) =>
+      policy(withPool({ dispatch: 'queue' }, external), ending).egress.flatMap(({ ports }: Manifest) =>
+        ports.map(({ port }: Manifest) => port),
+      );
+    expect(portsOf('-migration')).toEqual([5432]);
+    expect(portsOf('-gateway')).toEqual(expect.arrayContaining([6432, 6379, 6380]));
+    expect(portsOf('-gateway')).not.toContain(5432);
+    expect(portsOf('-worker')).toEqual([6379, 6380]);
+  });
+
+  it('lets stores be reached that run elsewhere in the cluster, by whoever uses them', () => {
+    const stores = [{ namespaceSelector: { matchLabels: { name: 'databases' } } }];
+    const values = { networkPolicy: { stores }, postgres: { external: { existingSecret: 'pg' } } };
+    for (const ending of ['-gateway', '-migration']) {
+      const rule = policy(values, ending).egress.find(({ ports }: Manifest) => ports[0].port === 5432);
+      expect(rule.to, ending).toContainEqual(stores[0]);
+    }
+  });
+
+  it('knows the ports of DNS and of the API server of other clusters', () => {
+    const networkPolicy = { dnsPorts: [5353], apiServerPorts: [7445] };
+    expect(policy({ networkPolicy }, '-deny').egress[0].ports).toEqual([
+      { port: 5353, protocol: 'UDP' },
+      { port: 5353, protocol: 'TCP' },
+    ]);
+    expect(policy({ networkPolicy }, '-gateway').egress).toContainEqual({
+      to: [{ ipBlock: { cidr: '0.0.0.0/0' } }, { ipBlock: { cidr: '::/0' } }],
+      ports: [{ port: 7445, protocol: 'TCP' }],
+    });
+    // minikube's and MicroK8s' own, on which the example for a laptop is to work.
+    const [api] = policy({}, '-gateway').egress.filter(({ to }: Manifest) => to[0].ipBlock !== undefined);
+    expect(api.ports.map(({ port }: Manifest) => port)).toEqual([443, 6443, 8443, 16443]);
   });
 
   it('can be left alone', () => {

@@ -65,6 +65,7 @@ const flag: Schema = { type: 'boolean' };
 const count: Schema = { type: 'integer', minimum: 0 };
 const atLeastOne: Schema = { type: 'integer', minimum: 1 };
 const port: Schema = { type: 'integer', minimum: 1, maximum: 65_535 };
+const portOrNone: Schema = { type: 'integer', minimum: 0, maximum: 65_535 };
 const size: Schema = { type: 'string', pattern: '^[0-9]+(\\.[0-9]+)?(Ki|Mi|Gi|Ti|k|M|G|T)?$' };
 const share: Schema = { anyOf: [count, { type: 'string', pattern: '^[0-9]+%$' }] };
 const duration: Schema = { type: 'string', pattern: '^([0-9]+(ms|s|m|h))+$' };
@@ -184,7 +185,7 @@ const POOL: Readonly<Record<string, Schema>> = {
     image: ownImage,
     command: list(text),
     args: list(text),
-    port: { type: 'integer', minimum: 0, maximum: 65_535 },
+    port: portOrNone,
     healthPath: text,
     env,
     envFrom,
@@ -254,7 +255,7 @@ const VALUES: Schema = {
       service: keys({
         type: oneOf('ClusterIP', 'NodePort', 'LoadBalancer'),
         port,
-        nodePort: { type: 'integer', minimum: 0, maximum: 65_535 },
+        nodePort: portOrNone,
         annotations: texts,
       }),
       startupSeconds: atLeastOne,
@@ -277,7 +278,10 @@ const VALUES: Schema = {
     }),
     workerTls: keys({ existingSecret: text, serverName: text }),
     postgres: keys({ bundled, external: keys({ existingSecret: text, key: text, port, caSecret: text }) }),
-    redis: keys({ bundled, external: keys({ existingSecret: text, key: text, queueKey: text, port, caSecret: text }) }),
+    redis: keys({
+      bundled,
+      external: keys({ existingSecret: text, key: text, queueKey: text, queuePort: portOrNone, port, caSecret: text }),
+    }),
     qdrant: keys({
       bundled,
       external: keys({ url: address(), existingSecret: text, key: text, caSecret: text }),
@@ -293,6 +297,7 @@ const VALUES: Schema = {
       enabled: flag,
       existingSecret: text,
       key: text,
+      port: portOrNone,
       timeoutMs: { type: 'integer', minimum: 0, maximum: 3_600_000 },
       backoffLimit: count,
       resources,
@@ -312,6 +317,12 @@ const VALUES: Schema = {
       annotations: texts,
       gateway: keys({ enabled: flag, className: text, tlsSecretName: text }),
     }),
+    telemetry: keys({
+      endpoint: { type: 'string', pattern: '^$|^https?://[^@]+$' },
+      protocol: oneOf('http/protobuf', 'http/json', 'grpc'),
+      tracesShare: { type: 'number', minimum: 0, maximum: 1 },
+      metrics: oneOf('otlp', 'prometheus'),
+    }),
     monitoring: keys({
       serviceMonitor: monitor,
       podMonitor: monitor,
@@ -323,6 +334,9 @@ const VALUES: Schema = {
       clients: list(raw),
       prometheus: list(raw),
       dns: list(raw),
+      dnsPorts: someOf(port),
+      apiServerPorts: someOf(port),
+      stores: list(raw),
       storeCidrs: list(text),
       providers: flag,
       gatewayEgress: list(raw),

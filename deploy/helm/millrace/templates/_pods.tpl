@@ -57,6 +57,22 @@ imagePullSecrets:
 {{- add (div (add (int .drain.timeoutMs) 999) 1000) (int .drain.marginSeconds) -}}
 {{- end -}}
 
+{{/* OpenTelemetry's own variables, and which pod of which namespace it is that speaks. */}}
+{{- define "millrace.telemetryEnv" -}}
+{{- with .Values.telemetry }}
+{{- if .endpoint }}
+- name: POD_NAME
+  valueFrom: { fieldRef: { fieldPath: metadata.name } }
+- { name: OTEL_EXPORTER_OTLP_ENDPOINT, value: {{ .endpoint | quote }} }
+- { name: OTEL_EXPORTER_OTLP_PROTOCOL, value: {{ .protocol }} }
+- { name: OTEL_METRICS_EXPORTER, value: {{ .metrics }} }
+- { name: OTEL_TRACES_SAMPLER, value: parentbased_traceidratio }
+- { name: OTEL_TRACES_SAMPLER_ARG, value: {{ .tracesShare | quote }} }
+- { name: OTEL_RESOURCE_ATTRIBUTES, value: "k8s.namespace.name={{ $.Release.Namespace }},k8s.pod.name=$(POD_NAME)" }
+{{- end }}
+{{- end }}
+{{- end -}}
+
 {{- define "millrace.workerTlsEnv" -}}
 {{- if .Values.workerTls.existingSecret }}
 - { name: MILLRACE_WORKER_TLS_CERT_FILE, value: /etc/millrace/worker-tls/tls.crt }
