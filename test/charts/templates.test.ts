@@ -66,6 +66,11 @@ describeWithHelm('a typo in the values', () => {
       { s3: { external: { url: 'https://me:secret@s3.example.com' } } },
       "at '/s3/external/url'",
     ],
+    [
+      'a name that no Service may have',
+      { fullnameOverride: 'My_LLM' },
+      "at '/fullnameOverride': 'My_LLM' does not match pattern",
+    ],
   ])('is refused by the name of the key: %s', (_title, values, sentence) => {
     expect(refusalOf(values)).toContain(sentence);
   });
@@ -128,6 +133,16 @@ describeWithHelm('values that contradict each other', () => {
       'fewest above most',
       withPool({ keda: { enabled: true, minReplicas: 5, maxReplicas: 2 } }),
       'the pool one has keda.minReplicas 5 and maxReplicas 2.',
+    ],
+    [
+      'a label by which the chart finds its pods',
+      { commonLabels: { 'app.kubernetes.io/name': 'mine' } },
+      'The label app.kubernetes.io/name is among commonLabels, podLabels or the labels of monitoring',
+    ],
+    [
+      'such a label of a pool',
+      withPool({ podLabels: { 'millrace.dev/pool': 'mine' } }),
+      'The label millrace.dev/pool is among',
     ],
     ['a route that joins nothing', { httpRoute: { enabled: true } }, 'there is no Gateway for it to join'],
     [
@@ -959,6 +974,8 @@ describeWithHelm('names', () => {
     expect(name('millrace')).toBe('millrace-gateway');
     expect(name('prod')).toBe('prod-millrace-gateway');
     expect(name('prod', { fullnameOverride: 'llm' })).toBe('llm-gateway');
+    // A release may be called so, and a Service may not.
+    expect(name('v1.2')).toBe('v1-2-millrace-gateway');
   });
 
   it('are no longer than Kubernetes takes, whatever they are made of', () => {
@@ -979,6 +996,24 @@ describeWithHelm('names', () => {
     for (const { kind, metadata } of all.manifests)
       expect(metadata.labels.team, `${kind} ${metadata.name}`).toBe('search');
     for (const { owner, template } of podsIn(all)) expect(template.metadata.labels.team, owner).toBe('search');
+  });
+
+  it('have labels once, though they are said for all and for some', () => {
+    const labels = { team: 'some', 'app.kubernetes.io/part-of': 'search' };
+    const all = render(
+      withPool(
+        { podLabels: { team: 'one' } },
+        {
+          commonLabels: { team: 'all', 'app.kubernetes.io/part-of': 'platform' },
+          gateway: { podLabels: { team: 'gateway' } },
+          monitoring: { serviceMonitor: { enabled: true, labels }, podMonitor: { enabled: true, labels } },
+        },
+      ),
+    );
+    expect(all.one('ServiceMonitor').metadata.labels).toMatchObject(labels);
+    expect(all.one('PodMonitor').metadata.labels).toMatchObject(labels);
+    expect(all.one('Service', '-gateway').metadata.labels).toMatchObject({ 'app.kubernetes.io/part-of': 'platform' });
+    expect(podsIn(all).map(({ template }) => template.metadata.labels.team)).toEqual(['gateway', 'one']);
   });
 
   it('keep pods as they are when only the chart has a new version', () => {

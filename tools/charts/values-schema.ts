@@ -75,6 +75,8 @@ const someOf = (items: Schema): Schema => ({ type: 'array', items, minItems: 1 }
 /** As Kubernetes has it: what is wrong in there the API server says. */
 const raw: Schema = { type: 'object' };
 const texts: Schema = { type: 'object', additionalProperties: text };
+/** The beginning of names: what a Service may be called. */
+const nameStart: Schema = { type: 'string', pattern: '^([a-z]([a-z0-9-]*[a-z0-9])?)?$' };
 const ref = (name: string): Schema => ({ $ref: `#/definitions/${name}` });
 
 /** An object with these keys and no others. */
@@ -213,8 +215,8 @@ const VALUES: Schema = {
       type: 'object',
       properties: { imageRegistry: text, imagePullSecrets: list({ anyOf: [text, keys({ name: text }, ['name'])] }) },
     },
-    nameOverride: text,
-    fullnameOverride: text,
+    nameOverride: nameStart,
+    fullnameOverride: nameStart,
     commonLabels: texts,
     image: keys({
       registry: text,
