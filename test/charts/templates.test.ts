@@ -144,6 +144,29 @@ describeWithHelm('values that contradict each other', () => {
       withPool({ podLabels: { 'millrace.dev/pool': 'mine' } }),
       'The label millrace.dev/pool is among',
     ],
+    [
+      'a gateway that asks for more than it is allowed',
+      { gateway: { resources: { requests: { memory: '2Gi' } } } },
+      'gateway.resources asks for 2Gi of memory and allows 1Gi, so that Kubernetes would start no pod. Raise limits.memory, or set it to null for none.',
+    ],
+    [
+      'a pool that does',
+      withPool({ resources: { requests: { memory: '24G' } } }),
+      'resources of the pool one asks for 24G of memory and allows 4Gi',
+    ],
+    [
+      'a server beside a worker that does',
+      withPool({
+        ...SIDECAR,
+        sidecar: { ...SIDECAR.sidecar, resources: { requests: { cpu: 1.5 }, limits: { cpu: '1400m' } } },
+      }),
+      'sidecar.resources of the pool one asks for 1.5 of cpu and allows 1400m',
+    ],
+    [
+      'a store that does',
+      { redis: { bundled: { enabled: true, resources: { requests: { memory: '1025Mi' } } } } },
+      'the bundled resources of redis asks for 1025Mi of memory and allows 1Gi',
+    ],
     ['a route that joins nothing', { httpRoute: { enabled: true } }, 'there is no Gateway for it to join'],
     [
       'a server without its keys',
@@ -219,9 +242,15 @@ describeWithHelm('a gateway', () => {
       'kubernetes.io/hostname',
     ]);
     const mine = [{ maxSkew: 2, topologyKey: 'rack', whenUnsatisfiable: 'DoNotSchedule' }];
-    expect(gatewayOf({ gateway: { topologySpreadConstraints: mine } }).spec.template.spec).toMatchObject({
-      topologySpreadConstraints: mine,
-    });
+    const { spec } = gatewayOf({ gateway: { topologySpreadConstraints: mine } });
+    expect(spec.template.spec.topologySpreadConstraints).toEqual([
+      // Without one it would choose nobody, and spread nothing.
+      { ...mine[0], labelSelector: spec.selector },
+    ]);
+    const chosen = [{ ...mine[0], labelSelector: { matchLabels: { team: 'a' } } }];
+    expect(
+      workerOf(withPool({ topologySpreadConstraints: chosen })).spec.template.spec.topologySpreadConstraints,
+    ).toEqual(chosen);
   });
 
   it('has settings by name, also large ones and lists', () => {
@@ -403,6 +432,28 @@ describeWithHelm('a pool of workers', () => {
       'millrace-worker-two',
     ]);
     expect(all.one('PodDisruptionBudget', '-two').spec.maxUnavailable).toBe(2);
+  });
+
+  it('takes away by a null what its defaults say', () => {
+    const workers = {
+      defaults: { nodeSelector: { disk: 'fast', zone: 'a' }, podLabels: { team: 'a' } },
+      pools: [
+        {
+          name: 'one',
+          resources: { requests: { memory: '24Gi' }, limits: { memory: null } },
+          nodeSelector: { zone: null },
+          podLabels: { team: null },
+        },
+        { name: 'two', resources: { limits: null } },
+      ],
+    };
+    const { template } = workerOf({ workers }).spec;
+    expect(template.spec.containers[0].resources).toEqual({ requests: { cpu: '1', memory: '24Gi' }, limits: {} });
+    expect(template.spec.nodeSelector).toEqual({ disk: 'fast' });
+    expect(template.metadata.labels).not.toHaveProperty('team');
+    const two = render({ workers }).one('Deployment', '-two').spec.template;
+    expect(two.spec.containers[0].resources).toEqual({ requests: { cpu: '1', memory: '2Gi' } });
+    expect(two.metadata.labels.team).toBe('a');
   });
 
   it('starts anew when its models file changes', () => {
@@ -665,6 +716,15 @@ describeWithHelm('stores', () => {
       MILLRACE_S3_SECRET_KEY: '(s3/secret-key)',
     });
     expect(gateway.spec.template.spec.volumes).toContainEqual({ name: 'ca-postgres', secret: { secretName: 'ca' } });
+  });
+
+  it('that are bundled, and Jobs, run where they are told to', () => {
+    const placement = { nodeSelector: { arch: 'amd64' }, tolerations: [{ key: 'stores', operator: 'Exists' }] };
+    const all = render({ ...ALL_BUNDLED, placement });
+    const others = [...all.all('StatefulSet'), ...all.all('Job')];
+    expect(others.length).toBe(6);
+    for (const { metadata, spec } of others) expect(spec.template.spec, metadata.name).toMatchObject(placement);
+    expect(all.one('Deployment', '-gateway').spec.template.spec).not.toHaveProperty('nodeSelector');
   });
 
   it('have a bucket made for them', () => {

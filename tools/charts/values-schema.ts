@@ -77,6 +77,7 @@ const raw: Schema = { type: 'object' };
 const texts: Schema = { type: 'object', additionalProperties: text };
 /** The beginning of names: what a Service may be called. */
 const nameStart: Schema = { type: 'string', pattern: '^([a-z]([a-z0-9-]*[a-z0-9])?)?$' };
+const textsOrNone: Schema = { type: 'object', additionalProperties: { type: ['string', 'null'] } };
 const ref = (name: string): Schema => ({ $ref: `#/definitions/${name}` });
 
 /** An object with these keys and no others. */
@@ -122,10 +123,15 @@ const tolerations = list(
     tolerationSeconds: { type: 'integer' },
   }),
 );
-const quantity: Schema = { type: ['string', 'number'] };
+/** As Kubernetes writes them; `null` takes away what a default says. */
+const quantity: Schema = {
+  type: ['string', 'number', 'null'],
+  pattern: '^[0-9]+(\\.[0-9]+)?([numkMGTPE]|[KMGTPE]i)?$',
+};
+const quantities: Schema = { type: ['object', 'null'], additionalProperties: quantity };
 const resources = keys({
-  requests: { type: 'object', additionalProperties: quantity },
-  limits: { type: 'object', additionalProperties: quantity },
+  requests: quantities,
+  limits: quantities,
   claims: list(raw),
 });
 const pdb = keys({ enabled: flag, maxUnavailable: share });
@@ -143,7 +149,7 @@ const POOL: Readonly<Record<string, Schema>> = {
   settings: ref('workerSettings'),
   resources,
   gpu: keys({ type: { type: 'string', pattern: '^[a-z0-9.-]+/[A-Za-z0-9._-]+$' }, count }),
-  nodeSelector: texts,
+  nodeSelector: textsOrNone,
   tolerations,
   affinity: raw,
   runtimeClassName: text,
@@ -199,8 +205,8 @@ const POOL: Readonly<Record<string, Schema>> = {
   extraEnvFrom: envFrom,
   extraVolumes: list(raw),
   extraVolumeMounts: list(raw),
-  podLabels: texts,
-  podAnnotations: texts,
+  podLabels: textsOrNone,
+  podAnnotations: textsOrNone,
 };
 
 const bundled = keys({ enabled: flag, image: text, size, storageClass: text, resources });
@@ -218,6 +224,8 @@ const VALUES: Schema = {
     nameOverride: nameStart,
     fullnameOverride: nameStart,
     commonLabels: texts,
+    revisionHistoryLimit: count,
+    placement: keys({ nodeSelector: texts, tolerations }),
     image: keys({
       registry: text,
       pullPolicy: oneOf('Always', 'IfNotPresent', 'Never'),

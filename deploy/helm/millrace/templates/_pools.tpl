@@ -16,6 +16,7 @@
 {{- range .Values.workers.pools -}}
 {{- $pool := deepCopy . -}}
 {{- include "millrace.fill" (dict "into" $pool "from" $.Values.workers.defaults) -}}
+{{- include "millrace.dropNulls" $pool -}}
 {{- $where := printf "workers.pools: the pool %s" .name -}}
 {{- if has .name $names }}{{ fail (printf "%s is there twice. Give each pool a name of its own." $where) }}{{ end -}}
 {{- $names = append $names .name -}}
