@@ -14,7 +14,7 @@ import { GATEWAY_METRICS } from '@millrace/gateway/metrics';
 import { loadSettings } from '@millrace/runtime';
 import { WORKER_METRICS } from '@millrace/worker/metrics';
 import { describe, expect, it } from 'vitest';
-import { parse } from 'yaml';
+import { parse, parseDocument } from 'yaml';
 import { KUBERNETES_VERSIONS } from '../../tools/charts/chart-tools.js';
 import {
   CHART,
@@ -153,6 +153,47 @@ describeWithHelm('each of the examples', () => {
       '$1(made at random)',
     );
     await expect(text).toMatchFileSnapshot(`snapshots/${name}`);
+  });
+});
+
+describeWithHelm('each switch, turned over by itself,', () => {
+  const values = parse(readFileSync(join(CHART, 'values.yaml'), 'utf8'));
+  const switches = switchesOf(values);
+  /** What a switch wants beside it, which the chart says in a sentence. */
+  const WANTING: Readonly<Record<string, RegExp>> = {
+    'gateway.hpa.enabled': /no Postgres that they share/,
+    'httpRoute.enabled': /there is no Gateway for it to join/,
+    'httpRoute.gateway.enabled': /className is empty|there is no Gateway for it to join/,
+    'serviceAccount.create': /Name the accounts that there are/,
+    // Beside a pool that has an HPA.
+    'workers.defaults.keda.enabled': /has hpa.enabled and keda.enabled/,
+    // Beside a pool that has a queue, and one that pulls.
+    'redis.bundled.enabled': /there is no Redis for its queue/,
+    's3.bundled.enabled': /there is no S3 server to pull from/,
+  };
+
+  it('are more than a few', () => expect(switches.length).toBeGreaterThan(15));
+
+  it.each([DEFAULTS, THE_REST])('on top of %s, makes what Kubernetes takes, or is refused with a sentence', (base) => {
+    const texts: string[] = [];
+    for (const path of switches) {
+      const document = parseDocument(valuesOf(base));
+      const before = document.getIn(path) ?? path.reduce((node, key) => node[key], values);
+      document.setIn(path, !before);
+      const name = path.join('.');
+      try {
+        const all = render(document.toJS());
+        // An account that the chart does not make is one of yours.
+        if (name !== 'serviceAccount.create') expect(danglingIn(all), name).toEqual([]);
+        for (const { owner, template } of podsIn(all)) expect(podSecurityFaults(template), owner).toEqual([]);
+        texts.push(all.text);
+      } catch (error) {
+        if (WANTING[name] === undefined) throw new Error(`${name}: ${error}`);
+        expect(String(error)).toMatch(WANTING[name]);
+      }
+    }
+    expect(texts.length).toBeGreaterThan(switches.length - 7);
+    expect(faultsOf(texts.join('\n---\n'), KUBERNETES_VERSIONS[1])).toEqual([]);
   });
 });
 
@@ -302,6 +343,14 @@ function tryRender(): Rendered {
 
 function emptyRendered(): Rendered {
   return { text: '', manifests: [], one: () => undefined, all: () => [] };
+}
+
+/** Where in the values a true or a false stands. */
+function switchesOf(values: Manifest, path: readonly string[] = []): readonly (readonly string[])[] {
+  return Object.entries(values).flatMap(([key, value]): readonly (readonly string[])[] => {
+    if (typeof value === 'boolean') return [[...path, key]];
+    return typeof value === 'object' && value !== null ? switchesOf(value, [...path, key]) : [];
+  });
 }
 
 /** Who reads which variable, by the table of the settings. */

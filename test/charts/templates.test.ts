@@ -1095,12 +1095,32 @@ describeWithHelm('further objects', () => {
 });
 
 describeWithHelm('the notes after an install', () => {
+  it('say what the network policy keeps out that the models need', () => {
+    const far = { upstream: { preset: 'groq', model: 'm' } };
+    const entries = [{ id: 'far', engine: 'openai-compatible', context: 4_096, ...far }];
+    const closed = 'the NetworkPolicy lets gateways reach none';
+    expect(notesOf({ models: { entries } })).toContain(closed);
+    for (const networkPolicy of [{ providers: true }, { enabled: false }, { gatewayEgress: [{}] }]) {
+      expect(notesOf({ models: { entries }, networkPolicy })).not.toContain(closed);
+    }
+    const remote = withPool({ engine: 'remote', models: [{ id: 'a', ...far }] });
+    expect(notesOf(remote)).toContain('The models of the pool one are on servers elsewhere');
+    expect(notesOf({ ...remote, networkPolicy: { workerEgress: [{}] } })).not.toContain('servers elsewhere');
+    expect(notesOf({})).not.toContain('NetworkPolicy');
+  });
+
   it('say what to do next, and what is missing', () => {
     const notes = notesOf({ ...POSTGRES });
     expect(notes).toContain('kubectl --namespace llm exec deploy/millrace-gateway -- millrace keys create me --quiet');
     expect(notes).toContain('kubectl --namespace llm port-forward service/millrace-gateway 8000:80');
     expect(notes).toContain('There is no S3 server');
     expect(notes).toContain('There is no Redis');
+    expect(notes).toContain('with 1 pool of workers: cpu (llama.cpp).');
+    expect(notesOf({ workers: { pools: [] } })).toContain('as millrace, without workers.');
+    const route = { enabled: true, hostnames: ['a.example.com'], gateway: { enabled: true, className: 'envoy' } };
+    expect(notesOf({ httpRoute: route })).toContain('curl http://a.example.com/v1/models');
+    const joined = { enabled: true, hostnames: ['a.example.com'], parentRefs: [{ name: 'theirs' }] };
+    expect(notesOf({ httpRoute: joined })).toContain('curl https://a.example.com/v1/models');
     expect(notesOf({ ingress: { enabled: true, hosts: ['a.example.com'], tls: { secretName: 'c' } } })).toContain(
       'curl https://a.example.com/v1/models',
     );
