@@ -786,6 +786,18 @@ describeWithHelm('the way in', () => {
     expect(spec.rules[0].http.paths[0].backend.service).toEqual({ name: 'millrace-gateway', port: { name: 'http' } });
   });
 
+  it('by an Ingress of another NGINX does the same in its words', () => {
+    const ingress = { enabled: true, controller: 'nginx.org' };
+    const { annotations } = render({ ingress, gateway: { tls: { existingSecret: 'cert' } } }).one('Ingress').metadata;
+    expect(annotations).toEqual({
+      'nginx.org/proxy-buffering': 'False',
+      'nginx.org/proxy-read-timeout': '3600s',
+      'nginx.org/proxy-send-timeout': '3600s',
+      'nginx.org/client-max-body-size': '0',
+      'nginx.org/ssl-services': 'millrace-gateway',
+    });
+  });
+
   it('by an Ingress has annotations of your own, which win', () => {
     const annotations = { 'nginx.ingress.kubernetes.io/proxy-read-timeout': '5' };
     const said = render({ ingress: { enabled: true, annotations } }).one('Ingress').metadata.annotations;
@@ -904,6 +916,18 @@ describeWithHelm('a collector of OpenTelemetry', () => {
     const named = variables.filter((name) => name.startsWith('OTEL_'));
     expect(named.length).toBe(6);
     for (const name of named) expect(page).toContain(`\`${name}\``);
+  });
+});
+
+describeWithHelm('pods with addresses of IPv6', () => {
+  it('listen at them', () => {
+    const all = render(withPool(SIDECAR, { ...ALL_BUNDLED, listenAddress: '::' }));
+    expect(environmentOf(mainOf(all.one('Deployment', '-gateway'))).MILLRACE_HOST).toBe('::');
+    const { containers, initContainers } = all.one('Deployment', '-one').spec.template.spec;
+    expect(environmentOf(containers[0]).MILLRACE_WORKER_HOST).toBe('::');
+    expect(initContainers[0].args.slice(0, 2)).toEqual(['--host', '::']);
+    expect(environmentOf(mainOf(all.one('StatefulSet', '-qdrant'))).QDRANT__SERVICE__HOST).toBe('::');
+    expect(all.text).not.toContain('value: 0.0.0.0');
   });
 });
 

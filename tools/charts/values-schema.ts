@@ -224,6 +224,7 @@ const VALUES: Schema = {
     nameOverride: nameStart,
     fullnameOverride: nameStart,
     commonLabels: texts,
+    listenAddress: oneOf('0.0.0.0', '::'),
     revisionHistoryLimit: count,
     placement: keys({ nodeSelector: texts, tolerations }),
     image: keys({
@@ -315,7 +316,7 @@ const VALUES: Schema = {
     ingress: keys({
       enabled: flag,
       className: text,
-      controller: oneOf('nginx', 'none'),
+      controller: oneOf('nginx', 'nginx.org', 'none'),
       annotations: texts,
       hosts: someOf(text),
       tls: keys({ secretName: text }),

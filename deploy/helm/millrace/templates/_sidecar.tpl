@@ -19,10 +19,14 @@ drained. Takes (dict "root" $ "pool" … "gpus" …).
     {{- if eq $pool.engine "ovms" }}
     - --rest_port
     - {{ $port | quote }}
+    {{- if ne .root.Values.listenAddress "0.0.0.0" }}
+    - --rest_bind_address
+    - {{ .root.Values.listenAddress | quote }}
+    {{- end }}
     {{- else }}
     # The kubelet asks for its health by the address of the pod; everybody else is kept out by the NetworkPolicy.
     - --host
-    - 0.0.0.0
+    - {{ .root.Values.listenAddress | quote }}
     - --port
     - {{ $port | quote }}
     {{- end }}
