@@ -478,6 +478,23 @@ describeWithHelm('a pool of workers', () => {
     expect([spec.storageClassName, spec.resources.requests.storage]).toEqual(['fast', '9Gi']);
   });
 
+  it('fetches no more models of the bucket than its volume holds', () => {
+    const S3 = { s3: { bundled: { enabled: true } } };
+    const limit = (pool: Values, others: Values = S3) =>
+      environmentOf(mainOf(workerOf(withPool(pool, others)))).MILLRACE_MODEL_CACHE_BYTES_MAX;
+    expect(Number(limit({}))).toBe(Math.round(20 * 1024 ** 3 * 0.9));
+    expect(Number(limit({ cache: { type: 'ephemeral', size: '1.5T' } }))).toBe(1.35e12);
+    expect(Number(limit({ cache: { size: '50Gi' }, settings: { modelCacheBytesMax: 4_000_000_000 } }))).toBe(4e9);
+    expect(limit({ cache: { type: 'pvc', existingClaim: 'mine' } })).toBeUndefined();
+    expect(limit({}, {})).toBeUndefined();
+  });
+
+  it('may take as long to roll out as fetching and loading take, one after the other', () => {
+    const deadline = (pool: Values) =>
+      workerOf(withPool({ ...pool, startupSeconds: 1_000 }, ALL_BUNDLED)).spec.progressDeadlineSeconds;
+    expect([deadline({}), deadline(SIDECAR), deadline({ ...SIDECAR, pull: ['a'] })]).toEqual([1_600, 2_600, 3_600]);
+  });
+
   it('brings models of the bucket before anything else starts', () => {
     const values = withPool({ ...SIDECAR, pull: ['Qwen_3.5', 'b'] }, ALL_BUNDLED);
     const { initContainers } = workerOf(values).spec.template.spec;
@@ -570,6 +587,27 @@ describeWithHelm('a server beside a worker', () => {
   it('has a home and a name, which its image has for root alone', () => {
     const [container] = workerOf(withPool(SIDECAR)).spec.template.spec.initContainers;
     expect(environmentOf(container)).toMatchObject({ HOME: '/tmp', USER: 'millrace' });
+  });
+
+  it.each([
+    ['vllm', 'HF_HOME', '/models/hugging-face'],
+    ['max-serve', 'HF_HOME', '/models/hugging-face'],
+    ['llama-server', 'LLAMA_CACHE', '/models/llama.cpp'],
+  ])('%s puts what it fetches into the cache, unless it is told another place', (engine, name, folder) => {
+    const variables = (sidecar: Values) =>
+      workerOf(withPool({ ...SIDECAR, engine, sidecar })).spec.template.spec.initContainers[0];
+    expect(environmentOf(variables(SIDECAR.sidecar))[name]).toBe(folder);
+    const own = variables({
+      ...SIDECAR.sidecar,
+      env: [
+        { name, value: '/mine' },
+        { name: 'USER', value: 'me' },
+      ],
+    });
+    expect(environmentOf(own)).toMatchObject({ [name]: '/mine', USER: 'me' });
+    // Once each: of two with one name, an upgrade may take away the wrong one.
+    const names = own.env.map((one: Manifest) => one.name);
+    expect(new Set(names).size).toBe(names.length);
   });
 
   it('of MAX is told to keep to itself what it does', () => {

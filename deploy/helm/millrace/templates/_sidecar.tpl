@@ -34,14 +34,16 @@ drained. Takes (dict "root" $ "pool" … "gpus" …).
   ports:
     - { name: engine, containerPort: {{ $port }}, protocol: TCP }
   env:
-    # Where caches go: the image's own home is not this user's.
-    - { name: HOME, value: /tmp }
-    # And its list of users has no 65532: PyTorch asks it for a name, and ends vLLM at its start where it has none.
-    - { name: USER, value: millrace }
-    {{- if eq $pool.engine "max-serve" }}
-    - { name: MAX_SERVE_DISABLE_TELEMETRY, value: "1" }
-    {{- else if eq $pool.engine "vllm" }}
-    - { name: VLLM_NO_USAGE_STATS, value: "1" }
+    {{- /* The image's own home is not this user's. Its list of users has no 65532: PyTorch asks it for a name, and ends vLLM at its start where
+          it has none. Weights that a server fetches itself go to the volume of the cache: what lies in /tmp has a limit that a large model exceeds. */}}
+    {{- $variables := dict "HOME" "/tmp" "USER" "millrace" }}
+    {{- if has $pool.engine (list "max-serve" "vllm") }}{{ $_ := set $variables "HF_HOME" "/models/hugging-face" }}{{ end }}
+    {{- if eq $pool.engine "max-serve" }}{{ $_ := set $variables "MAX_SERVE_DISABLE_TELEMETRY" "1" }}{{ end }}
+    {{- if eq $pool.engine "vllm" }}{{ $_ := set $variables "VLLM_NO_USAGE_STATS" "1" }}{{ end }}
+    {{- if eq $pool.engine "llama-server" }}{{ $_ := set $variables "LLAMA_CACHE" "/models/llama.cpp" }}{{ end }}
+    {{- range $sidecar.env }}{{ $_ := unset $variables .name }}{{ end }}
+    {{- range $name, $value := $variables }}
+    - { name: {{ $name }}, value: {{ $value | quote }} }
     {{- end }}
     {{- with $sidecar.env }}{{ toYaml . | nindent 4 }}{{ end }}
   {{- with $sidecar.envFrom }}
