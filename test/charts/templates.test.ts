@@ -66,6 +66,13 @@ describeWithHelm('a typo in the values', () => {
       { s3: { external: { url: 'https://me:secret@s3.example.com' } } },
       "at '/s3/external/url'",
     ],
+    // `gateway:` with nothing below it, as when all of it is commented out.
+    ['a section left empty', { gateway: null }, "at '': missing property 'gateway'"],
+    [
+      'a section within one',
+      { networkPolicy: null, gateway: { drain: null } },
+      "at '/gateway': missing property 'drain'",
+    ],
     [
       'a name that no Service may have',
       { fullnameOverride: 'My_LLM' },
@@ -382,6 +389,11 @@ describeWithHelm('a pool of workers', () => {
     const [vllm] = workerOf(withPool({ ...SIDECAR, sidecar: { image: { repository: 'vllm', digest } } })).spec.template
       .spec.initContainers;
     expect(vllm.image).toBe(`vllm@${digest}`);
+  });
+
+  it('and a gateway may have no resources at all', () => {
+    const all = render({ gateway: { resources: null }, workers: { defaults: { resources: null } } });
+    for (const ending of ['-gateway', '-cpu']) expect(mainOf(all.one('Deployment', ending)).resources).toEqual({});
   });
 
   it('is scheduled where it is told to', () => {

@@ -56,7 +56,7 @@ describe('values.yaml', () => {
   });
 
   it.each(exampleNames())('is fitted by %s', (name) => {
-    validate(parseDocument(exampleText(name)).toJS());
+    validate(filledIn(values.toJS(), parseDocument(exampleText(name)).toJS()));
     expect(validate.errors).toBeNull();
   });
 
@@ -78,6 +78,19 @@ describe('values.yaml', () => {
     expect(secrets).toEqual([]);
   });
 });
+
+/** As Helm does it: what a file does not say is as in values.yaml. */
+function filledIn(defaults: Plain, said: Plain): Plain {
+  const isPlain = (value: unknown): value is Plain =>
+    typeof value === 'object' && value !== null && !Array.isArray(value);
+  const entries = Object.entries(said).map(([key, value]): [string, unknown] => {
+    const other = defaults[key];
+    return [key, isPlain(value) && isPlain(other) ? filledIn(other, value) : value];
+  });
+  return { ...defaults, ...Object.fromEntries(entries) };
+}
+
+type Plain = Readonly<Record<string, unknown>>;
 
 /** The closed objects of a schema, as paths of values. */
 function keysOf({ properties = {} }: { properties?: Record<string, never> }, path = ''): string[] {

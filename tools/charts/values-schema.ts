@@ -86,6 +86,19 @@ function keys(properties: Readonly<Record<string, Schema>>, required: readonly s
   return { type: 'object', additionalProperties: false, properties, ...needed };
 }
 
+/**
+ * One of values.yaml, whose own sections have to be there: a section that a file names and leaves empty is taken away by Helm, and templates that
+ * look into it would fail with a sentence about Go. Resources may be taken away.
+ */
+function section(properties: Readonly<Record<string, Schema>>): Schema {
+  const isSection = (schema: Schema) => schema.additionalProperties === false && schema !== resources;
+  const sections = Object.entries(properties).filter(([, schema]) => isSection(schema));
+  return keys(
+    properties,
+    sections.map(([name]) => name),
+  );
+}
+
 function settingsSchema(reader: SettingReader): Schema {
   return keys(Object.fromEntries(settingsInValues(reader).map(([name, setting]) => [name, settingSchema(setting)])));
 }
@@ -209,13 +222,13 @@ const POOL: Readonly<Record<string, Schema>> = {
   podAnnotations: textsOrNone,
 };
 
-const bundled = keys({ enabled: flag, image: text, size, storageClass: text, resources });
-const monitor = keys({ enabled: flag, interval: duration, labels: texts });
+const bundled = section({ enabled: flag, image: text, size, storageClass: text, resources });
+const monitor = section({ enabled: flag, interval: duration, labels: texts });
 
 const VALUES: Schema = {
   $schema: 'http://json-schema.org/draft-07/schema#',
   title: 'Values of the chart millrace',
-  ...keys({
+  ...section({
     // Values for all charts of a tree, so that there are keys in it of which this one knows nothing.
     global: {
       type: 'object',
@@ -226,30 +239,30 @@ const VALUES: Schema = {
     commonLabels: texts,
     listenAddress: oneOf('0.0.0.0', '::'),
     revisionHistoryLimit: count,
-    placement: keys({ nodeSelector: texts, tolerations }),
-    image: keys({
+    placement: section({ nodeSelector: texts, tolerations }),
+    image: section({
       registry: text,
       pullPolicy: oneOf('Always', 'IfNotPresent', 'Never'),
       pullSecrets: list(text),
-      gateway: keys({ repository: text, tag: text, digest: text }),
-      worker: keys({ repository: text, tag: text, digest: text, cudaSuffix: text, cudaDigest: text }),
+      gateway: section({ repository: text, tag: text, digest: text }),
+      worker: section({ repository: text, tag: text, digest: text, cudaSuffix: text, cudaDigest: text }),
     }),
-    secrets: keys({ existingSecret: text }),
-    models: keys({
+    secrets: section({ existingSecret: text }),
+    models: section({
       defaultModel: text,
       entries: list(ref('model')),
       aliases: list(modelsFile.properties.aliases.items),
     }),
-    gateway: keys({
+    gateway: section({
       replicas: count,
       settings: ref('gatewaySettings'),
-      drain: keys({
+      drain: section({
         preStopSeconds: count,
         delayMs: count,
         timeoutMs: count,
         marginSeconds: { type: 'integer', minimum: 10 },
       }),
-      hpa: keys({
+      hpa: section({
         enabled: flag,
         minReplicas: atLeastOne,
         maxReplicas: atLeastOne,
@@ -260,10 +273,10 @@ const VALUES: Schema = {
       pdb,
       topologySpreadConstraints: list(raw),
       resources,
-      persistence: keys({ enabled: flag, size, storageClass: text, existingClaim: text }),
+      persistence: section({ enabled: flag, size, storageClass: text, existingClaim: text }),
       scratchSize: size,
-      tls: keys({ existingSecret: text }),
-      service: keys({
+      tls: section({ existingSecret: text }),
+      service: section({
         type: oneOf('ClusterIP', 'NodePort', 'LoadBalancer'),
         port,
         nodePort: portOrNone,
@@ -281,30 +294,37 @@ const VALUES: Schema = {
       affinity: raw,
       priorityClassName: text,
     }),
-    workers: keys({
+    workers: section({
       discovery: oneOf('kubernetes', 'dns'),
       // Part of the names of objects, and the name of a queue.
       pools: list(keys({ name: { type: 'string', pattern: '^[a-z]([a-z0-9-]{0,13}[a-z0-9])?$' }, ...POOL }, ['name'])),
-      defaults: keys(POOL),
+      defaults: section(POOL),
     }),
-    workerTls: keys({ existingSecret: text, serverName: text }),
-    postgres: keys({ bundled, external: keys({ existingSecret: text, key: text, port, caSecret: text }) }),
-    redis: keys({
+    workerTls: section({ existingSecret: text, serverName: text }),
+    postgres: section({ bundled, external: section({ existingSecret: text, key: text, port, caSecret: text }) }),
+    redis: section({
       bundled,
-      external: keys({ existingSecret: text, key: text, queueKey: text, queuePort: portOrNone, port, caSecret: text }),
+      external: section({
+        existingSecret: text,
+        key: text,
+        queueKey: text,
+        queuePort: portOrNone,
+        port,
+        caSecret: text,
+      }),
     }),
-    qdrant: keys({
+    qdrant: section({
       bundled,
-      external: keys({ url: address(), existingSecret: text, key: text, caSecret: text }),
+      external: section({ url: address(), existingSecret: text, key: text, caSecret: text }),
     }),
-    s3: keys({
+    s3: section({
       bundled,
-      external: keys({ url: address(), existingSecret: text, caSecret: text }),
+      external: section({ url: address(), existingSecret: text, caSecret: text }),
       bucket: { type: 'string', minLength: 3 },
       prefix: text,
       region: text,
     }),
-    migrations: keys({
+    migrations: section({
       enabled: flag,
       existingSecret: text,
       key: text,
@@ -313,34 +333,34 @@ const VALUES: Schema = {
       backoffLimit: count,
       resources,
     }),
-    ingress: keys({
+    ingress: section({
       enabled: flag,
       className: text,
       controller: oneOf('nginx', 'nginx.org', 'none'),
       annotations: texts,
       hosts: someOf(text),
-      tls: keys({ secretName: text }),
+      tls: section({ secretName: text }),
     }),
-    httpRoute: keys({
+    httpRoute: section({
       enabled: flag,
       parentRefs: list(raw),
       hostnames: someOf(text),
       annotations: texts,
-      gateway: keys({ enabled: flag, className: text, tlsSecretName: text }),
+      gateway: section({ enabled: flag, className: text, tlsSecretName: text }),
     }),
-    telemetry: keys({
+    telemetry: section({
       endpoint: { type: 'string', pattern: '^$|^https?://[^@]+$' },
       protocol: oneOf('http/protobuf', 'http/json', 'grpc'),
       tracesShare: { type: 'number', minimum: 0, maximum: 1 },
       metrics: oneOf('otlp', 'prometheus'),
     }),
-    monitoring: keys({
+    monitoring: section({
       serviceMonitor: monitor,
       podMonitor: monitor,
-      prometheusRule: keys({ enabled: flag, without: list(text), labels: texts }),
-      dashboards: keys({ enabled: flag, labels: texts, annotations: texts }),
+      prometheusRule: section({ enabled: flag, without: list(text), labels: texts }),
+      dashboards: section({ enabled: flag, labels: texts, annotations: texts }),
     }),
-    networkPolicy: keys({
+    networkPolicy: section({
       enabled: flag,
       clients: list(raw),
       prometheus: list(raw),
@@ -353,7 +373,7 @@ const VALUES: Schema = {
       gatewayEgress: list(raw),
       workerEgress: list(raw),
     }),
-    serviceAccount: keys({ create: flag, annotations: texts, names: keys({ gateway: text, worker: text }) }),
+    serviceAccount: section({ create: flag, annotations: texts, names: section({ gateway: text, worker: text }) }),
     extraObjects: list({ type: ['object', 'string'] }),
   }),
   definitions: {

@@ -4,8 +4,9 @@ Kubernetes would take the Deployment, and make no pod of it.
 */}}
 {{- define "millrace.resources" -}}
 {{- $where := .where -}}
-{{- $requests := default dict .resources.requests -}}
-{{- $limits := default dict .resources.limits -}}
+{{- $resources := default dict .resources -}}
+{{- $requests := default dict $resources.requests -}}
+{{- $limits := default dict $resources.limits -}}
 {{- range $name, $limit := $limits -}}
 {{- with get $requests $name -}}
 {{- if gt (include "millrace.quantity" . | float64) (include "millrace.quantity" $limit | float64) -}}
@@ -13,7 +14,7 @@ Kubernetes would take the Deployment, and make no pod of it.
 {{- end -}}
 {{- end -}}
 {{- end -}}
-{{- toYaml .resources -}}
+{{- toYaml $resources -}}
 {{- end -}}
 
 {{/* As a plain number: "500m" is 0.5, "2Gi" 2147483648. */}}

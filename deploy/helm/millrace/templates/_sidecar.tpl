@@ -63,7 +63,7 @@ drained. Takes (dict "root" $ "pool" … "gpus" …).
     periodSeconds: 10
     timeoutSeconds: 10
     failureThreshold: 6
-  resources: {{- include "millrace.resources" (dict "where" (printf "sidecar.resources of the pool %s" $pool.name) "resources" (merge (deepCopy $sidecar.resources) .gpus)) | nindent 4 }}
+  resources: {{- include "millrace.resources" (dict "where" (printf "sidecar.resources of the pool %s" $pool.name) "resources" (merge (default dict $sidecar.resources | deepCopy) .gpus)) | nindent 4 }}
   volumeMounts:
     - { name: tmp, mountPath: /tmp }
     - { name: models, mountPath: /models }
