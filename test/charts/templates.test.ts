@@ -66,6 +66,21 @@ describeWithHelm('a typo in the values', () => {
       { s3: { external: { url: 'https://me:secret@s3.example.com' } } },
       "at '/s3/external/url'",
     ],
+    [
+      'a key of a volume',
+      { gateway: { extraVolumes: [{ name: 'a', emptyDirr: {} }] } },
+      "at '/gateway/extraVolumes/0': additional properties 'emptyDirr' not allowed",
+    ],
+    [
+      'a key of a variable from a Secret',
+      withPool({ extraEnv: [{ name: 'A', valueFrom: { secretKeyRef: { name: 's', kee: 'k' } } }] }),
+      "at '/workers/pools/0/extraEnv/0/valueFrom/secretKeyRef': additional properties 'kee' not allowed",
+    ],
+    [
+      'a key of a peer in the network',
+      { networkPolicy: { clients: [{ namespaceSelecter: {} }] } },
+      "at '/networkPolicy/clients/0': additional properties 'namespaceSelecter' not allowed",
+    ],
     // `gateway:` with nothing below it, as when all of it is commented out.
     ['a section left empty', { gateway: null }, "at '': missing property 'gateway'"],
     [
@@ -125,6 +140,11 @@ describeWithHelm('values that contradict each other', () => {
       'an image without a tag',
       withPool({ image: { repository: 'worker' } }),
       'the pool one has image.repository worker, and neither its tag nor its digest.',
+    ],
+    [
+      'a server at the port of its worker',
+      withPool({ ...SIDECAR, sidecar: { ...SIDECAR.sidecar, port: 8_101 } }),
+      'the pool one has sidecar.port 8101, which is the port of the metrics of the worker beside it.',
     ],
     [
       'several workers on one volume for one node',
@@ -392,7 +412,7 @@ describeWithHelm('a pool of workers', () => {
   });
 
   it('and a gateway may have no resources at all', () => {
-    const all = render({ gateway: { resources: null }, workers: { defaults: { resources: null } } });
+    const all = render({ gateway: { resources: null, affinity: null }, workers: { defaults: { resources: null } } });
     for (const ending of ['-gateway', '-cpu']) expect(mainOf(all.one('Deployment', ending)).resources).toEqual({});
   });
 

@@ -98,7 +98,7 @@ function keysOf({ properties = {} }: { properties?: Record<string, never> }, pat
     ([key, below]) => {
       const here = path === '' ? key : `${path}.${key}`;
       // Raw parts of Kubernetes' own have no place of their own in values.yaml.
-      if (/(^|\.)(resources)$/.test(here)) return [here];
+      if (/(^|\.)(resources|affinity|strategy|behavior)$/.test(here)) return [here];
       return below.properties === undefined ? [here] : keysOf(below, here);
     },
   );
@@ -111,7 +111,8 @@ describe('the schema of the values', () => {
     expect(open.filter((path) => !RAW.test(path))).toEqual([]);
   });
 
-  const RAW = /(global|affinity|strategy|behavior|valueFrom|configMapRef|secretRef|items)$/;
+  const RAW =
+    /(global|affinity\.properties\.\w+|extraVolumes\.items\.properties\.\w+|metrics\.items\.properties\.\w+|triggers\.items\.properties\.metadata)$/;
 
   it('takes the settings that gateways and workers read, and no secret among them', () => {
     const { gatewaySettings, workerSettings } = schema.definitions;

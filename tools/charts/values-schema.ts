@@ -72,7 +72,7 @@ const duration: Schema = { type: 'string', pattern: '^([0-9]+(ms|s|m|h))+$' };
 const oneOf = (...choices: readonly string[]): Schema => ({ enum: choices });
 const list = (items: Schema): Schema => ({ type: 'array', items });
 const someOf = (items: Schema): Schema => ({ type: 'array', items, minItems: 1 });
-/** As Kubernetes has it: what is wrong in there the API server says. */
+/** As Kubernetes has it, deep inside: what is wrong in there the API server says. */
 const raw: Schema = { type: 'object' };
 const texts: Schema = { type: 'object', additionalProperties: text };
 /** The beginning of names: what a Service may be called. */
@@ -84,19 +84,6 @@ const ref = (name: string): Schema => ({ $ref: `#/definitions/${name}` });
 function keys(properties: Readonly<Record<string, Schema>>, required: readonly string[] = []): Schema {
   const needed = required.length === 0 ? {} : { required };
   return { type: 'object', additionalProperties: false, properties, ...needed };
-}
-
-/**
- * One of values.yaml, whose own sections have to be there: a section that a file names and leaves empty is taken away by Helm, and templates that
- * look into it would fail with a sentence about Go. Resources may be taken away.
- */
-function section(properties: Readonly<Record<string, Schema>>): Schema {
-  const isSection = (schema: Schema) => schema.additionalProperties === false && schema !== resources;
-  const sections = Object.entries(properties).filter(([, schema]) => isSection(schema));
-  return keys(
-    properties,
-    sections.map(([name]) => name),
-  );
 }
 
 function settingsSchema(reader: SettingReader): Schema {
@@ -125,8 +112,127 @@ const modelsFile = z.toJSONSchema(modelsFileSchema, {
   readonly properties: { readonly models: { readonly items: Schema }; readonly aliases: { readonly items: Schema } };
 };
 
-const env = list(keys({ name: text, value: text, valueFrom: raw }, ['name']));
-const envFrom = list(keys({ prefix: text, configMapRef: raw, secretRef: raw }));
+const keyOf = keys({ name: text, key: text, optional: flag }, ['key']);
+const valueFrom = keys({
+  secretKeyRef: keyOf,
+  configMapKeyRef: keyOf,
+  fieldRef: keys({ apiVersion: text, fieldPath: text }),
+  resourceFieldRef: keys({ containerName: text, resource: text, divisor: text }),
+});
+const env = list(keys({ name: text, value: text, valueFrom }, ['name']));
+const source = keys({ name: text, optional: flag }, ['name']);
+const envFrom = list(keys({ prefix: text, configMapRef: source, secretRef: source }));
+const selector = keys({
+  matchLabels: texts,
+  matchExpressions: list(keys({ key: text, operator: text, values: list(text) }, ['key', 'operator'])),
+});
+/** Of a NetworkPolicy: who, and what may be reached. */
+const peers = list(
+  keys({
+    namespaceSelector: selector,
+    podSelector: selector,
+    ipBlock: keys({ cidr: text, except: list(text) }, ['cidr']),
+  }),
+);
+const egress = list(
+  keys({
+    to: peers,
+    ports: list(
+      keys({
+        port: { type: ['integer', 'string'] },
+        endPort: { type: 'integer' },
+        protocol: oneOf('TCP', 'UDP', 'SCTP'),
+      }),
+    ),
+  }),
+);
+/** Those that a pod may have under restricted Pod Security, and those of nodes and clouds, which Kubernetes knows as well. */
+const VOLUMES = [
+  ...[
+    'configMap',
+    'csi',
+    'downwardAPI',
+    'emptyDir',
+    'ephemeral',
+    'image',
+    'persistentVolumeClaim',
+    'projected',
+    'secret',
+  ],
+  ...[
+    'hostPath',
+    'nfs',
+    'iscsi',
+    'fc',
+    'cephfs',
+    'rbd',
+    'azureFile',
+    'azureDisk',
+    'awsElasticBlockStore',
+    'gcePersistentDisk',
+  ],
+];
+const volumes = list(keys({ name: text, ...Object.fromEntries(VOLUMES.map((kind) => [kind, raw])) }, ['name']));
+const volumeMounts = list(
+  keys(
+    {
+      name: text,
+      mountPath: text,
+      readOnly: flag,
+      recursiveReadOnly: text,
+      subPath: text,
+      subPathExpr: text,
+      mountPropagation: text,
+    },
+    ['name', 'mountPath'],
+  ),
+);
+const spread = list(
+  keys(
+    {
+      maxSkew: atLeastOne,
+      minDomains: atLeastOne,
+      topologyKey: text,
+      whenUnsatisfiable: oneOf('DoNotSchedule', 'ScheduleAnyway'),
+      labelSelector: selector,
+      matchLabelKeys: list(text),
+      nodeAffinityPolicy: text,
+      nodeTaintsPolicy: text,
+    },
+    ['maxSkew', 'topologyKey', 'whenUnsatisfiable'],
+  ),
+);
+const affinity = keys({ nodeAffinity: raw, podAffinity: raw, podAntiAffinity: raw });
+const strategy = keys({
+  type: oneOf('RollingUpdate', 'Recreate'),
+  rollingUpdate: keys({ maxSurge: share, maxUnavailable: share }),
+});
+const scaling = keys({
+  stabilizationWindowSeconds: count,
+  selectPolicy: oneOf('Max', 'Min', 'Disabled'),
+  policies: list(keys({ type: text, value: count, periodSeconds: count })),
+  tolerance: { type: ['string', 'number'] },
+});
+const behavior = keys({ scaleUp: scaling, scaleDown: scaling });
+const metrics = list(
+  keys({ type: text, resource: raw, containerResource: raw, pods: raw, object: raw, external: raw }, ['type']),
+);
+const triggers = list(
+  keys(
+    {
+      type: text,
+      name: text,
+      metadata: raw,
+      metricType: text,
+      useCachedMetrics: flag,
+      authenticationRef: keys({ name: text, kind: text }, ['name']),
+    },
+    ['type', 'metadata'],
+  ),
+);
+const parentRefs = list(
+  keys({ group: text, kind: text, namespace: text, name: text, sectionName: text, port }, ['name']),
+);
 const tolerations = list(
   keys({
     key: text,
@@ -145,7 +251,7 @@ const quantities: Schema = { type: ['object', 'null'], additionalProperties: qua
 const resources = keys({
   requests: quantities,
   limits: quantities,
-  claims: list(raw),
+  claims: list(keys({ name: text, request: text }, ['name'])),
 });
 const pdb = keys({ enabled: flag, maxUnavailable: share });
 
@@ -164,11 +270,11 @@ const POOL: Readonly<Record<string, Schema>> = {
   gpu: keys({ type: { type: 'string', pattern: '^[a-z0-9.-]+/[A-Za-z0-9._-]+$' }, count }),
   nodeSelector: textsOrNone,
   tolerations,
-  affinity: raw,
+  affinity,
   runtimeClassName: text,
   priorityClassName: text,
-  topologySpreadConstraints: list(raw),
-  strategy: raw,
+  topologySpreadConstraints: spread,
+  strategy,
   shm: keys({ size: { anyOf: [{ const: '' }, size] } }),
   cache: keys({
     type: oneOf('emptyDir', 'ephemeral', 'pvc'),
@@ -187,7 +293,7 @@ const POOL: Readonly<Record<string, Schema>> = {
     maxReplicas: atLeastOne,
     waitingPerReplica: atLeastOne,
     runningPerReplica: atLeastOne,
-    behavior: raw,
+    behavior,
   }),
   keda: keys({
     enabled: flag,
@@ -200,7 +306,7 @@ const POOL: Readonly<Record<string, Schema>> = {
     cooldownSeconds: atLeastOne,
     fallbackReplicas: count,
     authenticationRef: text,
-    triggers: list(raw),
+    triggers,
   }),
   sidecar: keys({
     image: ownImage,
@@ -211,16 +317,31 @@ const POOL: Readonly<Record<string, Schema>> = {
     env,
     envFrom,
     resources,
-    extraVolumeMounts: list(raw),
+    extraVolumeMounts: volumeMounts,
     readOnlyRootFilesystem: flag,
   }),
   extraEnv: env,
   extraEnvFrom: envFrom,
-  extraVolumes: list(raw),
-  extraVolumeMounts: list(raw),
+  extraVolumes: volumes,
+  extraVolumeMounts: volumeMounts,
   podLabels: textsOrNone,
   podAnnotations: textsOrNone,
 };
+
+const OF_KUBERNETES: ReadonlySet<Schema> = new Set([resources, affinity, behavior]);
+
+/**
+ * One of values.yaml, whose own sections have to be there: a section that a file names and leaves empty is taken away by Helm, and templates that
+ * look into it would fail with a sentence about Go. What is Kubernetes' own may be taken away.
+ */
+function section(properties: Readonly<Record<string, Schema>>): Schema {
+  const isSection = (schema: Schema) => schema.additionalProperties === false && !OF_KUBERNETES.has(schema);
+  const sections = Object.entries(properties).filter(([, schema]) => isSection(schema));
+  return keys(
+    properties,
+    sections.map(([name]) => name),
+  );
+}
 
 const bundled = section({ enabled: flag, image: text, size, storageClass: text, resources });
 const monitor = section({ enabled: flag, interval: duration, labels: texts });
@@ -267,11 +388,11 @@ const VALUES: Schema = {
         minReplicas: atLeastOne,
         maxReplicas: atLeastOne,
         cpuUtilizationPercent: atLeastOne,
-        metrics: list(raw),
-        behavior: raw,
+        metrics,
+        behavior,
       }),
       pdb,
-      topologySpreadConstraints: list(raw),
+      topologySpreadConstraints: spread,
       resources,
       persistence: section({ enabled: flag, size, storageClass: text, existingClaim: text }),
       scratchSize: size,
@@ -285,13 +406,13 @@ const VALUES: Schema = {
       startupSeconds: atLeastOne,
       extraEnv: env,
       extraEnvFrom: envFrom,
-      extraVolumes: list(raw),
-      extraVolumeMounts: list(raw),
+      extraVolumes: volumes,
+      extraVolumeMounts: volumeMounts,
       podLabels: texts,
       podAnnotations: texts,
       nodeSelector: texts,
       tolerations,
-      affinity: raw,
+      affinity,
       priorityClassName: text,
     }),
     workers: section({
@@ -343,7 +464,7 @@ const VALUES: Schema = {
     }),
     httpRoute: section({
       enabled: flag,
-      parentRefs: list(raw),
+      parentRefs,
       hostnames: someOf(text),
       annotations: texts,
       gateway: section({ enabled: flag, className: text, tlsSecretName: text }),
@@ -362,16 +483,16 @@ const VALUES: Schema = {
     }),
     networkPolicy: section({
       enabled: flag,
-      clients: list(raw),
-      prometheus: list(raw),
-      dns: list(raw),
+      clients: peers,
+      prometheus: peers,
+      dns: peers,
       dnsPorts: someOf(port),
       apiServerPorts: someOf(port),
-      stores: list(raw),
+      stores: peers,
       storeCidrs: list(text),
       providers: flag,
-      gatewayEgress: list(raw),
-      workerEgress: list(raw),
+      gatewayEgress: egress,
+      workerEgress: egress,
     }),
     serviceAccount: section({ create: flag, annotations: texts, names: section({ gateway: text, worker: text }) }),
     extraObjects: list({ type: ['object', 'string'] }),

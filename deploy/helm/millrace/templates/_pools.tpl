@@ -80,6 +80,11 @@
 {{- fail (printf "%s has the engine %s and no models. Name in models what the server beside the worker has." .where $pool.engine) -}}
 {{- end -}}
 {{- end -}}
+{{- range $what, $port := dict "worker" (include "millrace.ports.worker" .root) "metrics of the worker" (include "millrace.ports.workerMetrics" .root) -}}
+{{- if eq (int $pool.sidecar.port) (int $port) -}}
+{{- fail (printf "%s has sidecar.port %s, which is the port of the %s beside it. Choose another." $.where $port $what) -}}
+{{- end -}}
+{{- end -}}
 {{- if and $pool.image.repository (not (or $pool.image.tag $pool.image.digest)) -}}
 {{- fail (printf "%s has image.repository %s, and neither its tag nor its digest. Set image.tag or image.digest." .where $pool.image.repository) -}}
 {{- end -}}
