@@ -171,7 +171,10 @@ export function containersOf(template: Manifest): readonly Manifest[] {
 export function environmentOf(container: Manifest): Record<string, string> {
   const entries = ((container.env ?? []) as Manifest[]).map(({ name, value, valueFrom }): [string, string] => [
     name,
-    value ?? `(${valueFrom.secretKeyRef.name}/${valueFrom.secretKeyRef.key})`,
+    value ??
+      (valueFrom.fieldRef
+        ? `(of the pod: ${valueFrom.fieldRef.fieldPath})`
+        : `(${valueFrom.secretKeyRef.name}/${valueFrom.secretKeyRef.key})`),
   ]);
   return Object.fromEntries(entries);
 }

@@ -2,12 +2,19 @@ import { spawnSync } from 'node:child_process';
 import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { environmentNameOf, MIGRATE_FLAGS, modelsFileSchema, SETTINGS, type SettingReader } from '@millrace/contracts';
+import {
+  environmentNameOf,
+  flagOf,
+  MIGRATE_FLAGS,
+  modelsFileSchema,
+  SETTINGS,
+  type SettingReader,
+} from '@millrace/contracts';
 import { GATEWAY_METRICS } from '@millrace/gateway/metrics';
 import { loadSettings } from '@millrace/runtime';
 import { WORKER_METRICS } from '@millrace/worker/metrics';
 import { describe, expect, it } from 'vitest';
-import { parse } from 'yaml';
+import { parse, parseDocument } from 'yaml';
 import { KUBERNETES_VERSIONS } from '../../tools/charts/chart-tools.js';
 import {
   CHART,
@@ -60,6 +67,8 @@ workers:
       sidecar: { image: { repository: ovms, tag: one } }
     - name: openvino
       engine: openvino
+      image: { repository: registry.example.com/millrace/worker, tag: openvino }
+      settings: { python: /opt/venv/bin/python }
       models: [{ id: c, path: /models/registry/c, openvino: { device: CPU } }]
       cache: { type: pvc, accessModes: [ReadWriteMany] }
     - name: remote
@@ -122,6 +131,7 @@ describeWithHelm('each of the examples', () => {
       for (const { container, owner, reader } of ownContainers(all)) {
         if (container.command !== undefined) expect(commandFaults(container.command), owner).toEqual([]);
         const probes = [container.startupProbe, container.livenessProbe, container.readinessProbe].filter(Boolean);
+        for (const { exec } of probes) if (exec) expect(commandFaults(exec.command), owner).toEqual([]);
         const paths = probes.flatMap(({ httpGet }) => httpGet?.path ?? []);
         expect(paths.filter((path) => !GATEWAY_ROUTES.has(path))).toEqual([]);
         if (reader[0] === 'worker') expect(paths).toEqual([]);
@@ -143,6 +153,47 @@ describeWithHelm('each of the examples', () => {
       '$1(made at random)',
     );
     await expect(text).toMatchFileSnapshot(`snapshots/${name}`);
+  });
+});
+
+describeWithHelm('each switch, turned over by itself,', () => {
+  const values = parse(readFileSync(join(CHART, 'values.yaml'), 'utf8'));
+  const switches = switchesOf(values);
+  /** What a switch wants beside it, which the chart says in a sentence. */
+  const WANTING: Readonly<Record<string, RegExp>> = {
+    'gateway.hpa.enabled': /no Postgres that they share/,
+    'httpRoute.enabled': /there is no Gateway for it to join/,
+    'httpRoute.gateway.enabled': /className is empty|there is no Gateway for it to join/,
+    'serviceAccount.create': /Name the accounts that there are/,
+    // Beside a pool that has an HPA.
+    'workers.defaults.keda.enabled': /has hpa.enabled and keda.enabled/,
+    // Beside a pool that has a queue, and one that pulls.
+    'redis.bundled.enabled': /there is no Redis for its queue/,
+    's3.bundled.enabled': /there is no S3 server to pull from/,
+  };
+
+  it('are more than a few', () => expect(switches.length).toBeGreaterThan(15));
+
+  it.each([DEFAULTS, THE_REST])('on top of %s, makes what Kubernetes takes, or is refused with a sentence', (base) => {
+    const texts: string[] = [];
+    for (const path of switches) {
+      const document = parseDocument(valuesOf(base));
+      const before = document.getIn(path) ?? path.reduce((node, key) => node[key], values);
+      document.setIn(path, !before);
+      const name = path.join('.');
+      try {
+        const all = render(document.toJS());
+        // An account that the chart does not make is one of yours.
+        if (name !== 'serviceAccount.create') expect(danglingIn(all), name).toEqual([]);
+        for (const { owner, template } of podsIn(all)) expect(podSecurityFaults(template), owner).toEqual([]);
+        texts.push(all.text);
+      } catch (error) {
+        if (WANTING[name] === undefined) throw new Error(`${name}: ${error}`);
+        expect(String(error)).toMatch(WANTING[name]);
+      }
+    }
+    expect(texts.length).toBeGreaterThan(switches.length - 7);
+    expect(faultsOf(texts.join('\n---\n'), KUBERNETES_VERSIONS[1])).toEqual([]);
   });
 });
 
@@ -294,6 +345,14 @@ function emptyRendered(): Rendered {
   return { text: '', manifests: [], one: () => undefined, all: () => [] };
 }
 
+/** Where in the values a true or a false stands. */
+function switchesOf(values: Manifest, path: readonly string[] = []): readonly (readonly string[])[] {
+  return Object.entries(values).flatMap(([key, value]): readonly (readonly string[])[] => {
+    if (typeof value === 'boolean') return [[...path, key]];
+    return typeof value === 'object' && value !== null ? switchesOf(value, [...path, key]) : [];
+  });
+}
+
 /** Who reads which variable, by the table of the settings. */
 const READERS = new Map<string, readonly SettingReader[]>(
   Object.entries(SETTINGS).map(([name, { readBy }]) => [environmentNameOf(name), readBy as readonly SettingReader[]]),
@@ -360,10 +419,11 @@ function commandFaults([program, name, ...words]: readonly string[]): readonly s
   if (!new RegExp(`^  ${name}: \\{$`, 'm').test(CLI)) return [`there is no command ${name}`];
   const flags = words.filter((word) => word.startsWith('--')).map((word) => word.split('=')[0]!);
   const camel = (flag: string) => flag.slice(2).replaceAll(/-([a-z])/g, (_, letter: string) => letter.toUpperCase());
-  const known = (flag: string) =>
-    name === 'migrate'
-      ? Object.hasOwn(MIGRATE_FLAGS, camel(flag))
-      : new RegExp(`^  ${camel(flag)}: `, 'm').test(MODELS_FLAGS);
+  const known = (flag: string) => {
+    if (name === 'migrate') return Object.hasOwn(MIGRATE_FLAGS, camel(flag));
+    if (name === 'health') return flag === '--worker' || Object.keys(SETTINGS).some((one) => flagOf(one) === flag);
+    return new RegExp(`^  ${camel(flag)}: `, 'm').test(MODELS_FLAGS);
+  };
   const faults = flags.filter((flag) => !known(flag)).map((flag) => `${name} has no flag ${flag}`);
   if (name === 'models' && !new RegExp(`^  ${words[0]}: \\{`, 'm').test(VERBS))
     faults.push(`models has no ${words[0]}`);

@@ -5,11 +5,13 @@ import { expect, it } from 'vitest';
 import { parse } from 'yaml';
 import {
   CHART,
+  containersOf,
   describeWithHelm,
   environmentOf,
   type Manifest,
   notesOf,
   podsIn,
+  ROOT,
   refusalOf,
   render,
   type Values,
@@ -64,6 +66,33 @@ describeWithHelm('a typo in the values', () => {
       { s3: { external: { url: 'https://me:secret@s3.example.com' } } },
       "at '/s3/external/url'",
     ],
+    [
+      'a key of a volume',
+      { gateway: { extraVolumes: [{ name: 'a', emptyDirr: {} }] } },
+      "at '/gateway/extraVolumes/0': additional properties 'emptyDirr' not allowed",
+    ],
+    [
+      'a key of a variable from a Secret',
+      withPool({ extraEnv: [{ name: 'A', valueFrom: { secretKeyRef: { name: 's', kee: 'k' } } }] }),
+      "at '/workers/pools/0/extraEnv/0/valueFrom/secretKeyRef': additional properties 'kee' not allowed",
+    ],
+    [
+      'a key of a peer in the network',
+      { networkPolicy: { clients: [{ namespaceSelecter: {} }] } },
+      "at '/networkPolicy/clients/0': additional properties 'namespaceSelecter' not allowed",
+    ],
+    // `gateway:` with nothing below it, as when all of it is commented out.
+    ['a section left empty', { gateway: null }, "at '': missing property 'gateway'"],
+    [
+      'a section within one',
+      { networkPolicy: null, gateway: { drain: null } },
+      "at '/gateway': missing property 'drain'",
+    ],
+    [
+      'a name that no Service may have',
+      { fullnameOverride: 'My_LLM' },
+      "at '/fullnameOverride': 'My_LLM' does not match pattern",
+    ],
   ])('is refused by the name of the key: %s', (_title, values, sentence) => {
     expect(refusalOf(values)).toContain(sentence);
   });
@@ -103,6 +132,21 @@ describeWithHelm('values that contradict each other', () => {
       'the pool one has the engine vllm and no image for it. Set sidecar.image.repository and sidecar.image.tag.',
     ],
     [
+      'OpenVINO in an image without Python',
+      withPool({ engine: 'openvino' }),
+      'the pool one has the engine openvino, which runs in Python, and the images of Millrace have none.',
+    ],
+    [
+      'an image without a tag',
+      withPool({ image: { repository: 'worker' } }),
+      'the pool one has image.repository worker, and neither its tag nor its digest.',
+    ],
+    [
+      'a server at the port of its worker',
+      withPool({ ...SIDECAR, sidecar: { ...SIDECAR.sidecar, port: 8_101 } }),
+      'the pool one has sidecar.port 8101, which is the port of the metrics of the worker beside it.',
+    ],
+    [
       'several workers on one volume for one node',
       withPool({ replicas: 2, cache: { type: 'pvc' } }),
       'the pool one may have 2 workers, and cache.type is pvc with accessModes ["ReadWriteOnce"]',
@@ -128,6 +172,39 @@ describeWithHelm('values that contradict each other', () => {
       'fewest above most',
       withPool({ keda: { enabled: true, minReplicas: 5, maxReplicas: 2 } }),
       'the pool one has keda.minReplicas 5 and maxReplicas 2.',
+    ],
+    [
+      'a label by which the chart finds its pods',
+      { commonLabels: { 'app.kubernetes.io/name': 'mine' } },
+      'The label app.kubernetes.io/name is among commonLabels, podLabels or the labels of monitoring',
+    ],
+    [
+      'such a label of a pool',
+      withPool({ podLabels: { 'millrace.dev/pool': 'mine' } }),
+      'The label millrace.dev/pool is among',
+    ],
+    [
+      'a gateway that asks for more than it is allowed',
+      { gateway: { resources: { requests: { memory: '2Gi' } } } },
+      'gateway.resources asks for 2Gi of memory and allows 1Gi, so that Kubernetes would start no pod. Raise limits.memory, or set it to null for none.',
+    ],
+    [
+      'a pool that does',
+      withPool({ resources: { requests: { memory: '24G' } } }),
+      'resources of the pool one asks for 24G of memory and allows 4Gi',
+    ],
+    [
+      'a server beside a worker that does',
+      withPool({
+        ...SIDECAR,
+        sidecar: { ...SIDECAR.sidecar, resources: { requests: { cpu: 1.5 }, limits: { cpu: '1400m' } } },
+      }),
+      'sidecar.resources of the pool one asks for 1.5 of cpu and allows 1400m',
+    ],
+    [
+      'a store that does',
+      { redis: { bundled: { enabled: true, resources: { requests: { memory: '1025Mi' } } } } },
+      'the bundled resources of redis asks for 1025Mi of memory and allows 1Gi',
     ],
     ['a route that joins nothing', { httpRoute: { enabled: true } }, 'there is no Gateway for it to join'],
     [
@@ -204,9 +281,15 @@ describeWithHelm('a gateway', () => {
       'kubernetes.io/hostname',
     ]);
     const mine = [{ maxSkew: 2, topologyKey: 'rack', whenUnsatisfiable: 'DoNotSchedule' }];
-    expect(gatewayOf({ gateway: { topologySpreadConstraints: mine } }).spec.template.spec).toMatchObject({
-      topologySpreadConstraints: mine,
-    });
+    const { spec } = gatewayOf({ gateway: { topologySpreadConstraints: mine } });
+    expect(spec.template.spec.topologySpreadConstraints).toEqual([
+      // Without one it would choose nobody, and spread nothing.
+      { ...mine[0], labelSelector: spec.selector },
+    ]);
+    const chosen = [{ ...mine[0], labelSelector: { matchLabels: { team: 'a' } } }];
+    expect(
+      workerOf(withPool({ topologySpreadConstraints: chosen })).spec.template.spec.topologySpreadConstraints,
+    ).toEqual(chosen);
   });
 
   it('has settings by name, also large ones and lists', () => {
@@ -305,6 +388,19 @@ describeWithHelm('a pool of workers', () => {
     expect(workerOf(withPool({ ...GPU, strategy: { type: 'Recreate' } })).spec.strategy).toEqual({ type: 'Recreate' });
   });
 
+  it('gives up an old pod before a new one starts where only one node can mount its volume', () => {
+    const rolling = (cache: Values) => workerOf(withPool({ cache })).spec.strategy.rollingUpdate;
+    expect(rolling({ type: 'pvc' })).toEqual({ maxSurge: 0, maxUnavailable: 1 });
+    expect(rolling({ type: 'pvc', existingClaim: 'mine' })).toEqual({ maxSurge: 0, maxUnavailable: 1 });
+    for (const cache of [
+      { type: 'pvc', accessModes: ['ReadWriteMany'] },
+      { type: 'ephemeral' },
+      { type: 'emptyDir' },
+    ]) {
+      expect(rolling(cache), cache.type).toEqual({ maxSurge: 1, maxUnavailable: 0 });
+    }
+  });
+
   it('has GPUs as a resource, the image with CUDA, and an engine that insists on it', () => {
     const worker = mainOf(workerOf(withPool({ gpu: { count: 2 } })));
     expect(worker.resources.limits).toEqual({ memory: '4Gi', 'nvidia.com/gpu': 2 });
@@ -314,6 +410,24 @@ describeWithHelm('a pool of workers', () => {
     expect([cpu.image, environmentOf(cpu).MILLRACE_GPU]).toEqual(['docker.io/millrace/worker:0.1.0', 'off']);
     const amd = mainOf(workerOf(withPool({ gpu: { type: 'amd.com/gpu', count: 1 } })));
     expect([amd.image, environmentOf(amd).MILLRACE_GPU]).toEqual(['docker.io/millrace/worker:0.1.0', 'auto']);
+  });
+
+  it('has an image of its own where it names one', () => {
+    const image = { repository: 'registry.example.com/worker', tag: 'rocm' };
+    expect(mainOf(workerOf(withPool({ ...GPU, image }))).image).toBe('registry.example.com/worker:rocm');
+    const digest = `sha256:${'a'.repeat(64)}`;
+    const pinned = withPool({ image: { ...image, digest }, pull: ['a'] }, ALL_BUNDLED);
+    const { initContainers, containers } = workerOf(pinned).spec.template.spec;
+    for (const { image } of [...initContainers, ...containers])
+      expect(image).toBe(`registry.example.com/worker@${digest}`);
+    const [vllm] = workerOf(withPool({ ...SIDECAR, sidecar: { image: { repository: 'vllm', digest } } })).spec.template
+      .spec.initContainers;
+    expect(vllm.image).toBe(`vllm@${digest}`);
+  });
+
+  it('and a gateway may have no resources at all', () => {
+    const all = render({ gateway: { resources: null, affinity: null }, workers: { defaults: { resources: null } } });
+    for (const ending of ['-gateway', '-cpu']) expect(mainOf(all.one('Deployment', ending)).resources).toEqual({});
   });
 
   it('is scheduled where it is told to', () => {
@@ -366,6 +480,28 @@ describeWithHelm('a pool of workers', () => {
     expect(all.one('PodDisruptionBudget', '-two').spec.maxUnavailable).toBe(2);
   });
 
+  it('takes away by a null what its defaults say', () => {
+    const workers = {
+      defaults: { nodeSelector: { disk: 'fast', zone: 'a' }, podLabels: { team: 'a' } },
+      pools: [
+        {
+          name: 'one',
+          resources: { requests: { memory: '24Gi' }, limits: { memory: null } },
+          nodeSelector: { zone: null },
+          podLabels: { team: null },
+        },
+        { name: 'two', resources: { limits: null } },
+      ],
+    };
+    const { template } = workerOf({ workers }).spec;
+    expect(template.spec.containers[0].resources).toEqual({ requests: { cpu: '1', memory: '24Gi' }, limits: {} });
+    expect(template.spec.nodeSelector).toEqual({ disk: 'fast' });
+    expect(template.metadata.labels).not.toHaveProperty('team');
+    const two = render({ workers }).one('Deployment', '-two').spec.template;
+    expect(two.spec.containers[0].resources).toEqual({ requests: { cpu: '1', memory: '2Gi' } });
+    expect(two.metadata.labels.team).toBe('a');
+  });
+
   it('starts anew when its models file changes', () => {
     const mark = (context: number) =>
       workerOf(withPool({ models: [{ id: 'a', path: '/models/a.gguf', context }] })).spec.template.metadata.annotations;
@@ -386,6 +522,23 @@ describeWithHelm('a pool of workers', () => {
     const { volumes } = workerOf(withPool({ cache, replicas: 3 })).spec.template.spec;
     const { spec } = volumes.find(({ name }: Manifest) => name === 'models').ephemeral.volumeClaimTemplate;
     expect([spec.storageClassName, spec.resources.requests.storage]).toEqual(['fast', '9Gi']);
+  });
+
+  it('fetches no more models of the bucket than its volume holds', () => {
+    const S3 = { s3: { bundled: { enabled: true } } };
+    const limit = (pool: Values, others: Values = S3) =>
+      environmentOf(mainOf(workerOf(withPool(pool, others)))).MILLRACE_MODEL_CACHE_BYTES_MAX;
+    expect(Number(limit({}))).toBe(Math.round(20 * 1024 ** 3 * 0.9));
+    expect(Number(limit({ cache: { type: 'ephemeral', size: '1.5T' } }))).toBe(1.35e12);
+    expect(Number(limit({ cache: { size: '50Gi' }, settings: { modelCacheBytesMax: 4_000_000_000 } }))).toBe(4e9);
+    expect(limit({ cache: { type: 'pvc', existingClaim: 'mine' } })).toBeUndefined();
+    expect(limit({}, {})).toBeUndefined();
+  });
+
+  it('may take as long to roll out as fetching and loading take, one after the other', () => {
+    const deadline = (pool: Values) =>
+      workerOf(withPool({ ...pool, startupSeconds: 1_000 }, ALL_BUNDLED)).spec.progressDeadlineSeconds;
+    expect([deadline({}), deadline(SIDECAR), deadline({ ...SIDECAR, pull: ['a'] })]).toEqual([1_600, 2_600, 3_600]);
   });
 
   it('brings models of the bucket before anything else starts', () => {
@@ -414,11 +567,20 @@ describeWithHelm('a pool of workers', () => {
     expect(all.all('Service').map(({ metadata }) => metadata.name)).toEqual(['millrace-gateway', 'millrace-redis']);
   });
 
-  it('shows certificates, and is probed without one', () => {
+  it('shows certificates, and is asked with one whether its model is loaded', () => {
     const all = render(withPool({}, { workerTls: { existingSecret: 'inside' } }));
     const worker = mainOf(all.one('Deployment', '-one'));
     expect(environmentOf(worker).MILLRACE_WORKER_TLS_CA_FILE).toBe('/etc/millrace/worker-tls/ca.crt');
-    expect(worker.readinessProbe).toMatchObject({ tcpSocket: { port: 'grpc' } });
+    const command = ['millrace', 'health', '--worker', '--worker-tls-server-name', 'millrace-worker'];
+    // Its port is open long before that, and a rollout would take the old worker away.
+    for (const { exec, timeoutSeconds, periodSeconds } of [worker.startupProbe, worker.readinessProbe]) {
+      expect(exec).toEqual({ command });
+      // The command itself waits three seconds for an answer.
+      expect(timeoutSeconds).toBeGreaterThan(3);
+      expect(timeoutSeconds).toBeLessThan(periodSeconds);
+    }
+    const { periodSeconds, failureThreshold } = worker.startupProbe;
+    expect(periodSeconds * failureThreshold).toBe(1_800);
     expect(environmentOf(mainOf(all.one('Deployment', '-gateway')))).toMatchObject({
       MILLRACE_WORKER_TLS_KEY_FILE: '/etc/millrace/worker-tls/tls.key',
       MILLRACE_WORKER_TLS_SERVER_NAME: 'millrace-worker',
@@ -457,17 +619,55 @@ describeWithHelm('a server beside a worker', () => {
     expect(environmentOf(containers[0]).MILLRACE_GPU).toBe('off');
   });
 
+  it.each([
+    ['llama-server', ['--host', '0.0.0.0', '--port', '8080', '-m', 'a.gguf']],
+    ['max-serve', ['--host', '0.0.0.0', '--port', '8010', '-m', 'a.gguf']],
+    ['vllm', ['--host', '0.0.0.0', '--port', '8001', '-m', 'a.gguf']],
+    ['ovms', ['--rest_port', '8020', '-m', 'a.gguf']],
+  ])('%s is told names and values apart, since llama-server knows no `--port=8080`', (engine, args) => {
+    const sidecar = { ...SIDECAR.sidecar, args: ['-m', 'a.gguf'] };
+    const [container] = workerOf(withPool({ ...SIDECAR, engine, sidecar })).spec.template.spec.initContainers;
+    expect(container.args).toEqual(args);
+  });
+
+  it('has a home and a name, which its image has for root alone', () => {
+    const [container] = workerOf(withPool(SIDECAR)).spec.template.spec.initContainers;
+    expect(environmentOf(container)).toMatchObject({ HOME: '/tmp', USER: 'millrace' });
+  });
+
+  it.each([
+    ['vllm', 'HF_HOME', '/models/hugging-face'],
+    ['max-serve', 'HF_HOME', '/models/hugging-face'],
+    ['llama-server', 'LLAMA_CACHE', '/models/llama.cpp'],
+  ])('%s puts what it fetches into the cache, unless it is told another place', (engine, name, folder) => {
+    const variables = (sidecar: Values) =>
+      workerOf(withPool({ ...SIDECAR, engine, sidecar })).spec.template.spec.initContainers[0];
+    expect(environmentOf(variables(SIDECAR.sidecar))[name]).toBe(folder);
+    const own = variables({
+      ...SIDECAR.sidecar,
+      env: [
+        { name, value: '/mine' },
+        { name: 'USER', value: 'me' },
+      ],
+    });
+    expect(environmentOf(own)).toMatchObject({ [name]: '/mine', USER: 'me' });
+    // Once each: of two with one name, an upgrade may take away the wrong one.
+    const names = own.env.map((one: Manifest) => one.name);
+    expect(new Set(names).size).toBe(names.length);
+  });
+
   it('of MAX is told to keep to itself what it does', () => {
     const { initContainers } = workerOf(withPool({ ...SIDECAR, engine: 'max-serve' })).spec.template.spec;
     expect(environmentOf(initContainers[0]).MAX_SERVE_DISABLE_TELEMETRY).toBe('1');
   });
 
   it('takes an address of its own, and what the model says of it', () => {
-    const sidecar = { ...SIDECAR.sidecar, port: 9_999, args: ['--model=x'], healthPath: '/up' };
+    const sidecar = { ...SIDECAR.sidecar, port: 9_999, args: ['Qwen/Qwen3-8B'], healthPath: '/up' };
     const models = [{ id: 'a', upstream: { model: 'Qwen/Qwen3-8B', maxConcurrent: 4 } }];
     const all = render(withPool({ ...SIDECAR, models, sidecar }));
     const [container] = all.one('Deployment', '-one').spec.template.spec.initContainers;
-    expect(container.args).toEqual(['--host=0.0.0.0', '--port=9999', '--model=x']);
+    expect(container.args).toEqual(['--host', '0.0.0.0', '--port', '9999', 'Qwen/Qwen3-8B']);
+    expect(container.startupProbe.httpGet.path).toBe('/up');
     const [model] = parse(all.one('ConfigMap', '-one-models').data['models.yaml']).models;
     expect(model.upstream).toEqual({
       preset: 'vllm',
@@ -649,6 +849,15 @@ describeWithHelm('stores', () => {
     expect(gateway.spec.template.spec.volumes).toContainEqual({ name: 'ca-postgres', secret: { secretName: 'ca' } });
   });
 
+  it('that are bundled, and Jobs, run where they are told to', () => {
+    const placement = { nodeSelector: { arch: 'amd64' }, tolerations: [{ key: 'stores', operator: 'Exists' }] };
+    const all = render({ ...ALL_BUNDLED, placement });
+    const others = [...all.all('StatefulSet'), ...all.all('Job')];
+    expect(others.length).toBe(6);
+    for (const { metadata, spec } of others) expect(spec.template.spec, metadata.name).toMatchObject(placement);
+    expect(all.one('Deployment', '-gateway').spec.template.spec).not.toHaveProperty('nodeSelector');
+  });
+
   it('have a bucket made for them', () => {
     const job = render({ s3: { bundled: { enabled: true }, bucket: 'mine' } }).one('Job');
     expect(job.metadata.name).toMatch(/^millrace-bucket-[0-9a-f]{8}$/);
@@ -706,6 +915,18 @@ describeWithHelm('the way in', () => {
     });
     expect(spec.tls).toEqual([{ secretName: 'cert', hosts: ['a.example.com'] }]);
     expect(spec.rules[0].http.paths[0].backend.service).toEqual({ name: 'millrace-gateway', port: { name: 'http' } });
+  });
+
+  it('by an Ingress of another NGINX does the same in its words', () => {
+    const ingress = { enabled: true, controller: 'nginx.org' };
+    const { annotations } = render({ ingress, gateway: { tls: { existingSecret: 'cert' } } }).one('Ingress').metadata;
+    expect(annotations).toEqual({
+      'nginx.org/proxy-buffering': 'False',
+      'nginx.org/proxy-read-timeout': '3600s',
+      'nginx.org/proxy-send-timeout': '3600s',
+      'nginx.org/client-max-body-size': '0',
+      'nginx.org/ssl-services': 'millrace-gateway',
+    });
   });
 
   it('by an Ingress has annotations of your own, which win', () => {
@@ -790,6 +1011,57 @@ describeWithHelm('what is watched', () => {
   });
 });
 
+describeWithHelm('a collector of OpenTelemetry', () => {
+  const TELEMETRY = { telemetry: { endpoint: 'http://collector.observability.svc:4318', tracesShare: 0.05 } };
+
+  it('is sent nothing unless there is one', () => {
+    for (const { template } of podsIn(render({}))) {
+      const names = Object.keys(environmentOf(template.spec.containers[0]));
+      expect(names.filter((name) => name.startsWith('OTEL_'))).toEqual([]);
+    }
+  });
+
+  it('is told to gateways and workers, with which pod it hears, and may be reached', () => {
+    const all = render(TELEMETRY);
+    for (const ending of ['-gateway', '-cpu']) {
+      const variables = mainOf(all.one('Deployment', ending)).env.map(({ name }: Manifest) => name);
+      expect(environmentOf(mainOf(all.one('Deployment', ending)))).toMatchObject({
+        OTEL_EXPORTER_OTLP_ENDPOINT: 'http://collector.observability.svc:4318',
+        OTEL_EXPORTER_OTLP_PROTOCOL: 'http/protobuf',
+        OTEL_METRICS_EXPORTER: 'prometheus',
+        OTEL_TRACES_SAMPLER: 'parentbased_traceidratio',
+        OTEL_TRACES_SAMPLER_ARG: '0.05',
+        OTEL_RESOURCE_ATTRIBUTES: 'k8s.namespace.name=llm,k8s.pod.name=$(POD_NAME)',
+      });
+      // Kubernetes puts in what stands before.
+      expect(variables.indexOf('POD_NAME')).toBeLessThan(variables.indexOf('OTEL_RESOURCE_ATTRIBUTES'));
+    }
+    for (const ending of ['-gateway', '-worker']) {
+      expect(all.one('NetworkPolicy', ending).spec.egress).toContainEqual({ ports: [{ port: 4318, protocol: 'TCP' }] });
+    }
+  });
+
+  it('is told by variables that the page about telemetry has', () => {
+    const page = readFileSync(join(ROOT, 'docs/how-to/telemetry.md'), 'utf8');
+    const variables = Object.keys(environmentOf(mainOf(render(TELEMETRY).one('Deployment', '-gateway'))));
+    const named = variables.filter((name) => name.startsWith('OTEL_'));
+    expect(named.length).toBe(6);
+    for (const name of named) expect(page).toContain(`\`${name}\``);
+  });
+});
+
+describeWithHelm('pods with addresses of IPv6', () => {
+  it('listen at them', () => {
+    const all = render(withPool(SIDECAR, { ...ALL_BUNDLED, listenAddress: '::' }));
+    expect(environmentOf(mainOf(all.one('Deployment', '-gateway'))).MILLRACE_HOST).toBe('::');
+    const { containers, initContainers } = all.one('Deployment', '-one').spec.template.spec;
+    expect(environmentOf(containers[0]).MILLRACE_WORKER_HOST).toBe('::');
+    expect(initContainers[0].args.slice(0, 2)).toEqual(['--host', '::']);
+    expect(environmentOf(mainOf(all.one('StatefulSet', '-qdrant'))).QDRANT__SERVICE__HOST).toBe('::');
+    expect(all.text).not.toContain('value: 0.0.0.0');
+  });
+});
+
 describeWithHelm('the network', () => {
   const policiesOf = (values: Values) => render(values).all('NetworkPolicy');
   const policy = (values: Values, ending: string) => render(values).one('NetworkPolicy', ending).spec;
@@ -841,8 +1113,72 @@ describeWithHelm('the network', () => {
     expect(policy(external, '-migration').egress[0].ports).toEqual([{ port: 6432, protocol: 'TCP' }]);
   });
 
+  it('lets the migration past a pooler, and queues to a Redis of their own', () => {
+    const external = {
+      postgres: { external: { existingSecret: 'pg', port: 6432 } },
+      migrations: { existingSecret: 'direct', port: 5432 },
+      redis: { external: { existingSecret: 'rd', queueKey: 'queue', queuePort: 6380 } },
+    };
+    const portsOf = (ending: string) =>
+      policy(withPool({ dispatch: 'queue' }, external), ending).egress.flatMap(({ ports }: Manifest) =>
+        ports.map(({ port }: Manifest) => port),
+      );
+    expect(portsOf('-migration')).toEqual([5432]);
+    expect(portsOf('-gateway')).toEqual(expect.arrayContaining([6432, 6379, 6380]));
+    expect(portsOf('-gateway')).not.toContain(5432);
+    expect(portsOf('-worker')).toEqual([6379, 6380]);
+  });
+
+  it('lets stores be reached that run elsewhere in the cluster, by whoever uses them', () => {
+    const stores = [{ namespaceSelector: { matchLabels: { name: 'databases' } } }];
+    const values = { networkPolicy: { stores }, postgres: { external: { existingSecret: 'pg' } } };
+    for (const ending of ['-gateway', '-migration']) {
+      const rule = policy(values, ending).egress.find(({ ports }: Manifest) => ports[0].port === 5432);
+      expect(rule.to, ending).toContainEqual(stores[0]);
+    }
+  });
+
+  it('knows the ports of DNS and of the API server of other clusters', () => {
+    const networkPolicy = { dnsPorts: [5353], apiServerPorts: [7445] };
+    expect(policy({ networkPolicy }, '-deny').egress[0].ports).toEqual([
+      { port: 5353, protocol: 'UDP' },
+      { port: 5353, protocol: 'TCP' },
+    ]);
+    expect(policy({ networkPolicy }, '-gateway').egress).toContainEqual({
+      to: [{ ipBlock: { cidr: '0.0.0.0/0' } }, { ipBlock: { cidr: '::/0' } }],
+      ports: [{ port: 7445, protocol: 'TCP' }],
+    });
+    // minikube's and MicroK8s' own, on which the example for a laptop is to work.
+    const [api] = policy({}, '-gateway').egress.filter(({ to }: Manifest) => to[0].ipBlock !== undefined);
+    expect(api.ports.map(({ port }: Manifest) => port)).toEqual([443, 6443, 8443, 16443]);
+  });
+
   it('can be left alone', () => {
     expect(policiesOf({ ...ALL_BUNDLED, networkPolicy: { enabled: false } })).toEqual([]);
+  });
+});
+
+describeWithHelm('images', () => {
+  it('all come from the registry of the whole tree of charts, with its credentials', () => {
+    const global = { imageRegistry: 'mirror.example.com:5000/hub', imagePullSecrets: ['a', { name: 'b' }], others: 1 };
+    const sidecar = { image: { repository: 'vllm/vllm-openai', tag: '1' } };
+    const image = { pullSecrets: ['c'] };
+    const all = render(withPool({ ...SIDECAR, sidecar, pull: ['x'] }, { ...ALL_BUNDLED, global, image }));
+    const images = podsIn(all).flatMap(({ template }) => containersOf(template).map(({ image }) => image as string));
+    expect([...new Set(images.map((one) => one.replace(/:[^/]*$/, '')))].sort()).toEqual(
+      [
+        'library/redis',
+        'millrace/gateway',
+        'millrace/worker',
+        'minio/minio',
+        'pgvector/pgvector',
+        'qdrant/qdrant',
+        'vllm/vllm-openai',
+      ].map((name) => `mirror.example.com:5000/hub/${name}`),
+    );
+    for (const { owner, template } of podsIn(all)) {
+      expect(template.spec.imagePullSecrets, owner).toEqual([{ name: 'c' }, { name: 'a' }, { name: 'b' }]);
+    }
   });
 });
 
@@ -853,6 +1189,8 @@ describeWithHelm('names', () => {
     expect(name('millrace')).toBe('millrace-gateway');
     expect(name('prod')).toBe('prod-millrace-gateway');
     expect(name('prod', { fullnameOverride: 'llm' })).toBe('llm-gateway');
+    // A release may be called so, and a Service may not.
+    expect(name('v1.2')).toBe('v1-2-millrace-gateway');
   });
 
   it('are no longer than Kubernetes takes, whatever they are made of', () => {
@@ -875,6 +1213,24 @@ describeWithHelm('names', () => {
     for (const { owner, template } of podsIn(all)) expect(template.metadata.labels.team, owner).toBe('search');
   });
 
+  it('have labels once, though they are said for all and for some', () => {
+    const labels = { team: 'some', 'app.kubernetes.io/part-of': 'search' };
+    const all = render(
+      withPool(
+        { podLabels: { team: 'one' } },
+        {
+          commonLabels: { team: 'all', 'app.kubernetes.io/part-of': 'platform' },
+          gateway: { podLabels: { team: 'gateway' } },
+          monitoring: { serviceMonitor: { enabled: true, labels }, podMonitor: { enabled: true, labels } },
+        },
+      ),
+    );
+    expect(all.one('ServiceMonitor').metadata.labels).toMatchObject(labels);
+    expect(all.one('PodMonitor').metadata.labels).toMatchObject(labels);
+    expect(all.one('Service', '-gateway').metadata.labels).toMatchObject({ 'app.kubernetes.io/part-of': 'platform' });
+    expect(podsIn(all).map(({ template }) => template.metadata.labels.team)).toEqual(['gateway', 'one']);
+  });
+
   it('keep pods as they are when only the chart has a new version', () => {
     for (const { owner, template } of podsIn(render(ALL_BUNDLED))) {
       expect(Object.keys(template.metadata.labels), owner).not.toContain('helm.sh/chart');
@@ -894,12 +1250,32 @@ describeWithHelm('further objects', () => {
 });
 
 describeWithHelm('the notes after an install', () => {
+  it('say what the network policy keeps out that the models need', () => {
+    const far = { upstream: { preset: 'groq', model: 'm' } };
+    const entries = [{ id: 'far', engine: 'openai-compatible', context: 4_096, ...far }];
+    const closed = 'the NetworkPolicy lets gateways reach none';
+    expect(notesOf({ models: { entries } })).toContain(closed);
+    for (const networkPolicy of [{ providers: true }, { enabled: false }, { gatewayEgress: [{}] }]) {
+      expect(notesOf({ models: { entries }, networkPolicy })).not.toContain(closed);
+    }
+    const remote = withPool({ engine: 'remote', models: [{ id: 'a', ...far }] });
+    expect(notesOf(remote)).toContain('The models of the pool one are on servers elsewhere');
+    expect(notesOf({ ...remote, networkPolicy: { workerEgress: [{}] } })).not.toContain('servers elsewhere');
+    expect(notesOf({})).not.toContain('NetworkPolicy');
+  });
+
   it('say what to do next, and what is missing', () => {
     const notes = notesOf({ ...POSTGRES });
     expect(notes).toContain('kubectl --namespace llm exec deploy/millrace-gateway -- millrace keys create me --quiet');
     expect(notes).toContain('kubectl --namespace llm port-forward service/millrace-gateway 8000:80');
     expect(notes).toContain('There is no S3 server');
     expect(notes).toContain('There is no Redis');
+    expect(notes).toContain('with 1 pool of workers: cpu (llama.cpp).');
+    expect(notesOf({ workers: { pools: [] } })).toContain('as millrace, without workers.');
+    const route = { enabled: true, hostnames: ['a.example.com'], gateway: { enabled: true, className: 'envoy' } };
+    expect(notesOf({ httpRoute: route })).toContain('curl http://a.example.com/v1/models');
+    const joined = { enabled: true, hostnames: ['a.example.com'], parentRefs: [{ name: 'theirs' }] };
+    expect(notesOf({ httpRoute: joined })).toContain('curl https://a.example.com/v1/models');
     expect(notesOf({ ingress: { enabled: true, hosts: ['a.example.com'], tls: { secretName: 'c' } } })).toContain(
       'curl https://a.example.com/v1/models',
     );

@@ -5,12 +5,14 @@
 {{/* The beginning of the names of all objects: the release's name, which is not said twice. Short, since names of pools come behind it. */}}
 {{- define "millrace.fullname" -}}
 {{- $name := include "millrace.name" . -}}
+{{- /* A release may have dots in its name, and a Service may not. */ -}}
+{{- $release := .Release.Name | replace "." "-" -}}
 {{- if .Values.fullnameOverride -}}
 {{- .Values.fullnameOverride | trunc 40 | trimSuffix "-" -}}
-{{- else if contains $name .Release.Name -}}
-{{- .Release.Name | trunc 40 | trimSuffix "-" -}}
+{{- else if contains $name $release -}}
+{{- $release | trunc 40 | trimSuffix "-" -}}
 {{- else -}}
-{{- printf "%s-%s" .Release.Name $name | trunc 40 | trimSuffix "-" -}}
+{{- printf "%s-%s" $release $name | trunc 40 | trimSuffix "-" -}}
 {{- end -}}
 {{- end -}}
 
@@ -24,13 +26,25 @@ millrace.dev/pool: {{ . }}
 {{- end }}
 {{- end -}}
 
+{{/* Labels of your own: those of one object, which win, and those that all objects get. The chart's own are refused: pods are found by them. */}}
+{{- define "millrace.ownLabels" -}}
+{{- $labels := merge (deepCopy (default dict .more)) .root.Values.commonLabels -}}
+{{- range $label, $_ := $labels -}}
+{{- if regexMatch "^(app\\.kubernetes\\.io/(name|instance|component|version|managed-by)|helm\\.sh/chart|millrace\\.dev/.*)$" $label -}}
+{{- fail (printf "The label %s is among commonLabels, podLabels or the labels of monitoring, and the chart sets it itself. Leave it out." $label) -}}
+{{- end -}}
+{{- end -}}
+{{- toYaml $labels -}}
+{{- end -}}
+
 {{- define "millrace.labels" -}}
+{{- $more := include "millrace.ownLabels" . | fromYaml -}}
 {{ include "millrace.selector" . }}
 app.kubernetes.io/version: {{ .root.Chart.AppVersion | quote }}
-app.kubernetes.io/part-of: millrace
+app.kubernetes.io/part-of: {{ get $more "app.kubernetes.io/part-of" | default "millrace" }}
 app.kubernetes.io/managed-by: {{ .root.Release.Service }}
 helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version | replace "+" "_" }}
-{{- with .root.Values.commonLabels }}
+{{- with omit $more "app.kubernetes.io/part-of" }}
 {{ toYaml . }}
 {{- end }}
 {{- end -}}
@@ -38,7 +52,7 @@ helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version | replace 
 {{/* Of pods: without the versions, or a new version of the chart would start all of them anew, also where nothing else has changed. */}}
 {{- define "millrace.podLabels" -}}
 {{ include "millrace.selector" . }}
-{{- with .root.Values.commonLabels }}
+{{- with include "millrace.ownLabels" . | fromYaml }}
 {{ toYaml . }}
 {{- end }}
 {{- end -}}
@@ -48,7 +62,22 @@ helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version | replace 
 {{- $tag := printf "%s%s" (default .root.Chart.AppVersion .image.tag) (default "" .suffix) -}}
 {{- $digest := ternary .digest .image.digest (hasKey . "digest") -}}
 {{- $name := printf "%s/%s" .root.Values.image.registry .image.repository | trimPrefix "/" -}}
-{{- if $digest }}{{ printf "%s@%s" $name $digest }}{{ else }}{{ printf "%s:%s" $name $tag }}{{ end -}}
+{{- include "millrace.mirrored" (dict "root" .root "image" (ternary (printf "%s@%s" $name $digest) (printf "%s:%s" $name $tag) (ne $digest ""))) -}}
+{{- end -}}
+
+{{/* An image by its whole name, from `global.imageRegistry` where there is one; takes (dict "root" $ "image" "docker.io/library/redis:8"). */}}
+{{- define "millrace.mirrored" -}}
+{{- $registry := default "" .root.Values.global.imageRegistry -}}
+{{- $parts := splitList "/" .image -}}
+{{- if not $registry }}{{ .image -}}
+{{- else if and (rest $parts) (regexMatch "[.:]|^localhost$" (first $parts)) }}{{ printf "%s/%s" $registry (join "/" (rest $parts)) -}}
+{{- else }}{{ printf "%s/%s" $registry .image }}{{ end -}}
+{{- end -}}
+
+{{/* One that is not Millrace's; takes (dict "root" $ "image" (dict "repository" "…" "tag" "…" "digest" "…")). */}}
+{{- define "millrace.otherImage" -}}
+{{- $image := ternary (printf "%s@%s" .image.repository .image.digest) (printf "%s:%s" .image.repository .image.tag) (ne .image.digest "") -}}
+{{- include "millrace.mirrored" (dict "root" .root "image" $image) -}}
 {{- end -}}
 
 {{- define "millrace.gatewayImage" -}}

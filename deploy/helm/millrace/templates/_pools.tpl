@@ -16,6 +16,7 @@
 {{- range .Values.workers.pools -}}
 {{- $pool := deepCopy . -}}
 {{- include "millrace.fill" (dict "into" $pool "from" $.Values.workers.defaults) -}}
+{{- include "millrace.dropNulls" $pool -}}
 {{- $where := printf "workers.pools: the pool %s" .name -}}
 {{- if has .name $names }}{{ fail (printf "%s is there twice. Give each pool a name of its own." $where) }}{{ end -}}
 {{- $names = append $names .name -}}
@@ -45,7 +46,8 @@
 {{- if $pool.hpa.enabled }}{{ $most = int $pool.hpa.maxReplicas }}{{ else if $pool.keda.enabled }}{{ $most = int $pool.keda.maxReplicas }}{{ end -}}
 {{- $_ := set $pool "most" $most -}}
 {{- $_ := set $pool "restsAtZero" (and $pool.keda.enabled (eq (int $pool.keda.minReplicas) 0)) -}}
-{{- if and (eq $pool.cache.type "pvc") (gt $most 1) (not (has "ReadWriteMany" $pool.cache.accessModes)) -}}
+{{- $_ := set $pool "onOneNode" (and (eq $pool.cache.type "pvc") (not (has "ReadWriteMany" $pool.cache.accessModes))) -}}
+{{- if and $pool.onOneNode (gt $most 1) -}}
 {{- fail (printf "%s may have %d workers, and cache.type is pvc with accessModes %s: a second pod on another node could not mount it. Set accessModes to [ReadWriteMany] with a storage class that has it, or cache.type to ephemeral." $where $most (toJson $pool.cache.accessModes)) -}}
 {{- end -}}
 {{- if and $pool.restsAtZero (not $pool.models) (or $.Values.models.entries (gt (len $.Values.workers.pools) 1)) -}}
@@ -74,12 +76,23 @@
 {{- fail (printf "%s is to pull %s, and there is no S3 server to pull from. Set s3.bundled.enabled or s3.external.url, or leave pull out." .where (join ", " $pool.pull)) -}}
 {{- end -}}
 {{- if has $pool.engine (list "llama-server" "max-serve" "vllm" "ovms") -}}
-{{- if not (and $pool.sidecar.image.repository $pool.sidecar.image.tag) -}}
+{{- if not (and $pool.sidecar.image.repository (or $pool.sidecar.image.tag $pool.sidecar.image.digest)) -}}
 {{- fail (printf "%s has the engine %s and no image for it. Set sidecar.image.repository and sidecar.image.tag." .where $pool.engine) -}}
 {{- end -}}
 {{- if not $pool.models -}}
 {{- fail (printf "%s has the engine %s and no models. Name in models what the server beside the worker has." .where $pool.engine) -}}
 {{- end -}}
+{{- end -}}
+{{- range $what, $port := dict "worker" (include "millrace.ports.worker" .root) "metrics of the worker" (include "millrace.ports.workerMetrics" .root) -}}
+{{- if eq (int $pool.sidecar.port) (int $port) -}}
+{{- fail (printf "%s has sidecar.port %s, which is the port of the %s beside it. Choose another." $.where $port $what) -}}
+{{- end -}}
+{{- end -}}
+{{- if and $pool.image.repository (not (or $pool.image.tag $pool.image.digest)) -}}
+{{- fail (printf "%s has image.repository %s, and neither its tag nor its digest. Set image.tag or image.digest." .where $pool.image.repository) -}}
+{{- end -}}
+{{- if and (eq $pool.engine "openvino") (not $pool.image.repository) -}}
+{{- fail (printf "%s has the engine openvino, which runs in Python, and the images of Millrace have none. Name one of yours that has it in image.repository, or set engine to ovms." .where) -}}
 {{- end -}}
 {{- if and (eq $pool.engine "remote") (not $pool.models) -}}
 {{- fail (printf "%s has the engine remote and no models. Name them in models, each with its upstream." .where) -}}

@@ -9,29 +9,41 @@ drained. Takes (dict "root" $ "pool" … "gpus" …).
 {{- $health := default (ternary "/v2/health/ready" "/health" (eq $pool.engine "ovms")) $sidecar.healthPath -}}
 - name: {{ $pool.engine }}
   restartPolicy: Always
-  image: {{ printf "%s:%s" $sidecar.image.repository $sidecar.image.tag }}
+  image: {{ include "millrace.otherImage" (dict "root" .root "image" $sidecar.image) }}
   imagePullPolicy: {{ .root.Values.image.pullPolicy }}
   {{- with $sidecar.command }}
   command: {{- toYaml . | nindent 4 }}
   {{- end }}
   args:
+    # Names and values apart: llama-server knows no `--port=8080`, and the others take both.
     {{- if eq $pool.engine "ovms" }}
-    - --rest_port={{ $port }}
+    - --rest_port
+    - {{ $port | quote }}
+    {{- if ne .root.Values.listenAddress "0.0.0.0" }}
+    - --rest_bind_address
+    - {{ .root.Values.listenAddress | quote }}
+    {{- end }}
     {{- else }}
     # The kubelet asks for its health by the address of the pod; everybody else is kept out by the NetworkPolicy.
-    - --host=0.0.0.0
-    - --port={{ $port }}
+    - --host
+    - {{ .root.Values.listenAddress | quote }}
+    - --port
+    - {{ $port | quote }}
     {{- end }}
     {{- with $sidecar.args }}{{ toYaml . | nindent 4 }}{{ end }}
   ports:
     - { name: engine, containerPort: {{ $port }}, protocol: TCP }
   env:
-    # Where caches go: the image's own home is not this user's.
-    - { name: HOME, value: /tmp }
-    {{- if eq $pool.engine "max-serve" }}
-    - { name: MAX_SERVE_DISABLE_TELEMETRY, value: "1" }
-    {{- else if eq $pool.engine "vllm" }}
-    - { name: VLLM_NO_USAGE_STATS, value: "1" }
+    {{- /* The image's own home is not this user's. Its list of users has no 65532: PyTorch asks it for a name, and ends vLLM at its start where
+          it has none. Weights that a server fetches itself go to the volume of the cache: what lies in /tmp has a limit that a large model exceeds. */}}
+    {{- $variables := dict "HOME" "/tmp" "USER" "millrace" }}
+    {{- if has $pool.engine (list "max-serve" "vllm") }}{{ $_ := set $variables "HF_HOME" "/models/hugging-face" }}{{ end }}
+    {{- if eq $pool.engine "max-serve" }}{{ $_ := set $variables "MAX_SERVE_DISABLE_TELEMETRY" "1" }}{{ end }}
+    {{- if eq $pool.engine "vllm" }}{{ $_ := set $variables "VLLM_NO_USAGE_STATS" "1" }}{{ end }}
+    {{- if eq $pool.engine "llama-server" }}{{ $_ := set $variables "LLAMA_CACHE" "/models/llama.cpp" }}{{ end }}
+    {{- range $sidecar.env }}{{ $_ := unset $variables .name }}{{ end }}
+    {{- range $name, $value := $variables }}
+    - { name: {{ $name }}, value: {{ $value | quote }} }
     {{- end }}
     {{- with $sidecar.env }}{{ toYaml . | nindent 4 }}{{ end }}
   {{- with $sidecar.envFrom }}
@@ -51,7 +63,7 @@ drained. Takes (dict "root" $ "pool" … "gpus" …).
     periodSeconds: 10
     timeoutSeconds: 10
     failureThreshold: 6
-  resources: {{- toYaml (merge (deepCopy $sidecar.resources) .gpus) | nindent 4 }}
+  resources: {{- include "millrace.resources" (dict "where" (printf "sidecar.resources of the pool %s" $pool.name) "resources" (merge (default dict $sidecar.resources | deepCopy) .gpus)) | nindent 4 }}
   volumeMounts:
     - { name: tmp, mountPath: /tmp }
     - { name: models, mountPath: /models }

@@ -29,6 +29,7 @@ metadata:
 spec:
   replicas: 1
   serviceName: {{ $name }}
+  revisionHistoryLimit: {{ .root.Values.revisionHistoryLimit }}
   selector:
     matchLabels: {{- $selector | nindent 6 }}
   template:
@@ -36,6 +37,7 @@ spec:
       labels: {{- include "millrace.podLabels" (dict "root" .root "component" .name) | nindent 8 }}
     spec:
       {{- with include "millrace.pullSecrets" .root | trim }}{{ . | nindent 6 }}{{ end }}
+      {{- with include "millrace.placement" .root | trim }}{{ . | nindent 6 }}{{ end }}
       serviceAccountName: {{ include "millrace.workerAccount" .root }}
       automountServiceAccountToken: false
       enableServiceLinks: false
@@ -43,7 +45,7 @@ spec:
       securityContext: {{- include "millrace.podSecurity" . | nindent 8 }}
       containers:
         - name: {{ .name }}
-          image: {{ .values.image }}
+          image: {{ include "millrace.mirrored" (dict "root" .root "image" .values.image) }}
           imagePullPolicy: {{ .root.Values.image.pullPolicy }}
           securityContext: {{- include "millrace.containerSecurity" .root | nindent 12 }}
           ports:
@@ -51,7 +53,7 @@ spec:
             - { name: {{ $port }}, containerPort: {{ $number }}, protocol: TCP }
             {{- end }}
           {{- .container | nindent 10 }}
-          resources: {{- toYaml .values.resources | nindent 12 }}
+          resources: {{- include "millrace.resources" (dict "where" (printf "the bundled resources of %s" .name) "resources" .values.resources) | nindent 12 }}
           volumeMounts:
             - { name: data, mountPath: {{ .dataPath }} }
             {{- range $index, $folder := .folders }}
