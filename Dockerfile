@@ -31,21 +31,28 @@ COPY configs configs
 COPY init-scripts init-scripts
 COPY models/millrace-demo.gguf models/millrace-demo-embed.gguf models/
 
+# Of the commit, where `make images` gives it: the same sources make the same layers.
 FROM build AS gateway-layout
+ARG SOURCE_DATE_EPOCH
 RUN tools/images/layout.sh assemble gateway /out
 FROM build AS worker-layout
+ARG SOURCE_DATE_EPOCH
 RUN tools/images/layout.sh assemble worker /out
 FROM build AS worker-cuda-layout
+ARG SOURCE_DATE_EPOCH
 RUN tools/images/layout.sh assemble worker-cuda /out
 FROM build AS millrace-layout
+ARG SOURCE_DATE_EPOCH
 RUN tools/images/layout.sh assemble millrace /out
 
 # --------------------------------------------------------------------------------------------------------------- run
 # Nothing is written outside of /data and /tmp (`docker run --read-only --tmpfs /tmp`); models are looked for in /models. 65532 is nobody's
 # number in either distribution, and a user by name is what some libraries ask for.
 FROM ${DEBIAN_IMAGE} AS base
+ARG SOURCE_DATE_EPOCH
 RUN echo 'millrace:x:65532:' >>/etc/group && echo 'millrace:x:65532:65532:Millrace:/data:/usr/sbin/nologin' >>/etc/passwd \
-  && mkdir -m 0750 /data && mkdir /models && chown 65532:65532 /data /models
+  && mkdir -m 0750 /data && mkdir -p /models /opt/millrace && chown 65532:65532 /data /models \
+  && touch -d "@${SOURCE_DATE_EPOCH:-315532800}" /data /etc/group /etc/passwd /etc /models /opt/millrace /opt
 ENV PATH=/opt/millrace/bin:/usr/local/bin:/usr/bin:/bin NODE_ENV=production HOME=/tmp \
   MILLRACE_DATA_FOLDER=/data MILLRACE_CACHE_FOLDER=/data/cache MILLRACE_MODELS_DIR=/models
 WORKDIR /data
@@ -54,8 +61,10 @@ USER 65532:65532
 ENTRYPOINT ["/opt/millrace/bin/init", "/opt/millrace/bin/millrace"]
 
 FROM ${CUDA_IMAGE} AS cuda-base
+ARG SOURCE_DATE_EPOCH
 RUN echo 'millrace:x:65532:' >>/etc/group && echo 'millrace:x:65532:65532:Millrace:/data:/usr/sbin/nologin' >>/etc/passwd \
-  && mkdir -m 0750 /data && mkdir /models && chown 65532:65532 /data /models
+  && mkdir -m 0750 /data && mkdir -p /models /opt/millrace && chown 65532:65532 /data /models \
+  && touch -d "@${SOURCE_DATE_EPOCH:-315532800}" /data /etc/group /etc/passwd /etc /models /opt/millrace /opt
 ENV PATH=/opt/millrace/bin:/usr/local/bin:/usr/bin:/bin NODE_ENV=production HOME=/tmp \
   MILLRACE_DATA_FOLDER=/data MILLRACE_CACHE_FOLDER=/data/cache MILLRACE_MODELS_DIR=/models
 WORKDIR /data
@@ -69,7 +78,8 @@ COPY --from=gateway-layout /out /opt/millrace
 # Beyond loopback only who has an API key is served: docs/how-to/docker.md makes the first.
 ENV MILLRACE_HOST=0.0.0.0 MILLRACE_PORT=8000
 EXPOSE 8000
-HEALTHCHECK --interval=10s --timeout=8s --start-period=60s --retries=3 CMD ["/opt/millrace/bin/millrace", "health"]
+# Half a second of a core each time.
+HEALTHCHECK --interval=30s --timeout=8s --start-period=60s --retries=3 CMD ["/opt/millrace/bin/millrace", "health"]
 CMD ["gateway"]
 ARG VERSION=0.1.0
 ARG REVISION=unknown
@@ -84,7 +94,7 @@ FROM base AS worker
 COPY --from=worker-layout /out /opt/millrace
 ENV MILLRACE_WORKER_HOST=0.0.0.0 MILLRACE_WORKER_PORT=8100 MILLRACE_WORKER_METRICS_PORT=8101
 EXPOSE 8100 8101
-HEALTHCHECK --interval=10s --timeout=8s --start-period=600s --retries=3 CMD ["/opt/millrace/bin/millrace", "health", "--worker"]
+HEALTHCHECK --interval=30s --timeout=8s --start-period=600s --retries=3 CMD ["/opt/millrace/bin/millrace", "health", "--worker"]
 CMD ["worker"]
 ARG VERSION=0.1.0
 ARG REVISION=unknown
@@ -100,7 +110,7 @@ COPY --from=worker-cuda-layout /out /opt/millrace
 # A GPU that is not there is an error, and no slow worker.
 ENV MILLRACE_WORKER_HOST=0.0.0.0 MILLRACE_WORKER_PORT=8100 MILLRACE_WORKER_METRICS_PORT=8101 MILLRACE_GPU=cuda
 EXPOSE 8100 8101
-HEALTHCHECK --interval=10s --timeout=8s --start-period=600s --retries=3 CMD ["/opt/millrace/bin/millrace", "health", "--worker"]
+HEALTHCHECK --interval=30s --timeout=8s --start-period=600s --retries=3 CMD ["/opt/millrace/bin/millrace", "health", "--worker"]
 CMD ["worker"]
 ARG VERSION=0.1.0
 ARG REVISION=unknown
@@ -115,7 +125,7 @@ FROM base AS millrace
 COPY --from=millrace-layout /out /opt/millrace
 ENV MILLRACE_HOST=0.0.0.0 MILLRACE_PORT=8000
 EXPOSE 8000
-HEALTHCHECK --interval=10s --timeout=8s --start-period=600s --retries=3 CMD ["/opt/millrace/bin/millrace", "health"]
+HEALTHCHECK --interval=30s --timeout=8s --start-period=600s --retries=3 CMD ["/opt/millrace/bin/millrace", "health"]
 CMD ["serve"]
 ARG VERSION=0.1.0
 ARG REVISION=unknown

@@ -16,6 +16,10 @@ export interface Service {
   readonly volumes?: readonly string[];
   readonly healthcheck?: { readonly test: readonly string[] };
   readonly read_only?: boolean;
+  readonly tmpfs?: readonly string[];
+  readonly cap_drop?: readonly string[];
+  readonly security_opt?: readonly string[];
+  readonly scale?: string;
   readonly stop_grace_period?: string;
   readonly depends_on?: Readonly<Record<string, unknown>> | readonly string[];
 }

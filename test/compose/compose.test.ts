@@ -7,7 +7,7 @@ import { afterAll, describe, expect, it } from 'vitest';
 import { parse } from 'yaml';
 import { COLLECTOR, COMPOSE_LOADER, isBuilt } from '../../tools/compose/compose-tools.ts';
 import { settingsOf, stage } from '../images/dockerfile.js';
-import { COMPOSE_TEXT, composeFile, OBJECT_STORES, PROFILES, ROOT, storeText } from './compose-file.js';
+import { COMPOSE_TEXT, composeFile, OBJECT_STORES, PROFILES, ROOT, type Service, storeText } from './compose-file.js';
 
 const STACK = join(ROOT, 'tools/compose/stack.sh');
 /** Why a service can't be asked for its health. */
@@ -15,6 +15,12 @@ const WITHOUT_HEALTH: Readonly<Record<string, string>> = {
   collector: 'its image has no shell',
   tempo: 'its image has no shell',
   bucket: 'it ends, and others wait for that',
+};
+/** Whose root can be written, and why. */
+const WRITING_BESIDE_PROGRAM: Readonly<Record<string, string>> = {
+  max: 'it compiles into folders of its own',
+  openvino: 'where its server writes is not told',
+  grafana: 'it unpacks plugins beside its program',
 };
 /** Written by another part of the project, which need not be there. */
 const OF_THE_CHART = 'deploy/helm/millrace/files/';
@@ -114,6 +120,24 @@ describe('docker-compose.yaml', () => {
     }
   });
 
+  it.each(OBJECT_STORES)('gives no service, with %s, what it can do without, or says why', (store) => {
+    const all = Object.entries(composeFile(store).services);
+    for (const [name, { security_opt }] of all) expect(security_opt, name).toEqual(['no-new-privileges:true']);
+    const without = (holds: (service: Service) => boolean) =>
+      all.flatMap(([name, service]) => (holds(service) ? [] : [name])).sort();
+    expect(without(({ cap_drop }) => cap_drop?.[0] === 'ALL')).toEqual(['max', 'openvino']);
+    expect(without(({ read_only, tmpfs }) => read_only === true && tmpfs?.includes('/tmp') === true)).toEqual(
+      Object.keys(WRITING_BESIDE_PROGRAM).sort(),
+    );
+  });
+
+  it('keeps traces on, and as many workers, for whoever calls Compose without make', () => {
+    for (const [name, { environment = {} }] of ours) {
+      expect(environment.OTEL_EXPORTER_OTLP_ENDPOINT, name).toBe(`\${COLLECTOR_URL:-}`);
+    }
+    expect(services.worker!.scale).toBe(`\${WORKERS:-1}`);
+  });
+
   it('asks MAX Serve for batches of 32, and for no telemetry', () => {
     expect(services.max!.command).toContain('--max-batch-size=32');
     expect(services.max!.environment).toMatchObject({ MAX_SERVE_DISABLE_TELEMETRY: '1' });
@@ -190,6 +214,105 @@ describe('what make up makes and tells', () => {
     expect(said).toContain("docker compose --profile '*' down --volumes");
     expect(stack('up', { COMPOSE: recorder, PROFILES: 'observe gpu' })).toContain('/v1/chat/completions');
     expect(readFileSync(join(folder, 'calls'), 'utf8')).toContain('observe,gpu up --detach --wait --build\n');
+  });
+
+  /** `make up` and the like on a .env of their own, with an engine that writes down what it is asked; `volumes` are there already. */
+  const machine = (text: string | undefined, volumes: readonly string[] = []) => {
+    const place = mkdtempSync(join(folder, 'machine-'));
+    const [envFile, calls] = [join(place, '.env'), join(place, 'calls')];
+    if (text !== undefined) writeFileSync(envFile, text);
+    writeFileSync(
+      join(place, 'engine'),
+      `#!/bin/sh
+case "$*" in
+  "volume inspect "*) case " ${volumes.join(' ')} " in *" $3 "*) exit 0 ;; *) exit 1 ;; esac ;;
+  "config --services")
+    echo gateway
+    case ",$COMPOSE_PROFILES," in *,observe,*) echo grafana ;; esac
+    case ",$COMPOSE_PROFILES," in *,gpu,*) echo worker-gpu ;; esac ;;
+  "ps --all --services") [ ! -s '${calls}' ] || printf 'gateway\\ngrafana\\nworker-gpu\\n' ;;
+  *) echo "$COMPOSE_PROFILES $OBJECT_STORE \${COLLECTOR_URL:--}: $*" >>'${calls}' ;;
+esac
+`,
+      { mode: 0o755 },
+    );
+    return {
+      envFile,
+      run: (command: string, variables: NodeJS.ProcessEnv = {}) =>
+        stack(command, { STACK_ENV_FILE: envFile, COMPOSE: join(place, 'engine'), ...variables }),
+      calls: () => (existsSync(calls) ? readFileSync(calls, 'utf8').trim().split('\n') : []),
+    };
+  };
+
+  it('means the same the second time, and ends what is not chosen any more', () => {
+    const { run, calls } = machine(undefined);
+    expect(run('up', { PROFILES: 'observe,gpu', OBJECT_STORE: 'seaweedfs' })).toContain('Grafana');
+    expect(run('up')).toContain('Grafana');
+    run('up', { PROFILES: 'gpu' });
+    run('up', { PROFILES: '' });
+    run('up');
+    expect(calls()).toEqual([
+      'observe,gpu seaweedfs http://collector:4318: up --detach --wait --build',
+      'observe,gpu seaweedfs http://collector:4318: up --detach --wait --build',
+      '* seaweedfs -: rm --stop --force grafana',
+      'gpu seaweedfs -: up --detach --wait --build',
+      '* seaweedfs -: rm --stop --force grafana worker-gpu',
+      ' seaweedfs -: up --detach --wait --build',
+      '* seaweedfs -: rm --stop --force grafana worker-gpu',
+      ' seaweedfs -: up --detach --wait --build',
+    ]);
+  });
+
+  it('reads .env as Compose does, and runs nothing that stands in it', () => {
+    const { run, calls } = machine(
+      [
+        'GATEWAY_PORT="8123" # taken by something else',
+        "export REDIS_PORT='6380'",
+        'COMPOSE_PROFILES=observe',
+        'COLLECTOR_URL=http://elsewhere:4318',
+        `QDRANT_PORT=$(touch ${join(folder, 'was-run')})}`,
+        '',
+      ].join('\n'),
+    );
+    const said = run('up');
+    expect(said).toContain('http://127.0.0.1:8123/v1 ');
+    expect(said).toContain('127.0.0.1:6380 ');
+    expect(said).toContain('Grafana');
+    expect(calls()).toEqual(['observe minio http://elsewhere:4318: up --detach --wait --build']);
+    expect(existsSync(join(folder, 'was-run'))).toBe(false);
+  });
+
+  it('refuses a password of one’s own that would break an address, and takes any other', () => {
+    const kept = machine("export STACK_REDIS_PASSWORD='my-own_1.~'\n");
+    kept.run('up');
+    expect(readFileSync(kept.envFile, 'utf8')).not.toMatch(/^STACK_REDIS_PASSWORD=/m);
+    const broken = machine('STACK_REDIS_PASSWORD=p@ss/word\n');
+    expect(() => broken.run('up')).toThrow('STACK_REDIS_PASSWORD has a character that does not stand in an address');
+    expect(broken.calls()).toEqual([]);
+  });
+
+  it('makes no new credentials for a database from before, and says how to go on', () => {
+    const { envFile, run, calls } = machine(undefined, ['millrace_postgres-data']);
+    expect(() => run('up')).toThrow(
+      'There is a database from before (the volume millrace_postgres-data), and .env'.replace('.env', envFile),
+    );
+    expect(existsSync(envFile)).toBe(false);
+    // What runs can be ended all the same.
+    run('down');
+    expect(calls()).toEqual(['* minio -: down']);
+  });
+
+  it('makes nothing where there is no Compose, or one that is too old', () => {
+    const place = mkdtempSync(join(folder, 'old-'));
+    const envFile = join(place, '.env');
+    const docker = (version: string) => {
+      writeFileSync(join(place, 'docker'), `#!/bin/sh\n[ "$1" = compose ] || exit 1\n${version}\n`, { mode: 0o755 });
+      return () => stack('up', { STACK_ENV_FILE: envFile, PATH: `${place}:/usr/bin:/bin` });
+    };
+    expect(docker('exit 1')).toThrow('This needs Docker with Compose 2.24 or newer, and there is none');
+    expect(docker('echo v2.23.3')).toThrow('This needs Docker Compose 2.24 or newer; this is v2.23.3');
+    expect(existsSync(envFile)).toBe(false);
+    expect(docker('echo 5.7.0')()).toContain('docker compose exec gateway');
   });
 });
 

@@ -66,6 +66,19 @@ describe('what the images hold', () => {
     expect(TARGETS.filter((target) => has(target, 'millrace-demo.gguf'))).toEqual(['worker', 'millrace']);
   });
 
+  it('is the same whenever it is made, times included', () => {
+    for (const target of TARGETS) {
+      const found = execFileSync(
+        'find',
+        [layoutOf(target), '!', '-newermt', '@315532799', '-o', '-newermt', '@315532800'],
+        {
+          encoding: 'utf8',
+        },
+      );
+      expect(found, target).toBe('');
+    }
+  });
+
   it('can be written by nobody but its owner', () => {
     for (const target of TARGETS) {
       const found = execFileSync('find', [layoutOf(target), '-perm', '/022', '!', '-type', 'l'], { encoding: 'utf8' });

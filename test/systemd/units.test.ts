@@ -57,6 +57,15 @@ describe('the units of systemd', () => {
     expect(variables.filter((variable) => !KNOWN.has(variable))).toEqual([]);
   });
 
+  it('starts none that excludes another before that has ended', () => {
+    for (const name of ['millrace-gateway', 'millrace-worker']) {
+      expect(valuesOf(name, 'Conflicts')).toEqual(['millrace.service']);
+      expect(valuesOf('millrace', 'Conflicts').join(' ').split(' ')).toContain(`${name}.service`);
+      // Without an order systemd ends one while it starts the other, which then finds its port taken.
+      expect(valuesOf('millrace', 'After').join(' ').split(' ')).toContain(`${name}.service`);
+    }
+  });
+
   it('loads models when they are asked for, and unloads what nobody asks for', () => {
     for (const name of ['millrace', 'millrace-worker']) {
       expect(Number(environmentOf(name).MILLRACE_IDLE_UNLOAD_MS)).toBeGreaterThan(0);

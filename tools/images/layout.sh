@@ -7,7 +7,8 @@
 #   tools/images/layout.sh assemble TARGET OUT
 #
 # TARGET is `gateway`, `worker`, `worker-cuda` or `millrace` (both in one). OUT is a folder that is not there yet: what lies in it afterwards
-# is all that runs, its own Node included. Versions are those of pnpm-lock.yaml and nothing else.
+# is all that runs, its own Node included. Versions are those of pnpm-lock.yaml and nothing else. The same sources make the same files, their
+# times included: SOURCE_DATE_EPOCH says which, in seconds, else it is 1980.
 set -eu
 home=$(cd "$(dirname "$0")/../.." && pwd)
 cd "$home"
@@ -117,6 +118,8 @@ prune() {
   find "$out" -type l ! -exec test -e {} \; -delete
   # Everybody may read it, and nobody write.
   chmod -R u=rwX,go=rX "$out"
+  # Last: whatever is changed in a folder changes the folder's time.
+  find "$out" -exec touch --no-dereference --date "@${SOURCE_DATE_EPOCH:-315532800}" {} +
 }
 
 command=${1:-}

@@ -17,6 +17,8 @@ fail() {
 
 # What is there is replaced when the new one is whole.
 install_units() {
+  # Whatever root keeps to itself elsewhere: the units have users of their own, who have to get at it.
+  umask 022
   mkdir -p "$root/opt" "$units" "$root/etc/millrace"
   rm -rf "$home.new"
   tools/images/layout.sh assemble millrace "$home.new"
@@ -40,6 +42,8 @@ TEXT
 }
 
 uninstall_units() {
+  # Whatever root keeps to itself elsewhere: the units have users of their own, who have to get at it.
+  umask 022
   for name in millrace millrace-gateway millrace-worker; do
     [ -n "$root" ] || systemctl disable --now "$name" 2>/dev/null || true
     rm -f "$units/$name.service"
