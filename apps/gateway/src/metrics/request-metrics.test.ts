@@ -103,7 +103,7 @@ describe('the declarations', () => {
       'direction',
       'state',
     ],
-    ...['gen_ai.operation.name', 'gen_ai.request.model', 'error.type'],
+    ...['gen_ai.operation.name', 'gen_ai.provider.name', 'gen_ai.request.model', 'error.type'],
   ]);
 
   it.each(GATEWAY_METRICS.map((one) => [one.name, one] as const))('are as they should be: %s', (name, metric) => {

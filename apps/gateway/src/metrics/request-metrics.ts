@@ -1,7 +1,7 @@
-import { BoundedLabel, counter, histogram } from '@millrace/runtime';
+import { ATTRIBUTES, BoundedLabel, counter, histogram } from '@millrace/runtime';
 import type { RequestRecord } from '../vocabulary.js';
 import { MEASURED } from './declarations.js';
-import { OPERATIONS } from './operations.js';
+import { OPERATIONS, OURSELVES } from './operations.js';
 
 /**
  * Workers describe their models, and a server behind one may rename its own for ever; further ones are counted as `other`. Each has
@@ -48,8 +48,15 @@ export class RequestMetrics {
   };
 
   #observeTimes(record: RequestRecord, model: string): void {
-    const labels = { 'gen_ai.operation.name': OPERATIONS[record.endpoint], 'gen_ai.request.model': model };
-    this.#duration.record(seconds(record.totalMs), record.code ? { ...labels, 'error.type': record.code } : labels);
+    const labels = {
+      [ATTRIBUTES.operation]: OPERATIONS[record.endpoint],
+      [ATTRIBUTES.provider]: OURSELVES,
+      [ATTRIBUTES.requestModel]: model,
+    };
+    this.#duration.record(
+      seconds(record.totalMs),
+      record.code ? { ...labels, [ATTRIBUTES.errorType]: record.code } : labels,
+    );
     if (record.firstTokenMs !== undefined) this.#firstToken.record(seconds(record.firstTokenMs), labels);
     if (record.perTokenMs !== undefined) this.#perToken.record(seconds(record.perTokenMs), labels);
     // Of whole answers http/overhead.ts tells, since more of the gateway's time comes after the record was closed.

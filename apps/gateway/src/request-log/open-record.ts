@@ -110,12 +110,18 @@ export class OpenRecord {
     return this.#trace?.context ?? this.call.trace;
   }
 
+  /** Of the attempt that was sent last. */
+  attemptFailed(code: ErrorCode): void {
+    this.#trace?.fails(code, performance.now());
+  }
+
   add(event: SequenceEvent): void {
     const nowMs = this.#sinceArrivalMs();
     this.#firstEventMs ??= nowMs;
     this.#lastEventMs = nowMs;
     this.#trace?.answers(nowMs + this.call.arrivedMs);
     if (event.kind === 'tokens') this.#noteTokens(nowMs);
+    if (event.kind === 'finished') this.#trace?.finishes(event.index, event.reason);
     this.#tally?.add(event);
     this.#contents?.add(event);
   }
