@@ -191,7 +191,8 @@ function lines({ stacked = false, warns }: PanelPlan): object {
     drawStyle: 'line',
     lineWidth: 1,
     fillOpacity: stacked ? 30 : 5,
-    showPoints: 'never',
+    // A point with no other beside it would be no line: a single request, looked at over a day.
+    showPoints: 'auto',
     spanNulls: false,
     stacking: { mode: stacked ? 'normal' : 'none', group: 'A' },
     thresholdsStyle: { mode: warns === undefined ? 'off' : 'dashed' },

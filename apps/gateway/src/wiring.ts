@@ -181,13 +181,14 @@ export function wire(
     {
       running: () => admission.byModel.running,
       waiting: () => admission.byModel.waiting,
-      models: () => directory.workers.flatMap(({ models: served }) => served?.map(({ id }) => id) ?? []),
+      models: () => directory.workers.flatMap(({ models: served }) => served ?? []),
       waitingBytes: () => admission.waitingBytes,
       queueJobs: () => pools?.waiting ?? 0,
       workerPhases: () => directory.states().map(({ phase }) => phase),
       certificates: () => tls.secondsLeft(),
     },
     modelLabels,
+    (model) => requests.begin(model),
   );
   const stored = new StoredCalls(requestLog, parts.rates);
   const places = {

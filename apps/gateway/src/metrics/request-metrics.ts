@@ -1,5 +1,6 @@
-import { ATTRIBUTES, BoundedLabel, counter, histogram } from '@millrace/runtime';
-import type { RequestRecord } from '../vocabulary.js';
+import type { ModelCapability, ModelDescription } from '@millrace/contracts';
+import { ATTRIBUTES, BoundedLabel, beginAtZero, counter, histogram } from '@millrace/runtime';
+import type { Endpoint, RequestRecord } from '../vocabulary.js';
 import { MEASURED } from './declarations.js';
 import { OPERATIONS, OURSELVES } from './operations.js';
 
@@ -8,6 +9,15 @@ import { OPERATIONS, OURSELVES } from './operations.js';
  * about 150 lines of a scrape, which holds up everything else for a millisecond (measured: 17 ms with 20, 145 ms with 100).
  */
 export const MODELS_MAX = 64;
+/** Of so many models series begin before the first request, at 0. Each has its lines in a scrape whether it is asked for or not. */
+const BEGUN_MODELS_MAX = 8;
+/** What a model of each kind is asked by. */
+const ENDPOINTS: Readonly<Record<ModelCapability, readonly Endpoint[]>> = {
+  chat: ['chat', 'responses', 'messages'],
+  completion: ['completion'],
+  embedding: ['embeddings'],
+  rerank: ['rerank'],
+};
 /** Of so many pauses one is measured. */
 const GAPS_TO_ONE = 16;
 
@@ -27,6 +37,32 @@ export class RequestMetrics {
 
   /** @param models the labels of all metrics of this process. */
   constructor(private readonly models = new BoundedLabel(MODELS_MAX)) {}
+
+  readonly #begun = new Set<string>();
+
+  /** A model is served: from now on what it is asked is counted from 0, so that dashboards show the first request as well. */
+  begin({ id, capabilities }: Pick<ModelDescription, 'id' | 'capabilities'>): void {
+    if (this.#begun.has(id) || this.#begun.size === BEGUN_MODELS_MAX) return;
+    this.#begun.add(id);
+    const model = this.models.of(id);
+    for (const capability of capabilities) {
+      for (const endpoint of ENDPOINTS[capability]) this.#beginEndpoint(endpoint, model);
+    }
+    beginAtZero(this.#waited, { model });
+    for (const kind of ['prompt', 'completion', 'cached']) this.#tokens.add(0, { kind, model });
+    if (!capabilities.includes('chat')) return;
+    beginAtZero(this.#gap, { model });
+    beginAtZero(this.#overhead, { answer: 'stream' });
+  }
+
+  #beginEndpoint(endpoint: Endpoint, model: string): void {
+    this.#requests.add(0, { endpoint, outcome: 'served', code: 'none', model });
+    const labels = labelsOf(endpoint, model);
+    beginAtZero(this.#duration, labels);
+    if (endpoint === 'embeddings' || endpoint === 'rerank') return;
+    beginAtZero(this.#firstToken, labels);
+    beginAtZero(this.#perToken, labels);
+  }
 
   /** A pause between two events of a sequence. Measuring takes a microsecond, and there are tens of thousands in a second. */
   readonly observeGap = (gapMs: number, model: string): void => {
@@ -48,11 +84,7 @@ export class RequestMetrics {
   };
 
   #observeTimes(record: RequestRecord, model: string): void {
-    const labels = {
-      [ATTRIBUTES.operation]: OPERATIONS[record.endpoint],
-      [ATTRIBUTES.provider]: OURSELVES,
-      [ATTRIBUTES.requestModel]: model,
-    };
+    const labels = labelsOf(record.endpoint, model);
     this.#duration.record(
       seconds(record.totalMs),
       record.code ? { ...labels, [ATTRIBUTES.errorType]: record.code } : labels,
@@ -71,6 +103,14 @@ export class RequestMetrics {
     this.#tokens.add(record.completionTokens, { kind: 'completion', model });
     this.#tokens.add(record.cachedTokens, { kind: 'cached', model });
   }
+}
+
+function labelsOf(endpoint: Endpoint, model: string): Readonly<Record<string, string>> {
+  return {
+    [ATTRIBUTES.operation]: OPERATIONS[endpoint],
+    [ATTRIBUTES.provider]: OURSELVES,
+    [ATTRIBUTES.requestModel]: model,
+  };
 }
 
 function seconds(ms: number): number {
