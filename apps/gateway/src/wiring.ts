@@ -163,7 +163,11 @@ export function wire(
   const requestLog = new RequestLog(logger, [requests.observe, ...parts.listeners], settings, requests.observeGap);
   const dispatcher = new Dispatcher();
   const entrance = new Entrance(admission, parts.rates, settings, models, new StoredNames(parts.modelStore));
-  const choice = new DispatchChoice(directory, settings);
+  const choice = new DispatchChoice(directory, settings, (worker, is, code) => {
+    if (is === 'open')
+      logger.warn({ worker, code }, 'a worker is left alone, since it failed several times one after another');
+    else logger.info({ worker }, 'a worker that was left alone answers again');
+  });
   const findWorkers = new FindWorkers(admission, directory, choice, settings);
   const answerCache = openAnswerCache(settings, parts, openSemantic(settings, parts, directory, logger), logger);
   const cached = new CachedAnswers(answerCache, openSharedRuns(settings));

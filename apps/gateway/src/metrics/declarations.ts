@@ -118,7 +118,7 @@ export const MEASURED = {
     kind: 'gauge',
     unit: '{worker}',
     labels: [],
-    help: 'Workers that are left alone since they failed circuitFailures times one after another. Above 0 for long → restart them or take them away: the log names their failures.',
+    help: 'Workers that are left alone since they failed circuitFailures times one after another. Above 0 for long → restart them or take them away: the log of the gateway names them, and what they failed with last.',
   },
   keys: {
     name: 'millrace_keys',
