@@ -174,6 +174,34 @@ describe('a request of which a collector is told', () => {
     expect(only(spans, /^work /)).toMatchObject({ parentSpanId: only(spans, /^embeddings /).spanId });
   });
 
+  it('is one trace also where its model looks into files, and is asked again with what it found', async () => {
+    const client = stack.client();
+    const file = await client.files.create({
+      purpose: 'assistants',
+      file: new File(['Anna has a red bicycle.'], 'anna.txt'),
+    });
+    const store = await client.vectorStores.create({ file_ids: [file.id] });
+    await expect
+      .poll(async () => (await client.vectorStores.retrieve(store.id)).status, { timeout: 20_000 })
+      .toBe('completed');
+    const tools = [{ type: 'file_search' as const, vector_store_ids: [store.id] }];
+    const answer = await client.responses
+      .create({ model: 'millrace-demo', input: 'What does Anna have?', tools, tool_choice: 'required' })
+      .withResponse();
+    expect(answer.data.output.some(({ type }) => type === 'file_search_call')).toBe(true);
+    const requestId = answer.response.headers.get('x-request-id');
+    const ofRequest = () =>
+      collector.spans.filter(
+        ({ service, kind, attributes }) =>
+          service === 'millrace-gateway' && kind !== 3 && attributes['millrace.request.id'] === requestId,
+      );
+    await expect.poll(() => ofRequest().length).toBeGreaterThanOrEqual(3);
+    const whole = only(ofRequest(), /^POST \/v1\/responses$/);
+    expect(new Set(ofRequest().map(({ traceId }) => traceId))).toEqual(new Set([whole.traceId]));
+    for (const part of ofRequest().filter((span) => span !== whole))
+      expect(part).toMatchObject({ name: expect.stringMatching(/^millrace /), kind: 1, parentSpanId: whole.spanId });
+  }, 60_000);
+
   it('is measured by the same metrics that a scrape gets', async () => {
     await expect.poll(() => [...collector.metrics.keys()]).toContain('millrace_requests_total');
     await expect.poll(() => [...collector.metrics.keys()]).toContain('millrace_worker_step_duration_seconds');

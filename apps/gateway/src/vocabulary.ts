@@ -83,6 +83,8 @@ export interface Call {
   /** Aborts when the client leaves; its reason is the error to throw. */
   readonly clientLeft: AbortSignal;
   readonly trace: CallerTrace | undefined;
+  /** Filled in when the first of its requests is traced: those who count may see several in one call, which is one trace all the same. */
+  readonly traced?: { whole?: TraceContext };
   /** Of its URL, as its route has it: `/v1/models/:model`. Undefined: nobody has sent it, or no route fits. */
   readonly route?: { readonly method: string; readonly path: string } | undefined;
 }

@@ -33,14 +33,22 @@ export class RequestTrace {
   }
 
   /** @returns undefined where nothing is traced. */
-  static open(endpoint: Endpoint, { route, requestId, arrivedMs: startMs, trace }: Call): RequestTrace | undefined {
+  static open(endpoint: Endpoint, call: Call): RequestTrace | undefined {
+    const { requestId, trace, traced } = call;
+    const whole = traced?.whole;
+    // A further turn of a response, or its search in files, is a part of what came first, and begins now.
+    const [route, startMs] = whole === undefined ? [call.route, call.arrivedMs] : [undefined, performance.now()];
     const name = route === undefined ? `millrace ${endpoint}` : `${route.method} ${route.path}`;
     const attributes = {
       ...(route && { [ATTRIBUTES.method]: route.method, [ATTRIBUTES.route]: route.path }),
       [ATTRIBUTES.requestId]: requestId,
       [ATTRIBUTES.endpoint]: endpoint,
     };
-    const span = openSpan({ name, role: route === undefined ? 'internal' : 'server', startMs, attributes }, trace);
+    const span = openSpan(
+      { name, role: route === undefined ? 'internal' : 'server', startMs, attributes },
+      whole ?? trace,
+    );
+    if (traced && span) traced.whole ??= span.context;
     return span && new RequestTrace(span, endpoint, startMs);
   }
 
