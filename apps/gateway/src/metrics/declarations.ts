@@ -29,7 +29,7 @@ export const MEASURED = {
     kind: 'histogram',
     unit: 's',
     labels: ['gen_ai.operation.name', 'gen_ai.provider.name', 'gen_ai.request.model'],
-    help: 'From the arrival of a request to the first event of its answer. Rises → requests wait for a place, or prompts grow: compare with millrace_waiting_seconds.',
+    help: 'From the arrival of a request to the first event of its answer; lines of batches, for which nobody waits, are not in it. Rises → requests wait for a place, or prompts grow: compare with millrace_waiting_seconds.',
     buckets: FIRST_TOKEN_SECONDS,
   },
   perToken: {

@@ -95,6 +95,20 @@ describe('RequestMetrics', () => {
     expect(of(await series(), 'millrace_requests_total', 'demo').sort()).toEqual(['0', '0', '1']);
   });
 
+  it('does not count as a late first token what nobody waits for', async () => {
+    const { observe } = new RequestMetrics();
+    observe(record(5_000, { model: 'demo', nobodyWaits: true }));
+    observe(record(20, { model: 'demo' }));
+    const lines = await series();
+    const count = (name: string) =>
+      lines
+        .find((line) => line.startsWith(`${name}_count{`))
+        ?.split(' ')
+        .at(-1);
+    expect(count('gen_ai_server_time_to_first_token')).toBe('1');
+    expect(count('gen_ai_server_request_duration')).toBe('2');
+  });
+
   it('has no lines for more than eight models before they are asked', async () => {
     const requests = new RequestMetrics();
     for (let number = 0; number < 100; number++) requests.begin({ id: `model-${number}`, capabilities: ['chat'] });

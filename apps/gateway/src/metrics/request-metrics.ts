@@ -89,7 +89,9 @@ export class RequestMetrics {
       seconds(record.totalMs),
       record.code ? { ...labels, [ATTRIBUTES.errorType]: record.code } : labels,
     );
-    if (record.firstTokenMs !== undefined) this.#firstToken.record(seconds(record.firstTokenMs), labels);
+    // A batch may wait for as long as it likes: whether answers begin in time is asked for those that somebody waits for.
+    if (record.firstTokenMs !== undefined && !record.nobodyWaits)
+      this.#firstToken.record(seconds(record.firstTokenMs), labels);
     if (record.perTokenMs !== undefined) this.#perToken.record(seconds(record.perTokenMs), labels);
     // Of whole answers http/overhead.ts tells, since more of the gateway's time comes after the record was closed.
     if (record.stream && record.overheadMs !== undefined) {

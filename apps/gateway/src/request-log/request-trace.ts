@@ -33,11 +33,11 @@ export class RequestTrace {
   }
 
   /** @returns undefined where nothing is traced. */
-  static open(endpoint: Endpoint, call: Call): RequestTrace | undefined {
-    const { requestId, trace, traced } = call;
-    const whole = traced?.whole;
-    // A further turn of a response, or its search in files, is a part of what came first, and begins now.
-    const [route, startMs] = whole === undefined ? [call.route, call.arrivedMs] : [undefined, performance.now()];
+  static open(endpoint: Endpoint, call: Call, startMs: number): RequestTrace | undefined {
+    const { requestId, trace, course } = call;
+    const whole = course?.trace;
+    // What comes after the first request of a call is a part of that.
+    const route = whole === undefined ? call.route : undefined;
     const name = route === undefined ? `millrace ${endpoint}` : `${route.method} ${route.path}`;
     const attributes = {
       ...(route && { [ATTRIBUTES.method]: route.method, [ATTRIBUTES.route]: route.path }),
@@ -48,7 +48,7 @@ export class RequestTrace {
       { name, role: route === undefined ? 'internal' : 'server', startMs, attributes },
       whole ?? trace,
     );
-    if (traced && span) traced.whole ??= span.context;
+    if (course && span) course.trace ??= span.context;
     return span && new RequestTrace(span, endpoint, startMs);
   }
 

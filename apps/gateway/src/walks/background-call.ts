@@ -15,6 +15,6 @@ export function backgroundCall(
     arrivedMs: performance.now(),
     clientLeft: signal,
     trace: undefined,
-    traced: {},
+    course: {},
   };
 }
