@@ -9,6 +9,11 @@ import { type Stack, startStack } from './stack.ts';
 const TRACE = '4bf92f3577b34da6a3ce929d0e0e4736';
 const PARENT = '00f067aa0ba902b7';
 const HAS_REDIS = findProgram('redis-server', ['/usr/bin']) !== undefined;
+/** An answer that goes on for long, whoever gives it. */
+const LONG = {
+  type: 'json_schema',
+  json_schema: { name: 'long', schema: { type: 'array', minItems: 400, maxItems: 400, items: { type: 'boolean' } } },
+};
 /** Whether it is read or not, each test has a trace of its own. */
 let traces = 0;
 
@@ -80,6 +85,10 @@ describe('a request of which a collector is told', () => {
       expect(attempt.endMs).toBeLessThanOrEqual(whole.endMs);
       expect(attempt.attributes).toMatchObject({
         'gen_ai.operation.name': 'chat',
+        'gen_ai.provider.name': 'millrace',
+        'server.address': '127.0.0.1',
+        'server.port': expect.any(Number),
+        'gen_ai.response.finish_reasons': [expect.stringMatching(/^(stop|length)$/)],
         'gen_ai.request.max_tokens': 8,
         'gen_ai.usage.output_tokens': expect.any(Number),
         'gen_ai.response.time_to_first_chunk': expect.any(Number),
@@ -124,11 +133,33 @@ describe('a request of which a collector is told', () => {
     const response = await chat(stack.url, headers, { max_tokens: -1 });
     expect(response.status).toBe(400);
     const spans = await traceOf(id, /^validate$/);
+    // Not as one of the server's own failures: OpenTelemetry's conventions leave those to 5xx.
     expect(only(spans, /^POST /)).toMatchObject({
-      failed: true,
+      failed: false,
       attributes: { 'http.response.status_code': 400, 'error.type': 'invalid_request', 'millrace.outcome': 'rejected' },
     });
     expect(spans).toHaveLength(2);
+  });
+
+  it('ends, with all its parts, when its reader leaves in the middle of the answer', async () => {
+    const { id, headers } = traced();
+    const leaving = new AbortController();
+    const response = await fetch(`${stack.url}/v1/chat/completions`, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json', 'x-millrace-cache': 'off', ...headers },
+      body: JSON.stringify({ messages: [{ role: 'user', content: 'plum' }], stream: true, response_format: LONG }),
+      signal: leaving.signal,
+    });
+    await response.body!.getReader().read();
+    leaving.abort();
+    const spans = await traceOf(id, /^decode$/);
+    const left = { failed: false, attributes: { 'error.type': 'client_closed_request' } };
+    expect(only(spans, /^POST /)).toMatchObject({ ...left, attributes: { 'millrace.outcome': 'cancelled' } });
+    expect(only(spans, /^chat /)).toMatchObject(left);
+    expect(only(spans, /^answer /)).toMatchObject({
+      failed: false,
+      attributes: { 'gen_ai.response.finish_reasons': ['cancelled'] },
+    });
   });
 
   it('tells of embeddings, too', async () => {
@@ -143,6 +174,34 @@ describe('a request of which a collector is told', () => {
     expect(only(spans, /^work /)).toMatchObject({ parentSpanId: only(spans, /^embeddings /).spanId });
   });
 
+  it('is one trace also where its model looks into files, and is asked again with what it found', async () => {
+    const client = stack.client();
+    const file = await client.files.create({
+      purpose: 'assistants',
+      file: new File(['Anna has a red bicycle.'], 'anna.txt'),
+    });
+    const store = await client.vectorStores.create({ file_ids: [file.id] });
+    await expect
+      .poll(async () => (await client.vectorStores.retrieve(store.id)).status, { timeout: 20_000 })
+      .toBe('completed');
+    const tools = [{ type: 'file_search' as const, vector_store_ids: [store.id] }];
+    const answer = await client.responses
+      .create({ model: 'millrace-demo', input: 'What does Anna have?', tools, tool_choice: 'required' })
+      .withResponse();
+    expect(answer.data.output.some(({ type }) => type === 'file_search_call')).toBe(true);
+    const requestId = answer.response.headers.get('x-request-id');
+    const ofRequest = () =>
+      collector.spans.filter(
+        ({ service, kind, attributes }) =>
+          service === 'millrace-gateway' && kind !== 3 && attributes['millrace.request.id'] === requestId,
+      );
+    await expect.poll(() => ofRequest().length).toBeGreaterThanOrEqual(3);
+    const whole = only(ofRequest(), /^POST \/v1\/responses$/);
+    expect(new Set(ofRequest().map(({ traceId }) => traceId))).toEqual(new Set([whole.traceId]));
+    for (const part of ofRequest().filter((span) => span !== whole))
+      expect(part).toMatchObject({ name: expect.stringMatching(/^millrace /), kind: 1, parentSpanId: whole.spanId });
+  }, 60_000);
+
   it('is measured by the same metrics that a scrape gets', async () => {
     await expect.poll(() => [...collector.metrics.keys()]).toContain('millrace_requests_total');
     await expect.poll(() => [...collector.metrics.keys()]).toContain('millrace_worker_step_duration_seconds');
@@ -150,6 +209,50 @@ describe('a request of which a collector is told', () => {
     const scraped = await (await fetch(`${stack.url}/metrics`)).text();
     expect(scraped).toContain('millrace_requests_total{');
   });
+});
+
+describe('an answer whose worker is killed', () => {
+  it('is one trace, in which the first attempt says what became of it and the next goes on', async () => {
+    await using collector = await Collector.start();
+    await using stage = new Stage();
+    const { environment } = collector;
+    const fleet = await Fleet.start(stage, {
+      gateways: 1,
+      workers: 2,
+      gatewayArgs: ['--credit-tokens=1'],
+      environment,
+    });
+    const { id, headers } = traced();
+    const response = await fetch(`${fleet.gateways[0]!.url}/v1/chat/completions`, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json', 'x-millrace-cache': 'off', ...headers },
+      body: JSON.stringify({ messages: [{ role: 'user', content: 'plum' }], stream: true, response_format: LONG }),
+    });
+    const reader = response.body!.pipeThrough(new TextDecoderStream()).getReader();
+    await reader.read();
+    for (const worker of fleet.workers) {
+      const running = /^millrace_worker_running_sequences\{.*\} 1$/m;
+      if (running.test(await (await fetch(`${worker.url}/metrics`)).text())) worker.program.signal('SIGKILL');
+    }
+    let rest = '';
+    for (let part = await reader.read(); !part.done; part = await reader.read()) rest += part.value;
+    expect(rest.endsWith('data: [DONE]\n\n')).toBe(true);
+
+    await expect.poll(() => collector.trace(id).map(({ name }) => name)).toContain('answer millrace-demo');
+    await expect.poll(() => collector.trace(id).map(({ name }) => name)).toContain('POST /v1/chat/completions');
+    const spans = collector.trace(id);
+    const whole = only(spans, /^POST /);
+    expect(whole).toMatchObject({ failed: false, attributes: { 'millrace.continued': true, 'millrace.attempts': 2 } });
+    const [first, second, ...more] = spans.filter(({ name }) => name.startsWith('chat '));
+    expect(more).toEqual([]);
+    expect(first).toMatchObject({ failed: true, attributes: { 'error.type': 'worker_lost', 'millrace.attempt': 1 } });
+    expect(second).toMatchObject({ failed: false, attributes: { 'millrace.attempt': 2 } });
+    // What was killed tells nothing any more.
+    expect(only(spans, /^answer /)).toMatchObject({
+      parentSpanId: second!.spanId,
+      attributes: { 'millrace.resumed_tokens': expect.any(Number) },
+    });
+  }, 120_000);
 });
 
 describe.skipIf(!HAS_REDIS)('a request that goes by a queue (skipped where this machine has no Redis)', () => {

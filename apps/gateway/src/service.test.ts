@@ -78,6 +78,8 @@ describe('what the gateway says of itself', () => {
 
   it('measures what it does', async () => {
     await using bed = await TestBed.start();
+    const unasked = await (await fetch(`${bed.url}/metrics`)).text();
+    expect(unasked).toMatch(/^gen_ai_server_time_to_first_token_count\{.*model="demo".*\} 0$/m);
     await bed.chat();
     await eventsOf(await bed.chat({ stream: true }));
     await bed.chat({ model: 'none' });

@@ -83,6 +83,11 @@ export interface Call {
   /** Aborts when the client leaves; its reason is the error to throw. */
   readonly clientLeft: AbortSignal;
   readonly trace: CallerTrace | undefined;
+  /**
+   * Filled in by the first of its requests, since those who count may see several in one call: the turns of a response that searches files,
+   * and its searches. They are one trace all the same, and what comes later began later.
+   */
+  readonly course?: { begun?: boolean; trace?: TraceContext };
   /** Of its URL, as its route has it: `/v1/models/:model`. Undefined: nobody has sent it, or no route fits. */
   readonly route?: { readonly method: string; readonly path: string } | undefined;
 }
@@ -289,6 +294,8 @@ export interface RequestRecord {
   /** The model's id; undefined when the request was refused before its model was known. */
   readonly model: string | undefined;
   readonly stream: boolean;
+  /** A line of a batch, or a part of a file. Absent: somebody waits for it. */
+  readonly nobodyWaits?: true;
   readonly outcome: Outcome;
   readonly code: ErrorCode | undefined;
   /** Which limit refused it, as `x-millrace-limit` told its caller. */

@@ -169,7 +169,11 @@ export function wire(
   const requestLog = new RequestLog(logger, [requests.observe, ...parts.listeners], settings, requests.observeGap);
   const dispatcher = new Dispatcher();
   const entrance = new Entrance(admission, parts.rates, settings, models, new StoredNames(parts.modelStore));
-  const choice = new DispatchChoice(directory, settings);
+  const choice = new DispatchChoice(directory, settings, (worker, is, code) => {
+    if (is === 'open')
+      logger.warn({ worker, code }, 'a worker is left alone, since it failed several times one after another');
+    else logger.info({ worker }, 'a worker that was left alone answers again');
+  });
   const findWorkers = new FindWorkers(admission, directory, choice, settings);
   const answerCache = openAnswerCache(settings, parts, openSemantic(settings, parts, directory, logger), logger);
   const cached = new CachedAnswers(answerCache, openSharedRuns(settings));
@@ -188,8 +192,8 @@ export function wire(
       running: () => admission.byModel.running,
       waiting: () => admission.byModel.waiting,
       models: () => [
-        ...models.resting,
-        ...directory.workers.flatMap(({ models: served }) => served?.map(({ id }) => id) ?? []),
+        ...directory.workers.flatMap(({ models: served }) => served ?? []),
+        ...[...models.resting].map((id) => ({ id, capabilities: [] })),
       ],
       waitingBytes: () => admission.waitingBytes,
       queueJobs: () => pools?.waiting ?? new Map(),
@@ -197,6 +201,7 @@ export function wire(
       certificates: () => tls.secondsLeft(),
     },
     modelLabels,
+    (model) => requests.begin(model),
   );
   const stored = new StoredCalls(requestLog, parts.rates);
   const places = {

@@ -30,7 +30,7 @@ export function hearComplaints(logger: Logger): void {
     minute = now;
     if (level === 'warn' && ++heard > COMPLAINTS_PER_MINUTE_MAX) return;
     logger[level](
-      { opentelemetry: message },
+      { opentelemetry: wordsOf(message) },
       'OpenTelemetry could not do something; requests are answered regardless.',
     );
   };
@@ -39,11 +39,24 @@ export function hearComplaints(logger: Logger): void {
   diag.setLogger({ error: warn, warn, info: rest, debug: rest, verbose: rest }, { logLevel: DiagLogLevel.WARN });
 }
 
+/** Some failures come as JSON, with their stacks. */
+function wordsOf(message: string): string {
+  if (!message.startsWith('{')) return message;
+  try {
+    const { message: words } = JSON.parse(message) as { readonly message?: unknown };
+    return typeof words === 'string' && words !== '' ? words : message;
+  } catch {
+    return message;
+  }
+}
+
 /** The same for traces and metrics. What the variables say goes before what we say. */
-export function resourceAttributes(options: MetricsOptions): Attributes {
+export async function resourceAttributes(options: MetricsOptions): Promise<Attributes> {
   const found = detectResources({
     detectors: [serviceInstanceIdDetector, hostDetector, serviceNameEnvDetector, resourceAttributesEnvDetector],
   });
+  // Of some, such as the machine's id, the file is yet to be read.
+  await found.waitForAsyncAttributes?.();
   return { ...namesOf(options), ...withoutUndefined(found.attributes) };
 }
 

@@ -29,6 +29,7 @@ export const ATTRIBUTES = {
   route: 'http.route',
   status: 'http.response.status_code',
   serverAddress: 'server.address',
+  serverPort: 'server.port',
   errorType: 'error.type',
 
   requestId: 'millrace.request.id',

@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Logger } from './logger.js';
 import { type Metrics, type MetricsOptions, startMetrics } from './metrics.js';
+import { askedOf, type Signal } from './telemetry-variables.js';
 import { switchTracing } from './tracing.js';
 
 export interface TelemetryOptions extends MetricsOptions {
@@ -8,8 +9,6 @@ export interface TelemetryOptions extends MetricsOptions {
   readonly environment: NodeJS.ProcessEnv;
   readonly logger: Logger;
 }
-
-export type Signal = 'traces' | 'metrics';
 
 export interface Telemetry extends Metrics {
   /** What is sent to a collector, besides what a scrape asks for. */
@@ -25,7 +24,8 @@ const CLOSE_MS_MAX = 3_000;
  */
 export async function startTelemetry(options: TelemetryOptions): Promise<Telemetry> {
   const { environment, logger } = options;
-  const sent = signalsOf(environment);
+  const { sent, mistakes } = askedOf(environment);
+  for (const { signal, text } of mistakes) logger.warn(`No ${signal} are sent to a collector: ${text}`);
   if (sent.length === 0) return { ...startMetrics(options), sent };
 
   // The SDK knows no other place, and .env is none of its own.
@@ -34,7 +34,7 @@ export async function startTelemetry(options: TelemetryOptions): Promise<Telemet
   }
   const { hearComplaints, openMetricReader, openTraces, resourceAttributes } = await import('./opentelemetry-sdk.js');
   hearComplaints(logger);
-  const attributes = resourceAttributes(options);
+  const attributes = await resourceAttributes(options);
   const metrics = startMetrics(options, sent.includes('metrics') ? [openMetricReader()] : [], attributes);
   const traces = sent.includes('traces') ? openTraces(attributes) : undefined;
   switchTracing(traces !== undefined);
@@ -48,26 +48,4 @@ export async function startTelemetry(options: TelemetryOptions): Promise<Telemet
       await Promise.race([closed, sleep(CLOSE_MS_MAX, undefined, { ref: false })]);
     },
   };
-}
-
-/**
- * The specification has every SDK send to localhost unless it is told otherwise. Here nothing is sent unless somebody says where to, or by
- * which exporter.
- */
-export function signalsOf(environment: NodeJS.ProcessEnv): readonly Signal[] {
-  if (environment.OTEL_SDK_DISABLED?.trim().toLowerCase() === 'true') return [];
-  const anywhere = isSet(environment.OTEL_EXPORTER_OTLP_ENDPOINT);
-  const wanted = (exporter: string | undefined, endpoint: string | undefined) =>
-    isSet(exporter) ? exporter?.trim() !== 'none' : anywhere || isSet(endpoint);
-  const { OTEL_TRACES_EXPORTER, OTEL_EXPORTER_OTLP_TRACES_ENDPOINT } = environment;
-  const { OTEL_METRICS_EXPORTER, OTEL_EXPORTER_OTLP_METRICS_ENDPOINT } = environment;
-  const traces = wanted(OTEL_TRACES_EXPORTER, OTEL_EXPORTER_OTLP_TRACES_ENDPOINT);
-  // Scrapes are answered in any case, on a port of ours.
-  const scraped = OTEL_METRICS_EXPORTER?.trim() === 'prometheus';
-  const metrics = !scraped && wanted(OTEL_METRICS_EXPORTER, OTEL_EXPORTER_OTLP_METRICS_ENDPOINT);
-  return [...(traces ? (['traces'] as const) : []), ...(metrics ? (['metrics'] as const) : [])];
-}
-
-function isSet(value: string | undefined): boolean {
-  return value !== undefined && value.trim() !== '';
 }

@@ -1,4 +1,4 @@
-import type { TraceContext } from '@millrace/contracts';
+import { ERROR_CATALOG, type ErrorCode, type TraceContext } from '@millrace/contracts';
 import {
   type Attributes,
   type Context,
@@ -11,6 +11,7 @@ import {
   type Tracer,
   trace,
 } from '@opentelemetry/api';
+import { ATTRIBUTES } from './semantic-names.js';
 
 /**
  * Spans with times that are told, rather than taken when a call is made: what a request went through is known when it has ended, and
@@ -49,6 +50,7 @@ export function openSpan(start: SpanStart, parent: TraceContext | undefined): Op
 export class OpenSpan {
   readonly #tracer: Tracer;
   readonly #span: Span;
+  readonly #role: SpanRole;
   readonly #sampled: boolean;
   /** What its parts begin in; made once, since a request has some six of them. */
   readonly #within: Context;
@@ -57,6 +59,7 @@ export class OpenSpan {
 
   constructor(tracer: Tracer, start: SpanStart, parent: Context) {
     this.#tracer = tracer;
+    this.#role = start.role;
     this.#span = startSpan(tracer, start, parent);
     this.#within = trace.setSpan(ROOT_CONTEXT, this.#span);
     this.#sampled = this.#span.isRecording();
@@ -81,16 +84,25 @@ export class OpenSpan {
     startSpan(this.#tracer, start, this.#within).end(unixMs(Math.max(endMs, start.startMs)));
   }
 
-  /** @param failure a short word of a closed list; absent: it went as it should. */
+  /** @param failure a code of the catalog; absent: it went as it should. */
   end(endMs: number, attributes: Attributes = {}, failure?: string): void {
     if (!this.#sampled) return;
     this.#span.setAttributes(attributes);
     if (failure !== undefined) {
-      this.#span.setAttribute('error.type', failure);
-      this.#span.setStatus({ code: SpanStatusCode.ERROR });
+      this.#span.setAttribute(ATTRIBUTES.errorType, failure);
+      if (isFailureOf(this.#role, failure)) this.#span.setStatus({ code: SpanStatusCode.ERROR });
     }
     this.#span.end(unixMs(endMs));
   }
+}
+
+/**
+ * As OpenTelemetry's conventions have it: what the caller got wrong (4xx) is no failure of whoever serves it, or every rate of failed spans
+ * would count it; it is one of whoever asks. That nobody waits for the answer any more is a failure of neither.
+ */
+function isFailureOf(role: SpanRole, code: string): boolean {
+  if (code === 'client_closed_request') return false;
+  return role === 'client' || (ERROR_CATALOG[code as ErrorCode]?.status ?? 500) >= 500;
 }
 
 function startSpan(by: Tracer, { name, role, startMs, attributes = {} }: SpanStart, parent: Context): Span {

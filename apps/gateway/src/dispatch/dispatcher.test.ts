@@ -7,7 +7,7 @@ import type { WorkerClient } from './worker-client.js';
 
 const request = aRequest();
 const call = { requestId: 'r', caller: ANYONE, trace: undefined, tell: () => {} } as unknown as Call;
-const notes = { sentTo: () => undefined };
+const notes = { sentTo: () => undefined, attemptFailed: () => {} };
 const dispatcher = new Dispatcher();
 
 /** Workers that each do what `answer` does, and what was said of them. */

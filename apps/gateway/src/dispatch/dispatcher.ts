@@ -14,6 +14,8 @@ import type { AnswerAttempt, AttemptSequence, WorkerClient } from './worker-clie
 export interface DispatchNotes {
   /** @returns the trace that the worker is asked in. */
   sentTo(address: string, model: ModelDescription): TraceContext | undefined;
+  /** That one did not answer, or broke off, and another may be asked. */
+  attemptFailed(code: ErrorCode): void;
 }
 
 /** A worker to ask, and the model to ask it for: the request's own, or one that stands in for it. */
@@ -96,6 +98,7 @@ export class Dispatcher {
       } catch (error) {
         deadline.signal.throwIfAborted(); // Whatever it says then, nobody waits for another.
         if (!isWorthAnotherWorker(error)) throw inWordsOf(request, error);
+        notes.attemptFailed(error.code);
         // That it can't go on with another's answer is no fault of its own.
         if (error.code !== 'answer_broken_off') candidate.failed(error);
         attempts.failed(error, delivered.tokens);
@@ -133,6 +136,7 @@ export class Dispatcher {
       } catch (error) {
         deadline.signal.throwIfAborted();
         if (!isWorthAnotherWorker(error)) throw error;
+        notes.attemptFailed(error.code);
         candidate.failed(error);
         failure = error;
       }

@@ -19,6 +19,7 @@ export function callOf(request: FastifyRequest, reply: FastifyReply): Call {
       request.elsewhereMs = ms;
     },
     arrivedMs: request.bodyReadMs ?? performance.now(),
+    course: {},
     clientLeft: clientLeft(reply),
     trace: traceContextOf(request.headers),
     route: routeOf(request),

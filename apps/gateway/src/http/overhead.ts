@@ -1,4 +1,4 @@
-import { histogram } from '@millrace/runtime';
+import { beginAtZero, histogram } from '@millrace/runtime';
 import type { FastifyInstance } from 'fastify';
 import { MEASURED } from '../metrics/declarations.js';
 
@@ -15,6 +15,7 @@ declare module 'fastify' {
  */
 export function tellOverhead(fastify: FastifyInstance): void {
   const overhead = histogram(MEASURED.overhead);
+  beginAtZero(overhead, { answer: 'whole' });
   fastify.decorateRequest('elsewhereMs');
   fastify.addHook('onSend', (request, reply, _payload, done) => {
     const { bodyReadMs, elsewhereMs } = request;

@@ -1,12 +1,12 @@
 import type { Endpoint } from '../vocabulary.js';
 
-/** OpenTelemetry's names of the operations; what it has no name for keeps ours. */
+/** OpenTelemetry's names of the operations, whichever API asks for them; what it has no name for keeps ours. */
 export const OPERATIONS = {
   chat: 'chat',
   stored_chats: 'stored_chats',
   completion: 'text_completion',
-  responses: 'responses',
-  messages: 'messages',
+  responses: 'chat',
+  messages: 'chat',
   embeddings: 'embeddings',
   rerank: 'rerank',
   moderations: 'moderations',
@@ -20,3 +20,6 @@ export const OPERATIONS = {
   admin: 'admin',
   other: 'other',
 } as const satisfies Record<Endpoint, string>;
+
+/** Whoever answers, in OpenTelemetry's words, where the gateway asks no other provider. */
+export const OURSELVES = 'millrace';

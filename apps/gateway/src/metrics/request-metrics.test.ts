@@ -77,6 +77,45 @@ describe('RequestMetrics', () => {
     expect(requests.find((line) => line.includes('model="other"'))).toMatch(/ 1936$/);
   });
 
+  it('counts from 0 what a model is asked as soon as it is served, so that the first request is a step', async () => {
+    const requests = new RequestMetrics();
+    requests.begin({ id: 'demo', capabilities: ['chat'] });
+    requests.begin({ id: 'vectors', capabilities: ['embedding'] });
+    const before = await series();
+    const of = (lines: readonly string[], start: string, model: string) =>
+      lines
+        .filter((line) => line.startsWith(start) && line.includes(`"${model}"`))
+        .map((line) => line.split(' ').at(-1));
+    expect(of(before, 'gen_ai_server_time_to_first_token_bucket', 'demo')).toEqual(Array(17).fill('0'));
+    expect(of(before, 'gen_ai_server_request_duration_count', 'vectors')).toEqual(['0']);
+    expect(of(before, 'gen_ai_server_time_to_first_token_count', 'vectors')).toEqual([]);
+    expect(new Set(of(before, 'millrace_requests_total', 'demo'))).toEqual(new Set(['0']));
+    requests.observe(record(1, { model: 'demo' }));
+    expect(of(await series(), 'gen_ai_server_time_to_first_token_count', 'demo')).toEqual(['1']);
+    expect(of(await series(), 'millrace_requests_total', 'demo').sort()).toEqual(['0', '0', '1']);
+  });
+
+  it('does not count as a late first token what nobody waits for', async () => {
+    const { observe } = new RequestMetrics();
+    observe(record(5_000, { model: 'demo', nobodyWaits: true }));
+    observe(record(20, { model: 'demo' }));
+    const lines = await series();
+    const count = (name: string) =>
+      lines
+        .find((line) => line.startsWith(`${name}_count{`))
+        ?.split(' ')
+        .at(-1);
+    expect(count('gen_ai_server_time_to_first_token')).toBe('1');
+    expect(count('gen_ai_server_request_duration')).toBe('2');
+  });
+
+  it('has no lines for more than eight models before they are asked', async () => {
+    const requests = new RequestMetrics();
+    for (let number = 0; number < 100; number++) requests.begin({ id: `model-${number}`, capabilities: ['chat'] });
+    const counts = (await series()).filter((line) => line.startsWith('gen_ai_server_request_duration_count'));
+    expect(counts).toHaveLength(8);
+  });
+
   it('shows nothing of a single request', async () => {
     new RequestMetrics().observe(record(4711, { model: 'demo' }));
     expect(await page()).not.toMatch(/(record|request|trace|key|name|user|worker)-4711/);
@@ -104,7 +143,7 @@ describe('the declarations', () => {
       'state',
       'pool',
     ],
-    ...['gen_ai.operation.name', 'gen_ai.request.model', 'error.type'],
+    ...['gen_ai.operation.name', 'gen_ai.provider.name', 'gen_ai.request.model', 'error.type'],
   ]);
 
   it.each(GATEWAY_METRICS.map((one) => [one.name, one] as const))('are as they should be: %s', (name, metric) => {

@@ -1,13 +1,23 @@
-import { BoundedLabel, counter, histogram } from '@millrace/runtime';
-import type { RequestRecord } from '../vocabulary.js';
+import type { ModelCapability, ModelDescription } from '@millrace/contracts';
+import { ATTRIBUTES, BoundedLabel, beginAtZero, counter, histogram } from '@millrace/runtime';
+import type { Endpoint, RequestRecord } from '../vocabulary.js';
 import { MEASURED } from './declarations.js';
-import { OPERATIONS } from './operations.js';
+import { OPERATIONS, OURSELVES } from './operations.js';
 
 /**
  * Workers describe their models, and a server behind one may rename its own for ever; further ones are counted as `other`. Each has
  * about 150 lines of a scrape, which holds up everything else for a millisecond (measured: 17 ms with 20, 145 ms with 100).
  */
 export const MODELS_MAX = 64;
+/** Of so many models series begin before the first request, at 0. Each has its lines in a scrape whether it is asked for or not. */
+const BEGUN_MODELS_MAX = 8;
+/** What a model of each kind is asked by. */
+const ENDPOINTS: Readonly<Record<ModelCapability, readonly Endpoint[]>> = {
+  chat: ['chat', 'responses', 'messages'],
+  completion: ['completion'],
+  embedding: ['embeddings'],
+  rerank: ['rerank'],
+};
 /** Of so many pauses one is measured. */
 const GAPS_TO_ONE = 16;
 
@@ -27,6 +37,33 @@ export class RequestMetrics {
 
   /** @param models the labels of all metrics of this process. */
   constructor(private readonly models = new BoundedLabel(MODELS_MAX)) {}
+
+  readonly #begun = new Set<string>();
+
+  /** A model is served: from now on what it is asked is counted from 0, so that dashboards show the first request as well. */
+  begin({ id, capabilities }: Pick<ModelDescription, 'id' | 'capabilities'>): void {
+    // Of one that rests at zero nobody has said yet what it can.
+    if (capabilities.length === 0 || this.#begun.has(id) || this.#begun.size === BEGUN_MODELS_MAX) return;
+    this.#begun.add(id);
+    const model = this.models.of(id);
+    for (const capability of capabilities) {
+      for (const endpoint of ENDPOINTS[capability]) this.#beginEndpoint(endpoint, model);
+    }
+    beginAtZero(this.#waited, { model });
+    for (const kind of ['prompt', 'completion', 'cached']) this.#tokens.add(0, { kind, model });
+    if (!capabilities.includes('chat')) return;
+    beginAtZero(this.#gap, { model });
+    beginAtZero(this.#overhead, { answer: 'stream' });
+  }
+
+  #beginEndpoint(endpoint: Endpoint, model: string): void {
+    this.#requests.add(0, { endpoint, outcome: 'served', code: 'none', model });
+    const labels = labelsOf(endpoint, model);
+    beginAtZero(this.#duration, labels);
+    if (endpoint === 'embeddings' || endpoint === 'rerank') return;
+    beginAtZero(this.#firstToken, labels);
+    beginAtZero(this.#perToken, labels);
+  }
 
   /** A pause between two events of a sequence. Measuring takes a microsecond, and there are tens of thousands in a second. */
   readonly observeGap = (gapMs: number, model: string): void => {
@@ -48,9 +85,14 @@ export class RequestMetrics {
   };
 
   #observeTimes(record: RequestRecord, model: string): void {
-    const labels = { 'gen_ai.operation.name': OPERATIONS[record.endpoint], 'gen_ai.request.model': model };
-    this.#duration.record(seconds(record.totalMs), record.code ? { ...labels, 'error.type': record.code } : labels);
-    if (record.firstTokenMs !== undefined) this.#firstToken.record(seconds(record.firstTokenMs), labels);
+    const labels = labelsOf(record.endpoint, model);
+    this.#duration.record(
+      seconds(record.totalMs),
+      record.code ? { ...labels, [ATTRIBUTES.errorType]: record.code } : labels,
+    );
+    // A batch may wait for as long as it likes: whether answers begin in time is asked for those that somebody waits for.
+    if (record.firstTokenMs !== undefined && !record.nobodyWaits)
+      this.#firstToken.record(seconds(record.firstTokenMs), labels);
     if (record.perTokenMs !== undefined) this.#perToken.record(seconds(record.perTokenMs), labels);
     // Of whole answers http/overhead.ts tells, since more of the gateway's time comes after the record was closed.
     if (record.stream && record.overheadMs !== undefined) {
@@ -64,6 +106,14 @@ export class RequestMetrics {
     this.#tokens.add(record.completionTokens, { kind: 'completion', model });
     this.#tokens.add(record.cachedTokens, { kind: 'cached', model });
   }
+}
+
+function labelsOf(endpoint: Endpoint, model: string): Readonly<Record<string, string>> {
+  return {
+    [ATTRIBUTES.operation]: OPERATIONS[endpoint],
+    [ATTRIBUTES.provider]: OURSELVES,
+    [ATTRIBUTES.requestModel]: model,
+  };
 }
 
 function seconds(ms: number): number {

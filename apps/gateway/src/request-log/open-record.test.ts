@@ -35,6 +35,28 @@ describe('OpenRecord', () => {
     expect(written).toMatchObject([{ outcome: 'dropped', waitedMs: 700, totalMs: 708 }]);
   });
 
+  it('counts a further turn of a call from when it begins, and not from the arrival of the call', () => {
+    nowMs = 1_000;
+    const call = aCall({ arrivedMs: nowMs, course: {} });
+    const turn = () => {
+      const record = new OpenRecord('responses', call, (one) => written.push(one));
+      record.concerns(request);
+      record.admitted();
+      record.sentTo('a worker');
+      nowMs += 300;
+      record.add({ kind: 'begun', index: 0, promptTokens: 1, cachedTokens: 0, waitedMs: 0 });
+      record.close();
+    };
+    nowMs += 20;
+    turn();
+    nowMs += 2_000;
+    turn();
+    expect(written.map(({ firstTokenMs, totalMs }) => [firstTokenMs, totalMs])).toEqual([
+      [320, 320],
+      [300, 300],
+    ]);
+  });
+
   it('counts the wait of a request that ran only up to its start', () => {
     const record = open();
     nowMs += 5;

@@ -6,7 +6,14 @@ import {
   type TraceContext,
   toInferenceError,
 } from '@millrace/contracts';
-import type { Call, Endpoint, Outcome, RequestRecord, SequenceEvent } from '../vocabulary.js';
+import {
+  type Call,
+  type Endpoint,
+  LOW_PRIORITY,
+  type Outcome,
+  type RequestRecord,
+  type SequenceEvent,
+} from '../vocabulary.js';
 import { type Asking, ContentsInTheMaking } from './recorded-contents.js';
 import { type Parameterised, recordedParameters } from './recorded-parameters.js';
 import { RequestTrace, type Stage } from './request-trace.js';
@@ -51,6 +58,8 @@ export class OpenRecord {
   #cached = false;
   readonly #contents: ContentsInTheMaking | undefined;
   readonly #trace: RequestTrace | undefined;
+  /** Its arrival, or where another of the same call came before it, when it began. */
+  readonly #startMs: number;
   #closed = false;
 
   /** @param contentBytesMax how much of the question, and of the answer, it holds; 0: neither. */
@@ -62,7 +71,10 @@ export class OpenRecord {
     private readonly onGap?: GapListener,
   ) {
     this.#contents = contentBytesMax > 0 ? new ContentsInTheMaking(contentBytesMax) : undefined;
-    this.#trace = RequestTrace.open(endpoint, call);
+    const { course } = call;
+    this.#startMs = course?.begun ? performance.now() : call.arrivedMs;
+    if (course) course.begun = true;
+    this.#trace = RequestTrace.open(endpoint, call, this.#startMs);
   }
 
   concerns(request: Concerned): void {
@@ -116,12 +128,18 @@ export class OpenRecord {
     return this.#trace?.context ?? this.call.trace;
   }
 
+  /** Of the attempt that was sent last. */
+  attemptFailed(code: ErrorCode): void {
+    this.#trace?.fails(code, performance.now());
+  }
+
   add(event: SequenceEvent): void {
     const nowMs = this.#sinceArrivalMs();
     this.#firstEventMs ??= nowMs;
     this.#lastEventMs = nowMs;
-    this.#trace?.answers(nowMs + this.call.arrivedMs);
+    this.#trace?.answers(nowMs + this.#startMs);
     if (event.kind === 'tokens') this.#noteTokens(nowMs);
+    if (event.kind === 'finished') this.#trace?.finishes(event.index, event.reason);
     this.#tally?.add(event);
     this.#contents?.add(event);
   }
@@ -186,7 +204,7 @@ export class OpenRecord {
     const code = this.#code();
     const totalMs = this.#sinceArrivalMs();
     const record = this.#record(code, totalMs);
-    this.#trace?.close(record, totalMs + this.call.arrivedMs);
+    this.#trace?.close(record, totalMs + this.#startMs);
     this.write(record, this.#error);
   }
 
@@ -206,6 +224,7 @@ export class OpenRecord {
       endpoint: this.endpoint,
       model: this.#answeredBy?.id ?? this.#awaited,
       stream: this.#request?.stream ?? false,
+      ...(this.call.caller.priority <= LOW_PRIORITY && { nobodyWaits: true }),
       outcome: this.#outcome(code),
       code,
       limit: this.#error === undefined ? undefined : toInferenceError(this.#error).details.limit,
@@ -256,6 +275,6 @@ export class OpenRecord {
   }
 
   #sinceArrivalMs(): number {
-    return performance.now() - this.call.arrivedMs;
+    return performance.now() - this.#startMs;
   }
 }

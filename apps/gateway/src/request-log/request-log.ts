@@ -46,7 +46,8 @@ export class RequestLog {
     // The only place that sees the inside of a failure that nobody foresaw.
     if (record.code === 'internal_error') {
       const cause = error instanceof InferenceError ? error.details.cause : error;
-      this.logger.error({ requestId: record.requestId, error: cause ?? error }, 'internal error');
+      const { requestId, traceId } = record;
+      this.logger.error({ requestId, traceId, error: cause ?? error }, 'internal error');
     }
   }
 }

@@ -1,6 +1,6 @@
-import type { ModelDescription, TraceContext } from '@millrace/contracts';
+import type { ErrorCode, FinishReason, ModelDescription, TraceContext } from '@millrace/contracts';
 import { ATTRIBUTES, type SpanAttributes as Attributes, type OpenSpan, openSpan } from '@millrace/runtime';
-import { OPERATIONS } from '../metrics/operations.js';
+import { OPERATIONS, OURSELVES } from '../metrics/operations.js';
 import type { Call, Endpoint, RequestRecord } from '../vocabulary.js';
 
 /** What a request goes through before a worker has it, in this order; each begins where the one before it ends. */
@@ -20,6 +20,8 @@ export class RequestTrace {
   #stages = 0;
   #attempt: { readonly span: OpenSpan; readonly startMs: number; readonly attributes: Attributes } | undefined;
   #firstEventMs: number | undefined;
+  /** By the index of the answer. */
+  #finishReasons: FinishReason[] = [];
 
   private constructor(
     private readonly whole: OpenSpan,
@@ -31,14 +33,22 @@ export class RequestTrace {
   }
 
   /** @returns undefined where nothing is traced. */
-  static open(endpoint: Endpoint, { route, requestId, arrivedMs: startMs, trace }: Call): RequestTrace | undefined {
+  static open(endpoint: Endpoint, call: Call, startMs: number): RequestTrace | undefined {
+    const { requestId, trace, course } = call;
+    const whole = course?.trace;
+    // What comes after the first request of a call is a part of that.
+    const route = whole === undefined ? call.route : undefined;
     const name = route === undefined ? `millrace ${endpoint}` : `${route.method} ${route.path}`;
     const attributes = {
       ...(route && { [ATTRIBUTES.method]: route.method, [ATTRIBUTES.route]: route.path }),
       [ATTRIBUTES.requestId]: requestId,
       [ATTRIBUTES.endpoint]: endpoint,
     };
-    const span = openSpan({ name, role: route === undefined ? 'internal' : 'server', startMs, attributes }, trace);
+    const span = openSpan(
+      { name, role: route === undefined ? 'internal' : 'server', startMs, attributes },
+      whole ?? trace,
+    );
+    if (course && span) course.trace ??= span.context;
     return span && new RequestTrace(span, endpoint, startMs);
   }
 
@@ -53,19 +63,19 @@ export class RequestTrace {
 
   begin(stage: Stage, nowMs: number): void {
     if (this.#stage?.name === stage) return;
-    this.#endAttempt(nowMs, {}, 'worker_failed');
+    this.#endAttempt(nowMs);
     this.#endStage(nowMs);
     this.#stage = { name: stage, startMs: nowMs };
   }
 
-  /** An attempt begins, and the one before it, if any, has failed. */
   sentTo(address: string, model: ModelDescription | undefined, nowMs: number, attempt: number): void {
     this.#endStage(nowMs);
-    this.#endAttempt(nowMs, {}, 'worker_failed');
+    this.#endAttempt(nowMs);
     const attributes: Attributes = {
       [ATTRIBUTES.operation]: this.#operation,
+      [ATTRIBUTES.provider]: model?.provider?.name ?? OURSELVES,
       [ATTRIBUTES.requestModel]: model?.id,
-      [ATTRIBUTES.serverAddress]: address,
+      ...serverOf(address),
       [ATTRIBUTES.attempt]: attempt,
     };
     const name = `${this.#operation} ${model?.id ?? ''}`.trimEnd();
@@ -76,6 +86,16 @@ export class RequestTrace {
   /** The first event of the answer has come, or of what goes on with it. */
   answers(nowMs: number): void {
     this.#firstEventMs ??= nowMs;
+  }
+
+  /** An answer has ended; the others of the request may go on. */
+  finishes(index: number, reason: FinishReason): void {
+    this.#finishReasons[index] = reason;
+  }
+
+  /** The attempt has failed; another may follow. */
+  fails(code: ErrorCode, nowMs: number): void {
+    this.#endAttempt(nowMs, {}, code);
   }
 
   close(record: RequestRecord, nowMs: number): void {
@@ -104,7 +124,7 @@ export class RequestTrace {
     this.whole.add({ name: stage.name, role: 'internal', startMs: stage.startMs }, nowMs);
   }
 
-  #endAttempt(nowMs: number, attributes: Attributes, failure: string | undefined): void {
+  #endAttempt(nowMs: number, attributes: Attributes = {}, failure?: ErrorCode): void {
     const attempt = this.#attempt;
     if (attempt === undefined) return;
     this.#attempt = undefined;
@@ -115,11 +135,19 @@ export class RequestTrace {
       {
         ...attempt.attributes,
         ...attributes,
+        ...(this.#finishReasons.length > 0 && { [ATTRIBUTES.finishReasons]: Object.values(this.#finishReasons) }),
         ...(firstMs !== undefined && { [ATTRIBUTES.firstChunkSeconds]: (firstMs - attempt.startMs) / 1000 }),
       },
       failure,
     );
   }
+}
+
+/** `10.0.0.7:8100`, `[::1]:8100`; what is no address of a machine, such as `queue:default`, stays as it is. */
+function serverOf(address: string): Attributes {
+  const [, host, port] = /^(?!queue:|provider:)\[?(.+?)\]?:(\d+)$/.exec(address) ?? [];
+  if (host === undefined) return { [ATTRIBUTES.serverAddress]: address };
+  return { [ATTRIBUTES.serverAddress]: host, [ATTRIBUTES.serverPort]: Number(port) };
 }
 
 /** Of what an answer was asked with and took: no text of the caller's is among it. */

@@ -1,6 +1,13 @@
 import type { Worker, WorkerPhase } from '../vocabulary.js';
 import type { Servant } from './ready-workers.js';
-import { type ChoiceLimits, type Chosen, type Servants, type Wanted, WorkerChoice } from './worker-choice.js';
+import {
+  type ChoiceLimits,
+  type Chosen,
+  type CircuitListener,
+  type Servants,
+  type Wanted,
+  WorkerChoice,
+} from './worker-choice.js';
 
 /** Which way a request should reach its worker. */
 export interface DispatchWish {
@@ -20,10 +27,13 @@ export class DispatchChoice<W extends Worker> {
   readonly #sent: WorkerChoice<W>;
   readonly #queues: WorkerChoice<W>;
 
-  constructor(servants: Servants<W>, limits: ChoiceLimits) {
-    this.#sent = new WorkerChoice(new ServantsOfKind(servants, ({ dispatch }) => dispatch !== 'queue'), limits);
+  constructor(servants: Servants<W>, limits: ChoiceLimits, onCircuit?: CircuitListener) {
+    this.#sent = new WorkerChoice(new ServantsOfKind(servants, ({ dispatch }) => dispatch !== 'queue'), limits, {
+      onCircuit,
+    });
     this.#queues = new WorkerChoice(new ServantsOfKind(servants, ({ dispatch }) => dispatch === 'queue'), limits, {
       counted: false,
+      onCircuit,
     });
   }
 

@@ -26,11 +26,20 @@ class Stage {
   readonly workers: readonly ToldWorker[];
   readonly directory: WorkerDirectory<Worker>;
   readonly choice: WorkerChoice<Worker>;
+  /** What was told of circuits. */
+  readonly told: unknown[][] = [];
 
   constructor(count: number, limits: Partial<ChoiceLimits> = {}, states: readonly Partial<WorkerState>[] = []) {
     this.workers = Array.from({ length: count }, (_, at) => new ToldWorker(`w${at}`, states[at]));
     this.directory = new WorkerDirectory<Worker>(this.workers);
-    this.choice = new WorkerChoice(this.directory, { ...CHOICE_LIMITS, ...limits }, { clock: () => this.nowMs });
+    this.choice = new WorkerChoice(
+      this.directory,
+      { ...CHOICE_LIMITS, ...limits },
+      {
+        clock: () => this.nowMs,
+        onCircuit: (...told) => this.told.push(told),
+      },
+    );
   }
 
   choose(wanted = WORK): Chosen<Worker> {
@@ -199,6 +208,24 @@ describe('the circuit of a worker', () => {
       chosen.failed(new InferenceError('worker_lost', 'scripted'));
     }
     expect(stage.choose().worker.address).toBe('w1');
+  });
+
+  it('is told of once while it stays open, with what failed last, and once when the worker answers again', () => {
+    const stage = new Stage(2);
+    stage.fail('upstream_failed', 2);
+    expect(stage.told).toEqual([]);
+    stage.fail('internal_error');
+    for (stage.nowMs = 6_000; stage.nowMs < 600_000; stage.nowMs += 61_000) stage.fail('upstream_failed');
+    expect(stage.told).toEqual([['w0', 'open', 'internal_error']]);
+    using trial = stage.choose();
+    expect(trial.worker.address).toBe('w0');
+    trial.answered();
+    expect(stage.told.slice(1)).toEqual([['w0', 'closed']]);
+    for (let time = 0; time < 4; time++) {
+      stage.workers[1]!.become({ phase: 'lost' });
+      stage.workers[1]!.become({ phase: 'ready' });
+    }
+    expect(stage.told.slice(2)).toEqual([['w1', 'open', 'worker_lost']]);
   });
 
   it('does not open for a worker that is full, which is left alone for a second', () => {

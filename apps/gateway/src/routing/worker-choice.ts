@@ -52,11 +52,15 @@ export interface Chosen<W> extends Disposable {
   failed(error: InferenceError): void;
 }
 
+/** Told when a worker begins to be left alone for its failures, with the last of them, and when it answers again. */
+export type CircuitListener = (worker: string, is: 'open' | 'closed', code?: ErrorCode) => void;
+
 export interface ChoiceOptions {
   readonly clock?: () => number;
   readonly random?: () => number;
   /** Whether its circuits are counted. */
   readonly counted?: boolean;
+  readonly onCircuit?: CircuitListener | undefined;
 }
 
 /** What the choice wants to know of the workers. */
@@ -108,14 +112,16 @@ export class WorkerChoice<W extends Worker> {
   readonly #ends: readonly (() => void)[];
   private readonly clock: () => number;
   private readonly random: () => number;
+  private readonly onCircuit: CircuitListener | undefined;
 
   constructor(
     private readonly servants: Servants<W>,
     private readonly limits: ChoiceLimits,
-    { clock = () => performance.now(), random = Math.random, counted = true }: ChoiceOptions = {},
+    { clock = () => performance.now(), random = Math.random, counted = true, onCircuit }: ChoiceOptions = {},
   ) {
     this.clock = clock;
     this.random = random;
+    this.onCircuit = onCircuit;
     this.#memory = new AffinityMemory(limits.affinityEntriesMax);
     this.#ends = [
       servants.watchPhases((worker, is, was) => this.#onPhase(worker, is, was)),
@@ -175,14 +181,14 @@ export class WorkerChoice<W extends Worker> {
       answered: () => {
         if (state !== 'out') return;
         state = 'answered';
-        standing.answered(id, this.clock());
+        if (standing.answered(id, this.clock())) this.onCircuit?.(servant.worker.address, 'closed');
         standing.giveBack(unread, 0);
         unread = 0;
       },
-      failed: ({ code }) => {
+      failed: (error) => {
         if (state === 'failed' || state === 'ended') return;
         state = 'failed';
-        this.#onFailure(standing, servant, code);
+        this.#onFailure(standing, servant, error);
       },
       [Symbol.dispose]: () => {
         if (state === 'ended') return;
@@ -203,10 +209,17 @@ export class WorkerChoice<W extends Worker> {
     }
   }
 
-  #onFailure(standing: WorkerStanding, { worker, model }: Servant<W>, code: ErrorCode): void {
+  #onFailure(standing: WorkerStanding, { worker, model }: Servant<W>, { code }: InferenceError): void {
     // That the connection broke was counted when it did, and not for each request that it took along.
     if (code === 'worker_lost' && worker.state().phase !== 'ready') standing.ended(model.id, false);
-    else standing.failed(code, model.id, this.clock());
+    else this.#mayOpen(worker, standing, code, () => standing.failed(code, model.id, this.clock()));
+  }
+
+  /** A circuit that opens is told of once: that each trial fails as well says nothing new. */
+  #mayOpen({ address }: W, { circuit }: WorkerStanding, code: ErrorCode, fail: () => void): void {
+    const wasOpen = circuit.open;
+    fail();
+    if (!wasOpen && circuit.open) this.onCircuit?.(address, 'open', code);
   }
 
   #onPhase(worker: W, is: WorkerPhase | undefined, was: WorkerPhase | undefined): void {
@@ -217,7 +230,9 @@ export class WorkerChoice<W extends Worker> {
     const nowMs = this.clock();
     const standing = this.#standingOf(worker, nowMs);
     if (is === 'ready' && was !== 'ready') standing.becameReady(nowMs);
-    if (is !== 'ready' && was === 'ready' && is !== 'draining') standing.lost(nowMs);
+    if (is !== 'ready' && was === 'ready' && is !== 'draining') {
+      this.#mayOpen(worker, standing, 'worker_lost', () => standing.lost(nowMs));
+    }
   }
 
   #standingOf(worker: W, nowMs: number): WorkerStanding {

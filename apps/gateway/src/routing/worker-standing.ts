@@ -106,9 +106,12 @@ export class WorkerStanding {
     return Math.max(this.#peak, this.#peakBefore);
   }
 
-  answered(model: string, nowMs: number): void {
-    if (this.circuit.answered()) this.#readySinceMs = nowMs;
+  /** @returns whether it was left alone until now. */
+  answered(model: string, nowMs: number): boolean {
+    const wasOpen = this.circuit.answered();
+    if (wasOpen) this.#readySinceMs = nowMs;
     this.#modelCircuits.get(model)?.answered();
+    return wasOpen;
   }
 
   /** @param answered whether anything came of it. */

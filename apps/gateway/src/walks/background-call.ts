@@ -15,5 +15,6 @@ export function backgroundCall(
     arrivedMs: performance.now(),
     clientLeft: signal,
     trace: undefined,
+    course: {},
   };
 }

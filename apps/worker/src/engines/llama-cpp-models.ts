@@ -129,7 +129,7 @@ export class LlamaCppModels {
         samplingDefaults,
         maxTokensDefault,
         limits: settings,
-        observer: metrics.of(id),
+        observer: metrics.of(id).begins(),
         logger,
         onBroken: (error) => terms.onBroken(error, isOurs(error)),
       });

@@ -9,6 +9,7 @@ it('serves every declared metric once something has happened', async () => {
   const scrapes = startMetrics({ serviceName: 'millrace-worker', serviceVersion: 'test', pool: 'gpu' });
   const metrics = new WorkerMetrics();
   const model = metrics.of('small');
+  metrics.of('new').begins();
   metrics.watch({
     engineLoads: () => [
       { model: 'small', running: 3, waiting: 2 },
@@ -42,6 +43,8 @@ it('serves every declared metric once something has happened', async () => {
   expect(text).toMatch(/millrace_worker_loaded_models\{.*\} 2\n/);
   expect(text).toMatch(/millrace_worker_model_loads_total\{.*outcome="loaded",model="large".*\} 1\n/);
   expect(text).toMatch(/millrace_worker_model_unloads_total\{.*reason="idle".*\} 1\n/);
+  expect(text).toMatch(/millrace_worker_step_duration_seconds_count\{.*model="new".*\} 0\n/);
+  expect(text).toMatch(/millrace_worker_step_duration_seconds_count\{.*model="small".*\} 1\n/);
   const series = text.split('\n').filter((line) => line.startsWith('millrace_'));
   for (const line of series) expect(line).toContain('pool="gpu"');
   expect(text).not.toContain('outcome="failed"');

@@ -1,4 +1,4 @@
-import { BoundedLabel, counter, gauge, histogram, SumsByModel } from '@millrace/runtime';
+import { BoundedLabel, beginAtZero, counter, gauge, histogram, SumsByModel } from '@millrace/runtime';
 import { MEASURED } from './declarations.js';
 
 /** What the worker looks up when somebody asks. */
@@ -104,6 +104,14 @@ export class ModelMetrics {
     this.#generated = { kind: 'generated', model };
     this.#prompt = { kind: 'prompt', model };
     this.#cached = { kind: 'cached', model };
+  }
+
+  /** It works in steps: from now on they are counted from 0, so that the first request is seen as well. */
+  begins(): this {
+    for (const what of ['stepDuration', 'batchSize', 'stepTokens'] as const)
+      beginAtZero(this.instruments[what], this.#model);
+    for (const labels of [this.#generated, this.#prompt, this.#cached]) this.instruments.tokens.add(0, labels);
+    return this;
   }
 
   decided(decision: string): void {
