@@ -98,7 +98,11 @@ describe.skipIf(noSandbox !== undefined)(
         MILLRACE_WORKER_PORT: '0',
       });
       await box.healthy();
-      expect(await capitalOfFrance(`http://127.0.0.1:${port}`)).toContain('Paris');
+      const url = `http://127.0.0.1:${port}`;
+      expect(await capitalOfFrance(url)).toContain('Paris');
+      const level = ['--scenario', 'files', '--clients', '1', '--requests', '2', '--max-tokens', '4'];
+      const measured = await box.exec('millrace', 'bench', '--url', url, ...level);
+      expect(measured, measured.said).toMatchObject({ status: 0 });
       // No IPC, no shell: whom the init started is of the image's user.
       for (const { pid } of childrenOf(box.pid)) expect(uidOf(pid)).toBe(OWN_USER);
       expect(readdirSync(box.dataFolder)).toEqual(expect.arrayContaining(['admin-key', 'cache', 'postgres']));

@@ -61,6 +61,7 @@ assemble() {
   mkdir -p "$out/init-scripts" "$out/models" "$out/configs" "$out/bin"
   cp -R init-scripts/postgres "$out/init-scripts/postgres"
   cp configs/millrace.yaml configs/models.yaml "$out/configs/"
+  cp -R configs/prompts "$out/configs/prompts"
   # The two that come with Millrace: others may lie beside them.
   cp models/millrace-demo.gguf models/millrace-demo-embed.gguf "$out/models/"
   cp LICENSE "$out/LICENSE"

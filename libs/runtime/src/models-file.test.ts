@@ -38,6 +38,7 @@ describe('readModelsFile', () => {
           caps: {},
           cache: { semantic: false },
           limits: {},
+          restsAtZero: false,
         },
       ],
       aliases: [],
