@@ -90,6 +90,13 @@ describe('the keys that an engine needs', () => {
     );
     const lora = 'models:\n  - {id: a, engine: openvino, path: x, lora: [{path: b}]}\n';
     expect(read(lora)).toEqual([expect.stringMatching(/models\[0\]\.lora: .*means nothing to engine openvino/)]);
+    const cache = 'models:\n  - {id: a, engine: openvino, path: x, kvCacheType: q8_0}\n';
+    expect(read(cache)).toEqual([
+      expect.stringMatching(/models\[0\]\.kvCacheType: .*means nothing to engine openvino/),
+    ]);
+    expect(read('models:\n  - {id: a, path: x, kvCacheType: q5_1}\n')).toEqual([
+      expect.stringMatching(/models\[0\]\.kvCacheType: .*f16.*q8_0.*q4_0/),
+    ]);
   });
 
   it('name a variable for a key, never the key itself', () => {

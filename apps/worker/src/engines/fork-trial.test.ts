@@ -19,7 +19,7 @@ beforeAll(() => {
 });
 afterAll(() => rmSync(folder, { recursive: true }));
 
-const request = (path: string): TrialRequest => ({ path, lora: [], gpu: 'off', threads: 1 });
+const request = (path: string): TrialRequest => ({ path, lora: [], kvCacheType: 'f16', gpu: 'off', threads: 1 });
 const never = new AbortController().signal;
 
 /** The built-in model with another number at `key`, which is a u32. */

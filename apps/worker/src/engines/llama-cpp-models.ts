@@ -68,6 +68,11 @@ export class LlamaCppModels {
     if (file.purpose !== 'text' && model.lora.length > 0) {
       throw new Error(`${model.path} generates no text, and adapters are for models that do. Take \`lora\` out.`);
     }
+    if (file.purpose !== 'text' && model.kvCacheType !== 'f16') {
+      throw new Error(
+        `${model.path} generates no text, and only models that do keep a cache of another type than f16. Take \`kvCacheType\` out.`,
+      );
+    }
     const plan = await this.#plans.planFor(model, file);
     return {
       description: described(model, file, plan),
@@ -83,15 +88,15 @@ export class LlamaCppModels {
   #trial(model: LlamaCppModel, file: ModelFile, plan: LlamaCppPlan): ModelTrial {
     const { settings, threads, environment, logger } = this.options;
     const { gpu, gpuLayers, trialTimeoutMs: timeoutMs } = settings;
-    const { path, lora } = model;
-    const request = { path, lora, gpu, gpuLayers, threads };
+    const { path, lora, kvCacheType } = model;
+    const request = { path, lora, kvCacheType, gpu, gpuLayers, threads };
     return {
       bytes: Math.min(plan.bytes, file.weightsBytes + TRIAL_BYTES),
       run: async (report, signal) => {
         const subject = {
           id: model.id,
           files: filesOf(model),
-          with: [this.#version, gpu, String(gpuLayers), ...lora.map(({ scale }) => String(scale))],
+          with: [this.#version, gpu, String(gpuLayers), kvCacheType, ...lora.map(({ scale }) => String(scale))],
         };
         const run = (stop: AbortSignal) => {
           // Opening the library takes as long as starting the process. What is wrong with it is said when it is used.
@@ -105,11 +110,13 @@ export class LlamaCppModels {
 
   async #openText(model: LlamaCppModel, file: ModelFile, plan: LlamaCppPlan, terms: OpenTerms): Promise<Engine> {
     const { settings, metrics, logger, prompts: work } = this.options;
-    const { id, path, chatTemplate, lora, sampling: samplingDefaults, maxTokens: maxTokensDefault } = model;
+    const { id, path, chatTemplate, lora, kvCacheType } = model;
+    const { sampling: samplingDefaults, maxTokens: maxTokensDefault } = model;
     logger.info({ model: id, path }, plan.sentence);
     const tokenEngine = await openLlamaCpp({
       ...this.#loading(model, terms),
       lora,
+      kvCacheType,
       contextLength: plan.contextLength,
       placesMax: settings.maxBatchSize,
       tokensPerStepMax: tokensPerStepMax(settings),
@@ -180,8 +187,8 @@ function filesOf({ path, lora }: LlamaCppModel): readonly string[] {
 }
 
 /** The weights of adapters stand beside those of the model. */
-async function readFile({ path, lora }: LlamaCppModel): Promise<ModelFile> {
-  const file = await readModelFile(path);
+async function readFile({ path, lora, kvCacheType }: LlamaCppModel): Promise<ModelFile> {
+  const file = await readModelFile(path, kvCacheType);
   const adapters = await Promise.all(lora.map(async (adapter) => (await stat(adapter.path)).size));
   return { ...file, weightsBytes: adapters.reduce((sum, size) => sum + size, file.weightsBytes) };
 }

@@ -60,10 +60,13 @@ function versionOf({ digest, added }: RegistryEntry): string {
 }
 
 function withFile(model: RegisteredModel, entry: RegistryEntry, path: string): LlamaCppModel | OpenVinoModel {
-  const { registry: _registry, chatTemplate, lora, device, ...facts } = model;
+  const { registry: _registry, chatTemplate, lora, kvCacheType, device, ...facts } = model;
   switch (entry.format) {
     case 'gguf':
-      return { ...facts, engine: 'llama.cpp', path, chatTemplate: chatTemplate ?? entry.template ?? undefined, lora };
+      return {
+        ...{ ...facts, engine: 'llama.cpp', path, lora, kvCacheType },
+        chatTemplate: chatTemplate ?? entry.template ?? undefined,
+      };
     case 'openvino':
       return { ...facts, engine: 'openvino', path, device };
     default:

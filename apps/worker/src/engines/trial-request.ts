@@ -1,3 +1,4 @@
+import type { KvCacheType } from '@millrace/contracts';
 import type { LoraAdapter } from '../models/choose-model.js';
 import type { GpuChoice } from '../token-engine/adapters/llama-cpp/llama-instance.js';
 
@@ -5,6 +6,7 @@ import type { GpuChoice } from '../token-engine/adapters/llama-cpp/llama-instanc
 export interface TrialRequest {
   readonly path: string;
   readonly lora: readonly LoraAdapter[];
+  readonly kvCacheType: KvCacheType;
   readonly gpu: GpuChoice;
   readonly gpuLayers?: number | undefined;
   readonly threads: number;

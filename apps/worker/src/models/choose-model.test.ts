@@ -30,6 +30,7 @@ describe('chooseModel', () => {
       context: 4096,
       chatTemplate: undefined,
       lora: [],
+      kvCacheType: 'f16',
       sampling: { temperature: 0.7, topP: 1, topK: 0, minP: 0 },
       maxTokens: 512,
       isDefault: true,
@@ -160,7 +161,12 @@ describe('the engines of models', () => {
         idleUnloadMs: 5_000,
       },
       { id: 'qwen', engine: 'openvino', path: '../models/qwen', openvino: { device: 'GPU' } },
-      { id: 'tuned', path: '../models/base.gguf', lora: [{ path: '../adapters/a.gguf', scale: 0.5 }] },
+      {
+        id: 'tuned',
+        path: '../models/base.gguf',
+        lora: [{ path: '../adapters/a.gguf', scale: 0.5 }],
+        kvCacheType: 'q8_0',
+      },
     ],
   });
 
@@ -180,7 +186,11 @@ describe('the engines of models', () => {
       device: 'GPU',
       idleUnloadMs: 60_000,
     });
-    expect(tuned).toMatchObject({ engine: 'llama.cpp', lora: [{ path: '/home/adapters/a.gguf', scale: 0.5 }] });
+    expect(tuned).toMatchObject({
+      engine: 'llama.cpp',
+      lora: [{ path: '/home/adapters/a.gguf', scale: 0.5 }],
+      kvCacheType: 'q8_0',
+    });
   });
 
   it('may be chosen by name or folder, whatever they are', () => {

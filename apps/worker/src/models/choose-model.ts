@@ -1,6 +1,7 @@
 import { existsSync } from 'node:fs';
 import { dirname, resolve } from 'node:path';
 import {
+  type KvCacheType,
   type ModelEntry,
   type ModelsFile,
   type Settings,
@@ -42,6 +43,7 @@ export interface LlamaCppModel extends ChosenFacts {
   readonly chatTemplate: string | undefined;
   /** Their paths are absolute. */
   readonly lora: readonly LoraAdapter[];
+  readonly kvCacheType: KvCacheType;
 }
 
 export interface LoraAdapter {
@@ -69,6 +71,7 @@ export interface RegisteredModel extends ChosenFacts {
   readonly registry: string;
   readonly chatTemplate: string | undefined;
   readonly lora: readonly LoraAdapter[];
+  readonly kvCacheType: KvCacheType;
   readonly device: string;
 }
 
@@ -155,6 +158,9 @@ export function chooseModel(
   return choose(settings, modelsFile, workingFolder).model;
 }
 
+/** What llama.cpp is told of a model that no entry is about. */
+const PLAIN = { chatTemplate: undefined, lora: [], kvCacheType: 'f16' } as const;
+
 interface Choice {
   /** Absent where a file without one was chosen. */
   readonly entry: ModelEntry | undefined;
@@ -182,13 +188,13 @@ function choose(
   if (entry !== undefined) return { entry, model: modelOf(entry, folder, settings, true) };
   const unlisted = { id: modelNameOf(path), aliases: [], defaults: {} };
   const facts = factsOf(unlisted, settings, true);
-  return { entry, model: { ...facts, engine: 'llama.cpp', path, chatTemplate: undefined, lora: [] } };
+  return { entry, model: { ...facts, engine: 'llama.cpp', path, ...PLAIN } };
 }
 
 /** A model of the registry that the models file says nothing of. */
 export function registeredUnder(id: string, settings: ChoiceSettings, isChosen: boolean): RegisteredModel {
   const facts = factsOf({ id, aliases: [], defaults: {} }, isChosen ? settings : forOthers(settings), isChosen);
-  return { ...facts, engine: 'registry', registry: id, chatTemplate: undefined, lora: [], device: 'CPU' };
+  return { ...facts, engine: 'registry', registry: id, ...PLAIN, device: 'CPU' };
 }
 
 function folderOf({ modelsFile }: ChoiceSettings, workingFolder: string): string {
@@ -221,16 +227,15 @@ function chooseEntry(
 /** `entry` is valid, so that it has what its engine needs. */
 function modelOf(entry: ModelEntry, folder: string, settings: ChoiceSettings, isChosen: boolean): ChosenModel {
   const facts = factsOf(entry, settings, isChosen);
-  const { engine, chatTemplate, registry } = entry;
+  const { engine, chatTemplate, registry, kvCacheType = PLAIN.kvCacheType } = entry;
+  const lora = entry.lora.map(({ path, scale }) => ({ path: resolve(folder, path), scale }));
   if (registry !== undefined) {
-    const lora = entry.lora.map(({ path, scale }) => ({ path: resolve(folder, path), scale }));
-    return { ...facts, engine: 'registry', registry, chatTemplate, lora, device: entry.openvino?.device ?? 'CPU' };
+    const device = entry.openvino?.device ?? 'CPU';
+    return { ...facts, engine: 'registry', registry, chatTemplate, lora, kvCacheType, device };
   }
   switch (engine) {
-    case 'llama.cpp': {
-      const lora = entry.lora.map(({ path, scale }) => ({ path: resolve(folder, path), scale }));
-      return { ...facts, engine, path: resolve(folder, entry.path!), chatTemplate, lora };
-    }
+    case 'llama.cpp':
+      return { ...facts, engine, path: resolve(folder, entry.path!), chatTemplate, lora, kvCacheType };
     case 'openai-compatible':
       return { ...facts, engine, upstream: entry.upstream! };
     case 'openvino':

@@ -158,6 +158,10 @@ const alias = z.strictObject({
   fallbacks,
 });
 
+/** By llama.cpp's names; llama-server has more of them, which nobody was seen to miss. */
+export const KV_CACHE_TYPES = ['f16', 'q8_0', 'q4_0'] as const;
+export type KvCacheType = (typeof KV_CACHE_TYPES)[number];
+
 const modelEntry = z.strictObject({
   id: modelName.describe('The name in requests and in `GET /v1/models`.'),
   aliases: z.array(modelName).max(32).default([]).describe('Further names for the same model.'),
@@ -228,6 +232,12 @@ const modelEntry = z.strictObject({
     .describe(
       'Who speaks to the server of an `openai-compatible` model: `gateway` needs no worker. Absent: `gateway` for the presets of providers (openai, groq, fireworks), `worker` for all others.',
     ),
+  kvCacheType: z
+    .enum(KV_CACHE_TYPES)
+    .optional()
+    .describe(
+      'How the numbers of its key-value cache are kept: `f16`, 16 bits each, is what absent means; `q8_0` takes 8.5 and `q4_0` 4.5, so that twice or more than three times the context or the sequences fit, and answers change a little (docs/concepts/engine.md). Only with `llama.cpp`, for models that generate and whose heads are a multiple of 32 numbers long.',
+    ),
   upstream: upstream.optional().describe('The server that runs it. Only, and always, with `openai-compatible`.'),
   openvino: openvino.optional().describe('How OpenVINO runs it. Only with `openvino`.'),
   defaults: generationDefaults.default({}).describe("This model's own defaults for what a request leaves out."),
@@ -242,8 +252,11 @@ const modelEntry = z.strictObject({
 /** Keys that only some engines know, and those without which an engine can't run. */
 const ENGINE_KEYS = {
   'llama.cpp': { needs: ['path'], refuses: ['upstream', 'openvino', 'servedBy'] },
-  'openai-compatible': { needs: ['upstream'], refuses: ['path', 'registry', 'sha256', 'chatTemplate', 'openvino'] },
-  openvino: { needs: ['path'], refuses: ['upstream', 'sha256', 'chatTemplate', 'servedBy'] },
+  'openai-compatible': {
+    needs: ['upstream'],
+    refuses: ['path', 'registry', 'sha256', 'chatTemplate', 'kvCacheType', 'openvino'],
+  },
+  openvino: { needs: ['path'], refuses: ['upstream', 'sha256', 'chatTemplate', 'kvCacheType', 'servedBy'] },
 } as const;
 
 /** configs/models.yaml: what can be served. Unknown keys are errors, so that a typo is not a silent default. */

@@ -39,7 +39,10 @@ export interface AddonContextOptions {
   readonly batchSize: number;
   readonly sequences: number;
   readonly threads: number;
-  readonly flashAttention: 'auto';
+  readonly flashAttention: 'auto' | true;
+  /** llama.cpp's `ggml_type`. */
+  readonly kvCacheKeyType?: number;
+  readonly kvCacheValueType?: number;
   /** Without it, models with a sliding window forget what `removeTokenCellsFromSequence` may want to go back to. */
   readonly swaFullCache: boolean;
 }

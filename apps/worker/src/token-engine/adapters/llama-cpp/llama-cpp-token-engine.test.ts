@@ -19,11 +19,15 @@ const options: LlamaCppOptions = {
   logger: quiet,
 };
 
-tokenEngineContract('LlamaCppTokenEngine', (sizes) => openLlamaCpp({ ...options, ...sizes }), {
-  mark: '<|im_start|>',
-  end: '<|endoftext|>',
-  other: '<|im_end|>',
-});
+// With the cache that models are given where nobody says otherwise, and with the one that the built-in model is given.
+for (const kvCacheType of ['f16', 'q8_0'] as const) {
+  const open = (sizes: Partial<LlamaCppOptions>) => openLlamaCpp({ ...options, kvCacheType, ...sizes });
+  tokenEngineContract(`LlamaCppTokenEngine with a cache of ${kvCacheType}`, open, {
+    mark: '<|im_start|>',
+    end: '<|endoftext|>',
+    other: '<|im_end|>',
+  });
+}
 
 describe('LlamaCppTokenEngine', () => {
   it('names the release of llama.cpp, and the texts that templates ask for', async () => {

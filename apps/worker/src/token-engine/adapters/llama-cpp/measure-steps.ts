@@ -1,11 +1,12 @@
 /**
- * Measures single steps of llama.cpp: what a batch costs by its places, what choosing costs by its parameters, and what
- * a copy costs.
+ * Measures single steps of llama.cpp: what a batch costs by its places, what choosing costs by its parameters, what
+ * reading and decoding cost by what is held already, and what a copy costs.
  *
- *     node apps/worker/dist/token-engine/adapters/llama-cpp/measure-steps.js [model.gguf] [threads]
+ *     node apps/worker/dist/token-engine/adapters/llama-cpp/measure-steps.js [model.gguf] [threads] [f16|q8_0|q4_0]
  *
  * The figures in docs/concepts/engine.md come from it. It says nothing of the server around the engine; `make bench` does.
  */
+import type { KvCacheType } from '@millrace/contracts';
 import { createLogger } from '@millrace/runtime';
 import type { Choosing, ResolvedSampling, StepWork, TokenEngine } from '../../token-engine.js';
 import { openLlamaCpp } from './open-llama-cpp.js';
@@ -14,6 +15,9 @@ const PLACES = 32;
 const PROMPT_TOKENS = 32;
 const CHUNK_TOKENS = 256;
 const ROUNDS = 40;
+/** Held by a place before something is read behind it. */
+const HELD_TOKENS = 1_800;
+const ROUNDS_BEHIND = 12;
 
 const GREEDY: ResolvedSampling = {
   temperature: 0,
@@ -68,7 +72,7 @@ const GRAMMAR = 'root ::= [a-zA-Z ]+';
 /** What the built-in server gives a place by default. */
 const COPY_CONTEXT = 4096;
 
-const [path = 'models/millrace-demo.gguf', threads = '1'] = process.argv.slice(2);
+const [path = 'models/millrace-demo.gguf', threads = '1', kvCacheType = 'f16'] = process.argv.slice(2);
 const logger = createLogger({ name: 'measure', level: 'info', format: 'text' });
 const open = (contextLength: number, placesMax: number) =>
   openLlamaCpp({
@@ -77,11 +81,14 @@ const open = (contextLength: number, placesMax: number) =>
     placesMax,
     tokensPerStepMax: PLACES + CHUNK_TOKENS,
     threads: Number(threads),
+    kvCacheType: kvCacheType as KvCacheType,
     gpu: 'off',
     logger,
   });
 const engine = await open(512, PLACES);
-logger.info(`${engine.model.engine}, ${path}, ${threads} threads; median and best of ${ROUNDS} steps`);
+logger.info(
+  `${engine.model.engine}, ${path}, ${threads} threads, cache ${kvCacheType}; median and best of ${ROUNDS} steps`,
+);
 
 for (const [name, places] of BATCHES) report(name, places.length, await measure(engine, places, { sampling: GREEDY }));
 for (const [name, sampling, more] of CHOOSINGS) {
@@ -92,7 +99,43 @@ report('32, temperature 1, a grammar', PLACES, await measure(engine, first(PLACE
 const beside = await measure(engine, first(16), { sampling: GREEDY }, CHUNK_TOKENS);
 report(`16 in a row beside a chunk of ${CHUNK_TOKENS}`, 16, beside);
 await engine.close();
+await measureBehind();
 await measureCopies();
+
+/** Reading and decoding behind what is held already: flash attention takes it all in again, for each token. */
+async function measureBehind(): Promise<void> {
+  const behind = await open(HELD_TOKENS + CHUNK_TOKENS, PLACES);
+  const read = async (place: number, from: number, tokens: number) => {
+    behind.cutBack(place, from);
+    for (let at = from; at < from + tokens; at += CHUNK_TOKENS) {
+      const piece = first(Math.min(CHUNK_TOKENS, from + tokens - at));
+      await behind.step([{ place, position: at, tokens: piece, choose: false }]);
+    }
+  };
+  const decode = async (places: readonly number[], position: number) => {
+    for (const place of places) behind.cutBack(place, position);
+    await behind.step(places.map((place) => ({ place, position, tokens: [0], choose: false })));
+  };
+  const time = async (name: string, tokens: number, work: () => Promise<void>) => {
+    const times: number[] = [];
+    for (let round = 0; round < ROUNDS_BEHIND; round++) {
+      const begun = performance.now();
+      await work();
+      times.push(performance.now() - begun);
+    }
+    report(name, tokens, times);
+  };
+  await time(`a prompt of ${HELD_TOKENS} tokens`, HELD_TOKENS, () => read(0, 0, HELD_TOKENS));
+  for (const place of first(4)) await read(place, 0, HELD_TOKENS);
+  for (const tokens of [12, 64, CHUNK_TOKENS])
+    await time(`${tokens} tokens behind ${HELD_TOKENS}`, tokens, () => read(0, HELD_TOKENS, tokens));
+  await time(`4 decode behind ${HELD_TOKENS}`, 4, () => decode(first(4), HELD_TOKENS));
+  for (const held of [240, 40]) {
+    for (const place of first(PLACES)) await read(place, 0, held);
+    await time(`32 decode behind ${held}`, PLACES, () => decode(first(PLACES), held));
+  }
+  await behind.close();
+}
 
 /** llama.cpp copies when it decodes next, so a step after a copy is compared with one without. */
 async function measureCopies(): Promise<void> {

@@ -79,6 +79,30 @@ describe('openLlamaCpp', () => {
     expect(progress.at(-1)).toBe(1);
   });
 
+  it.each(['q8_0', 'q4_0'] as const)('reserves a cache of %s, as large as it was said to be', async (kvCacheType) => {
+    const lines: string[] = [];
+    const logger = { ...quiet, debug: (line: string) => lines.push(line) };
+    const engine = await openLlamaCpp({ ...options, kvCacheType, logger });
+    const { cacheBytesPerToken: bytes } = await readModelFile(DEMO_MODEL, kvCacheType);
+    const size = ((256 * bytes) / 1024 / 1024).toFixed(2);
+    await expect
+      .poll(() => lines.find((line) => line.includes('K (')))
+      .toMatch(new RegExp(`size = +${size} MiB .*K \\(${kvCacheType}\\).*V \\(${kvCacheType}\\)`));
+    // Tiles are read from 16 bits only, so that nobody needs to fill them.
+    expect(engine.model.tileTokens).toBeUndefined();
+    await engine.close();
+  });
+
+  it('says that heads can not be kept in a cache whose blocks do not divide them', async () => {
+    const shorter = Buffer.from(demo);
+    const key = 'llama.attention.head_count';
+    shorter.writeUInt32LE(12, shorter.indexOf(key) + key.length + 4);
+    const path = await fileWith(shorter);
+    await expect(openLlamaCpp({ ...options, path, kvCacheType: 'q8_0' })).rejects.toThrow(
+      /can't have a cache of type q8_0, which keeps 32 numbers together: its heads have 16, .* set it to f16\.$/,
+    );
+  });
+
   it('stops loading when its signal is aborted', async () => {
     const reason = new Error('no longer wanted');
     await expect(openLlamaCpp({ ...options, signal: AbortSignal.abort(reason) })).rejects.toBe(reason);
@@ -126,5 +150,13 @@ describe('cacheBytesPerToken', () => {
     ['layers without attention', 3, 64, { head_count: 4, head_count_kv: [0, 2, 0] }, 2 * 16 * 2 * 2],
   ])('counts %s', (_what, layers, embeddingLength, attention, bytes) => {
     expect(cacheBytesPerToken(layers, embeddingLength, attention)).toBe(bytes);
+  });
+
+  it.each([
+    ['f16', 3_840],
+    ['q8_0', 2_040],
+    ['q4_0', 1_080],
+  ] as const)('counts the bits of %s, with the scale of each block', (kvCacheType, bytes) => {
+    expect(cacheBytesPerToken(5, 192, { head_count: 6 }, kvCacheType)).toBe(bytes);
   });
 });

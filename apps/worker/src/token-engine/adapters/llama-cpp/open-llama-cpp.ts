@@ -1,6 +1,8 @@
+import type { KvCacheType } from '@millrace/contracts';
 import type { Llama } from 'node-llama-cpp';
 import type { TokenEngine, TokenModel } from '../../token-engine.js';
 import type { AddonContext, AddonModel } from './addon.js';
+import { kvCacheOptions, kvCacheRefusal } from './kv-cache.js';
 import { LlamaCppTokenEngine } from './llama-cpp-token-engine.js';
 import { type LoadedModel, type LoadOptions, loadModel } from './load-model.js';
 import { type LoraAdapter, loadLoras } from './lora-adapters.js';
@@ -14,6 +16,8 @@ export interface LlamaCppOptions extends LoadOptions {
   readonly threads: number;
   /** Adapters that are applied to every answer. Absent: none. */
   readonly lora?: readonly LoraAdapter[] | undefined;
+  /** Absent: `f16`. */
+  readonly kvCacheType?: KvCacheType | undefined;
 }
 
 /** llama.cpp reserves a sequence's cache in pieces of so many tokens. */
@@ -26,11 +30,14 @@ const COPY_COST_TOKENS_MIN = 8;
  * Loads a model and reserves the memory of its places.
  *
  * @throws Error in one sentence, for the person who started the worker: the file is missing, broken or of an unknown
- *   architecture; the memory is refused; the GPU that was asked for is not there; an adapter can't be used.
+ *   architecture; the memory is refused; the GPU that was asked for is not there; an adapter can't be used;
+ *   its heads can't be kept in a cache of the type that was asked for.
  */
 export async function openLlamaCpp(options: LlamaCppOptions): Promise<TokenEngine> {
-  const file = await readModelFile(options.path);
-  const { contextLength, placesMax } = options;
+  const { contextLength, placesMax, kvCacheType = 'f16' } = options;
+  const file = await readModelFile(options.path, kvCacheType);
+  const refusal = kvCacheRefusal(kvCacheType, file);
+  if (refusal !== undefined) throw new Error(refusal);
   const opened = await loadModel(file, options, {
     contextSize: contextLength * placesMax,
     embeddingContext: false,
@@ -60,13 +67,13 @@ async function openContext(
   file: ModelFile,
   options: LlamaCppOptions,
 ): Promise<AddonContext> {
-  const { contextLength, placesMax, tokensPerStepMax, threads } = options;
+  const { contextLength, placesMax, tokensPerStepMax, threads, kvCacheType = 'f16' } = options;
   const context = new addon.AddonContext(model, {
     contextSize: cacheTokens(contextLength) * placesMax,
     batchSize: tokensPerStepMax,
     sequences: placesMax,
     threads,
-    flashAttention: 'auto',
+    ...kvCacheOptions(kvCacheType),
     swaFullCache: true,
   });
   if (await context.init()) return context;
@@ -76,13 +83,14 @@ async function openContext(
 
 /**
  * What llama.cpp's flash attention on a CPU reads at a time; fewer tokens it reads one by one, which with heads shorter
- * than 64 numbers costs more than reading as many (docs/concepts/engine.md).
+ * than 64 numbers costs more than reading as many (docs/concepts/engine.md). From a quantized cache it reads all one by one.
  */
 const TILE_TOKENS = 64;
 const TILE_HEAD_LENGTH = 64;
 
-function tileTokensOf(llama: Llama, { headLength }: ModelFile): number | undefined {
-  return llama.gpu === false && headLength < TILE_HEAD_LENGTH ? TILE_TOKENS : undefined;
+function tileTokensOf(llama: Llama, { headLength }: ModelFile, kvCacheType: KvCacheType): number | undefined {
+  const hasTiles = llama.gpu === false && kvCacheType === 'f16';
+  return hasTiles && headLength < TILE_HEAD_LENGTH ? TILE_TOKENS : undefined;
 }
 
 /** What llama.cpp reserves for a place. */
@@ -112,7 +120,7 @@ function describe(
     placesMax: options.placesMax,
     tokensPerStepMax: options.tokensPerStepMax,
     vocabularySize: file.vocabularySize,
-    tileTokens: tileTokensOf(llama, file),
+    tileTokens: tileTokensOf(llama, file, options.kvCacheType ?? 'f16'),
     copyCostTokens: copyCostTokens(file, options),
     infill: infillOf(model),
     chatTemplate: file.chatTemplate,

@@ -1,7 +1,8 @@
 import { stat } from 'node:fs/promises';
+import type { KvCacheType } from '@millrace/contracts';
 import { type GgufFileInfo, readGgufFileInfo } from 'node-llama-cpp';
+import { KV_BLOCK_BYTES, KV_BLOCK_NUMBERS } from './kv-cache.js';
 
-const BYTES_PER_VALUE = 2; // The cache holds 16-bit floats.
 /** Models have up to some two hundred; what a damaged file says is held against it before anything is done by it. */
 const LAYERS_MAX = 10_000;
 
@@ -41,8 +42,9 @@ export interface ModelFile {
   /** What one token of one sequence takes in the key-value cache. */
   readonly cacheBytesPerToken: number;
   readonly heads: number;
-  /** Numbers of one head's part of a token. */
+  /** Numbers of one head's part of a token: of its keys, and of its values, which seldom differ. */
   readonly headLength: number;
+  readonly valueLength: number;
   readonly chatTemplate: string | undefined;
   /** See `TokenModel`. */
   readonly namedTemplates: Readonly<Record<string, string>>;
@@ -57,8 +59,11 @@ export interface ModelFile {
   readonly changedAt: number;
 }
 
-/** @throws Error in one sentence when the file is missing, no GGUF, or cut short. */
-export async function readModelFile(path: string): Promise<ModelFile> {
+/**
+ * @param kvCacheType what `cacheBytesPerToken` is to be about.
+ * @throws Error in one sentence when the file is missing, no GGUF, or cut short.
+ */
+export async function readModelFile(path: string, kvCacheType: KvCacheType = 'f16'): Promise<ModelFile> {
   const file = await stat(path).catch((cause: unknown) => {
     throw new Error(`The model file ${path} can't be read. Check the path.`, { cause });
   });
@@ -68,7 +73,7 @@ export async function readModelFile(path: string): Promise<ModelFile> {
   if (!complete) throw new Error(truncated(path, file.size));
   return {
     path,
-    ...architectureFacts(path, info),
+    ...architectureFacts(path, info, kvCacheType),
     name: info.metadata.general.name,
     weightsBytes,
     vocabularySize: info.metadata.tokenizer?.ggml?.tokens?.length ?? 0,
@@ -123,7 +128,7 @@ interface ArchitectureSection {
   readonly attention?: Attention & { readonly causal?: boolean };
 }
 
-function architectureFacts(path: string, info: GgufFileInfo) {
+function architectureFacts(path: string, info: GgufFileInfo, kvCacheType: KvCacheType) {
   const { architecture } = info.metadata.general;
   const facts = info.architectureMetadata as ArchitectureSection;
   refuseImpossible(path, facts);
@@ -140,7 +145,7 @@ function architectureFacts(path: string, info: GgufFileInfo) {
     embeddingLength,
     ...headsOf(layers, embeddingLength, facts.attention ?? {}),
     contextTrained: facts.context_length ?? 0,
-    cacheBytesPerToken: cacheBytesPerToken(layers, embeddingLength, facts.attention ?? {}),
+    cacheBytesPerToken: cacheBytesPerToken(layers, embeddingLength, facts.attention ?? {}, kvCacheType),
   };
 }
 
@@ -198,11 +203,16 @@ function templatesOf(info: GgufFileInfo): Pick<ModelFile, 'chatTemplate' | 'name
  * Keys and values of all layers for one token. Models with grouped queries have fewer key-value heads than heads, and
  * mixed ones have a number per layer, with 0 for layers without attention.
  */
-export function cacheBytesPerToken(layers: number, embeddingLength: number, attention: Attention): number {
-  const { heads, headLength } = headsOf(layers, embeddingLength, attention);
+export function cacheBytesPerToken(
+  layers: number,
+  embeddingLength: number,
+  attention: Attention,
+  kvCacheType: KvCacheType = 'f16',
+): number {
+  const { heads, headLength, valueLength } = headsOf(layers, embeddingLength, attention);
   const cacheHeads = perLayer(attention.head_count_kv ?? attention.head_count ?? heads, layers);
-  const values = (attention.key_length ?? headLength) + (attention.value_length ?? headLength);
-  return cacheHeads.reduce((sum, each) => sum + each, 0) * values * BYTES_PER_VALUE;
+  const numbers = cacheHeads.reduce((sum, each) => sum + each, 0) * (headLength + valueLength);
+  return Math.ceil((numbers * KV_BLOCK_BYTES[kvCacheType]) / KV_BLOCK_NUMBERS);
 }
 
 interface Attention {
@@ -215,10 +225,11 @@ interface Attention {
 function headsOf(
   layers: number,
   embeddingLength: number,
-  { head_count = 0 }: Attention,
-): { readonly heads: number; readonly headLength: number } {
+  { head_count = 0, key_length, value_length }: Attention,
+): { readonly heads: number; readonly headLength: number; readonly valueLength: number } {
   const heads = Math.max(1, ...perLayer(head_count, layers));
-  return { heads, headLength: embeddingLength / heads };
+  const shared = embeddingLength / heads;
+  return { heads, headLength: key_length ?? shared, valueLength: value_length ?? shared };
 }
 
 function perLayer(count: number | readonly number[], layers: number): readonly number[] {
