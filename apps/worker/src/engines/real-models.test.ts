@@ -134,6 +134,28 @@ describe('a library of real models', () => {
     expect(before[2]!.contextLength).toBeLessThan(8_192);
   });
 
+  it('gives a model with a smaller type of cache the context that fits then, and one without such a cache none', async () => {
+    const embed = {
+      id: 'embed',
+      path: fileURLToPath(new URL('../../../../models/millrace-demo-embed.gguf', import.meta.url)),
+      kvCacheType: 'q8_0',
+    };
+    const wide = { id: 'wide', path: DEMO_MODEL };
+    const contextOf = async (kvCacheType: string) => {
+      await using test = open([{ ...wide, kvCacheType }, embed], 100, { model: 'wide', maxBatchSize: 8 });
+      await test.library.load();
+      expect((await answerOf(test.library, 'wide')).length).toBeGreaterThan(5);
+      const [model, refused] = test.library.models();
+      expect(refused!.detail).toContain('generates no text, and only models that do keep a cache of another type');
+      return model!.contextLength;
+    };
+    // A token of all eight sequences takes 30 kB, or 16.
+    const [f16, q8] = [await contextOf('f16'), await contextOf('q8_0')];
+    expect(f16).toBeGreaterThan(2_000);
+    expect(q8 / f16).toBeGreaterThan(1.6);
+    expect(q8 / f16).toBeLessThan(2);
+  });
+
   it('says of each damaged file what is wrong with it, and serves the others', async () => {
     const bytes = readFileSync(DEMO_MODEL);
     const file = (name: string, content: Buffer) => {
