@@ -2,7 +2,8 @@
 # Measures llama-server, our worker and our gateway by turns in one run: one model file, as many threads, 32 clients, the
 # same prompts and answers of one length; greedy, and at temperature 1. Flags go to `millrace bench`.
 #
-# MODEL: a model file in place of the random one of 135 million parameters. THREADS (1) of each engine: load generator
+# MODEL: a model file in place of the random one of 135 million parameters; with the built-in one our worker has a cache of
+# q8_0 and llama-server one of f16 (see `kvCacheType`). THREADS (1) of each engine: load generator
 # and gateway need a core of their own. CONTEXT (512) tokens of each sequence. TEMPERATURES ("0 1").
 set -eu
 cd "$(dirname "$0")/.."

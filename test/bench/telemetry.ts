@@ -8,7 +8,8 @@
  * memory they were given.
  *
  * `--before` is another working tree, built: what had no telemetry, to see that it costs nothing where it is off. It may be given several
- * times, also with the same tree, to see what chance makes of it; all are compared with the first. Exit status 1 when telemetry costs more than
+ * times, also with the same tree, to see what chance makes of it; all are compared with the first. Each serves the model as its own models file
+ * has it: where that says something else of the model, the comparison is about that, too. Exit status 1 when telemetry costs more than
  * it may.
  */
 import { once } from 'node:events';

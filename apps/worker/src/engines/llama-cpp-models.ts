@@ -69,9 +69,7 @@ export class LlamaCppModels {
       throw new Error(`${model.path} generates no text, and adapters are for models that do. Take \`lora\` out.`);
     }
     if (file.purpose !== 'text' && model.kvCacheType !== 'f16') {
-      throw new Error(
-        `${model.path} generates no text, and only models that do keep a cache of another type than f16. Take \`kvCacheType\` out.`,
-      );
+      throw new Error(`${model.path} generates no text, and \`kvCacheType\` is for models that do. Take it out.`);
     }
     const plan = await this.#plans.planFor(model, file);
     return {

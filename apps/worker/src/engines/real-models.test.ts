@@ -146,7 +146,7 @@ describe('a library of real models', () => {
       await test.library.load();
       expect((await answerOf(test.library, 'wide')).length).toBeGreaterThan(5);
       const [model, refused] = test.library.models();
-      expect(refused!.detail).toContain('generates no text, and only models that do keep a cache of another type');
+      expect(refused!.detail).toContain('generates no text, and `kvCacheType` is for models that do');
       return model!.contextLength;
     };
     // A token of all eight sequences takes 30 kB, or 16.

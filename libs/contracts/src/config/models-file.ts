@@ -236,7 +236,7 @@ const modelEntry = z.strictObject({
     .enum(KV_CACHE_TYPES)
     .optional()
     .describe(
-      'How the numbers of its key-value cache are kept: `f16`, 16 bits each, is what absent means; `q8_0` takes 8.5 and `q4_0` 4.5, so that twice or more than three times the context or the sequences fit, and answers change a little (docs/concepts/engine.md). Only with `llama.cpp`, for models that generate and whose heads are a multiple of 32 numbers long.',
+      'How the numbers of its key-value cache are kept: `f16`, 16 bits each, is what absent means; `q8_0` takes 8.5 and `q4_0` 4.5, so that twice or more than three times the context or the sequences fit; answers change a little, and those in the response cache are not told apart by it (docs/concepts/engine.md). Only with `llama.cpp`, for models that generate and whose heads are a multiple of 32 numbers long.',
     ),
   upstream: upstream.optional().describe('The server that runs it. Only, and always, with `openai-compatible`.'),
   openvino: openvino.optional().describe('How OpenVINO runs it. Only with `openvino`.'),

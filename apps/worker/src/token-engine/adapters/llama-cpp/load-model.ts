@@ -1,8 +1,11 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { InsufficientMemoryError, type Llama, type LlamaModel, type LlamaModelOptions } from 'node-llama-cpp';
 import { type Addon, type AddonModel, addonModelOf, addonOf } from './addon.js';
+import type { KvCacheOptions } from './kv-cache.js';
 import { type EngineLogger, type GpuChoice, llamaFor } from './llama-instance.js';
 import type { ModelFile } from './read-model-file.js';
+
+const LOG_DELAY_MS = 50;
 
 /** What a model is loaded with, whatever it is made for. */
 export interface LoadOptions {
@@ -23,6 +26,8 @@ export interface ContextNeeds {
   readonly contextSize: number;
   /** Whether they are contexts for vectors. */
   readonly embeddingContext: boolean;
+  /** Of which type their cache is. Absent: as llama.cpp has it by default. */
+  readonly kvCache?: KvCacheOptions | undefined;
   /** What to say when the memory is refused. */
   readonly refusal: string;
 }
@@ -36,6 +41,8 @@ export interface LoadedModel {
   readonly model: AddonModel;
   /** Such as `llama.cpp v0.5.0`. */
   readonly engine: string;
+  /** The first errors of llama.cpp's log since then, also of what is done with the model next. */
+  readonly complaints: readonly string[];
 }
 
 /**
@@ -58,7 +65,7 @@ export async function loadModel(file: ModelFile, options: LoadOptions, needs: Co
   options.signal?.throwIfAborted();
   const loaded = await loadWeights(llama, options, needs, complaints);
   try {
-    return { llama, addon, loaded, model: await addonModelOf(loaded), engine };
+    return { llama, addon, loaded, model: await addonModelOf(loaded), engine, complaints };
   } catch (error) {
     await loaded.dispose();
     throw error;
@@ -78,10 +85,16 @@ export function withComplaints(logger: EngineLogger, complaints: string[]): Engi
   };
 }
 
+/** The log lines come from another thread, a little later than the failure. */
+export async function heardSoon(find: () => string | undefined): Promise<string | undefined> {
+  await sleep(LOG_DELAY_MS);
+  return find()?.replace(/\.$/, '');
+}
+
 async function loadWeights(
   llama: Llama,
   { path, gpuLayers, onProgress, signal }: LoadOptions,
-  { contextSize, embeddingContext, refusal }: ContextNeeds,
+  { contextSize, embeddingContext, kvCache, refusal }: ContextNeeds,
   complaints: readonly string[],
 ): Promise<LlamaModel> {
   const fitContext: LlamaModelOptions['gpuLayers'] = { fitContext: { contextSize, embeddingContext } };
@@ -89,14 +102,19 @@ async function loadWeights(
     return await llama.loadModel({
       modelPath: path,
       gpuLayers: gpuLayers ?? fitContext,
+      // For how much of the GPU's memory the contexts will take.
+      ...(kvCache && {
+        experimentalDefaultContextKvCacheKeyType: kvCache.kvCacheKeyType,
+        experimentalDefaultContextKvCacheValueType: kvCache.kvCacheValueType,
+        defaultContextFlashAttention: kvCache.flashAttention,
+      }),
       ...(onProgress && { onLoadProgress: onProgress }),
       ...(signal && { loadSignal: signal }),
     });
   } catch (cause) {
     if (signal?.aborted) throw cause;
     if (cause instanceof InsufficientMemoryError) throw new Error(refusal, { cause });
-    await sleep(50); // The log lines come from another thread, a little later than the failure.
-    const why = complaints.at(0) ?? String(cause);
+    const why = (await heardSoon(() => complaints.at(0))) ?? String(cause);
     if (why.includes('not within the file bounds'))
       throw new Error(`${path} ends too early. Copy it again.`, { cause });
     throw new Error(`llama.cpp can't load ${path}: ${why}`, { cause });

@@ -6,7 +6,7 @@
  *
  * The figures in docs/concepts/engine.md come from it. It says nothing of the server around the engine; `make bench` does.
  */
-import type { KvCacheType } from '@millrace/contracts';
+import { KV_CACHE_TYPES } from '@millrace/contracts';
 import { createLogger } from '@millrace/runtime';
 import type { Choosing, ResolvedSampling, StepWork, TokenEngine } from '../../token-engine.js';
 import { openLlamaCpp } from './open-llama-cpp.js';
@@ -72,7 +72,10 @@ const GRAMMAR = 'root ::= [a-zA-Z ]+';
 /** What the built-in server gives a place by default. */
 const COPY_CONTEXT = 4096;
 
-const [path = 'models/millrace-demo.gguf', threads = '1', kvCacheType = 'f16'] = process.argv.slice(2);
+const [path = 'models/millrace-demo.gguf', threads = '1', type = 'f16'] = process.argv.slice(2);
+const kvCacheType = KV_CACHE_TYPES.find((known) => known === type);
+if (kvCacheType === undefined)
+  throw new Error(`The cache's type is "${type}". It is one of ${KV_CACHE_TYPES.join(', ')}.`);
 const logger = createLogger({ name: 'measure', level: 'info', format: 'text' });
 const open = (contextLength: number, placesMax: number) =>
   openLlamaCpp({
@@ -81,7 +84,7 @@ const open = (contextLength: number, placesMax: number) =>
     placesMax,
     tokensPerStepMax: PLACES + CHUNK_TOKENS,
     threads: Number(threads),
-    kvCacheType: kvCacheType as KvCacheType,
+    kvCacheType,
     gpu: 'off',
     logger,
   });

@@ -2,9 +2,10 @@ import type { KvCacheType } from '@millrace/contracts';
 import type { Llama } from 'node-llama-cpp';
 import type { TokenEngine, TokenModel } from '../../token-engine.js';
 import type { AddonContext, AddonModel } from './addon.js';
-import { kvCacheOptions, kvCacheRefusal } from './kv-cache.js';
+import { kvCacheComplaint, kvCacheOptions, kvCacheRefusal, kvCacheTypeOn } from './kv-cache.js';
 import { LlamaCppTokenEngine } from './llama-cpp-token-engine.js';
-import { type LoadedModel, type LoadOptions, loadModel } from './load-model.js';
+import { llamaFor } from './llama-instance.js';
+import { heardSoon, type LoadedModel, type LoadOptions, loadModel } from './load-model.js';
 import { type LoraAdapter, loadLoras } from './lora-adapters.js';
 import { type ModelFile, readModelFile } from './read-model-file.js';
 
@@ -33,14 +34,13 @@ const COPY_COST_TOKENS_MIN = 8;
  *   architecture; the memory is refused; the GPU that was asked for is not there; an adapter can't be used;
  *   its heads can't be kept in a cache of the type that was asked for.
  */
-export async function openLlamaCpp(options: LlamaCppOptions): Promise<TokenEngine> {
-  const { contextLength, placesMax, kvCacheType = 'f16' } = options;
-  const file = await readModelFile(options.path, kvCacheType);
-  const refusal = kvCacheRefusal(kvCacheType, file);
-  if (refusal !== undefined) throw new Error(refusal);
+export async function openLlamaCpp(asked: LlamaCppOptions): Promise<TokenEngine> {
+  const { file, options } = await withKvCache(asked);
+  const { contextLength, placesMax, kvCacheType } = options;
   const opened = await loadModel(file, options, {
     contextSize: contextLength * placesMax,
     embeddingContext: false,
+    kvCache: kvCacheOptions(kvCacheType),
     refusal: memoryRefused(options),
   });
   const { addon, loaded, model } = opened;
@@ -62,12 +62,29 @@ export async function openLlamaCpp(options: LlamaCppOptions): Promise<TokenEngin
   }
 }
 
+type Options = LlamaCppOptions & { readonly kvCacheType: KvCacheType };
+
+/** Settles what type the cache has, which depends on where the model is computed. */
+async function withKvCache(options: LlamaCppOptions): Promise<{ readonly file: ModelFile; readonly options: Options }> {
+  const { path, gpu, logger, kvCacheType: asked = 'f16' } = options;
+  const file = await readModelFile(path, asked);
+  if (asked === 'f16') return { file, options: { ...options, kvCacheType: asked } };
+  const refusal = kvCacheRefusal(asked, file);
+  if (refusal !== undefined) throw new Error(refusal);
+  const kvCacheType = kvCacheTypeOn((await llamaFor(gpu, logger)).gpu !== false, asked, file);
+  if (kvCacheType === asked) return { file, options: { ...options, kvCacheType } };
+  logger.info(
+    `${path} has heads of ${file.headLength} numbers, which a GPU computes from a cache of ${kvCacheType} only.`,
+  );
+  return { file: await readModelFile(path, kvCacheType), options: { ...options, kvCacheType } };
+}
+
 async function openContext(
-  { addon, model }: LoadedModel,
+  { addon, model, complaints }: LoadedModel,
   file: ModelFile,
-  options: LlamaCppOptions,
+  options: Options,
 ): Promise<AddonContext> {
-  const { contextLength, placesMax, tokensPerStepMax, threads, kvCacheType = 'f16' } = options;
+  const { path, contextLength, placesMax, tokensPerStepMax, threads, kvCacheType } = options;
   const context = new addon.AddonContext(model, {
     contextSize: cacheTokens(contextLength) * placesMax,
     batchSize: tokensPerStepMax,
@@ -78,7 +95,9 @@ async function openContext(
   });
   if (await context.init()) return context;
   await context.dispose();
-  throw new Error(memoryRefused(options, file));
+  const complaint = kvCacheType === 'f16' ? undefined : await heardSoon(() => kvCacheComplaint(complaints));
+  if (complaint === undefined) throw new Error(memoryRefused(options, file));
+  throw new Error(`${path} can't have a cache of type ${kvCacheType}: ${complaint}. Take \`kvCacheType\` out.`);
 }
 
 /**
@@ -88,7 +107,7 @@ async function openContext(
 const TILE_TOKENS = 64;
 const TILE_HEAD_LENGTH = 64;
 
-function tileTokensOf(llama: Llama, { headLength }: ModelFile, kvCacheType: KvCacheType): number | undefined {
+function tileTokensOf(llama: Llama, { headLength }: ModelFile, { kvCacheType }: Options): number | undefined {
   const hasTiles = llama.gpu === false && kvCacheType === 'f16';
   return hasTiles && headLength < TILE_HEAD_LENGTH ? TILE_TOKENS : undefined;
 }
@@ -113,14 +132,14 @@ function mebibytes(bytes: number): string {
 function describe(
   { llama, model, engine }: LoadedModel,
   file: ModelFile,
-  options: LlamaCppOptions,
+  options: Options,
 ): Omit<TokenModel, 'cutsAnywhere'> {
   return {
     contextLength: options.contextLength,
     placesMax: options.placesMax,
     tokensPerStepMax: options.tokensPerStepMax,
     vocabularySize: file.vocabularySize,
-    tileTokens: tileTokensOf(llama, file, options.kvCacheType ?? 'f16'),
+    tileTokens: tileTokensOf(llama, file, options),
     copyCostTokens: copyCostTokens(file, options),
     infill: infillOf(model),
     chatTemplate: file.chatTemplate,

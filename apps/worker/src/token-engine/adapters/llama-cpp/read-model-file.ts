@@ -228,7 +228,7 @@ function headsOf(
   { head_count = 0, key_length, value_length }: Attention,
 ): { readonly heads: number; readonly headLength: number; readonly valueLength: number } {
   const heads = Math.max(1, ...perLayer(head_count, layers));
-  const shared = embeddingLength / heads;
+  const shared = Math.floor(embeddingLength / heads);
   return { heads, headLength: key_length ?? shared, valueLength: value_length ?? shared };
 }
 
