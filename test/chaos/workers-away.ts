@@ -21,8 +21,8 @@ const WORKERS = 3;
 const POLL_MS = 250;
 const DRAIN_DELAY_MS = 2_000;
 const DRAIN_TIMEOUT_MS = 60_000;
-/** So short that a worker that is replaced hands most of its answers back. */
-const WORKER_DRAIN_TIMEOUT_MS = 300;
+/** So short that a worker that is replaced hands most of its answers back: much less than one takes. */
+const WORKER_DRAIN_TIMEOUT_MS = 20;
 /** Of what a program needs beyond these two, to say its last words and to write what it has. */
 const STOP_GRACE_MS = 15_000;
 /** As by default. */

@@ -4,7 +4,20 @@ import { Stage } from '../bench/programs.js';
 import { Fleet } from '../chaos/fleet.js';
 
 const PATIENCE = { timeout: 180_000, interval: 250 };
-const RESPONSES = 24;
+const RESPONSES = 10;
+/** So long that most are still to come when the first has ended: two are computed at a time. */
+const NUMBERS = { type: 'array', items: { type: 'integer' }, minItems: 150, maxItems: 150 };
+const LONG = {
+  max_output_tokens: 600,
+  text: {
+    format: {
+      type: 'json_schema',
+      name: 'numbers',
+      strict: true,
+      schema: { type: 'object', properties: { numbers: NUMBERS }, required: ['numbers'], additionalProperties: false },
+    },
+  },
+} as const;
 /** Between questions, so that each has an answer of its own. */
 const asked = (number: number) => `Tell me a long story about the number ${number}.`;
 
@@ -14,12 +27,16 @@ const clientOf = (url: string) => new OpenAI({ baseURL: `${url}/v1`, apiKey: 'an
 describe('responses in the background on the stores of one machine', () => {
   it('are all answered, each once, though their gateway is killed in the middle of them', async () => {
     await using stage = new Stage();
-    const fleet = await Fleet.start(stage, { gateways: 1, workers: 1, workerArgs: ['--threads=1'] });
+    const fleet = await Fleet.start(stage, {
+      gateways: 1,
+      workers: 1,
+      workerArgs: ['--threads=1', '--max-batch-size=2'],
+    });
     const gateway = fleet.gateways[0]!;
     const client = clientOf(gateway.url);
     const made: OpenAI.Responses.Response[] = [];
     for (let number = 0; number < RESPONSES; number++)
-      made.push(await client.responses.create({ input: asked(number), background: true, max_output_tokens: 60 }));
+      made.push(await client.responses.create({ input: asked(number), background: true, ...LONG }));
     const statuses = async () => {
       const found = await Promise.all(made.map(({ id }) => client.responses.retrieve(id)));
       return found.map(({ status }) => status);

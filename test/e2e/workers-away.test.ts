@@ -8,6 +8,8 @@ import { Service } from '../chaos/service.js';
 
 const POLL_MS = 100;
 const STOP_MS_MAX = 30_000;
+/** Much less than an answer takes, or nobody would have anything left to hand back. */
+const DRAIN_TIMEOUT_MS = 10;
 
 /** The small sister of test/chaos/workers-away.ts, which has more of everything. */
 describe('with two workers, clients who compare every answer', () => {
@@ -20,7 +22,7 @@ describe('with two workers, clients who compare every answer', () => {
       gateways: 1,
       workers: 2,
       gatewayArgs: ['--drain-delay-ms=1000'],
-      workerArgs: ['--drain-timeout-ms=200', '--threads=1', '--max-batch-size=8'],
+      workerArgs: [`--drain-timeout-ms=${DRAIN_TIMEOUT_MS}`, '--threads=1', '--max-batch-size=8'],
     });
     service = new Service(fleet.gateways, POLL_MS);
     stage.add(() => service.stop());
