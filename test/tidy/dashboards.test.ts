@@ -10,8 +10,12 @@ const RUNBOOKS = 'docs/how-to/runbooks';
 /** Of Grafana. */
 const GRID_WIDTH = 24;
 const UID_CHARACTERS_MAX = 40;
+/** At 1,600 pixels. */
+const TITLE_CHARACTERS_A_COLUMN = 6;
+/** Without measurements there are no lines; zeros there are none. */
+const OWN_RANGE = ['s', 'locale', 'currencyUSD'];
 /** What Grafana itself puts in place of these. */
-const BUILT_IN = ['__rate_interval', '__timeFilter', '__timeFrom', '__all'];
+const BUILT_IN = ['__rate_interval', '__timeFilter', '__timeFrom', '__timeGroup', '__all'];
 
 const files = monitoringFiles();
 const queries = DASHBOARDS.flatMap(({ path, dashboard }) =>
@@ -70,6 +74,15 @@ describe.each(DASHBOARDS)('$path', ({ path, dashboard }) => {
       expect(fieldConfig?.defaults.unit, title).toEqual(expect.any(String));
     }
     expect(new Set(panels.map(({ title }) => title)).size).toBe(panels.length);
+  });
+
+  it('has titles that have room, and axes that fit where all is zero', () => {
+    for (const { title, type, gridPos, fieldConfig } of panels) {
+      expect(title.length, title).toBeLessThanOrEqual(gridPos.w * TITLE_CHARACTERS_A_COLUMN);
+      if (type !== 'timeseries') continue;
+      const { unit, custom } = fieldConfig!.defaults as { unit: string; custom: { axisSoftMax?: number } };
+      if (!OWN_RANGE.includes(unit)) expect(custom.axisSoftMax, title).toBeGreaterThan(0);
+    }
   });
 
   it('has for each panel a place of its own', () => {

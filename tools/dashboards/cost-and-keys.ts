@@ -7,10 +7,12 @@ import {
   textVariable,
 } from './dashboard.ts';
 import { helpOf } from './declared.ts';
-import { OF_MODEL, ofGateways, rate, sumBy } from './promql.ts';
+import { OF_MODEL, ofGateways, rate, ratio, sumBy } from './promql.ts';
 
-const THIRD = { width: 8, height: 8, kind: 'timeseries' } as const;
+const THIRD = { width: 8, height: 9, kind: 'timeseries' } as const;
 const HALF = { width: 12, height: 9, kind: 'timeseries' } as const;
+/** A day's value stands at its midnight, which the last hour rarely has in it. */
+const BY_DAY = { ...HALF, stacked: true, bars: true, span: '30d' } as const;
 
 const cacheRequests = (matchers = '') =>
   sumBy([], rate(ofGateways('millrace_cache_requests_total', ...(matchers === '' ? [] : [matchers]))));
@@ -21,7 +23,8 @@ const CHOSEN_DAYS = `$__timeFilter(day) and coalesce(nullif(key_id, ''), 'none')
 const CHOSEN_RECORDS = `$__timeFilter(arrived_at) and day >= ($__timeFrom()::timestamptz at time zone 'UTC')::date and coalesce(key_id, 'none') in ($key)`;
 const KEY = `coalesce(nullif(key_name, ''), nullif(key_id, ''), 'none')`;
 const COST = `(sum(prompt_tokens) * '$prompt_price'::numeric + sum(completion_tokens) * '$answer_price'::numeric) / 1000000`;
-const DAY = `day::timestamp at time zone 'UTC' as time`;
+/** A day without requests is 0, so that a bar is as wide as a day. */
+const DAY = `$__timeGroup(day, '24h', 0) as time`;
 const PRICE_NOTE =
   'By the two prices at the top, which are yours to set: Millrace knows none. Read from usage_days, as millrace usage reads it; days are those of UTC.';
 
@@ -48,8 +51,7 @@ export const COST_AND_KEYS: DashboardPlan = {
       title: 'By key, from the database',
       panels: [
         {
-          ...HALF,
-          stacked: true,
+          ...BY_DAY,
           title: 'Cost by key and day',
           unit: 'currencyUSD',
           description: PRICE_NOTE,
@@ -59,10 +61,9 @@ export const COST_AND_KEYS: DashboardPlan = {
           },
         },
         {
-          ...HALF,
-          stacked: true,
+          ...BY_DAY,
           title: 'Tokens by key and day',
-          unit: 'short',
+          unit: 'locale',
           description:
             'Prompts and answers together. One key far above the others → is it meant to? millrace keys change --tokens-per-day gives it a budget.',
           queries: {
@@ -74,10 +75,11 @@ export const COST_AND_KEYS: DashboardPlan = {
           width: 12,
           height: 10,
           kind: 'table',
-          unit: 'short',
+          unit: 'locale',
           columnUnits: { cost: 'currencyUSD' },
+          columnWidths: { key: 150 },
           title: 'Keys and what they used',
-          description: `${PRICE_NOTE} failed rises with one key alone → its program sends what can not be answered.`,
+          description: `${PRICE_NOTE} failed counts all that ended in an error, refusals among them; it rises with one key alone → its program sends what can not be answered.`,
           queries: {
             format: 'table',
             sql: `select ${KEY} as "key", sum(requests) as requests, sum(failed_requests) as failed, sum(prompt_tokens) as prompt, sum(cached_tokens) as cached, sum(completion_tokens) as answers, ${COST} as cost from usage_days where ${CHOSEN_DAYS} group by 1 order by cost desc limit 100`,
@@ -87,8 +89,9 @@ export const COST_AND_KEYS: DashboardPlan = {
           width: 12,
           height: 10,
           kind: 'table',
-          unit: 'short',
+          unit: 'locale',
           columnUnits: { cost: 'currencyUSD' },
+          columnWidths: { model: 190 },
           title: 'Models and what they were used for',
           description: PRICE_NOTE,
           queries: {
@@ -97,25 +100,26 @@ export const COST_AND_KEYS: DashboardPlan = {
           },
         },
         {
-          width: 12,
+          width: 24,
           height: 10,
           kind: 'table',
           unit: 'ms',
-          columnUnits: { requests: 'short' },
+          columnUnits: { requests: 'locale' },
           title: 'How fast each key was answered',
           description:
             'Of single records, within retentionDays. One key slower than the others at the same model → its prompts are long, or it waits at a limit of its own.',
           queries: {
             format: 'table',
-            sql: `select ${KEY} as "key", model, count(*) as requests, percentile_cont(0.5) within group (order by first_token_ms) as "first token P50", percentile_cont(0.95) within group (order by first_token_ms) as "first token P95", percentile_cont(0.95) within group (order by total_ms) as "total P95" from request_records where ${CHOSEN_RECORDS} and outcome = 'served' group by 1, 2 order by requests desc limit 100`,
+            sql: `select ${KEY} as "key", model, count(*) as requests, percentile_cont(0.5) within group (order by first_token_ms) as "first token P50", percentile_cont(0.95) within group (order by first_token_ms) as "first token P95", percentile_cont(0.95) within group (order by total_ms) as "total P95" from request_records where ${CHOSEN_RECORDS} and outcome = 'served' and model is not null group by 1, 2 order by requests desc limit 100`,
           },
         },
         {
-          width: 12,
+          width: 24,
           height: 10,
           kind: 'table',
-          unit: 'short',
-          columnUnits: { total_ms: 'ms' },
+          unit: 'locale',
+          columnUnits: { time: 'dateTimeAsIso', status: 'none', total_ms: 'ms' },
+          columnWidths: { time: 165, endpoint: 120, status: 70, total_ms: 90, request_id: 310, trace_id: 290 },
           title: 'The last requests that were refused or failed',
           description:
             'By request_id the log has the line, by trace_id the trace store has the trace. What each code means: docs/reference/errors.md.',
@@ -131,9 +135,9 @@ export const COST_AND_KEYS: DashboardPlan = {
       panels: [
         {
           ...HALF,
-          stacked: true,
+          // Not upon each other: cached tokens are some of the prompts'.
           title: 'Tokens by kind and model',
-          unit: 'ops',
+          unit: 'suffix:tokens/s',
           description: helpOf('millrace_tokens_total'),
           queries: [
             {
@@ -198,7 +202,7 @@ export const COST_AND_KEYS: DashboardPlan = {
           title: 'Share of requests that nobody had to compute',
           unit: 'percentunit',
           description: helpOf('millrace_cache_requests_total'),
-          queries: [{ expr: `(${cacheRequests(HITS)} or vector(0)) / ${cacheRequests()}`, legend: 'saved' }],
+          queries: [{ expr: ratio(`(${cacheRequests(HITS)} or vector(0))`, cacheRequests()), legend: 'saved' }],
         },
         {
           ...THIRD,
@@ -215,7 +219,7 @@ export const COST_AND_KEYS: DashboardPlan = {
         {
           ...THIRD,
           title: 'Records that are written',
-          unit: 'ops',
+          unit: 'suffix:/s',
           description: helpOf('millrace_records_written_total'),
           queries: [
             { expr: sumBy(['instance'], rate(ofGateways('millrace_records_written_total'))), legend: '{{instance}}' },
@@ -232,7 +236,7 @@ export const COST_AND_KEYS: DashboardPlan = {
           ...THIRD,
           stacked: true,
           title: 'Records that are lost',
-          unit: 'ops',
+          unit: 'suffix:/s',
           description: helpOf('millrace_records_lost_total'),
           queries: [{ expr: sumBy(['reason'], rate(ofGateways('millrace_records_lost_total'))), legend: '{{reason}}' }],
         },

@@ -10,8 +10,43 @@ export const PROMETHEUS = { type: 'prometheus', uid: '$datasource' } as const;
 export const POSTGRES = { type: 'grafana-postgresql-datasource', uid: '$database' } as const;
 export type Datasource = typeof PROMETHEUS | typeof POSTGRES;
 
-/** Units of Grafana's list that are asked for here. */
-export type Unit = 'short' | 's' | 'ms' | 'bytes' | 'percentunit' | 'reqps' | 'ops' | 'currencyUSD';
+/** Units of Grafana's list that are asked for here; what follows `suffix:` is written behind the number. `locale`: 4,711, and not 4.71 K. */
+export type Unit =
+  | 'short'
+  | 'none'
+  | 'locale'
+  | 'dateTimeAsIso'
+  | 's'
+  | 'ms'
+  | 'bytes'
+  | 'Bps'
+  | 'percentunit'
+  | 'reqps'
+  | 'suffix:tokens/s'
+  | 'suffix:/s'
+  | 'currencyUSD';
+
+/** As far as an axis goes at least: of nothing but zeros Grafana makes 0 to 100, which is 10,000 % of a share. */
+const AXIS_REACH: Partial<Record<Unit, number>> = {
+  short: 4,
+  bytes: 1024,
+  Bps: 1024,
+  percentunit: 1,
+  reqps: 1,
+  'suffix:tokens/s': 1,
+  'suffix:/s': 1,
+};
+
+/** Colors of what has the same meaning wherever it is seen. Other lines have Grafana's, one after the other. */
+const COLORS = {
+  green: ['served', 'answered', 'ready', 'running', 'computed', 'kept', 'hit'],
+  red: ['failed', 'lost'],
+  orange: ['rejected', 'expired', 'dropped', 'waiting'],
+  yellow: ['draining', 'cancelled'],
+  blue: ['loading', 'taken', 'miss'],
+} as const;
+/** By which of its values a line is called after such a meaning alone. */
+const OF_A_MEANING = /^\{\{(outcome|phase|state)\}\}$/;
 
 export interface Query {
   readonly expr: string;
@@ -38,8 +73,16 @@ export interface PanelPlan {
   readonly stacked?: boolean;
   /** Values from which it is yellow, and red. */
   readonly warns?: readonly [yellow: number, red: number];
+  /** Bars, for values of whole days. */
+  readonly bars?: boolean;
+  /** The time that it shows, whatever is chosen at the top: `30d`. */
+  readonly span?: string;
+  /** As far as the axis goes at least, in place of what its unit has. */
+  readonly axisReach?: number;
   /** Columns of a table that have another unit. */
   readonly columnUnits?: Readonly<Record<string, Unit>>;
+  /** Columns of a table that want more room than the others, or less: in pixels. */
+  readonly columnWidths?: Readonly<Record<string, number>>;
 }
 
 export interface Row {
@@ -107,7 +150,8 @@ export function dashboard({ name, title, description, variables, rows }: Dashboa
     graphTooltip: 1,
     timezone: 'browser',
     refresh: '30s',
-    time: { from: 'now-1h', to: 'now' },
+    // Long enough for a trend, and a first request is more than a speck in it.
+    time: { from: 'now-30m', to: 'now' },
     links: [
       {
         type: 'dashboards',
@@ -156,7 +200,7 @@ function laidOut(rows: readonly Row[]): readonly Panel[] {
 }
 
 function panel(plan: PanelPlan, id: number, gridPos: GridPosition): Panel {
-  const { title, kind, description, queries, columnUnits = {} } = plan;
+  const { title, kind, description, queries, columnUnits = {}, columnWidths = {} } = plan;
   return {
     id,
     type: kind,
@@ -165,15 +209,38 @@ function panel(plan: PanelPlan, id: number, gridPos: GridPosition): Panel {
     gridPos,
     datasource: 'sql' in queries ? POSTGRES : PROMETHEUS,
     fieldConfig: {
-      defaults: { unit: plan.unit, min: 0, ...colors(plan), ...(kind === 'timeseries' && { custom: lines(plan) }) },
-      overrides: Object.entries(columnUnits).map(([column, unit]) => ({
-        matcher: { id: 'byName', options: column },
-        properties: [{ id: 'unit', value: unit }],
-      })),
+      defaults: { unit: plan.unit, min: 0, ...colors(plan), ...customOf(plan) },
+      overrides: [
+        ...Object.entries(columnUnits).map(([column, unit]) => overrideOf(column, { id: 'unit', value: unit })),
+        ...Object.entries(columnWidths).map(([column, px]) => overrideOf(column, { id: 'custom.width', value: px })),
+        ...(kind === 'timeseries' ? colorsOfMeanings(plan) : []),
+      ],
     },
-    options: OPTIONS[kind],
+    options: plan.bars === true ? TOTALS : OPTIONS[kind],
+    ...(plan.span !== undefined && { timeFrom: plan.span }),
     targets: targetsOf(plan),
   };
+}
+
+function overrideOf(name: string, property: { readonly id: string; readonly value: unknown }) {
+  return { matcher: { id: 'byName', options: name }, properties: [property] };
+}
+
+function colorsOfMeanings({ queries }: PanelPlan): readonly object[] {
+  if ('sql' in queries) return [];
+  const names = queries.map(({ legend }) => legend);
+  const all = names.some((name) => OF_A_MEANING.test(name));
+  return Object.entries(COLORS).flatMap(([color, meanings]) =>
+    meanings
+      .filter((meaning) => all || names.includes(meaning))
+      .map((meaning) => overrideOf(meaning, { id: 'color', value: { mode: 'fixed', fixedColor: color } })),
+  );
+}
+
+function customOf(plan: PanelPlan): object {
+  if (plan.kind === 'timeseries') return { custom: lines(plan) };
+  // Seven columns have room in half a page.
+  return plan.kind === 'table' ? { custom: { minWidth: 60 } } : {};
 }
 
 function colors({ kind, warns }: PanelPlan): object {
@@ -189,11 +256,12 @@ function colors({ kind, warns }: PanelPlan): object {
   };
 }
 
-function lines({ stacked = false, warns }: PanelPlan): object {
+function lines({ unit, stacked = false, bars = false, axisReach = AXIS_REACH[unit], warns }: PanelPlan): object {
   return {
-    drawStyle: 'line',
+    drawStyle: bars ? 'bars' : 'line',
+    ...(axisReach !== undefined && { axisSoftMax: axisReach }),
     lineWidth: 1,
-    fillOpacity: stacked ? 30 : 5,
+    fillOpacity: bars ? 80 : stacked ? 30 : 5,
     // A point with no other beside it would be no line: a single request, looked at over a day.
     showPoints: 'auto',
     spanNulls: false,
@@ -211,11 +279,25 @@ const OPTIONS = {
     reduceOptions: { calcs: ['lastNotNull'], fields: '', values: false },
   },
   timeseries: {
-    legend: { displayMode: 'table', placement: 'bottom', showLegend: true, calcs: ['mean', 'max', 'lastNotNull'] },
+    // There is room for three or four: those that have most just now.
+    legend: {
+      displayMode: 'table',
+      placement: 'bottom',
+      showLegend: true,
+      calcs: ['mean', 'max', 'lastNotNull'],
+      sortBy: 'Last *',
+      sortDesc: true,
+    },
     tooltip: { mode: 'multi', sort: 'desc' },
   },
   table: { showHeader: true, cellHeight: 'sm' },
 } as const;
+
+/** Of days one wants the sum. */
+const TOTALS = {
+  ...OPTIONS.timeseries,
+  legend: { ...OPTIONS.timeseries.legend, calcs: ['lastNotNull', 'sum'], sortBy: 'Total' },
+};
 
 function targetsOf({ queries }: PanelPlan): readonly Target[] {
   if ('sql' in queries) {

@@ -1,16 +1,16 @@
 import { DATASOURCE_VARIABLE, type DashboardPlan, labelVariable } from './dashboard.ts';
 import { helpOf } from './declared.ts';
 import { COUNTED, FAILED } from './objectives.ts';
-import { OF_GEN_AI_MODEL, OF_MODEL, quantile, rate, sumBy } from './promql.ts';
+import { ANSWERED, OF_GEN_AI_MODEL, OF_MODEL, quantile, rate, ratio, sumBy } from './promql.ts';
 
 const requests = (...matchers: string[]) =>
   sumBy(['model'], rate(`millrace_requests_total{${[OF_MODEL, ...matchers].join(', ')}}`));
-const genAi = (metric: string) => `${metric}{${OF_GEN_AI_MODEL}}`;
+const genAi = (metric: string, ...matchers: string[]) => `${metric}{${[OF_GEN_AI_MODEL, ...matchers].join(', ')}}`;
 const OF = ['gen_ai_request_model'] as const;
 const GEN_AI_NAME = '{{gen_ai_request_model}}';
 const worker = (metric: string) => `${metric}{${OF_MODEL}, pool=~"$pool"}`;
 
-const THIRD = { width: 8, height: 8, kind: 'timeseries' } as const;
+const THIRD = { width: 8, height: 9, kind: 'timeseries' } as const;
 const HALF = { width: 12, height: 9, kind: 'timeseries' } as const;
 
 export const MODELS: DashboardPlan = {
@@ -38,10 +38,14 @@ export const MODELS: DashboardPlan = {
           ...THIRD,
           title: 'Share of failed requests by model',
           unit: 'percentunit',
+          axisReach: 0.05,
           description:
             'Requests that failed by our own fault (5xx), of those that were answered or failed so. High for one model alone → its server, or its file: docs/reference/errors.md says what each code means.',
           queries: [
-            { expr: `(${requests(FAILED)} or 0 * ${requests(COUNTED)}) / ${requests(COUNTED)}`, legend: '{{model}}' },
+            {
+              expr: ratio(`(${requests(FAILED)} or 0 * ${requests(COUNTED)})`, requests(COUNTED)),
+              legend: '{{model}}',
+            },
           ],
         },
         {
@@ -88,8 +92,10 @@ export const MODELS: DashboardPlan = {
           ...HALF,
           title: 'Time of whole answers, 95 of 100',
           unit: 's',
-          description: helpOf('gen_ai.server.request.duration'),
-          queries: [{ expr: quantile(0.95, genAi('gen_ai_server_request_duration_bucket'), OF), legend: GEN_AI_NAME }],
+          description: `${helpOf('gen_ai.server.request.duration')} Refused and failed requests are not in it.`,
+          queries: [
+            { expr: quantile(0.95, genAi('gen_ai_server_request_duration_bucket', ANSWERED), OF), legend: GEN_AI_NAME },
+          ],
         },
       ],
     },
@@ -100,7 +106,7 @@ export const MODELS: DashboardPlan = {
           ...HALF,
           stacked: true,
           title: 'Tokens of answers by model',
-          unit: 'ops',
+          unit: 'suffix:tokens/s',
           description: helpOf('millrace_tokens_total'),
           queries: [
             {
@@ -113,7 +119,7 @@ export const MODELS: DashboardPlan = {
           ...HALF,
           stacked: true,
           title: 'Tokens of prompts by model',
-          unit: 'ops',
+          unit: 'suffix:tokens/s',
           description: helpOf('millrace_tokens_total'),
           queries: [
             { expr: sumBy(['model'], rate(`millrace_tokens_total{${OF_MODEL}, kind="prompt"}`)), legend: '{{model}}' },

@@ -1,16 +1,27 @@
 import { DATASOURCE_VARIABLE, type DashboardPlan, labelVariable } from './dashboard.ts';
 import { helpOf } from './declared.ts';
 import { AVAILABILITY, budgetOf, COUNTED, FAILED, FIRST_TOKEN, percent } from './objectives.ts';
-import { OF_GEN_AI_MODEL, OF_MODEL, ofGateways, percentiles, quantile, rate, sumBy } from './promql.ts';
+import {
+  ANSWERED,
+  OF_GEN_AI_MODEL,
+  OF_MODEL,
+  ofGateways,
+  percentiles,
+  quantile,
+  rate,
+  ratio,
+  sumBy,
+} from './promql.ts';
 import { FAILED_REQUESTS, LATE_FIRST_TOKENS, ratioOf } from './rules.ts';
 
 const requests = (...matchers: string[]) => rate(ofGateways('millrace_requests_total', OF_MODEL, ...matchers));
 const firstToken = ofGateways('gen_ai_server_time_to_first_token_bucket', OF_GEN_AI_MODEL);
-const duration = ofGateways('gen_ai_server_request_duration_bucket', OF_GEN_AI_MODEL);
+/** A refusal takes a millisecond: with them, whole answers would be there before their first tokens. */
+const duration = ofGateways('gen_ai_server_request_duration_bucket', OF_GEN_AI_MODEL, ANSWERED);
 /** A code of which there was none yet has no series. */
-const failedShare = `(${sumBy([], requests(FAILED))} or vector(0)) / ${sumBy([], requests(COUNTED))}`;
+const failedShare = ratio(`(${sumBy([], requests(FAILED))} or vector(0))`, sumBy([], requests(COUNTED)));
 
-const THIRD = { width: 8, height: 8 } as const;
+const THIRD = { width: 8, height: 9 } as const;
 const HALF = { width: 12, height: 9 } as const;
 const SMALL = { width: 4, height: 4, kind: 'stat' } as const;
 const BUDGETS = [
@@ -40,7 +51,7 @@ export const OVERVIEW: DashboardPlan = {
         },
         {
           ...SMALL,
-          title: 'Share of failed requests',
+          title: 'Failed requests',
           unit: 'percentunit',
           warns: [budgetOf(AVAILABILITY), 0.02],
           description: `Requests that failed by our own fault (5xx), of those that were answered or failed so. Bad requests, refusals by a limit and clients who left are on neither side. Above ${percent(budgetOf(AVAILABILITY))} for long → see "Failed requests by error code" below.`,
@@ -48,7 +59,7 @@ export const OVERVIEW: DashboardPlan = {
         },
         {
           ...SMALL,
-          title: 'First token: 95 of 100 come within',
+          title: 'First token, 95 of 100',
           unit: 's',
           warns: [FIRST_TOKEN.withinSeconds, 2.5 * FIRST_TOKEN.withinSeconds],
           description: helpOf('gen_ai.server.time_to_first_token'),
@@ -56,14 +67,14 @@ export const OVERVIEW: DashboardPlan = {
         },
         {
           ...SMALL,
-          title: 'Requests that are being answered',
+          title: 'Running requests',
           unit: 'short',
           description: helpOf('millrace_running_requests'),
           queries: [{ expr: sumBy([], ofGateways('millrace_running_requests', OF_MODEL)), legend: 'running' }],
         },
         {
           ...SMALL,
-          title: 'Requests that wait',
+          title: 'Waiting requests',
           unit: 'short',
           warns: [1, 64],
           description: helpOf('millrace_waiting_requests'),
@@ -71,7 +82,7 @@ export const OVERVIEW: DashboardPlan = {
         },
         {
           ...SMALL,
-          title: 'Workers that are ready',
+          title: 'Ready workers',
           unit: 'short',
           description: `${helpOf('millrace_workers')} A pool that is fed by a queue counts as one.`,
           queries: [{ expr: `max(${ofGateways('millrace_workers', 'phase="ready"')})`, legend: 'ready' }],
@@ -95,7 +106,7 @@ export const OVERVIEW: DashboardPlan = {
           kind: 'timeseries',
           title: 'Time of whole answers',
           unit: 's',
-          description: helpOf('gen_ai.server.request.duration'),
+          description: `${helpOf('gen_ai.server.request.duration')} Refused and failed requests are not in it.`,
           queries: percentiles(duration),
         },
         {
@@ -152,7 +163,7 @@ export const OVERVIEW: DashboardPlan = {
           ...HALF,
           kind: 'timeseries',
           stacked: true,
-          title: 'Requests that are answered, and that wait',
+          title: 'Running and waiting requests',
           unit: 'short',
           description: helpOf('millrace_running_requests', 'millrace_waiting_requests'),
           queries: [
@@ -197,7 +208,7 @@ export const OVERVIEW: DashboardPlan = {
         {
           ...THIRD,
           kind: 'timeseries',
-          title: 'Workers that are left alone, and attempts elsewhere',
+          title: 'Workers left alone, and attempts elsewhere',
           unit: 'short',
           description: helpOf('millrace_open_circuits', 'millrace_retries_total'),
           queries: [
@@ -216,7 +227,7 @@ export const OVERVIEW: DashboardPlan = {
           kind: 'timeseries',
           stacked: true,
           title: 'Why a worker was chosen',
-          unit: 'ops',
+          unit: 'suffix:/s',
           description: helpOf('millrace_worker_choices_total'),
           queries: [
             { expr: sumBy(['reason'], rate(ofGateways('millrace_worker_choices_total'))), legend: '{{reason}}' },

@@ -14,6 +14,8 @@ export function ofWorkers(metric: string, ...matchers: readonly string[]): strin
 }
 
 export const OF_MODEL = 'model=~"$model"';
+/** Neither refused nor failed. */
+export const ANSWERED = 'error_type=""';
 /** As OpenTelemetry calls it. */
 export const OF_GEN_AI_MODEL = 'gen_ai_request_model=~"$model"';
 
@@ -25,9 +27,14 @@ export function sumBy(labels: readonly string[], of: string): string {
   return labels.length === 0 ? `sum(${of})` : `sum by (${labels.join(', ')}) (${of})`;
 }
 
-/** @param series with `_bucket`. @param labels by which it is told apart. */
+/** While nothing comes there is no line, where it would be NaN, and with it the mean of all. @param series with `_bucket`. @param labels by which it is told apart. */
 export function quantile(share: number, series: string, labels: readonly string[] = []): string {
-  return `histogram_quantile(${share}, ${sumBy(['le', ...labels], rate(series))})`;
+  return `histogram_quantile(${share}, ${sumBy(['le', ...labels], rate(series))}) >= 0`;
+}
+
+/** While there is nothing to have a share of, there is no line, where it would be NaN. */
+export function ratio(part: string, whole: string): string {
+  return `${part} / (${whole} > 0)`;
 }
 
 /** Three lines: what half of them see, and what one in twenty and one in a hundred see. */

@@ -2,7 +2,7 @@ import { DATASOURCE_VARIABLE, type DashboardPlan, labelVariable } from './dashbo
 import { helpOf } from './declared.ts';
 import { ofGateways, ofWorkers, rate, sumBy } from './promql.ts';
 
-const THIRD = { width: 8, height: 8, kind: 'timeseries' } as const;
+const THIRD = { width: 8, height: 9, kind: 'timeseries' } as const;
 const HALF = { width: 12, height: 9, kind: 'timeseries' } as const;
 
 export const QUEUE_AND_BATCH_JOBS: DashboardPlan = {
@@ -32,7 +32,7 @@ export const QUEUE_AND_BATCH_JOBS: DashboardPlan = {
           ...THIRD,
           stacked: true,
           title: 'Jobs that workers take, by outcome',
-          unit: 'ops',
+          unit: 'suffix:/s',
           description: helpOf('millrace_worker_queue_jobs_total'),
           queries: [
             {
@@ -64,7 +64,7 @@ export const QUEUE_AND_BATCH_JOBS: DashboardPlan = {
           ...HALF,
           stacked: true,
           title: 'Lines of batch jobs that are done',
-          unit: 'ops',
+          unit: 'suffix:/s',
           description: helpOf('millrace_batch_lines_total'),
           queries: [
             { expr: sumBy(['outcome'], rate(ofGateways('millrace_batch_lines_total'))), legend: '{{outcome}}' },
@@ -86,7 +86,7 @@ export const QUEUE_AND_BATCH_JOBS: DashboardPlan = {
           ...THIRD,
           stacked: true,
           title: 'Files that were read into vector stores',
-          unit: 'ops',
+          unit: 'suffix:/s',
           description: helpOf('millrace_vector_store_files_total'),
           queries: [
             { expr: sumBy(['outcome'], rate(ofGateways('millrace_vector_store_files_total'))), legend: '{{outcome}}' },
@@ -105,8 +105,8 @@ export const QUEUE_AND_BATCH_JOBS: DashboardPlan = {
           ...HALF,
           stacked: true,
           title: 'Content of files that comes and goes',
-          unit: 'bytes',
-          description: `${helpOf('millrace_file_bytes_total')} Bytes a second.`,
+          unit: 'Bps',
+          description: helpOf('millrace_file_bytes_total'),
           queries: [
             { expr: sumBy(['direction'], rate(ofGateways('millrace_file_bytes_total'))), legend: '{{direction}}' },
           ],
@@ -115,7 +115,7 @@ export const QUEUE_AND_BATCH_JOBS: DashboardPlan = {
           ...HALF,
           stacked: true,
           title: 'Chat completions that were to be kept',
-          unit: 'ops',
+          unit: 'suffix:/s',
           description: helpOf('millrace_stored_chats_total'),
           queries: [
             { expr: sumBy(['outcome'], rate(ofGateways('millrace_stored_chats_total'))), legend: '{{outcome}}' },

@@ -1,17 +1,17 @@
 import { DATASOURCE_VARIABLE, type DashboardPlan, labelVariable } from './dashboard.ts';
 import { helpOf } from './declared.ts';
-import { OF_MODEL, ofWorkers, percentiles, quantile, rate, sumBy } from './promql.ts';
+import { OF_MODEL, ofWorkers, percentiles, quantile, rate, ratio, sumBy } from './promql.ts';
 
 const of = (metric: string, ...matchers: string[]) => ofWorkers(metric, OF_MODEL, ...matchers);
 const WORKER = ['pool', 'instance'] as const;
 const NAME = '{{pool}} {{instance}}';
 const mean = (histogram: string) =>
-  `${sumBy(WORKER, rate(of(`${histogram}_sum`)))} / ${sumBy(WORKER, rate(of(`${histogram}_count`)))}`;
+  ratio(sumBy(WORKER, rate(of(`${histogram}_sum`))), sumBy(WORKER, rate(of(`${histogram}_count`))));
 const tokens = (kind: string) => rate(of('millrace_worker_tokens_total', `kind="${kind}"`));
 /** A model of which nothing was found yet has no series of it. */
 const cached = `(${sumBy(['pool', 'model'], tokens('cached'))} or 0 * ${sumBy(['pool', 'model'], tokens('prompt'))})`;
 
-const THIRD = { width: 8, height: 8, kind: 'timeseries' } as const;
+const THIRD = { width: 8, height: 9, kind: 'timeseries' } as const;
 const HALF = { width: 12, height: 9, kind: 'timeseries' } as const;
 
 export const WORKERS: DashboardPlan = {
@@ -97,7 +97,7 @@ export const WORKERS: DashboardPlan = {
           ...HALF,
           stacked: true,
           title: 'Tokens that are chosen, by model and pool',
-          unit: 'ops',
+          unit: 'suffix:tokens/s',
           description: helpOf('millrace_worker_tokens_total'),
           queries: [{ expr: sumBy(['model', 'pool'], tokens('generated')), legend: '{{model}} {{pool}}' }],
         },
@@ -105,7 +105,7 @@ export const WORKERS: DashboardPlan = {
           ...HALF,
           stacked: true,
           title: 'Tokens of prompts that are read, by model and pool',
-          unit: 'ops',
+          unit: 'suffix:tokens/s',
           description: helpOf('millrace_worker_tokens_total'),
           queries: [{ expr: sumBy(['model', 'pool'], tokens('prompt')), legend: '{{model}} {{pool}}' }],
         },
@@ -116,7 +116,7 @@ export const WORKERS: DashboardPlan = {
           description: helpOf('millrace_worker_tokens_total'),
           queries: [
             {
-              expr: `${cached} / (${cached} + ${sumBy(['pool', 'model'], tokens('prompt'))})`,
+              expr: ratio(cached, `(${cached} + ${sumBy(['pool', 'model'], tokens('prompt'))})`),
               legend: '{{model}} {{pool}}',
             },
           ],
@@ -125,7 +125,7 @@ export const WORKERS: DashboardPlan = {
           ...HALF,
           stacked: true,
           title: 'What the scheduler decides',
-          unit: 'ops',
+          unit: 'suffix:/s',
           description: helpOf('millrace_worker_decisions_total'),
           queries: [{ expr: sumBy(['decision'], rate(of('millrace_worker_decisions_total'))), legend: '{{decision}}' }],
         },
@@ -138,7 +138,7 @@ export const WORKERS: DashboardPlan = {
           ...THIRD,
           stacked: true,
           title: 'Sequences by outcome',
-          unit: 'ops',
+          unit: 'suffix:/s',
           description: helpOf('millrace_worker_sequences_total'),
           queries: [{ expr: sumBy(['outcome'], rate(of('millrace_worker_sequences_total'))), legend: '{{outcome}}' }],
         },
@@ -146,7 +146,7 @@ export const WORKERS: DashboardPlan = {
           ...THIRD,
           stacked: true,
           title: 'Inputs of embeddings and rankings by outcome',
-          unit: 'ops',
+          unit: 'suffix:/s',
           description: helpOf('millrace_worker_embedding_inputs_total'),
           queries: [
             { expr: sumBy(['outcome'], rate(of('millrace_worker_embedding_inputs_total'))), legend: '{{outcome}}' },

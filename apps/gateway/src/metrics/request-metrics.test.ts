@@ -109,6 +109,19 @@ describe('RequestMetrics', () => {
     expect(count('gen_ai_server_request_duration')).toBe('2');
   });
 
+  it('measures the first pause between two pieces of an answer, and then one of sixteen', async () => {
+    const { observeGap } = new RequestMetrics();
+    const pauses = async () =>
+      (await series())
+        .find((line) => line.startsWith('millrace_token_gap_seconds_count'))
+        ?.split(' ')
+        .at(-1);
+    observeGap(5, 'demo');
+    expect(await pauses()).toBe('1');
+    for (let pause = 2; pause <= 17; pause++) observeGap(5, 'demo');
+    expect(await pauses()).toBe('2');
+  });
+
   it('has no lines for more than eight models before they are asked', async () => {
     const requests = new RequestMetrics();
     for (let number = 0; number < 100; number++) requests.begin({ id: `model-${number}`, capabilities: ['chat'] });

@@ -18,7 +18,7 @@ const ENDPOINTS: Readonly<Record<ModelCapability, readonly Endpoint[]>> = {
   embedding: ['embeddings'],
   rerank: ['rerank'],
 };
-/** Of so many pauses one is measured. */
+/** Of so many pauses one is measured, and of all the first: somebody who tries it looks for it. */
 const GAPS_TO_ONE = 16;
 
 /** Counts and times every record. Labels come from closed sets, and from the models that workers describe. Keys are no labels. */
@@ -67,8 +67,8 @@ export class RequestMetrics {
 
   /** A pause between two events of a sequence. Measuring takes a microsecond, and there are tens of thousands in a second. */
   readonly observeGap = (gapMs: number, model: string): void => {
-    this.#gaps = (this.#gaps + 1) % GAPS_TO_ONE;
     if (this.#gaps === 0) this.#gap.record(seconds(gapMs), { model: this.models.of(model) });
+    this.#gaps = (this.#gaps + 1) % GAPS_TO_ONE;
   };
 
   readonly observe = (record: RequestRecord): void => {
