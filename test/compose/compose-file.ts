@@ -11,6 +11,7 @@ export interface Service {
   readonly profiles?: readonly string[];
   readonly build?: { readonly target: string };
   readonly command?: readonly string[];
+  readonly entrypoint?: readonly string[];
   readonly environment?: Readonly<Record<string, string>>;
   readonly ports?: readonly string[];
   readonly volumes?: readonly string[];

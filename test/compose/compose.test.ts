@@ -15,6 +15,7 @@ const WITHOUT_HEALTH: Readonly<Record<string, string>> = {
   collector: 'its image has no shell',
   tempo: 'its image has no shell',
   bucket: 'it ends, and others wait for that',
+  'grafana-reader': 'it ends, and Grafana waits for that',
 };
 /** Whose root can be written, and why. */
 const WRITING_BESIDE_PROGRAM: Readonly<Record<string, string>> = {

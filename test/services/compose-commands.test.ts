@@ -4,7 +4,9 @@ import { once } from 'node:events';
 import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { parse } from 'yaml';
 import { freePort, until } from '../bench/programs.js';
 import { composeFile, filledIn, ROOT } from '../compose/compose-file.js';
 import { MILLRACE } from '../e2e/stack.js';
@@ -16,7 +18,11 @@ const postgresUrl = process.env.TEST_POSTGRES_URL;
 const missing = redisUrl === undefined || postgresUrl === undefined;
 
 const READY_TIMEOUT_MS = 90_000;
+const SOURCES = 'configs/grafana/provisioning/datasources/millrace.yaml';
 const { services } = composeFile();
+const CREDENTIALS = new Proxy({} as Record<string, string>, {
+  get: (_, variable) => (String(variable).startsWith('STACK_') ? 'x'.repeat(32) : undefined),
+});
 
 /**
  * What docker-compose.yaml has gateway and worker do, done without containers: the command of the image, the variables of the file, and the
@@ -102,6 +108,27 @@ describe.skipIf(missing)('gateway and worker as Compose starts them (TEST_REDIS_
     expect(said).not.toMatch(/"level":"(error|fatal)"/);
   });
 
+  it('gives Grafana the user that its source names, each time it starts', async () => {
+    const { image, entrypoint = [], environment = {}, volumes = [] } = services['grafana-reader']!;
+    expect(image).toBe(services.postgres!.image);
+    const [source = '', target = ''] = volumes[0]!.split(':');
+    const [program = '', ...args] = entrypoint.map((part) => part.replace(target, join(ROOT, source)));
+    const { hostname, port, username, pathname } = new URL(database);
+    const elsewhere = { PGHOST: hostname, PGPORT: port, PGUSER: username, PGDATABASE: pathname.slice(1) };
+    const ofFile = Object.entries(environment).map(([name, value]) => [name, filledIn(value, CREDENTIALS)]);
+    const env = { ...Object.fromEntries(ofFile), ...elsewhere, PATH: process.env.PATH };
+    for (const _start of [1, 2])
+      expect(await promisify(execFile)(program, args, { env })).toMatchObject({ stdout: '' });
+    const { datasources } = parse(readFileSync(join(ROOT, SOURCES), 'utf8')) as { datasources: { user?: string }[] };
+    const asGrafana = new URL(database);
+    asGrafana.username = datasources.find(({ user }) => user !== undefined)!.user!;
+    const client = new pg.Client({ connectionString: asGrafana.href });
+    await client.connect();
+    expect((await client.query('select count(*) from usage_days')).rows).toHaveLength(1);
+    await expect(client.query('select digest from keys')).rejects.toThrow('permission denied');
+    await client.end();
+  });
+
   it('answers whoever has a key that was made as make up says, and nobody else', async () => {
     const url = `http://127.0.0.1:${gatewayVariables.MILLRACE_PORT}/v1/chat/completions`;
     const ask = (key: string) =>
@@ -141,12 +168,9 @@ function variablesOf(
   elsewhere: Record<string, string>,
   data: string,
 ): Record<string, string> {
-  const credentials = new Proxy({} as Record<string, string>, {
-    get: (_, variable) => (String(variable).startsWith('STACK_') ? 'x'.repeat(32) : undefined),
-  });
   const ofFile = Object.entries(services[name]!.environment ?? {}).map(([variable, value]) => [
     variable,
-    filledIn(String(value), credentials),
+    filledIn(String(value), CREDENTIALS),
   ]);
   const all: Record<string, string> = {
     ...settingsOf(name).environment,

@@ -1,4 +1,6 @@
+import { execFile } from 'node:child_process';
 import { basename, join } from 'node:path';
+import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { stringify } from 'yaml';
 import { DASHBOARDS, RULES_FOLDER } from '../../tools/dashboards/files.js';
@@ -98,8 +100,9 @@ describePrometheus('dashboards and rules on a service that is used', () => {
   describe('the database, asked by whoever the page makes for it', () => {
     let ask: (sql: string) => Promise<Record<string, unknown>[]>;
     beforeAll(async () => {
-      const [, sql = ''] = /```sql\n([^`]*)```/.exec(readText(PAGE))!;
-      await postgres.ask(sql);
+      const [line = ''] = /^GRAFANA_POSTGRES_PASSWORD=.*$/m.exec(readText(PAGE))!;
+      // Twice: as each `make up` does.
+      for (const _time of [1, 2]) await shell(line, { MILLRACE_POSTGRES_URL: postgres.url });
       const url = new URL(postgres.url);
       url.username = 'grafana';
       const client = new pg.Client({ connectionString: url.href });
@@ -134,6 +137,16 @@ describePrometheus('dashboards and rules on a service that is used', () => {
       expect((await ask(`${query}`)).map(({ __text }) => __text)).toEqual(expect.arrayContaining(['alice', 'hurried']));
     });
 
+    it('lets that user in by the password alone that was given, and says what is missing', async () => {
+      const [role] = await postgres.ask("select rolpassword from pg_authid where rolname = 'grafana'");
+      expect(role?.rolpassword).toMatch(/^SCRAM-SHA-256/);
+      const withoutPassword =
+        'psql --quiet --set=ON_ERROR_STOP=1 --file=configs/grafana/reader.sql "$MILLRACE_POSTGRES_URL"';
+      await expect(shell(withoutPassword, { MILLRACE_POSTGRES_URL: postgres.url })).rejects.toThrow(
+        'GRAFANA_POSTGRES_PASSWORD is not set',
+      );
+    });
+
     it('shows that user no question and no answer, and lets it write nothing', async () => {
       await expect(ask('select question from request_records')).rejects.toThrow(/permission denied/);
       await expect(ask('select * from keys')).rejects.toThrow(/permission denied/);
@@ -141,6 +154,9 @@ describePrometheus('dashboards and rules on a service that is used', () => {
     });
   });
 });
+
+const shell = (line: string, environment: NodeJS.ProcessEnv) =>
+  promisify(execFile)('sh', ['-c', line], { cwd: ROOT, env: { PATH: process.env.PATH, ...environment } });
 
 function configOf(load: WatchedLoad): string {
   const job = (job_name: string, target: string) => ({ job_name, static_configs: [{ targets: [target] }] });

@@ -121,6 +121,7 @@ export const COST_AND_KEYS: DashboardPlan = {
           columnUnits: { time: 'dateTimeAsIso', status: 'none', total_ms: 'ms' },
           columnWidths: { time: 165, endpoint: 120, status: 70, total_ms: 90, request_id: 310, trace_id: 290 },
           title: 'The last requests that were refused or failed',
+          whenEmpty: 'None was refused, and none has failed',
           description:
             'By request_id the log has the line, by trace_id the trace store has the trace. What each code means: docs/reference/errors.md.',
           queries: {
@@ -150,6 +151,7 @@ export const COST_AND_KEYS: DashboardPlan = {
           ...HALF,
           stacked: true,
           title: 'Requests that a limit refused',
+          whenEmpty: 'None was refused',
           unit: 'reqps',
           description: helpOf('millrace_limit_refusals_total'),
           queries: [{ expr: sumBy(['limit'], rate(ofGateways('millrace_limit_refusals_total'))), legend: '{{limit}}' }],
@@ -158,6 +160,7 @@ export const COST_AND_KEYS: DashboardPlan = {
           ...THIRD,
           stacked: true,
           title: 'Requests without a valid key',
+          whenEmpty: 'There was none',
           unit: 'reqps',
           description: helpOf('millrace_key_refusals_total'),
           queries: [
@@ -236,6 +239,7 @@ export const COST_AND_KEYS: DashboardPlan = {
           ...THIRD,
           stacked: true,
           title: 'Records that are lost',
+          whenEmpty: 'None was lost',
           unit: 'suffix:/s',
           description: helpOf('millrace_records_lost_total'),
           queries: [{ expr: sumBy(['reason'], rate(ofGateways('millrace_records_lost_total'))), legend: '{{reason}}' }],

@@ -73,6 +73,8 @@ export interface PanelPlan {
   readonly stacked?: boolean;
   /** Values from which it is yellow, and red. */
   readonly warns?: readonly [yellow: number, red: number];
+  /** Said where there is nothing, and that is well: `No data` looks as if it were not. */
+  readonly whenEmpty?: string;
   /** Bars, for values of whole days. */
   readonly bars?: boolean;
   /** The time that it shows, whatever is chosen at the top: `30d`. */
@@ -209,7 +211,13 @@ function panel(plan: PanelPlan, id: number, gridPos: GridPosition): Panel {
     gridPos,
     datasource: 'sql' in queries ? POSTGRES : PROMETHEUS,
     fieldConfig: {
-      defaults: { unit: plan.unit, min: 0, ...colors(plan), ...customOf(plan) },
+      defaults: {
+        unit: plan.unit,
+        min: 0,
+        ...(plan.whenEmpty !== undefined && { noValue: plan.whenEmpty }),
+        ...colors(plan),
+        ...customOf(plan),
+      },
       overrides: [
         ...Object.entries(columnUnits).map(([column, unit]) => overrideOf(column, { id: 'unit', value: unit })),
         ...Object.entries(columnWidths).map(([column, px]) => overrideOf(column, { id: 'custom.width', value: px })),

@@ -24,6 +24,7 @@ export const QUEUE_AND_BATCH_JOBS: DashboardPlan = {
         {
           ...THIRD,
           title: 'Jobs that wait for a worker',
+          whenEmpty: 'No pool is fed by a queue',
           unit: 'short',
           description: helpOf('millrace_queue_waiting_jobs'),
           queries: [{ expr: `max by (pool) (${ofGateways('millrace_queue_waiting_jobs')})`, legend: '{{pool}}' }],
@@ -32,6 +33,7 @@ export const QUEUE_AND_BATCH_JOBS: DashboardPlan = {
           ...THIRD,
           stacked: true,
           title: 'Jobs that workers take, by outcome',
+          whenEmpty: 'No pool is fed by a queue',
           unit: 'suffix:/s',
           description: helpOf('millrace_worker_queue_jobs_total'),
           queries: [
@@ -64,6 +66,7 @@ export const QUEUE_AND_BATCH_JOBS: DashboardPlan = {
           ...HALF,
           stacked: true,
           title: 'Lines of batch jobs that are done',
+          whenEmpty: 'No batch job has run',
           unit: 'suffix:/s',
           description: helpOf('millrace_batch_lines_total'),
           queries: [
@@ -86,6 +89,7 @@ export const QUEUE_AND_BATCH_JOBS: DashboardPlan = {
           ...THIRD,
           stacked: true,
           title: 'Files that were read into vector stores',
+          whenEmpty: 'None was read',
           unit: 'suffix:/s',
           description: helpOf('millrace_vector_store_files_total'),
           queries: [
@@ -115,6 +119,7 @@ export const QUEUE_AND_BATCH_JOBS: DashboardPlan = {
           ...HALF,
           stacked: true,
           title: 'Chat completions that were to be kept',
+          whenEmpty: 'None was to be kept',
           unit: 'suffix:/s',
           description: helpOf('millrace_stored_chats_total'),
           queries: [

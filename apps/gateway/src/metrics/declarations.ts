@@ -5,6 +5,8 @@ const SECONDS = [0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28, 2.56, 5.12, 10.
 const FIRST_TOKEN_SECONDS = [0.001, 0.005, 0.01, 0.02, 0.04, 0.06, 0.08, 0.1, 0.25, 0.5, 0.75, 1, 2.5, 5, 7.5, 10];
 /** OpenTelemetry's own begin with 0.01: a small model's tokens take a tenth of that. */
 const PER_TOKEN_SECONDS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.75, 1, 2.5];
+/** Most wait for nothing: of a first bucket of 10 ms, a percentile would say 5. */
+const WAITING_SECONDS = [0.001, 0.005, ...SECONDS];
 const GAP_SECONDS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5];
 const OVERHEAD_SECONDS = [0.0001, 0.00025, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1];
 
@@ -83,7 +85,7 @@ export const MEASURED = {
     unit: 's',
     labels: ['model'],
     help: 'How long requests waited for a place before they ran. Above a second for long → add a worker, or lower maxQueueDepth so that clients learn sooner.',
-    buckets: SECONDS,
+    buckets: WAITING_SECONDS,
   },
   overhead: {
     name: 'millrace_overhead_seconds',
