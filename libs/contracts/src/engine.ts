@@ -306,7 +306,7 @@ export interface ModelDescription {
   /** Tokens a sequence may hold, prompt and answer together; 0 until that is known. */
   readonly contextLength: number;
   readonly capabilities: readonly ModelCapability[];
-  /** The engine's name and version, such as `llama.cpp v0.5.0`. */
+  /** The engine's name and version, and how it runs the model where that shapes its answers: `llama.cpp v0.5.0`, `llama.cpp v0.5.0 (q8_0)`. */
   readonly engine: string;
   /** Unix seconds: the model file's time. */
   readonly created: number;

@@ -50,7 +50,7 @@ export function headOf<O extends string>(heading: AnswerHeading, object: O) {
 const FINGERPRINTS = new Map<string, string>();
 const FINGERPRINTS_MAX = 64;
 
-/** Changes when an answer to the same seed may change: with our version, or with the engine's. */
+/** Changes when an answer to the same seed may change: with our version, the engine's, or how that runs the model. */
 function fingerprintOf(engine: string): string {
   const known = FINGERPRINTS.get(engine);
   if (known !== undefined) return known;

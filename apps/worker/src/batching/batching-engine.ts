@@ -44,6 +44,8 @@ const TOKENIZE_CHARACTERS_MAX = 1_048_576;
 export interface BatchingOptions {
   /** What is served, as `describe()` says it. */
   readonly model: Omit<ModelDescription, 'engine' | 'contextLength'>;
+  /** What stands behind the engine's version: ` (q8_0)`. Absent: nothing. */
+  readonly variant?: string;
   /** How this model is spoken to. */
   readonly chat: ChatModel;
   readonly samplingDefaults: SamplingDefaults;
@@ -117,7 +119,8 @@ export class BatchingEngine implements Engine {
 
   describe(): ModelDescription {
     const { contextLength, engine } = this.tokenEngine.model;
-    return { ...this.options.model, contextLength, engine };
+    const { model, variant = '' } = this.options;
+    return { ...model, contextLength, engine: `${engine}${variant}` };
   }
 
   load(): EngineLoad {

@@ -1,4 +1,5 @@
 import { stat } from 'node:fs/promises';
+import { basename } from 'node:path';
 import { type Engine, InferenceError, type ModelDescription, type Settings } from '@millrace/contracts';
 import { ggufParts, type Logger } from '@millrace/runtime';
 import { BatchingEngine } from '../batching/batching-engine.js';
@@ -18,6 +19,7 @@ import { openLlamaCppVectors } from '../token-engine/adapters/llama-cpp/open-lla
 import { type ModelFile, readModelFile } from '../token-engine/adapters/llama-cpp/read-model-file.js';
 import { forkTrial } from './fork-trial.js';
 import { type LlamaCppPlan, LlamaCppPlans } from './llama-cpp-plans.js';
+import { variantOf } from './llama-cpp-variant.js';
 import { llamaCppVersion } from './llama-cpp-version.js';
 import { stampOf } from './stamp-of.js';
 import { tokensPerStepMax } from './tokens-per-step.js';
@@ -44,7 +46,7 @@ export class LlamaCppModels {
 
   constructor(private readonly options: LlamaCppOptions) {
     const { settings, models, budget, logger } = options;
-    this.#plans = new LlamaCppPlans(models, budget, settings, (model) => readFile(model));
+    this.#plans = new LlamaCppPlans(models, budget, settings, (model) => readFiles(model));
     this.#trials = new Trials(new TrialMemory(settings.cacheFolder, logger));
   }
 
@@ -64,7 +66,7 @@ export class LlamaCppModels {
 
   async #look(model: LlamaCppModel): Promise<LookedAt> {
     for (const path of filesOf(model)) await refuseDamagedFile(path);
-    const file = await readFile(model);
+    const file = await readFiles(model);
     if (file.purpose !== 'text' && model.lora.length > 0) {
       throw new Error(`${model.path} generates no text, and adapters are for models that do. Take \`lora\` out.`);
     }
@@ -83,7 +85,7 @@ export class LlamaCppModels {
     };
   }
 
-  #trial(model: LlamaCppModel, file: ModelFile, plan: LlamaCppPlan): ModelTrial {
+  #trial(model: LlamaCppModel, file: ModelFiles, plan: LlamaCppPlan): ModelTrial {
     const { settings, threads, environment, logger } = this.options;
     const { gpu, gpuLayers, trialTimeoutMs: timeoutMs } = settings;
     const { path, lora, kvCacheType } = model;
@@ -106,7 +108,7 @@ export class LlamaCppModels {
     };
   }
 
-  async #openText(model: LlamaCppModel, file: ModelFile, plan: LlamaCppPlan, terms: OpenTerms): Promise<Engine> {
+  async #openText(model: LlamaCppModel, file: ModelFiles, plan: LlamaCppPlan, terms: OpenTerms): Promise<Engine> {
     const { settings, metrics, logger, prompts: work } = this.options;
     const { id, path, chatTemplate, lora, kvCacheType } = model;
     const { sampling: samplingDefaults, maxTokens: maxTokensDefault } = model;
@@ -130,6 +132,7 @@ export class LlamaCppModels {
       const chat = await openChatModel({ ...templates, work }, terms.signal);
       return new BatchingEngine(tokenEngine, {
         model: described(model, file, plan),
+        variant: file.variant,
         chat,
         samplingDefaults,
         maxTokensDefault,
@@ -144,7 +147,7 @@ export class LlamaCppModels {
     }
   }
 
-  async #openVectors(model: LlamaCppModel, file: ModelFile, plan: LlamaCppPlan, terms: OpenTerms): Promise<Engine> {
+  async #openVectors(model: LlamaCppModel, file: ModelFiles, plan: LlamaCppPlan, terms: OpenTerms): Promise<Engine> {
     const { settings, metrics, logger } = this.options;
     logger.info({ model: model.id, path: model.path }, plan.sentence);
     const vectors = await openLlamaCppVectors({
@@ -184,17 +187,31 @@ function filesOf({ path, lora }: LlamaCppModel): readonly string[] {
   return [...ggufParts(path), ...lora.map((adapter) => adapter.path)];
 }
 
+interface ModelFiles extends ModelFile {
+  /** As `variantOf` says it. */
+  readonly variant: string;
+}
+
 /** The weights of adapters stand beside those of the model. */
-async function readFile({ path, lora, kvCacheType }: LlamaCppModel): Promise<ModelFile> {
-  const file = await readModelFile(path, kvCacheType);
-  const adapters = await Promise.all(lora.map(async (adapter) => (await stat(adapter.path)).size));
-  return { ...file, weightsBytes: adapters.reduce((sum, size) => sum + size, file.weightsBytes) };
+async function readFiles(model: LlamaCppModel): Promise<ModelFiles> {
+  const file = await readModelFile(model.path, model.kvCacheType);
+  const adapters = await Promise.all(
+    model.lora.map(async ({ path, scale }) => {
+      const { size, mtimeMs } = await stat(path);
+      return { name: basename(path), scale, size, changedAt: Math.floor(mtimeMs / 1_000) };
+    }),
+  );
+  return {
+    ...file,
+    weightsBytes: adapters.reduce((sum, { size }) => sum + size, file.weightsBytes),
+    variant: variantOf(model, adapters),
+  };
 }
 
 /** As the engine will say it, but for its version. */
-function described(model: LlamaCppModel, file: ModelFile, { contextLength }: LlamaCppPlan): ModelDescription {
+function described(model: LlamaCppModel, file: ModelFiles, { contextLength }: LlamaCppPlan): ModelDescription {
   const { id, aliases, isDefault, sampling, maxTokens } = model;
-  const known = { id, aliases, isDefault, created: file.changedAt, engine: 'llama.cpp', contextLength };
+  const known = { id, aliases, isDefault, created: file.changedAt, engine: `llama.cpp${file.variant}`, contextLength };
   switch (file.purpose) {
     case 'text':
       return {

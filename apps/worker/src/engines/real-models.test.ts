@@ -116,8 +116,8 @@ describe('a library of real models', () => {
       id: 'embed',
       path: fileURLToPath(new URL('../../../../models/millrace-demo-embed.gguf', import.meta.url)),
     };
-    const free = { id: 'free', path: DEMO_MODEL };
-    await using test = open([demo('chosen'), embed, free], 200, { model: 'chosen', maxBatchSize: 8 });
+    const free = { id: 'free', path: DEMO_MODEL, kvCacheType: 'q8_0' };
+    await using test = open([demo('chosen'), embed, free], 150, { model: 'chosen', maxBatchSize: 8 });
     await test.library.load();
     const before = test.library.models();
     expect(before.map(({ state }) => state)).toEqual(['loaded', 'idle', 'idle']);
@@ -126,7 +126,7 @@ describe('a library of real models', () => {
     }
     const facts = ({ state: _state, engine, ...rest }: (typeof before)[number]) => ({
       ...rest,
-      engine: engine.split(' ')[0],
+      engine: engine.replace(/ v?[\d.]+/, ''),
     });
     expect(test.library.models().map(facts)).toEqual(before.map(facts));
     // What it was trained for would not fit, nor beside the chosen one all that is left.
@@ -147,6 +147,7 @@ describe('a library of real models', () => {
       expect((await answerOf(test.library, 'wide')).length).toBeGreaterThan(5);
       const [model, refused] = test.library.models();
       expect(refused!.detail).toContain('generates no text, and `kvCacheType` is for models that do');
+      expect(model!.engine).toMatch(kvCacheType === 'f16' ? /^llama\.cpp v?[\d.]+$/ : /^llama\.cpp v?[\d.]+ \(q8_0\)$/);
       return model!.contextLength;
     };
     // A token of all eight sequences takes 30 kB, or 16.

@@ -468,7 +468,7 @@ export interface ModelDescription {
   contextLength: number;
   /** "chat", "completion", "embedding", "rerank". */
   capabilities: string[];
-  /** The engine's name and version, such as "llama.cpp v0.5.0". */
+  /** The engine's name and version, and how it runs the model where that shapes its answers: "llama.cpp v0.5.0", "llama.cpp v0.5.0 (q8_0)". */
   engine: string;
   /** Unix seconds; the model file's time. */
   created: number;
