@@ -424,6 +424,12 @@ describe('what Prometheus, Grafana, Tempo and the collector are told', () => {
     );
   });
 
+  it('lets Grafana in by the password that its user is given', () => {
+    const { grafana, 'grafana-reader': reader } = services;
+    expect(grafana!.environment!.POSTGRES_PASSWORD).toBe(reader!.environment!.GRAFANA_POSTGRES_PASSWORD);
+    expect(reader!.environment!.PGPASSWORD).toBe(services.postgres!.environment!.POSTGRES_PASSWORD);
+  });
+
   it('provisions the dashboards where they are mounted', () => {
     const { providers } = read('configs/grafana/provisioning/dashboards/millrace.yaml') as {
       providers: { options: { path: string } }[];

@@ -104,7 +104,7 @@ describePrometheus('dashboards and rules on a service that is used', () => {
       // Twice: as each `make up` does.
       for (const _time of [1, 2]) await shell(line, { MILLRACE_POSTGRES_URL: postgres.url });
       const url = new URL(postgres.url);
-      url.username = 'grafana';
+      url.username = 'millrace_grafana';
       const client = new pg.Client({ connectionString: url.href });
       await client.connect();
       stage.add(() => client.end());
@@ -137,14 +137,17 @@ describePrometheus('dashboards and rules on a service that is used', () => {
       expect((await ask(`${query}`)).map(({ __text }) => __text)).toEqual(expect.arrayContaining(['alice', 'hurried']));
     });
 
-    it('lets that user in by the password alone that was given, and says what is missing', async () => {
-      const [role] = await postgres.ask("select rolpassword from pg_authid where rolname = 'grafana'");
+    it('gives that user a password, and none that is empty', async () => {
+      const [role] = await postgres.ask("select rolpassword from pg_authid where rolname = 'millrace_grafana'");
       expect(role?.rolpassword).toMatch(/^SCRAM-SHA-256/);
       const withoutPassword =
         'psql --quiet --set=ON_ERROR_STOP=1 --file=configs/grafana/reader.sql "$MILLRACE_POSTGRES_URL"';
-      await expect(shell(withoutPassword, { MILLRACE_POSTGRES_URL: postgres.url })).rejects.toThrow(
-        'GRAFANA_POSTGRES_PASSWORD is not set',
-      );
+      const refused = 'GRAFANA_POSTGRES_PASSWORD is not set';
+      for (const password of [{}, { GRAFANA_POSTGRES_PASSWORD: '' }]) {
+        await expect(shell(withoutPassword, { MILLRACE_POSTGRES_URL: postgres.url, ...password })).rejects.toThrow(
+          refused,
+        );
+      }
     });
 
     it('shows that user no question and no answer, and lets it write nothing', async () => {
@@ -179,7 +182,7 @@ function asGrafanaSql(sql: string): string {
     .replaceAll(/\$__timeFilter\((\w+)\)/g, `$1 BETWEEN '${from}' AND '${to}'`)
     .replaceAll('$__timeFrom()', `'${from}'`)
     .replaceAll(/\$__timeGroup\((\w+), '24h', 0\)/g, `floor(extract(epoch from $1)/${DAY_SECONDS})*${DAY_SECONDS}`)
-    .replaceAll('($key)', "(select coalesce(nullif(key_id, ''), 'none') from usage_days)")
+    .replaceAll('array[$key]', "array(select coalesce(nullif(key_id, ''), 'none') from usage_days)")
     .replaceAll('$prompt_price', '0.10')
     .replaceAll('$answer_price', '0.40');
 }

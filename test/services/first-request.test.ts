@@ -1,9 +1,11 @@
-import { basename } from 'node:path';
+import { basename, join } from 'node:path';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { stringify } from 'yaml';
-import { DASHBOARDS } from '../../tools/dashboards/files.js';
+import { DASHBOARDS, RULES_FOLDER } from '../../tools/dashboards/files.js';
+import { RULE_FILES } from '../../tools/dashboards/rules.js';
 import { Stage, until } from '../bench/programs.js';
 import { Fleet } from '../chaos/fleet.js';
+import { ROOT } from '../e2e/stack.js';
 import { describePrometheus, RealPrometheus } from './real-prometheus.js';
 
 const SCRAPE_SECONDS = 1;
@@ -48,12 +50,15 @@ describePrometheus('one request, the first that a new Millrace is asked', () => 
     prometheus = await RealPrometheus.start(
       stringify({
         global: { scrape_interval: every, scrape_timeout: every, evaluation_interval: every },
+        rule_files: RULE_FILES.map(({ name }) => join(ROOT, RULES_FOLDER, `${name}.yaml`)),
         scrape_configs: [job('millrace-gateway', gateway.url), job('millrace-worker', worker.url)],
       }),
     );
     stage.add(() => prometheus.end());
     const looksAtBoth = async () => (await prometheus.ask('count_over_time(up[1h]) > 2')).length === 2;
     await until(looksAtBoth, PATIENCE_MS, 'both are looked at');
+    const recorded = async () => (await prometheus.ask(`{__name__=~"millrace:.*"}`)).length > 0;
+    await until(recorded, PATIENCE_MS, 'rules have recorded');
     for (const { title, targets = [] } of DASHBOARDS.flatMap(({ dashboard }) => dashboard.panels)) {
       const values = (await Promise.all(targets.map(valuesOf))).flat();
       if (values.some(Number.isNaN)) notNumbers.push(title);

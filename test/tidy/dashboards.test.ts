@@ -18,6 +18,7 @@ const OWN_RANGE = ['s', 'locale', 'currencyUSD'];
 const BUILT_IN = ['__rate_interval', '__timeFilter', '__timeFrom', '__timeGroup', '__all'];
 
 const files = monitoringFiles();
+const TITLES = new Set(DASHBOARDS.flatMap(({ dashboard }) => shown(dashboard).map(({ title }) => title)));
 const queries = DASHBOARDS.flatMap(({ path, dashboard }) =>
   shown(dashboard).flatMap(({ title, targets = [] }) =>
     targets.flatMap(({ expr }) => (expr === undefined ? [] : [[`${basename(path)}: ${title}`, expr] as const])),
@@ -115,6 +116,31 @@ describe.each(DASHBOARDS)('$path', ({ path, dashboard }) => {
   });
 });
 
+describe('colors of lines', () => {
+  const panels = DASHBOARDS.flatMap(({ dashboard }) => shown(dashboard));
+  const ofMeanings = panels.filter(({ targets = [] }) =>
+    targets.some(({ legendFormat }) => /^\{\{(outcome|phase|state)\}\}$/.test(`${legendFormat}`)),
+  );
+
+  it.each(ofMeanings)('$title has one for each of its lines, no two alike', ({ description = '', fieldConfig }) => {
+    const all = valuesListedIn(description);
+    expect(all.length).toBeGreaterThan(1);
+    const overrides = fieldConfig!.overrides as { matcher: { options: string }; properties: { value: unknown }[] }[];
+    const colorOf = new Map(overrides.map(({ matcher, properties }) => [matcher.options, properties[0]!.value]));
+    const colors = all.map((value) => JSON.stringify(colorOf.get(value)));
+    expect(colors).not.toContain(undefined);
+    expect(new Set(colors).size).toBe(all.length);
+  });
+
+  it('are known of each value that a description lists', () => {
+    expect(ofMeanings.length).toBeGreaterThan(6);
+    expect(
+      valuesListedIn('Keeps, by outcome (kept, too_large: longer than that, lost: answered, and not there). x'),
+    ).toEqual(['kept', 'too_large', 'lost']);
+    expect(valuesListedIn('By state: a, b (with c, that is), d.')).toEqual(['a', 'b', 'd']);
+  });
+});
+
 describe('places of panels', () => {
   const at = (x: number, y: number) => ({ id: x, type: 'stat', title: `${x} ${y}`, gridPos: { x, y, w: 4, h: 4 } });
 
@@ -134,6 +160,7 @@ describe('the alerts', () => {
     const headings = [...page.matchAll(/^## (.*)$/gm)].map(([, heading]) => heading);
     expect(headings).toEqual(['What it means', 'What to look at', 'What to do', 'How to tell that it is over']);
     expect(page.split('## What to look at')[1], 'a command to look with').toMatch(/```sh\n/);
+    expect(panelsNamedIn(page).filter((name) => !TITLES.has(name))).toEqual([]);
   });
 
   it('are each somebody’s page: none is left of one that is gone', () => {
@@ -151,6 +178,16 @@ describe('the alerts', () => {
   });
 });
 
+/** Of a label: `by outcome (a, b: which means that, c)` or `by outcome: a, b (which means that), c.` */
+function valuesListedIn(description: string): readonly string[] {
+  const [, inside, behind = ''] =
+    /by (?:outcome|phase|state)(?: \(([^()]*)\)|: ((?:[^.()]|\([^()]*\))*))/i.exec(description) ?? [];
+  return (inside ?? behind.replaceAll(/ \([^()]*\)/g, ''))
+    .split(', ')
+    .map((part) => part.split(':')[0]!.trim())
+    .filter((part) => /^\w+$/.test(part));
+}
+
 function shown(dashboard: Dashboard): readonly Panel[] {
   return dashboard.panels.filter(({ type }) => type !== 'row');
 }
@@ -167,6 +204,12 @@ function labelsNobodyHasIn(query: string): readonly string[] {
   return [...query.matchAll(/\bby \(([^)]*)\)/g)]
     .flatMap(([, labels = '']) => labels.split(', '))
     .filter((label) => !known.has(label));
+}
+
+/** What stands in quotes in a paragraph that names a dashboard. */
+function panelsNamedIn(page: string): readonly string[] {
+  const paragraphs = page.split('\n\n').filter((paragraph) => paragraph.includes('Millrace: '));
+  return paragraphs.flatMap((paragraph) => [...paragraph.matchAll(/"([A-Z][^"]*)"/g)].map(([, name]) => name!));
 }
 
 function overlapsOf(panels: readonly Panel[]): readonly string[] {

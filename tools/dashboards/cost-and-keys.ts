@@ -18,15 +18,15 @@ const cacheRequests = (matchers = '') =>
   sumBy([], rate(ofGateways('millrace_cache_requests_total', ...(matchers === '' ? [] : [matchers]))));
 const HITS = 'outcome=~"hit|semantic_hit|shared"';
 
-/** Of `usage_days`, whose days are those of UTC. */
-const CHOSEN_DAYS = `$__timeFilter(day) and coalesce(nullif(key_id, ''), 'none') in ($key)`;
-const CHOSEN_RECORDS = `$__timeFilter(arrived_at) and day >= ($__timeFrom()::timestamptz at time zone 'UTC')::date and coalesce(key_id, 'none') in ($key)`;
+/** Of `usage_days`, whose days are those of UTC. An empty database has no key to choose, and `in ()` is no SQL. */
+const CHOSEN_DAYS = `$__timeFilter(day) and coalesce(nullif(key_id, ''), 'none') = any(array[$key]::text[])`;
+const CHOSEN_RECORDS = `$__timeFilter(arrived_at) and day >= ($__timeFrom()::timestamptz at time zone 'UTC')::date and coalesce(key_id, 'none') = any(array[$key]::text[])`;
 const KEY = `coalesce(nullif(key_name, ''), nullif(key_id, ''), 'none')`;
 const COST = `(sum(prompt_tokens) * '$prompt_price'::numeric + sum(completion_tokens) * '$answer_price'::numeric) / 1000000`;
 /** A day without requests is 0, so that a bar is as wide as a day. */
 const DAY = `$__timeGroup(day, '24h', 0) as time`;
 const PRICE_NOTE =
-  'By the two prices at the top, which are yours to set: Millrace knows none. Read from usage_days, as millrace usage reads it; days are those of UTC.';
+  'By the two prices at the top, which are yours to set: Millrace knows none. Read from usage_days, as millrace usage reads it: whole days of UTC, also where a part of one is chosen.';
 
 export const COST_AND_KEYS: DashboardPlan = {
   name: 'cost-and-keys',
@@ -121,7 +121,6 @@ export const COST_AND_KEYS: DashboardPlan = {
           columnUnits: { time: 'dateTimeAsIso', status: 'none', total_ms: 'ms' },
           columnWidths: { time: 165, endpoint: 120, status: 70, total_ms: 90, request_id: 310, trace_id: 290 },
           title: 'The last requests that were refused or failed',
-          whenEmpty: 'None was refused, and none has failed',
           description:
             'By request_id the log has the line, by trace_id the trace store has the trace. What each code means: docs/reference/errors.md.',
           queries: {
@@ -151,7 +150,7 @@ export const COST_AND_KEYS: DashboardPlan = {
           ...HALF,
           stacked: true,
           title: 'Requests that a limit refused',
-          whenEmpty: 'None was refused',
+          whenEmpty: 'No refusal was measured',
           unit: 'reqps',
           description: helpOf('millrace_limit_refusals_total'),
           queries: [{ expr: sumBy(['limit'], rate(ofGateways('millrace_limit_refusals_total'))), legend: '{{limit}}' }],
@@ -160,7 +159,7 @@ export const COST_AND_KEYS: DashboardPlan = {
           ...THIRD,
           stacked: true,
           title: 'Requests without a valid key',
-          whenEmpty: 'There was none',
+          whenEmpty: 'No such request was measured',
           unit: 'reqps',
           description: helpOf('millrace_key_refusals_total'),
           queries: [
@@ -239,7 +238,7 @@ export const COST_AND_KEYS: DashboardPlan = {
           ...THIRD,
           stacked: true,
           title: 'Records that are lost',
-          whenEmpty: 'None was lost',
+          whenEmpty: 'No loss was measured',
           unit: 'suffix:/s',
           description: helpOf('millrace_records_lost_total'),
           queries: [{ expr: sumBy(['reason'], rate(ofGateways('millrace_records_lost_total'))), legend: '{{reason}}' }],

@@ -14,6 +14,7 @@ export type Datasource = typeof PROMETHEUS | typeof POSTGRES;
 export type Unit =
   | 'short'
   | 'none'
+  | 'string'
   | 'locale'
   | 'dateTimeAsIso'
   | 's'
@@ -26,26 +27,35 @@ export type Unit =
   | 'suffix:/s'
   | 'currencyUSD';
 
+/** Columns that are no numbers even where they look so: a key may be called 2024. */
+const TEXTS = ['key', 'model', 'endpoint', 'code', 'request_id', 'trace_id'] as const;
+
 /** As far as an axis goes at least: of nothing but zeros Grafana makes 0 to 100, which is 10,000 % of a share. */
 const AXIS_REACH: Partial<Record<Unit, number>> = {
   short: 4,
   bytes: 1024,
   Bps: 1024,
   percentunit: 1,
-  reqps: 1,
+  // A single request is a sixtieth a second for a minute.
+  reqps: 0.1,
   'suffix:tokens/s': 1,
-  'suffix:/s': 1,
+  'suffix:/s': 0.1,
 };
 
-/** Colors of what has the same meaning wherever it is seen. Other lines have Grafana's, one after the other. */
-const COLORS = {
-  green: ['served', 'answered', 'ready', 'running', 'computed', 'kept', 'hit'],
+/** Colors of what has a meaning, the same wherever it is seen; within a panel no two are alike. Other lines have Grafana's, one after the other. */
+const COLORS: Readonly<Record<string, readonly string[]>> = {
+  green: ['served', 'answered', 'completed', 'computed', 'kept', 'hit', 'stop', 'ready', 'running'],
+  'light-green': ['semantic_hit'],
+  'super-light-green': ['shared'],
+  blue: ['length', 'miss', 'taken', 'loading'],
+  'light-blue': ['connecting'],
+  yellow: ['cancelled', 'draining'],
+  orange: ['rejected', 'refused', 'waiting', 'too_large'],
+  'dark-orange': ['expired'],
+  purple: ['dropped', 'stalled', 'refresh'],
   red: ['failed', 'lost'],
-  orange: ['rejected', 'expired', 'dropped', 'waiting'],
-  yellow: ['draining', 'cancelled'],
-  blue: ['loading', 'taken', 'miss'],
-} as const;
-/** By which of its values a line is called after such a meaning alone. */
+};
+/** A line that is called after such a meaning alone; the panel's description lists all that there are. */
 const OF_A_MEANING = /^\{\{(outcome|phase|state)\}\}$/;
 
 export interface Query {
@@ -73,15 +83,15 @@ export interface PanelPlan {
   readonly stacked?: boolean;
   /** Values from which it is yellow, and red. */
   readonly warns?: readonly [yellow: number, red: number];
-  /** Said where there is nothing, and that is well: `No data` looks as if it were not. */
+  /** Said where nothing was measured, which often is well: `No data` looks as if it were not. */
   readonly whenEmpty?: string;
   /** Bars, for values of whole days. */
   readonly bars?: boolean;
-  /** The time that it shows, whatever is chosen at the top: `30d`. */
+  /** The time that it shows, whichever `Last …` is chosen at the top: `30d`. */
   readonly span?: string;
   /** As far as the axis goes at least, in place of what its unit has. */
   readonly axisReach?: number;
-  /** Columns of a table that have another unit. */
+  /** Columns of a table that have another unit. Those of TEXTS have none. */
   readonly columnUnits?: Readonly<Record<string, Unit>>;
   /** Columns of a table that want more room than the others, or less: in pixels. */
   readonly columnWidths?: Readonly<Record<string, number>>;
@@ -219,6 +229,7 @@ function panel(plan: PanelPlan, id: number, gridPos: GridPosition): Panel {
         ...customOf(plan),
       },
       overrides: [
+        ...(kind === 'table' ? TEXTS : []).map((column) => overrideOf(column, { id: 'unit', value: 'string' })),
         ...Object.entries(columnUnits).map(([column, unit]) => overrideOf(column, { id: 'unit', value: unit })),
         ...Object.entries(columnWidths).map(([column, px]) => overrideOf(column, { id: 'custom.width', value: px })),
         ...(kind === 'timeseries' ? colorsOfMeanings(plan) : []),
@@ -234,13 +245,13 @@ function overrideOf(name: string, property: { readonly id: string; readonly valu
   return { matcher: { id: 'byName', options: name }, properties: [property] };
 }
 
-function colorsOfMeanings({ queries }: PanelPlan): readonly object[] {
+function colorsOfMeanings({ queries, description }: PanelPlan): readonly object[] {
   if ('sql' in queries) return [];
   const names = queries.map(({ legend }) => legend);
-  const all = names.some((name) => OF_A_MEANING.test(name));
+  const listed = names.some((name) => OF_A_MEANING.test(name)) ? (description.match(/\w+/g) ?? []) : names;
   return Object.entries(COLORS).flatMap(([color, meanings]) =>
     meanings
-      .filter((meaning) => all || names.includes(meaning))
+      .filter((meaning) => listed.includes(meaning))
       .map((meaning) => overrideOf(meaning, { id: 'color', value: { mode: 'fixed', fixedColor: color } })),
   );
 }
@@ -267,6 +278,8 @@ function colors({ kind, warns }: PanelPlan): object {
 function lines({ unit, stacked = false, bars = false, axisReach = AXIS_REACH[unit], warns }: PanelPlan): object {
   return {
     drawStyle: bars ? 'bars' : 'line',
+    // From its midnight on, and not around it.
+    ...(bars && { barAlignment: 1 }),
     ...(axisReach !== undefined && { axisSoftMax: axisReach }),
     lineWidth: 1,
     fillOpacity: bars ? 80 : stacked ? 30 : 5,
@@ -304,6 +317,7 @@ const OPTIONS = {
 /** Of days one wants the sum. */
 const TOTALS = {
   ...OPTIONS.timeseries,
+  timezone: ['utc'], // Whose days they are.
   legend: { ...OPTIONS.timeseries.legend, calcs: ['lastNotNull', 'sum'], sortBy: 'Total' },
 };
 

@@ -166,7 +166,7 @@ export const MODELS: DashboardPlan = {
         {
           ...HALF,
           title: 'Models that were unloaded in an hour, and why',
-          whenEmpty: 'None was unloaded',
+          whenEmpty: 'No unload was measured',
           unit: 'short',
           description: helpOf('millrace_worker_model_unloads_total'),
           queries: [

@@ -24,7 +24,7 @@ export const QUEUE_AND_BATCH_JOBS: DashboardPlan = {
         {
           ...THIRD,
           title: 'Jobs that wait for a worker',
-          whenEmpty: 'No pool is fed by a queue',
+          whenEmpty: 'No queue of a pool was measured',
           unit: 'short',
           description: helpOf('millrace_queue_waiting_jobs'),
           queries: [{ expr: `max by (pool) (${ofGateways('millrace_queue_waiting_jobs')})`, legend: '{{pool}}' }],
@@ -33,7 +33,7 @@ export const QUEUE_AND_BATCH_JOBS: DashboardPlan = {
           ...THIRD,
           stacked: true,
           title: 'Jobs that workers take, by outcome',
-          whenEmpty: 'No pool is fed by a queue',
+          whenEmpty: 'No job of a pool was measured',
           unit: 'suffix:/s',
           description: helpOf('millrace_worker_queue_jobs_total'),
           queries: [
@@ -66,7 +66,7 @@ export const QUEUE_AND_BATCH_JOBS: DashboardPlan = {
           ...HALF,
           stacked: true,
           title: 'Lines of batch jobs that are done',
-          whenEmpty: 'No batch job has run',
+          whenEmpty: 'No line of a batch was measured',
           unit: 'suffix:/s',
           description: helpOf('millrace_batch_lines_total'),
           queries: [
@@ -89,7 +89,7 @@ export const QUEUE_AND_BATCH_JOBS: DashboardPlan = {
           ...THIRD,
           stacked: true,
           title: 'Files that were read into vector stores',
-          whenEmpty: 'None was read',
+          whenEmpty: 'No file was measured',
           unit: 'suffix:/s',
           description: helpOf('millrace_vector_store_files_total'),
           queries: [
@@ -119,7 +119,7 @@ export const QUEUE_AND_BATCH_JOBS: DashboardPlan = {
           ...HALF,
           stacked: true,
           title: 'Chat completions that were to be kept',
-          whenEmpty: 'None was to be kept',
+          whenEmpty: 'No such chat was measured',
           unit: 'suffix:/s',
           description: helpOf('millrace_stored_chats_total'),
           queries: [

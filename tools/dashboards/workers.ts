@@ -146,7 +146,7 @@ export const WORKERS: DashboardPlan = {
           ...THIRD,
           stacked: true,
           title: 'Inputs of embeddings and rankings by outcome',
-          whenEmpty: 'Nothing was embedded',
+          whenEmpty: 'No input was measured',
           unit: 'suffix:/s',
           description: helpOf('millrace_worker_embedding_inputs_total'),
           queries: [
@@ -156,7 +156,7 @@ export const WORKERS: DashboardPlan = {
         {
           ...THIRD,
           title: 'Time of an input of embeddings',
-          whenEmpty: 'Nothing was embedded',
+          whenEmpty: 'No input was measured',
           unit: 's',
           description: helpOf('millrace_worker_embedding_input_duration_seconds'),
           queries: percentiles(of('millrace_worker_embedding_input_duration_seconds_bucket')),
