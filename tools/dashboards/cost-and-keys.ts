@@ -77,7 +77,7 @@ export const COST_AND_KEYS: DashboardPlan = {
           kind: 'table',
           unit: 'locale',
           columnUnits: { cost: 'currencyUSD' },
-          columnWidths: { key: 150 },
+          columnWidths: { key: 150, cost: 105 },
           title: 'Keys and what they used',
           description: `${PRICE_NOTE} failed counts all that ended in an error, refusals among them; it rises with one key alone → its program sends what can not be answered.`,
           queries: {
@@ -91,7 +91,7 @@ export const COST_AND_KEYS: DashboardPlan = {
           kind: 'table',
           unit: 'locale',
           columnUnits: { cost: 'currencyUSD' },
-          columnWidths: { model: 190 },
+          columnWidths: { model: 180, cost: 105 },
           title: 'Models and what they were used for',
           description: PRICE_NOTE,
           queries: {

@@ -278,8 +278,6 @@ function colors({ kind, warns }: PanelPlan): object {
 function lines({ unit, stacked = false, bars = false, axisReach = AXIS_REACH[unit], warns }: PanelPlan): object {
   return {
     drawStyle: bars ? 'bars' : 'line',
-    // From its midnight on, and not around it.
-    ...(bars && { barAlignment: 1 }),
     ...(axisReach !== undefined && { axisSoftMax: axisReach }),
     lineWidth: 1,
     fillOpacity: bars ? 80 : stacked ? 30 : 5,
@@ -317,7 +315,7 @@ const OPTIONS = {
 /** Of days one wants the sum. */
 const TOTALS = {
   ...OPTIONS.timeseries,
-  timezone: ['utc'], // Whose days they are.
+  timezone: ['utc'], // Whose days they are. A bar stands above the name of its day.
   legend: { ...OPTIONS.timeseries.legend, calcs: ['lastNotNull', 'sum'], sortBy: 'Total' },
 };
 
