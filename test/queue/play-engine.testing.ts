@@ -27,6 +27,8 @@ export class PlayEngine implements Engine {
   sent = 0;
   /** Every answer that was begun, in order. */
   readonly asked: AnswerRequest[] = [];
+  /** Every call for vectors, in order. */
+  readonly embedded: EmbedRequest[] = [];
   /** How many times the whole time of a step it takes. */
   slowness = 1;
 
@@ -73,7 +75,9 @@ export class PlayEngine implements Engine {
     yield { kind: 'finished', reason: 'stop', usage: { promptTokens: 1, completionTokens, cachedTokens: 0 } };
   }
 
-  async embed({ inputs }: EmbedRequest, signal: AbortSignal): Promise<Embeddings> {
+  async embed(request: EmbedRequest, signal: AbortSignal): Promise<Embeddings> {
+    this.embedded.push(request);
+    const { inputs } = request;
     if (inputs[0]?.kind === 'text' && inputs[0].text === 'silent') {
       await sleep(3_600_000, undefined, { signal }).catch(() => {});
       signal.throwIfAborted();
