@@ -985,19 +985,29 @@ describeWithHelm('what is watched', () => {
     });
   });
 
+  function alertsOf(values: Values): readonly string[] {
+    const { groups } = render(values).one('PrometheusRule').spec;
+    return groups.flatMap(({ rules }: Manifest) => rules.map(({ alert }: Manifest) => alert));
+  }
+
   it('has the alerts of the files, but for those that are left out', () => {
-    const alertsOf = (values: Values) =>
-      render(values)
-        .one('PrometheusRule')
-        .spec.groups.flatMap(({ rules }: Manifest) => rules.map(({ alert }: Manifest) => alert));
     expect(alertsOf(MONITORING)).toContain('MillraceNoWorkerReady');
     const prometheusRule = { enabled: true, without: ['MillraceNoWorkerReady'] };
-    const without = { monitoring: { prometheusRule } };
-    expect(
-      render(without)
-        .one('PrometheusRule')
-        .spec.groups.flatMap(({ rules }: Manifest) => rules),
-    ).not.toContainEqual(expect.objectContaining({ alert: 'MillraceNoWorkerReady' }));
+    const left = alertsOf({ monitoring: { prometheusRule } });
+    expect(left).not.toContain('MillraceNoWorkerReady');
+    expect(left).toContain('MillraceCircuitOpen');
+  });
+
+  it('does not call it an alert that no worker is there, where all pools may rest at none', () => {
+    const keda = { enabled: true, minReplicas: 0 };
+    const pools = (...ways: Values[]) => ({
+      ...MONITORING,
+      workers: { pools: ways.map((way, index) => ({ name: `p${index}`, models: [{ id: `m${index}` }], ...way })) },
+    });
+    expect(alertsOf(pools({ keda }, { keda }))).not.toContain('MillraceNoWorkerReady');
+    expect(alertsOf(pools({ keda }, {}))).toContain('MillraceNoWorkerReady');
+    // Those that there are then, are none of the chart's.
+    expect(alertsOf(pools())).toContain('MillraceNoWorkerReady');
   });
 
   it('has a ConfigMap for each dashboard, as it lies in the folder', () => {
