@@ -9,7 +9,7 @@ const fromSource = {
 
 /** A machine may be slow for a while; what never comes is told so much later, and nothing else is. */
 const PATIENCE = { expect: { poll: { timeout: 15_000, interval: 20 } } };
-const PLAIN_OUTPUT = './test/plain-output.ts';
+const SETUP = ['./test/plain-output.ts', './test/late-looks.ts'];
 
 export default defineConfig({
   test: {
@@ -22,7 +22,7 @@ export default defineConfig({
         test: {
           name: 'modules',
           ...PATIENCE,
-          setupFiles: PLAIN_OUTPUT,
+          setupFiles: SETUP,
           include: ['{apps,libs,test,tools}/**/*.test.ts'],
           exclude: ['**/node_modules/**', '**/dist/**', 'test/e2e/**'],
           testTimeout: 60_000,
@@ -34,7 +34,7 @@ export default defineConfig({
         test: {
           name: 'e2e',
           ...PATIENCE,
-          setupFiles: PLAIN_OUTPUT,
+          setupFiles: SETUP,
           include: ['test/e2e/**/*.test.ts'],
           exclude: ['**/node_modules/**', 'test/e2e/clients/**'],
           testTimeout: 120_000,
@@ -47,7 +47,7 @@ export default defineConfig({
         test: {
           name: 'clients',
           ...PATIENCE,
-          setupFiles: PLAIN_OUTPUT,
+          setupFiles: SETUP,
           globalSetup: './test/e2e/clients/shared-stack.ts',
           include: ['test/e2e/clients/*.test.ts'],
           exclude: clients().flatMap(({ suite, version }) =>

@@ -32,9 +32,11 @@ export interface TestBench {
   readonly engine: BatchingEngine;
   readonly tokenEngine: ScriptedTokenEngine;
   readonly observer: RecordingObserver;
-  /** What each step so far worked on. */
+  /** What each step so far works on, the one under way included. */
   readonly steps: readonly (readonly StepWork[])[];
   readonly broken: unknown[];
+  /** Lets the engine wait in that step, counted from 1, so that a test can do something meanwhile; call what it gives to go on. */
+  holdAt(step: number): () => void;
 }
 
 export function openBench(
@@ -43,11 +45,13 @@ export function openBench(
   chat: ToldChatOptions = {},
 ): TestBench {
   const steps: (readonly StepWork[])[] = [];
+  const held = new Map<number, Promise<void>>();
   const tokenEngine = new ScriptedTokenEngine({
     ...script,
     onStep: (works) => {
       steps.push(works);
       script.onStep?.(works);
+      return held.get(steps.length);
     },
   });
   const observer = new RecordingObserver();
@@ -80,7 +84,12 @@ export function openBench(
     logger: createLogger({ name: 'test', level: 'silent', format: 'json' }),
     onBroken: (error) => broken.push(error),
   });
-  return { engine, tokenEngine, observer, steps, broken };
+  const holdAt = (step: number): (() => void) => {
+    const { promise, resolve } = Promise.withResolvers<void>();
+    held.set(step, promise);
+    return resolve;
+  };
+  return { engine, tokenEngine, observer, steps, broken, holdAt };
 }
 
 export function textRequest(text: string, more: Partial<AnswerRequest> = {}): AnswerRequest {

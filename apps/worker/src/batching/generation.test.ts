@@ -5,6 +5,11 @@ import { collect, isIdle, NEVER, openBench, type TestBench, textRequest, tokensR
 let bench: TestBench;
 afterEach(() => bench.engine.close());
 
+/** Until a step is under way that the bench was told to hold, with as many sequences waiting meanwhile. */
+async function untilHeld(step: number, waiting = 0): Promise<void> {
+  await expect.poll(() => [bench.steps.length, bench.engine.load().waiting]).toEqual([step, waiting]);
+}
+
 const ask = (text: string, more: Partial<AnswerRequest> = {}) =>
   collect(bench.engine.answer(textRequest(text, more), NEVER));
 
@@ -27,9 +32,13 @@ describe('prompt reuse', () => {
   it('shares a beginning with a place that somebody runs in', async () => {
     bench = openBench({}, { prefillChunkTokens: 512 });
     const system = 's'.repeat(200);
+    const goOn = bench.holdAt(2);
     const running = ask(`${system}one`, { maxTokens: 60 });
-    await expect.poll(() => bench.engine.load().running).toBe(1);
-    const { finished } = await ask(`${system}two`, { maxTokens: 5 });
+    await untilHeld(2);
+    const sharing = ask(`${system}two`, { maxTokens: 5 });
+    await untilHeld(2, 1);
+    goOn();
+    const { finished } = await sharing;
     expect(finished!.usage.cachedTokens).toBe(200);
     expect(bench.observer.decisions).toContain('copied');
     await running;
@@ -47,9 +56,13 @@ describe('prompt reuse', () => {
   it('reads everything again when a copy fails, and says so', async () => {
     bench = openBench({}, { prefillChunkTokens: 512 });
     bench.tokenEngine.copy = () => Promise.reject(new Error('no memory for a copy'));
+    const goOn = bench.holdAt(2);
     const running = ask('s'.repeat(200), { maxTokens: 60 });
-    await expect.poll(() => bench.engine.load().running).toBe(1);
-    const { finished, text } = await ask(`${'s'.repeat(200)}two`, { maxTokens: 5 });
+    await untilHeld(2);
+    const failing = ask(`${'s'.repeat(200)}two`, { maxTokens: 5 });
+    await untilHeld(2, 1);
+    goOn();
+    const { finished, text } = await failing;
     expect(finished!.usage.cachedTokens).toBe(0);
     expect(bench.observer.decisions).not.toContain('copied');
     await running;
@@ -57,10 +70,13 @@ describe('prompt reuse', () => {
   });
 
   it('does not call it ageing when one of high priority waits for what another reads', async () => {
-    bench = openBench({ msPerStep: 5 });
+    bench = openBench();
+    const goOn = bench.holdAt(1);
     const reader = ask('s'.repeat(120), { maxTokens: 2 });
-    await expect.poll(() => bench.steps.length, { interval: 1 }).toBe(1);
+    await untilHeld(1);
     const others = [ask(`${'s'.repeat(110)}high`, { maxTokens: 2, priority: 1 }), ask('low', { maxTokens: 2 })];
+    await untilHeld(1, 2);
+    goOn();
     await Promise.all([reader, ...others]);
     expect(bench.observer.decisions).toContain('held_back');
     expect(bench.observer.decisions).not.toContain('aged');
@@ -107,13 +123,15 @@ describe('several answers to one prompt', () => {
   });
 
   it('goes on with the others when the first of them leaves while it reads', async () => {
-    bench = openBench({ msPerStep: 1 }, { prefillChunkTokens: 8 });
+    bench = openBench({}, { prefillChunkTokens: 8 });
     const prompt: Prompt = { kind: 'text', text: 'p'.repeat(200) };
+    const goOn = bench.holdAt(4);
     const leaving = new AbortController();
     const first = collect(bench.engine.answer(textRequest('', { prompt, maxTokens: 5 }), leaving.signal));
     const others = several(prompt, [1, 2], { maxTokens: 5 });
-    await expect.poll(() => bench.steps.length, { interval: 1 }).toBeGreaterThan(3);
+    await untilHeld(4, 2);
     leaving.abort(new Error('left'));
+    goOn();
     await expect(first).rejects.toThrow('left');
     for (const { finished } of await others) expect(finished).toMatchObject({ reason: 'length' });
     await expect.poll(() => isIdle(bench)).toBe(true);

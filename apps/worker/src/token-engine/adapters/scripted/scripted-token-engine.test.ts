@@ -93,7 +93,7 @@ describe('ScriptedTokenEngine', () => {
 
   it('tells of every step', async () => {
     const places: number[][] = [];
-    const engine = new ScriptedTokenEngine({ onStep: (works) => places.push(works.map(({ place }) => place)) });
+    const engine = new ScriptedTokenEngine({ onStep: (works) => void places.push(works.map(({ place }) => place)) });
     await engine.step([{ place: 3, position: 0, tokens: [1], choose: false }]);
     expect(places).toEqual([[3]]);
   });

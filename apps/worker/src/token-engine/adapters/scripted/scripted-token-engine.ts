@@ -58,8 +58,8 @@ export interface Script {
   readonly msPerStep?: number;
   /** The step that breaks the engine, counted from 1; later ones work again. */
   readonly breakAtStep?: number;
-  /** Told of every step before it runs. */
-  readonly onStep?: (works: readonly StepWork[]) => void;
+  /** Told of every step before it runs; the step waits for what comes back. */
+  readonly onStep?: (works: readonly StepWork[]) => void | Promise<void>;
   /** Told of every copy. */
   readonly onCopy?: (from: number, to: number, tokens: number) => void;
 }
@@ -177,8 +177,8 @@ export class ScriptedTokenEngine implements TokenEngine {
   }
 
   async #read(works: readonly StepWork[]): Promise<void> {
-    this.script.onStep?.(works);
     this.#steps++;
+    await this.script.onStep?.(works);
     // A real step never ends within the same turn of the event loop; without this a busy engine would starve it.
     await (this.script.msPerStep ? sleep(this.script.msPerStep) : nextTurn());
     if (this.#steps === this.script.breakAtStep) throw new Error('The scripted engine broke, as it was told to.');
