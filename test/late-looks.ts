@@ -10,14 +10,10 @@ const realTimeout = globalThis.setTimeout;
 
 if (lateMs > 0) {
   const poll = expect.poll;
-  const lately: typeof poll = (look, options = {}) =>
-    poll(
-      async (context) => {
-        await new Promise((resolve) => realTimeout(resolve, lateMs));
-        return look(context);
-      },
-      // As many looks as it would have had.
-      options.timeout === undefined ? options : { ...options, timeout: options.timeout + 20 * lateMs },
-    );
+  const lately: typeof poll = (look, options) =>
+    poll(async (context) => {
+      await new Promise((resolve) => realTimeout(resolve, lateMs));
+      return look(context);
+    }, options);
   Object.assign(expect, { poll: lately });
 }

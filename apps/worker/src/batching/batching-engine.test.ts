@@ -363,10 +363,13 @@ describe('BatchingEngine', () => {
   });
 
   it('adds a long prompt beside running streams without leaving any of them out of a step', async () => {
-    bench = openBench({ msPerStep: 1 }, { prefillChunkTokens: 50 });
+    bench = openBench({}, { prefillChunkTokens: 50 });
+    const goOn = bench.holdAt(5);
     const streams = [1, 2, 3].map((n) => collect(bench.engine.answer(textRequest(`${n}`, { maxTokens: 300 }), NEVER)));
-    await expect.poll(() => bench.engine.load().running).toBe(3);
-    await collect(bench.engine.answer(textRequest('x'.repeat(2_000), { maxTokens: 1 }), NEVER));
+    await expect.poll(() => [bench.steps.length, bench.engine.load().running]).toEqual([5, 3]);
+    const long = collect(bench.engine.answer(textRequest('x'.repeat(2_000), { maxTokens: 1 }), NEVER));
+    goOn();
+    await long;
     const during = bench.steps.filter((works) => works.some(({ tokens }) => tokens.length > 1));
     expect(during).toHaveLength(40);
     expect(during.every((works) => works.length === 4)).toBe(true);

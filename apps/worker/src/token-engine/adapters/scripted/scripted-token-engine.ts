@@ -177,8 +177,8 @@ export class ScriptedTokenEngine implements TokenEngine {
   }
 
   async #read(works: readonly StepWork[]): Promise<void> {
-    this.#steps++;
     await this.script.onStep?.(works);
+    this.#steps++;
     // A real step never ends within the same turn of the event loop; without this a busy engine would starve it.
     await (this.script.msPerStep ? sleep(this.script.msPerStep) : nextTurn());
     if (this.#steps === this.script.breakAtStep) throw new Error('The scripted engine broke, as it was told to.');
