@@ -1,12 +1,18 @@
 import { once } from 'node:events';
 import { connect, Server as NetServer, type Socket } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
+import type { Start } from '@millrace/contracts/protocol';
 import { describe, expect, it, vi } from 'vitest';
 import { eventsOf, TestBed } from './gateway.testing.js';
 
 const BODY = '{"messages":[{"role":"user","content":"one two three"}]}';
 const CHAT = `POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: ${BODY.length}\r\n\r\n${BODY}`;
 const slow = { stepMs: 60, script: () => ({ answer: ['a ', 'b ', 'c ', 'd ', 'e'] }) };
+/** A prompt with this word is held after its first token. */
+const HELD = 'held';
+const holding = {
+  script: ({ prompt }: Start) => (JSON.stringify(prompt).includes(HELD) ? { heldAfterTokens: 1 } : {}),
+};
 const silent = { script: () => ({ silent: true as const }) };
 
 /** A connection that is kept alive, and what came on it. */
@@ -53,7 +59,7 @@ describe('a gateway that is asked to stop, for drainDelayMs', () => {
     expect((await fetch(`${bed.url}/healthz`)).status).toBe(200);
     const line = await Line.open(bed.gateway.port);
     line.say(CHAT);
-    await expect.poll(() => line.answers, { timeout: 2_000 }).toBe(1);
+    await expect.poll(() => line.answers).toBe(1);
     await drained;
     await expect(fetch(`${bed.url}/healthz`)).rejects.toThrow();
   });
@@ -88,37 +94,41 @@ describe('a gateway that is asked to stop, for drainDelayMs', () => {
 
 describe('a gateway that is asked to stop, after drainDelayMs', () => {
   it('answers what comes on connections that idled, for as long as another answer runs', async () => {
-    await using bed = await TestBed.start({ drainTimeoutMs: 5_000 }, [slow]);
+    await using bed = await TestBed.start({ drainTimeoutMs: 20_000 }, [holding]);
     const idle = await Line.open(bed.gateway.port);
     idle.say(CHAT);
     await expect.poll(() => idle.answers).toBe(1);
-    const running = await bed.chat({ stream: true });
+    const running = await bed.chat({ stream: true, messages: [{ role: 'user', content: `${HELD} back` }] });
     const drained = bed.gateway.drain();
     await refusesConnections(bed.url);
     idle.say(CHAT);
     await expect.poll(() => idle.closed).toBe(true);
     expect([idle.answers, idle.goodbyes]).toEqual([2, 1]);
+    bed.worker.release();
     expect((await eventsOf(running)).at(-1)).toBe('data: [DONE]');
     await drained;
   });
 
   it('waits for drainDelayMs more whether anything comes on a connection whose stream ended late', async () => {
-    await using bed = await TestBed.start({ drainDelayMs: 300, drainTimeoutMs: 5_000 }, [{ ...slow, stepMs: 100 }]);
+    await using bed = await TestBed.start({ drainDelayMs: 1_500, drainTimeoutMs: 20_000 }, [holding]);
     const line = await Line.open(bed.gateway.port);
-    line.say(CHAT.replace('{"', '{"stream":true,"').replace(`${BODY.length}`, `${BODY.length + 14}`));
+    const streamed = BODY.replace('{"', '{"stream":true,"').replace('one', HELD);
+    line.say(CHAT.replace(BODY, streamed).replace(`${BODY.length}`, `${streamed.length}`));
     await expect.poll(() => line.received).toContain('data: ');
     const drained = bed.gateway.drain();
-    await expect.poll(() => line.received, { timeout: 3_000 }).toContain('[DONE]');
+    await refusesConnections(bed.url);
+    bed.worker.release();
+    await expect.poll(() => line.received).toContain('[DONE]');
     await sleep(50);
     expect(line.closed).toBe(false);
     line.say(CHAT);
-    await expect.poll(() => line.closed, { timeout: 3_000 }).toBe(true);
+    await expect.poll(() => line.closed).toBe(true);
     expect([line.answers, line.goodbyes]).toEqual([2, 1]);
     await drained;
   });
 
   it('waits for the rest of a request of which a part has come', async () => {
-    await using bed = await TestBed.start({ drainTimeoutMs: 5_000 });
+    await using bed = await TestBed.start({ drainTimeoutMs: 20_000 });
     const [headers, body] = [await Line.open(bed.gateway.port), await Line.open(bed.gateway.port)];
     headers.say(CHAT.slice(0, 30));
     body.say(CHAT.slice(0, -5));
@@ -132,7 +142,7 @@ describe('a gateway that is asked to stop, after drainDelayMs', () => {
   });
 
   it('loses no request that comes in the very moment in which it stops to listen, on connections that are kept', async () => {
-    await using bed = await TestBed.start({ drainDelayMs: 200, drainTimeoutMs: 5_000 });
+    await using bed = await TestBed.start({ drainDelayMs: 200, drainTimeoutMs: 20_000 });
     const lines = await Promise.all(Array.from({ length: 16 }, () => Line.open(bed.gateway.port)));
     for (const line of lines) line.say(CHAT);
     await expect.poll(() => lines.every(({ answers }) => answers === 1)).toBe(true);
@@ -146,7 +156,7 @@ describe('a gateway that is asked to stop, after drainDelayMs', () => {
   });
 
   it('loses no request of clients that look elsewhere within drainDelayMs, on connections that are new', async () => {
-    await using bed = await TestBed.start({ drainDelayMs: 500, drainTimeoutMs: 5_000 });
+    await using bed = await TestBed.start({ drainDelayMs: 500, drainTimeoutMs: 20_000 });
     const drained = bed.gateway.drain();
     const endMs = performance.now() + 300;
     const statuses: number[] = [];

@@ -17,11 +17,13 @@ export function keptResponsesContract(open: () => Promise<SqlDatabase>): void {
   let client: OpenAI;
   let answered: readonly ScriptedToken[] = ['Four ', 'metres.'];
   let steps = 0;
+  let held = false;
   beforeAll(async () => {
     database = await open();
     // An answer does not wait for tables that are still being made.
     await database.query('select 1');
-    bed = await startKeeping(database, [{ script: () => ({ answer: answered, stepsBeforeFirst: steps }) }]);
+    const script = () => ({ answer: answered, stepsBeforeFirst: steps, ...(held && { heldAfterTokens: 0 }) });
+    bed = await startKeeping(database, [{ script }]);
     client = bed.client;
   });
   afterAll(async () => {
@@ -318,7 +320,7 @@ export function keptResponsesContract(open: () => Promise<SqlDatabase>): void {
 
     it('is answered on by one at a time: the other is told so, and comes after it', async () => {
       const { id } = await client.conversations.create();
-      steps = 300;
+      held = true;
       const before = bed.worker.started.length;
       const first = client.responses.create({ ...TEXT, input: '1', conversation: id });
       await expect.poll(() => bed.worker.started.length, PATIENCE).toBe(before + 1);
@@ -331,7 +333,8 @@ export function keptResponsesContract(open: () => Promise<SqlDatabase>): void {
       ).rejects.toBeInstanceOf(ConflictError);
       // Looking at it is for everybody.
       expect((await client.conversations.items.list(id)).data).toEqual([]);
-      steps = 0;
+      held = false;
+      bed.worker.release();
       await first;
       await client.responses.create({ ...TEXT, input: '2', conversation: id });
       expect(asked()).toEqual(['user: 1', 'assistant: Four metres.', 'user: 2']);

@@ -104,7 +104,7 @@ describe('a client that reads slowly', () => {
   });
 
   it('is dropped when it reads nothing for clientStallTimeoutMs', async () => {
-    await using bed = await TestBed.start({ clientStallTimeoutMs: 300 }, [flood]);
+    await using bed = await TestBed.start({ clientStallTimeoutMs: 1_500 }, [flood]);
     const slow = await streamWithoutReading(bed);
     await expect.poll(() => bed.worker.cancelled, { timeout: 15_000 }).toEqual([1]);
     await expect.poll(() => bed.records()).toMatchObject([{ outcome: 'cancelled' }]);

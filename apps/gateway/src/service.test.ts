@@ -274,37 +274,39 @@ describe('CORS', () => {
 });
 
 describe('a gateway that is asked to stop', () => {
-  const script = () => ({ answer: ['a ', 'b ', 'c ', 'd ', 'e'] });
+  const held = { script: () => ({ answer: ['a ', 'b ', 'c ', 'd ', 'e'], heldAfterTokens: 1 }) };
 
   it('lets a running stream finish, and is then gone', async () => {
-    await using bed = await TestBed.start({ drainTimeoutMs: 5_000 }, [{ stepMs: 60, script }]);
+    await using bed = await TestBed.start({ drainTimeoutMs: 20_000 }, [held]);
     const response = await bed.chat({ stream: true });
     const drained = bed.gateway.drain();
     const taken = () => fetch(`${bed.url}/healthz`).then(({ ok }) => ok);
     await expect.poll(() => taken().catch(() => 'refused')).toBe('refused');
+    bed.worker.release();
     const events = await eventsOf(response);
     expect(events.at(-1)).toBe('data: [DONE]');
     await drained;
   });
 
   it('is not ready, and says so on connections that are open', async () => {
-    await using bed = await TestBed.start({ drainTimeoutMs: 5_000 }, [{ stepMs: 60, script }]);
+    await using bed = await TestBed.start({ drainTimeoutMs: 20_000 }, [held]);
     const running = bed.chat({ stream: true });
     await expect.poll(() => bed.worker.running).toBe(1);
     const ready = await halfSent(bed.gateway.port, 'GET /readyz HTTP/1.1\r\nhost: x', '\r\n\r\n');
     const drained = bed.gateway.drain();
     expect(await ready.finish()).toMatch(/^HTTP\/1\.1 503 [\s\S]*"status":"not ready"/);
+    bed.worker.release();
     await (await running).text();
     await drained;
   });
 
   it('does not wait for a connection that never sent a request', async () => {
-    await using bed = await TestBed.start({ drainTimeoutMs: 5_000 });
+    await using bed = await TestBed.start({ drainTimeoutMs: 50_000 });
     const idle = connect(bed.gateway.port, '127.0.0.1');
     await new Promise((resolve) => idle.once('connect', resolve));
     const beforeMs = performance.now();
     await bed.gateway.drain();
-    expect(performance.now() - beforeMs).toBeLessThan(4_000);
+    expect(performance.now() - beforeMs).toBeLessThan(40_000);
   });
 });
 

@@ -36,6 +36,8 @@ export interface Script {
   readonly stopText?: string;
   /** Steps to let pass before the first token: a long prompt. */
   readonly stepsBeforeFirst?: number;
+  /** After so many tokens it stands still until `release()`, so that a test can look, or do something, meanwhile. */
+  readonly heldAfterTokens?: number;
   /** After so many tokens the sequence fails. */
   readonly failure?: Partial<Failure> & { readonly afterTokens?: number };
   /** After so many tokens the worker is gone, as after `kill -9`. */
@@ -76,6 +78,7 @@ interface Running {
   thought: number;
   credit: number;
   steps: number;
+  heldAfterTokens: number;
   /** Text of tokens that another attempt has delivered, and not their text. */
   seam: string;
 }
@@ -142,6 +145,11 @@ export class FakeWorker {
   /** Sequences it still works on. */
   get running(): number {
     return this.#running.size;
+  }
+
+  /** Lets those go on that are held by now. */
+  release(): void {
+    for (const running of this.#running.values()) running.heldAfterTokens = Number.POSITIVE_INFINITY;
   }
 
   /** Tells every gateway that nothing new is taken. */
@@ -222,6 +230,7 @@ export class FakeWorker {
       thought: 0,
       credit: start.creditTokens,
       steps: 0,
+      heldAfterTokens: script.heldAfterTokens ?? Number.POSITIVE_INFINITY,
       seam: '',
     };
     this.#running.set(sequenceId, running);
@@ -262,7 +271,7 @@ export class FakeWorker {
 
   #advance(running: Running): SequenceUpdate | undefined {
     const { start, script, tokens, sequenceId, prompt } = running;
-    if (running.steps++ < (script.stepsBeforeFirst ?? 0)) return undefined;
+    if (running.steps++ < (script.stepsBeforeFirst ?? 0) || running.sent >= running.heldAfterTokens) return undefined;
     const update: SequenceUpdate = {
       sequenceId,
       attempt: start.attempt,

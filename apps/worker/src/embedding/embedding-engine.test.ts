@@ -98,13 +98,15 @@ describe('EmbeddingEngine', () => {
   });
 
   it('answers a request of one input soon, though another of 2,048 came first', async () => {
-    const { engine, vectors } = open({ concurrentMax: 2 });
+    const asked = Promise.withResolvers<void>();
+    const { engine, vectors } = open({ concurrentMax: 2, onInput: () => asked.promise });
     const leaving = new AbortController();
     const large = engine.embed(texts(...Array.from({ length: 2_048 }, () => 'large')), leaving.signal);
-    await expect.poll(() => vectors.computed.length).toBeGreaterThan(0);
-    const before = vectors.computed.length;
-    await engine.embed(texts('small'), NEVER);
-    expect(vectors.computed.length - before).toBeLessThan(10);
+    await expect.poll(() => vectors.computed.length).toBe(2);
+    const small = engine.embed(texts('small'), NEVER);
+    asked.resolve();
+    await small;
+    expect(vectors.computed.indexOf('small')).toBeLessThan(10);
     leaving.abort(new Error('enough'));
     await expect(large).rejects.toThrow('enough');
   });
@@ -240,16 +242,16 @@ describe('EmbeddingEngine', () => {
   });
 
   it('computes what somebody waits for before the rest of what nobody does', async () => {
-    const { engine, vectors } = open({ concurrentMax: 1, msPerInput: 10 });
+    const asked = Promise.withResolvers<void>();
+    const { engine, vectors } = open({ concurrentMax: 1, onInput: () => asked.promise });
     const many = texts(...Array.from({ length: 50 }, (_, at) => `background ${at}`));
     const background = engine.embed({ ...many, priority: BACKGROUND_PRIORITY_MAX }, NEVER);
-    await expect.poll(() => vectors.computed.length).toBeGreaterThan(0);
-    await engine.rerank(ranking('query', 'first', 'second'), NEVER);
-    const before = vectors.computed.slice(0, vectors.computed.indexOf('second'));
-    const between = before.slice(before.indexOf('query'));
-    expect(between).toEqual(['query', 'first']);
-    expect(vectors.computed.length).toBeLessThan(50);
+    await expect.poll(() => vectors.computed).toEqual(['background 0']);
+    const ranked = engine.rerank(ranking('query', 'first', 'second'), NEVER);
+    asked.resolve();
+    await ranked;
     expect((await background).vectors).toHaveLength(50);
+    expect(vectors.computed.slice(0, 5)).toEqual(['background 0', 'query', 'first', 'second', 'background 1']);
   });
 
   it('says how full it is, and refuses when too many requests wait', async () => {
@@ -272,11 +274,14 @@ describe('EmbeddingEngine', () => {
   });
 
   it('fails what waits when it closes, and closes the engine beneath', async () => {
-    const { engine, vectors } = open({ concurrentMax: 1, msPerInput: 150 });
-    const waiting = engine.embed(texts('a', 'b', 'c'), NEVER);
+    const closed = Promise.withResolvers<void>();
+    const { engine, vectors } = open({ concurrentMax: 1, onInput: () => closed.promise });
+    const refused = refusal(engine.embed(texts('a', 'b', 'c'), NEVER));
     await expect.poll(() => engine.load().running).toBe(1);
-    const [refused] = await Promise.all([refusal(waiting), engine.close()]);
-    expect(refused.code).toBe('shutting_down');
+    const closing = engine.close();
+    closed.resolve();
+    expect((await refused).code).toBe('shutting_down');
+    await closing;
     expect(vectors.closed).toBe(true);
   });
 });

@@ -111,12 +111,15 @@ describe('WorkerServer', () => {
   });
 
   it('puts all tokens of a step into one frame', async () => {
-    const { gateway } = await open({ msPerStep: 2 });
+    const joined = Promise.withResolvers<void>();
+    const { gateway, engine } = await open({ msPerStep: 2, onStep: () => joined.promise });
     for (let id = 1; id <= 8; id++) gateway.start(id, { maxTokens: 30 });
+    await expect.poll(() => engine.load().running + engine.load().waiting).toBe(8);
+    joined.resolve();
     await expect.poll(() => [1, 2, 3, 4, 5, 6, 7, 8].every((id) => gateway.settled(id))).toBe(true);
     const full = gateway.framesOf('step').filter(({ updates }) => updates.length === 8);
-    // Eight sequences of 30 tokens: at most a step or two in which not all took part, while they joined.
-    expect(full.length).toBeGreaterThanOrEqual(26);
+    // Eight sequences of 30 tokens; those that were there first began one step before the others.
+    expect(full.length).toBeGreaterThanOrEqual(29);
     expect(gateway.framesOf('step').length).toBeLessThanOrEqual(34);
   });
 
@@ -432,7 +435,9 @@ describe('WorkerServer', () => {
   });
 
   it('holds a model with one lease for all answers of a request, until the last is settled', async () => {
-    const { gateway, test } = await open({ msPerStep: 2 });
+    const looked = Promise.withResolvers<void>();
+    let steps = 0;
+    const { gateway, test } = await open({ onStep: () => (++steps > 20 ? looked.promise : undefined) });
     let held = 0;
     const use = test.library.use.bind(test.library);
     test.library.use = async (name, terms) => {
@@ -449,6 +454,7 @@ describe('WorkerServer', () => {
     gateway.start(1, { maxTokens: 200, siblings: [{ sequenceId: 2, seed: undefined }] });
     await expect.poll(() => gateway.tokens(2).length).toBeGreaterThan(0);
     expect(held).toBe(1);
+    looked.resolve();
     gateway.cancel(1);
     await expect.poll(() => gateway.settled(1)?.reason).toBeDefined();
     await expect.poll(() => gateway.settled(2)?.reason).toBe('length');
@@ -486,7 +492,9 @@ describe('WorkerServer', () => {
   });
 
   it('drains: hands back at once what has not begun, unless another answer to the same request has', async () => {
-    const { gateway, test } = await open({ msPerStep: 2 });
+    const drains = Promise.withResolvers<void>();
+    let steps = 0;
+    const { gateway, test } = await open({ msPerStep: 2, onStep: () => (++steps > 20 ? drains.promise : undefined) });
     for (let id = 1; id <= 7; id++) gateway.start(id);
     // The last place is for one of the two.
     gateway.start(8, { siblings: [{ sequenceId: 9, seed: undefined }] });
@@ -499,6 +507,7 @@ describe('WorkerServer', () => {
       .toEqual(Array(2).fill('shutting_down'));
     expect(gateway.settled(1)).toBeUndefined();
     expect(gateway.settled(9)).toBeUndefined();
+    drains.resolve();
     await drained;
     await expect.poll(() => [1, 8, 9].map((id) => gateway.settled(id)?.reason)).toEqual(Array(3).fill('length'));
   });

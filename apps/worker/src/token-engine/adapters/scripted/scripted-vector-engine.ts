@@ -11,6 +11,8 @@ export interface VectorScript {
   readonly scores?: boolean;
   /** How long an input takes; 0: until the next turn of the event loop. */
   readonly msPerInput?: number;
+  /** Told of every input before it is computed; the input waits for what comes back. */
+  readonly onInput?: (text: string) => void | Promise<void>;
   /** An input with this text breaks the engine. */
   readonly breaksAt?: string;
 }
@@ -122,6 +124,7 @@ export class ScriptedVectorEngine implements VectorEngine {
     try {
       const text = plainText(tokens);
       this.computed.push(text);
+      await this.script.onInput?.(text);
       await sleep(this.script.msPerInput ?? 0);
       if (text === this.script.breaksAt) throw new Error(`The engine broke at "${text}".`);
       signal.throwIfAborted();
