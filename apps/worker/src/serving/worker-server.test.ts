@@ -493,8 +493,11 @@ describe('WorkerServer', () => {
 
   it('drains: hands back at once what has not begun, unless another answer to the same request has', async () => {
     const drains = Promise.withResolvers<void>();
-    let steps = 0;
-    const { gateway, test } = await open({ msPerStep: 2, onStep: () => (++steps > 20 ? drains.promise : undefined) });
+    let fullSteps = 0;
+    const { gateway, test } = await open({
+      msPerStep: 2,
+      onStep: ({ length }) => (length === 8 && ++fullSteps > 2 ? drains.promise : undefined),
+    });
     for (let id = 1; id <= 7; id++) gateway.start(id);
     // The last place is for one of the two.
     gateway.start(8, { siblings: [{ sequenceId: 9, seed: undefined }] });
